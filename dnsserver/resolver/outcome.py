@@ -1,0 +1,57 @@
+"""What is asked of the outside, and what came of it: the values between the chain, the cache and the forwarder."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from dnsserver.wire.message import EDE, Body
+from dnsserver.zone.record import Reason
+
+
+class Ask(NamedTuple):
+    """One question for the outside, class IN; it is also the key under which its outcome is cached.
+
+    `name` is in lower case. DO and CD belong to the key, because they change what an upstream answers (RFC 4035
+    section 3.2). Nothing else of a client's query does: no option of it is sent on.
+    """
+
+    name: bytes
+    type: int
+    do: bool = False
+    cd: bool = False
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The answer to an Ask: always one, since every failure is an outcome as well.
+
+    `body` holds the TTLs as they were at `stored`; whoever sends it counts them down by `now - stored`. After `expires`
+    it must not be given out any more. Both are seconds of the clock that the forwarder was given. `follow` is set when
+    the chain of `body` leaves what the upstreams may answer for: the CNAMEs up to there are good, and the chain's next
+    link decides about the name.
+    """
+
+    rcode: int
+    body: Body
+    ad: bool
+    reason: Reason
+    stored: float
+    expires: float
+    follow: bytes | None = None
+
+
+Deliver = Callable[[Outcome], None]
+
+FORWARDED = Reason("forwarded")
+STALE = Reason("stale", EDE.STALE_ANSWER, "the upstreams do not answer")
+NO_UPSTREAMS = Reason("no-upstreams", EDE.NOT_AUTHORITATIVE, "no upstream is configured for this name")
+UPSTREAM_TIMEOUT = Reason("upstream-timeout", EDE.NO_REACHABLE_AUTHORITY, "no upstream answered in time")
+UPSTREAM_UNREACHABLE = Reason("upstream-unreachable", EDE.NETWORK_ERROR, "no upstream can be reached")
+UPSTREAM_SERVFAIL = Reason("upstream-servfail", EDE.OTHER, "the upstreams failed to resolve the name")
+UPSTREAM_REFUSED = Reason("upstream-refused", EDE.OTHER, "the upstreams refused the question")
+UPSTREAM_LAME = Reason("upstream-lame", EDE.OTHER, "the upstreams do not resolve for others")
+UPSTREAM_FORMAT = Reason("upstream-format", EDE.INVALID_DATA, "the upstreams sent what cannot be read")
+CHAIN_TOO_LONG = Reason("chain-too-long", EDE.OTHER, "the CNAME chain is too long or a loop")
+ANSWER_TOO_LARGE = Reason("answer-too-large", EDE.OTHER, "the answer has too many records")
+OVERLOAD = Reason("forward-overload", EDE.OTHER, "too many questions wait for the upstreams")
+LOOP = Reason("loop", EDE.OTHER, "the question came back from an upstream: it forwards to this server")
