@@ -1,0 +1,169 @@
+"""How to get into an API server, and when to ask again.
+
+Credentials end: a ServiceAccount's token file is renewed by the kubelet (about every 50 minutes), an exec plugin's token
+names its expiry, certificates and CAs are rotated. `Credentials.current` is asked before each request and answers from
+memory unless one of those is due; `distrust` is what a 401 or a failed TLS handshake leads to.
+"""
+
+import json
+import os
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+REREAD = 60.0  # seconds: the kubernetes package and client-go read a token file again after one minute
+EARLY = 60.0  # seconds: how long before its expiry a credential is renewed
+RELOAD_PAUSE = 5.0  # seconds: an exec plugin whose tokens are refused is not run more often than this
+LOAD_TIMEOUT = 60.0  # seconds: an exec plugin that waits for somebody to log in never ends
+
+
+class CredentialsError(Exception):
+    """There is no way in: the kubeconfig, the ServiceAccount or an exec plugin gives nothing usable."""
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Where an API server is and what it wants to see.
+
+    `authorization` is the whole header value; `ca`, `certificate` and `key` are PEM text; `expires` is unix time;
+    the files, if named, are to be read again from time to time.
+    """
+
+    server: str
+    authorization: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+    server_name: str = ""
+    proxy: str = ""
+    expires: float | None = None
+    token_file: str = ""
+    ca_file: str = ""
+
+    def __repr__(self) -> str:
+        """Without the secrets, since values end up in logs and tracebacks."""
+        return f"Access({self.server!r})"
+
+    def tls_key(self) -> tuple[object, ...]:
+        """What a connection depends on; when it changes, connections have to be made anew."""
+        return (self.server, self.ca, self.certificate, self.key, self.verify, self.server_name, self.proxy)
+
+
+Load = Callable[[], Awaitable[Access]]
+
+
+def from_cluster(service_account: str = "") -> Load:
+    """Credentials of the pod this runs in."""
+    return _from_loader("--service-account", service_account) if service_account else _from_loader()
+
+
+def from_kubeconfig(path: str, context: str = "") -> Load:
+    """Credentials of a kubeconfig's context (default: its current one), exec plugins included."""
+    return _from_loader("--kubeconfig", path, "--context", context)
+
+
+def _from_loader(*arguments: str) -> Load:
+    async def load() -> Access:
+        with trio.move_on_after(LOAD_TIMEOUT) as patience:
+            done = await trio.run_process(
+                [sys.executable, "-m", "dnsserver.kube.loader", *arguments],
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        if patience.cancelled_caught:
+            raise CredentialsError(f"loading credentials took longer than {LOAD_TIMEOUT:.0f} s")
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            raise CredentialsError(f"loading credentials failed: {done.stderr.decode(errors='replace')[-500:]}") from None
+        if "error" in answer:
+            raise CredentialsError(answer["error"])
+        return msgspec.convert(answer, Access)
+
+    return load
+
+
+class Credentials:
+    """The present Access, renewed when it is due; `load` is asked for a new one, `wall` is the unix clock."""
+
+    def __init__(self, load: Load, *, wall: Callable[[], float] = time.time) -> None:
+        self._load = load
+        self._wall = wall
+        self._access: Access | None = None
+        self._loaded = -float("inf")
+        self._distrusted = False
+        self._lock = trio.Lock()
+        self._log = structlog.get_logger("dnsserver.kube")
+
+    async def current(self) -> Access:
+        """What to use now.
+
+        Raises CredentialsError when there never was any; later failures keep the last one, which may still be good.
+        """
+        async with self._lock:
+            access = self._access
+            age = trio.current_time() - self._loaded
+            if access is None:
+                access = await self._load()
+            elif access.token_file:
+                if not self._distrusted and age < REREAD:
+                    return access
+                access = await self._renewed(access, lambda: _reread(access))
+            else:
+                due = self._distrusted or (access.expires is not None and self._wall() > access.expires - EARLY)
+                if not due or age < RELOAD_PAUSE:
+                    return access
+                access = await self._renewed(access, self._load)
+            self._access, self._loaded, self._distrusted = access, trio.current_time(), False
+            return access
+
+    def distrust(self, access: Access) -> None:
+        """The server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""
+        if access is self._access:
+            self._distrusted = True
+
+    async def _renewed(self, old: Access, renew: Load) -> Access:
+        try:
+            new = await renew()
+        except (CredentialsError, OSError) as error:
+            self._log.warning("credentials not renewed, using the last ones", error=str(error))
+            return old
+        return old if new == old else new
+
+
+async def _reread(access: Access) -> Access:
+    """The same access with what its files say now; an empty file is one being written."""
+
+    def read() -> tuple[str, str]:
+        return Path(access.token_file).read_text("ascii").strip(), Path(access.ca_file).read_text("ascii")
+
+    token, ca = await trio.to_thread.run_sync(read)
+    if not token or not ca:
+        raise CredentialsError(f"{access.token_file} or {access.ca_file} is empty")
+    return msgspec.structs.replace(access, authorization=f"Bearer {token}", ca=ca)
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    """The TLS side of an access; blocks for some milliseconds, so call it in a thread. Raises ssl.SSLError."""
+    context = ssl.create_default_context(cadata=access.ca or None)
+    # Python 3.13 turned on RFC 5280 strictness, which CAs of existing clusters fail (no authority key identifier).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not access.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if access.certificate:
+        # load_cert_chain wants a file; this one is memory only, so that a key is never written to a disk.
+        handle = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(handle, f"{access.certificate}\n{access.key}\n".encode("ascii"))
+            context.load_cert_chain(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+    return context

@@ -1,0 +1,96 @@
+"""One API object from JSON or from a parsed file, or the reason why it is none: the border where a bad object stops."""
+
+from typing import Any
+
+import msgspec
+
+from dnsserver.zone.model import EndpointSlice, Kind, Namespace, Object, Pod, Service
+
+TYPES: dict[Kind, type[Object]] = {
+    Kind.NAMESPACES: Namespace,
+    Kind.SERVICES: Service,
+    Kind.ENDPOINTSLICES: EndpointSlice,
+    Kind.PODS: Pod,
+}
+
+
+class BadObject(Exception):  # noqa: N818  (it is a finding about an object, reported, never a failure of the program)
+    """An object that cannot be used; `name` is empty where not even that could be read."""
+
+    def __init__(self, kind: Kind, namespace: str, name: str, problem: str) -> None:
+        super().__init__(f"{kind} {namespace}/{name}: {problem}")
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+        self.problem = problem
+
+
+class Identity(msgspec.Struct, rename="camel"):
+    """Name and version of an object and nothing else: all that a deletion or a bookmark needs."""
+
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _Identified(msgspec.Struct):
+    metadata: Identity = msgspec.field(default_factory=Identity)
+
+
+class _LooseIdentity(msgspec.Struct):
+    name: Any = None
+    namespace: Any = None
+
+
+class _LooselyIdentified(msgspec.Struct):
+    metadata: _LooseIdentity | None = None
+
+
+# msgspec decodes text lazily: invalid UTF-8 in a field that is read surfaces as UnicodeDecodeError, elsewhere not at all.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+
+_decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}
+_identified = msgspec.json.Decoder(_Identified)
+_loosely_identified = msgspec.json.Decoder(_LooselyIdentified)
+
+
+def from_json(kind: Kind, raw: msgspec.Raw | bytes) -> Object:
+    """The object in API JSON. Raises BadObject, with the field's path, if a field that answers need makes no sense."""
+    try:
+        return _named(kind, _decoders[kind].decode(raw))
+    except UNREADABLE as error:
+        try:
+            loose = _loosely_identified.decode(raw).metadata
+        except UNREADABLE:
+            loose = None
+        raise _bad(kind, loose, error) from None
+
+
+def from_parsed(kind: Kind, parsed: object) -> Object:
+    """The object in what a YAML or JSON parser gave. Raises BadObject as `from_json` does."""
+    try:
+        return _named(kind, msgspec.convert(parsed, TYPES[kind]))
+    except UNREADABLE as error:
+        try:
+            loose = msgspec.convert(parsed, _LooselyIdentified).metadata
+        except UNREADABLE:
+            loose = None
+        raise _bad(kind, loose, error) from None
+
+
+def identity(raw: msgspec.Raw | bytes) -> Identity:
+    """Only the object's identity. Raises one of UNREADABLE."""
+    return _identified.decode(raw).metadata
+
+
+def _named(kind: Kind, thing: Object) -> Object:
+    if not thing.metadata.name:
+        raise BadObject(kind, thing.metadata.namespace, "", "has no name - at `$.metadata.name`")
+    return thing
+
+
+def _bad(kind: Kind, loose: _LooseIdentity | None, error: Exception) -> BadObject:
+    name = loose.name if loose and isinstance(loose.name, str) else ""
+    namespace = loose.namespace if loose and isinstance(loose.namespace, str) else ""
+    return BadObject(kind, namespace, name, str(error))

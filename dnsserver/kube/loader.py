@@ -1,0 +1,100 @@
+"""The one door to the `kubernetes` package: a short program that prints how to reach an API server, as one JSON object.
+
+    python -m dnsserver.kube.loader                               the ServiceAccount of this pod
+    python -m dnsserver.kube.loader --kubeconfig FILE [--context NAME]
+
+It is its own process because importing the package costs 35 MiB for good and a third of a second of processor time
+(measured: 43 MiB RSS and 0.29-0.33 s for `import kubernetes.config`, kubernetes 37), and because exec plugins, OIDC
+refreshes and files on slow disks then block nobody. Keys the loaders unpack into temporary files are read back here and
+are gone from the disk when this process ends.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+class _Told(logging.Handler):
+    """Keeps what the package only logs: a failing exec plugin raises nothing there."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the message."""
+        self.said.append(record.getMessage())
+
+
+def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:
+    """The fields of `credentials.Access`, for a kubeconfig (several paths joined by `:` are merged) or else for this pod.
+
+    Raises ValueError with a sentence for the user when there is no way in.
+    """
+    from kubernetes.client import Configuration  # noqa: PLC0415  (35 MiB: only in this process, and late even here)
+    from kubernetes.config import ConfigException, incluster_config, kube_config  # noqa: PLC0415
+
+    told = _Told()
+    logging.getLogger().addHandler(told)
+    configuration = Configuration()
+    access: dict[str, Any] = {}
+    try:
+        if kubeconfig:
+            merged = kube_config.KubeConfigMerger(kubeconfig)
+            if merged.config is None:
+                raise ValueError(f"kubeconfig {kubeconfig}: no such file")
+            loader = kube_config.KubeConfigLoader(
+                merged.config, active_context=context or None, config_base_path=None, config_persister=merged.save_changes
+            )
+            loader.load_and_set(configuration)
+            if told.said:
+                raise ValueError(f"kubeconfig {kubeconfig}: {'; '.join(told.said)}")
+            expiry = getattr(loader, "expiry", None)
+            if expiry is not None:
+                access["expires"] = expiry.timestamp()
+        else:
+            token_file, ca_file = os.path.join(service_account, "token"), os.path.join(service_account, "ca.crt")
+            incluster_config.InClusterConfigLoader(token_file, ca_file).load_and_set(configuration)
+            # The kubelet renews these files; who reads them again needs no second run of this program.
+            access["token_file"], access["ca_file"] = token_file, ca_file
+    except ConfigException as error:
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "no ServiceAccount of a pod, and no kubeconfig given"
+        raise ValueError(f"{where}: {error}") from error
+    access["server"] = configuration.host
+    access["authorization"] = (configuration.api_key.get("BearerToken") or "").strip()
+    access["verify"] = bool(configuration.verify_ssl)
+    access["server_name"] = configuration.tls_server_name or ""
+    access["proxy"] = configuration.proxy or ""
+    for field, path in (
+        ("ca", configuration.ssl_ca_cert),
+        ("certificate", configuration.cert_file),
+        ("key", configuration.key_file),
+    ):
+        access[field] = Path(path).read_text(encoding="ascii") if path else ""
+    return access
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the access, or `{"error": ...}` and end with 1."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kubeconfig", default="")
+    parser.add_argument("--context", default="")
+    parser.add_argument("--service-account", default=SERVICE_ACCOUNT)
+    options = parser.parse_args(arguments)
+    try:
+        answer, status = load(options.kubeconfig, options.context, options.service_account), 0
+    except Exception as error:  # noqa: BLE001  (the border of this process: whatever went wrong is told, not traced)
+        answer, status = {"error": str(error) or repr(error)}, 1
+    json.dump(answer, sys.stdout)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,676 @@
+"""A Kubernetes API server for tests: real HTTP/1.1 over TLS, faithful to `recordings/`, and able to fail in every way.
+
+    server = ApiServer(); await nursery.start(server.run)      in the test's own process
+    python -m tests.kube.apiserver --services 10000 --pods 150000      in its own; prints one JSON line: server, token, ca
+
+Offers list (limit, continue, Exact, selectors, metadata only), watch (versions, bookmarks, initial events, timeouts),
+PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open.
+"""
+
+import base64
+import json
+import socket
+import ssl
+import struct
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
+from urllib.parse import parse_qs, urlsplit
+
+import h11
+import msgspec
+import trio
+import trustme
+
+from dnsserver.zone.model import Kind
+from tests.kube.apistore import API_VERSION, BOOKMARK_REST, Entry, GoneError, Selector, Store, Stored
+
+INITIAL_END = b',"annotations":{"k8s.io/initial-events-end":"true"}'
+DENIED_ACTIONS = {"unauthorized": 401, "forbidden": 403}
+
+
+class Fault(msgspec.Struct):
+    """What happens to the next `times` requests that it fits.
+
+    action: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer), `silent` (a head, then
+    nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200 and HTML), `slow` (pieces
+    with `delay` seconds between), `goaway` (a good answer, then a close), `gone` (as each verb says it: see recordings).
+    """
+
+    action: str
+    kind: Kind | None = None
+    verb: str = ""  # "list", "page" (a list with a token) or "watch"
+    times: int = 1
+    status: int = 500
+    headers: dict[str, str] = {}
+    body: bytes | None = None
+    delay: float = 0.05
+
+
+class Request(msgspec.Struct):
+    """What was asked; kept in `ApiServer.requests`."""
+
+    method: str
+    kind: Kind
+    namespace: str
+    name: str
+    query: dict[str, str]
+    headers: dict[str, str]
+
+    @property
+    def verb(self) -> str:
+        if self.query.get("watch") in {"true", "1"}:
+            return "watch"
+        return "page" if "continue" in self.query else "list"
+
+
+class _Denied(Exception):
+    def __init__(self, code: int, reason: str, message: str, **rest: object) -> None:
+        super().__init__(message)
+        self.code = code
+        metadata: object = rest.pop("metadata", {})
+        self.retry_after = rest.pop("retry_after", None)
+        self.body = json.dumps(
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "metadata": metadata,
+                "status": "Failure",
+                "message": message,
+                "reason": reason,
+                **rest,
+                "code": code,
+            }
+        ).encode()
+
+
+class _Hangup(Exception):
+    """Close this connection now."""
+
+
+class _Watch:
+    """An open watch, and what is to happen to it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.command = ""
+        self.wake = trio.Event()
+
+
+class ApiServer:
+    """One API server; all its state may be changed at any time from its own event loop."""
+
+    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0, token: str = "the-token") -> None:
+        self.store = Store()
+        self.streaming = streaming
+        self.bookmark_interval = bookmark_interval
+        self.token = token
+        self.forbidden: set[Kind] = set()
+        self.missing: set[Kind] = set()
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self.watches: set[_Watch] = set()
+        self.connections = 0  # accepted so far
+        self.port = 0
+        self.new_certificate()
+        self._connected: set[trio.SSLStream[trio.SocketStream]] = set()
+        self._accepting = trio.CancelScope()
+        self._up = trio.Event()
+        self._up.set()
+
+    # What a test does to it
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def new_certificate(self, authority: trustme.CA | None = None) -> None:
+        """A new certificate, of a new CA if none is given; connections made from now on see it."""
+        self.authority = authority or trustme.CA()
+        self.ca = self.authority.cert_pem.bytes().decode()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+        context.set_alpn_protocols(["http/1.1"])
+        self._context = context
+
+    def put(self, kind: Kind, thing: dict[str, object]) -> Stored:
+        stored = self.store.put(kind, thing)
+        self.wake(kind)
+        return stored
+
+    def put_split(self, kind: Kind, namespace: str, name: str, head: bytes, tail: bytes) -> Stored:
+        stored = self.store.put_split(kind, namespace, name, head, tail)
+        self.wake(kind)
+        return stored
+
+    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        self.store.delete(kind, namespace, name)
+        self.wake(kind)
+
+    def compact(self) -> None:
+        self.store.compact()
+
+    def disturb(self, command: str, kind: Kind | None = None) -> None:
+        """To all open watches: `end` (as by timeout), `cut` (mid-stream close), `reset`, `silence` (for ever),
+        `half` (half an event, then a close), `gone` (ERROR event), `garbage` (a line that is no JSON),
+        `repeat` (the last event again), `bookmark`, `idle-event` (an event of an unknown type).
+        """
+        for watch in self.watches:
+            if kind is None or watch.kind is kind:
+                watch.command = command
+                watch.wake.set()
+
+    def stop(self) -> None:
+        """Refuse new connections and reset the present ones."""
+        self._up = trio.Event()
+        self._accepting.cancel()
+        for stream in list(self._connected):
+            _reset(stream)
+
+    def start(self) -> None:
+        self._up.set()
+
+    def streams(self, kind: Kind) -> int:
+        return sum(watch.kind is kind for watch in self.watches)
+
+    # Serving
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as connections:
+            while True:
+                await self._up.wait()
+                listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+                self.port = listeners[0].socket.getsockname()[1]
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                with trio.CancelScope() as self._accepting:
+                    await trio.serve_listeners(self._connection, listeners, handler_nursery=connections)
+
+    async def _connection(self, transport: trio.SocketStream) -> None:
+        self.connections += 1
+        stream = trio.SSLStream(transport, self._context, server_side=True, https_compatible=True)
+        self._connected.add(stream)
+        connection = h11.Connection(h11.SERVER)
+        try:
+            while True:
+                request = await _receive(stream, connection)
+                if request is None:
+                    break
+                await self._answer(_Exchange(stream, connection), request)
+                if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+                    break
+                connection.start_next_cycle()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, h11.ProtocolError, _Hangup):
+            pass
+        finally:
+            self._connected.discard(stream)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1), suppress(trio.BrokenResourceError):
+                await stream.aclose()
+
+    async def _answer(self, exchange: "_Exchange", head: h11.Request) -> None:
+        try:
+            request = _parse(head)
+            if request.headers.get("authorization") != f"Bearer {self.token}":
+                raise _Denied(401, "Unauthorized", "Unauthorized")
+            if request.method == "PUT":
+                self.put(request.kind, json.loads(exchange.body_of(head)))
+                raise _Denied(200, "", "put")
+            if request.method == "DELETE":
+                self.delete(request.kind, request.namespace, request.name)
+                raise _Denied(200, "", "deleted")
+            self.requests.append(request)
+            if request.kind in self.forbidden:
+                message = (
+                    f'{request.kind} is forbidden: User "dns" cannot list resource "{request.kind}" '
+                    'in API group "" at the cluster scope'
+                )
+                raise _Denied(403, "Forbidden", message, details={"kind": request.kind})
+            if request.kind in self.missing:
+                raise _Denied(404, "NotFound", "the server could not find the requested resource", details={})
+            fault = self._fault(request)
+            if fault is not None and await _misbehave(exchange, request, fault):
+                return
+            if request.verb == "watch":
+                await self._watch(exchange, request, fault)
+            else:
+                await self._list(exchange, request, fault)
+        except _Denied as denied:
+            headers = {"retry-after": str(denied.retry_after)} if denied.retry_after is not None else {}
+            await exchange.whole(denied.code, denied.body, headers)
+
+    def _fault(self, request: Request) -> Fault | None:
+        for fault in self.faults:
+            if fault.kind in {None, request.kind} and fault.verb in {"", request.verb}:
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.faults.remove(fault)
+                return fault
+        return None
+
+    def wake(self, kind: Kind) -> None:
+        for watch in self.watches:
+            if watch.kind is kind:
+                watch.wake.set()
+
+    async def _list(self, exchange: "_Exchange", request: Request, fault: Fault | None) -> None:
+        query, kind = request.query, request.kind
+        limit = int(query.get("limit", "0")) or sys.maxsize
+        after = ""
+        match, asked = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
+        version = self.store.version
+        try:
+            if "continue" in query:
+                if asked or match:
+                    raise _Denied(400, "BadRequest", "specifying resource version is not allowed when using continue")
+                token = json.loads(base64.urlsafe_b64decode(query["continue"] + "=="))
+                version, after = token["rv"], token["start"]
+                if version == -1:
+                    version = self.store.version
+            elif asked.isdigit() and int(asked) > version:
+                raise _too_large(int(asked), version)
+            elif match == "Exact":
+                version = int(asked)
+            things = self.store.lists(kind, version)
+        except GoneError:
+            if not after:
+                raise _Denied(410, "Expired", "The resourceVersion for the provided list is too old.") from None
+            raise _Denied(410, "Expired", PAGE_GONE, metadata={"continue": _token(-1, after)}) from None
+        selector = Selector(query.get("labelSelector", ""), query.get("fieldSelector", ""))
+        chosen = [
+            thing
+            for thing in things
+            if thing.key > after
+            and (not request.namespace or thing.namespace == request.namespace)
+            and (selector.trivial or selector.matches(thing))
+        ]
+        page = chosen[:limit]
+        metadata: dict[str, object] = {"resourceVersion": str(version)}
+        if len(chosen) > limit:
+            metadata["continue"] = _token(version, page[-1].key)
+            if selector.trivial:
+                metadata["remainingItemCount"] = len(chosen) - limit
+        partial = _partial(request, "PartialObjectMetadataList")
+        kind_name, api = API_VERSION[kind]
+        list_kind = ("PartialObjectMetadataList", "meta.k8s.io/v1") if partial else (f"{kind_name}List", api)
+        body = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[%b]}\n' % (
+            list_kind[0].encode(),
+            list_kind[1].encode(),
+            msgspec.json.encode(metadata),
+            b",".join([thing.partial() for thing in page] if partial else [thing.json for thing in page]),
+        )
+        action = fault.action if fault else ""
+        if action.startswith("half"):
+            await exchange.head(200, {"content-length": str(len(body))})
+            await exchange.send(body[: len(body) // 2])
+            exchange.hang_up(reset=action == "half-reset")
+        elif action == "slow" and fault:
+            await exchange.head(200, {"content-length": str(len(body))})
+            for start in range(0, len(body), max(1, len(body) // 8)):
+                await exchange.send(body[start : start + max(1, len(body) // 8)])
+                await trio.sleep(fault.delay)
+            await exchange.end()
+        else:
+            await exchange.whole(200, body, {"connection": "close"} if action == "goaway" else {})
+
+    async def _watch(self, exchange: "_Exchange", request: Request, fault: Fault | None) -> None:
+        kind, query = request.kind, request.query
+        initial = query.get("sendInitialEvents") == "true"
+        if query.get("resourceVersionMatch") and not (initial and self.streaming):
+            raise _Denied(422, "Invalid", WATCHLIST_REFUSED, details={"group": "meta.k8s.io", "kind": "ListOptions"})
+        version = int(query.get("resourceVersion") or self.store.version)
+        watch = _Watch(kind)
+        stream = _WatchStream(
+            exchange,
+            watch,
+            Selector(query.get("labelSelector", ""), query.get("fieldSelector", "")),
+            request.namespace,
+            _partial(request, "PartialObjectMetadata"),
+            query.get("allowWatchBookmarks") in {"true", "1"},
+        )
+        await exchange.head(200, {})
+        if version > self.store.version:
+            await exchange.end()
+            return
+        if version < self.store.compacted[kind] and not initial:
+            await stream.gone(version, self.store.compacted[kind])
+            return
+        if fault is not None and fault.action == "slow":
+            await trio.sleep(fault.delay)
+        self.watches.add(watch)
+        try:
+            await stream.run(
+                self.store,
+                version,
+                initial=initial,
+                deadline=trio.current_time() + int(query.get("timeoutSeconds", "1800")),
+                bookmark_interval=self.bookmark_interval,
+            )
+        finally:
+            self.watches.discard(watch)
+
+
+class _WatchStream:
+    """One watch being answered."""
+
+    def __init__(
+        self,
+        exchange: "_Exchange",
+        watch: _Watch,
+        selector: Selector,
+        namespace: str,
+        partial: bool,
+        bookmarks: bool,
+    ) -> None:
+        self._exchange = exchange
+        self._watch = watch
+        self._selector = selector
+        self._namespace = namespace
+        self._partial = partial
+        self._bookmarks = bookmarks
+        self._last = b""
+
+    async def run(
+        self, store: Store, version: int, *, initial: bool, deadline: float, bookmark_interval: float
+    ) -> None:
+        kind = self._watch.kind
+        if initial:
+            version = store.version
+            for thing in store.lists(kind, version):
+                if self._shown(thing):
+                    await self._send(b"ADDED", self._object(thing))
+            await self._send(b"BOOKMARK", self._bookmark(version, INITIAL_END))
+        next_bookmark = trio.current_time() + bookmark_interval
+        while True:
+            for entry in store.since(kind, version):
+                version = entry.version
+                if self._watch.command:
+                    break
+                await self._change(entry)
+            if self._watch.command:
+                if await self._obey(store, version):
+                    return
+                continue
+            self._watch.wake = trio.Event()
+            with trio.move_on_at(min(deadline, next_bookmark)):
+                await self._watch.wake.wait()
+            now = trio.current_time()
+            if now >= min(deadline, next_bookmark) and self._bookmarks:
+                version = await self._send_bookmark(store, version)
+                next_bookmark = now + bookmark_interval
+            if now >= deadline:
+                await self._exchange.end()
+                return
+
+    async def gone(self, version: int, compacted: int) -> None:
+        denied = _Denied(410, "Expired", f"too old resource version: {version} ({compacted})")
+        await self._send(b"ERROR", denied.body)
+        await self._exchange.end()
+
+    async def _send_bookmark(self, store: Store, version: int) -> int:
+        """Only where everything up to the store's version has been sent."""
+        if next(store.since(self._watch.kind, version), None) is None:
+            version = store.version
+        await self._send(b"BOOKMARK", self._bookmark(version))
+        return version
+
+    async def _obey(self, store: Store, version: int) -> bool:
+        command, self._watch.command = self._watch.command, ""
+        if command == "end":
+            await self._exchange.end()
+        elif command in {"cut", "reset"}:
+            self._exchange.hang_up(reset=command == "reset")
+        elif command == "half":
+            await self._exchange.send(b'{"type":"MODIFIED","object":{"kind":"Pod","metadata":{"name":"ha')
+            await self._exchange.end()
+        elif command == "silence":
+            await trio.sleep_forever()
+        elif command == "gone":
+            await self.gone(version, store.version)
+        elif command == "garbage":
+            await self._exchange.send(b"<html>not an event</html>\n")
+            return False
+        elif command == "repeat":
+            if self._last:
+                await self._exchange.send(self._last)
+            return False
+        elif command == "bookmark":
+            await self._send_bookmark(store, version)
+            return False
+        elif command == "idle-event":
+            await self._send(b"UNHEARD-OF", b'{"metadata":{"name":"nobody"}}')
+            return False
+        return True
+
+    def _shown(self, thing: Stored | None) -> bool:
+        return (
+            thing is not None
+            and (not self._namespace or thing.namespace == self._namespace)
+            and self._selector.matches(thing)
+        )
+
+    async def _change(self, entry: Entry) -> None:
+        before, after = self._shown(entry.old), self._shown(entry.new)
+        if after and entry.new:
+            await self._send(b"MODIFIED" if before else b"ADDED", self._object(entry.new))
+        elif before and entry.old:
+            # A deletion, or a change that took it out of the selector: the old state under the new version.
+            await self._send(b"DELETED", self._object(msgspec.structs.replace(entry.old, version=entry.version)))
+
+    def _object(self, thing: Stored) -> bytes:
+        return thing.partial() if self._partial else thing.full()
+
+    def _bookmark(self, version: int, annotations: bytes = b"") -> bytes:
+        if self._partial:
+            kind, api, rest = b"PartialObjectMetadata", b"meta.k8s.io/v1", b""
+        else:
+            name, group = API_VERSION[self._watch.kind]
+            kind, api, rest = name.encode(), group.encode(), BOOKMARK_REST[self._watch.kind]
+        return b'{"kind":"%b","apiVersion":"%b","metadata":{"resourceVersion":"%d"%b}%b}' % (
+            kind,
+            api,
+            version,
+            annotations,
+            rest,
+        )
+
+    async def _send(self, change: bytes, thing: bytes) -> None:
+        line = b'{"type":"%b","object":%b}\n' % (change, thing)
+        if change != b"BOOKMARK":
+            self._last = line
+        await self._exchange.send(line)
+
+
+class _Exchange:
+    """One request's answer on its connection."""
+
+    def __init__(self, stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection) -> None:
+        self._stream = stream
+        self._connection = connection
+
+    def body_of(self, head: h11.Request) -> bytes:
+        return getattr(head, "body", b"")
+
+    async def whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        # Go's server counts short bodies and sends long ones in chunks.
+        if len(body) < 3000:
+            headers = {**headers, "content-length": str(len(body))}
+        await self.head(status, headers)
+        await self.send(body)
+        await self.end()
+
+    async def head(self, status: int, headers: dict[str, str]) -> None:
+        every = {
+            "audit-id": str(uuid.uuid4()),
+            "cache-control": "no-cache, private",
+            "content-type": "application/json",
+            "date": formatdate(usegmt=True),
+        }
+        if status != 401:
+            every["x-kubernetes-pf-flowschema-uid"] = "fd3e8d17-8c79-4052-9068-a43b695b0543"
+            every["x-kubernetes-pf-prioritylevel-uid"] = "61b619dc-2c80-4d55-a814-e9f116b26be7"
+        if "content-length" not in headers:
+            headers = {**headers, "transfer-encoding": "chunked"}
+        await self._out(h11.Response(status_code=status, headers=list({**every, **headers}.items())))
+
+    async def send(self, data: bytes) -> None:
+        await self._out(h11.Data(data=data))
+
+    async def end(self) -> None:
+        await self._out(h11.EndOfMessage())
+
+    async def _out(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
+        data = self._connection.send(event)
+        if data:
+            await self._stream.send_all(data)
+
+    def hang_up(self, *, reset: bool) -> None:
+        if reset:
+            _reset(self._stream)
+        raise _Hangup
+
+
+WATCHLIST_REFUSED = (
+    'ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for '
+    "watch, sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate "
+    "is enabled]"
+)
+PAGE_GONE = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+async def _misbehave(exchange: _Exchange, request: Request, fault: Fault) -> bool:
+    """True if the request is dealt with."""
+    action = fault.action
+    if action == "status":
+        body = fault.body
+        if body is None:
+            body = _Denied(fault.status, "InternalError", "made to fail").body
+        await exchange.whole(fault.status, body, fault.headers)
+    elif action == "garbage":
+        await exchange.whole(200, b"<html>a captive portal</html>\n", {"content-type": "text/html"})
+    elif action in {"reset", "close"}:
+        exchange.hang_up(reset=action == "reset")
+    elif action == "hang":
+        await trio.sleep_forever()
+    elif action == "silent" or (action.startswith("half") and request.verb == "watch"):
+        await exchange.head(200, {})
+        if action == "silent":
+            await trio.sleep_forever()
+        await exchange.send(b'{"type":"ADDED","object":{"metadata":{"na')
+        exchange.hang_up(reset=action == "half-reset")
+    elif action == "too-large":
+        raise _too_large(999999999, 592)
+    elif action == "gone":
+        if request.verb == "page":
+            raise _Denied(410, "Expired", PAGE_GONE, metadata={"continue": request.query["continue"]})
+        raise _Denied(410, "Expired", "The resourceVersion for the provided list or watch is too old.")
+    else:
+        return False
+    return True
+
+
+def _too_large(asked: int, current: int) -> _Denied:
+    return _Denied(
+        504,
+        "Timeout",
+        f"Timeout: Too large resource version: {asked}, current: {current}",
+        details={
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+        retry_after=1,
+    )
+
+
+def _partial(request: Request, wanted: str) -> bool:
+    return f"as={wanted};" in request.headers.get("accept", "")
+
+
+def _token(version: int, start: str) -> str:
+    token = json.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": start}).encode()
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def _reset(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    sock = stream.transport_stream.socket
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+async def _receive(stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection) -> h11.Request | None:
+    """The next request, its body in the attribute `body`; None at the end."""
+    request = None
+    body = b""
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            if request is not None and body:
+                object.__setattr__(request, "body", body)
+            return request
+        else:
+            return None
+
+
+def _parse(head: h11.Request) -> Request:
+    url = urlsplit(head.target.decode())
+    parts = url.path.strip("/").split("/")
+    del parts[: 2 if parts[0] == "api" else 3]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 2:
+        namespace = parts[1]
+        del parts[:2]
+    query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
+    headers = {name.decode(): value.decode() for name, value in head.headers}
+    return Request(head.method.decode(), Kind(parts[0]), namespace, parts[1] if len(parts) > 1 else "", query, headers)
+
+
+@asynccontextmanager
+async def serving(server: ApiServer) -> AsyncIterator[ApiServer]:
+    """The server, running."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def _main(arguments: list[str]) -> None:
+    import argparse  # noqa: PLC0415
+
+    from tests.kube.generated import Size, fill, keep_changing  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser()
+    for name in ("namespaces", "services", "slices", "endpoints", "pods"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(Size(), name))
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--token", default="the-token")
+    parser.add_argument("--no-streaming", action="store_true", help="refuse streaming lists, as before Kubernetes 1.32")
+    parser.add_argument("--changes", type=float, default=0.0, help="changes a second, from the first watch on")
+    options = parser.parse_args(arguments)
+    server = ApiServer(streaming=not options.no_streaming, token=options.token)
+    server.port = options.port
+    fill(server.store, Size(options.namespaces, options.services, options.slices, options.endpoints, options.pods))
+    async with serving(server):
+        sys.stdout.write(json.dumps({"server": server.url, "token": server.token, "ca": server.ca}) + "\n")
+        sys.stdout.flush()
+        if options.changes:
+            await keep_changing(server, options.changes)
+        await trio.sleep_forever()
+
+
+Iterate = Callable[[], Iterator[bytes]]
+
+if __name__ == "__main__":
+    trio.run(_main, sys.argv[1:])
