@@ -1,0 +1,91 @@
+"""What the loop of a run needs of a client, and the waiting for many of them."""
+
+import select
+import sys
+from time import time_ns
+from typing import Protocol
+
+from loadtest.outstanding import Outstanding
+from loadtest.tally import Tally
+
+clock = time_ns
+"""Nanoseconds on the real-time clock, not the monotonic one, because the kernel stamps arrivals with it; the report
+says if it was set during a run."""
+
+
+class Client(Protocol):
+    """One socket that asks questions of the deck and waits for their replies."""
+
+    outstanding: Outstanding
+
+    def fileno(self) -> int:
+        """Give the socket's number, for the Poller."""
+
+    def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
+        """Ask up to `count` questions from that position of the deck on; give how many left.
+
+        In open loop the first was `due` at that time and each next one `interval` ns later; in closed loop (None) they
+        are due when they leave. Never waits, never raises for what the network does.
+        """
+
+    def receive(self, tally: Tally) -> None:
+        """Take all replies that are here, and do what else the socket is ready for."""
+
+    def close(self, tally: Tally) -> None:
+        """Close the socket, and add to the tally what only the kernel counted."""
+
+
+class Poller:
+    """Waits until clients have something to receive.
+
+    epoll counts time in whole milliseconds, so a shorter wait is a `select` on the epoll descriptor itself. Where there
+    is no epoll, `select` on all sockets does both (and bounds their number to what it can).
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[int, Client] = {}
+        self._writers: set[int] = set()
+        self._epoll = select.epoll() if sys.platform == "linux" else None
+
+    def add(self, client: Client) -> None:
+        """Watch a client's socket from here on."""
+        self._clients[client.fileno()] = client
+        if self._epoll is not None:
+            self._epoll.register(client.fileno(), select.EPOLLIN)
+
+    def remove(self, client: Client) -> None:
+        """Watch a client's socket no more; called before it is closed."""
+        fileno = client.fileno()
+        del self._clients[fileno]
+        self._writers.discard(fileno)
+        if self._epoll is not None:
+            self._epoll.unregister(fileno)
+
+    def watch_room(self, client: Client, wanted: bool) -> None:
+        """Wake up, or no more, when the client's socket has room to send."""
+        fileno = client.fileno()
+        if wanted == (fileno in self._writers):
+            return
+        (self._writers.add if wanted else self._writers.discard)(fileno)
+        if self._epoll is not None:
+            self._epoll.modify(fileno, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
+
+    def ready(self, nanoseconds: int) -> list[Client]:
+        """Give the clients that are ready, after at most that time."""
+        clients = self._clients
+        if self._epoll is None:
+            wait = max(nanoseconds, 0) / 1e9
+            readable, writable, _ = select.select(list(clients), list(self._writers), [], wait)
+            return [clients[fileno] for fileno in {*readable, *writable}]
+        if nanoseconds >= 2_000_000:
+            events = self._epoll.poll(nanoseconds / 1e9 - 0.001)
+        else:
+            if nanoseconds > 0:
+                select.select((self._epoll,), (), (), nanoseconds / 1e9)
+            events = self._epoll.poll(0)
+        return [clients[fileno] for fileno, _ in events]
+
+    def close(self) -> None:
+        """Close what the waiting needed, not the clients."""
+        if self._epoll is not None:
+            self._epoll.close()
