@@ -30,8 +30,8 @@ class UpstreamSpec(msgspec.Struct, frozen=True):
     """One upstream as configured.
 
     `host` is an address or a hostname; a hostname is resolved through the operating system, again and again. With TLS
-    the certificate is checked for `server_name`, or for `host` without one, against the system's authorities or those in
-    the file `authorities` (RFC 8310 section 8.1: strict).
+    the certificate is checked for `server_name`, or for `host` without one, against the system's authorities or those
+    in the file `authorities` (RFC 8310 section 8.1: strict).
     """
 
     host: str

@@ -1,0 +1,169 @@
+"""Outcomes by their Ask: fresh ones, stale ones for when no upstream answers, and recent failures.
+
+Promises: an outcome is given out as fresh until its first record's TTL has run down, and never longer. Pure: the time
+comes in as an argument. The octets held are bounded; what nobody asked for longest goes first.
+"""
+
+from collections.abc import Iterable
+
+import cachetools
+import msgspec
+
+from dnsserver.resolver.outcome import STALE, Ask, Outcome
+from dnsserver.resolver.settings import CacheSettings
+from dnsserver.wire.message import EDE, EMPTY, SERVFAIL
+from dnsserver.wire.name import is_below
+from dnsserver.wire.response import with_ttl
+from dnsserver.zone.record import Reason
+
+# What an entry holds beside the octets of its name and records: measured with tracemalloc over 20,000 entries of one
+# address each, 64-bit CPython 3.11 to 3.13.
+_OVERHEAD = 900
+_PER_RECORD = 40
+_STALE_TTL = 30  # RFC 8767 section 4
+_FAILURES = 10_000
+_RENEW_PART = 0.1
+_RENEW_MIN = 5.0
+
+
+class CacheStatistics(msgspec.Struct, frozen=True):
+    """The cache in numbers."""
+
+    entries: int
+    size: int
+    hits: int
+    misses: int
+    stale: int
+    failures: int
+    renewals: int
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """An outcome and how much it is asked for; `renew_at` is when to ask again ahead of its end."""
+
+    outcome: Outcome
+    size: int
+    renew_at: float
+    hits: int = 0
+
+
+class _Failure(msgspec.Struct, gc=False):
+    outcome: Outcome
+    lasts: float
+
+
+def _size(entry: _Entry) -> int:
+    return entry.size
+
+
+class AnswerCache:
+    """What upstreams said, until it is too old to be said again."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        """Make an empty cache."""
+        self._settings = settings
+        # LRUCache and not a TTL cache of the same library: stale answers outlive their TTL, so time never evicts, and
+        # a put costs 1.2 us instead of 2.6.
+        self._entries: cachetools.LRUCache[Ask, _Entry] = cachetools.LRUCache(settings.size, getsizeof=_size)
+        self._failures: dict[Ask, _Failure] = {}
+        self._hits = self._misses = self._stale = self._failed = self._renewals = 0
+
+    def get(self, ask: Ask, now: float) -> Outcome | None:
+        """Return a fresh outcome, or None."""
+        entry = self._entries.get(ask)
+        if entry is None or entry.outcome.expires <= now:
+            self._misses += 1
+            return None
+        self._hits += 1
+        entry.hits += 1
+        return entry.outcome
+
+    def put(self, ask: Ask, outcome: Outcome) -> None:
+        """Keep an outcome until it expires, and then as long as it may be given out stale."""
+        lasts = outcome.expires - outcome.stored
+        if lasts <= 0:
+            return
+        self._failures.pop(ask, None)
+        body = outcome.body
+        size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
+        renew_at = outcome.expires - max(1.0, lasts * _RENEW_PART) if lasts >= _RENEW_MIN else outcome.expires
+        if size <= self._entries.maxsize:
+            self._entries[ask] = _Entry(outcome, size, renew_at)
+
+    def renewal_due(self, ask: Ask, now: float, hits: int = 0) -> bool:
+        """Tell, once for each entry, that a popular one is about to expire; `hits` are added to those it had."""
+        entry = self._entries.get(ask)
+        if entry is None:
+            return False
+        entry.hits += hits
+        wanted = self._settings.renew_hits
+        if not wanted or entry.hits < wanted or not entry.renew_at <= now < entry.outcome.expires:
+            return False
+        entry.renew_at = entry.outcome.expires
+        self._renewals += 1
+        return True
+
+    def stale(self, ask: Ask, now: float, lasts: float = 0.0) -> Outcome | None:
+        """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
+        entry = self._entries.get(ask)
+        if entry is None or entry.outcome.expires + self._settings.stale <= now:
+            return None
+        self._stale += 1
+        old = entry.outcome
+        reason = Reason(STALE.code, EDE.STALE_NXDOMAIN, STALE.text) if old.rcode else STALE
+        body = with_ttl(old.body, _STALE_TTL)
+        return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow)
+
+    def has_stale(self, ask: Ask, now: float) -> bool:
+        """Tell whether `stale` would return something."""
+        entry = self._entries.get(ask)
+        return entry is not None and entry.outcome.expires + self._settings.stale > now
+
+    def fail(self, ask: Ask, reason: Reason, now: float) -> Outcome:
+        """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""
+        previous = self._failures.pop(ask, None)
+        lasts = self._settings.failure_ttl
+        if previous is not None and now < previous.outcome.expires + previous.lasts:
+            lasts = min(previous.lasts * 2, self._settings.failure_cap)
+        again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text)
+        if len(self._failures) >= _FAILURES:
+            del self._failures[next(iter(self._failures))]
+        self._failures[ask] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
+        return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
+
+    def failure(self, ask: Ask, now: float) -> Outcome | None:
+        """Return the failure of a moment ago, if there was one."""
+        failure = self._failures.get(ask)
+        if failure is None or failure.outcome.expires <= now:
+            return None
+        self._failed += 1
+        return failure.outcome
+
+    def forget_failures(self) -> None:
+        """Forget every failure: an upstream is back."""
+        self._failures.clear()
+
+    def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
+        """Drop what is held of a name, or of a whole domain; return what was dropped."""
+        flushed = self._matching(self._entries, name, below=below)
+        for ask in flushed:
+            del self._entries[ask]
+        for ask in self._matching(self._failures, name, below=below):
+            del self._failures[ask]
+        return flushed
+
+    @staticmethod
+    def _matching(asks: Iterable[Ask], name: bytes, *, below: bool) -> list[Ask]:
+        return [ask for ask in asks if ask.name == name or (below and is_below(ask.name, name))]
+
+    def statistics(self) -> CacheStatistics:
+        """Return the cache in numbers."""
+        return CacheStatistics(
+            entries=len(self._entries),
+            size=int(self._entries.currsize),
+            hits=self._hits,
+            misses=self._misses,
+            stale=self._stale,
+            failures=self._failed,
+            renewals=self._renewals,
+        )

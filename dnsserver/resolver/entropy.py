@@ -1,0 +1,36 @@
+"""What makes a query unguessable: its ID and the case of its name, from the system's random source (RFC 5452)."""
+
+import os
+from collections.abc import Callable
+
+_LETTERS = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))
+
+
+class Entropy:
+    """Random octets, read from the system in blocks: one call serves some two hundred questions."""
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom, block: int = 8192) -> None:
+        """Read blocks of `block` octets from `source`."""
+        self._source = source
+        self._size = block
+        self._block = b""
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """Return so many octets, at most a block, never the same ones again."""
+        at = self._at
+        self._at = end = at + count
+        if end > len(self._block):
+            self._block = self._source(self._size)
+            self._at = count
+            return self._block[:count]
+        return self._block[at:end]
+
+    def mix_case(self, name: bytes) -> bytes:
+        """Return a lower-case name with each letter in one case or the other.
+
+        A forger has to guess these bits as well (draft-vixie-dnsext-dns0x20). Length octets are no letters.
+        """
+        size = len(name)
+        letters = int.from_bytes(name.translate(_LETTERS))
+        return (int.from_bytes(name) ^ (int.from_bytes(self.take(size)) & letters)).to_bytes(size)

@@ -1,0 +1,402 @@
+"""From a question to an upstream's answer: who is asked, when the next one is, and when to stop.
+
+A Flight is one question under way. It is not a task: it moves on when a reply comes, when a query fails, and when the
+wheel brings it up. Its end is one call of `finished`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from dnsserver.resolver import outcome as o
+from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.health import LONGEST_PATIENCE
+from dnsserver.resolver.outcome import Ask, Deliver
+from dnsserver.resolver.route import Route
+from dnsserver.resolver.settings import Transport
+from dnsserver.resolver.transport_stream import StreamTransport
+from dnsserver.resolver.transport_udp import UdpTransport
+from dnsserver.resolver.upstream import Attempt, Upstream
+from dnsserver.resolver.wheel import Wheel
+from dnsserver.wire import request, response
+from dnsserver.wire.message import FORMERR, HINFO, NOTIMP, REFUSED, FormatError
+from dnsserver.wire.name import ROOT
+from dnsserver.wire.response import Reading, TTLLimits, Verdict
+from dnsserver.zone.record import Reason
+
+log = structlog.get_logger(__name__)
+
+NEVER = float("inf")
+_MOST_ATTEMPTS = 6
+_TRUNCATED = 0x02
+
+_NO_EDNS = (FORMERR, NOTIMP)
+_HOPELESS = (Verdict.TOO_LARGE, Verdict.CHAIN_TOO_LONG)
+_VERDICTS = {
+    Verdict.LAME: o.UPSTREAM_LAME,
+    Verdict.TOO_LARGE: o.ANSWER_TOO_LARGE,
+    Verdict.CHAIN_TOO_LONG: o.CHAIN_TOO_LONG,
+}
+
+
+class Flight:
+    """One question under way, and who waits for it."""
+
+    __slots__ = (
+        "ask",
+        "attempts",
+        "deadline",
+        "done",
+        "failure",
+        "hedge_at",
+        "order",
+        "retry_at",
+        "route",
+        "stale_at",
+        "tries",
+        "waiting",
+    )
+
+    def __init__(self, ask: Ask, route: Route, order: list[Upstream], now: float, deliver: Deliver | None) -> None:
+        """Describe a question that nobody has been asked yet."""
+        self.ask = ask
+        self.route = route
+        self.order = order
+        self.waiting = [] if deliver is None else [deliver]
+        self.attempts: list[Attempt] = []
+        self.deadline = now + route.settings.deadline
+        self.retry_at = self.hedge_at = self.stale_at = NEVER
+        self.tries = 0  # queries sent, over all upstreams
+        self.failure: Reason | None = None
+        self.done = False
+
+
+class Owner(Protocol):
+    """Who starts flights and learns how they end."""
+
+    def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """Take the end of a flight: what the upstream said, or None for the failure that the flight carries."""
+
+    def overdue(self, flight: Flight, now: float) -> None:
+        """Take in that the flight goes on, but whoever waits has waited long enough for a fresh answer."""
+
+    def changed(self, upstream: Upstream, *, usable: bool) -> None:
+        """Take in that an upstream is back, or gone for now."""
+
+
+class Exchange:
+    """All flights and all transports to all upstreams."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        limits: TTLLimits,
+        entropy: Entropy,
+        clock: Callable[[], float],
+        drained: Callable[[], None],
+        loop_retry: float,
+    ) -> None:
+        """Open nothing yet."""
+        self._owner = owner
+        self._limits = limits
+        self._entropy = entropy
+        self._loop_retry = loop_retry
+        self.wheel: Wheel[Flight] = Wheel()
+        self.udp = UdpTransport(self, entropy, clock, drained)
+        self.streams = StreamTransport(self, entropy, clock, drained)
+        self._probes: dict[bytes, Upstream] = {}
+        self.hedges = self.retries = self.over_tcp = 0
+
+    # ---- a flight from its first query to its end
+
+    def launch(self, flight: Flight, now: float) -> None:
+        """Send the first query of a flight."""
+        order = flight.order
+        aside = flight.route.started()
+        self._next(flight, now)
+        if flight.done:
+            return
+        if len(order) > 1:
+            if aside and flight.route.take_hedge():
+                self._hedge(flight, now)
+            elif (after := order[0].health.hedge_after) is not None:
+                flight.hedge_at = now + after
+        self._schedule(flight)
+
+    def wait(self, flight: Flight, deadline: float) -> None:
+        """Keep an ended flight open for its owner, who ends it again, or the deadline does."""
+        flight.done = False
+        flight.deadline = deadline
+        flight.retry_at = flight.hedge_at = flight.stale_at = NEVER
+        flight.failure = o.CHAIN_TOO_LONG
+        self._schedule(flight)
+
+    def turn(self, now: float) -> None:
+        """Look after all flights whose time has come."""
+        for flight in self.wheel.due(now):
+            if flight.done:
+                continue
+            if now >= flight.deadline:
+                for attempt in flight.attempts:
+                    self._silent(attempt, now)
+                flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
+                self.end(flight, None, now)
+                continue
+            if now >= flight.stale_at:
+                flight.stale_at = NEVER
+                self._owner.overdue(flight, now)
+            if now >= flight.retry_at:
+                self._retry(flight, now)
+            elif now >= flight.hedge_at:
+                flight.hedge_at = NEVER
+                if flight.route.take_hedge():
+                    self._hedge(flight, now)
+            if not flight.done:
+                self._schedule(flight)
+
+    def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """End a flight; queries still under way only tell how their upstreams do."""
+        flight.done = True
+        for attempt in flight.attempts:
+            attempt.flight = None
+        flight.attempts = []
+        self._owner.finished(flight, reading, now)
+
+    def _schedule(self, flight: Flight) -> None:
+        self.wheel.add(flight, min(flight.retry_at, flight.hedge_at, flight.stale_at, flight.deadline))
+
+    def _next(self, flight: Flight, now: float) -> None:
+        """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""
+        order = flight.order
+        while flight.tries < _MOST_ATTEMPTS:
+            upstream = order[flight.tries % len(order)]
+            if self._try(flight, upstream, now):
+                # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
+                flight.retry_at = now + upstream.health.patience * (1 << (flight.tries - 1) // len(order))
+                return
+            flight.failure = o.UPSTREAM_UNREACHABLE
+            if flight.tries >= len(order):
+                break
+        if not flight.attempts:
+            self.end(flight, None, now)
+
+    def _hedge(self, flight: Flight, now: float) -> None:
+        self.hedges += 1
+        self._try(flight, flight.order[flight.tries % len(flight.order)], now)
+
+    def _retry(self, flight: Flight, now: float) -> None:
+        """The last query had its time: ask the next upstream, or this one again over TCP if UDP is spoilt."""
+        flight.retry_at = NEVER
+        spoilt = None
+        for attempt in flight.attempts:
+            if not attempt.late and now >= attempt.sent + attempt.upstream.health.patience:
+                attempt.late = True
+                self._silent(attempt, now)
+                if attempt.misspelled:
+                    spoilt = attempt
+        if spoilt is not None:
+            self._to_tcp(spoilt, now)
+        elif flight.tries < _MOST_ATTEMPTS:
+            self.retries += 1
+            self._next(flight, now)
+
+    def _try(self, flight: Flight, upstream: Upstream, now: float) -> bool:
+        """Send one query; False when it cannot even be sent."""
+        flight.tries += 1
+        upstream.queries += 1
+        ask = flight.ask
+        if upstream.spec.transport is not Transport.UDP:
+            attempt = Attempt(flight, upstream, request.question(ask.name, ask.type), now)
+            flight.attempts.append(attempt)
+            self.streams.submit(attempt, self._rest(attempt, ask))
+            return True
+        name = self._entropy.mix_case(ask.name) if upstream.mixed_case else ask.name
+        attempt = Attempt(flight, upstream, request.question(name, ask.type), now)
+        if not self.udp.send(attempt, self._rest(attempt, ask), now):
+            self._broken(upstream, now)
+            return False
+        flight.attempts.append(attempt)
+        return True
+
+    def _rest(self, attempt: Attempt, ask: Ask) -> bytes:
+        """Return the query's octets behind the ID."""
+        return request.write(attempt.section, do=ask.do, cd=ask.cd, edns=attempt.upstream.edns and not attempt.plain)
+
+    def _to_tcp(self, attempt: Attempt, now: float) -> None:
+        """Ask the same upstream the same thing again over TCP."""
+        flight = attempt.flight
+        if flight is None:
+            return
+        self.over_tcp += 1
+        attempt.upstream.queries += 1
+        again = Attempt(flight, attempt.upstream, attempt.section, now)
+        flight.attempts.remove(attempt)
+        attempt.flight = None
+        flight.attempts.append(again)
+        flight.retry_at = now + LONGEST_PATIENCE
+        self.streams.submit(again, self._rest(again, flight.ask))
+
+    # ---- what the transports report
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
+        flight = attempt.flight
+        upstream = attempt.upstream
+        reading = None
+        if flight is not None and (not reply[2] & _TRUNCATED or attempt.over_stream):
+            ask = flight.ask
+            try:
+                reading = response.read(
+                    reply, ask.name, ask.type, do=ask.do, scope=flight.route.scope, limits=self._limits
+                )
+            except FormatError:
+                return False
+        upstream.replies += 1
+        if upstream.case_misses and not attempt.over_stream:
+            upstream.case_misses = 0
+        if upstream.health.replied(now - attempt.sent, now):
+            log.info("upstream up", upstream=upstream.name)
+            self._owner.changed(upstream, usable=True)
+        if flight is None:
+            if upstream.probe_name and self._is_probe(attempt):
+                self._probed(upstream)
+        elif reading is None:
+            self._to_tcp(attempt, now)
+        elif reading.verdict is Verdict.GOOD:
+            if attempt.plain and upstream.edns:
+                log.info("upstream without EDNS", upstream=upstream.name)
+                upstream.edns = False
+            self.end(flight, reading, now)
+        else:
+            self._rejected(attempt, flight, reading, now)
+        return True
+
+    def _rejected(self, attempt: Attempt, flight: Flight, reading: Reading, now: float) -> None:
+        """Go on after a reply that does not answer."""
+        upstream = attempt.upstream
+        if reading.verdict in _HOPELESS:
+            flight.failure = _VERDICTS[reading.verdict]
+            self.end(flight, None, now)
+            return
+        if reading.rcode in _NO_EDNS and upstream.edns and not attempt.plain and not attempt.over_stream:
+            # Servers from before 2000 know no EDNS (RFC 6891 section 7); asking without costs little.
+            attempt.plain = True
+            if self.udp.send(attempt, self._rest(attempt, flight.ask), now):
+                upstream.queries += 1
+                return
+        upstream.failures += 1
+        upstream.health.failed()
+        reason = _VERDICTS.get(reading.verdict)
+        if reason is None:
+            reason = o.UPSTREAM_REFUSED if reading.rcode == REFUSED else o.UPSTREAM_SERVFAIL
+        self._failed(attempt, reason, now)
+
+    def misspelled(self, attempt: Attempt) -> None:
+        """Take in that a reply had the right ID and question, in another case."""
+        attempt.misspelled = True
+        if attempt.upstream.spelled_wrong(sure=self._is_probe(attempt)):
+            log.warning("upstream does not keep the case of names", upstream=attempt.upstream.name)
+
+    def besieged(self, attempt: Attempt, now: float) -> None:
+        """Take in that so much of what came was wrong that the question must leave UDP."""
+        self._to_tcp(attempt, now)
+
+    def unreachable(self, attempt: Attempt, now: float) -> None:
+        """Take in that the upstream cannot be reached this way."""
+        self._broken(attempt.upstream, now)
+        self._failed(attempt, o.UPSTREAM_UNREACHABLE, now)
+
+    def _failed(self, attempt: Attempt, reason: Reason, now: float) -> None:
+        """One query came to nothing: ask the next upstream, if there is one that was not asked."""
+        flight = attempt.flight
+        if flight is None:
+            return
+        attempt.flight = None
+        flight.attempts.remove(attempt)
+        flight.failure = reason
+        if flight.tries < len(flight.order):
+            self._next(flight, now)
+        elif not flight.attempts:
+            self.end(flight, None, now)
+
+    def _silent(self, attempt: Attempt, now: float) -> None:
+        attempt.upstream.timeouts += 1
+        if attempt.upstream.health.silent(attempt.sent, now):
+            self._went_down(attempt.upstream, "it does not answer")
+
+    def _broken(self, upstream: Upstream, now: float) -> None:
+        upstream.failures += 1
+        if upstream.health.broken(now):
+            self._went_down(upstream, "it cannot be reached")
+
+    def _went_down(self, upstream: Upstream, why: str) -> None:
+        log.warning("upstream down", upstream=upstream.name, why=why)
+        self.streams.drop(upstream)
+        self._owner.changed(upstream, usable=False)
+
+    # ---- probes: random names that no client asks for, to see whether an upstream answers, and whether it loops
+
+    def probe(self, upstream: Upstream, now: float) -> None:
+        """Ask an upstream for a name that nobody has; a reply says it lives, the name's coming back that it loops."""
+        self._probes.pop(upstream.probe_name, None)
+        label = b"\x10" + self._entropy.take(8).hex().encode()
+        # Below the route's own domain, as another may go another way; without one, a name of two labels.
+        name = label + (upstream.domain if upstream.domain != ROOT else label + ROOT)
+        upstream.probe_name = name
+        self._probes[name] = upstream
+        upstream.queries += 1
+        upstream.health.probed(now)
+        udp = upstream.spec.transport is Transport.UDP
+        mixed = self._entropy.mix_case(name) if upstream.mixed_case and udp else name
+        attempt = Attempt(None, upstream, request.question(mixed, HINFO), now)
+        rest = self._rest(attempt, Ask(name, HINFO))
+        if udp:
+            self.udp.send(attempt, rest, now)
+        else:
+            self.streams.submit(attempt, rest)
+
+    def probe_came_back(self, name: bytes, now: float) -> bool:
+        """Tell whether a question from a client is one of our probes; its upstream is then taken out."""
+        upstream = self._probes.get(name)
+        if upstream is None:
+            return False
+        self.loops(upstream, now)
+        return True
+
+    def question_came_back(self, flight: Flight, packet: bytes, now: float) -> bool:
+        """Tell whether a client's packet is a query of this flight; its upstream is then taken out."""
+        for attempt in flight.attempts:
+            if packet.startswith(attempt.identifier) and packet.startswith(attempt.section, 12):
+                self.loops(attempt.upstream, now)
+                self._failed(attempt, o.LOOP, now)
+                return True
+        return False
+
+    def loops(self, upstream: Upstream, now: float) -> None:
+        """Ask an upstream nothing but probes until one of them does not come back."""
+        self._probes.pop(upstream.probe_name, None)
+        upstream.probe_name = b""
+        upstream.health.probe_at = now + self._loop_retry
+        if not upstream.looping:
+            upstream.looping = True
+            log.error("upstream forwards to this server, taken out", upstream=upstream.name)
+            self._owner.changed(upstream, usable=False)
+
+    def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
+        """Send the probes that are due."""
+        for upstream in upstreams:
+            health = upstream.health
+            if (not health.up or upstream.looping or not health.asked) and now >= health.probe_at:
+                self.probe(upstream, now)
+
+    def _is_probe(self, attempt: Attempt) -> bool:
+        return attempt.section[:-4].lower() in self._probes
+
+    def _probed(self, upstream: Upstream) -> None:
+        self._probes.pop(upstream.probe_name, None)
+        upstream.probe_name = b""
+        if upstream.looping:
+            upstream.looping = False
+            log.info("upstream does not loop any more", upstream=upstream.name)
+            self._owner.changed(upstream, usable=True)

@@ -1,0 +1,287 @@
+"""Names outside the cluster: from the cache, from a question already under way, or from the upstreams.
+
+`Forwarder.ask` is the whole of it for everybody else: it never blocks, never raises, and calls `deliver` exactly once.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import trio
+
+from dnsserver.resolver import outcome as o
+from dnsserver.resolver.cache import AnswerCache, CacheStatistics
+from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.exchange import Exchange, Flight
+from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.resolver.route import Route
+from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
+from dnsserver.resolver.sources import follow_upstreams
+from dnsserver.resolver.upstream import Upstream, UpstreamStatistics
+from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL
+from dnsserver.wire.name import ROOT, is_below
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
+
+_TEND = 0.25
+_SWEEP = 4  # of those
+
+
+class ForwardStatistics(msgspec.Struct, frozen=True):
+    """Forwarding in numbers, since the start but for `in_flight`."""
+
+    upstreams: tuple[UpstreamStatistics, ...]
+    cache: CacheStatistics
+    in_flight: int
+    coalesced: int
+    hedges: int
+    retries: int
+    over_tcp: int
+    dropped: int
+    loops: int
+
+
+class Forwarder:
+    """All upstreams, and what they said.
+
+    `routes` has one entry for each domain, `own` the zones of which no upstream is believed. `drained` is called after
+    each batch of deliveries, so that replies can be sent in one go. Time is that of `clock`, in seconds.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[ForwardSettings],
+        cache: CacheSettings,
+        *,
+        own: Sequence[bytes] = (),
+        limits: Limits | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        drained: Callable[[], None] = lambda: None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        """Open nothing yet; `run` does."""
+        entropy = entropy or Entropy()
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._cache_settings = cache
+        self._own = tuple(own)
+        self._routes: dict[bytes, Route] = {}
+        for settings in routes:
+            denied = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
+            scope = Scope(settings.domain, (*own, *denied))
+            self._routes[settings.domain] = Route(settings, scope, entropy)
+        self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
+        self._cache = AnswerCache(cache)
+        ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
+        self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
+        self._flights: dict[Ask, Flight] = {}
+        self._awake = trio.Event()
+        self._coalesced = self._dropped = self._loops = 0
+
+    # ---- questions
+
+    def ask(self, ask: Ask, deliver: Deliver) -> None:
+        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
+        now = self._clock()
+        cache = self._cache
+        outcome = cache.get(ask, now)
+        if outcome is not None:
+            deliver(outcome)
+            if cache.renewal_due(ask, now):
+                self._start(ask, None, now)
+            return
+        flight = self._flights.get(ask)
+        if flight is not None:
+            self._coalesced += 1
+            flight.waiting.append(deliver)
+            if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
+                self.overdue(flight, now)
+            return
+        outcome = cache.failure(ask, now)
+        if outcome is not None:
+            deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
+            return
+        if self._exchange.probe_came_back(ask.name, now):
+            self._loops += 1
+            deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
+            return
+        self._start(ask, deliver, now)
+
+    async def wait_outcome(self, ask: Ask) -> Outcome:
+        """Return the outcome of one question, as `ask` delivers it."""
+        send, receive = trio.open_memory_channel[Outcome](1)
+        self.ask(ask, send.send_nowait)
+        return await receive.receive()
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
+        now = self._clock()
+        if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
+            self._start(ask, None, now)
+
+    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
+        """Tell whether a client's packet is a query that this server sent itself, through a loop of forwarders.
+
+        The upstream it was sent to is taken out then. Costs one look-up for a question that is not under way.
+        """
+        flight = self._flights.get(ask)
+        if flight is None or not self._exchange.question_came_back(flight, packet, self._clock()):
+            return False
+        self._loops += 1
+        return True
+
+    def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
+        """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
+        return self._cache.flush(name, below=below)
+
+    def _start(self, ask: Ask, deliver: Deliver | None, now: float) -> None:
+        """Send a question on its way; without `deliver` to renew what is held."""
+        route = self._default or self._route(ask.name)
+        order = route.order(now) if route is not None else []
+        if route is None or not order:
+            if deliver is not None:
+                looping = route is not None and route.upstreams
+                rcode, reason = (SERVFAIL, o.LOOP) if looping else (REFUSED, o.NO_UPSTREAMS)
+                deliver(self._cache.stale(ask, now) or Outcome(rcode, EMPTY, False, reason, now, now))
+            return
+        flights = self._flights
+        if len(flights) >= self._limits.in_flight:
+            self._dropped += 1
+            oldest = next(iter(flights.values()))
+            oldest.failure = o.OVERLOAD
+            self._exchange.end(oldest, None, now)
+        flight = Flight(ask, route, order, now, deliver)
+        flights[ask] = flight
+        if deliver is not None and self._cache.has_stale(ask, now):
+            # With every upstream down there is nothing to wait for; the question is asked all the same.
+            wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
+            flight.stale_at = now + min(wait, route.settings.deadline)
+        self._exchange.launch(flight, now)
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def _route(self, name: bytes) -> Route | None:
+        """Return the route of the longest domain that the name is below."""
+        routes = self._routes
+        position = 0
+        while name[position]:
+            route = routes.get(name[position:])
+            if route is not None:
+                return route
+            position += name[position] + 1
+        return routes.get(ROOT)
+
+    # ---- what becomes of flights
+
+    def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """Deliver the end of a flight, and keep it."""
+        ask = flight.ask
+        if reading is None:
+            reason = flight.failure or o.UPSTREAM_TIMEOUT
+            failed = self._cache.fail(ask, reason, now)
+            self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed)
+            return
+        follow = reading.follow
+        if follow is not None and not any(is_below(follow, zone) for zone in self._own):
+            self._join(flight, reading, follow, now)
+            return
+        outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
+        if reading.ttl:
+            self._cache.put(ask, outcome)
+        self._deliver(flight, outcome)
+
+    def _join(self, flight: Flight, reading: Reading, follow: bytes, now: float) -> None:
+        """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
+        ask = flight.ask
+
+        def joined(rest: Outcome) -> None:
+            if flight.done:  # it took too long
+                return
+            flight.done = True
+            if rest.rcode == SERVFAIL:
+                self._deliver(flight, rest)
+                return
+            head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body, follow)
+            body = whole_body(ask.name, (*head, *tail[0]), tail[1])
+            expires = min(now + reading.ttl, rest.expires)
+            outcome = Outcome(rest.rcode, body, reading.ad and rest.ad, rest.reason, now, expires, rest.follow)
+            self._cache.put(ask, outcome)
+            self._deliver(flight, outcome)
+
+        self._exchange.wait(flight, now + flight.route.settings.deadline)
+        self.ask(Ask(follow, ask.type, ask.do, ask.cd), joined)
+
+    def overdue(self, flight: Flight, now: float) -> None:
+        """Give those who wait a stale answer; the flight goes on for the cache's sake."""
+        outcome = self._cache.stale(flight.ask, now)
+        if outcome is not None:
+            waiting, flight.waiting = flight.waiting, []
+            for deliver in waiting:
+                deliver(outcome)
+
+    def changed(self, upstream: Upstream, *, usable: bool) -> None:
+        """Take in that an upstream is back, or gone for now."""
+        route = self._routes.get(upstream.domain)
+        if route is not None:
+            route.reorder()
+        if usable:
+            self._cache.forget_failures()
+
+    def _deliver(self, flight: Flight, outcome: Outcome) -> None:
+        self._flights.pop(flight.ask, None)
+        waiting, flight.waiting = flight.waiting, []
+        for deliver in waiting:
+            deliver(outcome)
+
+    # ---- tasks
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve for ever; started when the upstreams' addresses are known as far as no look-up is needed."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for route in self._routes.values():
+                    await nursery.start(follow_upstreams, route, self._limits)
+                nursery.start_soon(self._exchange.udp.run)
+                nursery.start_soon(self._exchange.streams.run)
+                nursery.start_soon(self._keep_time)
+                nursery.start_soon(self._tend)
+                task_status.started()
+        finally:
+            self._exchange.udp.close()
+
+    async def _keep_time(self) -> None:
+        """Turn the wheel while anything is on it."""
+        wheel = self._exchange.wheel
+        while True:
+            soonest = wheel.next
+            if soonest is None:
+                self._awake = trio.Event()
+                await self._awake.wait()
+                continue
+            await trio.sleep_until(max(soonest, self._clock() + 0.005))
+            self._exchange.turn(self._clock())
+
+    async def _tend(self) -> None:
+        """Probe upstreams and clear away old sockets, now and then."""
+        turns = 0
+        while True:
+            now = self._clock()
+            self._exchange.tend([u for route in self._routes.values() for u in route.upstreams], now)
+            turns += 1
+            if turns % _SWEEP == 0:
+                self._exchange.udp.sweep(now)
+            await trio.sleep(_TEND)
+
+    def statistics(self) -> ForwardStatistics:
+        """Return forwarding in numbers."""
+        upstreams = (upstream.statistics() for route in self._routes.values() for upstream in route.upstreams)
+        return ForwardStatistics(
+            upstreams=tuple(upstreams),
+            cache=self._cache.statistics(),
+            in_flight=len(self._flights),
+            coalesced=self._coalesced,
+            hedges=self._exchange.hedges,
+            retries=self._exchange.retries,
+            over_tcp=self._exchange.over_tcp,
+            dropped=self._dropped,
+            loops=self._loops,
+        )

@@ -1,0 +1,224 @@
+"""Questions over UDP: many short-lived sockets, one epoll for all of them, and no task for any question.
+
+Each socket is connected, so the kernel drops what comes from anywhere but the upstream, reports a closed port at once,
+and spares us an address per packet. It picks the port from its own random source, out of the ephemeral range: a port
+chosen here could be one that a server on this node wants. A socket costs 10 us from open to close, so each serves a few
+questions; they take turns, and so no two questions in a row share one.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.upstream import Attempt, Upstream
+
+PORTS = 64  # open at once for each upstream, and as many again that only wait for their last replies
+QUESTIONS = 16
+LIFETIME = 10.0
+FORGET_AFTER = 5.0
+BAD_REPLIES = 10
+
+_BATCH = 256
+_ROUNDS = 4
+_RECEIVE = 4096
+
+
+class Receiver(Protocol):
+    """Who is told what became of an attempt."""
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
+
+    def misspelled(self, attempt: Attempt) -> None:
+        """Take in that a reply had the right ID and question, in another case."""
+
+    def besieged(self, attempt: Attempt, now: float) -> None:
+        """Take in that so much of what came was wrong that the question must leave UDP."""
+
+    def unreachable(self, attempt: Attempt, now: float) -> None:
+        """Take in that the upstream cannot be reached this way."""
+
+
+class Port:
+    """One socket and the queries that wait for their replies on it, by ID."""
+
+    __slots__ = ("bad", "left", "opened", "recv", "retired", "send", "socket", "upstream", "waiting")
+
+    def __init__(self, upstream: Upstream, now: float) -> None:
+        """Open a socket to the upstream; raises OSError."""
+        family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            self.socket.connect(upstream.address)
+        except OSError:
+            self.socket.close()
+            raise
+        self.send = self.socket.send
+        self.recv = self.socket.recv
+        self.upstream = upstream
+        self.waiting: dict[bytes, Attempt] = {}
+        self.left = QUESTIONS
+        self.retired = False
+        self.opened = now
+        self.bad = 0
+
+
+class UdpTransport:
+    """All UDP sockets to all upstreams; `drained` is called after each batch of replies."""
+
+    def __init__(
+        self, receiver: Receiver, entropy: Entropy, clock: Callable[[], float], drained: Callable[[], None]
+    ) -> None:
+        """Open nothing yet but the epoll."""
+        self._receiver = receiver
+        self._entropy = entropy
+        self._clock = clock
+        self._drained = drained
+        self._epoll = select.epoll()
+        self._ports: dict[int, Port] = {}
+
+    def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
+        """Give the attempt an ID and send it in front of `rest`; False when the system refuses."""
+        upstream = attempt.upstream
+        ports = upstream.ports
+        try:
+            port = ports[0] if len(ports) >= PORTS else self._open(upstream, now)
+        except OSError:
+            return False
+        ports.rotate(-1)
+        waiting = port.waiting
+        identifier = self._entropy.take(2)
+        while identifier in waiting:
+            identifier = self._entropy.take(2)
+        attempt.identifier = identifier
+        waiting[identifier] = attempt
+        port.left -= 1
+        # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
+        if port.left <= 0 and upstream.retired < PORTS:
+            ports.pop()
+            port.retired = True
+            upstream.retired += 1
+        query = identifier + rest
+        try:
+            port.send(query)
+        except ConnectionRefusedError:
+            # What an earlier packet met is reported here, and this one was not sent.
+            return self._again(port, query)
+        except OSError:
+            del waiting[identifier]
+            return False
+        return True
+
+    def _again(self, port: Port, query: bytes) -> bool:
+        try:
+            port.send(query)
+        except OSError:
+            del port.waiting[query[:2]]
+            return False
+        return True
+
+    def _open(self, upstream: Upstream, now: float) -> Port:
+        port = Port(upstream, now)
+        descriptor = port.socket.fileno()
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._ports[descriptor] = port
+        upstream.ports.appendleft(port)
+        return port
+
+    def _close(self, port: Port) -> None:
+        self._ports.pop(port.socket.fileno(), None)
+        if port.retired:
+            port.upstream.retired -= 1
+        else:
+            port.upstream.ports.remove(port)
+        port.socket.close()
+
+    async def run(self) -> None:
+        """Take in replies for ever."""
+        epoll = self._epoll
+        descriptor = epoll.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(descriptor)
+            for _ in range(_ROUNDS):
+                events = epoll.poll(0, _BATCH)
+                if not events:
+                    break
+                now = self._clock()
+                for ready, _ in events:
+                    port = self._ports.get(ready)
+                    if port is not None:  # else closed by an earlier one of this batch
+                        self._receive(port, now)
+                self._drained()
+
+    def _receive(self, port: Port, now: float) -> None:
+        """Take one reply from a socket; epoll reports it again when there are more."""
+        try:
+            reply = port.recv(_RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._refused(port, now)
+            return
+        attempt = port.waiting.pop(reply[:2], None)
+        if attempt is None:
+            self._reject(port, "malformed" if len(reply) < 12 else "id", now)
+            return
+        # QR, opcode 0 and one question: the 3rd octet less AA, TC, RD; QDCOUNT.
+        if (
+            len(reply) >= 12
+            and reply[2] & 0xF8 == 0x80
+            and reply.startswith(attempt.section, 12)
+            and reply[4:6] == b"\0\1"
+        ):
+            if self._receiver.replied(attempt, reply, now):
+                if port.retired and not port.waiting:
+                    self._close(port)
+                return
+            kind = "malformed"
+        elif len(reply) < 12:
+            kind = "malformed"
+        elif reply[2] & 0xF8 != 0x80:
+            kind = "not-a-reply"
+        elif reply[12 : 12 + len(attempt.section)].lower() == attempt.section.lower():
+            kind = "case"
+        else:
+            kind = "question"
+        port.waiting[reply[:2]] = attempt
+        if kind == "case":
+            self._receiver.misspelled(attempt)
+        self._reject(port, kind, now)
+
+    def _reject(self, port: Port, kind: str, now: float) -> None:
+        """Count a reply that answers nothing; at ten somebody is guessing, and all questions here leave UDP."""
+        port.upstream.bad[kind] += 1
+        port.bad += 1
+        if port.bad >= BAD_REPLIES and port.waiting:
+            self._close(port)
+            for attempt in list(port.waiting.values()):
+                self._receiver.besieged(attempt, now)
+
+    def _refused(self, port: Port, now: float) -> None:
+        """The upstream's host says that nobody listens (or the network that there is no way)."""
+        self._close(port)
+        for attempt in list(port.waiting.values()):
+            self._receiver.unreachable(attempt, now)
+
+    def sweep(self, now: float) -> None:
+        """Forget queries that nobody can be waiting for any more, and close sockets that are old or done."""
+        for port in list(self._ports.values()):
+            waiting = port.waiting
+            if waiting:
+                for identifier in [i for i, attempt in waiting.items() if attempt.sent + FORGET_AFTER < now]:
+                    del waiting[identifier]
+            if not waiting and (port.retired or port.opened + LIFETIME < now):
+                self._close(port)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for port in list(self._ports.values()):
+            self._close(port)
+        self._epoll.close()

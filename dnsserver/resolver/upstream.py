@@ -1,0 +1,123 @@
+"""One upstream server, and one query under way to it."""
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dnsserver.resolver.health import Health
+from dnsserver.resolver.settings import Transport, UpstreamSpec
+
+if TYPE_CHECKING:
+    from dnsserver.resolver.exchange import Flight
+    from dnsserver.resolver.transport_udp import Port
+
+# So many replies in another case than asked, with none in the right one between them, are no forgery.
+_CASE_MISSES = 3
+
+
+class UpstreamStatistics(msgspec.Struct, frozen=True):
+    """One upstream in numbers; times in seconds. `bad` counts replies that were not used, by what was wrong."""
+
+    name: str
+    domain: bytes
+    up: bool
+    looping: bool
+    queries: int
+    replies: int
+    failures: int
+    timeouts: int
+    rtt: float
+    p95: float
+    failing: float
+    mixed_case: bool
+    bad: dict[str, int]
+
+
+class Upstream:
+    """One address that questions are sent to, and all that is known about it."""
+
+    __slots__ = (
+        "address",
+        "bad",
+        "case_misses",
+        "domain",
+        "edns",
+        "failures",
+        "health",
+        "looping",
+        "mixed_case",
+        "name",
+        "ports",
+        "probe_name",
+        "queries",
+        "replies",
+        "retired",
+        "spec",
+        "timeouts",
+    )
+
+    def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
+        """Describe the upstream of `spec` at `address`, an IP address, serving the names below `domain`."""
+        self.spec = spec
+        self.address = (address, spec.real_port)
+        self.domain = domain
+        shown = f"[{address}]" if ":" in address else address
+        prefix = "" if spec.transport is Transport.UDP else f"{spec.transport}://"
+        self.name = f"{prefix}{shown}:{spec.real_port}"
+        self.health = Health()
+        self.mixed_case = mixed_case
+        self.edns = True
+        self.looping = False
+        self.probe_name = b""  # of the probe that is under way
+        self.ports: deque[Port] = deque()  # those that take questions still
+        self.retired = 0  # those that only wait for replies
+        self.queries = self.replies = self.failures = self.timeouts = 0
+        self.bad: Counter[str] = Counter()
+        self.case_misses = 0
+
+    def spelled_wrong(self, *, sure: bool = False) -> bool:
+        """Take in a reply in another case; True when from now on it is asked in plain lower case."""
+        self.case_misses += 1
+        if not self.mixed_case or (self.case_misses < _CASE_MISSES and not sure):
+            return False
+        self.mixed_case = False
+        return True
+
+    def statistics(self) -> UpstreamStatistics:
+        """Return the upstream in numbers."""
+        return UpstreamStatistics(
+            name=self.name,
+            domain=self.domain,
+            up=self.health.up,
+            looping=self.looping,
+            queries=self.queries,
+            replies=self.replies,
+            failures=self.failures,
+            timeouts=self.timeouts,
+            rtt=self.health.rtt,
+            p95=self.health.p95,
+            failing=self.health.failing,
+            mixed_case=self.mixed_case,
+            bad=dict(self.bad),
+        )
+
+
+class Attempt:
+    """One query sent, or about to be, to one upstream.
+
+    `flight` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
+    `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that the
+    silence was counted, `plain` that it goes without EDNS.
+    """
+
+    __slots__ = ("flight", "identifier", "late", "misspelled", "over_stream", "plain", "section", "sent", "upstream")
+
+    def __init__(self, flight: "Flight | None", upstream: Upstream, section: bytes, sent: float) -> None:
+        """Describe a query; the transport gives it its ID."""
+        self.flight = flight
+        self.upstream = upstream
+        self.section = section
+        self.sent = sent
+        self.identifier = b""
+        self.late = self.misspelled = self.over_stream = self.plain = False

@@ -1,0 +1,28 @@
+"""The queries this server sends itself: bytes at once, since one is written for every forwarded question."""
+
+import struct
+
+from dnsserver.wire.message import CLASS_IN
+
+# 1232 octets fit every path of today's networks without fragments (RFC 9715 section 3, DNS Flag Day 2020).
+UDP_SIZE = 1232
+
+# RD is set, an upstream is a resolver. AD asks to be told whether the data is validated (RFC 6840 section 5.7): the
+# answer is shared by all clients, those that set AD among them.
+_HEAD = {cd: struct.pack("!HHHHH", 0x0120 | (0x0010 if cd else 0), 1, 0, 0, 1) for cd in (False, True)}
+_PLAIN_HEAD = {cd: struct.pack("!HHHHH", 0x0120 | (0x0010 if cd else 0), 1, 0, 0, 0) for cd in (False, True)}
+
+# Root, type OPT, UDP size, extended RCODE and version 0, flags, no option (RFC 6891 section 6.1.2).
+_OPT = {do: struct.pack("!BHHIH", 0, 41, UDP_SIZE, 0x8000 if do else 0, 0) for do in (False, True)}
+
+_TYPE_CLASS = struct.Struct("!HH")
+
+
+def question(name: bytes, type_: int) -> bytes:
+    """Return the question section that asks `name`, case kept, class IN."""
+    return name + _TYPE_CLASS.pack(type_, CLASS_IN)
+
+
+def write(section: bytes, *, do: bool, cd: bool, edns: bool = True) -> bytes:
+    """Return a query less its ID, with this question section; nothing in it comes from a client but DO and CD."""
+    return _HEAD[cd] + section + _OPT[do] if edns else _PLAIN_HEAD[cd] + section

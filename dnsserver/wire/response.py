@@ -1,0 +1,334 @@
+"""An upstream's reply to what may be kept of it: bytes to a Reading, pure and bounded.
+
+Kept are the records on the CNAME chain from the question to its answer, within the scope of who was asked; for a
+negative answer the SOA, and with DO the proofs. All else (glue, NS, records of other names) is cut off: that is where
+poison is put (RFC 5452 section 6, RFC 2181 section 5.4.1). Nearly every reply has nothing to cut before its end, so its
+octets are taken as they are; the few others are written anew.
+"""
+
+import enum
+import struct
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from dnsserver.wire.message import (
+    ANY,
+    CLASS_IN,
+    CNAME,
+    DNAME,
+    EMPTY,
+    HEADER_SIZE,
+    NOERROR,
+    NS,
+    NSEC,
+    NSEC3,
+    NXDOMAIN,
+    OPT,
+    RRSIG,
+    SOA,
+    Body,
+    RRset,
+)
+from dnsserver.wire.name import ROOT, is_below
+from dnsserver.wire.sections import FIXED_LENGTHS, HAS_NAMES, Record, check_rdata, plain_rdata, read_name, read_records
+from dnsserver.wire.writer import compose
+
+MAX_CHAIN = 16
+MAX_RECORDS = 1000  # walked in about a millisecond; no reply within 1232 octets has a tenth of it
+
+_COUNTS = struct.Struct("!HHH")
+_FIXED = struct.Struct("!HHIH")
+_TTL = struct.Struct("!I")
+_PROOFS = frozenset((NSEC, NSEC3))
+_QUESTION_POINTER = b"\xc0\x0c"
+_TOP_BIT = 0x80000000
+
+
+class Verdict(enum.Enum):
+    """What a well-formed reply is worth."""
+
+    GOOD = enum.auto()
+    FAILED = enum.auto()  # an rcode that says nothing about the name: another upstream may know
+    LAME = enum.auto()  # a referral: whoever sent it does not resolve for others
+    TOO_LARGE = enum.auto()
+    CHAIN_TOO_LONG = enum.auto()
+
+
+class Scope(msgspec.Struct, frozen=True, gc=False):
+    """The names that one group of upstreams may answer for: those below `domain`, and not below one of `denied`."""
+
+    domain: bytes = ROOT
+    denied: tuple[bytes, ...] = ()
+
+    def allows(self, name: bytes) -> bool:
+        """Tell whether records of this lower-case name are taken."""
+        return (self.domain == ROOT or is_below(name, self.domain)) and not any(
+            is_below(name, zone) for zone in self.denied
+        )
+
+
+class TTLLimits(msgspec.Struct, frozen=True, gc=False):
+    """Bounds for TTLs in seconds; `negative_*` for how long a name or type is known to be missing."""
+
+    cap: int = 86_400
+    floor: int = 0
+    negative_cap: int = 3_600
+    negative_floor: int = 0
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """What a reply says. `ttl` is how many seconds it may be kept, 0 for not at all.
+
+    `follow` is the name at which the chain leaves the scope; the records behind it were dropped.
+    """
+
+    verdict: Verdict
+    rcode: int
+    body: Body = EMPTY
+    ttl: int = 0
+    ad: bool = False
+    follow: bytes | None = None
+
+
+def read(reply: bytes, name: bytes, type_: int, *, do: bool, scope: Scope, limits: TTLLimits) -> Reading:
+    """Return what may be kept of a reply whose header and question were found to fit `name` and `type_`.
+
+    Raises FormatError for octets that are no message.
+    """
+    rcode = reply[3] & 0x0F
+    an, ns, ar = _COUNTS.unpack_from(reply, 6)
+    if rcode not in {NOERROR, NXDOMAIN}:
+        return Reading(Verdict.FAILED, rcode)
+    if an + ns > MAX_RECORDS:
+        return Reading(Verdict.TOO_LARGE, rcode)
+    if an and rcode == NOERROR and not (do and ns):
+        plain = _plain_answer(reply, name, type_, an, scope, limits, do=do)
+        if plain is not None:
+            return plain
+    return _Selection(reply, name, type_, (an, ns, ar), do=do, scope=scope).reading(rcode, limits)
+
+
+def aged(body: Body, seconds: int) -> Body:
+    """Return the body with `seconds` taken off every TTL, none below 0."""
+    return _with_ttls(body, lambda ttl: max(0, ttl - seconds))
+
+
+def with_ttl(body: Body, ttl: int) -> Body:
+    """Return the body with this one TTL on every record, as stale answers have it (RFC 8767 section 4)."""
+    return _with_ttls(body, lambda _: ttl)
+
+
+def whole_body(name: bytes, answer: Sequence[RRset], authority: Sequence[RRset]) -> Body:
+    """Return records from outside as a Body behind the question for `name`; all their TTLs count down."""
+    body = compose(name, answer, authority)
+    front = bytes(HEADER_SIZE) + name + bytes(4)
+    written = read_records(front + body.data, len(front), body.an + body.ns)
+    return Body(body.an, body.ns, 0, body.data, tuple(record.ttl_at - len(front) for record in written))
+
+
+def _with_ttls(body: Body, change: Callable[[int], int]) -> Body:
+    data = bytearray(body.data)
+    for offset in body.ttls:
+        _TTL.pack_into(data, offset, change(_TTL.unpack_from(data, offset)[0]))
+    return Body(body.an, body.ns, body.ar, bytes(data), body.ttls, body.ring)
+
+
+def _plain_answer(
+    reply: bytes, name: bytes, type_: int, count: int, scope: Scope, limits: TTLLimits, *, do: bool
+) -> Reading | None:
+    """Return the answer section as it stands, or None when it is not simply the chain in its order.
+
+    Runs for nearly every forwarded question: one step a record, and names are read only where they are new.
+    """
+    start = position = HEADER_SIZE + len(name) + 4
+    owner = _QUESTION_POINTER
+    size = FIXED_LENGTHS.get(type_)
+    has_names = type_ in HAS_NAMES
+    offsets = []
+    ttls = []
+    seen = {name}
+    final = False
+    end = len(reply)
+    for _ in range(count):
+        if reply[position : position + 2] != owner or position + 12 > end:
+            return None
+        rtype, cls, ttl, length = _FIXED.unpack_from(reply, position + 2)
+        rdata = position + 12
+        position = rdata + length
+        if cls != CLASS_IN or position > end:
+            return None
+        if rtype == type_:
+            final = True
+            if length != size and size is not None:
+                return None
+            if has_names:
+                check_rdata(reply, type_, rdata, position)
+        elif rtype == CNAME and not final:
+            target, after = read_name(reply, rdata)
+            if after != position or target in seen or len(seen) > MAX_CHAIN or rdata > 0x3FFF:
+                return None
+            if not scope.allows(target):
+                return None
+            seen.add(target)
+            owner = (0xC000 | rdata).to_bytes(2, "big")
+        elif not (do and rtype == RRSIG):
+            return None
+        offsets.append(rdata - 6 - start)
+        ttls.append(ttl)
+    if not final:
+        return None
+    body = Body(count, 0, 0, reply[start:position], tuple(offsets))
+    lowest = min(ttls)
+    if max(ttls) > limits.cap or lowest < limits.floor:
+        body = _with_ttls(body, lambda ttl: _bounded(ttl, limits))
+        lowest = min(_bounded(ttl, limits) for ttl in ttls)
+    return Reading(Verdict.GOOD, NOERROR, body, lowest, bool(reply[3] & 0x20))
+
+
+def _bounded(ttl: int, limits: TTLLimits) -> int:
+    """Apply cap and floor; with the top bit set a TTL counts as 0 (RFC 2181 section 8)."""
+    return max(limits.floor, 0 if ttl >= _TOP_BIT else min(ttl, limits.cap))
+
+
+class _Selection:
+    """The records worth keeping, picked one by one: negative answers, and all that has something to cut out."""
+
+    def __init__(
+        self, reply: bytes, name: bytes, type_: int, counts: tuple[int, int, int], *, do: bool, scope: Scope
+    ) -> None:
+        self._reply = reply
+        self._name = name
+        self._type = type_
+        self._do = do
+        self._scope = scope
+        an, ns, ar = counts
+        self._start = HEADER_SIZE + len(name) + 4
+        self._records = list(read_records(reply, self._start, an + ns))
+        self._answer = self._records[:an]
+        self._authority = self._records[an:]
+        after = self._records[-1].end if self._records else self._start
+        # An extended RCODE, say BADVERS, hides behind NOERROR in the header (RFC 6891 section 6.1.3).
+        self._extended = 0
+        if not an and ar and ar <= MAX_RECORDS:
+            for record in read_records(reply, after, ar):
+                if record.type == OPT:
+                    self._extended = record.ttl >> 24
+
+    def reading(self, rcode: int, limits: TTLLimits) -> Reading:
+        """Return what the selection amounts to."""
+        if self._extended:
+            return Reading(Verdict.FAILED, self._extended << 4 | rcode)
+        picked = self._chain()
+        if picked is None:
+            return Reading(Verdict.CHAIN_TOO_LONG, rcode)
+        chain, last, final, follow = picked
+        ad = bool(self._reply[3] & 0x20)
+        if final or follow is not None:
+            proofs = self._proofs(ROOT) if self._do else []
+            body, ttl = self._body(chain, proofs, limits)
+            return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, follow)
+        soas = (r for r in self._authority if r.type == SOA and r.cls == CLASS_IN and is_below(last, r.owner))
+        soa = next(soas, None)
+        if soa is None:
+            # Neither data nor proof of its absence: not to be kept (RFC 2308 section 5).
+            referral = any(record.type == NS for record in self._authority) and not self._reply[3] & 0x80
+            body, _ = self._body(chain, [], limits)
+            return Reading(Verdict.LAME if referral and rcode == NOERROR else Verdict.GOOD, rcode, body, 0, ad)
+        kept = [soa]
+        if self._do:
+            picked_proofs = {soa, *self._proofs(soa.owner)}
+            kept = [record for record in self._authority if record in picked_proofs]
+        minimum = int.from_bytes(self._reply[soa.end - 4 : soa.end], "big")
+        negative = min(_bounded(soa.ttl, limits), _bounded(minimum, limits), limits.negative_cap)
+        negative = max(negative, limits.negative_floor)
+        body, ttl = self._body(chain, kept, limits, {soa: negative})
+        return Reading(Verdict.GOOD, rcode, body, min(ttl, negative), ad)
+
+    def _chain(self) -> tuple[list[Record], bytes, bool, bytes | None] | None:
+        """Return the records on the chain, its last name, whether that one has the answer, and where it leaves."""
+        by_owner: dict[bytes, list[Record]] = {}
+        for record in self._answer:
+            if record.cls == CLASS_IN:
+                by_owner.setdefault(record.owner, []).append(record)
+        dnames = {r.owner: r for r in self._answer if r.type == DNAME and r.cls == CLASS_IN}
+        kept: list[Record] = []
+        name = self._name
+        seen = {name}
+        while True:
+            here = by_owner.get(name, ())
+            wanted = [r for r in here if self._type in {r.type, ANY}]
+            if wanted:
+                return kept + wanted + self._signatures(here, self._type), name, True, None
+            alias = next((record for record in here if record.type == CNAME), None)
+            if alias is None:
+                return kept, name, False, None
+            dname = next((dnames.pop(above) for above in _ancestors(name) if above in dnames), None)
+            if dname is not None:
+                kept += [dname, *self._signatures(by_owner[dname.owner], DNAME)]
+            kept += [alias, *self._signatures(here, CNAME)]
+            name, _ = read_name(self._reply, alias.rdata)
+            if name in seen or len(seen) > MAX_CHAIN:
+                return None
+            seen.add(name)
+            if not self._scope.allows(name):
+                return kept, name, False, name
+
+    def _signatures(self, records: Sequence[Record], covered: int) -> list[Record]:
+        """Return the RRSIGs over a type; ANY and RRSIG itself take them with the rest."""
+        if not self._do or self._type in {ANY, RRSIG}:
+            return []
+        code = covered.to_bytes(2, "big")
+        return [r for r in records if r.type == RRSIG and self._reply[r.rdata : r.rdata + 2] == code]
+
+    def _proofs(self, zone: bytes) -> list[Record]:
+        """Return the NSEC and NSEC3 records of the authority section and all its signatures but those over NS."""
+        return [
+            r
+            for r in self._authority
+            if is_below(r.owner, zone)
+            and self._scope.allows(r.owner)
+            and r.cls == CLASS_IN
+            and (r.type in _PROOFS or (r.type == RRSIG and self._covers_proof(r)))
+        ]
+
+    def _covers_proof(self, record: Record) -> bool:
+        covered = int.from_bytes(self._reply[record.rdata : record.rdata + 2], "big")
+        return covered in _PROOFS or covered == SOA
+
+    def _body(
+        self,
+        answer: Sequence[Record],
+        authority: Sequence[Record],
+        limits: TTLLimits,
+        fixed: dict[Record, int] | None = None,
+    ) -> tuple[Body, int]:
+        """Return the records as a Body, and the lowest TTL among them; `fixed` gives some of them a TTL."""
+        ttls = {record: _bounded(record.ttl, limits) for record in (*answer, *authority)}
+        ttls.update(fixed or {})
+        lowest = min(ttls.values(), default=0)
+        picked = [*answer, *authority]
+        if picked == self._records[: len(picked)]:
+            # They are the first of the message, one after the other: no octet has to move.
+            start = self._start
+            data = bytearray(self._reply[start : picked[-1].end] if picked else b"")
+            for record in picked:
+                _TTL.pack_into(data, record.ttl_at - start, ttls[record])
+            offsets = tuple(record.ttl_at - start for record in picked)
+            return Body(len(answer), len(authority), 0, bytes(data), offsets), lowest
+        body = whole_body(
+            self._name,
+            [self._rrset(record, ttls[record]) for record in answer],
+            [self._rrset(record, ttls[record]) for record in authority],
+        )
+        return body, lowest
+
+    def _rrset(self, record: Record, ttl: int) -> RRset:
+        return RRset(record.owner, record.type, ttl, (plain_rdata(self._reply, record),))
+
+
+def _ancestors(name: bytes) -> Iterator[bytes]:
+    """Yield the names above a name, nearest first."""
+    while name[0]:
+        name = name[name[0] + 1 :]
+        yield name
