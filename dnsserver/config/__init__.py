@@ -1,0 +1,26 @@
+"""One TOML file, and flags over it, to one frozen Config.
+
+Promises: a Config that exists is valid, every mistake of a file is told at once with its line, the value found and what
+was expected, and what `render` prints loads back equal. Knows the syntax of addresses and names (wire) and nothing else
+of the server: app maps a Config onto what the parts take.
+"""
+
+from dnsserver.config.model import Config, Route
+from dnsserver.config.reader import DEFAULT_FILE, ConfigError, Override, load
+from dnsserver.config.render import render
+from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
+
+__all__ = [
+    "DEFAULT_FILE",
+    "Address",
+    "Config",
+    "ConfigError",
+    "Domain",
+    "Network",
+    "Override",
+    "Route",
+    "ServiceName",
+    "Upstream",
+    "load",
+    "render",
+]

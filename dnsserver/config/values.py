@@ -1,0 +1,179 @@
+"""Settings that are written as text: each knows how to read itself, and prints as it was meant.
+
+`parse` raises ValueError without text; what was expected instead is the class's `EXPECTED`, a phrase for a person.
+"""
+
+import ipaddress
+import re
+from typing import ClassVar, Literal, Self
+
+import msgspec
+
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import ROOT, from_text, to_text
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_PORT_DIGITS = 5
+
+
+class TextValue(msgspec.Struct, frozen=True):
+    """A setting that is written as text."""
+
+    EXPECTED: ClassVar[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read it; raises ValueError."""
+        raise NotImplementedError
+
+
+class Address(TextValue, frozen=True):
+    """Where a server listens: an IP address and a port; port 0 lets the system choose."""
+
+    EXPECTED: ClassVar[str] = 'an IP address and a port, as in "10.96.0.10:53" or "[fd00::10]:53"'
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ADDR:PORT, IPv6 in brackets; raises ValueError."""
+        host, _, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            return cls(str(ipaddress.IPv6Address(host[1:-1])), _port(port))
+        return cls(str(ipaddress.IPv4Address(host)), _port(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Domain(TextValue, frozen=True):
+    """A domain name in lower case; `wire` is what the rest of the program calls a name."""
+
+    EXPECTED: ClassVar[str] = 'a domain name, as in "cluster.local"'
+
+    wire: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name with or without its final dot; `.` is the root. Raises ValueError."""
+        if not text or any(character.isspace() for character in text):
+            raise ValueError
+        try:
+            return cls(from_text(text).lower())
+        except FormatError as error:
+            raise ValueError from error
+
+    def __str__(self) -> str:
+        return "." if self.wire == ROOT else to_text(self.wire).removesuffix(".")
+
+
+class Network(TextValue, frozen=True):
+    """A network in CIDR notation; `ipaddress.ip_network` reads `text`."""
+
+    EXPECTED: ClassVar[str] = 'a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set behind the prefix'
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read it; a single address is a network of one. Raises ValueError."""
+        return cls(str(ipaddress.ip_network(text)))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class ServiceName(TextValue, frozen=True):
+    """A Service by its namespace and name."""
+
+    EXPECTED: ClassVar[str] = 'a namespace and a Service, as in "kube-system/kube-dns"'
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read NAMESPACE/NAME; raises ValueError."""
+        namespace, _, name = text.partition("/")
+        if not (_LABEL.fullmatch(namespace) and _LABEL.fullmatch(name)):
+            raise ValueError
+        return cls(namespace, name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Upstream(TextValue, frozen=True):
+    """A server to forward to, or a file in the format of resolv.conf that lists such servers.
+
+    `host` is an address, a hostname or the file's path; `port` 0 is the transport's own one. `server_name` is who the
+    certificate has to be for, where that is not `host`.
+    """
+
+    EXPECTED: ClassVar[str] = (
+        'an address or hostname, as in "9.9.9.9", "10.0.0.2:5353", "[fd00::2]:53", "tcp://10.0.0.2", '
+        '"tls://9.9.9.9:853#dns.quad9.net", or the path of a file like "/etc/resolv.conf"'
+    )
+
+    host: str
+    port: int = 0
+    transport: Literal["udp", "tcp", "tls", "file"] = "udp"
+    server_name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read any form of it; raises ValueError."""
+        if text.startswith("/"):
+            return cls(text, transport="file")
+        scheme, separator, rest = text.rpartition("://")
+        if separator and scheme not in {"udp", "tcp", "tls"}:
+            raise ValueError
+        rest, hash_sign, server_name = rest.partition("#")
+        if hash_sign and (scheme != "tls" or not _is_hostname(server_name)):
+            raise ValueError
+        host, port = _host_port(rest)
+        transport: Literal["udp", "tcp", "tls"] = "tcp" if scheme == "tcp" else "tls" if scheme == "tls" else "udp"
+        return cls(host, port, transport, server_name.lower() if hash_sign else None)
+
+    def __str__(self) -> str:
+        if self.transport == "file":
+            return self.host
+        scheme = "" if self.transport == "udp" else f"{self.transport}://"
+        host = f"[{self.host}]" if ":" in self.host and self.port else self.host
+        port = f":{self.port}" if self.port else ""
+        return f"{scheme}{host}{port}" + (f"#{self.server_name}" if self.server_name else "")
+
+
+def _port(digits: str, lowest: int = 0) -> int:
+    """Read a port number; raises ValueError."""
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _PORT_DIGITS and lowest <= int(digits) <= 0xFFFF):
+        raise ValueError
+    return int(digits)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    """Read an address or hostname, and a port or 0; raises ValueError."""
+    try:
+        return str(ipaddress.ip_address(text)), 0  # an IPv6 address may stand without brackets when no port follows
+    except ValueError:
+        pass
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError
+        return str(ipaddress.IPv6Address(host)), _port(rest[1:], 1) if rest else 0
+    host, colon, digits = text.partition(":")
+    port = _port(digits, 1) if colon else 0
+    try:
+        return str(ipaddress.IPv4Address(host)), port
+    except ValueError:
+        if not _is_hostname(host):
+            raise
+        return host.lower().removesuffix("."), port
+
+
+def _is_hostname(text: str) -> bool:
+    """Tell whether it is a hostname (RFC 1123 section 2.1), and not an address with a slip in it."""
+    labels = text.lower().removesuffix(".").split(".")
+    return len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit()
