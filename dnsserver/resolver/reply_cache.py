@@ -1,0 +1,268 @@
+"""Replies by the exact octets of their question, each dropped when something it depends on changes.
+
+Promises: a reply that is found is what the server would answer now, so a change needs no TTL to be seen. A change drops
+the replies that depend on what changed, and no others. Pure: the time comes in as an argument.
+
+A pod asks the same few thousand questions all day, and a reply depends on nothing but the query's octets after its ID.
+So the hot path is one look-up in `Lane.replies`; all the bookkeeping is on the way in and out.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from dnsserver.zone.record import Key
+
+FOREVER = float("inf")
+_SECOND_CHANCES = 8
+
+
+class Labels(NamedTuple):
+    """What a reply is counted under in metrics."""
+
+    type: int
+    rcode: int
+    reason: str
+
+
+class Reply:
+    """One reply less its ID, valid as it stands until `due`.
+
+    `hits` counts how often it was sent from the cache; whoever sends it adds to it.
+    """
+
+    __slots__ = ("depends", "due", "hits", "home", "key", "labels", "seen", "shelf", "wire")
+
+    def __init__(self, wire: bytes, labels: Labels, depends: tuple[Key, ...] = ()) -> None:
+        """Make a reply that stays as it is until something it depends on changes."""
+        self.wire = wire
+        self.labels = labels
+        self.depends = depends
+        self.due = FOREVER
+        self.hits = 0
+        self.seen = 0
+        self.home: Lane | None = None
+        self.shelf: _Shelf | None = None
+        self.key = b""
+
+    def renew(self, now: float) -> bytes | None:
+        """Return the octets to send once `due` has come, or None if there are none any more."""
+        raise NotImplementedError
+
+
+class RingReply(Reply):
+    """A reply whose address records take turns: each time it is sent, the next one stands first."""
+
+    __slots__ = ("_block", "_shown", "_start", "_step")
+
+    def __init__(
+        self, wire: bytes, labels: Labels, depends: tuple[Key, ...], start: int, step: int, block: bytes, shown: int
+    ) -> None:
+        """Make a reply that shows `shown` records of `step` octets at `start`, out of all those in `block`."""
+        super().__init__(wire, labels, depends)
+        self.due = -FOREVER
+        self._start = start
+        self._step = step
+        self._block = block
+        self._shown = shown * step
+
+    def renew(self, now: float) -> bytes | None:
+        """Return the octets with the records turned by one."""
+        del now
+        block = self._block
+        step = self._step
+        self._block = block = block[step:] + block[:step]
+        wire = self.wire
+        start = self._start
+        shown = self._shown
+        return wire[:start] + block[:shown] + wire[start + shown :]
+
+
+class AgingReply(Reply):
+    """A reply with records from outside, whose TTLs count down once a second until it expires."""
+
+    __slots__ = ("_expires", "_since", "_ttls")
+
+    def __init__(
+        self, wire: bytes, labels: Labels, depends: tuple[Key, ...], ttls: Iterable[int], since: float, expires: float
+    ) -> None:
+        """Make a reply that was right at `since` and ends at `expires`; `ttls` are offsets of TTL fields in `wire`."""
+        super().__init__(wire, labels, depends)
+        self._since = since
+        self._expires = expires
+        self._ttls = tuple((offset, int.from_bytes(wire[offset : offset + 4], "big")) for offset in ttls)
+        self.due = min(since + 1, expires)
+
+    def renew(self, now: float) -> bytes | None:
+        """Return the octets with the TTLs that are left, or None after the end."""
+        if now >= self._expires:
+            return None
+        age = int(now - self._since)
+        wire = bytearray(self.wire)
+        for offset, ttl in self._ttls:
+            wire[offset : offset + 4] = max(0, ttl - age).to_bytes(4, "big")
+        self.wire = bytes(wire)
+        self.due = min(self._since + age + 1, self._expires)
+        return self.wire
+
+
+class Lane:
+    """The replies of one transport and address family, by the query's octets after its ID."""
+
+    __slots__ = ("counts", "family", "protocol", "replies", "sent")
+
+    def __init__(self, protocol: str, family: str) -> None:
+        """Make an empty lane; `protocol` and `family` are metric labels (udp or tcp, 1 or 2 for IPv4 or IPv6)."""
+        self.protocol = protocol
+        self.family = family
+        self.replies: dict[bytes, Reply] = {}
+        self.counts: Counter[Labels] = Counter()  # sent without the cache, and by replies that are gone
+        self.sent = 0
+
+    def traffic(self) -> Counter[Labels]:
+        """Return how many replies were sent since the start, by their labels."""
+        total = self.counts.copy()
+        for reply in self.replies.values():
+            total[reply.labels] += reply.hits
+        return total
+
+    def hits(self) -> int:
+        """Return how many replies came from the cache."""
+        return self.sent + sum(reply.hits for reply in self.replies.values())
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """The cache in numbers: entries held, and replies dropped because of a change, for room, and at their end."""
+
+    replies: int
+    missing: int
+    hits: int
+    dropped: int
+    evicted: int
+    expired: int
+
+
+class _Shelf:
+    """Replies in the order they came, so that the oldest one nobody asks for goes first (CLOCK)."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self.queue: deque[Reply] = deque()
+
+    def victim(self) -> Reply:
+        """Take the reply to give up; one that was sent since it was last looked at is spared, a few times at most."""
+        spared = 0
+        while True:
+            reply = self.queue.popleft()
+            if reply.home is None:
+                continue
+            if reply.hits == reply.seen or spared >= _SECOND_CHANCES:
+                return reply
+            reply.seen = reply.hits
+            spared += 1
+            self.queue.append(reply)
+
+    def add(self, reply: Reply) -> None:
+        reply.shelf = self
+        self.queue.append(reply)
+        self.size += 1
+        if len(self.queue) > 2 * self.limit + 64:  # mostly replies that a change has dropped
+            self.queue = deque(reply for reply in self.queue if reply.home is not None)
+
+
+class ReplyCache:
+    """All lanes, and which reply depends on what.
+
+    At most `replies` are held, and beside them `missing` ones that say NXDOMAIN: a flood of names that do not exist
+    pushes out nothing but its like.
+    """
+
+    def __init__(self, replies: int = 32768, missing: int = 8192) -> None:
+        """Make an empty cache."""
+        self.lanes: list[Lane] = []
+        self._shelf = _Shelf(replies)
+        self._missing = _Shelf(missing)
+        self._dependents: dict[Key, list[Reply]] = {}
+        self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
+        self._dropped = self._evicted = self._expired = 0
+
+    def lane(self, protocol: str, family: str) -> Lane:
+        """Make the lane of a transport and family."""
+        lane = Lane(protocol, family)
+        self.lanes.append(lane)
+        return lane
+
+    def keep(self, lane: Lane, key: bytes, reply: Reply, *, missing: bool = False) -> None:
+        """Hold a reply under the octets of its question."""
+        self.discard(lane, key)
+        shelf = self._missing if missing else self._shelf
+        if shelf.size >= shelf.limit:
+            self._evicted += 1
+            self._forget(shelf.victim())
+        lane.replies[key] = reply
+        reply.home = lane
+        reply.key = key
+        shelf.add(reply)
+        for dependency in reply.depends:
+            dependents = self._dependents.get(dependency)
+            if dependents is None:
+                self._dependents[dependency] = [reply]
+                if isinstance(dependency, tuple) and len(dependency) == 2:
+                    self._services.setdefault(dependency[0], set()).add(dependency)
+            else:
+                dependents.append(reply)
+
+    def discard(self, lane: Lane, key: bytes) -> None:
+        """Forget the reply to a question, if there is one: it has come to its end."""
+        reply = lane.replies.get(key)
+        if reply is not None:
+            self._expired += 1
+            self._forget(reply)
+
+    def drop(self, changed: Iterable[Key]) -> None:
+        """Forget every reply that depends on one of the keys; a namespace's key stands for its services too."""
+        for key in changed:
+            if isinstance(key, tuple) and len(key) == 1:
+                for service in tuple(self._services.get(key[0], ())):
+                    self._drop(service)
+            self._drop(key)
+
+    def clear(self) -> None:
+        """Forget every reply."""
+        for lane in self.lanes:
+            for reply in tuple(lane.replies.values()):
+                self._dropped += 1
+                self._forget(reply)
+
+    def statistics(self) -> Statistics:
+        """Return the cache in numbers."""
+        hits = sum(lane.hits() for lane in self.lanes)
+        return Statistics(self._shelf.size, self._missing.size, hits, self._dropped, self._evicted, self._expired)
+
+    def _drop(self, key: Key) -> None:
+        for reply in tuple(self._dependents.get(key, ())):
+            self._dropped += 1
+            self._forget(reply)
+
+    def _forget(self, reply: Reply) -> None:
+        """Take a reply out of its lane and out of all that it depends on."""
+        home, shelf = reply.home, reply.shelf
+        assert home is not None and shelf is not None  # only replies that are held are forgotten
+        del home.replies[reply.key]
+        home.counts[reply.labels] += reply.hits
+        home.sent += reply.hits
+        shelf.size -= 1
+        reply.home = None
+        for dependency in reply.depends:
+            dependents = self._dependents[dependency]
+            dependents.remove(reply)
+            if not dependents:
+                del self._dependents[dependency]
+                if isinstance(dependency, tuple) and len(dependency) == 2:
+                    services = self._services[dependency[0]]
+                    services.remove(dependency)
+                    if not services:
+                        del self._services[dependency[0]]

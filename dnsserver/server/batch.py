@@ -1,0 +1,301 @@
+"""A UDP socket that answers what the reply cache knows in batches: one system call in, one out, no object a packet.
+
+`BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: addresses and control data that came in are handed back
+as they are, so a reply leaves from the address that was asked (IP_PKTINFO), and the only Python object made for a known
+question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and sendmsg, one packet at a time.
+Both drain the socket in bounded steps, so that a flood cannot keep the event loop.
+"""
+
+import ctypes
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from dnsserver.resolver.reply_cache import Lane
+
+BATCH = 64
+_PACKET = 4096  # no query is longer; one that was cut by the kernel is dropped
+_ADDRESS = 28  # sizeof(struct sockaddr_in6)
+_CONTROL = 64  # holds one in_pktinfo or in6_pktinfo with its header
+_IOV = 16
+_HEAD = 64  # sizeof(struct mmsghdr) on 64-bit Linux
+_BYTES_HEADER = bytes.__basicsize__ - 1  # where CPython keeps the octets of a bytes object
+_MSG_TRUNC = 0x20
+_IP_PKTINFO = 8
+
+Miss = Callable[[bytes, "UdpPort", int], bytes | None]
+
+
+class PortStatistics(msgspec.Struct, frozen=True):
+    """A socket in numbers since the start; `unsent` counts replies that the kernel did not take."""
+
+    received: int
+    unsent: int
+
+
+class UdpPort(Protocol):
+    """What both kinds of UDP socket can do."""
+
+    lane: Lane
+    stream: bool
+
+    def exchange(self, miss: Miss, now: float) -> int:
+        """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
+
+    def client(self, index: int) -> Any:  # noqa: ANN401 - opaque to everybody else
+        """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
+
+    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+        """Send one reply."""
+
+    def statistics(self) -> PortStatistics:
+        """Return the socket in numbers."""
+
+
+def make_port(sock: socket.socket, lane: Lane) -> UdpPort:
+    """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
+    if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
+        return BatchPort(sock, lane)
+    return PlainPort(sock, lane)
+
+
+def ask_for_destination(sock: socket.socket) -> None:
+    """Have the kernel tell which address a packet was sent to, if the socket is bound to all of them."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif hasattr(socket, "IP_PKTINFO") or sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", _IP_PKTINFO), 1)
+
+
+class BatchPort:
+    """A UDP socket read and written in batches of up to 64 packets."""
+
+    stream = False
+
+    def __init__(self, sock: socket.socket, lane: Lane) -> None:
+        """Prepare the buffers once; `sock` is bound and non-blocking."""
+        self.lane = lane
+        self._sock = sock
+        self._fd = sock.fileno()
+        # PyDLL keeps the interpreter's lock: both calls return at once, and letting go of it would cost more.
+        libc = ctypes.PyDLL(None)
+        self._recvmmsg = libc.recvmmsg
+        self._sendmmsg = libc.sendmmsg
+        self._recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+        self._sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+
+        self._packets = (ctypes.c_char * (BATCH * _PACKET))()
+        self._addresses = (ctypes.c_char * (BATCH * _ADDRESS))()
+        self._controls = (ctypes.c_char * (BATCH * _CONTROL))()
+        self._in_iov = (ctypes.c_uint64 * (BATCH * 2))()
+        self._out_iov = (ctypes.c_uint64 * (BATCH * 4))()
+        self._in_heads = (ctypes.c_char * (BATCH * _HEAD))()
+        self._out_heads = (ctypes.c_char * (BATCH * _HEAD))()
+        self._in_words = memoryview(self._in_heads).cast("B").cast("Q")
+        self._lengths = memoryview(self._in_heads).cast("B").cast("I")
+        self._vectors = memoryview(self._out_iov).cast("B").cast("Q")
+        self._wildcard = _is_wildcard(sock)
+        if self._wildcard:
+            ask_for_destination(sock)
+        self._address_size = 16 if sock.family == socket.AF_INET else 28
+        self._control_size = (32 if sock.family == socket.AF_INET else 40) if self._wildcard else 0
+        self._prepare()
+        self._in_at = ctypes.addressof(self._in_heads)
+        self._out_at = ctypes.addressof(self._out_heads)
+        self._received = 0
+        self._unsent = 0
+
+    def _prepare(self) -> None:
+        """Lay out both arrays of mmsghdr: name, control and the ID of a reply point at what the receive wrote."""
+        out = memoryview(self._out_heads).cast("B").cast("Q")
+        for i in range(BATCH):
+            packet = ctypes.addressof(self._packets) + i * _PACKET
+            self._in_iov[2 * i] = packet
+            self._in_iov[2 * i + 1] = _PACKET
+            self._vectors[4 * i] = packet  # the ID, straight from the query
+            self._vectors[4 * i + 1] = 2
+            for words, iov, vectors in (
+                (self._in_words, ctypes.addressof(self._in_iov) + i * _IOV, 1),
+                (out, ctypes.addressof(self._out_iov) + i * 2 * _IOV, 2),
+            ):
+                at = i * _HEAD // 8
+                words[at] = ctypes.addressof(self._addresses) + i * _ADDRESS
+                words[at + 1] = self._address_size
+                words[at + 2] = iov
+                words[at + 3] = vectors
+                words[at + 4] = ctypes.addressof(self._controls) + i * _CONTROL if self._wildcard else 0
+                words[at + 5] = self._control_size
+                words[at + 6] = 0
+
+    def exchange(self, miss: Miss, now: float) -> int:
+        """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
+        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        if count <= 0:
+            self._take_error()
+            return 0
+        self._received += count
+        get = self.lane.replies.get
+        packets = self._packets
+        lengths = self._lengths
+        vectors = self._vectors
+        kept = []  # what the kernel will read must live until it has
+        start = 0  # of the run of packets with a reply
+        offset = 2
+        place = 2
+        for i in range(count):
+            reply = get(packets[offset : offset - 2 + lengths[i * 16 + 14]])
+            if reply is not None:
+                if reply.due > now:
+                    wire = reply.wire
+                else:
+                    turned = reply.renew(now)
+                    if turned is None:
+                        reply = None
+                    else:
+                        wire = turned
+                        kept.append(wire)
+            if reply is not None:
+                reply.hits += 1
+            else:
+                answer = self._miss(miss, i, offset - 2)
+                if answer is None:
+                    if start < i:
+                        self._flush(start, i)
+                    start = i + 1
+                    offset += _PACKET
+                    place += 4
+                    continue
+                wire = answer
+                kept.append(wire)
+            vectors[place] = id(wire) + _BYTES_HEADER
+            vectors[place + 1] = len(wire)
+            offset += _PACKET
+            place += 4
+        if start < count:
+            self._flush(start, count)
+        return count
+
+    def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
+        """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
+        if self._in_words[i * 8 + 6] & _MSG_TRUNC:
+            return None
+        if self._address_size == 16:
+            port = self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4]
+        else:
+            port = self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4]
+        if port == b"\0\0":  # nobody can be listening there
+            return None
+        reply = miss(self._packets[offset : offset + self._lengths[i * 16 + 14]], self, i)
+        return None if reply is None else reply[2:]
+
+    def _flush(self, start: int, end: int) -> None:
+        """Send the replies of packets `start` to `end`."""
+        while start < end:
+            sent: int = self._sendmmsg(self._fd, self._out_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)
+            if sent <= 0:  # the first one could not be sent (buffer full, no route): it is lost, the others go on
+                self._unsent += 1
+                sent = 1
+            start += sent
+
+    def _take_error(self) -> None:
+        """Clear a pending socket error (an ICMP that came back), which would wake us for ever."""
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error not in {0, errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE}:
+            raise OSError(error, os.strerror(error))
+
+    def client(self, index: int) -> Any:  # noqa: ANN401
+        """Return the address and control data of packet `index`, copied."""
+        address = self._addresses[index * _ADDRESS : index * _ADDRESS + self._address_size]
+        control = self._controls[index * _CONTROL : index * _CONTROL + self._control_size]
+        return _python_address(address, self._sock.family), control
+
+    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+        """Send one reply."""
+        address, control = client
+        try:
+            if control:
+                level = int.from_bytes(control[8:12], sys.byteorder)
+                kind = int.from_bytes(control[12:16], sys.byteorder)
+                size = int.from_bytes(control[:8], sys.byteorder)
+                self._sock.sendmsg([wire], [(level, kind, control[16:size])], socket.MSG_DONTWAIT, address)
+            else:
+                self._sock.sendto(wire, socket.MSG_DONTWAIT, address)
+        except OSError:
+            self._unsent += 1
+
+    def statistics(self) -> PortStatistics:
+        """Return the socket in numbers."""
+        return PortStatistics(self._received, self._unsent)
+
+
+class PlainPort:
+    """A UDP socket read and written one packet at a time, for systems without recvmmsg."""
+
+    stream = False
+
+    def __init__(self, sock: socket.socket, lane: Lane) -> None:
+        """`sock` is bound and non-blocking."""
+        self.lane = lane
+        self._sock = sock
+        self._control = _CONTROL if _is_wildcard(sock) else 0
+        if self._control:
+            ask_for_destination(sock)
+        self._client: Any = None
+        self._received = 0
+        self._unsent = 0
+
+    def exchange(self, miss: Miss, now: float) -> int:
+        """Receive up to a batch of packets and reply to each; return how many came."""
+        for count in range(BATCH):
+            try:
+                packet, control, flags, address = self._sock.recvmsg(_PACKET, self._control)
+            except (BlockingIOError, ConnectionRefusedError):
+                return count
+            self._received += 1
+            if flags & socket.MSG_TRUNC or not address[1]:
+                continue
+            self._client = (address, [item for item in control if item[0] in {socket.IPPROTO_IP, socket.IPPROTO_IPV6}])
+            reply = self.lane.replies.get(packet[2:])
+            wire: bytes | None = None
+            if reply is not None:
+                wire = reply.wire if reply.due > now else reply.renew(now)
+            if reply is not None and wire is not None:
+                reply.hits += 1
+                self.send(packet[:2] + wire, self._client)
+            elif (wire := miss(packet, self, 0)) is not None:
+                self.send(wire, self._client)
+        return BATCH
+
+    def client(self, index: int) -> Any:  # noqa: ANN401
+        """Return the sender of the packet at hand."""
+        del index
+        return self._client
+
+    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+        """Send one reply."""
+        address, control = client
+        try:
+            self._sock.sendmsg([wire], control, 0, address)
+        except OSError:
+            self._unsent += 1
+
+    def statistics(self) -> PortStatistics:
+        """Return the socket in numbers."""
+        return PortStatistics(self._received, self._unsent)
+
+
+def _is_wildcard(sock: socket.socket) -> bool:
+    return sock.getsockname()[0] in {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+
+
+def _python_address(raw: bytes, family: int) -> tuple[Any, ...]:
+    port = int.from_bytes(raw[2:4], "big")
+    if family == socket.AF_INET:
+        return socket.inet_ntoa(raw[4:8]), port
+    flow = int.from_bytes(raw[4:8], "big")
+    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port, flow, int.from_bytes(raw[24:28], sys.byteorder)

@@ -1,0 +1,213 @@
+"""A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
+from dnsserver.wire import message as m
+from dnsserver.wire import query as q
+from dnsserver.wire.message import EMPTY, Body, FormatError
+from dnsserver.wire.query import Query
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.writer import compose
+from dnsserver.zone.record import Answer, Reason
+
+log = structlog.get_logger(__name__)
+
+STREAM_LIMIT = 65535
+_QUERY_OPCODE = 0
+_TRANSFERS = {m.AXFR, m.IXFR}
+
+_BAD_FORMAT = Reason("format-error")
+_NOT_IMPLEMENTED = Reason("opcode-not-implemented")
+_BAD_VERSION = Reason("edns-version")
+_REFUSED_CLASS = Reason("class-refused")
+_REFUSED_TRANSFER = Reason("transfer-refused")
+_BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
+
+
+class Port(Protocol):
+    """Where packets come from and replies go: a UDP socket, or one TCP connection."""
+
+    lane: Lane
+    stream: bool
+
+    def client(self, index: int) -> Any:  # noqa: ANN401 - an address to one kind of port, nothing to the other
+        """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
+
+    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+        """Send a whole message; one that cannot be sent is lost, as UDP loses them."""
+
+
+class Outside(Protocol):
+    """Whoever answers for names outside the cluster."""
+
+    def ask(self, ask: Ask, deliver: Deliver) -> None:
+        """Call `deliver` once with the outcome, now or later, never from another thread."""
+
+
+class Responder:
+    """Turns packets into replies and keeps the replies that can be kept.
+
+    `udp_limit` is the largest UDP reply in octets, and what every OPT of ours shows (RFC 9715).
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        outside: Outside,
+        replies: ReplyCache,
+        clock: Callable[[], float],
+        *,
+        udp_limit: int = 1232,
+        recursion: bool = True,
+        stale: Callable[[], Reason | None] = lambda: None,
+    ) -> None:
+        """Wire it up; `recursion` says whether RA is set, `stale` gives the reason when cluster data is too old."""
+        self._chain = chain
+        self._outside = outside
+        self._replies = replies
+        self._clock = clock
+        self._udp_limit = udp_limit
+        self._ra = m.RA if recursion else 0
+        self._stale = stale
+
+    def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
+        if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:  # no ID to answer to, or itself a reply
+            return None
+        try:
+            return self._respond(packet, port, index)
+        except FormatError:
+            return self._error(packet, port, m.FORMERR, _BAD_FORMAT)
+        except Exception:  # a bug in one answer must not cost the others theirs
+            log.exception("answer failed", packet=packet.hex())
+            return self._error(packet, port, m.SERVFAIL, _BUG)
+
+    def _respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        query = q.read_query(packet)
+        if query.opcode != _QUERY_OPCODE:
+            return self._error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
+        key = query.key(packet, self._udp_limit)
+        if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
+            reply = port.lane.replies.get(key)
+            if reply is not None:
+                now = self._clock()
+                wire = reply.wire if reply.due > now else reply.renew(now)
+                if wire is not None:
+                    reply.hits += 1
+                    return query.id + q.echo(wire, query.question)
+        refusal = self._refusal(query)
+        if refusal is not None:
+            rcode, reason = refusal
+            port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
+            return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
+        answer = self._chain.answer(query.name, query.type)
+        if answer.follow is None:
+            return self._own(query, key, answer, port)
+        return self._follow(query, key, answer, port, index)
+
+    def _refusal(self, query: Query) -> tuple[int, Reason] | None:
+        """Return the rcode for a well-formed query that is not for this server."""
+        if query.version:
+            return m.BADVERS, _BAD_VERSION
+        if query.klass != m.CLASS_IN:
+            return m.REFUSED, _REFUSED_CLASS
+        if query.type in _TRANSFERS:
+            return m.REFUSED, _REFUSED_TRANSFER
+        return None
+
+    def _own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
+        """Reply with the server's own data."""
+        body = compose(query.name, answer.answer, answer.authority, answer.additional)
+        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        reason = answer.reason
+        if reason.ede is None and answer.aa:
+            reason = self._stale() or reason
+        wire = self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
+        port.lane.counts[labels] += 1
+        if answer.depends is None:
+            return query.id + wire
+        reply: Reply | None = None
+        if body.ring is not None:
+            reply = _ring_reply(wire, labels, answer.depends, body, len(query.question))
+        reply = reply or Reply(wire, labels, answer.depends)
+        self._keep(query, key, reply, port)
+        return query.id + wire
+
+    def _follow(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
+        """Ask the outside for the rest of an answer; return the reply if it is there at once."""
+        assert answer.follow is not None  # the caller's test
+        at_once: list[bytes] = []
+        waiting = False
+        client: Any = None
+
+        def deliver(outcome: Outcome) -> None:
+            wire = self._joined(query, key, answer, outcome, port)
+            if waiting:
+                port.send(query.id + wire, client)
+            else:
+                at_once.append(query.id + wire)
+
+        self._outside.ask(Ask(answer.follow, query.type, query.do, bool(query.flags & m.CD)), deliver)
+        if at_once:
+            return at_once[0]
+        client = port.client(index)
+        waiting = True
+        return None
+
+    def _joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
+        """Reply with the outcome from outside, behind the CNAMEs that led to it."""
+        flags = m.AA if answer.aa else 0
+        if outcome.ad and query.flags & m.AD or outcome.ad and query.do:
+            flags |= m.AD if not answer.aa else 0
+        body = outcome.body
+        if answer.answer:
+            assert answer.follow is not None  # as above
+            sections = rrsets(body, answer.follow)
+            body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
+        labels = Labels(query.type, outcome.rcode, outcome.reason.code)
+        wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
+        port.lane.counts[labels] += 1
+        now = self._clock()
+        if answer.depends is not None and outcome.expires > now + 1:
+            start = q.m.HEADER_SIZE - 2 + len(query.question)
+            ttls = [start + ttl for ttl in body.ttls if start + ttl + 4 <= len(wire)]
+            reply = AgingReply(wire, labels, answer.depends, ttls, outcome.stored, outcome.expires)
+            wire = reply.renew(now) or wire
+            self._keep(query, key, reply, port)
+        return wire
+
+    def _keep(self, query: Query, key: bytes, reply: Reply, port: Port) -> None:
+        if not query.regular:
+            reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
+        self._replies.keep(port.lane, key, reply, missing=reply.labels.rcode == m.NXDOMAIN)
+
+    def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
+        limit = STREAM_LIMIT if port.stream else min(max(query.size, q.MIN_SIZE), self._udp_limit)
+        opt = b""
+        if query.size:
+            do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
+            opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+        return q.reply(query, rcode, flags | self._ra, body, limit, opt)
+
+    def _error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
+        """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
+        port.lane.counts[Labels(0, rcode, reason.code)] += 1
+        flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
+        return packet[:2] + flags + bytes(8)
+
+
+def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, question: int) -> Reply | None:
+    """Make the reply that rotates, unless it is cut so short that there is nothing to rotate."""
+    assert body.ring is not None  # the caller's test
+    offset, step, count = body.ring
+    shown = min(count, int.from_bytes(wire[4:6], "big") - (body.an - count))
+    if shown < 1:
+        return None
+    block = body.data[offset : offset + step * count]
+    return RingReply(wire, labels, depends, m.HEADER_SIZE - 2 + question + offset, step, block, shown)

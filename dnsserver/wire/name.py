@@ -1,0 +1,109 @@
+"""Domain names as bytes: the uncompressed wire form of RFC 1035 section 3.1, root label included.
+
+The whole program holds names in this one form, lower-case wherever a name is a key. `bytes.lower()` does that:
+length octets are at most 63 and so never in the range of upper-case letters.
+"""
+
+from collections.abc import Iterable
+
+from dnsserver.wire.message import FormatError
+
+ROOT = b"\0"
+
+_MAX_NAME = 255
+_MAX_LABEL = 63
+
+
+def from_labels(labels: Iterable[bytes]) -> bytes:
+    """Return the name of these labels, leftmost first.
+
+    Raises FormatError for an empty label, one above 63 octets, or a name above 255 (RFC 1035 section 2.3.4).
+    """
+    parts = []
+    for label in labels:
+        if not 0 < len(label) <= _MAX_LABEL:
+            msg = f"label {label!r} has {len(label)} octets, expected 1 to {_MAX_LABEL}"
+            raise FormatError(msg)
+        parts.append(bytes((len(label),)) + label)
+    name = b"".join(parts) + ROOT
+    if len(name) > _MAX_NAME:
+        msg = f"name has {len(name)} octets, expected at most {_MAX_NAME}"
+        raise FormatError(msg)
+    return name
+
+
+def from_text(text: str) -> bytes:
+    r"""Return the name that `text` shows, with or without the final dot, read as absolute.
+
+    Understands the escapes ``\.`` and ``\DDD`` (RFC 1035 section 5.1). Raises FormatError.
+    """
+    if "\\" in text or not text.isascii():
+        return from_labels(_unescaped(text))
+    if text in {"", "."}:
+        return ROOT
+    return from_labels(text.removesuffix(".").encode("ascii").split(b"."))
+
+
+def _unescaped(text: str) -> list[bytes]:
+    """Split text with escapes into labels."""
+    labels = [bytearray()]
+    octets = iter(text.encode())
+    for octet in octets:
+        if octet == ord("."):
+            labels.append(bytearray())
+        elif octet != ord("\\"):
+            labels[-1].append(octet)
+        else:
+            labels[-1].append(_escaped(octets, text))
+    if not labels[-1]:
+        labels.pop()
+    return [bytes(label) for label in labels]
+
+
+def _escaped(octets: Iterable[int], text: str) -> int:
+    """Read what follows a backslash."""
+    rest = iter(octets)
+    first = next(rest, None)
+    if first is not None and not 0x30 <= first <= 0x39:
+        return first
+    digits = [first, next(rest, None), next(rest, None)]
+    value = int(bytes(digit for digit in digits if digit is not None) or b"x", 16) if None in digits else -1
+    if None not in digits and all(digit is not None and 0x30 <= digit <= 0x39 for digit in digits):
+        value = int(bytes(digit for digit in digits if digit is not None))
+        if value <= 0xFF:
+            return value
+    msg = f"name {text!r} has a broken escape, expected \\. or \\DDD up to \\255"
+    raise FormatError(msg)
+
+
+def labels(name: bytes) -> tuple[bytes, ...]:
+    """Return the labels of a well-formed name, leftmost first, without the root."""
+    found = []
+    position = 0
+    while length := name[position]:
+        found.append(name[position + 1 : position + 1 + length])
+        position += length + 1
+    return tuple(found)
+
+
+def to_text(name: bytes) -> str:
+    """Return the name as master files write it, absolute, odd octets escaped (RFC 1035 section 5.1)."""
+    return "".join(_label_text(label) + "." for label in labels(name)) or "."
+
+
+def _label_text(label: bytes) -> str:
+    return "".join(
+        chr(octet) if 0x21 <= octet <= 0x7E and octet not in b'.\\"();@$' else f"\\{octet:03d}" for octet in label
+    )
+
+
+def is_below(name: bytes, zone: bytes) -> bool:
+    """Tell whether `name` is `zone` or lies below it; both in the same case."""
+    if not name.endswith(zone):
+        return False
+    # A label may hold octets that look like the zone's, so the boundary has to be a real one.
+    position = 0
+    start = len(name) - len(zone)
+    while position < start:
+        position += name[position] + 1
+    return position == start

@@ -1,0 +1,235 @@
+"""A client's packet to a Query, and a Body to the reply: the plain cases, straight on the bytes.
+
+RFC 1035 section 4, 6891 (EDNS), 8906 (what servers owe clients), 9267 (what parsers get wrong), 9619 (one question).
+"""
+
+import struct
+
+import msgspec
+
+from dnsserver.wire import message as m
+from dnsserver.wire.message import EDE, Body, FormatError
+
+_HEADER = struct.Struct("!HHHHHH")
+_RECORD = struct.Struct("!HHIH")
+_TYPE_CLASS = struct.Struct("!HH")
+_REPLY = struct.Struct("!HHHHH")
+
+_MAX_NAME = 255
+_MAX_LABEL = 63
+_POINTER = 0xC0
+_KEPT_FLAGS = m.RD | m.AD | m.CD
+_OPCODE = 0x7800
+_DO = 0x8000
+_OPT_START = b"\0\0\x29"
+_EDE_OPTION = 15
+
+# What stub resolvers and tools send; any other size is rounded to what the server would make of it.
+_USUAL_SIZES = frozenset(
+    (512, 1220, 1232, 1280, 1400, 1410, 1432, 1440, 1452, 1472, 1480, 1500, 2048, 4000, 4096, 8192)
+)
+
+MIN_SIZE = 512
+
+
+class Query(msgspec.Struct, gc=False):
+    """A question as a client sent it.
+
+    `name` is lower-case, `question` the question's octets as they came. `flags` holds RD, AD and CD only. `size` is the
+    UDP payload that the client takes, 0 without EDNS; `version` its EDNS version.
+    """
+
+    id: bytes
+    opcode: int
+    flags: int
+    name: bytes
+    type: int
+    klass: int
+    question: bytes
+    regular: bool
+    size: int = 0
+    version: int = 0
+    do: bool = False
+
+    def key(self, packet: bytes, limit: int) -> bytes:
+        """Return the octets, less the ID, that stand for all queries with this one's meaning.
+
+        Case, options, odd sizes and unknown flags do not alter a reply beyond what `echo` puts right, so queries that
+        differ in those share one key. For a regular query it is the packet's own octets, found without being read.
+        """
+        if self.regular:
+            return packet[2:]
+        opt = b""
+        if self.size:
+            size = min(max(self.size, MIN_SIZE), limit)
+            opt = b"\0\0\x29%b\0\0%b\0\0\0" % (size.to_bytes(2, "big"), b"\x80" if self.do else b"\0")
+        return b"%b\0\1\0\0\0\0\0%b%b%b%b" % (
+            self.flags.to_bytes(2, "big"),
+            b"\1" if self.size else b"\0",
+            self.name,
+            self.question[-4:],
+            opt,
+        )
+
+
+def read_query(packet: bytes) -> Query:
+    """Read a packet that has a whole header, QR clear.
+
+    Raises FormatError, after which only the ID and the opcode of the packet can be relied on.
+    """
+    _, flags, questions, answers, authorities, extras = _HEADER.unpack_from(packet)
+    opcode = (flags & _OPCODE) >> 11
+    if opcode:
+        return Query(packet[:2], opcode, flags & _KEPT_FLAGS, b"\0", 0, 0, b"", regular=False)
+    if questions != 1 or answers:
+        msg = f"{questions} questions and {answers} answers in a query, expected 1 and 0"
+        raise FormatError(msg)
+    position = m.HEADER_SIZE
+    try:
+        while length := packet[position]:
+            if length > _MAX_LABEL:
+                msg = f"label type {length >> 6:#b} in the question, expected a plain label"
+                raise FormatError(msg)
+            position += length + 1
+        position += 1
+        if position - m.HEADER_SIZE > _MAX_NAME:
+            msg = f"question name of {position - m.HEADER_SIZE} octets, expected at most {_MAX_NAME}"
+            raise FormatError(msg)
+        qtype, klass = _TYPE_CLASS.unpack_from(packet, position)
+    except (IndexError, struct.error) as error:
+        msg = f"question ends at octet {len(packet)}, in its middle"
+        raise FormatError(msg) from error
+    raw = packet[m.HEADER_SIZE : position]
+    name = raw.lower()
+    position += 4
+    query = Query(
+        packet[:2],
+        0,
+        flags & _KEPT_FLAGS,
+        name,
+        qtype,
+        klass,
+        packet[m.HEADER_SIZE : position],
+        regular=name == raw and not flags & ~_KEPT_FLAGS,
+    )
+    if extras or authorities:
+        _read_extras(packet, position, authorities, extras, query)
+    elif position != len(packet):
+        query.regular = False
+    return query
+
+
+def _read_extras(packet: bytes, position: int, authorities: int, extras: int, query: Query) -> None:
+    """Take in the OPT; skip any other record (an IXFR's SOA, a TSIG), which must still be whole."""
+    found = False
+    others = authorities
+    options = 0
+    for index in range(authorities + extras):
+        start = position
+        position = skip_name(packet, position)
+        if position + _RECORD.size > len(packet):
+            msg = f"record {index + 1} after the question ends past the message"
+            raise FormatError(msg)
+        rtype, klass, ttl, length = _RECORD.unpack_from(packet, position)
+        position += _RECORD.size + length
+        if position > len(packet):
+            msg = f"record {index + 1} after the question has {length} octets of data, past the message"
+            raise FormatError(msg)
+        if rtype != m.OPT:
+            others += 1
+            continue
+        if found or packet[start] or index < authorities:
+            msg = "a second OPT, or one not at the root of the additional section (RFC 6891 section 6.1.1)"
+            raise FormatError(msg)
+        found = True
+        options = length
+        query.size = max(klass, 1)
+        query.version = ttl >> 16 & 0xFF
+        query.do = bool(ttl & _DO)
+        if ttl & ~_DO:
+            query.regular = False
+    if others or options or position != len(packet) or (found and query.size not in _USUAL_SIZES):
+        query.regular = False
+
+
+def skip_name(data: bytes, position: int) -> int:
+    """Return the offset behind the name at `position`, without following a pointer; raises FormatError."""
+    try:
+        while length := data[position]:
+            if length >= _POINTER:
+                return position + 2
+            if length > _MAX_LABEL:
+                msg = f"label type {length >> 6:#b} at octet {position}"
+                raise FormatError(msg)
+            position += length + 1
+    except IndexError as error:
+        msg = f"name past the end, octet {len(data)}"
+        raise FormatError(msg) from error
+    return position + 1
+
+
+def reply(query: Query, rcode: int, flags: int, body: Body, limit: int, opt: bytes) -> bytes:
+    """Return the reply's octets after the ID, at most `limit - 2` of them.
+
+    `flags` are those beyond what the query asks to be copied; `opt` is the whole OPT record, or empty. Records of the
+    additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9).
+    """
+    room = limit - m.HEADER_SIZE - len(query.question) - len(opt)
+    if len(body.data) > room:
+        answers = body.an
+        body = cut(body, room, m.HEADER_SIZE + len(query.question))
+        if body.an < answers:
+            flags |= m.TC
+    head = _REPLY.pack(
+        m.QR | query.opcode << 11 | query.flags & (m.RD | m.CD) | flags | rcode & 15,
+        1 if query.question else 0,
+        body.an,
+        body.ns,
+        body.ar + (1 if opt else 0),
+    )
+    return b"".join((head, query.question, body.data, opt))
+
+
+def cut(body: Body, room: int, base: int) -> Body:
+    """Return the Body less whole records from its end, so that it takes at most `room` octets.
+
+    `base` is where the Body stands in its message.
+    """
+    left = (body.an, body.ns, body.ar)
+    kept = [0, 0, 0]
+    message = bytes(base) + body.data
+    position = base
+    for section in range(3):
+        for _ in range(left[section]):
+            end = skip_name(message, position)
+            end += _RECORD.size + _RECORD.unpack_from(message, end)[3]
+            if end - base > room:
+                break
+            position = end
+            kept[section] += 1
+        if kept[section] < left[section]:
+            break
+    size = position - base
+    return Body(kept[0], kept[1], kept[2], body.data[:size], tuple(ttl for ttl in body.ttls if ttl < size))
+
+
+def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None = None, text: str = "") -> bytes:
+    """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
+    option = b""
+    if ede is not None:
+        extra = ede.to_bytes(2, "big") + text.encode()
+        option = _EDE_OPTION.to_bytes(2, "big") + len(extra).to_bytes(2, "big") + extra
+    return b"%b%b%b\0%b\0%b%b" % (
+        _OPT_START,
+        size.to_bytes(2, "big"),
+        bytes((rcode >> 4,)),
+        b"\x80" if do else b"\0",
+        len(option).to_bytes(2, "big"),
+        option,
+    )
+
+
+def echo(wire: bytes, question: bytes) -> bytes:
+    """Return a reply (less its ID) with the question as this client wrote it (RFC 4343: case is kept, not compared)."""
+    start = m.HEADER_SIZE - 2
+    return wire[:start] + question + wire[start + len(question) :]

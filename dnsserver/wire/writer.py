@@ -1,0 +1,118 @@
+"""RRsets to bytes: the records of a reply, with compressed names (RFC 1035 section 4.1.4)."""
+
+import struct
+from collections.abc import Sequence
+
+from dnsserver.wire import message as m
+from dnsserver.wire.message import Body, RRset
+
+_FIXED = struct.Struct("!HHIH")
+_POINTER_TO_QUESTION = b"\xc0\x0c"
+_QUESTION_TAIL = 4  # QTYPE and QCLASS
+_MAX_POINTER = 0x3FFF
+
+# Types whose rdata is one name, or begins with names, that RFC 1035 lets a sender compress. SRV targets stay whole
+# (RFC 2782), and so does everything younger (RFC 3597 section 4).
+_NAMES_IN_FRONT = {m.CNAME: 1, m.PTR: 1, m.NS: 1, m.SOA: 2}
+_PLAIN_ADDRESSES = {m.A: 4, m.AAAA: 16}
+
+
+def compose(
+    name: bytes,
+    answer: Sequence[RRset],
+    authority: Sequence[RRset] = (),
+    additional: Sequence[RRset] = (),
+    *,
+    own: int = 1 << 16,
+) -> Body:
+    """Return the records as they stand after a question that asks `name`.
+
+    Of the answer, all but the first `own` RRsets count their TTL down. Address records of one RRset may be rotated; of
+    several such RRsets the last one is.
+    """
+    if len(answer) == 1 and not authority and not additional and answer[0].name == name:
+        rrset = answer[0]
+        size = _PLAIN_ADDRESSES.get(rrset.type)
+        if size is not None and own:  # what most questions ask: no name to compress but the owner
+            front = _POINTER_TO_QUESTION + _FIXED.pack(rrset.type, m.CLASS_IN, rrset.ttl, size)
+            count = len(rrset.rdatas)
+            data = front + front.join(rrset.rdatas)
+            return Body(count, 0, 0, data, (), (0, 12 + size, count) if count > 1 else None)
+    return _Writer(name).body(answer, authority, additional, own)
+
+
+class _Writer:
+    """Names seen so far, and the bytes so far."""
+
+    def __init__(self, name: bytes) -> None:
+        self._data = bytearray()
+        self._base = m.HEADER_SIZE + len(name) + _QUESTION_TAIL
+        self._seen: dict[bytes, int] = {}
+        self._ring: tuple[int, int, int] | None = None
+        self._ttls: list[int] = []
+        position = 0
+        while name[position]:
+            self._seen[name[position:]] = m.HEADER_SIZE + position
+            position += name[position] + 1
+
+    def body(
+        self, answer: Sequence[RRset], authority: Sequence[RRset], additional: Sequence[RRset], own: int
+    ) -> Body:
+        counts = (
+            self._section(answer[:own], aging=False, rotate=True) + self._section(answer[own:], aging=True, rotate=True),
+            self._section(authority, aging=len(answer) > own),
+            self._section(additional),
+        )
+        return Body(*counts, bytes(self._data), tuple(self._ttls), self._ring)
+
+    def _section(self, rrsets: Sequence[RRset], *, aging: bool = False, rotate: bool = False) -> int:
+        count = 0
+        data = self._data
+        for rrset in rrsets:
+            names = _NAMES_IN_FRONT.get(rrset.type, 0)
+            start = second = len(data)
+            for rdata in rrset.rdatas:
+                self._name(rrset.name)
+                if aging:
+                    self._ttls.append(len(data) + 4)
+                data += _FIXED.pack(rrset.type, m.CLASS_IN, rrset.ttl, len(rdata))
+                at = len(data)
+                rest = rdata
+                for _ in range(names):
+                    end = _end_of_name(rest)
+                    self._name(rest[:end])
+                    rest = rest[end:]
+                data += rest
+                if names:
+                    data[at - 2 : at] = (len(data) - at).to_bytes(2, "big")
+                if second == start:
+                    second = len(data)
+            count += len(rrset.rdatas)
+            if rotate and not aging and rrset.type in _PLAIN_ADDRESSES and len(rrset.rdatas) > 1:
+                # The first record's owner may be longer than the pointers behind it: all must be of one size to rotate.
+                size = 12 + _PLAIN_ADDRESSES[rrset.type]
+                first = second - start
+                if first == size:
+                    self._ring = (start, size, len(rrset.rdatas))
+        return count
+
+    def _name(self, name: bytes) -> None:
+        """Append a name, its tail as a pointer where it stood before."""
+        start = self._base + len(self._data)
+        position = 0
+        while name[position]:
+            offset = self._seen.get(name[position:])
+            if offset is not None:
+                self._data += name[:position] + (0xC000 | offset).to_bytes(2, "big")
+                return
+            if start + position <= _MAX_POINTER:
+                self._seen[name[position:]] = start + position
+            position += name[position] + 1
+        self._data += name
+
+
+def _end_of_name(data: bytes) -> int:
+    position = 0
+    while data[position]:
+        position += data[position] + 1
+    return position + 1

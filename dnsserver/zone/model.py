@@ -1,0 +1,172 @@
+"""What the API says, cut down to the fields that answers need, and the five events that change a zone.
+
+Decoded straight from API JSON by msgspec: unknown fields are skipped unread, a missing optional field is its default,
+and a field of the wrong type is a `msgspec.ValidationError` that names its path. Nothing here holds on to the JSON.
+Fields as in the Kubernetes API reference v1 (core, discovery.k8s.io/v1).
+"""
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """The API resources that a zone is made of, by their plural name in the URL."""
+
+    NAMESPACES = "namespaces"
+    SERVICES = "services"
+    ENDPOINTSLICES = "endpointslices"
+    PODS = "pods"
+
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class _Model(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """What all API values share: immutable, camelCase in JSON, no reference cycles."""
+
+
+class Metadata(_Model):
+    """ObjectMeta: who an object is. `namespace` is empty for Namespaces."""
+
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class Namespace(_Model):
+    """A Namespace; its existence is all that counts, so PartialObjectMetadata decodes as well."""
+
+    metadata: Metadata
+
+
+class ServicePort(_Model):
+    """One port of a Service; a single port may be unnamed."""
+
+    port: Port
+    name: str | None = None
+    protocol: str | None = None
+
+
+class ServiceSpec(_Model):
+    """The part of ServiceSpec that DNS shows."""
+
+    type: str | None = None
+    cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
+    external_name: str | None = None
+    ports: list[ServicePort] | None = None
+
+
+class Service(_Model):
+    """A Service of any type."""
+
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+
+
+class EndpointConditions(_Model):
+    """Only `ready` counts for DNS; absent means ready."""
+
+    ready: bool | None = None
+
+
+class Endpoint(_Model):
+    """One endpoint of a slice; the API allows up to 100 addresses and uses the first, DNS shows all."""
+
+    addresses: list[str] | None = None
+    conditions: EndpointConditions | None = None
+    hostname: str | None = None
+
+
+class EndpointPort(_Model):
+    """One port of a slice; without a number it names nothing (RFC 2782 has no SRV without a port)."""
+
+    name: str | None = None
+    port: Port | None = None
+    protocol: str | None = None
+
+
+class EndpointSlice(_Model):
+    """An EndpointSlice; `addressType` is IPv4, IPv6 or FQDN."""
+
+    metadata: Metadata
+    address_type: str = ""
+    endpoints: list[Endpoint] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class PodIP(_Model):
+    """One address of a pod."""
+
+    ip: str = ""
+
+
+class PodStatus(_Model):
+    """Where a pod can be reached, and whether it still can."""
+
+    phase: str | None = None
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
+    pod_ips: list[PodIP] | None = msgspec.field(default=None, name="podIPs")
+
+
+class PodSpec(_Model):
+    """Nothing but the flag that says whose address it is."""
+
+    host_network: bool | None = None
+
+
+class Pod(_Model):
+    """A Pod."""
+
+    metadata: Metadata
+    status: PodStatus = PodStatus()
+    spec: PodSpec = PodSpec()
+
+
+Object = Namespace | Service | EndpointSlice | Pod
+
+KINDS: dict[type[Object], Kind] = {
+    Namespace: Kind.NAMESPACES,
+    Service: Kind.SERVICES,
+    EndpointSlice: Kind.ENDPOINTSLICES,
+    Pod: Kind.PODS,
+}
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """An object was added or changed; carries its whole new state, so it may come twice."""
+
+    object: Object
+
+
+class Remove(msgspec.Struct, frozen=True, gc=False):
+    """An object is gone, known or not."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+class ListStarted(msgspec.Struct, frozen=True, gc=False):
+    """A full list of a kind begins: what of that kind is not Put before its ListDone is gone."""
+
+    kind: Kind
+
+
+class ListDone(msgspec.Struct, frozen=True, gc=False):
+    """The list is complete: objects not seen in it are dropped, and the kind counts as synced."""
+
+    kind: Kind
+
+
+class Denied(msgspec.Struct, frozen=True, gc=False):
+    """A kind cannot be had (403, or the API lacks it): names that need it fail, all others need not wait for it."""
+
+    kind: Kind
+
+
+Event = Put | Remove | ListStarted | ListDone | Denied

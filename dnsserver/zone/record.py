@@ -1,0 +1,45 @@
+"""What a zone gives: RRsets, and an Answer that says why it is so and what it depends on."""
+
+import msgspec
+
+from dnsserver.wire.message import EDE, NOERROR, RRset
+
+__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason"]
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """Why an answer is what it is.
+
+    `code` is a short word for metrics and `explain`; `ede` and `text` are what a client that speaks EDNS is told
+    (RFC 8914), when there is something to tell.
+    """
+
+    code: str
+    ede: EDE | None = None
+    text: str = ""
+
+
+FOUND = Reason("found")
+
+# What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed
+# address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal. A change
+# of a namespace is one of all its services, so an answer of a service names the service only.
+Key = tuple[bytes, ...] | bytes
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """One authoritative answer: sections as RRsets, the reason, and the keys that it depends on.
+
+    `follow` is set on a CNAME answer whose chain leaves the cluster: the name to go on with at the upstreams, whose
+    rcode then becomes the reply's. `depends` is None for an answer that must not be kept, because every change or the
+    passing of time can alter it.
+    """
+
+    rcode: int = NOERROR
+    answer: tuple[RRset, ...] = ()
+    authority: tuple[RRset, ...] = ()
+    additional: tuple[RRset, ...] = ()
+    reason: Reason = FOUND
+    depends: tuple[Key, ...] | None = ()
+    follow: bytes | None = None
+    aa: bool = True

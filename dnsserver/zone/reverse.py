@@ -1,0 +1,85 @@
+"""Reverse names and the other ways to write an address as labels (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+from dnsserver.wire import name as names
+
+MAPPED = b"\0" * 10 + b"\xff\xff"
+_HEX = {format(nibble, "x").encode(): nibble for nibble in range(16)}
+_OCTET = {str(octet).encode(): octet for octet in range(256)}
+_V4 = (b"in-addr", b"arpa")
+_V6 = (b"ip6", b"arpa")
+
+
+def address(labels: Sequence[bytes]) -> bytes | None:
+    """Return the packed address that a reverse name's labels spell in full, or None."""
+    if len(labels) == 6 and tuple(labels[-2:]) == _V4:
+        return _joined([_OCTET.get(label) for label in reversed(labels[:4])])
+    if len(labels) == 34 and tuple(labels[-2:]) == _V6:
+        nibbles = [_HEX.get(label, 256) for label in reversed(labels[:32])]
+        pairs = [high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True)]
+        return _joined(pairs if max(nibbles) < 16 else [None])
+    return None
+
+
+def _joined(octets: Sequence[int | None]) -> bytes | None:
+    return None if None in octets else bytes(octet for octet in octets if octet is not None)
+
+
+def is_above(labels: Sequence[bytes], packed: bytes) -> bool:
+    """Tell whether a reverse name lies above the one of an address, or is it."""
+    whole = _labels_of(packed)
+    return tuple(labels) == whole[len(whole) - len(labels) :]
+
+
+def is_local(packed: bytes) -> bool:
+    """Tell whether an address is of a range that only its own network knows (RFC 6890)."""
+    return not ipaddress.ip_address(packed).is_global
+
+
+def dashed(packed: bytes) -> bytes:
+    """Return an address as one label: `.` and `:` become `-`; an IPv6 one that would end so gets a 0 appended."""
+    if len(packed) == 4:
+        return b"%d-%d-%d-%d" % tuple(packed)
+    label = socket.inet_ntop(socket.AF_INET6, packed).replace(":", "-").encode()
+    return label + b"0" if label.endswith(b"-") else label
+
+
+class Networks:
+    """The reverse zones that CIDRs stand for, cut at the octet or nibble their prefix reaches into."""
+
+    def __init__(self, cidrs: Sequence[str]) -> None:
+        """Read the CIDRs; raises ValueError naming one that is none."""
+        self._networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+
+    def zone_of(self, labels: Sequence[bytes]) -> bytes | None:
+        """Return the zone that a reverse name lies in, or None if it is none of ours.
+
+        A prefix that ends inside a label (10.96.0.0/12) makes one zone for each value of that label.
+        """
+        for network in self._networks:
+            bits = 8 if network.version == 4 else 4
+            suffix = _V4 if network.version == 4 else _V6
+            depth = -(-network.prefixlen // bits)
+            if len(labels) < depth + 2 or tuple(labels[-2:]) != suffix:
+                continue
+            apex = tuple(labels[len(labels) - depth - 2 :])
+            values = [(_OCTET if bits == 8 else _HEX).get(label) for label in reversed(apex[:-2])]
+            if None in values:
+                continue
+            prefix = 0
+            for value in values:
+                prefix = prefix << bits | (value or 0)
+            if network.prefixlen == 0 or prefix >> (depth * bits - network.prefixlen) == int(
+                network.network_address
+            ) >> (network.max_prefixlen - network.prefixlen):
+                return names.from_labels(apex)
+        return None
+
+
+def _labels_of(packed: bytes) -> tuple[bytes, ...]:
+    if len(packed) == 4:
+        return (*(b"%d" % octet for octet in reversed(packed)), *_V4)
+    return (*(nibble.to_bytes(1, "big") for nibble in reversed(packed.hex().encode())), *_V6)
