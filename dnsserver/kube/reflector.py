@@ -30,6 +30,7 @@ from dnsserver.kube.api import (
     Line,
     Malformed,
     NotFound,
+    Page,
     Refused,
     Scope,
     TooLargeVersion,
@@ -263,10 +264,12 @@ class Reflector:
         await self._follow(stream)
 
     async def _list(self, stream: _Stream) -> None:
-        """The scope's objects, page by page, each applied as it is decoded."""
+        """The scope's objects, page by page, each applied as it is decoded, while the next page is being read."""
         version = ""
-        async with aclosing(self._client.pages(stream.scope, received=self._received)) as pages:
-            async for page in pages:
+        send, receive = trio.open_memory_channel[Page](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_pages, stream.scope, send)
+            async for page in receive:
                 version = page.version
                 self._list_begins()
                 for count, raw in enumerate(page.items, 1):
@@ -274,6 +277,11 @@ class Reflector:
                     if count % _BITE == 0:
                         await trio.lowlevel.checkpoint()
         self._listed(stream, version)
+
+    async def _read_pages(self, scope: Scope, send: trio.MemorySendChannel[Page]) -> None:
+        async with send, aclosing(self._client.pages(scope, received=self._received)) as pages:
+            async for page in pages:
+                await send.send(page)
 
     async def _follow(self, stream: _Stream) -> None:
         """The scope's changes from its version on, through any number of streams. Raises Gone."""
