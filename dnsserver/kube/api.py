@@ -16,6 +16,7 @@ import trio
 
 from dnsserver.kube.credentials import Access, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE
+from dnsserver.kube.transport import Transport
 from dnsserver.zone.model import Kind
 
 _GROUPS = {
@@ -279,7 +280,7 @@ class Client:
         try:
             yield response
         except httpx2.HTTPError as error:
-            raise Disconnected(_said(error)) from error
+            raise Disconnected(str(error) or type(error).__name__) from error
         finally:
             await response.aclose()
 
@@ -308,7 +309,7 @@ class Client:
             except httpx2.HTTPError as error:
                 if _is_tls(error):
                     self._credentials.distrust(access)
-                raise Disconnected(_said(error)) from error
+                raise Disconnected(str(error) or type(error).__name__) from error
             if response.status_code == 200:
                 return response
             failure = await self._failure(response)
@@ -340,16 +341,8 @@ class Client:
             if self._session is None or key != self._session_key:
                 context = await trio.to_thread.run_sync(tls_context, access)
                 old = self._session
-                self._session = httpx2.AsyncClient(
-                    transport=httpx2.AsyncHTTPTransport(
-                        verify=context,
-                        trust_env=False,
-                        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60.0),
-                        proxy=access.proxy or None,
-                        socket_options=_KEEP_ALIVE,
-                    ),
-                    trust_env=False,
-                )
+                transport = Transport(context, proxy=access.proxy, socket_options=_KEEP_ALIVE)
+                self._session = httpx2.AsyncClient(transport=transport, trust_env=False)
                 self._session_key = key
                 if old is not None:
                     await old.aclose()
@@ -413,14 +406,6 @@ def _error(status: _Status, http_code: int, retry_after: str | None) -> ApiError
     if status.reason in {"Expired", "Gone"}:
         return Gone(message)
     return _BY_CODE.get(code, ServerFailure)(message, retry_after=wait)
-
-
-def _said(error: Exception) -> str:
-    """What a transport error is about; httpx2's own text is often empty."""
-    cause = error.__cause__ or error.__context__
-    while cause is not None and (cause.__cause__ or cause.__context__) is not None:
-        cause = cause.__cause__ or cause.__context__
-    return f"{type(error).__name__}: {error or cause or 'connection lost'}"
 
 
 def _is_tls(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -115,7 +116,7 @@ class Credentials:
             elif access.token_file:
                 if not self._distrusted and age < REREAD:
                     return access
-                access = await self._renewed(access, lambda: _reread(access))
+                access = await self._renewed(access, partial(_reread, access))
             else:
                 due = self._distrusted or (access.expires is not None and self._wall() > access.expires - EARLY)
                 if not due or age < RELOAD_PAUSE:

@@ -101,25 +101,26 @@ class ObjectFiles:
         for path in self._looks.keys() - looks.keys():
             self._content.pop(path, None)
             self._broken.pop(path, None)
-        changed = [path for path, look in looks.items() if self._looks.get(path) != look]
-        self._looks = looks
-        for path in sorted(changed):
+        changed = sorted(path for path, look in looks.items() if self._looks.get(path) != look)
+        self._looks = {path: look for path, look in looks.items() if path not in changed}
+        for path in changed:
             self._loads += 1
-            try:
-                content = await trio.to_thread.run_sync(_read, path)
-            except OSError as error:
-                # Gone again, or not readable for us; it is tried again when it looks different.
-                content = Content({}, [str(error)], [], readable=False)
-            self._judge(path, content)
+            look, content = await trio.to_thread.run_sync(_read, path)
+            if look == looks[path]:
+                self._looks[path] = look
+                self._judge(path, content)
+            # Otherwise it was written just now; it differs from `_looks`, so that a later poll reads it again.
 
     def _judge(self, path: Path, content: Content) -> None:
         """Believe what a file says, or keep what it said before."""
         known = path in self._content
         if not content.problems:
-            if known and self._content[path] and not content.objects and not self._looks[path][1]:
+            if known and self._content[path] and not self._looks[path][1]:
                 self._tell(path, "is empty; what it said last is served on")
                 return
-            self._broken.pop(path, None)
+            if self._broken.pop(path, None):
+                self._told = {told for told in self._told if told[0] != str(path)}
+                self._log.info("objects file is good again", file=str(path))
             self._content[path] = content.objects
         else:
             for problem in content.problems:
@@ -167,14 +168,14 @@ def _look_around(path: Path) -> dict[Path, _Look] | None:
     """The files that count and what they look like; None if the path itself is not there."""
     try:
         if not path.is_dir():
-            return {path: _look(os.stat(path))}
+            return {path: _look(path.stat())}
         names = [name for name in os.listdir(path) if not name.startswith(".") and Path(name).suffix in _SUFFIXES]
     except OSError:
         return None
     looks = {}
     for name in names:
         try:
-            stat = os.stat(path / name)
+            stat = (path / name).stat()
         except OSError:
             continue  # a link whose target is being swapped, or a file just renamed
         looks[path / name] = _look(stat)
@@ -185,5 +186,13 @@ def _look(stat: os.stat_result) -> _Look:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _read(path: Path) -> Content:
-    return read(path.read_bytes(), json=path.suffix == ".json")
+def _read(path: Path) -> tuple[_Look | None, Content]:
+    """What a file says, and what it looks like after it was read; None if it is gone again."""
+    try:
+        text = path.read_bytes()
+        look = _look(path.stat())
+    except FileNotFoundError:
+        return None, Content({}, [], [])
+    except OSError as error:
+        return _look(path.stat()), Content({}, [f"line 1: {error}"], [], readable=False)
+    return look, read(text, json=path.suffix == ".json")

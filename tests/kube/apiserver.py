@@ -8,13 +8,14 @@ PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watche
 """
 
 import base64
+import bisect
 import json
 import socket
 import ssl
 import struct
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from urllib.parse import parse_qs, urlsplit
@@ -28,7 +29,6 @@ from dnsserver.zone.model import Kind
 from tests.kube.apistore import API_VERSION, BOOKMARK_REST, Entry, GoneError, Selector, Store, Stored
 
 INITIAL_END = b',"annotations":{"k8s.io/initial-events-end":"true"}'
-DENIED_ACTIONS = {"unauthorized": 401, "forbidden": 403}
 
 
 class Fault(msgspec.Struct):
@@ -272,25 +272,20 @@ class ApiServer:
                 raise _too_large(int(asked), version)
             elif match == "Exact":
                 version = int(asked)
-            things = self.store.lists(kind, version)
+            labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
+            things = self.store.chosen(kind, version, request.namespace, labels, fields)
         except GoneError:
             if not after:
                 raise _Denied(410, "Expired", "The resourceVersion for the provided list is too old.") from None
             raise _Denied(410, "Expired", PAGE_GONE, metadata={"continue": _token(-1, after)}) from None
-        selector = Selector(query.get("labelSelector", ""), query.get("fieldSelector", ""))
-        chosen = [
-            thing
-            for thing in things
-            if thing.key > after
-            and (not request.namespace or thing.namespace == request.namespace)
-            and (selector.trivial or selector.matches(thing))
-        ]
-        page = chosen[:limit]
+        start = bisect.bisect_right(things, after, key=lambda thing: thing.key)
+        page = things[start : start + limit]
+        left = len(things) - start - len(page)
         metadata: dict[str, object] = {"resourceVersion": str(version)}
-        if len(chosen) > limit:
+        if left:
             metadata["continue"] = _token(version, page[-1].key)
-            if selector.trivial:
-                metadata["remainingItemCount"] = len(chosen) - limit
+            if not (labels or fields):
+                metadata["remainingItemCount"] = left
         partial = _partial(request, "PartialObjectMetadataList")
         kind_name, api = API_VERSION[kind]
         list_kind = ("PartialObjectMetadataList", "meta.k8s.io/v1") if partial else (f"{kind_name}List", api)
@@ -384,10 +379,10 @@ class _WatchStream:
         next_bookmark = trio.current_time() + bookmark_interval
         while True:
             for entry in store.since(kind, version):
-                version = entry.version
                 if self._watch.command:
                     break
                 await self._change(entry)
+                version = entry.version
             if self._watch.command:
                 if await self._obey(store, version):
                     return
@@ -669,8 +664,6 @@ async def _main(arguments: list[str]) -> None:
             await keep_changing(server, options.changes)
         await trio.sleep_forever()
 
-
-Iterate = Callable[[], Iterator[bytes]]
 
 if __name__ == "__main__":
     trio.run(_main, sys.argv[1:])

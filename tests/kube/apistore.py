@@ -128,6 +128,7 @@ class Store:
         self.history: dict[Kind, list[Entry]] = {kind: [] for kind in Kind}
         self.compacted = dict.fromkeys(Kind, 0)  # the newest version that is gone
         self._lists: OrderedDict[tuple[Kind, int], list[Stored]] = OrderedDict()
+        self._chosen: OrderedDict[tuple[Kind, int, str, str, str], list[Stored]] = OrderedDict()
 
     def put(self, kind: Kind, thing: dict[str, Any]) -> Stored:
         """Create or change an object given as the API's JSON in Python values."""
@@ -183,6 +184,25 @@ class Store:
             self.compacted[kind] = self.version
         self._lists.clear()
         self.version += 1  # in a real one the compaction itself is no write, but the next write of anything is
+
+    def chosen(self, kind: Kind, version: int, namespace: str, labels: str, fields: str) -> list[Stored]:
+        """What a list with these selectors has at a version, by key. Raises GoneError."""
+        things = self.lists(kind, version)
+        if not (namespace or labels or fields):
+            return things
+        key = (kind, version, namespace, labels, fields)
+        found = self._chosen.get(key)
+        if found is None:
+            selector = Selector(labels, fields)
+            found = [
+                thing
+                for thing in things
+                if (not namespace or thing.namespace == namespace) and selector.matches(thing)
+            ]
+            self._chosen[key] = found
+            while len(self._chosen) > 8:
+                self._chosen.popitem(last=False)
+        return found
 
     def lists(self, kind: Kind, version: int) -> list[Stored]:
         """The objects of a kind as they were at a version, by key. Raises GoneError."""

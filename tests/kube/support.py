@@ -1,0 +1,135 @@
+"""What the tests of this package share: a sink that is a dict, objects to put, and a wait for a condition."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from dnsserver.kube.api import Client
+from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.kube.reflector import Reflector, Timing, scopes_of
+from dnsserver.zone.model import KINDS, Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from tests.kube.apiserver import ApiServer
+from tests.kube.apistore import Store
+
+Key = tuple[Kind, str, str]
+
+# Everything a thousand times as fast as in production; the API server is a task beside.
+FAST = Timing(backoff_first=0.01, backoff_max=0.05, denied_retry=0.1, check_interval=0, check_retry=0.05, check_page_pause=0)
+
+
+class Sink:
+    """The simplest zone: applies events to a dict, and notices what no zone should see."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, Object] = {}
+        self.events: list[Event] = []
+        self.synced: set[Kind] = set()
+        self.guarded: set[Key] = set()  # these must never be missing
+        self.lost: list[Key] = []
+        self.changes = 0
+        self._unseen: dict[Kind, set[Key]] = {}
+
+    def apply(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Put):
+            key = key_of(event.object)
+            self._unseen.get(key[0], set()).discard(key)
+            if self.objects.get(key) != event.object:
+                self.objects[key] = event.object
+                self.changes += 1
+        elif isinstance(event, Remove):
+            self._drop((event.kind, event.namespace, event.name))
+        elif isinstance(event, ListStarted):
+            self._unseen[event.kind] = {key for key in self.objects if key[0] is event.kind}
+        else:
+            for key in self._unseen.pop(event.kind):
+                self._drop(key)
+            self.synced.add(event.kind)
+
+    def _drop(self, key: Key) -> None:
+        if self.objects.pop(key, None) is not None:
+            self.changes += 1
+            if key in self.guarded:
+                self.lost.append(key)
+
+    def count(self, kind: type[Event]) -> int:
+        return sum(type(event) is kind for event in self.events)
+
+    def names(self, kind: Kind) -> set[str]:
+        return {name for each, _, name in self.objects if each is kind}
+
+
+def key_of(thing: Object) -> Key:
+    return KINDS[type(thing)], thing.metadata.namespace, thing.metadata.name
+
+
+def versions(things: dict[Key, Object], kind: Kind) -> dict[tuple[str, str], str]:
+    """What a sink holds of a kind, as names and versions."""
+    return {key[1:]: thing.metadata.resource_version for key, thing in things.items() if key[0] is kind}
+
+
+def stored_versions(store: Store, kind: Kind) -> dict[tuple[str, str], str]:
+    """What a store holds of a kind, in the same form."""
+    return {(each.namespace, each.name): str(each.version) for each in store.objects[kind].values()}
+
+
+def thing(name: str, namespace: str = "shop", **rest: Any) -> dict[str, Any]:
+    """A service, or with other fields whatever else."""
+    labels, annotations = rest.pop("labels", {}), rest.pop("annotations", {})
+    metadata = {"name": name, "labels": labels, "annotations": annotations}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"metadata": metadata, **(rest or {"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1"}})}
+
+
+async def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Until the condition holds; what it waits for happens on sockets, which no virtual clock drives."""
+    try:
+        with trio.fail_after(seconds):
+            while not condition():
+                await trio.sleep(0.002)
+    except trio.TooSlowError:
+        raise AssertionError(f"never true: {condition}") from None
+
+
+class Mirror:
+    """A reflector of one kind at work, and everything around it."""
+
+    def __init__(self, server: ApiServer, kind: Kind, **settings: Any) -> None:
+        self.server = server
+        self.kind = kind
+        self.sink = Sink()
+        self.access: dict[str, str] = {}  # what the credentials say instead of the truth
+        self.loads = 0
+        silence, page_size = settings.pop("silence", 5.0), settings.pop("page_size", 3)
+        selectors = {name: settings.pop(name) for name in ("namespaces", "labels", "namespace_labels") if name in settings}
+        self.credentials = Credentials(self._load)
+        self.client = Client(
+            self.credentials, page_size=page_size, silence=silence, connect_timeout=0.5, answer_timeout=0.5
+        )
+        settings = {"timing": FAST, "changes": lambda: self.sink.changes, **settings}
+        self.reflector = Reflector(self.client, scopes_of(kind, **selectors), self.sink.apply, **settings)
+
+    async def _load(self) -> Access:
+        self.loads += 1
+        fields = {"server": self.server.url, "authorization": f"Bearer {self.server.token}", "ca": self.server.ca}
+        return Access(**{**fields, **self.access})
+
+    def is_equal(self) -> bool:
+        return versions(self.sink.objects, self.kind) == stored_versions(self.server.store, self.kind)
+
+    async def wait_equal(self) -> None:
+        await wait_for(lambda: self.kind in self.sink.synced and self.is_equal())
+
+
+@asynccontextmanager
+async def mirroring(server: ApiServer, kind: Kind = Kind.SERVICES, **settings: Any) -> AsyncIterator[Mirror]:
+    """A reflector of the server, running."""
+    mirror = Mirror(server, kind, **settings)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(mirror.reflector.run)
+        yield mirror
+        nursery.cancel_scope.cancel()
+    await mirror.client.aclose()
