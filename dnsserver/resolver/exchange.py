@@ -127,6 +127,7 @@ class Exchange:
     def wait(self, flight: Flight, deadline: float) -> None:
         """Keep an ended flight open for its owner, who ends it again, or the deadline does."""
         flight.done = False
+        flight.attempts = []
         flight.deadline = deadline
         flight.retry_at = flight.hedge_at = flight.stale_at = NEVER
         flight.failure = o.CHAIN_TOO_LONG
@@ -136,12 +137,12 @@ class Exchange:
         """Look after all flights whose time has come."""
         for flight in self.wheel.due(now):
             if flight.done:
+                self._strays(flight, now)
                 continue
             if now >= flight.deadline:
-                for attempt in flight.attempts:
-                    self._silent(attempt, now)
                 flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
                 self.end(flight, None, now)
+                self._strays(flight, now)
                 continue
             if now >= flight.stale_at:
                 flight.stale_at = NEVER
@@ -156,12 +157,25 @@ class Exchange:
                 self._schedule(flight)
 
     def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
-        """End a flight; queries still under way only tell how their upstreams do."""
+        """End a flight; queries still under way only tell how their upstreams do (see `_strays`)."""
         flight.done = True
         for attempt in flight.attempts:
             attempt.flight = None
-        flight.attempts = []
         self._owner.finished(flight, reading, now)
+
+    def _strays(self, flight: Flight, now: float) -> None:
+        """Count the silence of those who were overtaken: else an upstream that others stand in for is never down."""
+        waiting = []
+        for attempt in flight.attempts:
+            if attempt.late:
+                continue
+            if now >= attempt.sent + attempt.upstream.health.patience:
+                self._silent(attempt, now)
+            else:
+                waiting.append(attempt)
+        flight.attempts = waiting
+        if waiting:
+            self.wheel.add(flight, min(attempt.sent + attempt.upstream.health.patience for attempt in waiting))
 
     def _schedule(self, flight: Flight) -> None:
         self.wheel.add(flight, min(flight.retry_at, flight.hedge_at, flight.stale_at, flight.deadline))
@@ -259,11 +273,13 @@ class Exchange:
             log.info("upstream up", upstream=upstream.name)
             self._owner.changed(upstream, usable=True)
         if flight is None:
+            attempt.late = True  # and not silent
             if upstream.probe_name and self._is_probe(attempt):
                 self._probed(upstream)
         elif reading is None:
             self._to_tcp(attempt, now)
         elif reading.verdict is Verdict.GOOD:
+            attempt.late = True
             if attempt.plain and upstream.edns:
                 log.info("upstream without EDNS", upstream=upstream.name)
                 upstream.edns = False

@@ -22,8 +22,8 @@ from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
 
-_TEND = 0.25
-_SWEEP = 4  # of those
+_TEND = 1.0
+_TEND_SICK = 0.25  # while an upstream is down
 
 
 class ForwardStatistics(msgspec.Struct, frozen=True):
@@ -262,14 +262,12 @@ class Forwarder:
 
     async def _tend(self) -> None:
         """Probe upstreams and clear away old sockets, now and then."""
-        turns = 0
         while True:
             now = self._clock()
-            self._exchange.tend([u for route in self._routes.values() for u in route.upstreams], now)
-            turns += 1
-            if turns % _SWEEP == 0:
-                self._exchange.udp.sweep(now)
-            await trio.sleep(_TEND)
+            upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
+            self._exchange.tend(upstreams, now)
+            self._exchange.udp.sweep(now)
+            await trio.sleep(_TEND if all(upstream.health.up for upstream in upstreams) else _TEND_SICK)
 
     def statistics(self) -> ForwardStatistics:
         """Return forwarding in numbers."""

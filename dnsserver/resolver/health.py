@@ -86,7 +86,7 @@ class Health:
         It does not count when anything else was heard since: then the name is slow, and not the upstream.
         """
         self.failing += (1 - self.failing) / 10
-        if self.heard >= sent:
+        if self.heard > sent:
             return False
         self._silences += 1
         if self._silences < _SILENCES and self._samples:

@@ -107,8 +107,8 @@ class Attempt:
     """One query sent, or about to be, to one upstream.
 
     `flight` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
-    `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that the
-    silence was counted, `plain` that it goes without EDNS.
+    `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that its
+    silence was counted or that it was answered, `plain` that it goes without EDNS.
     """
 
     __slots__ = ("flight", "identifier", "late", "misspelled", "over_stream", "plain", "section", "sent", "upstream")

@@ -197,7 +197,8 @@ class _Selection:
     def __init__(
         self, reply: bytes, name: bytes, type_: int, counts: tuple[int, int, int], *, do: bool, scope: Scope
     ) -> None:
-        self._reply = reply
+        # The case that was asked is noise, and must not show in names that point to the question.
+        self._reply = reply = reply[:HEADER_SIZE] + name + reply[HEADER_SIZE + len(name) :]
         self._name = name
         self._type = type_
         self._do = do
