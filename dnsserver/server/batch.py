@@ -47,10 +47,10 @@ class UdpPort(Protocol):
     def exchange(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
 
-    def client(self, index: int) -> Any:  # noqa: ANN401 - opaque to everybody else
+    def client(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
-    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+    def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""
 
     def statistics(self) -> PortStatistics:
@@ -89,9 +89,10 @@ class BatchPort:
         self._recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
         self._sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
 
-        self._packets = (ctypes.c_char * (BATCH * _PACKET))()
-        self._addresses = (ctypes.c_char * (BATCH * _ADDRESS))()
-        self._controls = (ctypes.c_char * (BATCH * _CONTROL))()
+        # A slice of an array of c_char is a bytes object, made in one step.
+        self._packets: Any = (ctypes.c_char * (BATCH * _PACKET))()
+        self._addresses: Any = (ctypes.c_char * (BATCH * _ADDRESS))()
+        self._controls: Any = (ctypes.c_char * (BATCH * _CONTROL))()
         self._in_iov = (ctypes.c_uint64 * (BATCH * 2))()
         self._out_iov = (ctypes.c_uint64 * (BATCH * 4))()
         self._in_heads = (ctypes.c_char * (BATCH * _HEAD))()
@@ -184,11 +185,7 @@ class BatchPort:
         """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
         if self._in_words[i * 8 + 6] & _MSG_TRUNC:
             return None
-        if self._address_size == 16:
-            port = self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4]
-        else:
-            port = self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4]
-        if port == b"\0\0":  # nobody can be listening there
+        if self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4] == b"\0\0":  # port 0: nobody can be listening there
             return None
         reply = miss(self._packets[offset : offset + self._lengths[i * 16 + 14]], self, i)
         return None if reply is None else reply[2:]
@@ -208,13 +205,13 @@ class BatchPort:
         if error not in {0, errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE}:
             raise OSError(error, os.strerror(error))
 
-    def client(self, index: int) -> Any:  # noqa: ANN401
+    def client(self, index: int) -> Any:
         """Return the address and control data of packet `index`, copied."""
         address = self._addresses[index * _ADDRESS : index * _ADDRESS + self._address_size]
         control = self._controls[index * _CONTROL : index * _CONTROL + self._control_size]
         return _python_address(address, self._sock.family), control
 
-    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+    def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""
         address, control = client
         try:
@@ -271,12 +268,12 @@ class PlainPort:
                 self.send(wire, self._client)
         return BATCH
 
-    def client(self, index: int) -> Any:  # noqa: ANN401
+    def client(self, index: int) -> Any:
         """Return the sender of the packet at hand."""
         del index
         return self._client
 
-    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+    def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""
         address, control = client
         try:
@@ -290,7 +287,7 @@ class PlainPort:
 
 
 def _is_wildcard(sock: socket.socket) -> bool:
-    return sock.getsockname()[0] in {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+    return sock.getsockname()[0] in {"0.0.0.0", "::"}
 
 
 def _python_address(raw: bytes, family: int) -> tuple[Any, ...]:

@@ -36,10 +36,10 @@ class Port(Protocol):
     lane: Lane
     stream: bool
 
-    def client(self, index: int) -> Any:  # noqa: ANN401 - an address to one kind of port, nothing to the other
+    def client(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
-    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+    def send(self, wire: bytes, client: Any) -> None:
         """Send a whole message; one that cannot be sent is lost, as UDP loses them."""
 
 
@@ -163,8 +163,8 @@ class Responder:
     def _joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
         """Reply with the outcome from outside, behind the CNAMEs that led to it."""
         flags = m.AA if answer.aa else 0
-        if outcome.ad and query.flags & m.AD or outcome.ad and query.do:
-            flags |= m.AD if not answer.aa else 0
+        if outcome.ad and not answer.aa and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
+            flags |= m.AD
         body = outcome.body
         if answer.answer:
             assert answer.follow is not None  # as above
@@ -175,7 +175,7 @@ class Responder:
         port.lane.counts[labels] += 1
         now = self._clock()
         if answer.depends is not None and outcome.expires > now + 1:
-            start = q.m.HEADER_SIZE - 2 + len(query.question)
+            start = m.HEADER_SIZE - 2 + len(query.question)
             ttls = [start + ttl for ttl in body.ttls if start + ttl + 4 <= len(wire)]
             reply = AgingReply(wire, labels, answer.depends, ttls, outcome.stored, outcome.expires)
             wire = reply.renew(now) or wire

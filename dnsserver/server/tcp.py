@@ -176,12 +176,12 @@ class Connection:
             self._wake.set()
         return position
 
-    def client(self, index: int) -> Any:  # noqa: ANN401
+    def client(self, index: int) -> Any:
         """Note that an answer is under way."""
         del index
         self._waiting += 1
 
-    def send(self, wire: bytes, client: Any) -> None:  # noqa: ANN401
+    def send(self, wire: bytes, client: Any) -> None:
         """Put an answer in line that had to wait."""
         del client
         self._waiting -= 1

@@ -55,11 +55,10 @@ class _Writer:
             self._seen[name[position:]] = m.HEADER_SIZE + position
             position += name[position] + 1
 
-    def body(
-        self, answer: Sequence[RRset], authority: Sequence[RRset], additional: Sequence[RRset], own: int
-    ) -> Body:
+    def body(self, answer: Sequence[RRset], authority: Sequence[RRset], additional: Sequence[RRset], own: int) -> Body:
         counts = (
-            self._section(answer[:own], aging=False, rotate=True) + self._section(answer[own:], aging=True, rotate=True),
+            self._section(answer[:own], aging=False, rotate=True)
+            + self._section(answer[own:], aging=True, rotate=True),
             self._section(authority, aging=len(answer) > own),
             self._section(additional),
         )

@@ -1,7 +1,7 @@
 """The contract of the cluster's names, in code: a question in, the answer out (Kubernetes DNS specification 1.1.0).
 
-The zone reads a name from the right: cluster domain, kind, namespace, service, then nothing, an endpoint, or protocol and
-port. An answer is computed from the index when it is asked and names the keys that it depends on.
+The zone reads a name from the right: cluster domain, kind, namespace, service, then nothing, an endpoint, or protocol
+and port. An answer is computed from the index when it is asked and names the keys that it depends on.
 """
 
 from collections import deque
@@ -13,12 +13,13 @@ from dnsserver.wire.message import EDE
 from dnsserver.zone import model, reverse
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import FOUND, Answer, Key, Reason, RRset
+from dnsserver.zone.record import Answer, Key, Reason, RRset
 
 MAX_CHAIN = 16
 VERSION_TTL = 28800
 _FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
-_RESERVED = {b"svc", b"pod"}
+_NO_DATA = Reason("no-data")
+_LOOP = Reason("cname-loop")
 
 
 class Cluster:
@@ -51,7 +52,7 @@ class Cluster:
         self._grace = grace
         self._own_service = own_service
         self._own_addresses = tuple(own_addresses)
-        self._needed = {Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES} | ({Kind.PODS} if pods == "verified" else set())
+        self._needed = set(Kind) if pods == "verified" else set(Kind) - {Kind.PODS}
         self._synced: set[Kind] = set()
         self._denied: set[Kind] = set()
         self._unseen: dict[Kind, set[Pair]] = {}
@@ -60,7 +61,7 @@ class Cluster:
         self._apex = names.labels(domain)
         self._server_name = b"\x02ns\x03dns" + domain
         self._mailbox = b"\x0ahostmaster" + domain
-        self._depth = 0
+        self._address_indices = (self.index.by_cluster_ip, self.index.by_endpoint)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -331,14 +332,14 @@ class Cluster:
         seen = {name}
         while names.is_below(target, self.domain):
             if target in seen:
-                return Answer(answer=tuple(chain), authority=(self._soa(),), reason=Reason("cname-loop"), depends=depends)
+                return Answer(answer=tuple(chain), authority=(self._soa(),), reason=_LOOP, depends=depends)
             if len(chain) >= MAX_CHAIN:
                 reason = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
                 return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=depends)
             seen.add(target)
             step = self.answer(target, m.CNAME)
             assert step is not None  # the target is below the domain
-            depends = _joined(depends, step.depends)
+            depends = _joined(depends, step.depends or ())
             if step.answer and step.answer[0].type == m.CNAME:
                 chain.append(step.answer[0])
                 target = step.answer[0].rdatas[0]
@@ -350,7 +351,7 @@ class Cluster:
                 (*chain, *end.answer),
                 end.authority,
                 reason=end.reason,
-                depends=_joined(depends, end.depends),
+                depends=None if end.depends is None else _joined(depends, end.depends),
             )
         return Answer(answer=tuple(chain), depends=depends, follow=target)
 
@@ -386,7 +387,7 @@ class Cluster:
     def _reverse_name(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer | None:
         address = reverse.address(labels)
         zone = self._reverse.zone_of(labels)
-        if zone is None and (address is None or not reverse.is_local(address) and self.missing):
+        if zone is None and (address is None or (self.missing and not reverse.is_local(address))):
             return None
         if self.missing:
             return self._not_ready(Kind.SERVICES)
@@ -419,8 +420,8 @@ class Cluster:
         if name == zone and qtype in {m.SOA, m.NS}:
             rrset = self._soa(zone) if qtype == m.SOA else RRset(zone, m.NS, self._ttl, (self._server_name,))
             return Answer(answer=(rrset,), depends=None)
-        known = [*self.index.by_cluster_ip, *self.index.by_endpoint]
-        if name == zone or any(reverse.is_above(labels, address) for address in known):
+        above = reverse.above(labels)
+        if name == zone or any(above(packed) for index in self._address_indices for packed in index):
             return self._nodata(None, zone=zone)
         return self._nxdomain(None, Reason("address-unknown"), zone=zone)
 
@@ -456,17 +457,13 @@ class Cluster:
 
     def _name_of(self, key: Pair) -> bytes:
         namespace, service = key
-        return b"".join(
-            (bytes((len(service),)), service, bytes((len(namespace),)), namespace, b"\x03svc", self.domain)
-        )
+        return b"".join((bytes((len(service),)), service, bytes((len(namespace),)), namespace, b"\x03svc", self.domain))
 
     def _soa(self, zone: bytes | None = None) -> RRset:
         numbers = b"".join(n.to_bytes(4, "big") for n in (self.serial & 0xFFFFFFFF, 7200, 1800, 86400, self._ttl))
         return RRset(zone or self.domain, m.SOA, self._ttl, (self._server_name + self._mailbox + numbers,))
 
-    def _nodata(
-        self, depends: tuple[Key, ...] | None, reason: Reason = Reason("no-data"), zone: bytes | None = None
-    ) -> Answer:
+    def _nodata(self, depends: tuple[Key, ...] | None, reason: Reason = _NO_DATA, zone: bytes | None = None) -> Answer:
         return Answer(authority=(self._soa(zone),), reason=reason, depends=depends)
 
     def _nxdomain(self, depends: tuple[Key, ...] | None, reason: Reason, zone: bytes | None = None) -> Answer:
@@ -539,8 +536,8 @@ def _pod_address(label: bytes) -> bytes | None:
     return address
 
 
-def _joined(one: tuple[Key, ...] | None, other: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
-    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
+def _joined(one: tuple[Key, ...], other: tuple[Key, ...]) -> tuple[Key, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _any(name: bytes) -> RRset:

@@ -42,9 +42,9 @@ class ServiceView(msgspec.Struct, frozen=True):
 
 
 class SliceView(msgspec.Struct, frozen=True):
-    """The ready endpoints of a slice: `names` holds a hostname or None beside each address, or is empty if none has one.
+    """The ready endpoints of a slice.
 
-    A slice of FQDNs has wire names in `addresses`. `unready` counts the endpoints that are left out.
+    `names` holds a hostname or None beside each address, or is empty if none has one. A slice of FQDNs has wire names in `addresses`. `unready` counts the endpoints that are left out.
     """
 
     addresses: tuple[bytes, ...]
@@ -259,7 +259,8 @@ class Index:
         for endpoint in [held for held in entry.held if held[0] in listed]:
             del entry.held[endpoint]
         if old is not None and entry.service is not None:
-            self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in gone - listed)
+            moving = gone - listed
+            self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
         if old is not None and view is not None and old.names == view.names and len(before) == len(old.addresses):
             self.changed.update(before ^ after)
         else:  # a hostname may have come or gone, and with it a PTR's target

@@ -27,7 +27,7 @@ class _Model(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What all API values share: immutable, camelCase in JSON, no reference cycles."""
 
 
-class Metadata(_Model):
+class Metadata(_Model, frozen=True, gc=False):
     """ObjectMeta: who an object is. `namespace` is empty for Namespaces."""
 
     name: str
@@ -37,13 +37,13 @@ class Metadata(_Model):
     annotations: dict[str, str] | None = None
 
 
-class Namespace(_Model):
+class Namespace(_Model, frozen=True, gc=False):
     """A Namespace; its existence is all that counts, so PartialObjectMetadata decodes as well."""
 
     metadata: Metadata
 
 
-class ServicePort(_Model):
+class ServicePort(_Model, frozen=True, gc=False):
     """One port of a Service; a single port may be unnamed."""
 
     port: Port
@@ -51,7 +51,7 @@ class ServicePort(_Model):
     protocol: str | None = None
 
 
-class ServiceSpec(_Model):
+class ServiceSpec(_Model, frozen=True, gc=False):
     """The part of ServiceSpec that DNS shows."""
 
     type: str | None = None
@@ -61,20 +61,20 @@ class ServiceSpec(_Model):
     ports: list[ServicePort] | None = None
 
 
-class Service(_Model):
+class Service(_Model, frozen=True, gc=False):
     """A Service of any type."""
 
     metadata: Metadata
     spec: ServiceSpec = ServiceSpec()
 
 
-class EndpointConditions(_Model):
+class EndpointConditions(_Model, frozen=True, gc=False):
     """Only `ready` counts for DNS; absent means ready."""
 
     ready: bool | None = None
 
 
-class Endpoint(_Model):
+class Endpoint(_Model, frozen=True, gc=False):
     """One endpoint of a slice; the API allows up to 100 addresses and uses the first, DNS shows all."""
 
     addresses: list[str] | None = None
@@ -82,7 +82,7 @@ class Endpoint(_Model):
     hostname: str | None = None
 
 
-class EndpointPort(_Model):
+class EndpointPort(_Model, frozen=True, gc=False):
     """One port of a slice; without a number it names nothing (RFC 2782 has no SRV without a port)."""
 
     name: str | None = None
@@ -90,7 +90,7 @@ class EndpointPort(_Model):
     protocol: str | None = None
 
 
-class EndpointSlice(_Model):
+class EndpointSlice(_Model, frozen=True, gc=False):
     """An EndpointSlice; `addressType` is IPv4, IPv6 or FQDN."""
 
     metadata: Metadata
@@ -99,13 +99,13 @@ class EndpointSlice(_Model):
     ports: list[EndpointPort] | None = None
 
 
-class PodIP(_Model):
+class PodIP(_Model, frozen=True, gc=False):
     """One address of a pod."""
 
     ip: str = ""
 
 
-class PodStatus(_Model):
+class PodStatus(_Model, frozen=True, gc=False):
     """Where a pod can be reached, and whether it still can."""
 
     phase: str | None = None
@@ -113,13 +113,13 @@ class PodStatus(_Model):
     pod_ips: list[PodIP] | None = msgspec.field(default=None, name="podIPs")
 
 
-class PodSpec(_Model):
+class PodSpec(_Model, frozen=True, gc=False):
     """Nothing but the flag that says whose address it is."""
 
     host_network: bool | None = None
 
 
-class Pod(_Model):
+class Pod(_Model, frozen=True, gc=False):
     """A Pod."""
 
     metadata: Metadata

@@ -22,8 +22,8 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 FOUND = Reason("found")
 
 # What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed
-# address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal. A change
-# of a namespace is one of all its services, so an answer of a service names the service only.
+# address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal.
+# A change of a namespace is one of all its services, so an answer of a service names the service only.
 Key = tuple[bytes, ...] | bytes
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dnsserver.wire import name as names
 
@@ -28,10 +28,13 @@ def _joined(octets: Sequence[int | None]) -> bytes | None:
     return None if None in octets else bytes(octet for octet in octets if octet is not None)
 
 
-def is_above(labels: Sequence[bytes], packed: bytes) -> bool:
-    """Tell whether a reverse name lies above the one of an address, or is it."""
-    whole = _labels_of(packed)
-    return tuple(labels) == whole[len(whole) - len(labels) :]
+def above(labels: Sequence[bytes]) -> Callable[[bytes], bool]:
+    """Return the test whether a packed address has its reverse name below this one."""
+    if tuple(labels[-2:]) == _V4:
+        prefix = _joined([_OCTET.get(label) for label in reversed(labels[:-2])])
+        return lambda packed: prefix is not None and len(packed) == 4 and packed.startswith(prefix)
+    digits = b"".join(reversed(labels[:-2])).decode("latin-1")
+    return lambda packed: len(packed) == 16 and packed.hex().startswith(digits)
 
 
 def is_local(packed: bytes) -> bool:
@@ -77,9 +80,3 @@ class Networks:
             ) >> (network.max_prefixlen - network.prefixlen):
                 return names.from_labels(apex)
         return None
-
-
-def _labels_of(packed: bytes) -> tuple[bytes, ...]:
-    if len(packed) == 4:
-        return (*(b"%d" % octet for octet in reversed(packed)), *_V4)
-    return (*(nibble.to_bytes(1, "big") for nibble in reversed(packed.hex().encode())), *_V6)
