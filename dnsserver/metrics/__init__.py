@@ -1,0 +1,46 @@
+"""What the server tells Prometheus: plain numbers in, metric families out.
+
+Promises: the hot path keeps ints and adds to a `Histogram`, nothing more; all else happens when somebody scrapes. Every
+family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has are its own, so that dashboards and alerts
+made for it go on working; what it does not have begins with `dnsserver_`. Must not know where the numbers come from.
+"""
+
+from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
+from dnsserver.metrics.numbers import (
+    AnswerCache,
+    Forward,
+    Kind,
+    Lane,
+    Process,
+    Replies,
+    Request,
+    Snapshot,
+    TcpListener,
+    UdpSocket,
+    Upstream,
+    Zone,
+    ZoneCopy,
+    server_label,
+)
+
+__all__ = [
+    "LAG",
+    "PROGRAMMING",
+    "REST",
+    "TIME",
+    "AnswerCache",
+    "Forward",
+    "Histogram",
+    "Kind",
+    "Lane",
+    "Process",
+    "Replies",
+    "Request",
+    "Snapshot",
+    "TcpListener",
+    "UdpSocket",
+    "Upstream",
+    "Zone",
+    "ZoneCopy",
+    "server_label",
+]

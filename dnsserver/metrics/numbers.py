@@ -1,0 +1,204 @@
+"""What the parts of the server tell about themselves, as plain values: no name of a metric, nothing of Prometheus.
+
+A field is called as in the `statistics()` of the part that it comes from, so `msgspec.convert(part.statistics(),
+Struct, from_attributes=True)` is all the mapping there is, and a field that a part does not have yet keeps its default.
+Being plain, a `Process` can be sent by a worker as it is. Counts are since the start; times are seconds, those called
+`last_` on the same clock as `Snapshot.now`, None for never.
+"""
+
+import msgspec
+
+from dnsserver.metrics.histogram import LAG, Histogram
+
+
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+    """Some numbers of one moment."""
+
+
+class Lane(Numbers, frozen=True):
+    """Replies of one transport on one listening address.
+
+    `server` is that address as CoreDNS labels it (see `server_label`), `family` "1" for IPv4 and "2" for IPv6, and
+    `replies` counts by (type, rcode, reason's code).
+    """
+
+    server: str
+    protocol: str
+    family: str
+    replies: dict[tuple[int, int, str], int] = {}
+    durations: Histogram | None = None
+
+
+class UdpSocket(Numbers, frozen=True):
+    """A UDP socket; `unsent` replies were not taken by the kernel, `kernel_drops` packets found its buffer full."""
+
+    server: str
+    family: str
+    received: int = 0
+    unsent: int = 0
+    kernel_drops: int = 0
+
+
+class TcpListener(Numbers, frozen=True):
+    """A listening TCP socket: connections now, and those closed because there were too many."""
+
+    server: str
+    family: str
+    connections: int = 0
+    refused: int = 0
+
+
+class Replies(Numbers, frozen=True):
+    """The reply cache: entries held, and entries gone because of a change, for room, at their end."""
+
+    replies: int = 0
+    missing: int = 0
+    hits: int = 0
+    dropped: int = 0
+    evicted: int = 0
+    expired: int = 0
+
+
+class AnswerCache(Numbers, frozen=True):
+    """The cache of outside answers; `size` in octets."""
+
+    entries: int = 0
+    size: int = 0
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    failures: int = 0
+    renewals: int = 0
+    evicted: int = 0
+
+
+class Upstream(Numbers, frozen=True):
+    """One upstream; `bad` counts unusable replies by what was wrong, `durations` is by rcode."""
+
+    name: str
+    domain: bytes = b"\0"
+    up: bool = True
+    looping: bool = False
+    queries: int = 0
+    replies: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    probe_failures: int = 0
+    rtt: float = 0.0
+    p95: float = 0.0
+    mixed_case: bool = True
+    bad: dict[str, int] = {}
+    durations: dict[int, Histogram] = {}
+
+
+class Forward(Numbers, frozen=True):
+    """Forwarding as a whole; `dropped` questions found too many under way, `all_down` found no upstream up."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    cache: AnswerCache = AnswerCache()
+    in_flight: int = 0
+    coalesced: int = 0
+    hedges: int = 0
+    retries: int = 0
+    over_tcp: int = 0
+    dropped: int = 0
+    loops: int = 0
+    all_down: int = 0
+
+
+class Process(Numbers, frozen=True):
+    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name."""
+
+    lanes: tuple[Lane, ...] = ()
+    udp: tuple[UdpSocket, ...] = ()
+    tcp: tuple[TcpListener, ...] = ()
+    replies: Replies = Replies()
+    forward: Forward = Forward()
+    loop_lag: Histogram = msgspec.field(default_factory=lambda: Histogram(LAG))
+    limited: dict[str, int] = {}
+    panics: int = 0
+
+
+class Kind(Numbers, frozen=True):
+    """One kind of API object, and the stream that brings it."""
+
+    kind: str
+    objects: int = 0
+    synced: bool = False
+    state: str = ""
+    streaming: bool = False
+    puts: int = 0
+    removes: int = 0
+    bookmarks: int = 0
+    bad_objects: int = 0
+    bytes_received: int = 0
+    lists: int = 0
+    resyncs: dict[str, int] = {}
+    reconnects: dict[str, int] = {}
+    checks: int = 0
+    checks_failed: int = 0
+    repairs: int = 0
+    last_event: float | None = None
+    last_bookmark: float | None = None
+    last_heard: float | None = None
+    last_list: float | None = None
+    last_check: float | None = None
+    last_error: str = ""
+    forbidden: bool = False
+    missing: bool = False
+
+
+class Zone(Numbers, frozen=True):
+    """The zone: its serial, removals held by the grace, real changes, and whether answers are marked as stale."""
+
+    serial: int = 0
+    held: int = 0
+    changes: int = 0
+    stale: bool = False
+
+
+class ZoneCopy(Numbers, frozen=True):
+    """The copy in the state folder; `serving` while the zone in force came from it."""
+
+    serving: bool = False
+    last_saved: float | None = None
+    saves: int = 0
+    failures: int = 0
+    size: int = 0
+
+
+class Request(Numbers, frozen=True):
+    """Requests to the API of one method, answered with one status code (`<error>` for none)."""
+
+    method: str
+    code: str
+    host: str
+    count: int = 0
+    durations: Histogram | None = None
+
+
+class Snapshot(Numbers, frozen=True):
+    """Everything at one moment, `now`: what /metrics and /readyz are made of.
+
+    `programming` and `programming_live` are by service kind (cluster_ip, headless_with_selector); the second one leaves
+    out what the first list brought.
+    """
+
+    now: float = 0.0
+    ready: bool = False
+    missing: tuple[str, ...] = ()
+    processes: tuple[Process, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    zone: Zone = Zone()
+    zone_copy: ZoneCopy | None = None
+    requests: tuple[Request, ...] = ()
+    programming: dict[str, Histogram] = {}
+    programming_live: dict[str, Histogram] = {}
+    worker_restarts: int = 0
+
+
+def server_label(host: str, port: int) -> str:
+    """Return how CoreDNS labels a listening address: without the host when that is every address."""
+    if host in {"0.0.0.0", "::", ""}:
+        return f"dns://:{port}"
+    return f"dns://[{host}]:{port}" if ":" in host else f"dns://{host}:{port}"
