@@ -13,6 +13,7 @@ One process, one thread, one loop (`run`): no task a query and no object a packe
 test but its address, and shares no code with it.
 
 The way of a run through the modules: `cli` reads the options; `questions`, `inventory` and `mixes` give the questions;
-`deck` holds them as bytes; `run` paces them over the clients of `udp` (with `mmsg` where the kernel has it) or `tcp`,
-whose IDs are kept in `outstanding`; `tally` and `histogram` count; `report` prints, with the processor times of `cost`.
+`deck` holds them as bytes; `measure` sets up a `run`, which paces them over the clients of `udp` (with `mmsg` where the
+kernel has it) or `tcp`, whose IDs are kept in `outstanding`, and whose odd replies are judged in `match`; `tally` and
+`histogram` count; `report` prints, with the processor times of `cost`.
 """

@@ -1,50 +1,25 @@
 """The command line: options in, a report out."""
 
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO
+from typing import TextIO
 
 import click
-import msgspec
 from rich.console import Console
 
-from loadtest import inventory, mixes, mmsg, questions, tcp, udp
-from loadtest.clients import Client, Poller
-from loadtest.cost import ProcessGoneError, ProcessTimes
-from loadtest.deck import Deck
+from loadtest import inventory, mixes, mmsg, questions
+from loadtest.cost import ProcessGoneError
 from loadtest.inventory import InventoryError
+from loadtest.measure import OUTSTANDING, Options, measure, server_text
 from loadtest.mixes import MixError
-from loadtest.questions import Manner, Question, QuestionError
-from loadtest.report import ProgressLine, Report, Setting, render, summarize, to_json
-from loadtest.run import SECOND, Plan, Progress, Run
+from loadtest.questions import Manner, QuestionError
+from loadtest.report import ProgressLine, render, to_json
 
-_OUTSTANDING = 100
 _DURATION = 10.0
 _EDNS = 1232
 _OPEN_WINDOW = 1 << 15
 """Outstanding questions a client in open loop: half the IDs, so that lost ones rest before their reuse."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How to ask: `window` questions outstanding for each client, times in seconds, None for no bound or no rate."""
-
-    address: tuple[str, int]
-    protocol: Literal["udp", "tcp"] = "udp"
-    clients: int = 8
-    window: int = 13
-    rate: float | None = None
-    duration: float | None = None
-    count: int | None = None
-    timeout: float = 5.0
-    warmup: float = 0.0
-    manner: Manner = Manner()
-    pids: tuple[int, ...] = ()
-    batches: bool = True
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
@@ -105,7 +80,10 @@ class Options(msgspec.Struct, frozen=True):
     "--pid", "pids", type=click.IntRange(1), multiple=True, help="Report the processor time of it and its children."
 )
 @click.option(
-    "--json", "json_file", type=click.File("wb"), help="Write the report as JSON; with - the table goes to stderr."
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+    help="Write the report as JSON; with - the table goes to stderr.",
 )
 @click.option("--progress/--no-progress", default=True, help="Say every second how it goes, on stderr.")
 @click.option("--batches/--no-batches", default=None, help="Use sendmmsg and recvmmsg.  [default: where they exist]")
@@ -143,7 +121,7 @@ def main(
     dnssec: bool,
     recursion: bool,
     pids: tuple[int, ...],
-    json_file: BinaryIO | None,
+    json_file: str | None,
     progress: bool,
     batches: bool | None,
 ) -> None:
@@ -172,7 +150,7 @@ def main(
             address=address,
             protocol="tcp" if protocol == "tcp" else "udp",
             clients=clients,
-            window=-(-(outstanding or (_OUTSTANDING if rate is None else _OPEN_WINDOW * clients)) // clients),
+            outstanding=outstanding or (OUTSTANDING if rate is None else _OPEN_WINDOW * clients),
             rate=rate,
             duration=duration or (_DURATION if passes is None and count is None else None),
             count=min(passes * len(asked), count or sys.maxsize) if passes is not None else count,
@@ -192,100 +170,11 @@ def main(
     if line is not None:
         line.clear()
     if json_file is not None:
-        json_file.write(to_json(report))
-    (errors if json_file is not None and json_file.name == "-" else Console()).print(render(report))
+        with click.open_file(json_file, "wb") as out:
+            out.write(to_json(report))
+    (errors if json_file == "-" else Console()).print(render(report))
     if not report.counts.answered:
         sys.exit(1)
-
-
-def measure(options: Options, asked: Sequence[Question], progress: Callable[[Progress], None] | None = None) -> Report:
-    """Ask the questions as the options say, and give the report; SIGINT and SIGTERM end it early.
-
-    Raises OSError if the server's address cannot be used, QuestionError, ProcessGoneError.
-    """
-    deck = Deck(asked, options.manner)
-    processes = ProcessTimes(options.pids) if options.pids else None
-    poller = Poller()
-    clients = _connect(options, deck, poller)
-    plan = Plan(
-        window=options.window,
-        timeout=int(options.timeout * SECOND),
-        duration=None if options.duration is None else int(options.duration * SECOND),
-        count=options.count,
-        rate=options.rate,
-    )
-    position = 0
-    if options.warmup:
-        # What is outstanding when the warm-up ends is waited for, but not for as long as the run would.
-        warmup = msgspec.structs.replace(
-            plan, duration=int(options.warmup * SECOND), count=None, timeout=min(plan.timeout, SECOND)
-        )
-        run = Run(deck, clients, poller, warmup, lambda _: None)
-        with _ended_by_signals(run):
-            run.go()
-        position = run.position
-    run = Run(deck, clients, poller, plan, progress or (lambda _: None), position)
-    own, server = time.process_time(), processes.seconds() if processes else None
-    with _ended_by_signals(run):
-        outcome = run.go()
-    own = time.process_time() - own
-    if processes is not None and server is not None:
-        server = processes.seconds() - server
-    for client in clients:
-        client.close(outcome.tally)
-    poller.close()
-    return summarize(
-        _setting(options, len(asked)),
-        outcome,
-        own_seconds=own,
-        server_seconds=server,
-        pids=processes.pids if processes else (),
-    )
-
-
-def _connect(options: Options, deck: Deck, poller: Poller) -> list[Client]:
-    if options.protocol == "tcp":
-        return tcp.connect(options.address, deck, options.clients, options.window, poller)
-    clients = udp.connect(options.address, deck, options.clients, options.window, batches=options.batches)
-    for client in clients:
-        poller.add(client)
-    return clients
-
-
-def _setting(options: Options, number: int) -> Setting:
-    return Setting(
-        server=server_text(options.address),
-        protocol=options.protocol,
-        loop="closed" if options.rate is None else "open",
-        clients=options.clients,
-        outstanding=options.window * options.clients,
-        rate=options.rate,
-        questions=number,
-        edns=options.manner.edns,
-        dnssec=options.manner.dnssec,
-        timeout_s=options.timeout,
-        warmup_s=options.warmup,
-        batches=options.batches and options.protocol == "udp",
-    )
-
-
-@contextmanager
-def _ended_by_signals(run: Run) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's; tests run elsewhere
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda _number, _frame: run.stop()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def server_text(address: tuple[str, int]) -> str:
-    """Give an address as dig writes it, ADDR#PORT."""
-    return f"{address[0]}#{address[1]}"
 
 
 def _address(target: str | None, server: str, port: int) -> tuple[str, int]:

@@ -42,10 +42,10 @@ class Poller:
     is no epoll, `select` on all sockets does both (and bounds their number to what it can).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, epoll: bool = sys.platform == "linux") -> None:
         self._clients: dict[int, Client] = {}
         self._writers: set[int] = set()
-        self._epoll = select.epoll() if sys.platform == "linux" else None
+        self._epoll = select.epoll() if epoll else None
 
     def add(self, client: Client) -> None:
         """Watch a client's socket from here on."""

@@ -79,8 +79,8 @@ class Histogram:
     def since(self, earlier: "Histogram") -> "Histogram":
         """Give what was counted after `earlier`, a copy of this one; its minimum and maximum stay those of all."""
         part = self.copy()
-        then = earlier._buckets  # noqa: SLF001 - its own class
-        part._buckets = [now - before for now, before in zip(self._buckets, then, strict=True)]
+        both = zip(self._buckets, earlier._buckets, strict=True)  # noqa: SLF001 - its own class
+        part._buckets = [now - then for now, then in both]  # noqa: SLF001 - its own class
         part.count, part.total = self.count - earlier.count, self.total - earlier.total
         return part
 

@@ -15,9 +15,10 @@ class Outstanding:
     for many replies what `finish` does for one.
     """
 
-    __slots__ = ("_next", "_size", "asked", "count", "since", "state")
+    __slots__ = ("_next", "_size", "_window", "asked", "count", "since", "state")
 
     def __init__(self, window: int) -> None:
+        self._window = window
         # Small tables keep many connections cheap; four times the window keeps an ID unused long after its reply.
         self._size = min(IDS, max(1024, 1 << (4 * window - 1).bit_length()))
         self.state = bytearray(
@@ -27,6 +28,11 @@ class Outstanding:
         self.asked = array("I", bytes(4 * self._size))
         self._next = 0
         self.count = 0
+
+    @property
+    def room(self) -> int:
+        """How many more questions may be out at once."""
+        return self._window - self.count
 
     def reserve(self, wanted: int) -> tuple[int, int]:
         """Give the first of a run of unused IDs and the run's length, up to `wanted`; length 0 if all are out."""

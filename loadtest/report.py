@@ -137,7 +137,7 @@ def summarize(
             server_us=server_seconds * 1e6 / tally.answered if tally.answered and server_seconds is not None else None,
             server_pids=pids,
         ),
-        notes=tuple(_notes(setting, outcome)),
+        notes=tuple(_notes(setting, outcome, server_is_gone=bool(pids) and server_seconds is None)),
     )
 
 
@@ -156,7 +156,7 @@ def _rate(wanted: float | None, outcome: Outcome, elapsed: float) -> Rate | None
     return Rate(wanted, sent, unsent, max(0.0, 1 - sent / wanted))
 
 
-def _notes(setting: Setting, outcome: Outcome) -> list[str]:
+def _notes(setting: Setting, outcome: Outcome, *, server_is_gone: bool) -> list[str]:
     tally = outcome.tally
     notes = []
     if outcome.interrupted:
@@ -165,6 +165,8 @@ def _notes(setting: Setting, outcome: Outcome) -> list[str]:
         notes.append(
             f"The clock was set by {outcome.clock_step / 1e6:.1f} ms during the run; some latencies are wrong."
         )
+    if server_is_gone:
+        notes.append("A process of the server ended during the run; its processor time is not known.")
     if tally.dropped_here:
         notes.append(f"{tally.dropped_here} replies were dropped on this side, for want of room in the socket buffers.")
     if tally.refused:
@@ -250,8 +252,8 @@ class ProgressLine:
         lost = progress.tally.lost + progress.tally.closed
         p50, p99 = (_time(part.percentile(percent) / 1e3) for percent in (50, 99))
         line = (
-            f"{progress.elapsed / SECOND:4.0f} s  {part.count / seconds:>9,.0f} q/s  p50 {p50}  p99 {p99}  lost {lost:,}"
-            f"  outstanding {progress.outstanding:,}"
+            f"{progress.elapsed / SECOND:4.0f} s  {part.count / seconds:>9,.0f} q/s  p50 {p50}  p99 {p99}"
+            f"  lost {lost:,}  outstanding {progress.outstanding:,}"
         )
         # Written plainly: a rich rendering takes milliseconds in which no question would be asked.
         end = "\r" if self._console.is_terminal else "\n"

@@ -24,11 +24,11 @@ _BURST = 256
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The pace and the bounds of one run: `window` questions outstanding for each client, and with a `rate` (a second)
-    open loop; sending ends after `duration` or `count` questions, whichever comes first. Times are in nanoseconds.
+    """The pace and the bounds of one run: as many questions outstanding as the clients have room for, or with a
+    `rate` (a second) open loop. Sending ends after `duration` or `count` questions, whichever comes first. Times are in
+    nanoseconds.
     """
 
-    window: int
     timeout: int
     duration: int | None = None
     count: int | None = None
@@ -58,7 +58,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One run of these clients over the deck, from `position` on; `report` hears of its progress every second."""
+    """One run of these clients over the deck, from `position` on, counted in `tally`; `report` hears every second."""
 
     def __init__(
         self,
@@ -66,7 +66,8 @@ class Run:
         clients: Sequence[Client],
         poller: Poller,
         plan: Plan,
-        report: Callable[[Progress], None],
+        tally: Tally,
+        report: Callable[[Progress], None] | None = None,
         position: int = 0,
     ) -> None:
         self.position = position
@@ -76,7 +77,7 @@ class Run:
         self._poller = poller
         self._plan = plan
         self._report = report
-        self._tally = Tally()
+        self._tally = tally
         self._turn = 0
         self._stopped = False
         self._start = 0
@@ -117,7 +118,8 @@ class Run:
                         self._refill(client)
             if now >= progress:
                 progress += SECOND
-                self._report(Progress(now - self._start, self._outstanding(), tally))
+                if self._report is not None:
+                    self._report(Progress(now - self._start, self._outstanding(), tally))
             wait = min(look_around, end) - now
             if not closed:
                 wait = min(wait, self._send_due(min(now, end - 1)))
@@ -129,7 +131,7 @@ class Run:
                     self._refill(client)
 
     def _refill(self, client: Client) -> None:
-        while (room := self._plan.window - client.outstanding.count) > 0:
+        while (room := client.outstanding.room) > 0:
             if not self._ask(client, room, None, 0):
                 return
 
@@ -144,8 +146,7 @@ class Run:
             self._turn = (self._turn + 1) % len(self._clients)
             due = self._start + int(tally.sent * interval)
             late = clock() - due
-            room = min(backlog, plan.window - client.outstanding.count)
-            sent = self._ask(client, room, due, int(interval))
+            sent = self._ask(client, min(backlog, client.outstanding.room), due, int(interval))
             if sent:
                 backlog -= sent
                 tally.lateness.record(late, sent)

@@ -3,6 +3,7 @@
 import socket
 import struct
 from array import array
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from loadtest.clients import Client, Poller, clock
@@ -25,10 +26,10 @@ class _State(Enum):
     DOWN = auto()
 
 
-def connect(address: tuple[str, int], deck: Deck, count: int, window: int, poller: Poller) -> list[Client]:
-    """Give `count` connected clients, each with room for `window` outstanding questions. Raises OSError."""
+def connect(address: tuple[str, int], deck: Deck, windows: Sequence[int], poller: Poller) -> list[Client]:
+    """Give a connected client for each window, the questions it may have outstanding. Raises OSError."""
     prefixes = [(len(tail) + 2).to_bytes(2) for tail in deck.tails]
-    return [TcpClient(address, deck, prefixes, window, poller) for _ in range(count)]
+    return [TcpClient(address, deck, prefixes, window, poller) for window in windows]
 
 
 class TcpClient:

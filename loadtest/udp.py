@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 
 from loadtest.clients import Client, clock
 from loadtest.deck import Deck
@@ -20,16 +21,16 @@ _ENOUGH = 8  # datagrams in a call to learn from it how fast they leave
 
 
 def connect(
-    address: tuple[str, int], deck: Deck, count: int, window: int, *, batches: bool | None = None
+    address: tuple[str, int], deck: Deck, windows: Sequence[int], *, batches: bool | None = None
 ) -> list[Client]:
-    """Give `count` clients of the server at that address, each with room for `window` outstanding questions.
+    """Give a client of the server at that address for each window, the questions it may have outstanding.
 
     `batches` chooses between the two ways of I/O; by default the machine does. Raises OSError.
     """
     if available() if batches is None else batches:
         calls, outbox, inbox = Calls(), Outbox(deck), Inbox(deck.reply_size)
-        return [BatchClient(_socket(address), deck, calls, outbox, inbox, window) for _ in range(count)]
-    return [PlainClient(_socket(address), deck, window) for _ in range(count)]
+        return [BatchClient(_socket(address), deck, calls, outbox, inbox, window) for window in windows]
+    return [PlainClient(_socket(address), deck, window) for window in windows]
 
 
 def _socket(address: tuple[str, int]) -> socket.socket:

@@ -1,0 +1,91 @@
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner, Result
+
+from loadtest.cli import main
+from tests.loadtest.servers import echo, tcp_server, udp_server
+
+
+def invoke(*arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(main, arguments, input=stdin)
+
+
+async def run(*arguments: str, stdin: str = "") -> Result:
+    return await trio.to_thread.run_sync(partial(invoke, *arguments, stdin=stdin))
+
+
+async def test_a_file_of_questions_is_asked_and_reported(tmp_path: Path) -> None:
+    (tmp_path / "q").write_text("a.example A\nb.example AAAA\n")
+    async with udp_server(echo) as port:
+        result = await run(f"127.0.0.1#{port}", "-d", str(tmp_path / "q"), "-n", "50", "--json", str(tmp_path / "j"))
+    assert result.exit_code == 0, result.output
+    assert "100 sent, 100 answered" in result.output
+    found = json.loads((tmp_path / "j").read_text())
+    assert found["setting"]["server"] == f"127.0.0.1#{port}"
+    assert found["counts"]["answered"] == 100
+
+
+async def test_json_on_stdout_is_alone_there() -> None:
+    async with tcp_server(echo) as port:
+        result = await run(
+            "-s", "127.0.0.1", "-p", str(port), "-m", "tcp", "--mix", "services=3", "--mix", "missing", "--services",
+            "5", "--count", "30", "--json", "-", "--pid", str(os.getpid()), "-e",
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["counts"]["answered"] == 30
+    assert found["setting"]["edns"] == 1232
+    assert found["cost"]["server_us"] is not None
+    assert "queries a second" in result.stderr
+
+
+def test_questions_are_printed_for_dnsperf() -> None:
+    result = invoke("--mix", "srv", "--services", "2", "--print-questions")
+    assert result.stdout == "_http._tcp.svc-0.ns-0.svc.cluster.local SRV\n_http._tcp.svc-1.ns-0.svc.cluster.local SRV\n"
+
+
+def test_questions_come_from_stdin_and_names_from_a_file(tmp_path: Path) -> None:
+    assert invoke("-d", "-", "--print-questions", stdin="x A\n").stdout == "x A\n"
+    (tmp_path / "names").write_text("web.shop\n")
+    shown = invoke("--mix", "services", "--names", str(tmp_path / "names"), "--print-questions").stdout
+    assert shown == "web.shop.svc.cluster.local A\n"
+    (tmp_path / "o.json").write_text('{"kind":"Service","metadata":{"name":"w"},"spec":{"clusterIP":"10.0.0.1"}}')
+    shown = invoke("--mix", "reverse", "--objects", str(tmp_path / "o.json"), "--print-questions").stdout
+    assert shown == "1.0.0.10.in-addr.arpa PTR\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected questions from either --questions or --mix"),
+        (["-d", "-", "--mix", "services"], "expected questions from either --questions or --mix"),
+        (["-d", "-"], "<stdin>:2: expected `name type`"),
+        (["--mix", "nothing"], "expected a mix of services, dual"),
+        (["--mix", "services=0"], "expected KIND=WEIGHT"),
+        (["--mix", "pods", "--services", "3"], "expected names for the mix `pods`"),
+        (["#53", "--mix", "external"], "expected a server as ADDR or ADDR#PORT"),
+        (["a#99999", "--mix", "external"], "expected a server as ADDR or ADDR#PORT"),
+        (["--mix", "external", "--pid", "4194305"], "expected a process that runs, got 4194305"),
+        (["--mix", "services", "--services", "1", "--names", "-"], "expected one of --objects, --names and --services"),
+    ],
+)
+def test_what_cannot_be_used_is_said_and_ends_with_2(arguments: list[str], said: str) -> None:
+    result = invoke(*arguments, stdin="x A\nb\n")
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+async def test_no_answer_ends_with_1() -> None:
+    async with udp_server(lambda _: ()) as port:
+        result = await run(f"127.0.0.1#{port}", "--mix", "external", "--count", "1", "-t", "0.1", "--no-progress")
+    assert result.exit_code == 1
+    async with tcp_server(echo) as port:
+        pass
+    result = await run(f"127.0.0.1#{port}", "--mix", "external", "-m", "tcp")
+    assert result.exit_code == 1
+    assert "refused" in result.output
