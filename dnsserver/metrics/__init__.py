@@ -5,6 +5,7 @@ family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has ar
 made for it go on working; what it does not have begins with `dnsserver_`. Must not know where the numbers come from.
 """
 
+from dnsserver.metrics.exposition import CONTENT_TYPE, expose, make_registry
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
@@ -24,6 +25,7 @@ from dnsserver.metrics.numbers import (
 )
 
 __all__ = [
+    "CONTENT_TYPE",
     "LAG",
     "PROGRAMMING",
     "REST",
@@ -42,5 +44,7 @@ __all__ = [
     "Upstream",
     "Zone",
     "ZoneCopy",
+    "expose",
+    "make_registry",
     "server_label",
 ]

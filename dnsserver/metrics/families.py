@@ -1,0 +1,349 @@
+"""Every metric, in one list: its name, what it means, its labels, and where in a Snapshot its samples are.
+
+Names end without `_total`, which Prometheus's text format adds to counters. Samples of one family with equal labels are
+added up: that is how workers and sockets are summed. Labels that CoreDNS has and this server has no use for (`view`,
+and `zone`, since there is one server block) hold what CoreDNS with kubeadm's configuration puts there.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from dnsserver import __version__
+from dnsserver.metrics.histogram import Histogram
+from dnsserver.metrics.numbers import Kind, Lane, Process, Snapshot, TcpListener, UdpSocket, Upstream
+from dnsserver.wire.name import to_text
+
+Sample = tuple[tuple[str, ...], float | Histogram]
+
+_ZONE = "."
+_VIEW = ""
+
+# The types that CoreDNS tells apart (plugin/metrics/vars); all others are "other".
+_TYPES = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 43: "DS", 46: "RRSIG",
+    47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
+}  # fmt: skip
+_RCODES = {
+    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS", 23: "BADCOOKIE",
+}  # fmt: skip
+
+# Reasons of answers that came from outside or were refused before anything was looked up; the rest is the cluster's.
+_OUTSIDE = ("forwarded", "stale", "upstream-", "no-upstreams", "chain-too-long", "answer-too-large", "forward-", "loop")
+_UNASKED = ("format-error", "opcode-", "edns-", "class-", "transfer-", "internal-error")
+
+
+class Family(NamedTuple):
+    """One metric; `read` gives its samples, each a tuple of label values and a number or a Histogram."""
+
+    type: Literal["counter", "gauge", "histogram"]
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    read: Callable[[Snapshot], Iterable[Sample]]
+
+
+def _plugin(reason: str) -> str:
+    """Return the CoreDNS plugin that would have written an answer of this reason."""
+    if reason.startswith(_UNASKED):
+        return ""
+    return "forward" if reason.startswith(_OUTSIDE) else "kubernetes"
+
+
+def _lanes(s: Snapshot) -> Iterator[Lane]:
+    return (lane for process in s.processes for lane in process.lanes)
+
+
+def _udp(s: Snapshot) -> Iterator[UdpSocket]:
+    return (sock for process in s.processes for sock in process.udp)
+
+
+def _tcp(s: Snapshot) -> Iterator[TcpListener]:
+    return (listener for process in s.processes for listener in process.tcp)
+
+
+def _upstreams(s: Snapshot) -> Iterator[Upstream]:
+    return (upstream for process in s.processes for upstream in process.forward.upstreams)
+
+
+def _servers(s: Snapshot) -> set[str]:
+    return {lane.server for lane in _lanes(s)}
+
+
+def _requests(s: Snapshot) -> Iterator[Sample]:
+    for lane in _lanes(s):
+        for (qtype, _, _), count in lane.replies.items():
+            yield (lane.server, _ZONE, _VIEW, lane.protocol, lane.family, _TYPES.get(qtype, "other")), count
+
+
+def _responses(s: Snapshot) -> Iterator[Sample]:
+    for lane in _lanes(s):
+        for (_, rcode, reason), count in lane.replies.items():
+            yield (lane.server, _ZONE, _VIEW, _RCODES.get(rcode, str(rcode)), _plugin(reason)), count
+
+
+def _answers(s: Snapshot) -> Iterator[Sample]:
+    for lane in _lanes(s):
+        for (_, rcode, reason), count in lane.replies.items():
+            yield (reason, _RCODES.get(rcode, str(rcode))), count
+
+
+def _durations(s: Snapshot) -> Iterator[Sample]:
+    for lane in _lanes(s):
+        if lane.durations is not None:
+            yield (lane.server, _ZONE, _VIEW), lane.durations
+
+
+def _plugins(s: Snapshot) -> Iterator[Sample]:
+    for server in _servers(s):
+        for name in ("cache", "errors", "forward", "health", "kubernetes", "prometheus", "ready"):
+            yield (server, _ZONE, _VIEW, name), 1
+
+
+def _cached(read: Callable[[Snapshot], Iterable[Sample]]) -> Callable[[Snapshot], Iterator[Sample]]:
+    """Put the labels of CoreDNS's cache in front: the caches are shared, so they show under one of the servers."""
+
+    def samples(s: Snapshot) -> Iterator[Sample]:
+        server = min(_servers(s), default="")
+        for kind, value in read(s):
+            yield (server, *kind, _ZONE, _VIEW), value
+
+    return samples
+
+
+def _cache_hits(s: Snapshot) -> Iterator[Sample]:
+    for process in s.processes:
+        yield ("success",), process.replies.hits + process.forward.cache.hits
+
+
+def _cache_requests(s: Snapshot) -> Iterator[Sample]:
+    for process in s.processes:
+        yield (), process.replies.hits + process.forward.cache.hits + process.forward.cache.misses
+
+
+def _cache_entries(s: Snapshot) -> Iterator[Sample]:
+    for process in s.processes:
+        yield ("success",), process.replies.replies + process.forward.cache.entries
+        yield ("denial",), process.replies.missing
+
+
+def _cache_evictions(s: Snapshot) -> Iterator[Sample]:
+    for process in s.processes:
+        yield ("success",), process.replies.evicted + process.forward.cache.evicted
+
+
+def _process(read: Callable[[Process], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((), read(process)) for process in s.processes)
+
+
+def _upstream(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((upstream.name, to_text(upstream.domain)), read(upstream)) for upstream in _upstreams(s))
+
+
+def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    """Give each worker's share of the mean: what is added up later is no count."""
+    return lambda s: (
+        ((upstream.name, to_text(upstream.domain)), read(upstream) / len(s.processes)) for upstream in _upstreams(s)
+    )
+
+
+def _kind(read: Callable[[Kind], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((kind.kind,), read(kind)) for kind in s.kinds)
+
+
+def _age(read: Callable[[Kind], float | None]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((kind.kind,), s.now - last) for kind in s.kinds if (last := read(kind)) is not None)
+
+
+def _counted(read: Callable[[Kind], dict[str, int]]) -> Callable[[Snapshot], Iterator[Sample]]:
+    return lambda s: (((kind.kind, reason), count) for kind in s.kinds for reason, count in read(kind).items())
+
+
+def _events(kind: Kind) -> dict[str, int]:
+    return {"put": kind.puts, "remove": kind.removes, "bookmark": kind.bookmarks}
+
+
+def _checks(kind: Kind) -> dict[str, int]:
+    return {"done": kind.checks, "failed": kind.checks_failed}
+
+
+_HTTP = ("code", "method", "host")
+_SERVER = ("server", "zone", "view")
+_CACHE = ("server", "zones", "view")
+_CACHE_TYPE = ("server", "type", "zones", "view")
+_TO = ("to", "domain")
+_VERSION = f"{sys.implementation.name}{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+
+FAMILIES: tuple[Family, ...] = (
+    # --- CoreDNS's names
+    Family("gauge", "coredns_build_info", "Always 1; what is running, under CoreDNS's labels.",
+           ("version", "revision", "goversion"), lambda _: [((__version__, "dnsserver", _VERSION), 1)]),
+    Family("gauge", "coredns_plugin_enabled", "Always 1; the CoreDNS plugins whose part this server has.",
+           (*_SERVER, "name"), _plugins),
+    Family("counter", "coredns_panics", "Queries whose answer failed because of a bug.",
+           (), _process(lambda process: process.panics)),
+    Family("counter", "coredns_dns_requests", "Queries answered, by type.",
+           (*_SERVER, "proto", "family", "type"), _requests),
+    Family("counter", "coredns_dns_responses", "Replies, by response code.",
+           (*_SERVER, "rcode", "plugin"), _responses),
+    Family("histogram", "coredns_dns_request_duration_seconds", "Time from a batch of packets to its last reply.",
+           _SERVER, _durations),
+    Family("gauge", "coredns_cache_entries", "Entries of the caches of replies and of outside answers.",
+           _CACHE_TYPE, _cached(_cache_entries)),
+    Family("counter", "coredns_cache_hits", "Answers from either cache.",
+           _CACHE_TYPE, _cached(_cache_hits)),
+    Family("counter", "coredns_cache_misses", "Outside questions that no cache could answer.",
+           _CACHE, _cached(lambda s: (((), process.forward.cache.misses) for process in s.processes))),
+    Family("counter", "coredns_cache_requests", "Questions to the caches; first-time cluster names are not among them.",
+           _CACHE, _cached(_cache_requests)),
+    Family("counter", "coredns_cache_prefetch", "Outside answers asked for again before their end.",
+           _CACHE, _cached(lambda s: (((), process.forward.cache.renewals) for process in s.processes))),
+    Family("counter", "coredns_cache_served_stale", "Outside answers given after their end.",
+           _CACHE, _cached(lambda s: (((), process.forward.cache.stale) for process in s.processes))),
+    Family("counter", "coredns_cache_evictions", "Entries given up for room.",
+           _CACHE_TYPE, _cached(_cache_evictions)),
+    Family("counter", "coredns_forward_requests", "Queries sent, by upstream.",
+           ("to",), lambda s: (((upstream.name,), upstream.queries) for upstream in _upstreams(s))),
+    Family("counter", "coredns_forward_max_concurrent_rejects", "Questions given up because too many were under way.",
+           (), _process(lambda process: process.forward.dropped)),
+    Family("counter", "coredns_forward_healthcheck_broken", "Questions that found no upstream up.",
+           (), _process(lambda process: process.forward.all_down)),
+    Family("histogram", "coredns_proxy_request_duration_seconds", "Time an upstream took to answer.",
+           ("proxy_name", "to", "rcode"), lambda s: (
+               (("forward", upstream.name, _RCODES.get(rcode, str(rcode))), histogram)
+               for upstream in _upstreams(s) for rcode, histogram in upstream.durations.items())),
+    Family("counter", "coredns_proxy_healthcheck_failures", "Probes that an upstream did not answer.",
+           ("proxy_name", "to"),
+           lambda s: ((("forward", upstream.name), upstream.probe_failures) for upstream in _upstreams(s))),
+    Family("histogram", "coredns_kubernetes_dns_programming_duration_seconds",
+           "Time from the change of a Service or Pod to its being answered, the first list included.",
+           ("service_kind",), lambda s: (((kind,), histogram) for kind, histogram in s.programming.items())),
+    Family("counter", "coredns_kubernetes_rest_client_requests", "Requests to the API server.",
+           _HTTP, lambda s: (((request.code, request.method, request.host), request.count) for request in s.requests)),
+    Family("histogram", "coredns_kubernetes_rest_client_request_duration_seconds", "Time the API took to answer.",
+           ("verb", "host"), lambda s: (((request.method, request.host), request.durations)
+                                        for request in s.requests if request.durations is not None)),
+    # --- Answers and sockets
+    Family("counter", "dnsserver_answers", "Replies, by the reason they are what they are.",
+           ("reason", "rcode"), _answers),
+    Family("counter", "dnsserver_limited", "Queries dropped or refused, by the limit that was reached.",
+           ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
+    Family("counter", "dnsserver_udp_received", "UDP packets read.",
+           ("server", "family"), lambda s: (((sock.server, sock.family), sock.received) for sock in _udp(s))),
+    Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",
+           ("server", "family"), lambda s: (((sock.server, sock.family), sock.unsent) for sock in _udp(s))),
+    Family("counter", "dnsserver_udp_kernel_drops", "UDP packets lost because the socket's buffer was full.",
+           ("server", "family"), lambda s: (((sock.server, sock.family), sock.kernel_drops) for sock in _udp(s))),
+    Family("gauge", "dnsserver_tcp_connections", "TCP connections open.",
+           ("server", "family"), lambda s: (((tcp.server, tcp.family), tcp.connections) for tcp in _tcp(s))),
+    Family("counter", "dnsserver_tcp_refused", "TCP connections closed because there were too many.",
+           ("server", "family"), lambda s: (((tcp.server, tcp.family), tcp.refused) for tcp in _tcp(s))),
+    Family("histogram", "dnsserver_loop_lag_seconds", "How much later than due the event loop ran a timer.",
+           (), lambda s: (((), process.loop_lag) for process in s.processes)),
+    Family("gauge", "dnsserver_workers", "Processes that answer.",
+           (), lambda s: [((), len(s.processes))]),
+    Family("counter", "dnsserver_worker_restarts", "Workers that died and were replaced.",
+           (), lambda s: [((), s.worker_restarts)]),
+    # --- Caches
+    Family("gauge", "dnsserver_reply_cache_entries", "Finished replies held.",
+           ("type",), lambda s: (sample for process in s.processes for sample in (
+               (("found",), process.replies.replies), (("missing",), process.replies.missing)))),
+    Family("counter", "dnsserver_reply_cache_hits", "Replies sent as they were held.",
+           (), _process(lambda process: process.replies.hits)),
+    Family("counter", "dnsserver_reply_cache_gone", "Held replies that are gone, by why.",
+           ("cause",), lambda s: (sample for process in s.processes for sample in (
+               (("change",), process.replies.dropped), (("room",), process.replies.evicted),
+               (("age",), process.replies.expired)))),
+    Family("gauge", "dnsserver_answer_cache_entries", "Outside answers held.",
+           (), _process(lambda process: process.forward.cache.entries)),
+    Family("gauge", "dnsserver_answer_cache_bytes", "Memory of the outside answers held.",
+           (), _process(lambda process: process.forward.cache.size)),
+    Family("counter", "dnsserver_answer_cache_hits", "Outside questions answered from the cache of outside answers.",
+           (), _process(lambda process: process.forward.cache.hits)),
+    Family("counter", "dnsserver_answer_cache_failures", "Outside questions answered with a remembered failure.",
+           (), _process(lambda process: process.forward.cache.failures)),
+    # --- Forwarding
+    Family("gauge", "dnsserver_forward_in_flight", "Outside questions under way.",
+           (), _process(lambda process: process.forward.in_flight)),
+    Family("counter", "dnsserver_forward_coalesced", "Outside questions that joined an equal one under way.",
+           (), _process(lambda process: process.forward.coalesced)),
+    Family("counter", "dnsserver_forward_hedges", "Second upstreams asked before the first was known to be silent.",
+           (), _process(lambda process: process.forward.hedges)),
+    Family("counter", "dnsserver_forward_retries", "Next upstreams asked because one failed.",
+           (), _process(lambda process: process.forward.retries)),
+    Family("counter", "dnsserver_forward_over_tcp", "Outside questions that went on over TCP.",
+           (), _process(lambda process: process.forward.over_tcp)),
+    Family("counter", "dnsserver_forward_loops", "Own questions that came back from an upstream.",
+           (), _process(lambda process: process.forward.loops)),
+    Family("gauge", "dnsserver_upstream_up", "Share of the workers that find the upstream well.",
+           _TO, _upstream_mean(lambda upstream: upstream.up)),
+    Family("gauge", "dnsserver_upstream_looping", "Share of the workers that left it out as it forwards back here.",
+           _TO, _upstream_mean(lambda upstream: upstream.looping)),
+    Family("gauge", "dnsserver_upstream_mixed_case", "Share of the workers that ask it in random case.",
+           _TO, _upstream_mean(lambda upstream: upstream.mixed_case)),
+    Family("gauge", "dnsserver_upstream_rtt_seconds", "Smoothed time it takes to answer.",
+           _TO, _upstream_mean(lambda upstream: upstream.rtt)),
+    Family("gauge", "dnsserver_upstream_p95_seconds", "Time in which it answers 95 % of the questions.",
+           _TO, _upstream_mean(lambda upstream: upstream.p95)),
+    Family("counter", "dnsserver_upstream_replies", "Replies used.",
+           _TO, _upstream(lambda upstream: upstream.replies)),
+    Family("counter", "dnsserver_upstream_failures", "Questions that it failed to answer, in whatever way.",
+           _TO, _upstream(lambda upstream: upstream.failures)),
+    Family("counter", "dnsserver_upstream_timeouts", "Questions that it left without an answer.",
+           _TO, _upstream(lambda upstream: upstream.timeouts)),
+    Family("counter", "dnsserver_upstream_bad_replies", "Replies not used, by what was wrong with them.",
+           (*_TO, "problem"), lambda s: (((upstream.name, to_text(upstream.domain), problem), count)
+                                         for upstream in _upstreams(s) for problem, count in upstream.bad.items())),
+    # --- The zone and the API
+    Family("gauge", "dnsserver_ready", "1 once everything needed for answers is there.",
+           (), lambda s: [((), s.ready)]),
+    Family("gauge", "dnsserver_objects", "Objects held, by kind.",
+           ("kind",), _kind(lambda kind: kind.objects)),
+    Family("gauge", "dnsserver_synced", "1 once the kind was listed completely.",
+           ("kind",), _kind(lambda kind: kind.synced)),
+    Family("gauge", "dnsserver_sync_state", "Always 1; what the kind's stream is doing.",
+           ("kind", "state"), lambda s: (((kind.kind, kind.state), 1) for kind in s.kinds if kind.state)),
+    Family("gauge", "dnsserver_last_event_age_seconds", "Time since the kind's last event.",
+           ("kind",), _age(lambda kind: kind.last_event)),
+    Family("gauge", "dnsserver_last_heard_age_seconds", "Time since the kind's last sign of life: how old data may be.",
+           ("kind",), _age(lambda kind: kind.last_heard)),
+    Family("gauge", "dnsserver_last_check_age_seconds", "Time since the kind was last compared as a whole.",
+           ("kind",), _age(lambda kind: kind.last_check)),
+    Family("counter", "dnsserver_events", "Events, by kind and sort.",
+           ("kind", "event"), _counted(_events)),
+    Family("counter", "dnsserver_bad_objects", "Objects that could not be decoded and count as absent.",
+           ("kind",), _kind(lambda kind: kind.bad_objects)),
+    Family("counter", "dnsserver_received_bytes", "Octets of lists and watches.",
+           ("kind",), _kind(lambda kind: kind.bytes_received)),
+    Family("counter", "dnsserver_lists", "Full lists begun.",
+           ("kind",), _kind(lambda kind: kind.lists)),
+    Family("counter", "dnsserver_resyncs", "Full lists after the first, by what made them necessary.",
+           ("kind", "reason"), _counted(lambda kind: kind.resyncs)),
+    Family("counter", "dnsserver_reconnects", "Watches resumed, by what ended the one before.",
+           ("kind", "reason"), _counted(lambda kind: kind.reconnects)),
+    Family("counter", "dnsserver_checks", "Comparisons with the API, by result.",
+           ("kind", "result"), _counted(_checks)),
+    Family("counter", "dnsserver_repairs", "Differences that a comparison found and mended; each one is a bug.",
+           ("kind",), _kind(lambda kind: kind.repairs)),
+    Family("histogram", "dnsserver_programming_duration_seconds",
+           "Time from the change of a Service or Pod to its being answered, lists left out.",
+           ("service_kind",), lambda s: (((kind,), histogram) for kind, histogram in s.programming_live.items())),
+    Family("gauge", "dnsserver_zone_serial", "Serial of the zone: unix time of its last change.",
+           (), lambda s: [((), s.zone.serial)]),
+    Family("counter", "dnsserver_zone_changes", "Events that changed an answer.",
+           (), lambda s: [((), s.zone.changes)]),
+    Family("gauge", "dnsserver_zone_held_removals", "Removals held because a name would be left without any address.",
+           (), lambda s: [((), s.zone.held)]),
+    Family("gauge", "dnsserver_zone_stale", "1 while answers of the cluster are marked as stale.",
+           (), lambda s: [((), s.zone.stale)]),
+    Family("gauge", "dnsserver_snapshot_serving", "1 while the zone is the copy of the state folder.",
+           (), lambda s: [((), s.zone_copy.serving)] if s.zone_copy else []),
+    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the zone was last copied to the state folder.",
+           (), lambda s: [((), s.now - s.zone_copy.last_saved)]
+           if s.zone_copy and s.zone_copy.last_saved is not None else []),
+    Family("gauge", "dnsserver_snapshot_bytes", "Size of the copy in the state folder.",
+           (), lambda s: [((), s.zone_copy.size)] if s.zone_copy else []),
+    Family("counter", "dnsserver_snapshot_saves", "Copies of the zone, by result.",
+           ("result",), lambda s: [(("done",), s.zone_copy.saves), (("failed",), s.zone_copy.failures)]
+           if s.zone_copy else []),
+)  # fmt: skip
