@@ -62,12 +62,13 @@ zone:
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One tool's figures of one run; times in microseconds."""
+    """One tool's figures of one run, in microseconds; `late` is the p99 of its own lateness in open loop, if it tells."""
 
     qps: float
     lost: int
     mean: float
     p99: float | None
+    late: float | None
     own: float
     server: float
 
@@ -150,7 +151,8 @@ def loadtool(folder: Path, server: ProcessTimes, seconds: float, rate: int | Non
     report = msgspec.json.decode(out.read_bytes(), type=Report)
     latency, answered = report.latency, report.counts.answered
     own = report.cost.own_us or 0.0
-    return Measured(report.qps, report.counts.lost, latency.mean, latency.p99, own, used * 1e6 / answered)
+    late = report.lateness.p99 if report.lateness else None
+    return Measured(report.qps, report.counts.lost, latency.mean, latency.p99, late, own, used * 1e6 / answered)
 
 
 def dnsperf(folder: Path, server: ProcessTimes, seconds: float, rate: int | None) -> Measured:
@@ -180,6 +182,7 @@ def dnsperf(folder: Path, server: ProcessTimes, seconds: float, rate: int | None
         lost=int(figure("Queries lost:")),
         mean=figure(r"Average Latency \(s\):") * 1e6,
         p99=None,
+        late=None,
         own=own * 1e6 / answered,
         server=used * 1e6 / answered,
     )
@@ -210,7 +213,16 @@ def main() -> None:
     if missing:
         sys.exit(f"expected {' and '.join(missing)}: apt-get install {' '.join(missing)}")
     table = Table(
-        "pace", "tool", "queries/s", "lost", "mean µs", "p99 µs", "own µs/query", "server µs/query", "spread of q/s"
+        "pace",
+        "tool",
+        "queries/s",
+        "lost",
+        "mean µs",
+        "p99 µs",
+        "own late p99",
+        "own µs/query",
+        "server µs/query",
+        "spread of q/s",
     )
     with tempfile.TemporaryDirectory() as name, nsd(Path(name)) as pid:
         server = ProcessTimes([pid])
@@ -227,11 +239,13 @@ def cells(runs: list[Measured]) -> list[str]:
     """Give the medians of some runs as text, and how far their rates lie apart."""
     rates = [run.qps for run in runs]
     p99 = [run.p99 for run in runs if run.p99 is not None]
+    late = [run.late for run in runs if run.late is not None]
     return [
         f"{median(rates):,.0f}",
         str(sum(run.lost for run in runs)),
         f"{median(run.mean for run in runs):.0f}",
         f"{median(p99):.0f}" if p99 else "-",
+        f"{median(late):.0f}" if late else "-",
         f"{median(run.own for run in runs):.2f}",
         f"{median(run.server for run in runs):.2f}",
         f"{(max(rates) - min(rates)) / median(rates):.0%}",

@@ -151,9 +151,9 @@ class Instant(Deaf):
         self.due: list[int | None] = []
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
-        self.positions += range(position, position + count)
-        self.due += [None if due is None else due + number * interval for number in range(count)]
         first, room = self.outstanding.reserve(count)
+        self.positions += range(position, position + room)
+        self.due += [None if due is None else due + number * interval for number in range(room)]
         self.outstanding.begin(first, position, array("q", [0]) * room)
         for ident in range(first, first + room):
             tally.latency.record(self.outstanding.finish(ident))
