@@ -43,7 +43,7 @@ def read(text: bytes, *, json: bool) -> Content:
     """The objects of one file's text; `json` picks the faster parser."""
     content = Content({}, [], [])
     try:
-        documents = [msgspec.json.decode(text)] if json else list(yaml.load_all(text, _Loader))  # noqa: S506  (safe loader)
+        documents = [msgspec.json.decode(text)] if json else list(yaml.load_all(text, _Loader))
     except (yaml.YAMLError, msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         content.readable = False
         content.problems.append(_syntax(text, error))

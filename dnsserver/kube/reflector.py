@@ -40,6 +40,7 @@ from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStart
 
 # Written by the endpoint slice controller: when the pod or service changed that made it change the slice.
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+_PUTS = frozenset({"ADDED", "MODIFIED"})
 _INITIAL_END = "k8s.io/initial-events-end"
 _BITE = 64  # objects applied between two checkpoints, about a millisecond
 _FRUITLESS = 3  # streams in a row that brought nothing usable, before a list is tried instead
@@ -326,7 +327,7 @@ class Reflector:
                     if _INITIAL_END in (mark.annotations or {}):
                         self._list_begins()  # of an empty cluster
                         self._listed(stream, mark.resource_version)
-                else:
+                elif line.type in _PUTS:
                     self._list_begins()
                     self._put(line.object, initial=True)
 
@@ -335,9 +336,9 @@ class Reflector:
         now = trio.current_time()
         try:
             who = identity(line.object)
-        except UNREADABLE as error:
+        except UNREADABLE:
             # Its version is unknown as well, so the place to resume from stays where it is.
-            self._found_bad(BadObject(self._kind, "", "", str(error)))
+            self._put(line.object, initial=False)
             return
         if line.type == "BOOKMARK":
             self._bookmarks += 1
@@ -346,7 +347,7 @@ class Reflector:
             self._removes += 1
             self._apply(Remove(self._kind, who.namespace, who.name))
             self._last_event = now
-        else:
+        elif line.type in _PUTS:
             self._put(line.object, initial=False)
             self._last_event = now
         if stream.touched is not None and who.name:

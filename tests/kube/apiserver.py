@@ -195,27 +195,27 @@ class ApiServer:
         connection = h11.Connection(h11.SERVER)
         try:
             while True:
-                request = await _receive(stream, connection)
-                if request is None:
+                received = await _receive(stream, connection)
+                if received is None:
                     break
-                await self._answer(_Exchange(stream, connection), request)
+                await self._answer(_Exchange(stream, connection), *received)
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                     break
                 connection.start_next_cycle()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, h11.ProtocolError, _Hangup):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, h11.ProtocolError, _Hangup):
             pass
         finally:
             self._connected.discard(stream)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1), suppress(trio.BrokenResourceError):
                 await stream.aclose()
 
-    async def _answer(self, exchange: "_Exchange", head: h11.Request) -> None:
+    async def _answer(self, exchange: "_Exchange", head: h11.Request, body: bytes) -> None:
         try:
             request = _parse(head)
             if request.headers.get("authorization") != f"Bearer {self.token}":
                 raise _Denied(401, "Unauthorized", "Unauthorized")
             if request.method == "PUT":
-                self.put(request.kind, json.loads(exchange.body_of(head)))
+                self.put(request.kind, json.loads(body))
                 raise _Denied(200, "", "put")
             if request.method == "DELETE":
                 self.delete(request.kind, request.namespace, request.name)
@@ -335,13 +335,14 @@ class ApiServer:
             await trio.sleep(fault.delay)
         self.watches.add(watch)
         try:
-            await stream.run(
-                self.store,
-                version,
-                initial=initial,
-                deadline=trio.current_time() + int(query.get("timeoutSeconds", "1800")),
-                bookmark_interval=self.bookmark_interval,
-            )
+            async with exchange.while_client_listens():
+                await stream.run(
+                    self.store,
+                    version,
+                    initial=initial,
+                    deadline=trio.current_time() + int(query.get("timeoutSeconds", "1800")),
+                    bookmark_interval=self.bookmark_interval,
+                )
         finally:
             self.watches.discard(watch)
 
@@ -484,8 +485,24 @@ class _Exchange:
         self._stream = stream
         self._connection = connection
 
-    def body_of(self, head: h11.Request) -> bytes:
-        return getattr(head, "body", b"")
+    @asynccontextmanager
+    async def while_client_listens(self) -> AsyncIterator[None]:
+        """Ends the block when the client closes the connection."""
+
+        async def listen() -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                while await self._stream.receive_some(65536):
+                    pass
+            nursery.cancel_scope.cancel()
+            gone.append(True)
+
+        gone: list[bool] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            yield
+            nursery.cancel_scope.cancel()
+        if gone:
+            raise _Hangup
 
     async def whole(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         # Go's server counts short bodies and sends long ones in chunks.
@@ -505,6 +522,8 @@ class _Exchange:
         if status != 401:
             every["x-kubernetes-pf-flowschema-uid"] = "fd3e8d17-8c79-4052-9068-a43b695b0543"
             every["x-kubernetes-pf-prioritylevel-uid"] = "61b619dc-2c80-4d55-a814-e9f116b26be7"
+        if status == 403:
+            every["x-content-type-options"] = "nosniff"
         if "content-length" not in headers:
             headers = {**headers, "transfer-encoding": "chunked"}
         await self._out(h11.Response(status_code=status, headers=list({**every, **headers}.items())))
@@ -599,8 +618,10 @@ def _reset(stream: trio.SSLStream[trio.SocketStream]) -> None:
     sock.close()
 
 
-async def _receive(stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection) -> h11.Request | None:
-    """The next request, its body in the attribute `body`; None at the end."""
+async def _receive(
+    stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection
+) -> tuple[h11.Request, bytes] | None:
+    """The next request and its body; None at the end."""
     request = None
     body = b""
     while True:
@@ -612,9 +633,7 @@ async def _receive(stream: trio.SSLStream[trio.SocketStream], connection: h11.Co
         elif isinstance(event, h11.Data):
             body += event.data
         elif isinstance(event, h11.EndOfMessage):
-            if request is not None and body:
-                object.__setattr__(request, "body", body)
-            return request
+            return (request, body) if request is not None else None
         else:
             return None
 

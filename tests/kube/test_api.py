@@ -1,0 +1,209 @@
+"""Requests as an API server wants them, and each of its answers as the right exception."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+import trio
+
+from dnsserver.kube import api
+from dnsserver.kube.api import Client, Scope
+from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.zone.model import Kind
+from tests.kube.apiserver import ApiServer, Fault
+from tests.kube.support import thing
+
+SERVICES = Scope(Kind.SERVICES)
+
+
+@asynccontextmanager
+async def client_of(server: ApiServer, **access: str) -> AsyncIterator[Client]:
+    async def load() -> Access:
+        return Access(**{"server": server.url, "authorization": f"Bearer {server.token}", "ca": server.ca, **access})
+
+    client = Client(Credentials(load), page_size=2, silence=0.3, connect_timeout=0.3, answer_timeout=0.3)
+    yield client
+    await client.aclose()
+
+
+async def pages(client: Client, scope: Scope = SERVICES, version: str = "") -> list[api.Page]:
+    async with aclosing(client.pages(scope, version=version)) as found:
+        return [page async for page in found]
+
+
+async def lines(client: Client, version: str, scope: Scope = SERVICES) -> list[api.Line]:
+    async with aclosing(client.watch(scope, version, seconds=0)) as found:
+        return [line async for line in found]
+
+
+@pytest.mark.parametrize(
+    ("scope", "path", "group"),
+    [
+        (Scope(Kind.NAMESPACES), "/api/v1/namespaces", ""),
+        (Scope(Kind.SERVICES), "/api/v1/services", ""),
+        (Scope(Kind.SERVICES, "shop"), "/api/v1/namespaces/shop/services", ""),
+        (Scope(Kind.ENDPOINTSLICES), "/apis/discovery.k8s.io/v1/endpointslices", "discovery.k8s.io"),
+        (
+            Scope(Kind.ENDPOINTSLICES, "shop"),
+            "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
+            "discovery.k8s.io",
+        ),
+        (Scope(Kind.PODS, "shop"), "/api/v1/namespaces/shop/pods", ""),
+    ],
+)
+def test_paths(scope: Scope, path: str, group: str) -> None:
+    assert (scope.path, scope.group) == (path, group)
+
+
+async def test_what_is_asked(server: ApiServer) -> None:
+    for name in "abc":
+        server.put(Kind.SERVICES, thing(name, labels={"x": "y"}))
+    version = str(server.store.version)
+    async with client_of(server) as client:
+        found = await pages(client, Scope(Kind.SERVICES, labels="x in (y)", fields="metadata.name!=c"))
+        assert [len(page.items) for page in found] == [2]
+        assert [len(page.items) for page in await pages(client, version=version)] == [2, 1]
+        await lines(client, version)
+        await lines(client, "")
+        await pages(client, Scope(Kind.NAMESPACES))
+    queries = [dict(request.query) for request in server.requests]
+    assert queries.pop(2).pop("continue")
+    assert queries == [
+        {"limit": "2", "labelSelector": "x in (y)", "fieldSelector": "metadata.name!=c"},
+        {"limit": "2", "resourceVersion": version, "resourceVersionMatch": "Exact"},
+        {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "0", "resourceVersion": version},
+        {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": "0",
+            "sendInitialEvents": "true",
+            "resourceVersionMatch": "NotOlderThan",
+        },
+        {"limit": "2"},
+    ]
+    accepts = [request.headers["accept"] for request in server.requests]
+    assert accepts[0] == "application/json"
+    assert accepts[-1].startswith("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+    assert server.connections == 1, "requests one after the other share a connection"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault("status", status=400), api.Refused),
+        (Fault("status", status=422), api.Refused),
+        (Fault("status", status=401), api.Unauthorized),
+        (Fault("status", status=403), api.Forbidden),
+        (Fault("status", status=404), api.NotFound),
+        (Fault("status", status=410), api.Gone),
+        (Fault("gone"), api.Gone),
+        (Fault("status", status=429), api.TooManyRequests),
+        (Fault("too-large"), api.TooLargeVersion),
+        (Fault("status", status=504), api.ServerFailure),
+        (Fault("status", status=500, body=b"\xff\xfe"), api.ServerFailure),
+        (Fault("status", status=302), api.ServerFailure),
+        (Fault("garbage"), api.Malformed),
+        (Fault("half"), api.Disconnected),
+        (Fault("half-reset"), api.Disconnected),
+        (Fault("reset"), api.Disconnected),
+        (Fault("close"), api.Disconnected),
+        (Fault("hang"), api.Disconnected),
+    ],
+    ids=lambda value: f"{value.action}-{value.status}" if isinstance(value, Fault) else value.__name__,
+)
+async def test_errors_have_types(server: ApiServer, fault: Fault, error: type[api.ApiError]) -> None:
+    for name in "abc":
+        server.put(Kind.SERVICES, thing(name))
+    server.faults = [Fault(fault.action, times=2, status=fault.status, body=fault.body)]
+    async with client_of(server) as client:
+        with pytest.raises(error) as caught:
+            await pages(client)
+        assert type(caught.value) is error
+        if fault.action != "half":  # a list's half a page; a watch's half a line is below
+            with pytest.raises(error):
+                await lines(client, str(server.store.version))
+        server.faults.clear()
+        assert len(await pages(client)) == 2, "and the next request is fine"
+
+
+async def test_retry_after(server: ApiServer) -> None:
+    async with client_of(server) as client:
+        for header, seconds in {"7": 7.0, "Wed, 21 Oct 2026 07:28:00 GMT": None}.items():
+            server.faults = [Fault("status", status=429, headers={"retry-after": header})]
+            with pytest.raises(api.TooManyRequests) as caught:
+                await pages(client)
+            assert caught.value.retry_after == seconds
+        server.faults = [Fault("too-large")]
+        with pytest.raises(api.TooLargeVersion) as ahead:
+            await pages(client)
+        assert ahead.value.retry_after == 1.0
+
+
+async def test_an_error_event_in_a_good_stream(server: ApiServer) -> None:
+    server.put(Kind.SERVICES, thing("a"))
+    server.compact()
+    async with client_of(server) as client:
+        with pytest.raises(api.Gone, match="too old resource version"):
+            await lines(client, "1")
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("half", api.Disconnected),
+        ("cut", api.Disconnected),
+        ("reset", api.Disconnected),
+        ("silence", api.Disconnected),
+        ("garbage", api.Malformed),
+        ("gone", api.Gone),
+    ],
+)
+async def test_ends_of_watches(server: ApiServer, command: str, error: type[api.ApiError]) -> None:
+    server.put(Kind.SERVICES, thing("a"))
+    async with (
+        client_of(server) as client,
+        aclosing(client.watch(SERVICES, "1", seconds=60)) as stream,
+    ):
+        assert (await anext(stream)).type == "ADDED"
+        server.disturb(command)
+        with pytest.raises(error):
+            await anext(stream)
+
+
+async def test_a_watch_that_ends_in_time_is_no_error(server: ApiServer) -> None:
+    server.put(Kind.SERVICES, thing("a"))
+    async with client_of(server) as client:
+        assert [line.type for line in await lines(client, "1")] == ["ADDED", "BOOKMARK"]
+
+
+async def test_bytes_are_counted(server: ApiServer) -> None:
+    server.put(Kind.SERVICES, thing("a", annotations={"note": "x" * 100_000}))
+    counted: list[int] = []
+    async with client_of(server) as client:
+        async with aclosing(client.pages(SERVICES, received=counted.append)) as found:
+            (page,) = [page async for page in found]
+    assert 100_000 < sum(counted) < 101_000
+    assert len(bytes(page.items[0])) > 100_000
+
+
+async def test_an_unknown_authority(server: ApiServer) -> None:
+    other = ApiServer()
+    async with client_of(server, ca=other.ca) as client:
+        with pytest.raises(api.Disconnected, match=r"(?i)certificate"):
+            await pages(client)
+
+
+async def test_credentials_that_cannot_be_used(server: ApiServer) -> None:
+    async with client_of(server, ca="no certificate") as client:
+        with pytest.raises(api.Unauthorized, match="no usable credentials"):
+            await pages(client)
+
+
+async def test_a_cancelled_watch_leaves_nothing_open(server: ApiServer) -> None:
+    async with client_of(server) as client:
+        with trio.move_on_after(0.05):
+            async with aclosing(client.watch(SERVICES, "1", seconds=60)) as stream:
+                await anext(stream)
+        with trio.fail_after(2):
+            while server.watches:
+                await trio.sleep(0.001)

@@ -1,0 +1,242 @@
+"""Ways in: a ServiceAccount's files, kubeconfigs of all sorts, and what happens when they change or end."""
+
+import base64
+import json
+import ssl
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from dnsserver.kube import credentials, loader
+from dnsserver.kube.credentials import Access, Credentials, CredentialsError, from_cluster, from_kubeconfig, tls_context
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca(authority: trustme.CA) -> str:
+    return authority.cert_pem.bytes().decode()
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def kubeconfig(folder: Path, cluster: dict[str, Any], user: dict[str, Any]) -> str:
+    """One with two contexts; the second leads nowhere."""
+    path = folder / "config"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": "c", "cluster": {"server": "https://api.example:6443/", **cluster}},
+            {"name": "d", "cluster": {"server": "https://other.example"}},
+        ],
+        "users": [{"name": "u", "user": user}, {"name": "v", "user": {"token": "other"}}],
+        "contexts": [
+            {"name": "here", "context": {"cluster": "c", "user": "u"}},
+            {"name": "there", "context": {"cluster": "d", "user": "v"}},
+        ],
+        "current-context": "here",
+    }
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def plugin(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
+    """An exec plugin that counts its runs."""
+    script = folder / "plugin.py"
+    api = "client.authentication.k8s.io/v1"
+    answer = {"apiVersion": api, "kind": "ExecCredential", "status": status}
+    script.write_text(f"import pathlib\npathlib.Path({str(folder / 'runs')!r}).open('a').write('x')\nprint({json.dumps(answer)!r})")
+    return {"exec": {"apiVersion": api, "command": sys.executable, "args": [str(script)], "interactiveMode": "Never"}}
+
+
+async def test_a_token(tmp_path: Path, ca: str) -> None:
+    path = kubeconfig(tmp_path, {"certificate-authority-data": b64(ca), "tls-server-name": "kubernetes"}, {"token": "t"})
+    access = await from_kubeconfig(path)()
+    assert access == Access("https://api.example:6443", "Bearer t", ca, server_name="kubernetes")
+
+
+async def test_another_context(tmp_path: Path) -> None:
+    access = await from_kubeconfig(kubeconfig(tmp_path, {}, {}), "there")()
+    assert (access.server, access.authorization) == ("https://other.example", "Bearer other")
+
+
+async def test_a_token_file_and_relative_paths(tmp_path: Path, ca: str) -> None:
+    (tmp_path / "ca.pem").write_text(ca)
+    (tmp_path / "token").write_text("from-file")
+    path = kubeconfig(tmp_path, {"certificate-authority": "ca.pem"}, {"tokenFile": "token"})
+    access = await from_kubeconfig(path)()
+    assert (access.authorization, access.ca) == ("Bearer from-file", ca)
+
+
+async def test_client_certificates(tmp_path: Path, authority: trustme.CA, ca: str) -> None:
+    certificate = authority.issue_cert("user@example.com")
+    chain, key = certificate.cert_chain_pems[0].bytes().decode(), certificate.private_key_pem.bytes().decode()
+    user = {"client-certificate-data": b64(chain), "client-key-data": b64(key)}
+    access = await from_kubeconfig(kubeconfig(tmp_path, {"certificate-authority-data": b64(ca)}, user))()
+    assert (access.certificate, access.key, access.authorization) == (chain, key, "")
+    assert tls_context(access).cert_store_stats()["x509_ca"] == 1
+
+
+async def test_insecure(tmp_path: Path) -> None:
+    access = await from_kubeconfig(kubeconfig(tmp_path, {"insecure-skip-tls-verify": True}, {"token": "t"}))()
+    assert access.verify is False
+    assert tls_context(access).verify_mode is ssl.CERT_NONE
+
+
+async def test_an_exec_plugin(tmp_path: Path) -> None:
+    expiry = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    user = plugin(tmp_path, {"token": "made", "expirationTimestamp": expiry.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    access = await from_kubeconfig(kubeconfig(tmp_path, {}, user))()
+    assert (access.authorization, access.expires) == ("Bearer made", expiry.timestamp())
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+async def test_an_exec_plugin_that_fails(tmp_path: Path) -> None:
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}}
+    with pytest.raises(CredentialsError, match="exec: process returned 1"):
+        await from_kubeconfig(kubeconfig(tmp_path, {}, user))()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "no such file"), ("", "config"), ("{not yaml", "config"), ("a: b", "config")],
+)
+async def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "config"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CredentialsError, match=says):
+        await from_kubeconfig(str(path))()
+    good = kubeconfig(tmp_path, {}, {})
+    with pytest.raises(CredentialsError, match="nowhere"):
+        await from_kubeconfig(good, "nowhere")()
+
+
+@pytest.fixture
+def account(tmp_path: Path, ca: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "ca.crt").write_text(ca)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    return tmp_path
+
+
+async def test_a_service_account(account: Path, ca: str) -> None:
+    access = await from_cluster(str(account))()
+    assert (access.server, access.ca) == ("https://[fd00::1]:443", ca)
+    assert access.authorization.split() == ["bearer", "first"]
+    assert access.token_file == str(account / "token")
+
+
+async def test_outside_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(CredentialsError, match="no ServiceAccount of a pod, and no kubeconfig given: Service host"):
+        await from_cluster()()
+
+
+def test_the_loader_is_a_program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert loader.main([]) == 1
+    assert "error" in json.loads(capsys.readouterr().out)
+
+
+async def test_the_token_file_is_read_again(
+    account: Path, ca: str, authority: trustme.CA, mock_clock: trio.testing.MockClock
+) -> None:
+    loads = 0
+
+    async def load() -> Access:
+        nonlocal loads
+        loads += 1
+        return Access("https://x", "Bearer first", ca, token_file=str(account / "token"), ca_file=str(account / "ca.crt"))
+
+    held = Credentials(load)
+    first = await held.current()
+    (account / "token").write_text("second")
+    assert await held.current() is first, "from memory, within a minute"
+    mock_clock.jump(61)
+    second = await held.current()
+    assert second.authorization == "Bearer second"
+    # A 401 does not wait for the minute, nor does a new CA.
+    (account / "token").write_text("third")
+    new_ca = trustme.CA().cert_pem.bytes().decode()
+    (account / "ca.crt").write_text(new_ca)
+    held.distrust(second)
+    third = await held.current()
+    assert (third.authorization, third.ca, loads) == ("Bearer third", new_ca, 1)
+    # Half a rotation: the file is empty for a moment, or gone.
+    (account / "token").write_text("")
+    mock_clock.jump(61)
+    assert await held.current() is third
+    (account / "token").unlink()
+    mock_clock.jump(61)
+    assert await held.current() is third
+    held.distrust(second)
+    assert await held.current() is third, "what is not in use any more cannot be distrusted"
+
+
+async def test_what_expires_is_renewed_before(mock_clock: trio.testing.MockClock) -> None:
+    made: list[Access] = []
+    failing = False
+
+    async def load() -> Access:
+        if failing:
+            raise CredentialsError("the plugin is broken")
+        made.append(Access("https://x", f"Bearer {len(made)}", expires=mock_clock.current_time() + 600))
+        return made[-1]
+
+    held = Credentials(load, wall=mock_clock.current_time)
+    assert (await held.current()) is made[0]
+    mock_clock.jump(500)
+    assert (await held.current()) is made[0]
+    mock_clock.jump(60)
+    assert (await held.current()) is made[1]
+    failing = True
+    mock_clock.jump(590)
+    assert (await held.current()) is made[1], "better than none"
+    failing = False
+    assert (await held.current()) is made[1], "and it is not tried again at once"
+    mock_clock.jump(credentials.RELOAD_PAUSE)
+    assert (await held.current()) is made[2]
+
+
+async def test_the_first_load_must_work() -> None:
+    async def load() -> Access:
+        raise CredentialsError("nothing there")
+
+    with pytest.raises(CredentialsError):
+        await Credentials(load).current()
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "secret" not in repr(Access("https://x", "Bearer secret", key="secret"))
+
+
+async def test_loading_does_not_block(tmp_path: Path) -> None:
+    """The loop turns while the loader's process runs."""
+    path = kubeconfig(tmp_path, {}, {"token": "t"})
+    turns = 0
+    async with trio.open_nursery() as nursery:
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                await trio.sleep(0.001)
+                turns += 1
+
+        nursery.start_soon(turn)
+        await from_kubeconfig(path)()
+        nursery.cancel_scope.cancel()
+    assert turns > 20

@@ -1,0 +1,190 @@
+"""Objects from files: changes become events, and nothing that breaks takes anything away."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+import trio
+
+from dnsserver.kube.objects import ObjectFiles, ObjectsError
+from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove, Service
+from tests.kube.support import Sink, thing, wait_for
+
+
+def services(*names: str, **rest: object) -> str:
+    """A YAML file (JSON is YAML) of services."""
+    return "\n---\n".join(json.dumps({"kind": "Service", **thing(name, **rest)}) for name in names)
+
+
+@asynccontextmanager
+async def serving_files(path: Path) -> AsyncIterator[tuple[ObjectFiles, Sink]]:
+    sink = Sink()
+    files = ObjectFiles(path, sink.apply, poll=0.02)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(files.run)
+        yield files, sink
+        nursery.cancel_scope.cancel()
+
+
+async def shows(sink: Sink, *names: str) -> None:
+    await wait_for(lambda: sink.names(Kind.SERVICES) == set(names))
+
+
+async def polled(files: ObjectFiles, loads: int) -> None:
+    """After so many reads of files."""
+    await wait_for(lambda: files.statistics().loads >= loads)
+
+
+async def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "objects.yaml"
+    path.write_text(services("a", "b"))
+    async with serving_files(path) as (files, sink):
+        assert [type(event) for event in sink.events] == [ListStarted] * 4 + [Put] * 2 + [ListDone] * 4
+        assert sink.synced == set(Kind)
+        before = len(sink.events)
+        path.write_text(services("b", "c"))
+        await shows(sink, "b", "c")
+        assert [type(event) for event in sink.events[before:]] == [Put, Remove], "only what differs, additions first"
+        statistics = files.statistics()
+        assert (statistics.files, statistics.objects[Kind.SERVICES], statistics.broken) == (1, 2, {})
+        assert statistics.last_event is not None
+
+
+async def test_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(services("a"))
+    (tmp_path / "b.json").write_text(services("b"))
+    (tmp_path / "README.md").write_text("not objects")
+    (tmp_path / ".hidden.yaml").write_text(services("hidden"))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "c.yaml").write_text(services("c"))
+    async with serving_files(tmp_path) as (_, sink):
+        await shows(sink, "a", "b")
+        (tmp_path / "c.yml").write_text(services("c"))
+        await shows(sink, "a", "b", "c")
+        (tmp_path / "a.yaml").unlink()
+        await shows(sink, "b", "c")
+
+
+@pytest.mark.parametrize("broken", ["{", "kind: Service\nmetadata:\n  name: 7\n", ""])
+async def test_a_file_that_breaks_keeps_its_last_good_content(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(services("a"))
+    (tmp_path / "b.yaml").write_text(services("b"))
+    with structlog.testing.capture_logs() as logs:
+        async with serving_files(tmp_path) as (files, sink):
+            loads = files.statistics().loads
+            path.write_text(broken)
+            await polled(files, loads + 1)
+            (tmp_path / "b.yaml").write_text(services("b2"))
+            await shows(sink, "a", "b2")
+            if broken:
+                assert list(files.statistics().broken) == [str(path)]
+                assert files.statistics().broken[str(path)].startswith(f"{path}: line ")
+            path.write_text(services("a2"))
+            await shows(sink, "a2", "b2")
+            assert files.statistics().broken == {}
+    told = [log for log in logs if log["log_level"] == "warning" and log["file"] == str(path)]
+    assert len(told) == 1
+
+
+async def test_a_broken_file_at_the_start_costs_itself_only(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("{")
+    (tmp_path / "good.yaml").write_text(services("a"))
+    (tmp_path / "half.yaml").write_text(services("b") + "\n---\nkind: Service\nmetadata: {name: 7}\n")
+    async with serving_files(tmp_path) as (files, sink):
+        await shows(sink, "a", "b")
+        assert len(files.statistics().broken) == 2
+
+
+async def test_nothing_good_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ObjectsError, match="no such file or folder"):
+        await ObjectFiles(tmp_path / "missing", Sink().apply).run()
+    (tmp_path / "bad.yaml").write_text("\n\nkind: [\n")
+    with pytest.raises(ObjectsError, match=r"bad\.yaml: line \d: not YAML"):
+        await ObjectFiles(tmp_path, Sink().apply).run()
+
+
+async def test_a_rename_over_the_file(tmp_path: Path) -> None:
+    """As editors save, with size and time as before."""
+    path, new = tmp_path / "a.yaml", tmp_path / "a.yaml.tmp"
+    path.write_text(services("a"))
+    times = path.stat().st_mtime_ns
+    async with serving_files(path) as (_, sink):
+        new.write_text(services("b"))
+        os.utime(new, ns=(times, times))
+        new.rename(path)
+        await shows(sink, "b")
+        assert sink.count(Remove) == 1
+
+
+async def test_the_swap_of_a_configmap(tmp_path: Path) -> None:
+    """`a.yaml -> ..data/a.yaml`, `..data -> ..version`: one rename changes all files."""
+    for version in ("1", "2"):
+        (tmp_path / f"..{version}").mkdir()
+        (tmp_path / f"..{version}" / "a.yaml").write_text(services(f"a{version}"))
+        (tmp_path / f"..{version}" / "b.yaml").write_text(services(f"b{version}"))
+    (tmp_path / "..data").symlink_to("..1")
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    async with serving_files(tmp_path) as (_, sink):
+        await shows(sink, "a1", "b1")
+        (tmp_path / "..data_tmp").symlink_to("..2")
+        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+        await shows(sink, "a2", "b2")
+
+
+async def test_half_a_file_is_not_believed(tmp_path: Path) -> None:
+    """Being written in pieces, each of them good YAML: nothing is taken away that the whole file has."""
+    path = tmp_path / "a.yaml"
+    pieces = services(*(f"s{number}" for number in range(20))).split("\n---\n")
+    path.write_text("\n---\n".join(pieces))
+    async with serving_files(path) as (files, sink):
+        loads = files.statistics().loads
+        with path.open("w") as file:
+            for piece in [*pieces, json.dumps({"kind": "Service", **thing("last")})]:
+                file.write(f"{piece}\n---\n")
+                file.flush()
+                await trio.sleep(0.005)
+        await polled(files, loads + 1)
+        await wait_for(lambda: "last" in sink.names(Kind.SERVICES))
+        assert sink.count(Remove) == 0
+
+
+async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(services("a"))
+    with structlog.testing.capture_logs() as logs:
+        async with serving_files(folder) as (_, sink):
+            folder.rename(tmp_path / "moved")
+            await wait_for(lambda: logs)
+            assert sink.names(Kind.SERVICES) == {"a"}
+            folder.mkdir()
+            (folder / "b.yaml").write_text(services("b"))
+            await shows(sink, "b")
+
+
+async def test_the_same_object_in_two_files(tmp_path: Path) -> None:
+    (tmp_path / "1.yaml").write_text(services("web", labels={"from": "1"}))
+    (tmp_path / "2.yaml").write_text(services("web", labels={"from": "2"}))
+    with structlog.testing.capture_logs() as logs:
+        async with serving_files(tmp_path) as (_, sink):
+            (web,) = sink.objects.values()
+            assert isinstance(web, Service)
+            assert web.metadata.labels == {"from": "2"}
+            (tmp_path / "2.yaml").unlink()
+            await wait_for(lambda: next(iter(sink.objects.values())).metadata.labels == {"from": "1"})
+            assert sink.count(Remove) == 0
+    assert "this one counts" in logs[0]["problem"]
+
+
+async def test_a_file_nobody_may_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(services("a"))
+    (tmp_path / "b.yaml").mkdir()
+    async with serving_files(tmp_path) as (files, sink):
+        await shows(sink, "a")
+        assert "Is a directory" in files.statistics().broken[str(tmp_path / "b.yaml")]
