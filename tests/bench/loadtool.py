@@ -62,7 +62,7 @@ zone:
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One tool's figures of one run, in microseconds; `late` is the p99 of its own lateness in open loop, if it tells."""
+    """One tool's figures of one run, in microseconds; `late` is the p99 of its own lateness in open loop."""
 
     qps: float
     lost: int
