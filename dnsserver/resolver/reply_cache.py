@@ -237,6 +237,14 @@ class ReplyCache:
                 self._dropped += 1
                 self._forget(reply)
 
+    def clear_outside(self) -> None:
+        """Forget every reply with records from outside."""
+        for lane in self.lanes:
+            for reply in tuple(lane.replies.values()):
+                if isinstance(reply, AgingReply):
+                    self._dropped += 1
+                    self._forget(reply)
+
     def statistics(self) -> Statistics:
         """Return the cache in numbers."""
         hits = sum(lane.hits() for lane in self.lanes)
@@ -250,7 +258,8 @@ class ReplyCache:
     def _forget(self, reply: Reply) -> None:
         """Take a reply out of its lane and out of all that it depends on."""
         home, shelf = reply.home, reply.shelf
-        assert home is not None and shelf is not None  # only replies that are held are forgotten
+        assert home is not None  # only replies that are held are forgotten
+        assert shelf is not None
         del home.replies[reply.key]
         home.counts[reply.labels] += reply.hits
         home.sent += reply.hits

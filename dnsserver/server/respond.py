@@ -75,6 +75,7 @@ class Responder:
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
         self._stale = stale
+        self.panics = 0
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
         """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
@@ -85,6 +86,7 @@ class Responder:
         except FormatError:
             return self._error(packet, port, m.FORMERR, _BAD_FORMAT)
         except Exception:  # a bug in one answer must not cost the others theirs
+            self.panics += 1
             log.exception("answer failed", packet=packet.hex())
             return self._error(packet, port, m.SERVFAIL, _BUG)
 

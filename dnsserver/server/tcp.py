@@ -64,7 +64,7 @@ class TcpServer:
         self._responder = responder
         self._clock = clock
         self._limits = limits
-        self._lane = replies.lane("tcp", FAMILIES[listener.socket.family])
+        self.lane = replies.lane("tcp", FAMILIES[listener.socket.family])
         self.connections = 0
         self.refused = 0
 
@@ -79,7 +79,7 @@ class TcpServer:
             await stream.aclose()
             return
         self.connections += 1
-        connection = Connection(stream, self._responder, self._lane, self._clock, self._limits)
+        connection = Connection(stream, self._responder, self.lane, self._clock, self._limits)
         try:
             await connection.serve()
         finally:

@@ -51,7 +51,7 @@ class UdpServer:
         self._sock = sock
         self._clock = clock
         self._respond = responder.respond
-        self._durations = durations
+        self.durations = durations
         self.port: UdpPort = make_port(sock, replies.lane("udp", FAMILIES[sock.family]))
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class UdpServer:
                 if not count:
                     break
                 before, now = now, clock()
-                self._durations.observe(now - before, count)
+                self.durations.observe(now - before, count)
 
     def kernel_drops(self) -> int:
         """Return how many packets the kernel dropped because the socket's buffer was full; 0 where it does not say."""

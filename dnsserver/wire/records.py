@@ -40,7 +40,7 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
                 raise FormatError(msg) from error
             position += _FIXED.size
             key = (owner, rtype, ttl)
-            rdata = _rdata(message, position, length, rtype)
+            rdata = whole_rdata(message, position, length, rtype)
             position += length
             if found and found[-1][0] == key:
                 found[-1][1].append(rdata)
@@ -50,7 +50,8 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     return sections[0], sections[1], sections[2]
 
 
-def _rdata(message: bytes, position: int, length: int, rtype: int) -> bytes:
+def whole_rdata(message: bytes, position: int, length: int, rtype: int) -> bytes:
+    """Return the rdata at `position` with its names written out; raises FormatError."""
     end = position + length
     if end > len(message):
         msg = f"record data of {length} octets ends past the message"

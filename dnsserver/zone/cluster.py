@@ -112,6 +112,28 @@ class Cluster:
         """The kinds that the API will not give."""
         return self._denied & self._needed - self._synced
 
+    @property
+    def held(self) -> int:
+        """How many endpoints are held for their grace."""
+        return len(self._holds)
+
+    def service_kind(self, part: model.EndpointSlice) -> str:
+        """Return what CoreDNS calls the kind of service that a slice belongs to, for its programming latency."""
+        metadata = part.metadata
+        labels = metadata.labels or {}
+        service = labels.get("kubernetes.io/service-name", "")
+        entry = self.index.entries.get((metadata.namespace.encode().lower(), service.encode().lower()))
+        if entry is None or entry.service is None or not entry.service.headless:
+            return "cluster_ip"
+        by_controller = labels.get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io"
+        return "headless_with_selector" if by_controller else "headless_without_selector"
+
+    def example(self) -> str | None:
+        """Return the name of a service that has an address, to try the server with."""
+        found = (entry.key for entry in self.index.entries.values() if entry.service and entry.service.addresses)
+        key = min(found, default=None)
+        return None if key is None else names.to_text(self._name_of(key)).removesuffix(".")
+
     def _put(self, obj: model.Object) -> None:
         index = self.index
         match obj:

@@ -44,7 +44,8 @@ class ServiceView(msgspec.Struct, frozen=True):
 class SliceView(msgspec.Struct, frozen=True):
     """The ready endpoints of a slice.
 
-    `names` holds a hostname or None beside each address, or is empty if none has one. A slice of FQDNs has wire names in `addresses`. `unready` counts the endpoints that are left out.
+    `names` holds a hostname or None beside each address, or is empty if none has one. A slice of FQDNs has wire names
+    in `addresses`. `unready` counts the endpoints that are left out.
     """
 
     addresses: tuple[bytes, ...]

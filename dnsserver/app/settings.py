@@ -1,0 +1,51 @@
+"""The configuration as the parts want it: one function a part, nothing decided here."""
+
+import msgspec
+
+from dnsserver.config import Config, Route, Upstream
+from dnsserver.kube.reflector import Timing
+from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
+from dnsserver.server.tcp import TcpLimits
+
+
+def routes(config: Config) -> list[ForwardSettings]:
+    """Return how the names below each domain are forwarded; a route without upstreams refuses."""
+    return [_forward(route) for route in config.routes()]
+
+
+def _forward(route: Route) -> ForwardSettings:
+    file = next((upstream.host for upstream in route.upstreams if upstream.transport == "file"), None)
+    return ForwardSettings(
+        domain=route.domain.wire,
+        upstreams=tuple(_upstream(upstream, route) for upstream in route.upstreams if upstream.transport != "file"),
+        resolv_conf=file,
+        policy=Policy(route.policy),
+        deadline=route.deadline,
+        hedge=route.hedge,
+        mixed_case=route.mixed_case,
+    )
+
+
+def _upstream(upstream: Upstream, route: Route) -> UpstreamSpec:
+    authorities = str(route.authorities) if route.authorities else None
+    return UpstreamSpec(upstream.host, upstream.port, Transport(upstream.transport), upstream.server_name, authorities)
+
+
+def cache(config: Config) -> CacheSettings:
+    """Return what is kept of answers from outside."""
+    return msgspec.convert(config.cache, CacheSettings, from_attributes=True)
+
+
+def limits(config: Config) -> Limits:
+    """Return what bounds forwarding."""
+    return msgspec.convert(config.forwarding, Limits, from_attributes=True)
+
+
+def tcp(config: Config) -> TcpLimits:
+    """Return what a TCP client may take."""
+    return msgspec.convert(config.tcp, TcpLimits, from_attributes=True)
+
+
+def timing(config: Config) -> Timing:
+    """Return the times of list and watch."""
+    return Timing(check_interval=config.kubernetes.check_interval)

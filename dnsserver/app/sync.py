@@ -1,0 +1,147 @@
+"""Keeps the zone in step with where the objects come from, and knows how old it is."""
+
+import time
+
+import structlog
+import trio
+
+from dnsserver.app import settings
+from dnsserver.config import Config
+from dnsserver.kube.api import Client
+from dnsserver.kube.credentials import Credentials, from_cluster, from_kubeconfig
+from dnsserver.kube.objects import ObjectFiles, ObjectsError
+from dnsserver.kube.reflector import Reflector, scopes_of
+from dnsserver.metrics import PROGRAMMING, Histogram
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.wire.message import EDE
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import EndpointSlice, Event, Kind
+from dnsserver.zone.record import Reason
+
+log = structlog.get_logger("dnsserver")
+
+_LOOK = 1.0  # seconds between two looks at the age of the data
+_RETRY = 5.0  # seconds until a folder without objects is looked at again
+
+
+class Sync:
+    """Where events come from, and the one place where they are applied."""
+
+    def __init__(self, config: Config, cluster: Cluster, replies: ReplyCache) -> None:
+        """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in."""
+        self._config = config
+        self._cluster = cluster
+        self._replies = replies
+        self._stale = False
+        self._synced = trio.Event()
+        self._holding = trio.Event()
+        self.changes = 0
+        self.programming: dict[str, Histogram] = {}
+        self.programming_live: dict[str, Histogram] = {}
+        self.kinds: tuple[Kind, ...] = tuple(k for k in Kind if k is not Kind.PODS or config.pods == "verified")
+        self.files = ObjectFiles(config.objects, self.apply) if config.objects else None
+        self.reflectors: list[Reflector] = []
+        self.client: Client | None = None
+        if self.files is None:
+            self._build_reflectors()
+
+    def _build_reflectors(self) -> None:
+        config = self._config
+        path, context = config.kubeconfig, config.context or ""
+        load = from_kubeconfig(str(path), context) if path else from_cluster()
+        kubernetes = config.kubernetes
+        self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
+        for kind in self.kinds:
+            scopes = scopes_of(
+                kind,
+                namespaces=kubernetes.namespaces,
+                labels=kubernetes.labels,
+                namespace_labels=kubernetes.namespace_labels,
+            )
+            reflector = Reflector(
+                self.client,
+                scopes,
+                self.apply,
+                timing=settings.timing(config),
+                changes=lambda: self.changes,
+                on_programmed=self._programmed,
+            )
+            self.reflectors.append(reflector)
+
+    def apply(self, event: Event) -> None:
+        """Take one event into the zone and drop the replies that it made wrong."""
+        changed = self._cluster.apply(event, trio.current_time(), time.time())
+        if changed:
+            self.changes += 1
+            self._replies.drop(changed)
+            if self._cluster.next_expiry is not None:
+                self._holding.set()
+        if not self._synced.is_set() and not self._cluster.missing:
+            self._synced.set()
+
+    def stale_reason(self) -> Reason | None:
+        """Return why answers of the zone are marked as stale, or None when they are not."""
+        if not self._stale:
+            return None
+        return Reason("stale", EDE.STALE_ANSWER, f"no word from the Kubernetes API for {self.age():.0f} s")
+
+    def age(self) -> float:
+        """Return how many seconds ago the quietest stream was last heard, 0 before the first sync."""
+        heard = [stat.last_heard for stat in (r.statistics() for r in self.reflectors) if stat.synced]
+        known = [moment for moment in heard if moment is not None]
+        return trio.current_time() - min(known) if known else 0.0
+
+    @property
+    def stale(self) -> bool:
+        """Whether answers of the zone are marked as stale."""
+        return self._stale
+
+    async def wait_synced(self) -> None:
+        """Wait until every kind has been listed once."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Follow the source until cancelled; nothing that it does ends the server."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._expire)
+            nursery.start_soon(self._watch_age)
+            if self.files is not None:
+                nursery.start_soon(self._follow_files, self.files)
+            for reflector in self.reflectors:
+                nursery.start_soon(reflector.run)
+
+    async def _follow_files(self, files: ObjectFiles) -> None:
+        while True:
+            try:
+                await files.run()
+            except ObjectsError as error:
+                log.error("no objects to serve", problem=str(error), retry_in=_RETRY)  # noqa: TRY400 - as above
+                await trio.sleep(_RETRY)
+
+    async def _expire(self) -> None:
+        """Let go of what the zone holds for its grace."""
+        while True:
+            expiry = self._cluster.next_expiry
+            if expiry is None:
+                self._holding = trio.Event()
+                await self._holding.wait()
+                continue
+            await trio.sleep_until(expiry)
+            self._replies.drop(self._cluster.expire(trio.current_time(), time.time()))
+
+    async def _watch_age(self) -> None:
+        """Mark answers as stale once the data is too old, and no longer once it is not."""
+        limit = self._config.kubernetes.stale_after
+        while True:
+            await trio.sleep(_LOOK)
+            stale = self.age() > limit
+            if stale != self._stale:
+                self._stale = stale
+                self._replies.clear()
+                log.warning("cluster data is stale" if stale else "cluster data is fresh again", age=round(self.age()))
+
+    def _programmed(self, part: EndpointSlice, seconds: float, initial: bool) -> None:
+        """Count how long a change took from the cluster to the zone (SIG Scalability's DNS programming latency)."""
+        kind = self._cluster.service_kind(part)
+        for histograms in (self.programming,) if initial else (self.programming, self.programming_live):
+            histograms.setdefault(kind, Histogram(PROGRAMMING)).observe(max(0.0, seconds))
