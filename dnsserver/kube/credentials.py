@@ -83,7 +83,9 @@ def _from_loader(*arguments: str) -> Load:
         try:
             answer = json.loads(done.stdout)
         except ValueError:
-            raise CredentialsError(f"loading credentials failed: {done.stderr.decode(errors='replace')[-500:]}") from None
+            raise CredentialsError(
+                f"loading credentials failed: {done.stderr.decode(errors='replace')[-500:]}"
+            ) from None
         if "error" in answer:
             raise CredentialsError(answer["error"])
         return msgspec.convert(answer, Access)

@@ -12,7 +12,6 @@ are gone from the disk when this process ends.
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,17 +40,25 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
     from kubernetes.client import Configuration  # noqa: PLC0415  (35 MiB: only in this process, and late even here)
     from kubernetes.config import ConfigException, incluster_config, kube_config  # noqa: PLC0415
 
+    # The package's functions have no annotations.
+    kubeconfig_files: Any = kube_config.KubeConfigMerger
+    kubeconfig_loader: Any = kube_config.KubeConfigLoader
+    pod_loader: Any = incluster_config.InClusterConfigLoader
+
     told = _Told()
     logging.getLogger().addHandler(told)
     configuration = Configuration()
     access: dict[str, Any] = {}
     try:
         if kubeconfig:
-            merged = kube_config.KubeConfigMerger(kubeconfig)
+            merged = kubeconfig_files(kubeconfig)
             if merged.config is None:
                 raise ValueError(f"kubeconfig {kubeconfig}: no such file")
-            loader = kube_config.KubeConfigLoader(
-                merged.config, active_context=context or None, config_base_path=None, config_persister=merged.save_changes
+            loader = kubeconfig_loader(
+                merged.config,
+                active_context=context or None,
+                config_base_path=None,
+                config_persister=merged.save_changes,
             )
             loader.load_and_set(configuration)
             if told.said:
@@ -60,8 +67,8 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
             if expiry is not None:
                 access["expires"] = expiry.timestamp()
         else:
-            token_file, ca_file = os.path.join(service_account, "token"), os.path.join(service_account, "ca.crt")
-            incluster_config.InClusterConfigLoader(token_file, ca_file).load_and_set(configuration)
+            token_file, ca_file = f"{service_account}/token", f"{service_account}/ca.crt"
+            pod_loader(token_file, ca_file).load_and_set(configuration)
             # The kubelet renews these files; who reads them again needs no second run of this program.
             access["token_file"], access["ca_file"] = token_file, ca_file
     except ConfigException as error:

@@ -62,9 +62,7 @@ class ObjectFiles:
         for kind, _, _ in self._served:
             objects[kind] += 1
         broken = {str(path): problem for path, problem in self._broken.items()}
-        return ObjectsStatistics(
-            str(self._path), len(self._content), broken, objects, self._loads, self._last_event
-        )
+        return ObjectsStatistics(str(self._path), len(self._content), broken, objects, self._loads, self._last_event)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serves the files for ever; started when all of them have been applied once.

@@ -1,13 +1,17 @@
-"""The sockets under httpx2: httpcore2's connection pool with TLS that is read in large pieces.
+"""The one door to httpx2: connections to one API server, over HTTP/1.1, one for each watch.
 
-Two reasons not to use httpx2's own transport. TLS comes in records of at most 16 KiB, an event of a watch mostly in one of
-its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived. Measured with 50,000 pods in
-pages of 500 (300 MB), processor time to read them: see `python -m tests.bench.read_pages`. And httpx2 2.16 leaves the
-iterator of a body that is not read to its end to the garbage collector, which cannot close it in trio.
+Not one HTTP/2 connection for all: there a stream that dies may take the others with it, the silence of one is hidden by the
+noise of another, and h2 in Python costs several times as much (`python -m tests.kube.read_lists` has the figures).
+
+The transport is our own, over httpcore2's pool, for two reasons. TLS comes in records of at most 16 KiB, an event of a watch
+mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived, which more
+than halves the processor time of reading. And httpx2 2.16 leaves the iterator of a body that is not read to its end to the
+garbage collector, which cannot close it in trio.
 """
 
+import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -15,14 +19,79 @@ import httpcore2
 import httpx2
 import trio
 
+from dnsserver.kube.credentials import Access
+from dnsserver.kube.errors import Disconnected
+
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
-_SocketOption = tuple[int, int, int]
+# A peer that is gone (a node that lost power) is noticed after 30 s, without waiting for a bookmark to be missed.
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 
 
-class Transport(httpx2.AsyncBaseTransport):
-    """HTTP/1.1 connections to one server, over TLS if its URL says so, through `proxy` if given."""
+class Answer:
+    """The head of a response, and its body piece by piece."""
 
-    def __init__(self, context: ssl.SSLContext, *, proxy: str, socket_options: Iterable[_SocketOption]) -> None:
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives. Raises Disconnected if it does not arrive whole."""
+        try:
+            async with aclosing(self._response.aiter_raw()) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except httpx2.HTTPError as error:
+            raise Disconnected(_text(error)) from error
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, close it otherwise."""
+        await self._response.aclose()
+
+
+class Session:
+    """All connections that are made with one Access; `key` says which (`Access.tls_key`)."""
+
+    def __init__(self, access: Access, context: ssl.SSLContext) -> None:
+        self.key = access.tls_key()
+        self._server = access.server.rstrip("/")
+        self._server_name = access.server_name
+        self._client = httpx2.AsyncClient(transport=_Transport(context, access.proxy), trust_env=False)
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        connect: float,
+        silence: float,
+    ) -> Answer:
+        """The answer to a GET; no more than `silence` seconds may pass without a byte of it. Raises Disconnected."""
+        extensions: dict[str, Any] = {
+            "timeout": {"connect": connect, "write": connect, "pool": connect, "read": silence}
+        }
+        if self._server_name:
+            extensions["sni_hostname"] = self._server_name
+        request = httpx2.Request("GET", self._server + path, params=params, headers=headers, extensions=extensions)
+        try:
+            return Answer(await self._client.send(request, stream=True))
+        except httpx2.HTTPError as error:
+            raise Disconnected(_text(error)) from error
+
+    async def aclose(self) -> None:
+        """Close all connections; who reads from one gets Disconnected."""
+        await self._client.aclose()
+
+
+class _Transport(httpx2.AsyncBaseTransport):
+    """HTTP/1.1 connections, over TLS if the URL says so, through `proxy` if given."""
+
+    def __init__(self, context: ssl.SSLContext, proxy: str) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=None,
@@ -30,7 +99,7 @@ class Transport(httpx2.AsyncBaseTransport):
             keepalive_expiry=60.0,
             proxy=httpcore2.Proxy(proxy) if proxy else None,
             network_backend=_Network(),
-            socket_options=list(socket_options),
+            socket_options=_KEEP_ALIVE,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -202,7 +202,13 @@ class ApiServer:
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                     break
                 connection.start_next_cycle()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, h11.ProtocolError, _Hangup):
+        except* (
+            trio.BrokenResourceError,
+            trio.ClosedResourceError,
+            trio.BusyResourceError,
+            h11.ProtocolError,
+            _Hangup,
+        ):
             pass
         finally:
             self._connected.discard(stream)

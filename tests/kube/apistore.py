@@ -195,9 +195,7 @@ class Store:
         if found is None:
             selector = Selector(labels, fields)
             found = [
-                thing
-                for thing in things
-                if (not namespace or thing.namespace == namespace) and selector.matches(thing)
+                thing for thing in things if (not namespace or thing.namespace == namespace) and selector.matches(thing)
             ]
             self._chosen[key] = found
             while len(self._chosen) > 8:

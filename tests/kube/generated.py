@@ -127,7 +127,12 @@ def _namespaces(size: Size) -> Iterator[Made]:
         name = namespace_name(number)
         labels = {"kubernetes.io/metadata.name": name}
         thing = {
-            "metadata": {"name": name, "uid": _uid(0, number), "labels": labels, "managedFields": _managed(["labels"], 1)},
+            "metadata": {
+                "name": name,
+                "uid": _uid(0, number),
+                "labels": labels,
+                "managedFields": _managed(["labels"], 1),
+            },
             "spec": {"finalizers": ["kubernetes"]},
             "status": {"phase": "Active"},
         }

@@ -8,15 +8,19 @@ import trio
 
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Access, Credentials
-from dnsserver.kube.reflector import Reflector, Timing, scopes_of
-from dnsserver.zone.model import KINDS, Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.kube.progress import Timing
+from dnsserver.kube.reflector import Reflector
+from dnsserver.kube.scope import scopes_of
+from dnsserver.zone.model import KINDS, Event, Kind, ListStarted, Object, Put, Remove
 from tests.kube.apiserver import ApiServer
 from tests.kube.apistore import Store
 
 Key = tuple[Kind, str, str]
 
 # Everything a thousand times as fast as in production; the API server is a task beside.
-FAST = Timing(backoff_first=0.01, backoff_max=0.05, denied_retry=0.1, check_interval=0, check_retry=0.05, check_page_pause=0)
+FAST = Timing(
+    backoff_first=0.01, backoff_max=0.05, denied_retry=0.1, check_interval=0, check_retry=0.05, check_page_pause=0
+)
 
 
 class Sink:
@@ -104,7 +108,9 @@ class Mirror:
         self.access: dict[str, str] = {}  # what the credentials say instead of the truth
         self.loads = 0
         silence, page_size = settings.pop("silence", 5.0), settings.pop("page_size", 3)
-        selectors = {name: settings.pop(name) for name in ("namespaces", "labels", "namespace_labels") if name in settings}
+        selectors = {
+            name: settings.pop(name) for name in ("namespaces", "labels", "namespace_labels") if name in settings
+        }
         self.credentials = Credentials(self._load)
         self.client = Client(
             self.credentials, page_size=page_size, silence=silence, connect_timeout=0.5, answer_timeout=0.5

@@ -6,9 +6,10 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 import trio
 
-from dnsserver.kube import api
-from dnsserver.kube.api import Client, Scope
+from dnsserver.kube import api, errors
+from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault
 from tests.kube.support import thing
@@ -34,25 +35,6 @@ async def pages(client: Client, scope: Scope = SERVICES, version: str = "") -> l
 async def lines(client: Client, version: str, scope: Scope = SERVICES) -> list[api.Line]:
     async with aclosing(client.watch(scope, version, seconds=0)) as found:
         return [line async for line in found]
-
-
-@pytest.mark.parametrize(
-    ("scope", "path", "group"),
-    [
-        (Scope(Kind.NAMESPACES), "/api/v1/namespaces", ""),
-        (Scope(Kind.SERVICES), "/api/v1/services", ""),
-        (Scope(Kind.SERVICES, "shop"), "/api/v1/namespaces/shop/services", ""),
-        (Scope(Kind.ENDPOINTSLICES), "/apis/discovery.k8s.io/v1/endpointslices", "discovery.k8s.io"),
-        (
-            Scope(Kind.ENDPOINTSLICES, "shop"),
-            "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
-            "discovery.k8s.io",
-        ),
-        (Scope(Kind.PODS, "shop"), "/api/v1/namespaces/shop/pods", ""),
-    ],
-)
-def test_paths(scope: Scope, path: str, group: str) -> None:
-    assert (scope.path, scope.group) == (path, group)
 
 
 async def test_what_is_asked(server: ApiServer) -> None:
@@ -90,28 +72,28 @@ async def test_what_is_asked(server: ApiServer) -> None:
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault("status", status=400), api.Refused),
-        (Fault("status", status=422), api.Refused),
-        (Fault("status", status=401), api.Unauthorized),
-        (Fault("status", status=403), api.Forbidden),
-        (Fault("status", status=404), api.NotFound),
-        (Fault("status", status=410), api.Gone),
-        (Fault("gone"), api.Gone),
-        (Fault("status", status=429), api.TooManyRequests),
-        (Fault("too-large"), api.TooLargeVersion),
-        (Fault("status", status=504), api.ServerFailure),
-        (Fault("status", status=500, body=b"\xff\xfe"), api.ServerFailure),
-        (Fault("status", status=302), api.ServerFailure),
-        (Fault("garbage"), api.Malformed),
-        (Fault("half"), api.Disconnected),
-        (Fault("half-reset"), api.Disconnected),
-        (Fault("reset"), api.Disconnected),
-        (Fault("close"), api.Disconnected),
-        (Fault("hang"), api.Disconnected),
+        (Fault("status", status=400), errors.Refused),
+        (Fault("status", status=422), errors.Refused),
+        (Fault("status", status=401), errors.Unauthorized),
+        (Fault("status", status=403), errors.Forbidden),
+        (Fault("status", status=404), errors.NotFound),
+        (Fault("status", status=410), errors.Gone),
+        (Fault("gone"), errors.Gone),
+        (Fault("status", status=429), errors.TooManyRequests),
+        (Fault("too-large"), errors.TooLargeVersion),
+        (Fault("status", status=504), errors.ServerFailure),
+        (Fault("status", status=500, body=b"\xff\xfe"), errors.ServerFailure),
+        (Fault("status", status=302), errors.ServerFailure),
+        (Fault("garbage"), errors.Malformed),
+        (Fault("half"), errors.Disconnected),
+        (Fault("half-reset"), errors.Disconnected),
+        (Fault("reset"), errors.Disconnected),
+        (Fault("close"), errors.Disconnected),
+        (Fault("hang"), errors.Disconnected),
     ],
     ids=lambda value: f"{value.action}-{value.status}" if isinstance(value, Fault) else value.__name__,
 )
-async def test_errors_have_types(server: ApiServer, fault: Fault, error: type[api.ApiError]) -> None:
+async def test_errors_have_types(server: ApiServer, fault: Fault, error: type[errors.ApiError]) -> None:
     for name in "abc":
         server.put(Kind.SERVICES, thing(name))
     server.faults = [Fault(fault.action, times=2, status=fault.status, body=fault.body)]
@@ -130,11 +112,11 @@ async def test_retry_after(server: ApiServer) -> None:
     async with client_of(server) as client:
         for header, seconds in {"7": 7.0, "Wed, 21 Oct 2026 07:28:00 GMT": None}.items():
             server.faults = [Fault("status", status=429, headers={"retry-after": header})]
-            with pytest.raises(api.TooManyRequests) as caught:
+            with pytest.raises(errors.TooManyRequests) as caught:
                 await pages(client)
             assert caught.value.retry_after == seconds
         server.faults = [Fault("too-large")]
-        with pytest.raises(api.TooLargeVersion) as ahead:
+        with pytest.raises(errors.TooLargeVersion) as ahead:
             await pages(client)
         assert ahead.value.retry_after == 1.0
 
@@ -143,22 +125,22 @@ async def test_an_error_event_in_a_good_stream(server: ApiServer) -> None:
     server.put(Kind.SERVICES, thing("a"))
     server.compact()
     async with client_of(server) as client:
-        with pytest.raises(api.Gone, match="too old resource version"):
+        with pytest.raises(errors.Gone, match="too old resource version"):
             await lines(client, "1")
 
 
 @pytest.mark.parametrize(
     ("command", "error"),
     [
-        ("half", api.Disconnected),
-        ("cut", api.Disconnected),
-        ("reset", api.Disconnected),
-        ("silence", api.Disconnected),
-        ("garbage", api.Malformed),
-        ("gone", api.Gone),
+        ("half", errors.Disconnected),
+        ("cut", errors.Disconnected),
+        ("reset", errors.Disconnected),
+        ("silence", errors.Disconnected),
+        ("garbage", errors.Malformed),
+        ("gone", errors.Gone),
     ],
 )
-async def test_ends_of_watches(server: ApiServer, command: str, error: type[api.ApiError]) -> None:
+async def test_ends_of_watches(server: ApiServer, command: str, error: type[errors.ApiError]) -> None:
     server.put(Kind.SERVICES, thing("a"))
     async with (
         client_of(server) as client,
@@ -189,13 +171,13 @@ async def test_bytes_are_counted(server: ApiServer) -> None:
 async def test_an_unknown_authority(server: ApiServer) -> None:
     other = ApiServer()
     async with client_of(server, ca=other.ca) as client:
-        with pytest.raises(api.Disconnected, match=r"(?i)certificate"):
+        with pytest.raises(errors.Disconnected, match=r"(?i)certificate"):
             await pages(client)
 
 
 async def test_credentials_that_cannot_be_used(server: ApiServer) -> None:
     async with client_of(server, ca="no certificate") as client:
-        with pytest.raises(api.Unauthorized, match="no usable credentials"):
+        with pytest.raises(errors.Unauthorized, match="no usable credentials"):
             await pages(client)
 
 

@@ -96,9 +96,11 @@ async def test_pages(cluster: ApiServer) -> None:
         "metadata": page["items"][0]["metadata"],
     }
     token = page["metadata"]["continue"]
-    rest = await check(cluster, "list-services-page2", f"/api/v1/services?limit=1&continue={token}") if page["metadata"][
-        "remainingItemCount"
-    ] > 1 else None
+    rest = (
+        await check(cluster, "list-services-page2", f"/api/v1/services?limit=1&continue={token}")
+        if page["metadata"]["remainingItemCount"] > 1
+        else None
+    )
     assert rest is None or rest["metadata"]["resourceVersion"] == page["metadata"]["resourceVersion"]
     slices = await check(cluster, "list-endpointslices", "/apis/discovery.k8s.io/v1/endpointslices?limit=1")
     assert "kind" not in slices["items"][0]
@@ -173,15 +175,21 @@ async def test_a_watch(cluster: ApiServer, kind: Kind, name: str, path: str) -> 
 
 
 async def test_a_streaming_list(cluster: ApiServer) -> None:
-    query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=0"
+    query = (
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=0"
+    )
     lines = await check(cluster, "watchlist-namespaces", f"/api/v1/namespaces?{query}")
     recorded = Recording("watchlist-namespaces").lines
     end = len(cluster.store.objects[Kind.NAMESPACES])
     assert lines[end] == {
         **recorded[-1],
-        "object": {**recorded[-1]["object"], "metadata": {**recorded[-1]["object"]["metadata"], "resourceVersion": lines[
-            end
-        ]["object"]["metadata"]["resourceVersion"]}},
+        "object": {
+            **recorded[-1]["object"],
+            "metadata": {
+                **recorded[-1]["object"]["metadata"],
+                "resourceVersion": lines[end]["object"]["metadata"]["resourceVersion"],
+            },
+        },
     }
     partial = await check(cluster, "watchlist-namespaces", f"/api/v1/namespaces?{query}", accept=_METADATA)
     assert {line["object"]["kind"] for line in partial} == {"PartialObjectMetadata"}

@@ -57,12 +57,16 @@ def plugin(folder: Path, status: dict[str, Any]) -> dict[str, Any]:
     script = folder / "plugin.py"
     api = "client.authentication.k8s.io/v1"
     answer = {"apiVersion": api, "kind": "ExecCredential", "status": status}
-    script.write_text(f"import pathlib\npathlib.Path({str(folder / 'runs')!r}).open('a').write('x')\nprint({json.dumps(answer)!r})")
+    script.write_text(
+        f"import pathlib\npathlib.Path({str(folder / 'runs')!r}).open('a').write('x')\nprint({json.dumps(answer)!r})"
+    )
     return {"exec": {"apiVersion": api, "command": sys.executable, "args": [str(script)], "interactiveMode": "Never"}}
 
 
 async def test_a_token(tmp_path: Path, ca: str) -> None:
-    path = kubeconfig(tmp_path, {"certificate-authority-data": b64(ca), "tls-server-name": "kubernetes"}, {"token": "t"})
+    path = kubeconfig(
+        tmp_path, {"certificate-authority-data": b64(ca), "tls-server-name": "kubernetes"}, {"token": "t"}
+    )
     access = await from_kubeconfig(path)()
     assert access == Access("https://api.example:6443", "Bearer t", ca, server_name="kubernetes")
 
@@ -160,7 +164,9 @@ async def test_the_token_file_is_read_again(
     async def load() -> Access:
         nonlocal loads
         loads += 1
-        return Access("https://x", "Bearer first", ca, token_file=str(account / "token"), ca_file=str(account / "ca.crt"))
+        return Access(
+            "https://x", "Bearer first", ca, token_file=str(account / "token"), ca_file=str(account / "ca.crt")
+        )
 
     held = Credentials(load)
     first = await held.current()

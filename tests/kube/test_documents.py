@@ -51,7 +51,10 @@ def test_documents_and_lists() -> None:
 
 @pytest.mark.parametrize("indent", [None, 2, "\t"])
 def test_json(indent: int | str | None) -> None:
-    items = [{"kind": "Service", "metadata": {"name": "web"}}, {"kind": "Service", "metadata": {"name": "bad"}, "spec": 7}]
+    items = [
+        {"kind": "Service", "metadata": {"name": "web"}},
+        {"kind": "Service", "metadata": {"name": "bad"}, "spec": 7},
+    ]
     content = read(json.dumps({"kind": "List", "items": items}, indent=indent).encode(), json=True)
     assert list(content.objects) == [(Kind.SERVICES, "default", "web")]
     (problem,) = content.problems
@@ -72,7 +75,10 @@ def test_empty() -> None:
         ("kind: Service\n\tmetadata: x\n", "line 2: not YAML: "),
         ("- just\n- a list\n", "line 1: expected an object with kind and metadata, got list"),
         ("metadata: {name: x}\n", "line 1: an object without kind"),
-        ("kind: List\nitems:\n- kind: Service\n  metadata: {}\n", "line 4: Service /: metadata: Object missing required"),
+        (
+            "kind: List\nitems:\n- kind: Service\n  metadata: {}\n",
+            "line 4: Service /: metadata: Object missing required",
+        ),
         ("kind: List\nitems: 7\n", "line 2: List: expected `array`, got `int`"),
         (
             "kind: Service\nmetadata: {name: web, namespace: shop}\nspec:\n  ports:\n  - port: 80\n  - port: many\n",

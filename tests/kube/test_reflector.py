@@ -9,8 +9,10 @@ import pytest
 import structlog
 import trio
 
-from dnsserver.kube.api import ApiError, Forbidden, Gone, TooManyRequests
-from dnsserver.kube.reflector import State, Timing, _Backoff, scopes_of
+from dnsserver.kube.credentials import RELOAD_PAUSE
+from dnsserver.kube.errors import ApiError
+from dnsserver.kube.progress import State, Timing
+from dnsserver.kube.scope import scopes_of
 from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Put, Remove
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.support import FAST, Mirror, mirroring, stored_versions, thing, versions, wait_for
@@ -106,7 +108,9 @@ async def test_faults_of_requests(server: ApiServer, fault: Fault, verb: str, st
         await wait_for(lambda: mirror.reflector.statistics().state is State.WATCHING)
 
 
-@pytest.mark.parametrize("command", ["end", "cut", "reset", "half", "silence", "gone", "garbage", "repeat", "idle-event"])
+@pytest.mark.parametrize(
+    "command", ["end", "cut", "reset", "half", "silence", "gone", "garbage", "repeat", "idle-event"]
+)
 async def test_disturbed_streams(server: ApiServer, command: str) -> None:
     async with mirroring(filled(server), silence=0.3) as mirror:
         await settled(mirror)
@@ -127,7 +131,9 @@ async def test_a_silent_stream_is_resumed_where_it_stopped(server: ApiServer) ->
         server.disturb("silence")
         await wait_for(lambda: mirror.reflector.statistics().reconnects == {"disconnected": 1})
         await mirror.wait_equal()
-        watches = [request.query["resourceVersion"] for request in server.requests if "sendInitialEvents" not in request.query]
+        watches = [
+            request.query["resourceVersion"] for request in server.requests if "sendInitialEvents" not in request.query
+        ]
         assert watches == [str(server.store.version)] * len(watches)
 
 
@@ -387,17 +393,6 @@ async def test_retry_after_is_waited_for(server: ApiServer) -> None:
         assert trio.current_time() - start >= 1.0
 
 
-def test_back_off() -> None:
-    timing = Timing(backoff_first=1.0, backoff_max=30.0, denied_retry=60.0)
-    backoff = _Backoff(timing, random.Random(1))
-    for ceiling in (1, 2, 4, 8, 16, 30, 30, 30):
-        assert ceiling / 2 <= backoff.next(Gone("")) <= ceiling
-    backoff.reset()
-    assert 0.5 <= backoff.next(None) <= 1
-    assert 5.0 <= backoff.next(TooManyRequests("", retry_after=5.0)) <= 7.0
-    assert 45 <= backoff.next(Forbidden("")) <= 75
-
-
 async def test_a_new_token(server: ApiServer) -> None:
     """It expires while a watch is open; the next request is refused once, and then made with the new one."""
     async with mirroring(filled(server)) as mirror:
@@ -442,7 +437,9 @@ async def test_programming_latency(server: ApiServer) -> None:
         seen.append((each.metadata.name, seconds, initial))
 
     def slice_at(name: str, stamp: str, **rest: Any) -> dict[str, Any]:
-        return thing(name, annotations={"endpoints.kubernetes.io/last-change-trigger-time": stamp}, addressType="IPv4", **rest)
+        return thing(
+            name, annotations={"endpoints.kubernetes.io/last-change-trigger-time": stamp}, addressType="IPv4", **rest
+        )
 
     server.put(Kind.ENDPOINTSLICES, slice_at("old", "2026-11-21T02:00:00Z"))
     server.put(Kind.ENDPOINTSLICES, thing("by-hand", addressType="IPv4"))
@@ -589,7 +586,9 @@ async def test_one_list_gives_the_same(server: ApiServer) -> None:
 
 async def test_a_client_that_closes_ends_its_streams(server: ApiServer) -> None:
     mirror = Mirror(filled(server), Kind.SERVICES)
-    async with aclosing(mirror.client.watch(scopes_of(Kind.SERVICES)[0], str(server.store.version), seconds=60)) as lines:
+    async with aclosing(
+        mirror.client.watch(scopes_of(Kind.SERVICES)[0], str(server.store.version), seconds=60)
+    ) as lines:
         server.put(Kind.SERVICES, thing("new"))
         line = await anext(lines)
         assert line.type == "ADDED"

@@ -1,0 +1,146 @@
+"""How a reflector is doing, how patient it is, and how it waits: the values around it that do no I/O."""
+
+import enum
+import random
+from collections import Counter
+
+import msgspec
+
+from dnsserver.kube.errors import ApiError, Forbidden, NotFound
+from dnsserver.zone.model import Kind
+
+
+class State(enum.StrEnum):
+    """What a reflector is doing."""
+
+    STARTING = "starting"
+    LISTING = "listing"
+    WATCHING = "watching"
+    WAITING = "waiting"  # for the next attempt, after a failure
+    FORBIDDEN = "forbidden"
+    MISSING = "missing"  # the server does not have this kind
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds, all of them. `check_interval` 0 turns the consistency check off."""
+
+    backoff_first: float = 0.25
+    backoff_max: float = 30.0
+    denied_retry: float = 60.0  # after 403 and 404, which only a person changes
+    check_interval: float = 3600.0
+    check_retry: float = 60.0  # a check that could not be done: by then there is a bookmark, or a newer event
+    check_page_pause: float = 0.1
+    watch_shortest: int = 300  # the server ends a watch after 5 to 10 minutes, so that load balancers rebalance
+    watch_longest: int = 600
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What is known about one kind; times are `trio.current_time`, None is never."""
+
+    kind: Kind
+    state: State
+    synced: bool  # listed completely at least once
+    streaming: bool  # the server offers streaming lists, as far as known
+    puts: int
+    removes: int
+    bookmarks: int
+    bad_objects: int
+    bytes_received: int
+    lists: int
+    resyncs: dict[str, int]  # lists after the first, by what made them necessary
+    reconnects: dict[str, int]  # watches resumed after a failure, by what it was
+    checks: int
+    checks_failed: int
+    repairs: int  # changes that a check made: each one is a bug that was healed
+    last_event: float | None
+    last_bookmark: float | None
+    last_heard: float | None  # an event, a bookmark or a complete list: how old the data may be
+    last_list: float | None
+    last_check: float | None  # the last complete comparison, a list or a check
+    last_error: str
+    forbidden: bool
+    missing: bool
+
+
+class Progress:
+    """The figures of one kind as they come about; `statistics` is their frozen form."""
+
+    def __init__(self, kind: Kind, *, streaming: bool) -> None:
+        self.kind = kind
+        self.state = State.STARTING
+        self.streaming = streaming
+        self.synced = False
+        self.denied: type[ApiError] | None = None  # Forbidden or NotFound, as long as it lasts
+        self.puts = self.removes = self.bookmarks = self.bad_objects = self.bytes_received = 0
+        self.lists = self.checks = self.checks_failed = self.repairs = 0
+        self.resyncs: Counter[str] = Counter()
+        self.reconnects: Counter[str] = Counter()
+        self.last_event: float | None = None
+        self.last_bookmark: float | None = None
+        self.last_heard: float | None = None
+        self.last_list: float | None = None
+        self.last_check: float | None = None
+        self.last_error = ""
+
+    def received(self, count: int) -> None:
+        """So many bytes of bodies."""
+        self.bytes_received += count
+
+    def listed(self, now: float) -> None:
+        """All of the kind has been listed."""
+        self.synced = True
+        self.lists += 1
+        self.last_list = self.last_check = self.last_heard = now
+
+    def statistics(self) -> Statistics:
+        """The present figures."""
+        return Statistics(
+            kind=self.kind,
+            state=self.state,
+            synced=self.synced,
+            streaming=self.streaming,
+            puts=self.puts,
+            removes=self.removes,
+            bookmarks=self.bookmarks,
+            bad_objects=self.bad_objects,
+            bytes_received=self.bytes_received,
+            lists=self.lists,
+            resyncs=dict(self.resyncs),
+            reconnects=dict(self.reconnects),
+            checks=self.checks,
+            checks_failed=self.checks_failed,
+            repairs=self.repairs,
+            last_event=self.last_event,
+            last_bookmark=self.last_bookmark,
+            last_heard=self.last_heard,
+            last_list=self.last_list,
+            last_check=self.last_check,
+            last_error=self.last_error,
+            forbidden=self.denied is Forbidden,
+            missing=self.denied is NotFound,
+        )
+
+
+class Backoff:
+    """Exponential, with jitter, so that a thousand clients of a restarted server do not return together."""
+
+    def __init__(self, timing: Timing, rng: random.Random) -> None:
+        self._timing = timing
+        self._rng = rng
+        self.failures = 0
+
+    def next(self, error: ApiError | None) -> float:
+        """Seconds until the next attempt, after a failure (None: one without an error)."""
+        timing = self._timing
+        if isinstance(error, Forbidden | NotFound):
+            return timing.denied_retry * self._rng.uniform(0.75, 1.25)
+        delay = min(timing.backoff_max, timing.backoff_first * 2.0 ** min(self.failures, 16))
+        self.failures += 1
+        delay *= self._rng.uniform(0.5, 1.0)
+        if error is not None and error.retry_after is not None:
+            delay = error.retry_after + delay  # never before the time it said, nor all at that time
+        return delay
+
+    def reset(self) -> None:
+        """It works again."""
+        self.failures = 0

@@ -1,0 +1,17 @@
+"""How long a reflector waits."""
+
+import random
+
+from dnsserver.kube.errors import Forbidden, Gone, TooManyRequests
+from dnsserver.kube.progress import Backoff, Timing
+
+
+def test_back_off() -> None:
+    timing = Timing(backoff_first=1.0, backoff_max=30.0, denied_retry=60.0)
+    backoff = Backoff(timing, random.Random(1))
+    for ceiling in (1, 2, 4, 8, 16, 30, 30, 30):
+        assert ceiling / 2 <= backoff.next(Gone("")) <= ceiling
+    backoff.reset()
+    assert 0.5 <= backoff.next(None) <= 1
+    assert 5.0 <= backoff.next(TooManyRequests("", retry_after=5.0)) <= 7.0
+    assert 45 <= backoff.next(Forbidden("")) <= 75
