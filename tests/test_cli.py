@@ -1,0 +1,116 @@
+"""The command line: what goes to standard output, to standard error, and the exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from dnsserver import __version__
+from dnsserver.cli import cli
+from dnsserver.config import Config, load
+
+FOLDER = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that reached an app which ends at once with status 7."""
+    configs: list[Config] = []
+
+    def run(config: Config) -> int:
+        configs.append(config)
+        return 7
+
+    monkeypatch.setitem(sys.modules, "dnsserver.app", SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "dnsserver.log", SimpleNamespace(configure_logging=lambda *_: None))
+    return configs
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli, arguments, prog_name="dnsserver")
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_version() -> None:
+    assert run("--version") == (0, f"dnsserver {__version__}\n", "")
+
+
+def test_check_prints_what_would_be_in_force_and_that_loads_back_equal(tmp_path: Path) -> None:
+    shipped = FOLDER / "zones" / "dnsserver.toml"
+    status, out, err = run("check", str(shipped))
+    assert (status, err) == (0, "")
+    (tmp_path / "printed.toml").write_text(out)
+    assert load(tmp_path / "printed.toml") == load(shipped)
+
+
+def test_check_of_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run("check")
+    assert status == 0
+    assert "ttl = 5\n" in out
+
+
+def test_check_tells_every_mistake_and_exits_with_2(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("ttl = 'x'\nlisten = ['y']\n")
+    status, out, err = run("check", str(file))
+    assert (status, out) == (2, "")
+    assert [line.partition(" found")[0] for line in err.splitlines()] == [f"{file}:1: ttl:", f"{file}:2: listen[0]:"]
+
+
+def test_check_of_a_missing_file(tmp_path: Path) -> None:
+    assert run("check", str(tmp_path / "none")) == (2, "", f"{tmp_path / 'none'}: there is no such file\n")
+
+
+def test_serve_hands_over_the_configuration_and_its_status(served: list[Config], tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("ttl = 9")
+    flags = {
+        "--listen": ["127.0.0.1:1053", "[::1]:1053"],
+        "--admin": ["127.0.0.1:0"],
+        "--domain": ["k8s.example"],
+        "--pods": ["verified"],
+        "--objects": [str(tmp_path)],
+        "--kubeconfig": [str(file)],
+        "--context": ["here"],
+        "--upstream": ["9.9.9.9", "tls://dns.quad9.net"],
+        "--workers": ["2"],
+        "--state": [str(tmp_path)],
+    }
+    arguments = [word for flag, values in flags.items() for value in values for word in (flag, value)]
+    assert run("serve", "--config", str(file), *arguments) == (7, "", "")
+    (config,) = served
+    assert [str(address) for address in config.listen] == ["127.0.0.1:1053", "[::1]:1053"]
+    assert str(config.admin) == "127.0.0.1:0"
+    assert (str(config.domain), config.ttl, config.pods, config.workers) == ("k8s.example", 9, "verified", 2)
+    assert (config.objects, config.kubeconfig, config.context, config.state) == (tmp_path, file, "here", tmp_path)
+    assert [str(upstream) for upstream in config.upstreams] == ["9.9.9.9", "tls://dns.quad9.net"]
+
+
+def test_serve_names_the_flag_that_is_wrong(served: list[Config]) -> None:
+    status, _, err = run("serve", "--ttl", "4000", "--pods", "x", "--upstream", "9.9.9.9", "--upstream", "y:")
+    assert status == 2
+    assert err.splitlines()[:2] == [
+        "--ttl: found 4000, expected a whole number of seconds from 0 to 3600",
+        '--pods: found "x", expected "disabled", "insecure" or "verified"',
+    ]
+    assert err.splitlines()[2].startswith('--upstream: found "y:", expected an address or hostname')
+    assert served == []
+
+
+def test_the_module_is_the_same_program_and_check_imports_no_server() -> None:
+    code = (
+        "import sys; sys.argv = ['x', 'check']\nfrom dnsserver.__main__ import main\n"
+        "try: main()\nexcept SystemExit as e: assert not e.code, e.code\n"
+        "heavy = {'trio', 'hypercorn', 'kubernetes', 'dnslib', 'structlog', 'prometheus_client'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    by_code = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER, check=False)
+    assert (by_code.returncode, by_code.stderr) == (0, "")
+    by_name = subprocess.run(
+        [sys.executable, "-m", "dnsserver", "check"], capture_output=True, text=True, cwd=FOLDER, check=True
+    )
+    assert by_name.stdout == by_code.stdout

@@ -1,0 +1,345 @@
+"""The configuration: what is read, what is refused and in which words, and that file and program list the same keys."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.config import Address, Config, ConfigError, Domain, Network, Override, Upstream, load, render
+from dnsserver.config.model import Forward, Table
+
+SHIPPED = Path(__file__).parents[1] / "zones" / "dnsserver.toml"
+SECONDS = "expected a number of seconds from"
+ADDRESS = 'expected an IP address and a port, as in "10.96.0.10:53" or "[fd00::10]:53"'
+NETWORK = 'expected a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set behind the prefix'
+DOMAIN = 'expected a domain name, as in "cluster.local"'
+
+
+def problems(tmp_path: Path, text: str, overrides: dict[str, Override] | None = None) -> list[str]:
+    """Return the messages for a file of this text, without the folder."""
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, overrides)
+    return [problem.replace(f"{tmp_path}/", "") for problem in str(caught.value).splitlines()]
+
+
+def loaded(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    return load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listn = []", "c.toml:1: listn: unknown key; did you mean listen?"),
+        (
+            "deadline = 3",
+            "c.toml:1: deadline: unknown key; did you mean forwarding.deadline or forward.deadline?",
+        ),
+        ("[tcp]\nidel = 3", "c.toml:2: tcp.idel: unknown key; did you mean tcp.idle?"),
+        ("[udp]\nbananas = 3", "c.toml:2: udp.bananas: unknown key; the keys of the table udp are size"),
+        ("\n\nttl = 'five'", 'c.toml:3: ttl: found "five", expected a whole number of seconds from 0 to 3600'),
+        ("ttl = true", "c.toml:1: ttl: found true, expected a whole number of seconds from 0 to 3600"),
+        ("ttl = 5.5", "c.toml:1: ttl: found 5.5, expected a whole number of seconds from 0 to 3600"),
+        ("ttl = -1", "c.toml:1: ttl: found -1, expected a whole number of seconds from 0 to 3600"),
+        ("drain = nan", f"c.toml:1: drain: found nan, {SECONDS} 0 to 3600"),
+        ("drain = inf", f"c.toml:1: drain: found inf, {SECONDS} 0 to 3600"),
+        ("drain = 1979-05-27", f"c.toml:1: drain: found 1979-05-27, {SECONDS} 0 to 3600"),
+        ("[kubernetes]\ngrace = '1s'", f'c.toml:2: kubernetes.grace: found "1s", {SECONDS} 0 to 60'),
+        ("[udp]\nsize = 9000", "c.toml:2: udp.size: found 9000, expected a whole number of octets from 1232 to 4096"),
+        ("[udp]\nsize = 512", "c.toml:2: udp.size: found 512, expected a whole number of octets from 1232 to 4096"),
+        ("workers = 0", "c.toml:1: workers: found 0, expected a whole number from 1 to 64"),
+        ("pods = 'verify'", 'c.toml:1: pods: found "verify", expected "disabled", "insecure" or "verified"'),
+        ("listen = '0.0.0.0:53'", 'c.toml:1: listen: found "0.0.0.0:53", expected a list'),
+        ("listen = []", "c.toml:1: listen: is empty, expected at least one address"),
+        ("listen = ['1.2.3:53']", f'c.toml:1: listen[0]: found "1.2.3:53", {ADDRESS}'),
+        ("listen = ['127.0.0.1']", f'c.toml:1: listen[0]: found "127.0.0.1", {ADDRESS}'),
+        ("listen = ['::1:53']", f'c.toml:1: listen[0]: found "::1:53", {ADDRESS}'),
+        ("listen = ['[1.2.3.4]:53']", f'c.toml:1: listen[0]: found "[1.2.3.4]:53", {ADDRESS}'),
+        ("listen = ['localhost:53']", f'c.toml:1: listen[0]: found "localhost:53", {ADDRESS}'),
+        ("listen = ['1.2.3.4:65536']", f'c.toml:1: listen[0]: found "1.2.3.4:65536", {ADDRESS}'),
+        ("listen = ['1.2.3.4:+53']", f'c.toml:1: listen[0]: found "1.2.3.4:+53", {ADDRESS}'),
+        ("listen = ['1.2.3.4:53', '1.2.3.4:53']", "c.toml:1: listen[1]: 1.2.3.4:53 is already in the list"),
+        ("listen = [53]", f"c.toml:1: listen[0]: found 53, {ADDRESS}"),
+        ("domain = 'a..b'", f'c.toml:1: domain: found "a..b", {DOMAIN}'),
+        ("domain = ''", f'c.toml:1: domain: found "", {DOMAIN}'),
+        ("domain = 'a b'", f'c.toml:1: domain: found "a b", {DOMAIN}'),
+        ("domain = '.'", "c.toml:1: domain: is the root, expected a domain of the cluster's own"),
+        (f"domain = '{'x' * 64}'", f'c.toml:1: domain: found "{"x" * 59}…, {DOMAIN}'),
+        (
+            "reverse_zones = ['10.96.0.1/12']",
+            f'c.toml:1: reverse_zones[0]: found "10.96.0.1/12", {NETWORK}',
+        ),
+        (
+            "service = 'kube-dns'",
+            'c.toml:1: service: found "kube-dns", expected a namespace and a Service, as in "kube-system/kube-dns"',
+        ),
+        ("static = ['']", 'c.toml:1: static[0]: found "", expected a path'),
+        ("objects = 3", "c.toml:1: objects: found 3, expected a path"),
+        ("context = 3", "c.toml:1: context: found 3, expected text"),
+        ("udp = 3", "c.toml:1: udp: found 3, expected a table"),
+        ("forward = {}", "c.toml:1: forward: found a table, expected a list"),
+        ("[cache]\nttl_floor = 90000", "c.toml:2: cache.ttl_floor: 90000 is above cache.ttl_cap, which is 86400"),
+        (
+            "upstreams = ['/etc/resolv.conf', '9.9.9.9']",
+            "c.toml:1: upstreams: a file of upstreams has to be the only entry",
+        ),
+        (
+            "[[forward]]\ndomain = 'x.cluster.local'\nupstreams = []",
+            'c.toml:2: forward[0].domain: "x.cluster.local" lies in "cluster.local", which is answered here',
+        ),
+        (
+            "[[forward]]\ndomain = 'a'\nupstreams = []\n[[forward]]\ndomain = 'A.'\nupstreams = []",
+            'c.toml:5: forward[1].domain: "a" is already in another [[forward]]',
+        ),
+        ("[[forward]]\nupstreams = []", "c.toml:1: forward[0].domain: is missing"),
+        ("[forwarding]\nmixed_case = 1", "c.toml:2: forwarding.mixed_case: found 1, expected true or false"),
+        ("[forwarding]\nhedge = 5", "c.toml:2: forwarding.hedge: found 5, expected a share from 0 to 1"),
+        (
+            "[search]\nnamespaces_off = ['Default']",
+            'c.toml:2: search.namespaces_off[0]: found "Default", expected the name of a namespace',
+        ),
+    ],
+)
+def test_a_mistake_names_its_line_key_value_and_what_was_expected(tmp_path: Path, text: str, message: str) -> None:
+    assert problems(tmp_path, text) == [message]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://9.9.9.9", "tls://9.9.9.9#", "tls://9.9.9.9#9.9.9.9", "9.9.9.9#dns.quad9.net", "9.9.9.9:0", "9.9.9",
+        "9.9.9.9:", "[fd00::2", "[fd00::2]53", "[9.9.9.9]:53", "fd00::2:53:x", "", "a_b.example", "-x", "https://x/dns",
+    ],
+)  # fmt: skip
+def test_what_is_no_upstream_is_refused(tmp_path: Path, text: str) -> None:
+    (message,) = problems(tmp_path, f"upstreams = ['{text}']")
+    assert message.startswith(
+        f'c.toml:1: upstreams[0]: found "{text}", expected an address or hostname, as in "9.9.9.9"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        ("9.9.9.9", Upstream("9.9.9.9")),
+        ("9.9.9.9:5353", Upstream("9.9.9.9", 5353)),
+        ("udp://9.9.9.9", Upstream("9.9.9.9")),
+        ("fd00::2", Upstream("fd00::2")),
+        ("FD00:0::2", Upstream("fd00::2")),
+        ("[fd00::2]", Upstream("fd00::2")),
+        ("[fd00::2]:53", Upstream("fd00::2", 53)),
+        ("tcp://10.0.0.2", Upstream("10.0.0.2", 0, "tcp")),
+        ("tls://9.9.9.9:853#DNS.quad9.net", Upstream("9.9.9.9", 853, "tls", "dns.quad9.net")),
+        ("tls://[2620:fe::fe]#dns.quad9.net", Upstream("2620:fe::fe", 0, "tls", "dns.quad9.net")),
+        ("tls://dns.quad9.net", Upstream("dns.quad9.net", 0, "tls")),
+        ("DNS.example.", Upstream("dns.example")),
+        ("resolver:5353", Upstream("resolver", 5353)),
+        ("/etc/resolv.conf", Upstream("/etc/resolv.conf", 0, "file")),
+    ],
+)
+def test_an_upstream_is_read_and_printed(tmp_path: Path, text: str, upstream: Upstream) -> None:
+    config = loaded(tmp_path, f"upstreams = ['{text}']")
+    assert config.upstreams == (upstream,)
+    assert Upstream.parse(str(upstream)) == upstream
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = "ttl = 'x'\nlisten = ['a', '127.0.0.1:53', 'b']\n[udp]\nsize = 1\nsise = 2\n"
+    messages = problems(tmp_path, text, {"pods": Override("--pods", "x"), "listen": Override("--listen", ("c",))})
+    assert [message.partition(": found")[0] for message in messages] == [
+        "c.toml:1: ttl",
+        "--listen",
+        "c.toml:4: udp.size",
+        "c.toml:5: udp.sise: unknown key; did you mean udp.size?",
+        "--pods",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ttl = 5\nlisten = [\n", "c.toml:3:1: "),
+        ("ttl 5", "c.toml:1:5: Expected '=' after a key in a key/value pair"),
+        ("ttl = 5\nttl = 6", "c.toml:2:8: Cannot overwrite a value"),
+    ],
+)
+def test_bad_syntax_names_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(message)
+    assert "(at" not in found
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"ab\xff")
+    for name, message in (("none", "there is no such file"), ("binary", "is not UTF-8 text, at octet 2")):
+        with pytest.raises(ConfigError, match=rf"{name}: {message}$"):
+            load(tmp_path / name)
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_without_a_file_at_the_default_place_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load() == Config()
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "dnsserver.toml").write_text("ttl = 7")
+    assert load() == Config(ttl=7)
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("ttl = 7\ndomain = 'from.file'\nlisten = ['127.0.0.1:1']")
+    flags = {"ttl": Override("--ttl", 9), "listen": Override("--listen", ("127.0.0.1:2", "[::1]:2"))}
+    config = load(file, flags)
+    assert config == Config(
+        ttl=9, domain=Domain.parse("from.file"), listen=(Address("127.0.0.1", 2), Address("::1", 2))
+    )
+
+
+def test_paths_start_at_the_file_and_those_of_flags_at_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "c.toml").write_text(
+        "objects = 'demo'\nstatic = ['lab.zone', '/srv/x.zone']\nkubeconfig = '~/.kube/config'"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load(Path("etc/c.toml"), {"state": Override("--state", "here")})
+    assert config.objects == folder / "demo"
+    assert config.static == (folder / "lab.zone", Path("/srv/x.zone"))
+    assert config.kubeconfig == Path("/home/me/.kube/config")
+    assert config.state == tmp_path / "here"
+
+
+def test_a_domain_leaves_open_what_is_as_everywhere(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        """
+        upstreams = ["9.9.9.9"]
+        forwarding = {deadline = 3, policy = "random", authorities = "/ca"}
+        [[forward]]
+        domain = "corp.example"
+        upstreams = ["tls://10.0.0.2#ns.corp.example"]
+        policy = "sequential"
+        hedge = 0
+        """,
+    )
+    whole, corp = config.routes()
+    assert (str(whole.domain), whole.policy, whole.deadline, whole.hedge) == (".", "random", 3.0, 0.05)
+    assert whole.upstreams == (Upstream("9.9.9.9"),)
+    assert (corp.domain.wire, corp.policy, corp.deadline, corp.hedge) == (b"\4corp\7example\0", "sequential", 3.0, 0.0)
+    assert (corp.mixed_case, corp.authorities) == (True, Path("/ca"))
+
+
+# --- the shipped file
+
+
+def uncommented() -> str:
+    """Return the shipped file with every setting switched on: those lines have no blank after the `#`."""
+    return re.sub(r"^#(?=\S)", "", SHIPPED.read_text(), flags=re.MULTILINE)
+
+
+def keys(table: type[Table], path: str = "") -> set[str]:
+    found = set()
+    for field in msgspec.structs.fields(table):
+        inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
+        name = f"{path}{field.name}"
+        if isinstance(inner, type) and issubclass(inner, Table):
+            found |= keys(inner, f"{name}.")
+        else:
+            found.add(name)
+    return found
+
+
+def keys_of(data: dict[str, Any], path: str = "") -> set[str]:
+    found = set()
+    for key, value in data.items():
+        inner = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
+        found |= keys_of(inner, f"{path}{key}.") if isinstance(inner, dict) else {f"{path}{key}"}
+    return found
+
+
+def test_the_shipped_file_has_every_key_and_no_other() -> None:
+    assert keys_of(tomllib.loads(uncommented())) == keys(Config)
+
+
+def test_the_shipped_file_shows_the_defaults() -> None:
+    assert load(SHIPPED) == Config()
+    shown, defaults = tomllib.loads(uncommented()), tomllib.loads(render(Config()))
+    for key, value in defaults.items():
+        if key == "forward":
+            continue
+        if isinstance(value, dict):
+            assert {name: shown[key][name] for name in value} == value
+        else:
+            assert shown[key] == value, key
+
+
+def test_the_shipped_file_loads_with_everything_switched_on(tmp_path: Path) -> None:
+    config = loaded(tmp_path, uncommented())
+    assert config.context == "kind-kind"
+    assert len(config.forward) == 1
+
+
+def test_every_key_of_the_shipped_file_has_a_comment() -> None:
+    comment = False
+    for line in SHIPPED.read_text().splitlines():
+        if line.startswith("# "):
+            comment = True
+        elif re.match(r"#\w+ =", line):
+            assert comment, line
+        elif not line or line.startswith("["):
+            comment = False
+
+
+# --- what `check` prints
+
+
+hosts = st.ip_addresses().map(str)
+ports = st.integers(0, 65535)
+names = st.from_regex(r"[a-z][a-z0-9]{0,10}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True)
+paths = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(lambda text: Path("/x") / text)
+upstreams = st.lists(
+    st.builds(Upstream, hosts | names, ports, st.just("udp")) | st.builds(Upstream, names, ports, st.just("tls"), names)
+).map(tuple)
+configs = st.builds(
+    Config,
+    listen=st.lists(st.builds(Address, hosts, ports), min_size=1, unique=True).map(tuple),
+    domain=names.map(Domain.parse),
+    ttl=st.integers(0, 3600),
+    pods=st.sampled_from(["disabled", "insecure", "verified"]),
+    reverse_zones=st.lists(hosts.map(Network.parse)).map(tuple),
+    static=st.lists(paths).map(tuple),
+    objects=st.none() | paths,
+    context=st.none() | st.text(st.characters(codec="utf-8")),
+    upstreams=upstreams,
+    drain=st.floats(0, 3600),
+    forward=st.lists(
+        st.builds(
+            Forward,
+            domain=names.map(lambda name: Domain.parse(f"{name}.example")),
+            upstreams=upstreams,
+            deadline=st.none() | st.floats(0.05, 60),
+            mixed_case=st.none() | st.booleans(),
+        ),
+        unique_by=lambda forward: forward.domain.wire,
+        max_size=3,
+    ).map(tuple),
+)
+
+
+@given(config=configs)
+def test_what_is_printed_loads_back_equal(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
+    file = tmp_path_factory.mktemp("c", numbered=True) / "c.toml"
+    file.write_text(render(config), "utf-8")
+    assert load(file) == config
