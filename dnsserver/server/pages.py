@@ -1,0 +1,183 @@
+"""What admin HTTP shows and does: health, readiness, metrics, an index of these, and emptying the cache."""
+
+import hmac
+import html
+import ipaddress
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from dnsserver import __version__
+from dnsserver.metrics import CONTENT_TYPE, Kind, Snapshot, expose, make_registry
+from dnsserver.server.admin import Request, Response, Route
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import from_text
+
+Flush = Callable[[bytes, bool], int]
+
+
+def standard_routes(
+    read: Callable[[], Snapshot],
+    brief: Callable[[], Snapshot],
+    flush: Flush,
+    token: Path | None = None,
+    more: Mapping[str, Route] | None = None,
+) -> dict[str, Route]:
+    """Return the routes of every server, and `more` of them.
+
+    `brief` gives the same Snapshot as `read` less its `processes`, which cost milliseconds: probes come often.
+    `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went. A
+    client that is not on this machine has to send the secret in the file `token`.
+    """
+    registry = make_registry(read)
+    health = Route("GET", lambda _: Response("ok\n"), "the process answers")
+    ready = Route("GET", lambda request: _ready(brief(), request), "whether it is ready, and the state of its data")
+    routes = {
+        "/readyz": ready,
+        "/healthz": health,
+        "/metrics": Route("GET", lambda _: Response(expose(registry), type=CONTENT_TYPE), "for Prometheus"),
+        "/cache/flush": Route(
+            "POST",
+            lambda request: _flush(request, flush, token),
+            "POST with ?name=NAME or ?domain=NAME: forget outside answers",
+        ),
+        "/health": health._replace(text=""),
+        "/ready": ready._replace(text=""),
+        **(more or {}),
+    }
+    routes["/"] = Route("GET", lambda _: _index(brief(), routes))
+    return routes
+
+
+def _ready(snapshot: Snapshot, request: Request) -> Response:
+    """Answer a readiness probe, and tell a person why."""
+    status = 200 if snapshot.ready else 503
+    if "application/json" in request.headers.get("accept", ""):
+        return Response(msgspec.json.encode(_readiness(snapshot)), status, "application/json")
+    lines = [_verdict(snapshot), *(f"{kind.kind}: {_state(kind, snapshot.now)}" for kind in snapshot.kinds)]
+    if snapshot.zone.stale:
+        lines.append("answers of the cluster are marked as stale")
+    copy = snapshot.zone_copy
+    if copy is not None:
+        saved = "never" if copy.last_saved is None else f"{snapshot.now - copy.last_saved:.1f} s ago"
+        lines.append(f"state folder: {'its copy is being served, ' if copy.serving else ''}last saved {saved}")
+    return Response("\n".join(lines) + "\n", status)
+
+
+def _verdict(snapshot: Snapshot) -> str:
+    if snapshot.ready:
+        return "ready"
+    return f"not ready, missing: {', '.join(snapshot.missing)}" if snapshot.missing else "not ready"
+
+
+def _state(kind: Kind, now: float) -> str:
+    """Return a line on one kind."""
+    parts = ["synced" if kind.synced else "not synced", f"{kind.objects} objects"]
+    parts += [kind.state] if kind.state else []
+    for what, last in (("event", kind.last_event), ("heard", kind.last_heard), ("check", kind.last_check)):
+        parts += [f"last {what} {now - last:.1f} s ago"] if last is not None else []
+    resyncs = sum(kind.resyncs.values())
+    parts += [f"{resyncs} resyncs"] if resyncs else []
+    parts += [f"last error: {kind.last_error}"] if kind.last_error else []
+    return ", ".join(parts)
+
+
+class _KindReadiness(msgspec.Struct, frozen=True):
+    """Ages are in seconds, null for never."""
+
+    synced: bool
+    objects: int
+    state: str
+    event_age: float | None
+    heard_age: float | None
+    check_age: float | None
+    received_bytes: int
+    resyncs: dict[str, int]
+    last_error: str
+
+
+class _Readiness(msgspec.Struct, frozen=True):
+    ready: bool
+    missing: tuple[str, ...]
+    stale: bool
+    from_copy: bool
+    kinds: dict[str, _KindReadiness]
+
+
+def _readiness(snapshot: Snapshot) -> _Readiness:
+    """Return the same for programs."""
+
+    def age(last: float | None) -> float | None:
+        return None if last is None else round(snapshot.now - last, 3)
+
+    kinds = {
+        str(kind.kind): _KindReadiness(
+            synced=kind.synced,
+            objects=kind.objects,
+            state=str(kind.state),
+            event_age=age(kind.last_event),
+            heard_age=age(kind.last_heard),
+            check_age=age(kind.last_check),
+            received_bytes=kind.bytes_received,
+            resyncs=kind.resyncs,
+            last_error=kind.last_error,
+        )
+        for kind in snapshot.kinds
+    }
+    from_copy = snapshot.zone_copy is not None and snapshot.zone_copy.serving
+    return _Readiness(snapshot.ready, snapshot.missing, snapshot.zone.stale, from_copy, kinds)
+
+
+def _flush(request: Request, flush: Flush, token: Path | None) -> Response:
+    """Forget a name, for those who may."""
+    if not (_is_loopback(request.client) or _has_token(request, token)):
+        return Response("only from this machine, or with `Authorization: Bearer` and the token\n", 403)
+    name, domain = request.query.get("name"), request.query.get("domain")
+    if (name is None) == (domain is None):
+        return Response("say either ?name=NAME or ?domain=NAME\n", 400)
+    try:
+        wire = from_text(name or domain or "").lower()
+    except FormatError as error:
+        return Response(f"{error}\n", 400)
+    return Response(f"forgotten: {flush(wire, domain is not None)}\n")
+
+
+def _is_loopback(client: str) -> bool:
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def _has_token(request: Request, token: Path | None) -> bool:
+    """Compare with the file as it is now: a Secret's file changes in place."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token is None or scheme.lower() != "bearer":
+        return False
+    try:
+        wanted = token.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(wanted) and hmac.compare_digest(given.strip().encode(), wanted.encode())
+
+
+def _index(snapshot: Snapshot, routes: Mapping[str, Route]) -> Response:
+    """Return links to everything, and how it is in short."""
+    items = []
+    for path, route in routes.items():
+        if route.text:
+            link = (
+                f'<a href="{html.escape(path)}">{html.escape(path)}</a>' if route.method == "GET" else html.escape(path)
+            )
+            items.append(f"<li>{link} {html.escape(route.text)}")
+    objects = ", ".join(f"{kind.objects} {kind.kind}" for kind in snapshot.kinds)
+    page = (
+        f"<!doctype html><title>dnsserver</title><h1>dnsserver {html.escape(__version__)}</h1>"
+        f"<p>{html.escape(_verdict(snapshot))}{': ' if objects else ''}{html.escape(objects)}"
+        f"<ul>{''.join(items)}</ul>\n"
+    )
+    return Response(page, type="text/html; charset=utf-8")
