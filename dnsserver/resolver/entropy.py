@@ -26,11 +26,13 @@ class Entropy:
             return self._block[:count]
         return self._block[at:end]
 
-    def mix_case(self, name: bytes) -> bytes:
-        """Return a lower-case name with each letter in one case or the other.
+    def disguise(self, name: bytes) -> tuple[bytes, bytes]:
+        """Return an ID, and a lower-case name with each letter in one case or the other.
 
         A forger has to guess these bits as well (draft-vixie-dnsext-dns0x20). Length octets are no letters.
         """
         size = len(name)
-        letters = int.from_bytes(name.translate(_LETTERS))
-        return (int.from_bytes(name) ^ (int.from_bytes(self.take(size)) & letters)).to_bytes(size)
+        random = self.take(size + 2)
+        letters = int.from_bytes(name.translate(_LETTERS), "big")
+        mixed = int.from_bytes(name, "big") ^ (int.from_bytes(random[2:], "big") & letters)
+        return random[:2], mixed.to_bytes(size, "big")

@@ -7,6 +7,7 @@ wheel brings it up. Its end is one call of `finished`.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from dnsserver.resolver import outcome as o
@@ -40,36 +41,25 @@ _VERDICTS = {
 }
 
 
-class Flight:
-    """One question under way, and who waits for it."""
+class Flight(msgspec.Struct, gc=False, eq=False):
+    """One question under way, and who waits for it.
 
-    __slots__ = (
-        "ask",
-        "attempts",
-        "deadline",
-        "done",
-        "failure",
-        "hedge_at",
-        "order",
-        "retry_at",
-        "route",
-        "stale_at",
-        "tries",
-        "waiting",
-    )
+    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
+    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer.
+    """
 
-    def __init__(self, ask: Ask, route: Route, order: list[Upstream], now: float, deliver: Deliver | None) -> None:
-        """Describe a question that nobody has been asked yet."""
-        self.ask = ask
-        self.route = route
-        self.order = order
-        self.waiting = [] if deliver is None else [deliver]
-        self.attempts: list[Attempt] = []
-        self.deadline = now + route.settings.deadline
-        self.retry_at = self.hedge_at = self.stale_at = NEVER
-        self.tries = 0  # queries sent, over all upstreams
-        self.failure: Reason | None = None
-        self.done = False
+    ask: Ask
+    route: Route
+    order: list[Upstream]
+    waiting: list[Deliver]
+    deadline: float
+    attempts: list[Attempt] = []
+    tries: int = 0
+    retry_at: float = NEVER
+    hedge_at: float = NEVER
+    stale_at: float = NEVER
+    failure: Reason | None = None
+    done: bool = False
 
 
 class Owner(Protocol):
@@ -105,7 +95,7 @@ class Exchange:
         self.wheel: Wheel[Flight] = Wheel()
         self.udp = UdpTransport(self, entropy, clock, drained)
         self.streams = StreamTransport(self, entropy, clock, drained)
-        self._probes: dict[bytes, Upstream] = {}
+        self.probes: dict[bytes, Upstream] = {}
         self.hedges = self.retries = self.over_tcp = 0
 
     # ---- a flight from its first query to its end
@@ -178,7 +168,11 @@ class Exchange:
             self.wheel.add(flight, min(attempt.sent + attempt.upstream.health.patience for attempt in waiting))
 
     def _schedule(self, flight: Flight) -> None:
-        self.wheel.add(flight, min(flight.retry_at, flight.hedge_at, flight.stale_at, flight.deadline))
+        at = flight.deadline  # min() of four costs twice as much
+        at = min(at, flight.retry_at)
+        at = min(at, flight.hedge_at)
+        at = min(at, flight.stale_at)
+        self.wheel.add(flight, at)
 
     def _next(self, flight: Flight, now: float) -> None:
         """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""
@@ -220,22 +214,20 @@ class Exchange:
         flight.tries += 1
         upstream.queries += 1
         ask = flight.ask
+        name = ask.name
         if upstream.spec.transport is not Transport.UDP:
-            attempt = Attempt(flight, upstream, request.question(ask.name, ask.type), now)
+            attempt = Attempt(flight, upstream, request.question(name, ask.type), now)
             flight.attempts.append(attempt)
-            self.streams.submit(attempt, self._rest(attempt, ask))
+            self.streams.submit(attempt, request.write(attempt.section, ask.do, ask.cd))
             return True
-        name = self._entropy.mix_case(ask.name) if upstream.mixed_case else ask.name
-        attempt = Attempt(flight, upstream, request.question(name, ask.type), now)
-        if not self.udp.send(attempt, self._rest(attempt, ask), now):
+        identifier, mixed = self._entropy.disguise(name)
+        section = request.question(mixed if upstream.mixed_case else name, ask.type)
+        attempt = Attempt(flight, upstream, section, now, identifier)
+        if not self.udp.send(attempt, request.write(section, ask.do, ask.cd, upstream.edns), now):
             self._broken(upstream, now)
             return False
         flight.attempts.append(attempt)
         return True
-
-    def _rest(self, attempt: Attempt, ask: Ask) -> bytes:
-        """Return the query's octets behind the ID."""
-        return request.write(attempt.section, do=ask.do, cd=ask.cd, edns=attempt.upstream.edns and not attempt.plain)
 
     def _to_tcp(self, attempt: Attempt, now: float) -> None:
         """Ask the same upstream the same thing again over TCP."""
@@ -249,7 +241,7 @@ class Exchange:
         attempt.flight = None
         flight.attempts.append(again)
         flight.retry_at = now + LONGEST_PATIENCE
-        self.streams.submit(again, self._rest(again, flight.ask))
+        self.streams.submit(again, request.write(again.section, flight.ask.do, flight.ask.cd))
 
     # ---- what the transports report
 
@@ -298,7 +290,7 @@ class Exchange:
         if reading.rcode in _NO_EDNS and upstream.edns and not attempt.plain and not attempt.over_stream:
             # Servers from before 2000 know no EDNS (RFC 6891 section 7); asking without costs little.
             attempt.plain = True
-            if self.udp.send(attempt, self._rest(attempt, flight.ask), now):
+            if self.udp.send(attempt, request.write(attempt.section, flight.ask.do, flight.ask.cd, False), now):
                 upstream.queries += 1
                 return
         upstream.failures += 1
@@ -355,30 +347,27 @@ class Exchange:
 
     def probe(self, upstream: Upstream, now: float) -> None:
         """Ask an upstream for a name that nobody has; a reply says it lives, the name's coming back that it loops."""
-        self._probes.pop(upstream.probe_name, None)
+        self.probes.pop(upstream.probe_name, None)
         label = b"\x10" + self._entropy.take(8).hex().encode()
         # Below the route's own domain, as another may go another way; without one, a name of two labels.
         name = label + (upstream.domain if upstream.domain != ROOT else label + ROOT)
         upstream.probe_name = name
-        self._probes[name] = upstream
+        self.probes[name] = upstream
         upstream.queries += 1
         upstream.health.probed(now)
         udp = upstream.spec.transport is Transport.UDP
-        mixed = self._entropy.mix_case(name) if upstream.mixed_case and udp else name
-        attempt = Attempt(None, upstream, request.question(mixed, HINFO), now)
-        rest = self._rest(attempt, Ask(name, HINFO))
+        identifier, mixed = self._entropy.disguise(name)
+        section = request.question(mixed if upstream.mixed_case and udp else name, HINFO)
+        attempt = Attempt(None, upstream, section, now, identifier)
+        query = request.write(section, False, False, upstream.edns)
         if udp:
-            self.udp.send(attempt, rest, now)
+            self.udp.send(attempt, query, now)
         else:
-            self.streams.submit(attempt, rest)
+            self.streams.submit(attempt, query)
 
-    def probe_came_back(self, name: bytes, now: float) -> bool:
-        """Tell whether a question from a client is one of our probes; its upstream is then taken out."""
-        upstream = self._probes.get(name)
-        if upstream is None:
-            return False
-        self.loops(upstream, now)
-        return True
+    def probe_came_back(self, name: bytes, now: float) -> None:
+        """Take out the upstream of a probe that a client asks for."""
+        self.loops(self.probes[name], now)
 
     def question_came_back(self, flight: Flight, packet: bytes, now: float) -> bool:
         """Tell whether a client's packet is a query of this flight; its upstream is then taken out."""
@@ -391,7 +380,7 @@ class Exchange:
 
     def loops(self, upstream: Upstream, now: float) -> None:
         """Ask an upstream nothing but probes until one of them does not come back."""
-        self._probes.pop(upstream.probe_name, None)
+        self.probes.pop(upstream.probe_name, None)
         upstream.probe_name = b""
         upstream.health.probe_at = now + self._loop_retry
         if not upstream.looping:
@@ -407,10 +396,10 @@ class Exchange:
                 self.probe(upstream, now)
 
     def _is_probe(self, attempt: Attempt) -> bool:
-        return attempt.section[:-4].lower() in self._probes
+        return attempt.section[:-4].lower() in self.probes
 
     def _probed(self, upstream: Upstream) -> None:
-        self._probes.pop(upstream.probe_name, None)
+        self.probes.pop(upstream.probe_name, None)
         upstream.probe_name = b""
         if upstream.looping:
             upstream.looping = False

@@ -75,13 +75,14 @@ class Forwarder:
         self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
         self._flights: dict[Ask, Flight] = {}
         self._awake = trio.Event()
+        self._held_at = 0.0
         self._coalesced = self._dropped = self._loops = 0
 
     # ---- questions
 
     def ask(self, ask: Ask, deliver: Deliver) -> None:
         """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
-        now = self._clock()
+        now = self._held_at or self._clock()
         cache = self._cache
         outcome = cache.get(ask, now)
         if outcome is not None:
@@ -100,11 +101,22 @@ class Forwarder:
         if outcome is not None:
             deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
             return
-        if self._exchange.probe_came_back(ask.name, now):
+        if ask.name in self._exchange.probes:
+            self._exchange.probe_came_back(ask.name, now)
             self._loops += 1
             deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
             return
         self._start(ask, deliver, now)
+
+    def hold(self) -> None:
+        """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
+        self._held_at = self._clock()
+        self._exchange.udp.hold()
+
+    def release(self) -> None:
+        """Send what was held back."""
+        self._held_at = 0.0
+        self._exchange.udp.release()
 
     async def wait_outcome(self, ask: Ask) -> Outcome:
         """Return the outcome of one question, as `ask` delivers it."""
@@ -149,7 +161,8 @@ class Forwarder:
             oldest = next(iter(flights.values()))
             oldest.failure = o.OVERLOAD
             self._exchange.end(oldest, None, now)
-        flight = Flight(ask, route, order, now, deliver)
+        waiting = [] if deliver is None else [deliver]
+        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight
         if deliver is not None and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
@@ -258,6 +271,8 @@ class Forwarder:
                 await self._awake.wait()
                 continue
             await trio.sleep_until(max(soonest, self._clock() + 0.005))
+            # After a stall of this process the replies are here already, and their senders were not silent.
+            self._exchange.udp.drain()
             self._exchange.turn(self._clock())
 
     async def _tend(self) -> None:

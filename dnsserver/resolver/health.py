@@ -34,6 +34,7 @@ class Health:
         "failing",
         "heard",
         "p95",
+        "patience",
         "probe_at",
         "rtt",
         "up",
@@ -45,6 +46,7 @@ class Health:
         self.asked = False  # a probe was sent, once
         self.rtt = 0.0  # smoothed, seconds; 0 before the first reply
         self.p95 = 0.0
+        self.patience = LONGEST_PATIENCE  # how long to wait for a reply before another upstream is asked
         self.failing = 0.0  # share of late questions that were not answered, or with an error
         self.heard = float("-inf")
         self.probe_at = float("-inf")
@@ -68,6 +70,7 @@ class Health:
         self._next += 1
         if self._next % _EVERY == 0 or self._next < 4:
             self.p95 = sorted(samples)[len(samples) * 95 // 100]
+            self.patience = min(max(3 * self.p95, SHORTEST_PATIENCE), LONGEST_PATIENCE)
         self.heard = now
         self._silences = 0
         if self.up:
@@ -106,13 +109,6 @@ class Health:
         self.asked = True
         self._backoff = min(self._backoff * 2, _LAST_PROBE)
         self.probe_at = now + self._backoff
-
-    @property
-    def patience(self) -> float:
-        """How many seconds to wait for a reply before another upstream is asked."""
-        if not self._samples:
-            return LONGEST_PATIENCE
-        return min(max(3 * self.p95, SHORTEST_PATIENCE), LONGEST_PATIENCE)
 
     @property
     def hedge_after(self) -> float | None:

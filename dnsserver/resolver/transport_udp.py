@@ -80,9 +80,10 @@ class UdpTransport:
         self._drained = drained
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
+        self._held: list[tuple[Port, bytes]] | None = None
 
     def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
-        """Give the attempt an ID and send it in front of `rest`; False when the system refuses."""
+        """Send the attempt's ID and `rest`, the ID changed if it is taken; False when the system refuses."""
         upstream = attempt.upstream
         ports = upstream.ports
         try:
@@ -91,10 +92,9 @@ class UdpTransport:
             return False
         ports.rotate(-1)
         waiting = port.waiting
-        identifier = self._entropy.take(2)
+        identifier = attempt.identifier
         while identifier in waiting:
-            identifier = self._entropy.take(2)
-        attempt.identifier = identifier
+            attempt.identifier = identifier = self._entropy.take(2)
         waiting[identifier] = attempt
         port.left -= 1
         # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
@@ -102,24 +102,46 @@ class UdpTransport:
             ports.pop()
             port.retired = True
             upstream.retired += 1
-        query = identifier + rest
+        if self._held is not None:
+            self._held.append((port, identifier + rest))
+            return True
+        return self._send(port, identifier + rest)
+
+    def _send(self, port: Port, query: bytes) -> bool:
         try:
             port.send(query)
         except ConnectionRefusedError:
             # What an earlier packet met is reported here, and this one was not sent.
-            return self._again(port, query)
+            return self._send_again(port, query)
         except OSError:
-            del waiting[identifier]
+            del port.waiting[query[:2]]
             return False
         return True
 
-    def _again(self, port: Port, query: bytes) -> bool:
+    def _send_again(self, port: Port, query: bytes) -> bool:
         try:
             port.send(query)
         except OSError:
             del port.waiting[query[:2]]
             return False
         return True
+
+    def hold(self) -> None:
+        """Keep queries back until `release`.
+
+        An upstream that is woken once for many queries costs a third of the processor time of as many single ones.
+        """
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Send what was held back."""
+        held, self._held = self._held, None
+        if held:
+            for port, query in held:
+                attempt = port.waiting[query[:2]]
+                if not self._send(port, query):
+                    self._receiver.unreachable(attempt, self._clock())
 
     def _open(self, upstream: Upstream, now: float) -> Port:
         port = Port(upstream, now)
@@ -139,20 +161,25 @@ class UdpTransport:
 
     async def run(self) -> None:
         """Take in replies for ever."""
-        epoll = self._epoll
-        descriptor = epoll.fileno()
+        descriptor = self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(descriptor)
-            for _ in range(_ROUNDS):
-                events = epoll.poll(0, _BATCH)
-                if not events:
-                    break
-                now = self._clock()
-                for ready, _ in events:
-                    port = self._ports.get(ready)
-                    if port is not None:  # else closed by an earlier one of this batch
-                        self._receive(port, now)
-                self._drained()
+            self.drain()
+
+    def drain(self) -> None:
+        """Take in the replies that are there, a bounded number of them."""
+        poll = self._epoll.poll
+        ports = self._ports
+        for _ in range(_ROUNDS):
+            events = poll(0, _BATCH)
+            if not events:
+                break
+            now = self._clock()
+            for ready, _ in events:
+                port = ports.get(ready)
+                if port is not None:  # else closed by an earlier one of this batch
+                    self._receive(port, now)
+            self._drained()
 
     def _receive(self, port: Port, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""

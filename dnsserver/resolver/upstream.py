@@ -103,7 +103,7 @@ class Upstream:
         )
 
 
-class Attempt:
+class Attempt(msgspec.Struct, gc=False, eq=False):
     """One query sent, or about to be, to one upstream.
 
     `flight` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
@@ -111,13 +111,12 @@ class Attempt:
     silence was counted or that it was answered, `plain` that it goes without EDNS.
     """
 
-    __slots__ = ("flight", "identifier", "late", "misspelled", "over_stream", "plain", "section", "sent", "upstream")
-
-    def __init__(self, flight: "Flight | None", upstream: Upstream, section: bytes, sent: float) -> None:
-        """Describe a query; the transport gives it its ID."""
-        self.flight = flight
-        self.upstream = upstream
-        self.section = section
-        self.sent = sent
-        self.identifier = b""
-        self.late = self.misspelled = self.over_stream = self.plain = False
+    flight: "Flight | None"
+    upstream: Upstream
+    section: bytes
+    sent: float
+    identifier: bytes = b""
+    late: bool = False
+    misspelled: bool = False
+    over_stream: bool = False
+    plain: bool = False

@@ -15,14 +15,14 @@ _PLAIN_HEAD = {cd: struct.pack("!HHHHH", 0x0120 | (0x0010 if cd else 0), 1, 0, 0
 # Root, type OPT, UDP size, extended RCODE and version 0, flags, no option (RFC 6891 section 6.1.2).
 _OPT = {do: struct.pack("!BHHIH", 0, 41, UDP_SIZE, 0x8000 if do else 0, 0) for do in (False, True)}
 
-_TYPE_CLASS = struct.Struct("!HH")
+_pack_type_and_class = struct.Struct("!HH").pack
 
 
 def question(name: bytes, type_: int) -> bytes:
     """Return the question section that asks `name`, case kept, class IN."""
-    return name + _TYPE_CLASS.pack(type_, CLASS_IN)
+    return name + _pack_type_and_class(type_, CLASS_IN)
 
 
-def write(section: bytes, *, do: bool, cd: bool, edns: bool = True) -> bytes:
+def write(section: bytes, do: bool, cd: bool, edns: bool = True) -> bytes:
     """Return a query less its ID, with this question section; nothing in it comes from a client but DO and CD."""
     return _HEAD[cd] + section + _OPT[do] if edns else _PLAIN_HEAD[cd] + section
