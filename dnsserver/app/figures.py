@@ -34,13 +34,16 @@ class Figures:
 
     def snapshot(self) -> Snapshot:
         """Return everything at this moment."""
+        return msgspec.structs.replace(self.brief(), processes=(self._process(),))
+
+    def brief(self) -> Snapshot:
+        """Return everything at this moment but what the processes count, which takes milliseconds to add up."""
         server = self._server
         sync = server.sync
         return Snapshot(
             now=trio.current_time(),
             ready=server.ready,
             missing=tuple(sorted(server.cluster.missing)) + (("draining",) if server.draining else ()),
-            processes=(self._process(),),
             kinds=tuple(self._kind(kind) for kind in sync.kinds),
             zone=metrics.Zone(
                 serial=server.cluster.serial, held=server.cluster.held, changes=sync.changes, stale=sync.stale
@@ -60,7 +63,7 @@ class Figures:
                     server=label,
                     protocol=lane.protocol,
                     family=lane.family,
-                    replies={tuple(labels): count for labels, count in lane.traffic().items()},
+                    replies={(t, rcode, reason): count for (t, rcode, reason), count in lane.traffic().items()},
                     durations=socket.durations,
                 )
             )
@@ -82,7 +85,7 @@ class Figures:
                     server=label,
                     protocol=lane.protocol,
                     family=lane.family,
-                    replies={tuple(labels): count for labels, count in lane.traffic().items()},
+                    replies={(t, rcode, reason): count for (t, rcode, reason), count in lane.traffic().items()},
                 )
             )
             tcp.append(

@@ -7,6 +7,7 @@ packet is looked at.
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -72,7 +73,7 @@ class Server:
             settings.routes(config), settings.cache(config), own=own, limits=settings.limits(config)
         )
         self.responder = Responder(
-            Chain(sources),
+            Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
             self.forwarder,
             self.replies,
             clock,
@@ -83,7 +84,7 @@ class Server:
         self.figures = Figures(config, self)
         self.udp: list[tuple[Address, UdpServer]] = []
         self.tcp: list[tuple[Address, TcpServer]] = []
-        pages = standard_routes(self.figures.snapshot, self.flush, config.admin_token)
+        pages = standard_routes(self.figures.snapshot, self.figures.brief, self.flush, config.admin_token)
         self.admin = Admin(config.admin.host, config.admin.port, pages)
         self.draining = False
 
@@ -164,6 +165,13 @@ class Server:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
                 return
+
+
+def _ipv6(config: Config, cluster: Cluster) -> Callable[[], bool]:
+    """Return what tells whether outside AAAA are of use."""
+    if config.ipv6 == "auto":
+        return lambda: cluster.has_ipv6
+    return lambda: config.ipv6 == "on"
 
 
 def _read_zone(path: Path) -> StaticZone:

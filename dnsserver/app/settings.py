@@ -3,7 +3,8 @@
 import msgspec
 
 from dnsserver.config import Config, Route, Upstream
-from dnsserver.kube.reflector import Timing
+from dnsserver.kube.progress import Timing
+from dnsserver.resolver.search import Search
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
 from dnsserver.server.tcp import TcpLimits
 
@@ -29,6 +30,14 @@ def _forward(route: Route) -> ForwardSettings:
 def _upstream(upstream: Upstream, route: Route) -> UpstreamSpec:
     authorities = str(route.authorities) if route.authorities else None
     return UpstreamSpec(upstream.host, upstream.port, Transport(upstream.transport), upstream.server_name, authorities)
+
+
+def search(config: Config) -> Search | None:
+    """Return what completes pods' search lists, or None where that is off."""
+    if not config.search.enabled:
+        return None
+    domains = [domain.wire for domain in config.search.node_domains]
+    return Search(config.domain.wire, domains, [namespace.encode() for namespace in config.search.namespaces_off])
 
 
 def cache(config: Config) -> CacheSettings:

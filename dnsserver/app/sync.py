@@ -10,7 +10,8 @@ from dnsserver.config import Config
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Credentials, from_cluster, from_kubeconfig
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
-from dnsserver.kube.reflector import Reflector, scopes_of
+from dnsserver.kube.reflector import Reflector
+from dnsserver.kube.scope import scopes_of
 from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import EDE

@@ -1,9 +1,17 @@
 """A question to its answer: the sources in their order, and where a name leaves them for the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dnsserver.zone.record import FOUND, Answer
+import msgspec
+
+from dnsserver.resolver.search import TYPES, Search
+from dnsserver.wire import message as m
+from dnsserver.zone.cluster import IPV6, SERVICE_MISSING
+from dnsserver.zone.record import Answer, Key, Reason, RRset
+
+_NO_IPV6 = Reason("ipv6-off")
+_COMPLETED = Reason("search-completed")
 
 
 class Source(Protocol):
@@ -14,31 +22,72 @@ class Source(Protocol):
 
 
 class Chain:
-    """The sources asked in order; a name that none of them knows is for the outside."""
+    """The sources asked in order; a name that none of them knows is for the outside.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    `search` completes what pods' search lists make of outside names, None leaves that to the pods. `ipv6` tells whether
+    AAAA of outside names are of use to anybody.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], search: Search | None = None, ipv6: Callable[[], bool] = lambda: True
+    ) -> None:
         """Make the chain of these sources, first come first asked."""
         self._sources = tuple(sources)
+        self._search = search
+        self._ipv6 = ipv6
 
     def answer(self, name: bytes, qtype: int) -> Answer:
-        """Return the answer; when its `follow` is set, the upstreams have the rest of it."""
+        """Return the answer; when its `follow` or `search` is set, the upstreams have the rest of it."""
         found = self._first(name, qtype)
         if found is None:
-            return Answer(follow=name, aa=False, reason=FOUND)
-        if found.follow is None:
-            return found
-        rest = self._first(found.follow, qtype)  # an ExternalName can lead to a name that is answered here
+            return self._outside(name, qtype)
+        if found.follow is not None:
+            return self._followed(found, found.follow, qtype)
+        if found.reason is SERVICE_MISSING and self._search is not None and qtype in TYPES:
+            return self._completed(name, qtype, found, self._search)
+        return found
+
+    def _outside(self, name: bytes, qtype: int) -> Answer:
+        if qtype == m.AAAA and not self._ipv6():
+            return _no_ipv6(name)
+        return Answer(follow=name, aa=False)
+
+    def _followed(self, found: Answer, target: bytes, qtype: int) -> Answer:
+        """Go on at a CNAME's target: it can lead to a name that is answered here."""
+        rest = self._first(target, qtype)
         if rest is None:
-            return found
-        joined = None if found.depends is None or rest.depends is None else (*found.depends, *rest.depends)
-        return Answer(
-            rest.rcode,
-            (*found.answer, *rest.answer),
-            rest.authority,
-            reason=rest.reason,
-            depends=joined,
-            follow=rest.follow,
+            if qtype != m.AAAA or self._ipv6():
+                return found
+            rest = _no_ipv6(target)
+        return msgspec.structs.replace(
+            rest,
+            answer=(*found.answer, *rest.answer),
+            depends=_joined(found.depends, rest.depends),
+            aa=True,
         )
+
+    def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
+        """Walk the rest of the search list in the pod's stead; `missing` is the plain NXDOMAIN."""
+        candidates = search.candidates(name)
+        if candidates is None:
+            return missing
+        ttl = missing.authority[0].ttl
+        depends = missing.depends
+        for candidate in (*candidates.inside, candidates.outside[-1]):
+            rest = self._first(candidate, qtype)
+            if rest is None:
+                continue
+            depends = _joined(depends, rest.depends)
+            if rest.rcode == m.NOERROR:
+                cname = RRset(name, m.CNAME, ttl, (candidate,))
+                found = msgspec.structs.replace(rest, answer=(cname, *rest.answer), depends=depends, aa=True)
+                return found if rest.follow is None else self._followed(found, rest.follow, qtype)
+            if candidate == candidates.outside[-1]:  # a fixed name says that it does not exist
+                return msgspec.structs.replace(missing, depends=depends)
+        if qtype == m.AAAA and not self._ipv6():
+            # NODATA and not NXDOMAIN: musl gives up a name of which either type does not exist.
+            return Answer(authority=missing.authority, reason=_NO_IPV6, depends=_joined(depends, (IPV6,)))
+        return msgspec.structs.replace(missing, depends=depends, search=candidates.outside)
 
     def _first(self, name: bytes, qtype: int) -> Answer | None:
         for source in self._sources:
@@ -46,3 +95,20 @@ class Chain:
             if found is not None:
                 return found
         return None
+
+
+def completed(name: bytes, candidate: bytes, missing: Answer) -> Answer:
+    """Return the answer that `name` is an alias of a candidate that was found outside."""
+    cname = RRset(name, m.CNAME, missing.authority[0].ttl, (candidate,))
+    return Answer(answer=(cname,), reason=_COMPLETED, depends=missing.depends, follow=candidate)
+
+
+def _no_ipv6(name: bytes) -> Answer:
+    """Return NODATA for an AAAA nobody could use, with an SOA of its own so that it can be cached (RFC 2308)."""
+    numbers = b"".join(number.to_bytes(4, "big") for number in (1, 7200, 1800, 86400, 30))
+    soa = RRset(name, m.SOA, 30, (b"\x02ns" + b"\0" + b"\x0ahostmaster" + b"\0" + numbers,))
+    return Answer(authority=(soa,), reason=_NO_IPV6, depends=(IPV6,), aa=False)
+
+
+def _joined(one: tuple[Key, ...] | None, other: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
+    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.chain import Chain, completed
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
 from dnsserver.wire import message as m
@@ -109,9 +109,9 @@ class Responder:
             port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
             return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
         answer = self._chain.answer(query.name, query.type)
-        if answer.follow is None:
+        if answer.follow is None and not answer.search:
             return self._own(query, key, answer, port)
-        return self._follow(query, key, answer, port, index)
+        return self._ask(query, key, answer, port, index)
 
     def _refusal(self, query: Query) -> tuple[int, Reason] | None:
         """Return the rcode for a well-formed query that is not for this server."""
@@ -126,41 +126,64 @@ class Responder:
     def _own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
-        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        wire = self._plain(query, answer, body, port)
+        if answer.depends is not None:
+            labels = Labels(query.type, answer.rcode, answer.reason.code)
+            reply: Reply | None = None
+            if body.ring is not None:
+                reply = _ring_reply(wire, labels, answer.depends, body, len(query.question))
+            self._keep(query, key, reply or Reply(wire, labels, answer.depends), port)
+        return query.id + wire
+
+    def _plain(self, query: Query, answer: Answer, body: Body, port: Port) -> bytes:
         reason = answer.reason
         if reason.ede is None and answer.aa:
             reason = self._stale() or reason
-        wire = self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
-        port.lane.counts[labels] += 1
-        if answer.depends is None:
-            return query.id + wire
-        reply: Reply | None = None
-        if body.ring is not None:
-            reply = _ring_reply(wire, labels, answer.depends, body, len(query.question))
-        reply = reply or Reply(wire, labels, answer.depends)
-        self._keep(query, key, reply, port)
-        return query.id + wire
+        port.lane.counts[Labels(query.type, answer.rcode, answer.reason.code)] += 1
+        return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
-    def _follow(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
+    def _ask(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
         """Ask the outside for the rest of an answer; return the reply if it is there at once."""
-        assert answer.follow is not None  # the caller's test
         at_once: list[bytes] = []
         waiting = False
         client: Any = None
+        candidates = iter(answer.search)
+        target = answer.follow if answer.follow is not None else next(candidates)
 
         def deliver(outcome: Outcome) -> None:
-            wire = self._joined(query, key, answer, outcome, port)
+            nonlocal target
+            if answer.search and outcome.rcode != m.NOERROR:
+                following = next(candidates, None)
+                if following is not None and outcome.rcode == m.NXDOMAIN:
+                    target = following
+                    ask(target)
+                    return
+                wire = self._missing(query, key, answer, outcome, port)
+            else:
+                found = completed(query.name, target, answer) if answer.search else answer
+                wire = self._joined(query, key, found, outcome, port)
             if waiting:
                 port.send(query.id + wire, client)
             else:
                 at_once.append(query.id + wire)
 
-        self._outside.ask(Ask(answer.follow, query.type, query.do, bool(query.flags & m.CD)), deliver)
+        def ask(name: bytes) -> None:
+            self._outside.ask(Ask(name, query.type, query.do, bool(query.flags & m.CD)), deliver)
+
+        ask(target)
         if at_once:
             return at_once[0]
         client = port.client(index)
         waiting = True
         return None
+
+    def _missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
+        """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
+        wire = self._plain(query, answer, compose(query.name, (), answer.authority), port)
+        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        if answer.depends is not None and outcome.expires > self._clock():
+            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
+        return wire
 
     def _joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
         """Reply with the outcome from outside, behind the CNAMEs that led to it."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import Body, RRset
+from dnsserver.wire.name import is_below
 
 _FIXED = struct.Struct("!HHIH")
 _POINTER_TO_QUESTION = b"\xc0\x0c"
@@ -14,6 +15,7 @@ _MAX_POINTER = 0x3FFF
 # Types whose rdata is one name, or begins with names, that RFC 1035 lets a sender compress. SRV targets stay whole
 # (RFC 2782), and so does everything younger (RFC 3597 section 4).
 _NAMES_IN_FRONT = {m.CNAME: 1, m.PTR: 1, m.NS: 1, m.SOA: 2}
+_SRV_FIXED = 6  # priority, weight, port
 _PLAIN_ADDRESSES = {m.A: 4, m.AAAA: 16}
 
 
@@ -42,36 +44,36 @@ def compose(
 
 
 class _Writer:
-    """Names seen so far, and the bytes so far."""
+    """Names seen so far, and the bytes so far.
+
+    The owner that was asked for is a pointer to the question, and so may the SOA's be. No other name leans on it: the
+    client's spelling of the question must not show in names of ours, and so one Body serves every spelling.
+    """
 
     def __init__(self, name: bytes) -> None:
         self._data = bytearray()
         self._base = m.HEADER_SIZE + len(name) + _QUESTION_TAIL
+        self._asked = name
         self._seen: dict[bytes, int] = {}
         self._ring: tuple[int, int, int] | None = None
         self._ttls: list[int] = []
-        position = 0
-        while name[position]:
-            self._seen[name[position:]] = m.HEADER_SIZE + position
-            position += name[position] + 1
 
     def body(self, answer: Sequence[RRset], authority: Sequence[RRset], additional: Sequence[RRset], own: int) -> Body:
-        counts = (
-            self._section(answer[:own], aging=False, rotate=True)
-            + self._section(answer[own:], aging=True, rotate=True),
-            self._section(authority, aging=len(answer) > own),
-            self._section(additional),
-        )
-        return Body(*counts, bytes(self._data), tuple(self._ttls), self._ring)
+        answers = self._section(answer[:own], rotate=True) + self._section(answer[own:], aging=True)
+        authorities = self._section(authority, aging=len(answer) > own, lean=True)
+        additionals = self._section(additional)
+        return Body(answers, authorities, additionals, bytes(self._data), tuple(self._ttls), self._ring)
 
-    def _section(self, rrsets: Sequence[RRset], *, aging: bool = False, rotate: bool = False) -> int:
+    def _section(
+        self, rrsets: Sequence[RRset], *, aging: bool = False, rotate: bool = False, lean: bool = False
+    ) -> int:
         count = 0
         data = self._data
         for rrset in rrsets:
             names = _NAMES_IN_FRONT.get(rrset.type, 0)
             start = second = len(data)
             for rdata in rrset.rdatas:
-                self._name(rrset.name)
+                self._name(rrset.name, lean=lean)
                 if aging:
                     self._ttls.append(len(data) + 4)
                 data += _FIXED.pack(rrset.type, m.CLASS_IN, rrset.ttl, len(rdata))
@@ -81,33 +83,46 @@ class _Writer:
                     end = _end_of_name(rest)
                     self._name(rest[:end])
                     rest = rest[end:]
+                if rrset.type == m.SRV:  # its target stays whole, but others may point to it
+                    self._note(rest[_SRV_FIXED:], self._base + len(data) + _SRV_FIXED)
                 data += rest
                 if names:
                     data[at - 2 : at] = (len(data) - at).to_bytes(2, "big")
                 if second == start:
                     second = len(data)
             count += len(rrset.rdatas)
-            if rotate and not aging and rrset.type in _PLAIN_ADDRESSES and len(rrset.rdatas) > 1:
-                # The first record's owner may be longer than the pointers behind it: all must be of one size to rotate.
-                size = 12 + _PLAIN_ADDRESSES[rrset.type]
-                first = second - start
-                if first == size:
-                    self._ring = (start, size, len(rrset.rdatas))
+            size = _PLAIN_ADDRESSES.get(rrset.type)
+            # The first record's owner may be longer than the pointers behind it: all must be of one size to rotate.
+            if rotate and size is not None and len(rrset.rdatas) > 1 and second - start == 12 + size:
+                self._ring = (start, 12 + size, len(rrset.rdatas))
         return count
 
-    def _name(self, name: bytes) -> None:
-        """Append a name, its tail as a pointer where it stood before."""
-        start = self._base + len(self._data)
+    def _name(self, name: bytes, *, lean: bool = False) -> None:
+        """Append a name, its tail as a pointer where it stood before; with `lean` the question counts as before."""
+        data = self._data
+        if name == self._asked:
+            data += _POINTER_TO_QUESTION
+            return
+        start = self._base + len(data)
         position = 0
         while name[position]:
             offset = self._seen.get(name[position:])
+            if offset is None and lean and is_below(self._asked, name[position:]):
+                offset = m.HEADER_SIZE + len(self._asked) - len(name[position:])
             if offset is not None:
-                self._data += name[:position] + (0xC000 | offset).to_bytes(2, "big")
+                data += name[:position] + (0xC000 | offset).to_bytes(2, "big")
                 return
             if start + position <= _MAX_POINTER:
                 self._seen[name[position:]] = start + position
             position += name[position] + 1
-        self._data += name
+        data += name
+
+    def _note(self, name: bytes, offset: int) -> None:
+        """Remember where a name that is written anyway can be pointed to."""
+        position = 0
+        while name[position] and offset + position <= _MAX_POINTER:
+            self._seen.setdefault(name[position:], offset + position)
+            position += name[position] + 1
 
 
 def _end_of_name(data: bytes) -> int:

@@ -18,6 +18,8 @@ from dnsserver.zone.record import Answer, Key, Reason, RRset
 MAX_CHAIN = 16
 VERSION_TTL = 28800
 _FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
+SERVICE_MISSING = Reason("service-missing")
+IPV6: Key = b"ipv6?"  # what an answer depends on that would be another one if the cluster had, or had not, IPv6
 _NO_DATA = Reason("no-data")
 _LOOP = Reason("cname-loop")
 
@@ -57,6 +59,7 @@ class Cluster:
         self._denied: set[Kind] = set()
         self._unseen: dict[Kind, set[Pair]] = {}
         self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
+        self._had_ipv6 = True
         self._label_count = len(names.labels(domain))
         self._apex = names.labels(domain)
         self._server_name = b"\x02ns\x03dns" + domain
@@ -113,6 +116,11 @@ class Cluster:
         return self._denied & self._needed - self._synced
 
     @property
+    def has_ipv6(self) -> bool:
+        """Whether any service or endpoint has an IPv6 address; unknown, and so true, before the first sync."""
+        return self.index.ipv6 > 0 or bool(self.missing)
+
+    @property
     def held(self) -> int:
         """How many endpoints are held for their grace."""
         return len(self._holds)
@@ -164,6 +172,9 @@ class Cluster:
     def _settle(self, now: float, wall: float) -> set[Key]:
         """Hold what was released, and hand over what changed."""
         index = self.index
+        if self._had_ipv6 != self.has_ipv6:
+            self._had_ipv6 = self.has_ipv6
+            index.changed.add(IPV6)
         released, index.released = index.released, []
         if self._grace:
             for entry, endpoint, ports in released:
@@ -221,7 +232,7 @@ class Cluster:
         depends: tuple[Key, ...] = (key,)
         entry = self.index.entries.get(key)
         if entry is None or entry.service is None:
-            return self._nxdomain(depends, Reason("service-missing"))
+            return self._nxdomain(depends, SERVICE_MISSING)
         service = entry.service
         if count > 5:
             return self._nxdomain(depends, Reason("too-many-labels"))

@@ -21,7 +21,7 @@ Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
 _T = TypeVar("_T")
 
-_FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
+_IPV6_SIZE = 16
 
 
 class Port(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +82,7 @@ class Index:
         self.entries: dict[Pair, Entry] = {}
         self.by_cluster_ip: dict[bytes, tuple[Entry, ...]] = {}
         self.by_endpoint: dict[bytes, tuple[Entry, ...]] = {}
+        self.ipv6 = 0  # IPv6 addresses in the two indices above
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
         self._slice_owner: dict[Pair, Entry] = {}
@@ -227,9 +228,9 @@ class Index:
         before = old.addresses if old else ()
         after = view.addresses if view else ()
         for address in set(before) - set(after):
-            _discard(self.by_cluster_ip, address, entry)
+            self._discard(self.by_cluster_ip, address, entry)
         for address in set(after) - set(before):
-            _include(self.by_cluster_ip, address, entry)
+            self._include(self.by_cluster_ip, address, entry)
         self.changed.update(before)
         self.changed.update(after)
         if (old is None) != (view is None):  # the endpoints' PTRs hang on the service (answers.md section 8, 14)
@@ -249,14 +250,14 @@ class Index:
         before = set(old.addresses) if old and not old.fqdn else set()
         after = set(view.addresses) if view and not view.fqdn else set()
         for address in after - before:
-            _include(self.by_endpoint, address, entry)
+            self._include(self.by_endpoint, address, entry)
         gone = {
             address
             for address in before - after
             if not any(address in part.addresses for part in entry.slices.values() if not part.fqdn)
         }
         for address in gone:
-            _discard(self.by_endpoint, address, entry)
+            self._discard(self.by_endpoint, address, entry)
         for endpoint in [held for held in entry.held if held[0] in listed]:
             del entry.held[endpoint]
         if old is not None and entry.service is not None:
@@ -267,6 +268,21 @@ class Index:
         else:  # a hostname may have come or gone, and with it a PTR's target
             self.changed.update(before | after)
         self.forget_if_empty(entry)
+
+    def _include(self, index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
+        present = index.get(address, ())
+        if entry not in present:
+            index[address] = (*present, entry)
+            self.ipv6 += not present and len(address) == _IPV6_SIZE
+
+    def _discard(self, index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
+        present = index.get(address, ())
+        left = tuple(other for other in present if other is not entry)
+        if left:
+            index[address] = left
+        elif present:
+            del index[address]
+            self.ipv6 -= len(address) == _IPV6_SIZE
 
     def _service_view(self, spec: model.ServiceSpec) -> ServiceView:
         ports = self._ports(spec.ports or ())
@@ -370,17 +386,3 @@ def _split(addresses: bytes) -> tuple[bytes, ...]:
             return (addresses,)
         case _:
             return addresses[:4], addresses[4:]
-
-
-def _include(index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
-    present = index.get(address, ())
-    if entry not in present:
-        index[address] = (*present, entry)
-
-
-def _discard(index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
-    left = tuple(other for other in index.get(address, ()) if other is not entry)
-    if left:
-        index[address] = left
-    else:
-        index.pop(address, None)

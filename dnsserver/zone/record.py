@@ -31,8 +31,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """One authoritative answer: sections as RRsets, the reason, and the keys that it depends on.
 
     `follow` is set on a CNAME answer whose chain leaves the cluster: the name to go on with at the upstreams, whose
-    rcode then becomes the reply's. `depends` is None for an answer that must not be kept, because every change or the
-    passing of time can alter it.
+    rcode then becomes the reply's. `search` are names outside, in order: if one of them exists, the answer is a CNAME
+    to it, and this NXDOMAIN if none does. `depends` is None for an answer that must not be kept, because every change
+    or the passing of time can alter it.
     """
 
     rcode: int = NOERROR
@@ -42,4 +43,5 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     reason: Reason = FOUND
     depends: tuple[Key, ...] | None = ()
     follow: bytes | None = None
+    search: tuple[bytes, ...] = ()
     aa: bool = True
