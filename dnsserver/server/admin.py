@@ -23,7 +23,7 @@ _RETRY = 10.0
 _READ_TIMEOUT = 15  # a client that does not finish its request; probes and scrapers take milliseconds
 _IDLE_TIMEOUT = 75.0  # longer than Prometheus's and kubelet's usual intervals, so that connections are used again
 _SEND_BUFFER = 1024 * 1024
-_SEND_TIMEOUT_MS = 10_000
+_SEND_TIMEOUT_MS = 3_000
 _BACKLOG = 100
 
 _Message = MutableMapping[str, Any]
@@ -92,7 +92,7 @@ class Admin:
                 await self._serve(sock)
 
     async def _serve(self, sock: socket.socket) -> None:
-        """Serve on a bound socket, for ever."""
+        """Serve on a listening socket, for ever."""
         # Here and not above: hypercorn and what it needs cost 75 ms and 5 MiB, which `dnsserver check` has no use for.
         from hypercorn.config import Config  # noqa: PLC0415
         from hypercorn.trio import serve  # noqa: PLC0415
@@ -141,7 +141,7 @@ class Admin:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound TCP socket; raises OSError. `::` takes IPv4 as well, or alone where there is no IPv6."""
+    """Return a listening TCP socket; raises OSError. `::` takes IPv4 as well, or alone where there is no IPv6."""
     try:
         return _bound(host, port, socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -164,6 +164,7 @@ def _bound(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SEND_TIMEOUT_MS)
         sock.setblocking(False)
         sock.bind((host, port))
+        sock.listen(_BACKLOG)
     except OSError:
         sock.close()
         raise

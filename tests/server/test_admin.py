@@ -1,0 +1,332 @@
+"""Admin HTTP over real loopback connections: what probes, Prometheus and people get, and what it survives."""
+
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import h11
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from dnsserver.metrics import Kind, Process, Snapshot, Zone, ZoneCopy
+from dnsserver.server.admin import Admin, Request, Response, Route, bind
+from dnsserver.server.pages import standard_routes
+
+NOT_READY = Snapshot(
+    now=100.0,
+    missing=("services", "pods"),
+    kinds=(
+        Kind(kind="services", objects=7, state="listing"),
+        Kind(
+            kind="namespaces", objects=3, synced=True, state="watching", last_event=97.5, last_heard=99.0,
+            last_error="gone",
+        ),
+    ),
+    zone=Zone(stale=True),
+    zone_copy=ZoneCopy(serving=True, last_saved=40.0),
+)  # fmt: skip
+
+WEBSOCKET = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+class Answer:
+    """What came back: status, headers, body."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: str) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Server:
+    """A running Admin whose Snapshot the test may change."""
+
+    def __init__(self) -> None:
+        self.snapshot = NOT_READY
+        self.flushed: list[tuple[bytes, bool]] = []
+        self.address = ("", 0)
+
+    def flush(self, name: bytes, below: bool) -> int:
+        self.flushed.append((name, below))
+        return 3
+
+    async def ask(self, target: str, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
+        """Send one request on a connection of its own."""
+        stream = await trio.open_tcp_stream(*self.address)
+        async with stream:
+            connection = h11.Connection(h11.CLIENT)
+            fields = {"host": "x", "connection": "close", **(headers or {})}
+            request = h11.Request(method=method, target=target, headers=list(fields.items()))
+            await stream.send_all((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+            body = b""
+            response = None
+            while True:
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await stream.receive_some())
+                elif isinstance(event, h11.Response):
+                    response = event
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                else:
+                    assert isinstance(event, h11.EndOfMessage)
+                    assert response is not None
+                    found = {name.decode(): value.decode() for name, value in response.headers}
+                    return Answer(response.status_code, found, body.decode())
+
+
+@contextlib.asynccontextmanager
+async def running(
+    host: str = "127.0.0.1", token: Path | None = None, more: dict[str, Route] | None = None
+) -> AsyncIterator[Server]:
+    server = Server()
+    routes = standard_routes(lambda: server.snapshot, lambda: server.snapshot, server.flush, token, more)
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(Admin(host, 0, routes).run)
+        server.address = ("::1" if host == "::1" else "127.0.0.1", address[1])
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def test_healthz_answers_while_nothing_is_ready() -> None:
+    async with running() as server:
+        for path in ("/healthz", "/health"):
+            answer = await server.ask(path)
+            assert (answer.status, answer.body) == (200, "ok\n")
+
+
+async def test_readyz_lists_what_is_missing_until_it_is_not() -> None:
+    async with running() as server:
+        for path in ("/readyz", "/ready"):
+            answer = await server.ask(path)
+            assert answer.status == 503
+            assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+            assert answer.body.splitlines() == [
+                "not ready, missing: services, pods",
+                "services: not synced, 7 objects, listing",
+                "namespaces: synced, 3 objects, watching, last event 2.5 s ago, last heard 1.0 s ago, last error: gone",
+                "answers of the cluster are marked as stale",
+                "state folder: its copy is being served, last saved 60.0 s ago",
+            ]
+        server.snapshot = Snapshot(ready=True)
+        answer = await server.ask("/readyz")
+        assert (answer.status, answer.body) == (200, "ready\n")
+
+
+async def test_readyz_for_programs() -> None:
+    async with running() as server:
+        answer = await server.ask("/readyz", headers={"accept": "application/json"})
+    assert (answer.status, answer.headers["content-type"]) == (503, "application/json")
+    body = json.loads(answer.body)
+    assert body["ready"] is False
+    assert body["missing"] == ["services", "pods"]
+    assert body["from_copy"] is True
+    assert body["kinds"]["namespaces"]["event_age"] == 2.5
+    assert body["kinds"]["services"]["event_age"] is None
+
+
+async def test_metrics_are_what_prometheus_reads() -> None:
+    async with running() as server:
+        server.snapshot = Snapshot(ready=True, processes=(Process(panics=2),))
+        answer = await server.ask("/metrics", headers={"accept-encoding": "gzip"})
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(answer.body)}
+    assert families["dnsserver_ready"].samples[0].value == 1
+    assert families["coredns_panics"].samples[0].value == 2
+
+
+async def test_the_index_links_to_everything() -> None:
+    extra = {"/extra": Route("GET", lambda _: Response("x"), "more & <more>")}
+    async with running(more=extra) as server:
+        answer = await server.ask("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for path in ("/healthz", "/readyz", "/metrics", "/extra"):
+        assert f'<a href="{path}">' in answer.body
+    assert "more &amp; &lt;more&gt;" in answer.body
+    assert "not ready, missing: services, pods: 7 services, 3 namespaces" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/metrics/", 404),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/healthz", 405),
+        ("GET", "/cache/flush?name=a", 405),
+        ("POST", "/cache/flush", 400),
+        ("POST", "/cache/flush?name=a&domain=b", 400),
+        ("POST", "/cache/flush?name=a..b", 400),
+    ],
+)
+async def test_what_is_not_there_or_makes_no_sense(method: str, target: str, status: int) -> None:
+    async with running() as server:
+        assert (await server.ask(target, method)).status == status
+        assert server.flushed == []
+
+
+async def test_head_gives_the_length_and_no_body() -> None:
+    async with running() as server:
+        answer = await server.ask("/healthz", "HEAD")
+    assert (answer.status, answer.headers["content-length"], answer.body) == (200, "3", "")
+
+
+async def test_flush_from_this_machine() -> None:
+    async with running() as server:
+        answer = await server.ask("/cache/flush?name=WWW.example.com.", "POST")
+        assert (answer.status, answer.body) == (200, "forgotten: 3\n")
+        await server.ask("/cache/flush?domain=example.com", "POST")
+        assert server.flushed == [(b"\3www\7example\3com\0", False), (b"\7example\3com\0", True)]
+
+
+def forget_nothing(name: bytes, below: bool) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("client", "header", "status"),
+    [
+        ("127.0.0.1", "", 200),
+        ("::1", "", 200),
+        ("::ffff:127.0.0.1", "", 200),
+        ("10.0.0.9", "", 403),
+        ("::ffff:10.0.0.9", "", 403),
+        ("", "", 403),
+        ("10.0.0.9", "Bearer right", 200),
+        ("10.0.0.9", "bearer  right ", 200),
+        ("10.0.0.9", "Bearer wrong", 403),
+        ("10.0.0.9", "Bearer ", 403),
+        ("10.0.0.9", "Basic right", 403),
+        ("10.0.0.9", "Bearer r\u00edght", 403),
+    ],
+)
+def test_who_may_flush(tmp_path: Path, client: str, header: str, status: int) -> None:
+    token = tmp_path / "token"
+    token.write_text("right\n")
+    routes = standard_routes(Snapshot, Snapshot, forget_nothing, token)
+    request = Request("POST", "/cache/flush", {"name": "a"}, {"authorization": header}, client)
+    assert routes["/cache/flush"].handle(request).status == status
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", b"\xff"])
+def test_a_token_file_without_a_token_lets_nobody_in(tmp_path: Path, content: str | bytes | None) -> None:
+    token = tmp_path / "token"
+    if isinstance(content, bytes):
+        token.write_bytes(content)
+    elif content is not None:
+        token.write_text(content)
+    routes = standard_routes(Snapshot, Snapshot, forget_nothing, token)
+    for header in ("Bearer ", "Bearer x"):
+        request = Request("POST", "/cache/flush", {"name": "a"}, {"authorization": header}, "10.0.0.9")
+        assert routes["/cache/flush"].handle(request).status == 403
+
+
+async def test_a_page_that_fails_costs_itself_only() -> None:
+    def fail(request: Request) -> Response:
+        raise RuntimeError(request.path)
+
+    with capture_logs() as logs:
+        async with running(more={"/bad": Route("GET", fail)}) as server:
+            assert (await server.ask("/bad")).status == 500
+            assert (await server.ask("/healthz")).status == 200
+    assert [(entry["event"], entry["path"]) for entry in logs] == [("admin page failed", "/bad")]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"\0\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /" + b"x" * 100_000,
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /?a=%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\nHTTP2-Settings: !\r\n\r\n",
+        WEBSOCKET,
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_whatever_a_client_sends_the_next_one_is_served(sent: bytes) -> None:
+    async with running() as server:
+        stream = await trio.open_tcp_stream(*server.address)
+        with contextlib.suppress(trio.BrokenResourceError):  # it may be hung up on in the middle
+            await stream.send_all(sent)
+            with trio.move_on_after(0.1):
+                await stream.receive_some()
+        await stream.aclose()
+        with trio.fail_after(5):
+            assert (await server.ask("/healthz")).status == 200
+
+
+async def test_many_requests_on_one_connection() -> None:
+    async with running() as server:
+        stream = await trio.open_tcp_stream(*server.address)
+        async with stream:
+            got = b""
+            for _ in range(3):
+                await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                got += await stream.receive_some()
+            while got.count(b"ok\n") < 3:
+                got += await stream.receive_some()
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "127.0.0.1"])
+async def test_it_listens_on(host: str) -> None:
+    async with running(host) as server:
+        assert (await server.ask("/healthz")).status == 200
+
+
+async def test_an_address_in_use_is_told_and_tried_again(autojump_clock: trio.testing.MockClock) -> None:
+    with socket.socket() as taken, capture_logs() as logs:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with trio.open_nursery() as nursery:
+            assert await nursery.start(Admin("127.0.0.1", port, {}).run) is None
+            await trio.sleep(25)
+            taken.close()
+            await trio.sleep(25)
+            nursery.cancel_scope.cancel()
+    assert [entry["event"] for entry in logs] == ["admin HTTP cannot listen", "admin HTTP listens at last"]
+    assert logs[0]["address"] == f"127.0.0.1:{port}"
+    assert logs[0]["error"] == "Address already in use"
+
+
+async def test_the_port_is_free_again_afterwards() -> None:
+    async with running() as server:
+        await server.ask("/healthz")
+    bind(*server.address).close()
+
+
+@pytest.mark.slow
+async def test_it_ends_under_a_client_that_does_not_read() -> None:
+    """hypercorn shields its sending from cancellation: the kernel's timeout of 3 s is what ends it."""
+    routes = {"/big": Route("GET", lambda _: Response("x" * 3_000_000))}
+    started = trio.current_time()
+    async with running(more=routes) as server:
+        stream = await trio.open_tcp_stream(*server.address)
+        await stream.send_all(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.receive_some(10)
+    await stream.aclose()
+    assert trio.current_time() - started < 6
+
+
+async def test_a_large_page_of_metrics_does_not_hold_up_the_end() -> None:
+    routes = {"/metrics": Route("GET", lambda _: Response("x" * 150_000))}
+    started = trio.current_time()
+    async with running(more=routes) as server:
+        stream = await trio.open_tcp_stream(*server.address)
+        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.receive_some(10)
+    await stream.aclose()
+    assert trio.current_time() - started < 1

@@ -1,0 +1,275 @@
+"""Metrics: what Prometheus's own parser reads back, CoreDNS's names and labels, and sums over workers."""
+
+import math
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from dnsserver.metrics import (
+    LAG,
+    PROGRAMMING,
+    TIME,
+    AnswerCache,
+    Forward,
+    Histogram,
+    Kind,
+    Lane,
+    Process,
+    Replies,
+    Request,
+    Snapshot,
+    TcpListener,
+    UdpSocket,
+    Upstream,
+    Zone,
+    ZoneCopy,
+    expose,
+    make_registry,
+    server_label,
+)
+from dnsserver.metrics.families import FAMILIES
+
+
+def histogram(*values: float, bounds: tuple[float, ...] = TIME) -> Histogram:
+    made = Histogram(bounds)
+    for value in values:
+        made.observe(value)
+    return made
+
+
+PROCESS = Process(
+    lanes=(
+        Lane(
+            server="dns://:53",
+            protocol="udp",
+            family="1",
+            replies={(1, 0, "found"): 10, (1, 3, "service-missing"): 5, (28, 0, "forwarded"): 3, (99, 4, "class-x"): 1},
+            durations=histogram(0.0001, 0.003),
+        ),
+        Lane(server="dns://:53", protocol="tcp", family="2", replies={(1, 0, "found"): 2, (1, 2, "upstream-x"): 1}),
+    ),
+    udp=(UdpSocket(server="dns://:53", family="1", received=20, unsent=1, kernel_drops=4),),
+    tcp=(TcpListener(server="dns://:53", family="2", connections=3, refused=2),),
+    replies=Replies(replies=100, missing=50, hits=1000, dropped=7, evicted=8, expired=9),
+    forward=Forward(
+        upstreams=(
+            Upstream(
+                name="9.9.9.9:53", queries=11, replies=9, failures=2, timeouts=1, rtt=0.02, bad={"id": 1},
+                durations={0: histogram(0.02), 2: histogram(0.1)},
+            ),
+        ),
+        cache=AnswerCache(entries=30, size=4000, hits=200, misses=40, stale=2, failures=3, renewals=4),
+        in_flight=6, coalesced=5, hedges=4, retries=3, over_tcp=2, dropped=1, loops=1,
+    ),
+    loop_lag=histogram(0.002, bounds=LAG),
+    limited={"rate": 12},
+    panics=1,
+)  # fmt: skip
+SNAPSHOT = Snapshot(
+    now=100.0,
+    ready=True,
+    processes=(PROCESS, PROCESS),
+    kinds=(
+        Kind(
+            kind="services", objects=10_000, synced=True, state="watching", puts=3, removes=2, bookmarks=1,
+            resyncs={"gone": 1}, reconnects={"silence": 2}, last_event=97.5, last_heard=99.0,
+        ),
+        Kind(kind="pods"),
+    ),
+    zone=Zone(serial=1_700_000_000, held=1, changes=5),
+    zone_copy=ZoneCopy(last_saved=90.0, saves=2, size=123),
+    requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3)),),
+    programming={"cluster_ip": histogram(0.5, bounds=PROGRAMMING)},
+    programming_live={"cluster_ip": histogram(0.25, bounds=PROGRAMMING)},
+)  # fmt: skip
+
+
+def scraped(snapshot: Snapshot) -> dict[str, Metric]:
+    text = expose(make_registry(lambda: snapshot)).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
+    """Return the one sample of this name that has these labels."""
+    (found,) = (
+        each.value
+        for family in families.values()
+        for each in family.samples
+        if each.name == sample and labels.items() <= each.labels.items()
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sample", "labels", "expected"),
+    [
+        ("coredns_dns_requests_total", {"type": "A", "proto": "udp", "family": "1"}, 30),
+        ("coredns_dns_requests_total", {"type": "AAAA"}, 6),
+        ("coredns_dns_requests_total", {"type": "other"}, 2),
+        ("coredns_dns_requests_total", {"proto": "tcp", "family": "2", "server": "dns://:53", "zone": "."}, 6),
+        ("coredns_dns_responses_total", {"rcode": "NOERROR", "plugin": "kubernetes"}, 24),
+        ("coredns_dns_responses_total", {"rcode": "NOERROR", "plugin": "forward"}, 6),
+        ("coredns_dns_responses_total", {"rcode": "NXDOMAIN"}, 10),
+        ("coredns_dns_responses_total", {"rcode": "SERVFAIL", "plugin": "forward"}, 2),
+        ("coredns_dns_responses_total", {"rcode": "NOTIMP", "plugin": ""}, 2),
+        ("coredns_dns_request_duration_seconds_count", {}, 4),
+        ("coredns_dns_request_duration_seconds_sum", {}, 0.0062),
+        ("coredns_dns_request_duration_seconds_bucket", {"le": "0.00025"}, 2),
+        ("coredns_dns_request_duration_seconds_bucket", {"le": "8.192"}, 4),
+        ("coredns_cache_entries", {"type": "success"}, 260),
+        ("coredns_cache_entries", {"type": "denial"}, 100),
+        ("coredns_cache_hits_total", {}, 2400),
+        ("coredns_cache_misses_total", {}, 80),
+        ("coredns_cache_requests_total", {}, 2480),
+        ("coredns_cache_prefetch_total", {}, 8),
+        ("coredns_cache_served_stale_total", {}, 4),
+        ("coredns_forward_requests_total", {"to": "9.9.9.9:53"}, 22),
+        ("coredns_forward_max_concurrent_rejects_total", {}, 2),
+        ("coredns_proxy_request_duration_seconds_count", {"proxy_name": "forward", "rcode": "SERVFAIL"}, 2),
+        ("coredns_kubernetes_dns_programming_duration_seconds_sum", {"service_kind": "cluster_ip"}, 0.5),
+        ("coredns_kubernetes_rest_client_requests_total", {"code": "200", "method": "GET"}, 9),
+        ("coredns_kubernetes_rest_client_request_duration_seconds_count", {"verb": "GET"}, 1),
+        ("coredns_panics_total", {}, 2),
+        ("dnsserver_answers_total", {"reason": "service-missing", "rcode": "NXDOMAIN"}, 10),
+        ("dnsserver_udp_kernel_drops_total", {"family": "1"}, 8),
+        ("dnsserver_tcp_connections", {}, 6),
+        ("dnsserver_limited_total", {"limit": "rate"}, 24),
+        ("dnsserver_reply_cache_gone_total", {"cause": "change"}, 14),
+        ("dnsserver_upstream_up", {"to": "9.9.9.9:53", "domain": "."}, 1),
+        ("dnsserver_upstream_rtt_seconds", {}, 0.02),
+        ("dnsserver_upstream_bad_replies_total", {"problem": "id"}, 2),
+        ("dnsserver_loop_lag_seconds_count", {}, 2),
+        ("dnsserver_objects", {"kind": "services"}, 10_000),
+        ("dnsserver_last_event_age_seconds", {"kind": "services"}, 2.5),
+        ("dnsserver_resyncs_total", {"kind": "services", "reason": "gone"}, 1),
+        ("dnsserver_events_total", {"kind": "services", "event": "put"}, 3),
+        ("dnsserver_sync_state", {"kind": "services", "state": "watching"}, 1),
+        ("dnsserver_snapshot_age_seconds", {}, 10),
+        ("dnsserver_workers", {}, 2),
+    ],
+)
+def test_a_scrape_has(sample: str, labels: dict[str, str], expected: float) -> None:
+    assert value(scraped(SNAPSHOT), sample, **labels) == pytest.approx(expected)
+
+
+# Labels as CoreDNS 1.14 registers them.
+COREDNS = {
+    "coredns_build_info": {"version", "revision", "goversion"},
+    "coredns_plugin_enabled": {"server", "zone", "view", "name"},
+    "coredns_panics": set(),
+    "coredns_dns_requests": {"server", "zone", "view", "proto", "family", "type"},
+    "coredns_dns_responses": {"server", "zone", "view", "rcode", "plugin"},
+    "coredns_dns_request_duration_seconds": {"server", "zone", "view"},
+    "coredns_cache_entries": {"server", "type", "zones", "view"},
+    "coredns_cache_hits": {"server", "type", "zones", "view"},
+    "coredns_cache_misses": {"server", "zones", "view"},
+    "coredns_cache_requests": {"server", "zones", "view"},
+    "coredns_cache_prefetch": {"server", "zones", "view"},
+    "coredns_cache_served_stale": {"server", "zones", "view"},
+    "coredns_cache_evictions": {"server", "type", "zones", "view"},
+    "coredns_forward_requests": {"to"},
+    "coredns_forward_max_concurrent_rejects": set(),
+    "coredns_forward_healthcheck_broken": set(),
+    "coredns_proxy_request_duration_seconds": {"proxy_name", "to", "rcode"},
+    "coredns_proxy_healthcheck_failures": {"proxy_name", "to"},
+    "coredns_kubernetes_dns_programming_duration_seconds": {"service_kind"},
+    "coredns_kubernetes_rest_client_requests": {"code", "method", "host"},
+    "coredns_kubernetes_rest_client_request_duration_seconds": {"verb", "host"},
+}
+
+
+def test_names_and_labels_of_coredns_are_its_own() -> None:
+    found = {family.name: set(family.labels) for family in FAMILIES if family.name.startswith("coredns_")}
+    assert found == COREDNS
+
+
+def test_every_family_is_valid_and_unique() -> None:
+    names = [family.name for family in FAMILIES]
+    assert len(names) == len(set(names))
+    for family in FAMILIES:
+        assert re.fullmatch(r"(coredns|dnsserver)_[a-z0-9]+(_[a-z0-9]+)*", family.name)
+        assert not family.name.endswith("_total")
+        assert family.text.endswith(".")
+        for labels, sample in family.read(SNAPSHOT):
+            assert len(labels) == len(family.labels), family.name
+            assert isinstance(sample, Histogram) == (family.type == "histogram"), family.name
+
+
+def test_every_family_shows_up() -> None:
+    families = scraped(SNAPSHOT)
+    assert {family.name for family in FAMILIES} - families.keys() == {"dnsserver_last_check_age_seconds"}
+    assert {"process_resident_memory_bytes", "process_cpu_seconds"} <= families.keys()
+
+
+def test_a_server_that_has_nothing_to_tell_yet_can_be_scraped() -> None:
+    families = scraped(Snapshot())
+    assert value(families, "dnsserver_ready") == 0
+    assert "dnsserver_snapshot_age_seconds" not in families
+
+
+def test_odd_label_values_survive() -> None:
+    odd = 'a"b\\c\nd'
+    families = scraped(Snapshot(kinds=(Kind(kind="pods", resyncs={odd: 1}),)))
+    assert value(families, "dnsserver_resyncs_total", reason=odd) == 1
+
+
+def test_a_worker_can_send_its_numbers() -> None:
+    sent = msgspec.msgpack.encode(PROCESS)
+    assert msgspec.msgpack.decode(sent, type=Process) == PROCESS
+
+
+def test_numbers_of_a_part_are_taken_over_by_their_names() -> None:
+    class Statistics(msgspec.Struct, frozen=True):
+        entries: int
+        hits: int
+        something_else: str
+
+    assert msgspec.convert(Statistics(1, 2, "x"), AnswerCache, from_attributes=True) == AnswerCache(entries=1, hits=2)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "label"),
+    [
+        ("0.0.0.0", 53, "dns://:53"),
+        ("::", 53, "dns://:53"),
+        ("127.0.0.1", 1053, "dns://127.0.0.1:1053"),
+        ("fd00::10", 53, "dns://[fd00::10]:53"),
+    ],
+)
+def test_server_label(host: str, port: int, label: str) -> None:
+    assert server_label(host, port) == label
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 64))))
+def test_a_histogram_counts_what_is_not_above_each_bound(values: list[tuple[float, int]]) -> None:
+    made = Histogram()
+    for number, count in values:
+        made.observe(number, count)
+    for bound, total in made.cumulative():
+        limit = math.inf if bound == "+Inf" else float(bound)
+        assert total == sum(count for number, count in values if number <= limit)
+    assert made.sum == pytest.approx(sum(number * count for number, count in values))
+
+
+def test_bounds_are_those_of_coredns() -> None:
+    assert [bound for bound, _ in Histogram().cumulative()] == [
+        "0.00025", "0.0005", "0.001", "0.002", "0.004", "0.008", "0.016", "0.032", "0.064", "0.128", "0.256", "0.512",
+        "1.024", "2.048", "4.096", "8.192", "+Inf",
+    ]  # fmt: skip
+    assert [PROGRAMMING[0], PROGRAMMING[-1]] == pytest.approx([0.001, 524.288])
+
+
+def test_every_word_for_a_problem_of_an_upstream_counts_as_forwarded() -> None:
+    """The reasons of outside answers are told apart from the cluster's by how they begin."""
+    source = Path(__file__).parents[1] / "dnsserver" / "resolver" / "outcome.py"
+    reasons = set(re.findall(r'Reason\("([a-z-]+)"', source.read_text()))
+    assert reasons
+    lane = Lane(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
+    (responses,) = scraped(Snapshot(processes=(Process(lanes=(lane,)),)))["coredns_dns_responses"].samples
+    assert (responses.labels["plugin"], responses.value) == ("forward", len(reasons))
