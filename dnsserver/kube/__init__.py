@@ -6,6 +6,6 @@ package, speaks HTTP through httpx2, and never blocks the event loop.
 Must not know: names, answers, sockets of clients; what a zone makes of an event.
 
 One event's way: `api.Client.watch` reads a JSON line, `reflector.Reflector` turns it into an event and hands it to
-`apply`; `objects.ObjectFiles` does the same for files. `credentials` says how to get in, `loader` is the process that asks
-the `kubernetes` package, `decode` is the border where an object that makes no sense stops.
+`apply`; `objects.ObjectFiles` does the same for files. `credentials` says how to get in, `loader` is the process that
+asks the `kubernetes` package, `decode` is the border where an object that makes no sense stops.
 """

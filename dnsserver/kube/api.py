@@ -133,10 +133,12 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async with self._asked(scope, params, _METADATA, self._silence) as answer:
-            async with aclosing(_lines(answer, received)) as lines:
-                async for text in lines:
-                    yield _event(scope, text)
+        async with (
+            self._asked(scope, params, _METADATA, self._silence) as answer,
+            aclosing(_lines(answer, received)) as lines,
+        ):
+            async for text in lines:
+                yield _event(scope, text)
 
     @asynccontextmanager
     async def _asked(

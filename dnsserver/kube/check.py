@@ -35,11 +35,11 @@ async def check(
 ) -> int:
     """How many changes it took to make the zone right, 0 as long as we have made no mistake. Raises ApiError.
 
-    The list is taken at exactly the version up to which the watch has been applied. There the API's state and the zone's
-    must be the same, so putting an object again changes nothing, unless something was wrong. Objects that the watch
-    touches from then on are left to the watch, whose word is newer: old state never comes back. What the zone has and the
-    API has not goes at ListDone. This needs no second copy and no table of versions, only the names touched meanwhile,
-    and it mends what the zone did wrong as well as what the watch missed.
+    The list is taken at exactly the version up to which the watch has been applied. There the API's state and the
+    zone's must be the same, so putting an object again changes nothing, unless something was wrong. Objects that the
+    watch touches from then on are left to the watch, whose word is newer: old state never comes back. What the zone
+    has and the API has not goes at ListDone. This needs no second copy and no table of versions, only the names
+    touched meanwhile, and it mends what the zone did wrong as well as what the watch missed.
     """
     apply(ListStarted(kind))
     repairs = 0

@@ -1,8 +1,8 @@
 """How to get into an API server, and when to ask again.
 
-Credentials end: a ServiceAccount's token file is renewed by the kubelet (about every 50 minutes), an exec plugin's token
-names its expiry, certificates and CAs are rotated. `Credentials.current` is asked before each request and answers from
-memory unless one of those is due; `distrust` is what a 401 or a failed TLS handshake leads to.
+Credentials end: a ServiceAccount's token file is renewed by the kubelet (about every 50 minutes), an exec plugin's
+token names its expiry, certificates and CAs are rotated. `Credentials.current` is asked before each request and
+answers from memory unless one of those is due; `distrust` is what a 401 or a failed TLS handshake leads to.
 """
 
 import json
@@ -20,7 +20,7 @@ import trio
 
 REREAD = 60.0  # seconds: the kubernetes package and client-go read a token file again after one minute
 EARLY = 60.0  # seconds: how long before its expiry a credential is renewed
-RELOAD_PAUSE = 5.0  # seconds: an exec plugin whose tokens are refused is not run more often than this
+RELOAD_PAUSE = 5.0  # seconds
 LOAD_TIMEOUT = 60.0  # seconds: an exec plugin that waits for somebody to log in never ends
 
 
@@ -94,11 +94,17 @@ def _from_loader(*arguments: str) -> Load:
 
 
 class Credentials:
-    """The present Access, renewed when it is due; `load` is asked for a new one, `wall` is the unix clock."""
+    """The present Access, renewed when it is due; `load` is asked for a new one, `wall` is the unix clock.
 
-    def __init__(self, load: Load, *, wall: Callable[[], float] = time.time) -> None:
+    `reload_pause`: an exec plugin whose tokens are refused is not run more often, in seconds.
+    """
+
+    def __init__(
+        self, load: Load, *, wall: Callable[[], float] = time.time, reload_pause: float = RELOAD_PAUSE
+    ) -> None:
         self._load = load
         self._wall = wall
+        self._reload_pause = reload_pause
         self._access: Access | None = None
         self._loaded = -float("inf")
         self._distrusted = False
@@ -121,7 +127,7 @@ class Credentials:
                 access = await self._renewed(access, partial(_reread, access))
             else:
                 due = self._distrusted or (access.expires is not None and self._wall() > access.expires - EARLY)
-                if not due or age < RELOAD_PAUSE:
+                if not due or age < self._reload_pause:
                     return access
                 access = await self._renewed(access, self._load)
             self._access, self._loaded, self._distrusted = access, trio.current_time(), False

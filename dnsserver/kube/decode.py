@@ -47,7 +47,7 @@ class _LooselyIdentified(msgspec.Struct):
     metadata: _LooseIdentity | None = None
 
 
-# msgspec decodes text lazily: invalid UTF-8 in a field that is read surfaces as UnicodeDecodeError, elsewhere not at all.
+# Invalid UTF-8 surfaces as UnicodeDecodeError in a field that is read, and elsewhere not at all.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 _decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}

@@ -1,8 +1,8 @@
 """What a file of Kubernetes objects says: YAML or JSON text in, objects and problems out; no files, no clock.
 
-Reads what `kubectl get -o yaml` or `-o json` prints and what people write: several documents, Lists of any kind, items that
-leave out their kind because the list says it. Objects of other kinds are passed over. An object without a namespace is in
-`default`, as `kubectl apply` would have it.
+Reads what `kubectl get -o yaml` or `-o json` prints and what people write: several documents, Lists of any kind,
+items that leave out their kind because the list says it. Objects of other kinds are passed over. An object without a
+namespace is in `default`, as `kubectl apply` would have it.
 """
 
 import re

@@ -105,7 +105,10 @@ class Status(msgspec.Struct):
 
 
 def error_of(status: Status, code: int, retry_after: str = "") -> ApiError:
-    """The exception for a Status; `code` is that of HTTP, `retry_after` the header's value, of which only seconds count."""
+    """The exception for a Status.
+
+    `code` is that of HTTP, `retry_after` the header's value, which may be a date: then it is not used.
+    """
     details = status.details or _Details()
     wait = float(retry_after) if retry_after.isdecimal() else details.retry_after_seconds
     message = f"{code} {status.reason}: {status.message}"

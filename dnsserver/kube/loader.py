@@ -33,7 +33,7 @@ class _Told(logging.Handler):
 
 
 def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:
-    """The fields of `credentials.Access`, for a kubeconfig (several paths joined by `:` are merged) or else for this pod.
+    """The fields of `credentials.Access`, for a kubeconfig (or several, joined by `:`) or else for this pod.
 
     Raises ValueError with a sentence for the user when there is no way in.
     """

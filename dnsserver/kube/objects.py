@@ -1,11 +1,11 @@
 """Kubernetes objects from files instead of an API server: the same events, at the start and whenever a file changes.
 
 `--objects PATH` is a file, or a folder whose `*.yaml`, `*.yml` and `*.json` are read (not its subfolders: a ConfigMap's
-mount has its older versions there). The path is looked at every `poll` seconds; polling needs nothing of the file system,
-and sees renames by editors and the swap of a ConfigMap's `..data` link alike.
+mount has its older versions there). The path is looked at every `poll` seconds; polling needs nothing of the file
+system, and sees renames by editors and the swap of a ConfigMap's `..data` link alike.
 
-A file that breaks keeps its last good content, and says what is wrong. A change is taken up when the file has looked the
-same twice, so that half a file, written just now, is not believed; and an empty file is one being written.
+A file that breaks keeps its last good content, and says what is wrong. A change is taken up when the file has looked
+the same twice, so that half a file, written just now, is not believed; and an empty file is one being written.
 """
 
 import os
@@ -167,16 +167,15 @@ def _look_around(path: Path) -> dict[Path, _Look] | None:
     try:
         if not path.is_dir():
             return {path: _look(path.stat())}
-        names = [name for name in os.listdir(path) if not name.startswith(".") and Path(name).suffix in _SUFFIXES]
+        found = [file for file in path.iterdir() if not file.name.startswith(".") and file.suffix in _SUFFIXES]
     except OSError:
         return None
     looks = {}
-    for name in names:
+    for file in found:
         try:
-            stat = (path / name).stat()
+            looks[file] = _look(file.stat())
         except OSError:
             continue  # a link whose target is being swapped, or a file just renamed
-        looks[path / name] = _look(stat)
     return looks
 
 

@@ -49,10 +49,10 @@ OnProgrammed = Callable[[EndpointSlice, float, bool], None]
 class Reflector:
     """Keeps one kind in the zone equal to the API: `apply` gets each event, on this thread, in order.
 
-    `scopes`: see `scope.scopes_of`. `changes`: how often the zone has really changed so far; it makes repairs of the check
-    countable, and `on_programmed` blind to repeats. `on_programmed(slice, seconds, initial)`: an EndpointSlice was
-    applied that long after the change that caused it; `initial` says that it came by a list. `streaming`: try streaming
-    lists first. `wall` is the unix clock.
+    `scopes`: see `scope.scopes_of`. `changes`: how often the zone has really changed so far; it makes repairs of the
+    check countable, and `on_programmed` blind to repeats. `on_programmed(slice, seconds, initial)`: an EndpointSlice
+    was applied that long after the change that caused it; `initial` says that it came by a list. `streaming`: try
+    streaming lists first. `wall` is the unix clock.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Reflector:
                 await self._list_then_watch()
             except* ApiError as group:
                 error = _first(group)
-            assert error is not None, "a list and its watches end by an error only"  # noqa: S101
+            assert error is not None, "a list and its watches end by an error only"
             if self._progress.synced:
                 self._progress.resyncs[error.reason] += 1
             self._note(error, "lists again")

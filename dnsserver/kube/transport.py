@@ -1,12 +1,13 @@
 """The one door to httpx2: connections to one API server, over HTTP/1.1, one for each watch.
 
-Not one HTTP/2 connection for all: there a stream that dies may take the others with it, the silence of one is hidden by the
-noise of another, and h2 in Python costs several times as much (`python -m tests.kube.read_lists` has the figures).
+Not one HTTP/2 connection for all: there a stream that dies may take the others with it, the silence of one is hidden
+by the noise of another, and h2 in Python costs several times as much (`python -m tests.kube.read_lists` has the
+figures).
 
-The transport is our own, over httpcore2's pool, for two reasons. TLS comes in records of at most 16 KiB, an event of a watch
-mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived, which more
-than halves the processor time of reading. And httpx2 2.16 leaves the iterator of a body that is not read to its end to the
-garbage collector, which cannot close it in trio.
+The transport is our own, over httpcore2's pool, for two reasons. TLS comes in records of at most 16 KiB, an event of
+a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has
+arrived, which more than halves the processor time of reading. And httpx2 2.16 leaves the iterator of a body that is
+not read to its end to the garbage collector, which cannot close it in trio.
 """
 
 import socket
@@ -235,7 +236,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
 
 class _Tls:
-    """The TLS of one connection, by way of memory: ciphertext in and out of trio's socket, plaintext in and out of here."""
+    """The TLS of one connection, by way of memory: ciphertext at the socket's side, plaintext at ours."""
 
     def __init__(self, socket: trio.SocketStream, context: ssl.SSLContext, hostname: str | None) -> None:
         self._socket = socket

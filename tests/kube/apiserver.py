@@ -1,7 +1,8 @@
-"""A Kubernetes API server for tests: real HTTP/1.1 over TLS, faithful to `recordings/`, and able to fail in every way.
+"""An API server for tests: real HTTP/1.1 over TLS, faithful to `recordings/`, and able to fail in every way.
 
     server = ApiServer(); await nursery.start(server.run)      in the test's own process
-    python -m tests.kube.apiserver --services 10000 --pods 150000      in its own; prints one JSON line: server, token, ca
+    python -m tests.kube.apiserver --services 10000 --pods 150000      in its own; prints one JSON line: server,
+    token, ca
 
 Offers list (limit, continue, Exact, selectors, metadata only), watch (versions, bookmarks, initial events, timeouts),
 PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open.
@@ -18,7 +19,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import h11
 import msgspec
@@ -34,9 +35,10 @@ INITIAL_END = b',"annotations":{"k8s.io/initial-events-end":"true"}'
 class Fault(msgspec.Struct):
     """What happens to the next `times` requests that it fits.
 
-    action: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer), `silent` (a head, then
-    nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200 and HTML), `slow` (pieces
-    with `delay` seconds between), `goaway` (a good answer, then a close), `gone` (as each verb says it: see recordings).
+    action: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer), `silent` (a head,
+    then nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200 and HTML),
+    `slow` (pieces with `delay` seconds between), `goaway` (a good answer, then a close), `gone` (as each verb says
+    it: see recordings).
     """
 
     action: str
@@ -66,7 +68,9 @@ class Request(msgspec.Struct):
         return "page" if "continue" in self.query else "list"
 
 
-class _Denied(Exception):
+class _Denied(Exception):  # noqa: N818
+    """An answer with a Status, mostly a failure."""
+
     def __init__(self, code: int, reason: str, message: str, **rest: object) -> None:
         super().__init__(message)
         self.code = code
@@ -86,7 +90,7 @@ class _Denied(Exception):
         ).encode()
 
 
-class _Hangup(Exception):
+class _Hangup(Exception):  # noqa: N818
     """Close this connection now."""
 
 
@@ -102,11 +106,11 @@ class _Watch:
 class ApiServer:
     """One API server; all its state may be changed at any time from its own event loop."""
 
-    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0, token: str = "the-token") -> None:
+    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0) -> None:
         self.store = Store()
         self.streaming = streaming
         self.bookmark_interval = bookmark_interval
-        self.token = token
+        self.token = "the-token"
         self.forbidden: set[Kind] = set()
         self.missing: set[Kind] = set()
         self.faults: list[Fault] = []
@@ -217,24 +221,14 @@ class ApiServer:
 
     async def _answer(self, exchange: "_Exchange", head: h11.Request, body: bytes) -> None:
         try:
+            if head.target.startswith(b"/-/"):
+                await self._control(exchange, urlsplit(head.target.decode()))
+                return
             request = _parse(head)
-            if request.headers.get("authorization") != f"Bearer {self.token}":
-                raise _Denied(401, "Unauthorized", "Unauthorized")
-            if request.method == "PUT":
-                self.put(request.kind, json.loads(body))
-                raise _Denied(200, "", "put")
-            if request.method == "DELETE":
-                self.delete(request.kind, request.namespace, request.name)
-                raise _Denied(200, "", "deleted")
-            self.requests.append(request)
-            if request.kind in self.forbidden:
-                message = (
-                    f'{request.kind} is forbidden: User "dns" cannot list resource "{request.kind}" '
-                    'in API group "" at the cluster scope'
-                )
-                raise _Denied(403, "Forbidden", message, details={"kind": request.kind})
-            if request.kind in self.missing:
-                raise _Denied(404, "NotFound", "the server could not find the requested resource", details={})
+            self._admit(request)
+            if request.method != "GET":
+                await self._write(exchange, request, body)
+                return
             fault = self._fault(request)
             if fault is not None and await _misbehave(exchange, request, fault):
                 return
@@ -245,6 +239,37 @@ class ApiServer:
         except _Denied as denied:
             headers = {"retry-after": str(denied.retry_after)} if denied.retry_after is not None else {}
             await exchange.whole(denied.code, denied.body, headers)
+
+    def _admit(self, request: Request) -> None:
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            raise _Denied(401, "Unauthorized", "Unauthorized")
+        self.requests.append(request)
+        if request.kind in self.forbidden:
+            message = (
+                f'{request.kind} is forbidden: User "dns" cannot list resource "{request.kind}" '
+                'in API group "" at the cluster scope'
+            )
+            raise _Denied(403, "Forbidden", message, details={"kind": request.kind})
+        if request.kind in self.missing:
+            raise _Denied(404, "NotFound", "the server could not find the requested resource", details={})
+
+    async def _write(self, exchange: "_Exchange", request: Request, body: bytes) -> None:
+        """PUT creates or replaces, DELETE deletes; both say at which version."""
+        if request.method == "PUT":
+            self.put(request.kind, json.loads(body))
+        else:
+            self.delete(request.kind, request.namespace, request.name)
+        await exchange.whole(200, json.dumps({"resourceVersion": str(self.store.version)}).encode(), {})
+
+    async def _control(self, exchange: "_Exchange", url: SplitResult) -> None:
+        """`POST /-/compact`, or any command of `disturb` (`?kind=pods`): for a benchmark in another process."""
+        kind = parse_qs(url.query).get("kind")
+        command = url.path.removeprefix("/-/")
+        if command == "compact":
+            self.compact()
+        else:
+            self.disturb(command, Kind(kind[0]) if kind else None)
+        await exchange.whole(200, b"{}", {})
 
     def _fault(self, request: Request) -> Fault | None:
         for fault in self.faults:
@@ -633,7 +658,7 @@ async def _receive(
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(65536))
+            connection.receive_data(bytes(await stream.receive_some(65536)))
         elif isinstance(event, h11.Request):
             request = event
         elif isinstance(event, h11.Data):
@@ -679,7 +704,8 @@ async def _main(arguments: list[str]) -> None:
     parser.add_argument("--no-streaming", action="store_true", help="refuse streaming lists, as before Kubernetes 1.32")
     parser.add_argument("--changes", type=float, default=0.0, help="changes a second, from the first watch on")
     options = parser.parse_args(arguments)
-    server = ApiServer(streaming=not options.no_streaming, token=options.token)
+    server = ApiServer(streaming=not options.no_streaming)
+    server.token = options.token
     server.port = options.port
     fill(server.store, Size(options.namespaces, options.services, options.slices, options.endpoints, options.pods))
     async with serving(server):

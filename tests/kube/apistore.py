@@ -26,7 +26,8 @@ BOOKMARK_REST = {
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """An object at one version. Its JSON is `head`, the version in decimal, `tail` (which many generated objects share)."""
+    """An object at one version. Its JSON is `head`, the version in decimal, `tail` (which many generated objects
+    share)."""
 
     kind: Kind
     namespace: str
@@ -88,8 +89,7 @@ class Selector:
 
     def __init__(self, labels: str, fields: str) -> None:
         self._tests: list[tuple[str, str, frozenset[str]]] = []
-        for part in re.split(r",(?![^(]*\))", labels):
-            part = part.strip()
+        for part in map(str.strip, re.split(r",(?![^(]*\))", labels)):
             if found := self._SET.match(part):
                 values = frozenset(value.strip() for value in found[3].split(","))
                 self._tests.append((found[1], found[2], values))

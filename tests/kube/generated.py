@@ -1,5 +1,6 @@
 """A cluster of any size, as realistic in bytes as in shape, made fast: the long tail of an object's JSON is shared."""
 
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -36,19 +37,19 @@ def fill(store: Store, size: Size) -> None:
 
 
 async def keep_changing(server: "ApiServer", rate: float) -> None:
-    """So many changes a second: mostly endpoints, some services, all of objects that there are and stay."""
+    """So many changes a second, for ever: in some slice the first endpoint turns not ready, or ready again."""
     rng = random.Random(1)
-    slices = list(server.store.objects[Kind.ENDPOINTSLICES].values())
-    number = 0
+    names = [(thing.namespace, thing.name, thing.key) for thing in server.store.objects[Kind.ENDPOINTSLICES].values()]
     start = trio.current_time()
-    while True:
+    for number in itertools.count():
         await trio.sleep_until(start + number / rate)
-        number += 1
-        thing = rng.choice(slices)
-        new = server.store.put_split(
-            Kind.ENDPOINTSLICES, thing.namespace, thing.name, thing.head, thing.tail, thing.labels
-        )
-        server.wake(new.kind)
+        namespace, name, key = rng.choice(names)
+        thing = server.store.objects[Kind.ENDPOINTSLICES][key]
+        ready, unready = b'"ready":true', b'"ready":false'
+        before, found, after = thing.tail.partition(unready)
+        tail = before + ready + after if found else thing.tail.replace(ready, unready, 1)
+        server.store.put_split(Kind.ENDPOINTSLICES, namespace, name, thing.head, tail, thing.labels)
+        server.wake(Kind.ENDPOINTSLICES)
 
 
 def namespace_name(number: int) -> str:
@@ -162,7 +163,6 @@ def _pods(size: Size) -> Iterator[Made]:
     tail = msgspec.json.encode(
         {**metadata, "rest": {"spec": spec, "status": {"phase": "Running", "conditions": conditions}}}
     )
-    # {managedFields...,"rest":{"spec":{..},"status":{...}}} -> ,managedFields..},"spec":{..},"status":{..., then our IPs
     managed, _, rest = tail[1:].partition(b',"rest":{')
     for number in range(size.pods):
         namespace, name = namespace_name(number % size.namespaces), f"app-{number % 5000}-6d4cf56db6-{number:05x}"

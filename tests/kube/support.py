@@ -92,7 +92,7 @@ async def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> No
     """Until the condition holds; what it waits for happens on sockets, which no virtual clock drives."""
     try:
         with trio.fail_after(seconds):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  (the conditions are all sorts of state, without events)
                 await trio.sleep(0.002)
     except trio.TooSlowError:
         raise AssertionError(f"never true: {condition}") from None
@@ -105,13 +105,12 @@ class Mirror:
         self.server = server
         self.kind = kind
         self.sink = Sink()
-        self.access: dict[str, str] = {}  # what the credentials say instead of the truth
         self.loads = 0
         silence, page_size = settings.pop("silence", 5.0), settings.pop("page_size", 3)
         selectors = {
             name: settings.pop(name) for name in ("namespaces", "labels", "namespace_labels") if name in settings
         }
-        self.credentials = Credentials(self._load)
+        self.credentials = Credentials(self._load, reload_pause=0.0)
         self.client = Client(
             self.credentials, page_size=page_size, silence=silence, connect_timeout=0.5, answer_timeout=0.5
         )
@@ -120,8 +119,7 @@ class Mirror:
 
     async def _load(self) -> Access:
         self.loads += 1
-        fields = {"server": self.server.url, "authorization": f"Bearer {self.server.token}", "ca": self.server.ca}
-        return Access(**{**fields, **self.access})
+        return Access(self.server.url, f"Bearer {self.server.token}", self.server.ca)
 
     def is_equal(self) -> bool:
         return versions(self.sink.objects, self.kind) == stored_versions(self.server.store, self.kind)

@@ -12,15 +12,15 @@ from dnsserver.kube.credentials import Access, Credentials
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault
-from tests.kube.support import thing
+from tests.kube.support import thing, wait_for
 
 SERVICES = Scope(Kind.SERVICES)
 
 
 @asynccontextmanager
-async def client_of(server: ApiServer, **access: str) -> AsyncIterator[Client]:
+async def client_of(server: ApiServer, ca: str = "") -> AsyncIterator[Client]:
     async def load() -> Access:
-        return Access(**{"server": server.url, "authorization": f"Bearer {server.token}", "ca": server.ca, **access})
+        return Access(server.url, f"Bearer {server.token}", ca or server.ca)
 
     client = Client(Credentials(load), page_size=2, silence=0.3, connect_timeout=0.3, answer_timeout=0.3)
     yield client
@@ -161,9 +161,8 @@ async def test_a_watch_that_ends_in_time_is_no_error(server: ApiServer) -> None:
 async def test_bytes_are_counted(server: ApiServer) -> None:
     server.put(Kind.SERVICES, thing("a", annotations={"note": "x" * 100_000}))
     counted: list[int] = []
-    async with client_of(server) as client:
-        async with aclosing(client.pages(SERVICES, received=counted.append)) as found:
-            (page,) = [page async for page in found]
+    async with client_of(server) as client, aclosing(client.pages(SERVICES, received=counted.append)) as found:
+        (page,) = [page async for page in found]
     assert 100_000 < sum(counted) < 101_000
     assert len(bytes(page.items[0])) > 100_000
 
@@ -186,6 +185,4 @@ async def test_a_cancelled_watch_leaves_nothing_open(server: ApiServer) -> None:
         with trio.move_on_after(0.05):
             async with aclosing(client.watch(SERVICES, "1", seconds=60)) as stream:
                 await anext(stream)
-        with trio.fail_after(2):
-            while server.watches:
-                await trio.sleep(0.001)
+        await wait_for(lambda: not server.watches)

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -15,7 +16,7 @@ from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove, Servi
 from tests.kube.support import Sink, thing, wait_for
 
 
-def services(*names: str, **rest: object) -> str:
+def services(*names: str, **rest: Any) -> str:
     """A YAML file (JSON is YAML) of services."""
     return "\n---\n".join(json.dumps({"kind": "Service", **thing(name, **rest)}) for name in names)
 

@@ -9,7 +9,6 @@ import pytest
 import structlog
 import trio
 
-from dnsserver.kube.credentials import RELOAD_PAUSE
 from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
 from dnsserver.kube.scope import scopes_of
@@ -399,8 +398,6 @@ async def test_a_new_token(server: ApiServer) -> None:
         await settled(mirror)
         server.token = "a-newer-one"
         server.disturb("cut")
-        # Nothing but the pause between two runs of an exec plugin is in the way.
-        mirror.credentials._loaded = -100.0
         await churn(mirror)
         await mirror.wait_equal()
         assert mirror.reflector.statistics().lists == 1
@@ -410,7 +407,6 @@ async def test_a_new_token(server: ApiServer) -> None:
 async def test_a_new_certificate_of_a_new_authority(server: ApiServer) -> None:
     async with mirroring(filled(server)) as mirror:
         await settled(mirror)
-        mirror.credentials._loaded = -100.0
         server.new_certificate()
         server.disturb("cut")
         await churn(mirror)
