@@ -18,7 +18,7 @@ from dnsserver.zone.record import Reason
 
 # What an entry holds beside the octets of its name and records: measured with tracemalloc over 20,000 entries of one
 # address each, 64-bit CPython 3.11 to 3.13.
-_OVERHEAD = 900
+_OVERHEAD = 420
 _PER_RECORD = 40
 _STALE_TTL = 30  # RFC 8767 section 4
 _FAILURES = 10_000
@@ -100,7 +100,7 @@ class AnswerCache:
             self._evict()
 
     def _evict(self) -> None:
-        """Make room; an entry that was asked for since it was last looked at is spared, a few times in a row at most."""
+        """Make room; an entry that was asked for since it was last looked at is spared, a few in a row at most."""
         spared = 0
         while self._size > self._settings.size and self._queue:
             entry = self._queue.popleft()

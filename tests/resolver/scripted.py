@@ -41,6 +41,7 @@ class Query:
     protocol: str
     port: int
     send: Callable[[bytes], Awaitable[Any]]
+    close: Callable[[], Awaitable[None]]
     message: dns.message.Message = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class Upstream:
         self.queries: list[Query] = []
         self.probes: list[Query] = []
         self.connections = 0
+        self.open = 0
         self.resumed: list[bool] = []
         self.script_probes: Script | None = None
 
@@ -148,14 +150,16 @@ async def _serve_udp(udp: trio.socket.SocketType, server: Upstream, nursery: tri
         async def send(reply: bytes, address: Any = address) -> None:
             await udp.sendto(reply, address)
 
-        nursery.start_soon(server.take, Query(wire, "udp", address[1], send))
+        nursery.start_soon(server.take, Query(wire, "udp", address[1], send, trio.lowlevel.checkpoint))
 
 
 async def _serve_stream(raw: trio.SocketStream, server: Upstream, tls: ssl.SSLContext | None) -> None:
     server.connections += 1
+    server.open += 1
     port = raw.socket.getpeername()[1]
     stream: Any = raw if tls is None else trio.SSLStream(raw, tls, server_side=True, https_compatible=True)
     lock = trio.Lock()
+    protocol = "tls" if tls else "tcp"
 
     async def send(reply: bytes) -> None:
         async with lock:
@@ -172,10 +176,12 @@ async def _serve_stream(raw: trio.SocketStream, server: Upstream, tls: ssl.SSLCo
                 while len(buffer) >= 2 and len(buffer) >= 2 + int.from_bytes(buffer[:2]):
                     size = 2 + int.from_bytes(buffer[:2])
                     wire, buffer = buffer[2:size], buffer[size:]
-                    nursery.start_soon(server.take, Query(wire, "tls" if tls else "tcp", port, send))
+                    nursery.start_soon(server.take, Query(wire, protocol, port, send, stream.aclose))
             nursery.cancel_scope.cancel()
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         pass
+    finally:
+        server.open -= 1
 
 
 @asynccontextmanager

@@ -1,0 +1,235 @@
+"""What is taken from an upstream's reply, and what any octets at all give."""
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.wire import request, response
+from dnsserver.wire.message import Body, FormatError
+from dnsserver.wire.name import ROOT, from_text
+from dnsserver.wire.response import Reading, Scope, TTLLimits, Verdict, aged, with_ttl
+from dnsserver.wire.sections import read_name, read_records
+
+NAME = from_text("www.example.com")
+A, CNAME, MX, SOA, TXT = 1, 5, 15, 6, 16
+SOA_TEXT = "example.com. 900 IN SOA ns.example.com. hostmaster.example.com. 1 7200 1800 86400 60"
+
+
+def message(
+    *answer: str, authority: tuple[str, ...] = (), rcode: int = 0, type_: int = A, additional: tuple[str, ...] = ()
+) -> bytes:
+    """Return a reply as dnspython writes it."""
+    query = dns.message.make_query("www.example.com", dns.rdatatype.RdataType(type_), use_edns=0, payload=1232)
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.set_rcode(dns.rcode.Rcode(rcode))
+    for section, lines in ((reply.answer, answer), (reply.authority, authority), (reply.additional, additional)):
+        for line in lines:
+            name, ttl, klass, kind, rdata = line.split(maxsplit=4)
+            section.append(dns.rrset.from_text(name, int(ttl), klass, kind, rdata))
+    return reply.to_wire(max_size=65535)
+
+
+def read(
+    wire: bytes, type_: int = A, *, do: bool = False, scope: Scope | None = None, limits: TTLLimits | None = None
+) -> Reading:
+    return response.read(wire, NAME, type_, do=do, scope=scope or Scope(), limits=limits or TTLLimits())
+
+
+def lines(body: Body, type_: int = A, name: bytes = NAME) -> list[str]:
+    """Return the body's records as dnspython reads them behind a question."""
+    counts = b"".join(count.to_bytes(2, "big") for count in (1, body.an, body.ns, body.ar))
+    wire = b"\0\0\x81\x80" + counts + request.question(name, type_) + body.data
+    parsed = dns.message.from_wire(wire, one_rr_per_rrset=True)
+    return [rrset.to_text() for section in (parsed.answer, parsed.authority, parsed.additional) for rrset in section]
+
+
+@pytest.mark.parametrize(
+    ("type_", "kept"),
+    [
+        (A, ["www.example.com. 300 IN A 192.0.2.1"]),
+        (A, ["www.example.com. 300 IN A 192.0.2.1", "www.example.com. 300 IN A 192.0.2.2"]),
+        (A, ["www.example.com. 300 IN CNAME web.example.com.", "web.example.com. 60 IN A 192.0.2.1"]),
+        (A, ["www.example.com. 300 IN CNAME cdn.example.net.", "cdn.example.net. 60 IN A 192.0.2.1"]),
+        (CNAME, ["www.example.com. 300 IN CNAME web.example.com."]),
+        (MX, ["www.example.com. 300 IN MX 10 mail.example.com.", "www.example.com. 300 IN MX 20 mx.www.example.com."]),
+        (TXT, ['www.example.com. 300 IN TXT "one" "two"']),
+        (33, ["www.example.com. 300 IN SRV 1 2 443 host.example.com."]),
+        (35, ['www.example.com. 300 IN NAPTR 1 2 "s" "SIP+D2U" "" _sip._udp.example.com.']),
+        (65, ['www.example.com. 300 IN HTTPS 1 . alpn="h2"']),
+        (6, ["www.example.com. 900 IN SOA ns.example.com. hostmaster.example.com. 1 7200 1800 86400 60"]),
+        (1000, [r"www.example.com. 300 IN TYPE1000 \# 3 abcdef"]),
+    ],
+)
+def test_answers_are_kept_as_they_are(type_: int, kept: list[str]) -> None:
+    wire = message(*kept, type_=type_, additional=("mail.example.com. 300 IN A 192.0.2.7",))
+    reading = read(wire, type_)
+    assert lines(reading.body, type_) == kept
+    assert reading.ttl == min(int(line.split()[1]) for line in kept)
+    # It fits the same question in any case, and every TTL is where the offsets say.
+    assert lines(reading.body, type_, NAME.upper().replace(b"\3WWW", b"\3WwW"))
+    assert {line.split()[1] for line in lines(with_ttl(reading.body, 7), type_)} == {"7"}
+    assert {line.split()[1] for line in lines(aged(reading.body, 86_400), type_)} == {"0"}
+
+
+def test_signatures_are_kept_with_do_only() -> None:
+    kept = [
+        "www.example.com. 300 IN A 192.0.2.1",
+        "www.example.com. 300 IN RRSIG A 8 3 300 20300101000000 20200101000000 1 example.com. AAAA",
+    ]
+    assert lines(read(message(*kept), do=True).body) == kept
+    assert lines(read(message(*kept)).body) == kept[:1]
+
+
+@pytest.mark.parametrize("rcode", [0, 3])
+def test_negative_answers_keep_the_soa_with_its_negative_ttl(rcode: int) -> None:
+    nsec = "example.com. 300 IN NSEC zzz.example.com. A NS"
+    ns = "example.com. 300 IN NS ns.example.com."
+    wire = message(authority=(ns, SOA_TEXT, nsec), rcode=rcode)
+    shown = SOA_TEXT.replace(" 900 ", " 60 ")
+    reading = read(wire)
+    assert (reading.rcode, reading.ttl, lines(reading.body)) == (rcode, 60, [shown])
+    assert lines(read(wire, do=True).body) == [shown, nsec]
+    plain = read(message(authority=(SOA_TEXT,), rcode=rcode))
+    assert (plain.rcode, plain.ttl, lines(plain.body)) == (rcode, 60, [shown])
+
+
+def test_a_negative_answer_behind_a_chain() -> None:
+    alias = "www.example.com. 30 IN CNAME web.example.com."
+    reading = read(message(alias, authority=(SOA_TEXT,), rcode=3))
+    assert lines(reading.body) == [alias, SOA_TEXT.replace(" 900 ", " 60 ")]
+    assert (reading.rcode, reading.ttl) == (3, 30)
+
+
+def test_without_soa_nothing_is_kept() -> None:
+    assert read(message()).ttl == 0
+    assert read(message(authority=("example.net. 1 IN SOA a. b. 1 2 3 4 5",), rcode=3)).ttl == 0
+
+
+def test_the_case_that_was_asked_does_not_show_in_records() -> None:
+    wire = message(
+        "www.example.com. 300 IN CNAME web.www.example.com.",
+        "bad.example.com. 300 IN A 192.0.2.9",
+        "web.www.example.com. 60 IN A 192.0.2.1",
+    )
+    wire = wire[:12] + wire[12:].replace(b"\3www\7example", b"\3wWw\7eXample", 1)
+    assert lines(read(wire).body)[0] == "www.example.com. 300 IN CNAME web.www.example.com."
+
+
+def test_dname_stays_before_the_alias_it_makes() -> None:
+    kept = [
+        "example.com. 300 IN DNAME example.net.",
+        "www.example.com. 300 IN CNAME www.example.net.",
+        "www.example.net. 300 IN A 192.0.2.1",
+    ]
+    assert lines(read(message(*kept)).body) == kept
+
+
+def test_scope_ends_the_chain() -> None:
+    scope = Scope(ROOT, (from_text("cluster.local"),))
+    wire = message("www.example.com. 300 IN CNAME x.cluster.local.", "x.cluster.local. 300 IN A 192.0.2.1")
+    reading = read(wire, scope=scope)
+    assert reading.follow == from_text("x.cluster.local")
+    assert lines(reading.body) == ["www.example.com. 300 IN CNAME x.cluster.local."]
+    assert not Scope(from_text("corp.example")).allows(from_text("notcorp.example"))
+
+
+def test_limits_apply_to_each_record() -> None:
+    wire = message("www.example.com. 999999 IN CNAME web.example.com.", "web.example.com. 2 IN A 192.0.2.1")
+    reading = read(wire, limits=TTLLimits(cap=1000, floor=5))
+    assert [line.split()[1] for line in lines(reading.body)] == ["1000", "5"]
+    assert reading.ttl == 5
+
+
+@pytest.mark.parametrize(
+    ("wire", "verdict"),
+    [
+        (message(rcode=2), Verdict.FAILED),
+        (message(rcode=5), Verdict.FAILED),
+        (message(rcode=16), Verdict.FAILED),
+        (message("www.example.com. 1 IN CNAME www.example.com."), Verdict.CHAIN_TOO_LONG),
+    ],
+)
+def test_what_is_no_answer(wire: bytes, verdict: Verdict) -> None:
+    assert read(wire).verdict is verdict
+
+
+def test_pointers_must_go_back() -> None:
+    front = bytes(12)
+    for tail, at in ((b"\xc0\x0c", 12), (b"\xc0\x0e\0", 12), (b"\xc0\x00", 12), (b"\x01a\xc0\x0c", 14), (b"\x41", 12)):
+        with pytest.raises(FormatError):
+            read_name(front + tail, at)
+    chain = b"\0" + b"".join((0xC000 | 12 + max(0, 2 * i - 1)).to_bytes(2, "big") for i in range(80))
+    with pytest.raises(FormatError):
+        read_name(front + chain, 12 + len(chain) - 2)
+
+
+HEADS = st.tuples(st.sampled_from([0x8180, 0x8183, 0x8580]), *[st.integers(0, 4)] * 3)
+
+
+@given(HEADS, st.binary(max_size=200), st.booleans(), st.sampled_from([A, CNAME, MX, SOA, 255]))
+def test_any_octets_give_a_value_or_a_format_error(
+    head: tuple[int, int, int, int], tail: bytes, do: bool, type_: int
+) -> None:
+    flags, an, ns, ar = head
+    counts = b"".join(count.to_bytes(2, "big") for count in (1, an, ns, ar))
+    _check(b"\0\1" + flags.to_bytes(2, "big") + counts + request.question(NAME, type_) + tail, type_, do=do)
+
+
+RECORDS = st.lists(
+    st.sampled_from(
+        [
+            "www.example.com. 300 IN A 192.0.2.1",
+            "www.example.com. 0 IN CNAME web.example.com.",
+            "web.example.com. 4294967295 IN A 192.0.2.2",
+            "web.example.com. 60 IN CNAME www.example.com.",
+            "www.example.com. 300 IN MX 10 mail.example.com.",
+            "evil.example. 300 IN A 192.0.2.3",
+            "example.com. 300 IN NS ns.example.com.",
+            "example.com. 300 IN DNAME example.net.",
+            SOA_TEXT,
+            "example.com. 300 IN NSEC zzz.example.com. A NS",
+            "www.example.com. 300 IN RRSIG A 8 3 300 20300101000000 20200101000000 1 example.com. AAAA",
+        ]
+    ),
+    max_size=5,
+)
+
+
+@given(
+    RECORDS,
+    RECORDS,
+    st.sampled_from([0, 3]),
+    st.sampled_from([A, CNAME, MX, 255]),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3),
+)
+def test_any_records_spoilt_or_not_give_a_body_that_can_be_read(
+    answer: list[str], authority: list[str], rcode: int, type_: int, do: bool, spoilt: list[tuple[int, int]]
+) -> None:
+    wire = bytearray(message(*answer, authority=tuple(authority), rcode=rcode, type_=type_))
+    question_end = 12 + len(NAME) + 4
+    for at, octet in spoilt:
+        if at + question_end < len(wire):
+            wire[at + question_end] = octet
+    _check(bytes(wire), type_, do=do)
+
+
+def _check(wire: bytes, type_: int, *, do: bool) -> None:
+    try:
+        reading = read(wire, type_, do=do)
+    except FormatError:
+        return
+    body = reading.body
+    assert reading.ttl <= 86_400
+    for offset in body.ttls:
+        assert body.data[offset : offset + 4] <= (86_400).to_bytes(4, "big")
+    assert len(body.ttls) == body.an + body.ns
+    front = bytes(12) + NAME + bytes(4)
+    records = list(read_records(front + body.data, len(front), body.an + body.ns))
+    assert [record.ttl_at - len(front) for record in records] == list(body.ttls)
+    assert not records or records[-1].end == len(front) + len(body.data)
