@@ -128,16 +128,29 @@ def answers(*lines: str, **more: Any) -> Script:
 @asynccontextmanager
 async def upstream(script: Script = helpful, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     """Run a scripted upstream; with `tls` its TCP side speaks that."""
-    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as udp:
-        await udp.bind((HOST, 0))
+    udp, listener = await _bind()
+    with udp:
         port = udp.getsockname()[1]
-        (listener,) = await trio.open_tcp_listeners(port, host=HOST)
         server = Upstream(port, script)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_serve_udp, udp, server, nursery)
             nursery.start_soon(trio.serve_listeners, lambda s: _serve_stream(s, server, tls), [listener])
             yield server
             nursery.cancel_scope.cancel()
+
+
+async def _bind() -> tuple[trio.socket.SocketType, trio.SocketListener]:
+    """Return a UDP and a TCP socket on one port; a port that is free for one may be in use for the other."""
+    while True:
+        (listener,) = await trio.open_tcp_listeners(0, host=HOST)
+        udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+        try:
+            await udp.bind(listener.socket.getsockname())
+        except OSError:
+            udp.close()
+            await listener.aclose()
+        else:
+            return udp, listener
 
 
 async def _serve_udp(udp: trio.socket.SocketType, server: Upstream, nursery: trio.Nursery) -> None:
