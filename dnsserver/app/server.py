@@ -67,7 +67,7 @@ class Server:
         )
         self.sync = Sync(config, self.cluster, self.replies)
         zones = [_read_zone(path) for path in config.static]
-        sources: list[Source] = [SpecialNames(), *zones, self.cluster]
+        sources: list[Source] = [self.cluster, SpecialNames(), *zones]  # the cluster's names are most of what is asked
         own = [config.domain.wire, *(zone.origin for zone in zones)]
         self.forwarder = Forwarder(
             settings.routes(config), settings.cache(config), own=own, limits=settings.limits(config)

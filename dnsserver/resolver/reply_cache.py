@@ -8,7 +8,7 @@ So the hot path is one look-up in `Lane.replies`; all the bookkeeping is on the 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -81,17 +81,29 @@ class RingReply(Reply):
 
 
 class AgingReply(Reply):
-    """A reply with records from outside, whose TTLs count down once a second until it expires."""
+    """A reply with records from outside, whose TTLs count down once a second until it expires.
 
-    __slots__ = ("_expires", "_since", "_ttls")
+    `touch` is told, as often, how many times it went out: the outside renews what is popular.
+    """
+
+    __slots__ = ("_expires", "_since", "_touch", "_touched", "_ttls")
 
     def __init__(
-        self, wire: bytes, labels: Labels, depends: tuple[Key, ...], ttls: Iterable[int], since: float, expires: float
+        self,
+        wire: bytes,
+        labels: Labels,
+        depends: tuple[Key, ...],
+        ttls: Iterable[int],
+        since: float,
+        expires: float,
+        touch: Callable[[int], None] | None = None,
     ) -> None:
         """Make a reply that was right at `since` and ends at `expires`; `ttls` are offsets of TTL fields in `wire`."""
         super().__init__(wire, labels, depends)
         self._since = since
         self._expires = expires
+        self._touch = touch
+        self._touched = 0
         self._ttls = tuple((offset, int.from_bytes(wire[offset : offset + 4], "big")) for offset in ttls)
         self.due = min(since + 1, expires)
 
@@ -99,6 +111,9 @@ class AgingReply(Reply):
         """Return the octets with the TTLs that are left, or None after the end."""
         if now >= self._expires:
             return None
+        if self._touch is not None and self.hits > self._touched:
+            self._touch(self.hits - self._touched)
+            self._touched = self.hits
         age = int(now - self._since)
         wire = bytearray(self.wire)
         for offset, ttl in self._ttls:
@@ -185,6 +200,8 @@ class ReplyCache:
         self.lanes: list[Lane] = []
         self._shelf = _Shelf(replies)
         self._missing = _Shelf(missing)
+        self._glimpsed: set[int] = set()
+        self._glimpsed_before: set[int] = set()
         self._dependents: dict[Key, list[Reply]] = {}
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
         self._dropped = self._evicted = self._expired = 0
@@ -197,7 +214,8 @@ class ReplyCache:
 
     def keep(self, lane: Lane, key: bytes, reply: Reply, *, missing: bool = False) -> None:
         """Hold a reply under the octets of its question."""
-        self.discard(lane, key)
+        if key in lane.replies:
+            self.discard(lane, key)
         shelf = self._missing if missing else self._shelf
         if shelf.size >= shelf.limit:
             self._evicted += 1
@@ -214,6 +232,20 @@ class ReplyCache:
                     self._services.setdefault(dependency[0], set()).add(dependency)
             else:
                 dependents.append(reply)
+
+    def seen_before(self, key: bytes) -> bool:
+        """Tell whether a question was asked here not long ago, and remember it.
+
+        A name that does not exist is worth keeping when it is asked again, as pods' search lists do all day; of a
+        random name that is asked once, a number is all that is kept, and no room is made for it.
+        """
+        number = hash(key)
+        if number in self._glimpsed or number in self._glimpsed_before:
+            return True
+        self._glimpsed.add(number)
+        if len(self._glimpsed) >= self._missing.limit:
+            self._glimpsed, self._glimpsed_before = set(), self._glimpsed
+        return False
 
     def discard(self, lane: Lane, key: bytes) -> None:
         """Forget the reply to a question, if there is one: it has come to its end."""

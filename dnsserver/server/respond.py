@@ -1,12 +1,13 @@
 """A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from dnsserver.resolver.chain import Chain, completed
-from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.resolver.outcome import LOOP, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
@@ -49,6 +50,12 @@ class Outside(Protocol):
     def ask(self, ask: Ask, deliver: Deliver) -> None:
         """Call `deliver` once with the outcome, now or later, never from another thread."""
 
+    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
+        """Tell whether a packet is a query that this server sent itself and that came back through a loop."""
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Take in that an outcome went out so many times from a cache in front."""
+
 
 class Responder:
     """Turns packets into replies and keeps the replies that can be kept.
@@ -75,6 +82,7 @@ class Responder:
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
         self._stale = stale
+        self._opts = {do: q.opt_record(udp_limit, do=do) for do in (False, True)}
         self.panics = 0
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
@@ -94,7 +102,7 @@ class Responder:
         query = q.read_query(packet)
         if query.opcode != _QUERY_OPCODE:
             return self._error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
-        key = query.key(packet, self._udp_limit)
+        key = query.key(self._udp_limit)
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
             reply = port.lane.replies.get(key)
             if reply is not None:
@@ -103,43 +111,39 @@ class Responder:
                 if wire is not None:
                     reply.hits += 1
                     return query.id + q.echo(wire, query.question)
-        refusal = self._refusal(query)
-        if refusal is not None:
-            rcode, reason = refusal
-            port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
-            return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
+        if query.version:
+            return self._refuse(query, m.BADVERS, _BAD_VERSION, port)
+        if query.klass != m.CLASS_IN:
+            return self._refuse(query, m.REFUSED, _REFUSED_CLASS, port)
+        if query.type in _TRANSFERS:
+            return self._refuse(query, m.REFUSED, _REFUSED_TRANSFER, port)
         answer = self._chain.answer(query.name, query.type)
         if answer.follow is None and not answer.search:
             return self._own(query, key, answer, port)
         return self._ask(query, key, answer, port, index)
 
-    def _refusal(self, query: Query) -> tuple[int, Reason] | None:
-        """Return the rcode for a well-formed query that is not for this server."""
-        if query.version:
-            return m.BADVERS, _BAD_VERSION
-        if query.klass != m.CLASS_IN:
-            return m.REFUSED, _REFUSED_CLASS
-        if query.type in _TRANSFERS:
-            return m.REFUSED, _REFUSED_TRANSFER
-        return None
+    def _refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
+        """Reply to a well-formed query that is not for this server."""
+        port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
+        return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
 
     def _own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
-        wire = self._plain(query, answer, body, port)
-        if answer.depends is not None:
-            labels = Labels(query.type, answer.rcode, answer.reason.code)
-            reply: Reply | None = None
+        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        wire = self._plain(query, answer, body, port, labels)
+        if answer.depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
+            reply = Reply(wire, labels, answer.depends)
             if body.ring is not None:
-                reply = _ring_reply(wire, labels, answer.depends, body, len(query.question))
-            self._keep(query, key, reply or Reply(wire, labels, answer.depends), port)
-        return query.id + wire
+                reply = _ring_reply(wire, labels, answer.depends, body, query.end) or reply
+            self._keep(query, key, reply, port)
+        return query.packet[:2] + wire
 
-    def _plain(self, query: Query, answer: Answer, body: Body, port: Port) -> bytes:
+    def _plain(self, query: Query, answer: Answer, body: Body, port: Port, labels: Labels) -> bytes:
         reason = answer.reason
         if reason.ede is None and answer.aa:
             reason = self._stale() or reason
-        port.lane.counts[Labels(query.type, answer.rcode, answer.reason.code)] += 1
+        port.lane.counts[labels] += 1
         return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
     def _ask(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
@@ -147,6 +151,9 @@ class Responder:
         at_once: list[bytes] = []
         waiting = False
         client: Any = None
+        ask_first = Ask(answer.follow or answer.search[0], query.type, query.do, bool(query.flags & m.CD))
+        if self._outside.is_own_question(ask_first, query.packet):
+            return self._refuse(query, m.REFUSED, LOOP, port)
         candidates = iter(answer.search)
         target = answer.follow if answer.follow is not None else next(candidates)
 
@@ -179,8 +186,8 @@ class Responder:
 
     def _missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
         """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
-        wire = self._plain(query, answer, compose(query.name, (), answer.authority), port)
         labels = Labels(query.type, answer.rcode, answer.reason.code)
+        wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
         if answer.depends is not None and outcome.expires > self._clock():
             self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
         return wire
@@ -191,8 +198,8 @@ class Responder:
         if outcome.ad and not answer.aa and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
             flags |= m.AD
         body = outcome.body
+        assert answer.follow is not None  # as above
         if answer.answer:
-            assert answer.follow is not None  # as above
             sections = rrsets(body, answer.follow)
             body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
         labels = Labels(query.type, outcome.rcode, outcome.reason.code)
@@ -200,9 +207,11 @@ class Responder:
         port.lane.counts[labels] += 1
         now = self._clock()
         if answer.depends is not None and outcome.expires > now + 1:
-            start = m.HEADER_SIZE - 2 + len(query.question)
+            start = query.end - 2
             ttls = [start + ttl for ttl in body.ttls if start + ttl + 4 <= len(wire)]
-            reply = AgingReply(wire, labels, answer.depends, ttls, outcome.stored, outcome.expires)
+            ask = Ask(answer.follow, query.type, query.do, bool(query.flags & m.CD))
+            touch = partial(self._outside.touch, ask)
+            reply = AgingReply(wire, labels, answer.depends, ttls, outcome.stored, outcome.expires, touch)
             wire = reply.renew(now) or wire
             self._keep(query, key, reply, port)
         return wire
@@ -213,11 +222,15 @@ class Responder:
         self._replies.keep(port.lane, key, reply, missing=reply.labels.rcode == m.NXDOMAIN)
 
     def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
-        limit = STREAM_LIMIT if port.stream else min(max(query.size, q.MIN_SIZE), self._udp_limit)
+        size = query.size
         opt = b""
-        if query.size:
+        if size:
             do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
-            opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+            if reason.ede is None and rcode < m.BADVERS:
+                opt = self._opts[do]
+            else:
+                opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+        limit = STREAM_LIMIT if port.stream else min(max(size, q.MIN_SIZE), self._udp_limit)
         return q.reply(query, rcode, flags | self._ra, body, limit, opt)
 
     def _error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
@@ -227,7 +240,7 @@ class Responder:
         return packet[:2] + flags + bytes(8)
 
 
-def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, question: int) -> Reply | None:
+def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, end: int) -> Reply | None:
     """Make the reply that rotates, unless it is cut so short that there is nothing to rotate."""
     assert body.ring is not None  # the caller's test
     offset, step, count = body.ring
@@ -235,4 +248,4 @@ def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Bod
     if shown < 1:
         return None
     block = body.data[offset : offset + step * count]
-    return RingReply(wire, labels, depends, m.HEADER_SIZE - 2 + question + offset, step, block, shown)
+    return RingReply(wire, labels, depends, end - 2 + offset, step, block, shown)

@@ -22,6 +22,8 @@ _KEPT_FLAGS = m.RD | m.AD | m.CD
 _OPCODE = 0x7800
 _DO = 0x8000
 _OPT_START = b"\0\0\x29"
+_OPT_SIZE = 11
+_OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked at apart), flags, length of the options
 _EDE_OPTION = 15
 
 # What stub resolvers and tools send; any other size is rounded to what the server would make of it.
@@ -35,30 +37,40 @@ MIN_SIZE = 512
 class Query(msgspec.Struct, gc=False):
     """A question as a client sent it.
 
-    `name` is lower-case, `question` the question's octets as they came. `flags` holds RD, AD and CD only. `size` is the
-    UDP payload that the client takes, 0 without EDNS; `version` its EDNS version.
+    `name` is lower-case; `end` is where the question ends in the packet, 0 if there is none. `flags` holds RD, AD and
+    CD only. `size` is the UDP payload that the client takes, 0 without EDNS; `version` its EDNS version.
     """
 
-    id: bytes
+    packet: bytes
     opcode: int
     flags: int
     name: bytes
     type: int
     klass: int
-    question: bytes
+    end: int
     regular: bool
     size: int = 0
     version: int = 0
     do: bool = False
 
-    def key(self, packet: bytes, limit: int) -> bytes:
+    @property
+    def id(self) -> bytes:
+        """The message ID."""
+        return self.packet[:2]
+
+    @property
+    def question(self) -> bytes:
+        """The question's octets as they came."""
+        return self.packet[m.HEADER_SIZE : self.end]
+
+    def key(self, limit: int) -> bytes:
         """Return the octets, less the ID, that stand for all queries with this one's meaning.
 
         Case, options, odd sizes and unknown flags do not alter a reply beyond what `echo` puts right, so queries that
         differ in those share one key. For a regular query it is the packet's own octets, found without being read.
         """
         if self.regular:
-            return packet[2:]
+            return self.packet[2:]
         opt = b""
         if self.size:
             size = min(max(self.size, MIN_SIZE), limit)
@@ -80,7 +92,7 @@ def read_query(packet: bytes) -> Query:
     _, flags, questions, answers, authorities, extras = _HEADER.unpack_from(packet)
     opcode = (flags & _OPCODE) >> 11
     if opcode:
-        return Query(packet[:2], opcode, flags & _KEPT_FLAGS, b"\0", 0, 0, b"", regular=False)
+        return Query(packet, opcode, flags & _KEPT_FLAGS, b"\0", 0, 0, 0, regular=False)
     if questions != 1 or answers:
         msg = f"{questions} questions and {answers} answers in a query, expected 1 and 0"
         raise FormatError(msg)
@@ -102,17 +114,19 @@ def read_query(packet: bytes) -> Query:
     raw = packet[m.HEADER_SIZE : position]
     name = raw.lower()
     position += 4
-    query = Query(
-        packet[:2],
-        0,
-        flags & _KEPT_FLAGS,
-        name,
-        qtype,
-        klass,
-        packet[m.HEADER_SIZE : position],
-        regular=name == raw and not flags & ~_KEPT_FLAGS,
-    )
-    if extras or authorities:
+    plain = name == raw and not flags & ~_KEPT_FLAGS
+    query = Query(packet, 0, flags & _KEPT_FLAGS, name, qtype, klass, position, plain)
+    if extras == 1 and not authorities and packet[position : position + 3] == _OPT_START:
+        if len(packet) == position + _OPT_SIZE and packet[position + 5 : position + 7] == b"\0\0":
+            size, flag, empty = _OPT_TAIL.unpack_from(packet, position + 3)
+            if not flag & ~_DO and not empty:  # the OPT that nearly everybody sends: no options, nothing unusual
+                query.size = size or 1
+                query.do = flag == _DO
+                if size not in _USUAL_SIZES:
+                    query.regular = False
+                return query
+        _read_extras(packet, position, authorities, extras, query)
+    elif extras or authorities:
         _read_extras(packet, position, authorities, extras, query)
     elif position != len(packet):
         query.regular = False
@@ -174,20 +188,21 @@ def reply(query: Query, rcode: int, flags: int, body: Body, limit: int, opt: byt
     `flags` are those beyond what the query asks to be copied; `opt` is the whole OPT record, or empty. Records of the
     additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9).
     """
-    room = limit - m.HEADER_SIZE - len(query.question) - len(opt)
+    base = query.end or m.HEADER_SIZE
+    room = limit - base - len(opt)
     if len(body.data) > room:
         answers = body.an
-        body = cut(body, room, m.HEADER_SIZE + len(query.question))
+        body = cut(body, room, base)
         if body.an < answers:
             flags |= m.TC
     head = _REPLY.pack(
         m.QR | query.opcode << 11 | query.flags & (m.RD | m.CD) | flags | rcode & 15,
-        1 if query.question else 0,
+        1 if query.end else 0,
         body.an,
         body.ns,
         body.ar + (1 if opt else 0),
     )
-    return b"".join((head, query.question, body.data, opt))
+    return b"".join((head, query.packet[m.HEADER_SIZE : base], body.data, opt))
 
 
 def cut(body: Body, room: int, base: int) -> Body:

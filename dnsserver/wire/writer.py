@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import Body, RRset
@@ -40,7 +41,33 @@ def compose(
             count = len(rrset.rdatas)
             data = front + front.join(rrset.rdatas)
             return Body(count, 0, 0, data, (), (0, 12 + size, count) if count > 1 else None)
+    if not answer and len(authority) == 1 and not additional and authority[0].type == m.SOA:
+        owner = authority[0].name
+        if name.endswith(owner):  # what the others get: all names in it end in the zone's
+            zone = 0xC000 | m.HEADER_SIZE + len(name) - len(owner)
+            return Body(0, 1, 0, zone.to_bytes(2, "big").join(_soa_parts(authority[0])))
     return _Writer(name).body(answer, authority, additional, own)
+
+
+@lru_cache(maxsize=64)
+def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
+    """Return an SOA record cut where the zone's name stands in it: joined by a pointer to that name, it is whole."""
+    zone = soa.name
+    rdata = soa.rdatas[0]
+    primary = _end_of_name(rdata)
+    mailbox = primary + _end_of_name(rdata[primary:])
+    cut = [b"", rdata[:primary], rdata[primary:mailbox], rdata[mailbox:]]
+    parts = [b"", b""]
+    for field in cut[1:3]:
+        if is_below(field, zone):
+            parts[-1] += field[: -len(zone)]
+            parts.append(b"")
+        else:
+            parts[-1] += field
+    parts[-1] += cut[3]
+    length = sum(map(len, parts)) + 2 * (len(parts) - 2)
+    parts[1] = _FIXED.pack(m.SOA, m.CLASS_IN, soa.ttl, length) + parts[1]
+    return tuple(parts)
 
 
 class _Writer:

@@ -60,10 +60,14 @@ class Cluster:
         self._unseen: dict[Kind, set[Pair]] = {}
         self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
         self._had_ipv6 = True
+        self.missing: frozenset[Kind] = frozenset(self._needed)
+        self._services_known = False
+        self._svc_tail = b"\x03svc" + domain
         self._label_count = len(names.labels(domain))
         self._apex = names.labels(domain)
         self._server_name = b"\x02ns\x03dns" + domain
         self._mailbox = b"\x0ahostmaster" + domain
+        self._own_soa = self._make_soa(domain)
         self._address_indices = (self.index.by_cluster_ip, self.index.by_endpoint)
 
     # Events ----------------------------------------------------------------------------------------------------------
@@ -89,6 +93,9 @@ class Cluster:
                 self._denied.discard(kind)
             case model.Denied(kind=kind):
                 self._denied.add(kind)
+        if not isinstance(event, model.Put | model.Remove):
+            self.missing = frozenset(self._needed - self._synced - self._denied)
+            self._services_known = not self.missing and not self._denied & {Kind.SERVICES, Kind.NAMESPACES}
         return self._settle(now, wall)
 
     def expire(self, now: float, wall: float) -> set[Key]:
@@ -104,11 +111,6 @@ class Cluster:
     def next_expiry(self) -> float | None:
         """When `expire` has something to do next, or None."""
         return self._holds[0][0] if self._holds else None
-
-    @property
-    def missing(self) -> set[Kind]:
-        """The kinds whose first list has not been seen to its end."""
-        return self._needed - self._synced - self._denied
 
     @property
     def denied(self) -> set[Kind]:
@@ -181,32 +183,32 @@ class Cluster:
                 entry.held[endpoint] = ports
                 self._holds.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
-        if changed:
-            self.serial = max(self.serial, int(wall))
+        if changed and int(wall) > self.serial:
+            self.serial = int(wall)
+            self._own_soa = self._make_soa(self.domain)
         return changed
 
     # Questions -------------------------------------------------------------------------------------------------------
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None when the name is not the cluster's."""
-        labels = names.labels(name)
-        count = len(labels) - self._label_count
-        if count >= 0 and labels[count:] == self._apex:
-            answer = self._below_apex(name, labels[:count], qtype)
-            if qtype == m.ANY and answer.rcode == m.NOERROR:
-                return Answer(answer=(_any(name),), reason=answer.reason, depends=answer.depends)
-            return answer
-        if labels and labels[-1] == b"arpa":
-            return self._reverse_name(name, labels, qtype)
+        if name.endswith(self._svc_tail):  # what nearly all questions ask, so it is read without its tail
+            labels = _split(name[: -len(self._svc_tail)])
+            if labels is not None:
+                answer = self._service_name(name, labels, qtype)
+                return _any_answer(name, answer) if qtype == m.ANY else answer
+        whole = names.labels(name)
+        count = len(whole) - self._label_count
+        if count >= 0 and whole[count:] == self._apex:
+            answer = self._below_apex(name, whole[:count], qtype)
+            return _any_answer(name, answer) if qtype == m.ANY else answer
+        if whole and whole[-1] == b"arpa":
+            return self._reverse_name(name, whole, qtype)
         return None
 
     def _below_apex(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
         if not labels:
             return self._apex_answer(name, qtype)
-        if labels[-1] == b"svc":
-            if self.missing or self._denied & {Kind.SERVICES, Kind.NAMESPACES}:
-                return self._not_ready(Kind.SERVICES)
-            return self._service_name(name, labels, qtype)
         if labels[-1] == b"pod":
             return self._pod_name(name, labels, qtype)
         if labels == (b"dns-version",):
@@ -218,41 +220,45 @@ class Cluster:
 
     # svc
 
-    def _service_name(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
-        """Read `labels`, which end in svc: [..., service, namespace, svc]."""
+    def _service_name(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
+        """Answer for what stands left of `svc`: [..., service, namespace]."""
+        if not self._services_known:
+            return self._not_ready(Kind.SERVICES)
         count = len(labels)
-        if count == 1:
+        if count == 0:
             return self._nodata(())
-        namespace = labels[-2]
+        namespace = labels[-1]
         if namespace not in self.index.namespaces:
             return self._nxdomain(((namespace,),), Reason("namespace-missing"))
-        if count == 2:
+        if count == 1:
             return self._nodata(((namespace,),))
-        key = (namespace, labels[-3])
-        depends: tuple[Key, ...] = (key,)
+        key = (namespace, labels[-2])
+        depends = (key,)
         entry = self.index.entries.get(key)
         if entry is None or entry.service is None:
             return self._nxdomain(depends, SERVICE_MISSING)
         service = entry.service
-        if count > 5:
+        if count > 4:
             return self._nxdomain(depends, Reason("too-many-labels"))
         if service.external is not None:
-            return self._external(name, service.external, qtype, depends, whole=count == 3)
-        if (count == 4 or service.headless) and Kind.ENDPOINTSLICES in self._denied:
+            return self._external(name, service.external, qtype, depends, whole=count == 2)
+        if (count == 3 or service.headless) and Kind.ENDPOINTSLICES in self._denied:
             return self._not_ready(Kind.ENDPOINTSLICES)
-        if count == 4:
+        if count == 3:
             return self._endpoint(name, entry, labels[0], qtype, depends)
-        port = None if count == 3 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))
+        port = None if count == 2 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))
         if service.headless:
             return self._headless(name, entry, port, qtype, depends)
-        return self._cluster_ip(name, entry.service, key, port, qtype, depends)
+        return self._cluster_ip(name, service, entry.key, port, qtype, depends)
 
     def _cluster_ip(
         self, name: bytes, service: ServiceView, key: Pair, port: Pair | None, qtype: int, depends: tuple[Key, ...]
     ) -> Answer:
-        ports = service.ports if port is None else _matching(service.ports, port)
-        if port is not None and not ports:
-            return self._nxdomain(depends, Reason("port-unknown"))
+        ports = service.ports
+        if port is not None:
+            ports = _matching(ports, port)
+            if not ports:
+                return self._nxdomain(depends, Reason("port-unknown"))
         if qtype in _FAMILY_SIZE:
             return self._addresses(name, service.addresses, qtype, depends)
         if qtype != m.SRV:
@@ -314,7 +320,7 @@ class Cluster:
 
     def _addresses(self, name: bytes, addresses: Iterable[bytes], qtype: int, depends: tuple[Key, ...]) -> Answer:
         size = _FAMILY_SIZE[qtype]
-        of_family = tuple(dict.fromkeys(address for address in addresses if len(address) == size))
+        of_family = tuple([address for address in dict.fromkeys(addresses) if len(address) == size])
         if not of_family:
             return self._nodata(depends, Reason("no-address-of-family"))
         return Answer(answer=(RRset(name, qtype, self._ttl, of_family),), depends=depends)
@@ -493,8 +499,11 @@ class Cluster:
         return b"".join((bytes((len(service),)), service, bytes((len(namespace),)), namespace, b"\x03svc", self.domain))
 
     def _soa(self, zone: bytes | None = None) -> RRset:
+        return self._own_soa if zone is None else self._make_soa(zone)
+
+    def _make_soa(self, zone: bytes) -> RRset:
         numbers = b"".join(n.to_bytes(4, "big") for n in (self.serial & 0xFFFFFFFF, 7200, 1800, 86400, self._ttl))
-        return RRset(zone or self.domain, m.SOA, self._ttl, (self._server_name + self._mailbox + numbers,))
+        return RRset(zone, m.SOA, self._ttl, (self._server_name + self._mailbox + numbers,))
 
     def _nodata(self, depends: tuple[Key, ...] | None, reason: Reason = _NO_DATA, zone: bytes | None = None) -> Answer:
         return Answer(authority=(self._soa(zone),), reason=reason, depends=depends)
@@ -571,6 +580,25 @@ def _pod_address(label: bytes) -> bytes | None:
 
 def _joined(one: tuple[Key, ...], other: tuple[Key, ...]) -> tuple[Key, ...]:
     return tuple(dict.fromkeys((*one, *other)))
+
+
+def _split(head: bytes) -> list[bytes] | None:
+    """Return the labels of the front of a name, or None if it does not end where a label does."""
+    labels = []
+    position = 0
+    end = len(head)
+    while position < end:
+        start = position + 1
+        position = start + head[position]
+        labels.append(head[start:position])
+    return labels if position == end else None
+
+
+def _any_answer(name: bytes, answer: Answer) -> Answer:
+    """Return what a question of type ANY gets, where others get `answer` (RFC 8482)."""
+    if answer.rcode != m.NOERROR:
+        return answer
+    return Answer(answer=(_any(name),), reason=answer.reason, depends=answer.depends)
 
 
 def _any(name: bytes) -> RRset:
