@@ -7,8 +7,9 @@ answers from memory unless one of those is due; `distrust` is what a 401 or a fa
 
 import json
 import os
+import signal
 import ssl
-import sys
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +18,8 @@ from pathlib import Path
 import msgspec
 import structlog
 import trio
+
+from dnsserver.kube import loader
 
 REREAD = 60.0  # seconds: the kubernetes package and client-go read a token file again after one minute
 EARLY = 60.0  # seconds: how long before its expiry a credential is renewed
@@ -57,40 +60,51 @@ class Access(msgspec.Struct, frozen=True):
 
 
 Load = Callable[[], Awaitable[Access]]
+Process = subprocess.Popen[bytes]
 
 
-def from_cluster(service_account: str = "") -> Load:
-    """Credentials of the pod this runs in."""
-    return _from_loader("--service-account", service_account) if service_account else _from_loader()
+def from_cluster(service_account: str = "", *, begun: Process | None = None) -> Load:
+    """Credentials of the pod this runs in; `begun` is `loader.begin` of the same, for the first load."""
+    return _from_loader(partial(loader.begin, service_account=service_account), begun)
 
 
-def from_kubeconfig(path: str, context: str = "") -> Load:
-    """Credentials of a kubeconfig's context (default: its current one), exec plugins included."""
-    return _from_loader("--kubeconfig", path, "--context", context)
+def from_kubeconfig(path: str, context: str = "", *, begun: Process | None = None) -> Load:
+    """Credentials of a kubeconfig's context (default: its current one), exec plugins included; `begun` as above."""
+    return _from_loader(partial(loader.begin, path, context), begun)
 
 
-def _from_loader(*arguments: str) -> Load:
+def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
     async def load() -> Access:
-        with trio.move_on_after(LOAD_TIMEOUT) as patience:
-            done = await trio.run_process(
-                [sys.executable, "-m", "dnsserver.kube.loader", *arguments],
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-            )
-        if patience.cancelled_caught:
-            raise CredentialsError(f"loading credentials took longer than {LOAD_TIMEOUT:.0f} s")
+        nonlocal begun
+        process, begun = begun or begin(), None
         try:
-            answer = json.loads(done.stdout)
+            # Not trio's run_process: this one may have been begun before trio was there.
+            out, said = await trio.to_thread.run_sync(
+                partial(process.communicate, timeout=LOAD_TIMEOUT), abandon_on_cancel=True
+            )
+        except subprocess.TimeoutExpired:
+            raise CredentialsError(f"loading credentials took longer than {LOAD_TIMEOUT:.0f} s") from None
+        finally:
+            _end(process)
+        try:
+            answer = json.loads(out)
         except ValueError:
-            raise CredentialsError(
-                f"loading credentials failed: {done.stderr.decode(errors='replace')[-500:]}"
-            ) from None
+            raise CredentialsError(f"loading credentials failed: {said.decode(errors='replace')[-500:]}") from None
         if "error" in answer:
             raise CredentialsError(answer["error"])
         return msgspec.convert(answer, Access)
 
     return load
+
+
+def _end(process: Process) -> None:
+    """If it has not ended by itself, end it, and the plugin that it waits for."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 class Credentials:

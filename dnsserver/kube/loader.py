@@ -12,12 +12,25 @@ are gone from the disk when this process ends.
 import argparse
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def begin(kubeconfig: str = "", context: str = "", service_account: str = "") -> "subprocess.Popen[bytes]":
+    """This program, started. Called first thing, it is done when our own imports are: a third of a second saved."""
+    command = [sys.executable, "-m", "dnsserver.kube.loader"]
+    for flag, value in (("--kubeconfig", kubeconfig), ("--context", context), ("--service-account", service_account)):
+        if value:
+            command += [flag, value]
+    # In a session of its own: a plugin that hangs can be ended with it, and ^C is for the server to handle.
+    return subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
 
 
 class _Told(logging.Handler):

@@ -156,6 +156,24 @@ def test_the_loader_is_a_program(capsys: pytest.CaptureFixture[str], monkeypatch
     assert "error" in json.loads(capsys.readouterr().out)
 
 
+async def test_a_loader_begun_before(tmp_path: Path) -> None:
+    """It serves the first load; the next ones begin their own."""
+    user = plugin(tmp_path, {"token": "made"})
+    path = kubeconfig(tmp_path, {}, user)
+    load = from_kubeconfig(path, begun=loader.begin(path))
+    for runs in ("x", "xx"):
+        assert (await load()).authorization == "Bearer made"
+        assert (tmp_path / "runs").read_text() == runs
+
+
+async def test_a_plugin_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "LOAD_TIMEOUT", 1.0)
+    api = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": api, "command": "sleep", "args": ["60"], "interactiveMode": "Never"}}
+    with pytest.raises(CredentialsError, match="took longer than 1 s"):
+        await from_kubeconfig(kubeconfig(tmp_path, {}, user))()
+
+
 async def test_the_token_file_is_read_again(
     account: Path, ca: str, authority: trustme.CA, mock_clock: trio.testing.MockClock
 ) -> None:
