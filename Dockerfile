@@ -1,0 +1,41 @@
+# Python to build with and Python to run with are the same image, so that the environment of the first fits the second.
+FROM python:3.13-slim AS build
+
+# Without pip in it: the image that serves can install nothing.
+RUN python -m venv --without-pip /opt/dnsserver
+COPY requirements.lock /build/
+# Hashes for every file, and no source packages: those would be built with tools that no hash covers.
+RUN python -m pip --python /opt/dnsserver/bin/python install \
+        --no-cache-dir --no-compile --require-hashes --only-binary :all: -r /build/requirements.lock
+COPY dnsserver /opt/dnsserver/lib/python3.13/site-packages/dnsserver
+# Compiled now, because a read-only root cannot be compiled into later, and checked by hash, because a copy of the layer
+# may change the times of files.
+RUN /opt/dnsserver/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dnsserver/lib
+
+
+FROM python:3.13-slim
+
+LABEL org.opencontainers.image.title="dnsserver" \
+      org.opencontainers.image.description="A Kubernetes cluster DNS server in Python on trio" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+COPY --from=build /opt/dnsserver /opt/dnsserver
+COPY LICENSE /srv/dnsserver/
+# `serve` reads zones/dnsserver.toml of the folder it runs in, if no flag names another file.
+COPY zones/dnsserver.toml /srv/dnsserver/zones/
+WORKDIR /srv/dnsserver
+
+# SAFEPATH: nothing that is mounted into the working folder can become a module.
+ENV PATH=/opt/dnsserver/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1
+
+# A number, because `runAsNonRoot` cannot judge a name. It may not bind port 53 by itself: Docker lets every user do so in
+# the container's own network; in Kubernetes manifests/ listens on a high port, or grants the capability. Not by a file
+# capability on the interpreter: `no_new_privs` ignores it, and without the capability in the bounding set exec fails.
+USER 65532:65532
+EXPOSE 53/udp 53/tcp 8053/tcp
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "dnsserver"]
+CMD ["serve"]
