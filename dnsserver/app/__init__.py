@@ -1,9 +1,20 @@
 """The composition root: builds every part from the configuration, runs them in one nursery, and ends in order.
 
-`server` builds and runs, `settings` maps the configuration onto what the parts take, `figures` collects what they tell.
+`answering` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
+cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `feed` the pipe between them,
+`settings` maps the configuration onto what the parts take, `figures` collects what they tell.
 Must not know how any part does its work.
 """
 
-from dnsserver.app.server import run
+from dnsserver.config import Config
+from dnsserver.kube import loader
 
-__all__ = ["run"]
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status: 0, or 1 when the server could not start."""
+    begun = None
+    if config.objects is None:  # the loader of credentials works while the libraries below are imported
+        begun = loader.begin(str(config.kubeconfig or ""), config.context or "")
+    from dnsserver.app.server import serve  # noqa: PLC0415 - 0.3 s of imports
+
+    return serve(config, begun)

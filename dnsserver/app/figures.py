@@ -6,8 +6,9 @@ import msgspec
 import trio
 
 from dnsserver import metrics
-from dnsserver.config import Config
+from dnsserver.app.answering import Answering
 from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
+from dnsserver.resolver.reply_cache import Lane
 from dnsserver.zone.model import Kind
 
 if TYPE_CHECKING:
@@ -16,25 +17,33 @@ if TYPE_CHECKING:
 _LAG_EVERY = 0.25  # seconds between two measurements of the event loop's lag
 
 
-class Figures:
-    """Makes the Snapshot that /metrics and /readyz are made of."""
+class Lag:
+    """How late the event loop wakes who should be woken."""
 
-    def __init__(self, config: Config, server: "Server") -> None:
-        """Look at the parts of `server`."""
-        self._config = config
-        self._server = server
-        self._lag = Histogram(LAG)
+    def __init__(self) -> None:
+        """Begin with nothing measured."""
+        self.histogram = Histogram(LAG)
 
-    async def watch_lag(self) -> None:
-        """Measure how late the event loop wakes who should be woken."""
+    async def watch(self) -> None:
+        """Measure until cancelled."""
         while True:
             due = trio.current_time() + _LAG_EVERY
             await trio.sleep_until(due)
-            self._lag.observe(max(0.0, trio.current_time() - due))
+            self.histogram.observe(max(0.0, trio.current_time() - due))
+
+
+class Figures:
+    """Makes the Snapshot that /metrics and /readyz are made of."""
+
+    def __init__(self, server: "Server") -> None:
+        """Look at the parts of `server`."""
+        self._server = server
 
     def snapshot(self) -> Snapshot:
         """Return everything at this moment."""
-        return msgspec.structs.replace(self.brief(), processes=(self._process(),))
+        server = self._server
+        own = process(server.answering, server.lag)
+        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
 
     def brief(self) -> Snapshot:
         """Return everything at this moment but what the processes count, which takes milliseconds to add up."""
@@ -50,57 +59,7 @@ class Figures:
             ),
             programming=sync.programming,
             programming_live=sync.programming_live,
-        )
-
-    def _process(self) -> metrics.Process:
-        server = self._server
-        lanes, udp, tcp = [], [], []
-        for address, socket in server.udp:
-            label = server_label(address.host, address.port)
-            lane = socket.port.lane
-            lanes.append(
-                metrics.Lane(
-                    server=label,
-                    protocol=lane.protocol,
-                    family=lane.family,
-                    replies={(t, rcode, reason): count for (t, rcode, reason), count in lane.traffic().items()},
-                    durations=socket.durations,
-                )
-            )
-            counts = socket.port.statistics()
-            udp.append(
-                metrics.UdpSocket(
-                    server=label,
-                    family=lane.family,
-                    received=counts.received,
-                    unsent=counts.unsent,
-                    kernel_drops=socket.kernel_drops(),
-                )
-            )
-        for address, listener in server.tcp:
-            label = server_label(address.host, address.port)
-            lane = listener.lane
-            lanes.append(
-                metrics.Lane(
-                    server=label,
-                    protocol=lane.protocol,
-                    family=lane.family,
-                    replies={(t, rcode, reason): count for (t, rcode, reason), count in lane.traffic().items()},
-                )
-            )
-            tcp.append(
-                metrics.TcpListener(
-                    server=label, family=lane.family, connections=listener.connections, refused=listener.refused
-                )
-            )
-        return metrics.Process(
-            lanes=tuple(lanes),
-            udp=tuple(udp),
-            tcp=tuple(tcp),
-            replies=msgspec.convert(server.replies.statistics(), metrics.Replies, from_attributes=True),
-            forward=msgspec.convert(server.forwarder.statistics(), metrics.Forward, from_attributes=True),
-            loop_lag=self._lag,
-            panics=server.responder.panics,
+            worker_restarts=server.workers.restarts,
         )
 
     def _kind(self, kind: Kind) -> metrics.Kind:
@@ -115,3 +74,45 @@ class Figures:
         last = files.statistics().last_event if files is not None else None
         synced = kind not in server.cluster.missing
         return metrics.Kind(kind=str(kind), objects=objects, synced=synced, last_event=last)
+
+
+def process(answering: Answering, lag: Lag) -> metrics.Process:
+    """Return what one process that answers has counted."""
+    lanes, udp, tcp = [], [], []
+    for address, socket in answering.udp:
+        label = server_label(address.host, address.port)
+        lane = socket.port.lane
+        lanes.append(_lane(label, lane, socket.durations))
+        counts = socket.port.statistics()
+        udp.append(
+            metrics.UdpSocket(
+                server=label,
+                family=lane.family,
+                received=counts.received,
+                unsent=counts.unsent,
+                kernel_drops=socket.kernel_drops(),
+            )
+        )
+    for address, listener in answering.tcp:
+        label = server_label(address.host, address.port)
+        lane = listener.lane
+        lanes.append(_lane(label, lane, None))
+        tcp.append(
+            metrics.TcpListener(
+                server=label, family=lane.family, connections=listener.connections, refused=listener.refused
+            )
+        )
+    return metrics.Process(
+        lanes=tuple(lanes),
+        udp=tuple(udp),
+        tcp=tuple(tcp),
+        replies=msgspec.convert(answering.replies.statistics(), metrics.Replies, from_attributes=True),
+        forward=msgspec.convert(answering.forwarder.statistics(), metrics.Forward, from_attributes=True),
+        loop_lag=lag.histogram,
+        panics=answering.responder.panics,
+    )
+
+
+def _lane(label: str, lane: Lane, durations: Histogram | None) -> metrics.Lane:
+    replies = {(qtype, rcode, reason): count for (qtype, rcode, reason), count in lane.traffic().items()}
+    return metrics.Lane(server=label, protocol=lane.protocol, family=lane.family, replies=replies, durations=durations)

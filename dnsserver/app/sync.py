@@ -1,14 +1,15 @@
 """Keeps the zone in step with where the objects come from, and knows how old it is."""
 
-import time
+from collections.abc import Callable
 
 import structlog
 import trio
 
 from dnsserver.app import settings
+from dnsserver.app.keeper import Keeper
 from dnsserver.config import Config
 from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import Credentials, from_cluster, from_kubeconfig
+from dnsserver.kube.credentials import Credentials, Process, from_cluster, from_kubeconfig
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
@@ -28,15 +29,19 @@ _RETRY = 5.0  # seconds until a folder without objects is looked at again
 class Sync:
     """Where events come from, and the one place where they are applied."""
 
-    def __init__(self, config: Config, cluster: Cluster, replies: ReplyCache) -> None:
-        """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in."""
+    def __init__(self, config: Config, cluster: Cluster, replies: ReplyCache, begun: Process | None = None) -> None:
+        """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in.
+
+        `begun` is the loader of credentials, if it was begun before the rest was imported.
+        """
         self._config = config
         self._cluster = cluster
         self._replies = replies
         self._stale = False
         self._synced = trio.Event()
-        self._holding = trio.Event()
-        self.changes = 0
+        self.keeper = Keeper(cluster, replies)
+        self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
+        self.stale_listeners: list[Callable[[Reason | None], None]] = []
         self.programming: dict[str, Histogram] = {}
         self.programming_live: dict[str, Histogram] = {}
         self.kinds: tuple[Kind, ...] = tuple(k for k in Kind if k is not Kind.PODS or config.pods == "verified")
@@ -44,12 +49,12 @@ class Sync:
         self.reflectors: list[Reflector] = []
         self.client: Client | None = None
         if self.files is None:
-            self._build_reflectors()
+            self._build_reflectors(begun)
 
-    def _build_reflectors(self) -> None:
+    def _build_reflectors(self, begun: Process | None) -> None:
         config = self._config
         path, context = config.kubeconfig, config.context or ""
-        load = from_kubeconfig(str(path), context) if path else from_cluster()
+        load = from_kubeconfig(str(path), context, begun=begun) if path else from_cluster(begun=begun)
         kubernetes = config.kubernetes
         self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
         for kind in self.kinds:
@@ -71,14 +76,16 @@ class Sync:
 
     def apply(self, event: Event) -> None:
         """Take one event into the zone and drop the replies that it made wrong."""
-        changed = self._cluster.apply(event, trio.current_time(), time.time())
-        if changed:
-            self.changes += 1
-            self._replies.drop(changed)
-            if self._cluster.next_expiry is not None:
-                self._holding.set()
+        self.keeper.apply(event)
+        for listener in self.listeners:
+            listener(event)
         if not self._synced.is_set() and not self._cluster.missing:
             self._synced.set()
+
+    @property
+    def changes(self) -> int:
+        """How many events have changed the zone."""
+        return self.keeper.changes
 
     def stale_reason(self) -> Reason | None:
         """Return why answers of the zone are marked as stale, or None when they are not."""
@@ -104,7 +111,7 @@ class Sync:
     async def run(self) -> None:
         """Follow the source until cancelled; nothing that it does ends the server."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._expire)
+            nursery.start_soon(self.keeper.expire)
             nursery.start_soon(self._watch_age)
             if self.files is not None:
                 nursery.start_soon(self._follow_files, self.files)
@@ -119,17 +126,6 @@ class Sync:
                 log.error("no objects to serve", problem=str(error), retry_in=_RETRY)  # noqa: TRY400 - as above
                 await trio.sleep(_RETRY)
 
-    async def _expire(self) -> None:
-        """Let go of what the zone holds for its grace."""
-        while True:
-            expiry = self._cluster.next_expiry
-            if expiry is None:
-                self._holding = trio.Event()
-                await self._holding.wait()
-                continue
-            await trio.sleep_until(expiry)
-            self._replies.drop(self._cluster.expire(trio.current_time(), time.time()))
-
     async def _watch_age(self) -> None:
         """Mark answers as stale once the data is too old, and no longer once it is not."""
         limit = self._config.kubernetes.stale_after
@@ -139,6 +135,8 @@ class Sync:
             if stale != self._stale:
                 self._stale = stale
                 self._replies.clear()
+                for listener in self.stale_listeners:
+                    listener(self.stale_reason())
                 log.warning("cluster data is stale" if stale else "cluster data is fresh again", age=round(self.age()))
 
     def _programmed(self, part: EndpointSlice, seconds: float, initial: bool) -> None:

@@ -183,6 +183,14 @@ class Index:
         """Tell whether a living pod of the namespace has the address."""
         return namespace in self._pod_namespaces.get(address, ())
 
+    def owner_of(self, own: Pair) -> Entry | None:
+        """Return the entry that a slice belongs to, by the slice's namespace and name."""
+        return self._slice_owner.get(own)
+
+    def pod_addresses(self, own: Pair) -> tuple[bytes, ...]:
+        """Return the addresses of a pod, by its namespace and name."""
+        return _split(self._pods.get(own[0], {}).get(own[1], b""))
+
     def names_of(self, kind: model.Kind) -> Iterable[Pair]:
         """Give (namespace, name) of every object held of a kind; a Namespace's own namespace is empty."""
         match kind:

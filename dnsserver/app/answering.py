@@ -1,0 +1,155 @@
+"""What answers: the zone, the caches, the upstreams and the sockets of one process, wired.
+
+Here the two flows meet: an event goes to the zone, and what it changed is gone from the reply cache, before the next
+packet is looked at.
+"""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from dnsserver.app import settings
+from dnsserver.config import Address, Config
+from dnsserver.metrics import Histogram
+from dnsserver.resolver.chain import Chain, Source
+from dnsserver.resolver.forward import Forwarder
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.respond import Responder
+from dnsserver.server.tcp import TcpServer, listen
+from dnsserver.server.udp import UdpServer, bind
+from dnsserver.wire.codec import read_zone
+from dnsserver.wire.message import FormatError
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.record import Reason
+from dnsserver.zone.static import SpecialNames, StaticZone
+
+log = structlog.get_logger("dnsserver")
+
+
+class StartError(Exception):
+    """The server cannot start; the text says what is in the way, and what was expected."""
+
+
+class Answering:
+    """The parts of one process that answer. `stale` gives the reason when the zone's data is too old."""
+
+    def __init__(self, config: Config, stale: Callable[[], Reason | None]) -> None:
+        """Build the parts; raises StartError for a zone file that cannot be read."""
+        self._config = config
+        self.replies = ReplyCache(config.reply_cache.replies, config.reply_cache.missing)
+        self.cluster = Cluster(
+            config.domain.wire,
+            ttl=config.ttl,
+            pods=config.pods,
+            reverse_networks=[network.text for network in config.reverse_zones],
+            grace=config.kubernetes.grace,
+            own_service=(config.service.namespace.encode(), config.service.name.encode()),
+            own_addresses=_own_addresses(config),
+        )
+        zones = [_read_zone(path) for path in config.static]
+        sources: list[Source] = [self.cluster, SpecialNames(), *zones]  # the cluster's names are most of what is asked
+        own = [config.domain.wire, *(zone.origin for zone in zones)]
+        self.forwarder = Forwarder(
+            settings.routes(config), settings.cache(config), own=own, limits=settings.limits(config)
+        )
+        self.responder = Responder(
+            Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
+            self.forwarder,
+            self.replies,
+            trio.current_time,
+            udp_limit=config.udp.size,
+            recursion=any(route.upstreams for route in config.routes()),
+            stale=stale,
+        )
+        self.udp: list[tuple[Address, UdpServer]] = []
+        self.tcp: list[tuple[Address, TcpServer]] = []
+
+    def flush(self, name: bytes, below: bool) -> int:
+        """Forget what is cached of an outside name, or of all names below it; return how many answers that were."""
+        flushed = self.forwarder.flush(name, below=below)
+        self.replies.clear_outside()
+        return len(flushed)
+
+    def listen(self, *, reuse_port: bool = False) -> None:
+        """Open the sockets: UDP and TCP of an address share its port, also when the system chooses it.
+
+        `reuse_port` lets other processes open the same ones. Raises StartError.
+        """
+        listen_on = self._config.listen
+        for address in listen_on:
+            try:
+                udp = bind(address.host, address.port, reuse_port=reuse_port)
+            except OSError as error:
+                if address.host == "::" and len(listen_on) > 1 and not _has_ipv6():
+                    log.info("no IPv6 on this machine", passed_over=str(address))
+                    continue
+                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+            bound = Address(address.host, udp.getsockname()[1])
+            try:
+                tcp = listen(bound.host, bound.port, reuse_port=reuse_port)
+            except OSError as error:
+                raise StartError(f"cannot listen on {bound} (TCP): {error.strerror or error}") from error
+            clock = trio.current_time
+            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, clock, Histogram())))
+            limits = settings.tcp(self._config)
+            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, clock, limits)))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer until cancelled; started when names outside the cluster can be asked."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.forwarder.run)
+            for _, udp in self.udp:
+                nursery.start_soon(udp.run)
+            for _, tcp in self.tcp:
+                nursery.start_soon(tcp.run)
+            task_status.started()
+
+
+def _ipv6(config: Config, cluster: Cluster) -> Callable[[], bool]:
+    """Return what tells whether outside AAAA are of use."""
+    if config.ipv6 == "auto":
+        return lambda: cluster.has_ipv6
+    return lambda: config.ipv6 == "on"
+
+
+def _read_zone(path: Path) -> StaticZone:
+    try:
+        return StaticZone(read_zone(path.read_text()))
+    except (OSError, UnicodeDecodeError, FormatError) as error:
+        raise StartError(f"static zone {path}: {error}") from error
+
+
+def _own_addresses(config: Config) -> list[bytes]:
+    """Return the addresses that stand for ns.dns until the Service is known: those that it listens on."""
+    packed = []
+    for address in config.listen:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        raw = socket.inet_pton(family, address.host)
+        if any(raw):
+            packed.append(raw)
+        else:
+            packed += _machine_address(family)
+    return packed
+
+
+def _machine_address(family: int) -> list[bytes]:
+    """Return the address that this machine shows to the world, if it has one of the family."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a UDP socket sends nothing: it only has the kernel choose the source address.
+            probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 53))
+        except OSError:
+            return []
+        return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

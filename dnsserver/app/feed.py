@@ -1,0 +1,101 @@
+"""The pipe between the first process and a worker: frames of a length, a letter and a msgpack value.
+
+Down go the configuration, then the zone as it stands, then events as they happen; up come the worker's figures. One
+stream in one order, so what a worker has read is a state that the first process was in.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from dnsserver import metrics
+from dnsserver.config import Config
+from dnsserver.zone import model
+from dnsserver.zone.record import Reason
+
+_HEAD = 5
+_LIMIT = 64 * 1024 * 1024
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The first frame: the configuration, with the ports that the first process got."""
+
+    config: Config
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """Answers of the zone are to be marked as stale from here on, or no longer."""
+
+    reason: Reason | None
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """Forget what is cached of an outside name, or of all names below it."""
+
+    name: bytes
+    below: bool
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What a worker has counted so far."""
+
+    process: metrics.Process
+
+
+Frame = model.Event | Settings | Stale | Flush | Figures
+
+# A letter for each type; a Put is told by its object's.
+_TYPES: dict[bytes, type[Any]] = {
+    b"n": model.Namespace,
+    b"s": model.Service,
+    b"e": model.EndpointSlice,
+    b"p": model.Pod,
+    b"r": model.Remove,
+    b"l": model.ListStarted,
+    b"d": model.ListDone,
+    b"x": model.Denied,
+    b"c": Settings,
+    b"o": Stale,
+    b"f": Flush,
+    b"m": Figures,
+}
+_LETTERS = {kind: letter for letter, kind in _TYPES.items()}
+_OBJECTS = tuple(model.KINDS)
+
+
+def _decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, dec_hook=lambda wanted, value: wanted(value))
+
+
+_DECODERS = {letter: _decoder(kind) for letter, kind in _TYPES.items()}
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=lambda value: str(value) if isinstance(value, Path) else value)
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the octets of one frame."""
+    value = frame.object if isinstance(frame, model.Put) else frame
+    body = _ENCODER.encode(value)
+    return len(body).to_bytes(_HEAD - 1, "big") + _LETTERS[type(value)] + body
+
+
+async def frames(stream: trio.abc.ReceiveStream) -> AsyncIterator[Frame]:
+    """Give the frames that come, until the other side ends; raises ValueError for what is no frame."""
+    buffer = bytearray()
+    async for data in stream:
+        buffer += data
+        position = 0
+        while len(buffer) - position >= _HEAD:
+            size = int.from_bytes(buffer[position : position + _HEAD - 1], "big")
+            letter = bytes(buffer[position + _HEAD - 1 : position + _HEAD])
+            start = position + _HEAD
+            if size > _LIMIT or letter not in _DECODERS:
+                raise ValueError(f"not a frame: {size} octets of kind {letter!r}")
+            if len(buffer) - start < size:
+                break
+            value = _DECODERS[letter].decode(memoryview(buffer)[start : start + size])
+            position = start + size
+            yield model.Put(value) if isinstance(value, _OBJECTS) else value
+        del buffer[:position]

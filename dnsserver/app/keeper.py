@@ -1,0 +1,40 @@
+"""Applies events to the zone of this process, and drops the replies that they make wrong."""
+
+import time
+
+import trio
+
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Event
+
+
+class Keeper:
+    """The one place where a zone changes."""
+
+    def __init__(self, cluster: Cluster, replies: ReplyCache) -> None:
+        """Keep `replies` in step with `cluster`."""
+        self._cluster = cluster
+        self._replies = replies
+        self._holding = trio.Event()
+        self.changes = 0
+
+    def apply(self, event: Event) -> None:
+        """Take one event into the zone and drop the replies that it made wrong."""
+        changed = self._cluster.apply(event, trio.current_time(), time.time())
+        if changed:
+            self.changes += 1
+            self._replies.drop(changed)
+            if self._cluster.next_expiry is not None:
+                self._holding.set()
+
+    async def expire(self) -> None:
+        """Let go of what the zone holds for its grace, until cancelled."""
+        while True:
+            expiry = self._cluster.next_expiry
+            if expiry is None:
+                self._holding = trio.Event()
+                await self._holding.wait()
+                continue
+            await trio.sleep_until(expiry)
+            self._replies.drop(self._cluster.expire(trio.current_time(), time.time()))
