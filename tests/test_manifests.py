@@ -1,0 +1,219 @@
+"""Each overlay of manifests/, rendered: the API would take it, its parts fit, and it may do only what it must."""
+
+import functools
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from dnsserver.config import load
+from tests.deployment import ROOT, Manifest, complaint, documents, title
+
+OVERLAYS = ["base", "shadow", "replace", "node-local"]
+WORKLOADS = {"Deployment", "DaemonSet"}
+
+
+@functools.cache
+def why_not_rendered() -> str | None:
+    """Why kustomize is not to be had here; the kubectl of an old distribution knows an old kustomize."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        return "kubectl is not installed: it renders the manifests (kubectl kustomize)"
+    said = subprocess.run([kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=False)
+    version = json.loads(said.stdout or "{}").get("kustomizeVersion", "v0")
+    if int(version.lstrip("v").split(".")[0]) < 5:
+        return f"kubectl's kustomize is {version}; the manifests need v5 (kubectl 1.27) or later"
+    return None
+
+
+@functools.cache
+def rendered(overlay: str) -> list[Manifest]:
+    if reason := why_not_rendered():
+        pytest.skip(reason)
+    command = ["kubectl", "kustomize", str(ROOT / "manifests" / overlay)]
+    return documents(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> list[Manifest]:
+    return rendered(request.param)
+
+
+def of_kind(overlay: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in overlay if manifest["kind"] == kind]
+
+
+def workload(overlay: list[Manifest]) -> Manifest:
+    (found,) = [manifest for manifest in overlay if manifest["kind"] in WORKLOADS]
+    return found
+
+
+def pod(overlay: list[Manifest]) -> Manifest:
+    spec: Manifest = workload(overlay)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(overlay: list[Manifest]) -> Manifest:
+    (only,) = pod(overlay)["containers"]
+    found: Manifest = only
+    return found
+
+
+def pod_labels(overlay: list[Manifest]) -> dict[str, str]:
+    labels: dict[str, str] = workload(overlay)["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def test_the_api_would_take_each_object(overlay: list[Manifest]) -> None:
+    assert [text for text in map(complaint, overlay) if text] == []
+
+
+def test_everything_is_named_once_and_in_one_namespace(overlay: list[Manifest]) -> None:
+    names = [title(manifest) for manifest in overlay]
+    assert len(set(names)) == len(names)
+    placed = {
+        manifest["metadata"].get("namespace") for manifest in overlay if not manifest["kind"].startswith("Cluster")
+    }
+    assert placed == {"kube-system"}
+
+
+def test_it_may_list_and_watch_and_nothing_else(overlay: list[Manifest]) -> None:
+    (role,) = of_kind(overlay, "ClusterRole")
+    allowed = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    kinds = [("", "namespaces"), ("", "pods"), ("", "services"), ("discovery.k8s.io", "endpointslices")]
+    assert allowed == {(*kind, verb) for kind in kinds for verb in ("list", "watch")}
+
+
+def test_the_role_is_bound_to_the_account_that_the_pod_runs_as(overlay: list[Manifest]) -> None:
+    (account,) = of_kind(overlay, "ServiceAccount")
+    (role,) = of_kind(overlay, "ClusterRole")
+    (binding,) = of_kind(overlay, "ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [(s["name"], s["namespace"]) for s in binding["subjects"]] == [(account["metadata"]["name"], "kube-system")]
+    assert pod(overlay)["serviceAccountName"] == account["metadata"]["name"]
+    assert pod(overlay)["automountServiceAccountToken"] is True
+
+
+def test_every_selector_finds_the_pods(overlay: list[Manifest]) -> None:
+    selectors = [workload(overlay)["spec"]["selector"]["matchLabels"]]
+    selectors += [budget["spec"]["selector"]["matchLabels"] for budget in of_kind(overlay, "PodDisruptionBudget")]
+    selectors += [service["spec"]["selector"] for service in of_kind(overlay, "Service")]
+    selectors += [
+        spread["labelSelector"]["matchLabels"] for spread in pod(overlay).get("topologySpreadConstraints", [])
+    ]
+    for selector in selectors:
+        assert selector
+        assert selector.items() <= pod_labels(overlay).items()
+
+
+def test_no_overlay_selects_the_pods_of_another() -> None:
+    for one in OVERLAYS[1:]:
+        selector = workload(rendered(one))["spec"]["selector"]["matchLabels"]
+        found = [other for other in OVERLAYS if selector.items() <= pod_labels(rendered(other)).items()]
+        assert found == [one]
+
+
+def test_probes_and_services_reach_ports_that_exist(overlay: list[Manifest]) -> None:
+    ports = {port["name"]: port for port in container(overlay)["ports"]}
+    probes = [container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe")]
+    assert [(probe["path"], probe["port"]) for probe in probes] == [("/readyz", "admin"), ("/healthz", "admin")]
+    assert "admin" in ports
+    for service in of_kind(overlay, "Service"):
+        served = {(port["name"], port["port"], port["protocol"]) for port in service["spec"]["ports"]}
+        assert {("dns", 53, "UDP"), ("dns-tcp", 53, "TCP")} <= served
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]]["protocol"] == port["protocol"]
+
+
+def test_the_flags_listen_where_the_ports_are(overlay: list[Manifest]) -> None:
+    arguments = container(overlay)["args"]
+    ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
+    assert arguments[0] == "serve"
+    listening = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--listen=")}
+    admin = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--admin=")}
+    assert listening == {ports["dns"]} == {ports["dns-tcp"]}
+    assert admin == {ports["admin"]}
+
+
+def test_a_port_below_1024_is_bound_with_the_capability_or_not_at_all(overlay: list[Manifest]) -> None:
+    context = {**pod(overlay)["securityContext"], **container(overlay)["securityContext"]}
+    low = any(port["containerPort"] < 1024 for port in container(overlay)["ports"])
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert context["capabilities"].get("add", []) == (["NET_BIND_SERVICE"] if low else [])
+    assert context["runAsNonRoot"] is not low  # a capability in `add` reaches root only
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["allowPrivilegeEscalation"] is False
+
+
+def test_the_config_map_is_the_file_and_is_mounted_where_the_flag_looks(overlay: list[Manifest]) -> None:
+    (config,) = of_kind(overlay, "ConfigMap")
+    assert config["data"] == {"dnsserver.toml": (ROOT / "zones/dnsserver.toml").read_text()}
+    volumes = {volume["name"]: volume for volume in pod(overlay)["volumes"]}
+    assert volumes["config"]["configMap"]["name"] == config["metadata"]["name"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
+    assert mounts.keys() == volumes.keys()
+    assert f"--config={mounts['config']}/dnsserver.toml" in container(overlay)["args"]
+
+
+def test_a_pod_that_ends_has_time_to_drain(overlay: list[Manifest]) -> None:
+    assert pod(overlay)["terminationGracePeriodSeconds"] > load(ROOT / "zones/dnsserver.toml").drain + 5
+
+
+def test_memory_is_limited_and_processor_time_is_not(overlay: list[Manifest]) -> None:
+    for each in [*pod(overlay)["containers"], *pod(overlay).get("initContainers", [])]:
+        assert each["resources"]["limits"].keys() == {"memory"}
+        assert each["resources"]["requests"].keys() == {"cpu", "memory"}
+
+
+def test_upstreams_are_those_of_the_node(overlay: list[Manifest]) -> None:
+    assert pod(overlay)["dnsPolicy"] == "Default"
+    assert pod(overlay)["priorityClassName"].startswith("system-")
+
+
+@pytest.mark.parametrize("name", ["shadow", "replace"])
+def test_an_update_never_leaves_fewer_to_answer(name: str) -> None:
+    deployment = workload(rendered(name))
+    assert deployment["spec"]["replicas"] >= 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    (budget,) = of_kind(rendered(name), "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    spread = {s["topologyKey"]: s["whenUnsatisfiable"] for s in pod(rendered(name))["topologySpreadConstraints"]}
+    assert spread["kubernetes.io/hostname"] == "DoNotSchedule"
+
+
+def test_the_shadow_touches_nothing_that_runs() -> None:
+    (service,) = of_kind(rendered("shadow"), "Service")
+    assert service["metadata"]["name"] == "dnsserver-shadow"
+    assert "clusterIP" not in service["spec"]
+    assert "k8s-app" not in pod_labels(rendered("shadow"))
+    assert not {title(m) for m in rendered("shadow")} & {title(m) for m in rendered("replace")}
+
+
+def test_replace_takes_the_name_the_address_and_the_label() -> None:
+    (service,) = of_kind(rendered("replace"), "Service")
+    assert service["metadata"]["name"] == "kube-dns"
+    assert service["spec"]["clusterIP"] == "10.96.0.10"
+    assert pod_labels(rendered("replace"))["k8s-app"] == "kube-dns"
+    # What stays of the old selector when `kubectl apply` merges is in the new one, and the old pods do not fit it.
+    old = {"k8s-app": "kube-dns"}
+    merged = {**old, **service["spec"]["selector"]}
+    assert merged == service["spec"]["selector"]
+    assert merged.items() > old.items()
+
+
+def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
+    overlay = rendered("node-local")
+    assert workload(overlay)["kind"] == "DaemonSet"
+    assert pod(overlay)["hostNetwork"] is True
+    assert of_kind(overlay, "Service") == of_kind(overlay, "PodDisruptionBudget") == []
+    addresses = {a.split("=")[1].rpartition(":")[0] for a in container(overlay)["args"] if a.startswith(("--l", "--a"))}
+    probed = {container(overlay)[probe]["httpGet"]["host"] for probe in ("readinessProbe", "livenessProbe")}
+    assert addresses == probed == {"169.254.20.10"}
+    assert all(port["containerPort"] == port["hostPort"] for port in container(overlay)["ports"])

@@ -1,0 +1,170 @@
+"""What a fresh clone installs, what the targets are, and what goes into the image."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.deployment import ROOT
+
+LOCKS = ["requirements.lock", "requirements-dev.lock"]
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
+    """The requirements of a lock file, with their hashes."""
+    joined = (ROOT / name).read_text().replace("\\\n", " ")
+    found: dict[str, tuple[Requirement, list[str]]] = {}
+    for line in joined.splitlines():
+        if line.strip() and not line.strip().startswith("#"):
+            text, *hashes = line.split("--hash=")
+            requirement = Requirement(text.strip())
+            found[canonicalize_name(requirement.name)] = (requirement, [item.strip() for item in hashes])
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_requirement_is_one_version_with_hashes(name: str) -> None:
+    assert locked(name)
+    for requirement, hashes in locked(name).values():
+        assert re.fullmatch(r"==[^,*]+", str(requirement.specifier)), requirement
+        assert requirement.url is None
+        assert hashes
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", item) for item in hashes)
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_place_to_download_from(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    assert not re.search(r"^--?(i|index-url|extra-index-url|find-links)\b", text, re.MULTILINE)
+
+
+def test_the_locks_cover_what_the_project_asks_for() -> None:
+    run_time = [Requirement(text) for text in project()["project"]["dependencies"]]
+    build = [Requirement(text) for text in project()["build-system"]["requires"]]
+    development = [Requirement(text) for text in project()["dependency-groups"]["dev"]]
+    for lock, wanted in zip(LOCKS, [run_time, [*run_time, *development, *build]], strict=True):
+        found = locked(lock)
+        for requirement in wanted:
+            held, _ = found[canonicalize_name(requirement.name)]
+            (version,) = held.specifier
+            assert requirement.specifier.contains(version.version), requirement
+
+
+def test_what_is_tested_is_what_is_shipped() -> None:
+    development = {name: str(held[0].specifier) for name, held in locked("requirements-dev.lock").items()}
+    shipped = {name: str(held[0].specifier) for name, held in locked("requirements.lock").items()}
+    assert shipped.items() <= development.items()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_no_supported_python_on_linux_is_left_out(name: str, python: str) -> None:
+    linux = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "os_name": "posix",
+    }
+    linux |= {"platform_system": "Linux", "platform_python_implementation": "CPython", "implementation_name": "cpython"}
+    names = {n for n, (r, _) in locked(name).items() if r.marker is None or r.marker.evaluate(dict(linux))}
+    wanted = {canonicalize_name(Requirement(text).name) for text in project()["project"]["dependencies"]}
+    assert wanted <= names
+
+
+def test_the_classifiers_are_the_pythons_that_are_required() -> None:
+    required = Requirement(f"python{project()['project']['requires-python']}").specifier
+    named = {text.rpartition(" ")[2] for text in project()["project"]["classifiers"] if re.search(r":: 3\.\d+$", text)}
+    assert named == {f"3.{minor}" for minor in range(30) if required.contains(f"3.{minor}")}
+
+
+def test_make_has_the_targets_that_are_promised() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    targets = {line.split()[0] for line in said.splitlines() if line.strip()}
+    assert targets >= {
+        "venv",
+        "run",
+        "test",
+        "lint",
+        "bench",
+        "bench-sync",
+        "bench-forward",
+        "profile",
+        "lock",
+        "clean",
+    }
+
+
+def test_make_says_which_python_it_needs() -> None:
+    command = ["make", "--always-make", "venv", "PYTHON="]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert said.returncode != 0
+    assert "3.11, 3.12 or 3.13" in said.stderr
+
+
+def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
+    script = ROOT / ".ci/run"
+    subprocess.run(["bash", "-n", str(script)], check=True, timeout=30)
+    assert script.stat().st_mode & 0o100
+    assert script.read_text().rstrip().endswith("\nexec make test")
+
+
+def dockerfile() -> list[list[str]]:
+    """The instructions, each as its words."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def instructions(name: str) -> list[list[str]]:
+    return [words[1:] for words in dockerfile() if words[0] == name]
+
+
+def test_the_image_has_two_stages_of_one_slim_python() -> None:
+    stages = [words[0] for words in instructions("FROM")]
+    assert len(stages) == 2
+    assert set(stages) == {"python:3.13-slim"}
+    assert any("lib/python3.13/site-packages/dnsserver" in words[-1] for words in instructions("COPY"))
+
+
+def test_the_image_runs_as_a_number_that_is_not_root() -> None:
+    (user,) = instructions("USER")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user[0])
+    last = [words[0] for words in dockerfile()]
+    assert "RUN" not in last[last.index("USER") :]
+
+
+def test_the_image_starts_the_server() -> None:
+    assert instructions("ENTRYPOINT") == [['["python",', '"-m",', '"dnsserver"]']]
+    assert instructions("CMD") == [['["serve"]']]
+    assert instructions("EXPOSE") == [["53/udp", "53/tcp", "8053/tcp"]]
+
+
+def test_the_image_installs_from_the_lock_by_hash_and_compiles_ahead() -> None:
+    runs = [" ".join(words) for words in instructions("RUN")]
+    (install,) = [run for run in runs if "pip" in run and " install " in run]
+    assert "--require-hashes" in install
+    assert install.endswith("requirements.lock")
+    assert any("compileall" in run for run in runs)
+
+
+def test_what_the_image_copies_is_there_and_not_ignored() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    sources = [words[:-1] for words in instructions("COPY") if not words[0].startswith("--from")]
+    copied = {source for words in sources for source in words}
+    assert copied == allowed
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_image_has_the_configuration_where_serve_looks() -> None:
+    (folder,) = [words[0] for words in instructions("WORKDIR")]
+    (target,) = [words[1] for words in instructions("COPY") if words[0] == "zones/dnsserver.toml"]
+    assert Path(target).relative_to(folder) == Path("zones")
