@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+_from_bytes = int.from_bytes
 _LETTERS = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))
 
 
@@ -33,6 +34,6 @@ class Entropy:
         """
         size = len(name)
         random = self.take(size + 2)
-        letters = int.from_bytes(name.translate(_LETTERS), "big")
-        mixed = int.from_bytes(name, "big") ^ (int.from_bytes(random[2:], "big") & letters)
-        return random[:2], mixed.to_bytes(size, "big")
+        # The ID's two octets stand above the name's, where no letter is.
+        flips = _from_bytes(random, "big") & _from_bytes(name.translate(_LETTERS), "big")
+        return random[:2], (_from_bytes(name, "big") ^ flips).to_bytes(size, "big")

@@ -253,9 +253,7 @@ class Exchange:
         if flight is not None and (not reply[2] & _TRUNCATED or attempt.over_stream):
             ask = flight.ask
             try:
-                reading = response.read(
-                    reply, ask.name, ask.type, do=ask.do, scope=flight.route.scope, limits=self._limits
-                )
+                reading = response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
             except FormatError:
                 return False
         upstream.replies += 1

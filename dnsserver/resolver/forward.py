@@ -74,6 +74,7 @@ class Forwarder:
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
         self._flights: dict[Ask, Flight] = {}
+        self._drained = drained
         self._awake = trio.Event()
         self._held_at = 0.0
         self._coalesced = self._dropped = self._loops = 0
@@ -274,6 +275,7 @@ class Forwarder:
             # After a stall of this process the replies are here already, and their senders were not silent.
             self._exchange.udp.drain()
             self._exchange.turn(self._clock())
+            self._drained()
 
     async def _tend(self) -> None:
         """Probe upstreams and clear away old sockets, now and then."""

@@ -1,7 +1,6 @@
 """What is asked of the outside, and what came of it: the values between the chain, the cache and the forwarder."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
@@ -9,7 +8,7 @@ from dnsserver.wire.message import EDE, Body
 from dnsserver.zone.record import Reason
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """One question for the outside, class IN; it is also the key under which its outcome is cached.
 
     `name` is in lower case. DO and CD belong to the key, because they change what an upstream answers (RFC 4035

@@ -37,7 +37,7 @@ def message(
 def read(
     wire: bytes, type_: int = A, *, do: bool = False, scope: Scope | None = None, limits: TTLLimits | None = None
 ) -> Reading:
-    return response.read(wire, NAME, type_, do=do, scope=scope or Scope(), limits=limits or TTLLimits())
+    return response.read(wire, NAME, type_, do, scope or Scope(), limits or TTLLimits())
 
 
 def lines(body: Body, type_: int = A, name: bytes = NAME) -> list[str]:
