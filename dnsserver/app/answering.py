@@ -63,6 +63,7 @@ class Answering:
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
             stale=stale,
+            guard=settings.guard(config),
         )
         self.udp: list[tuple[Address, UdpServer]] = []
         self.tcp: list[tuple[Address, TcpServer]] = []

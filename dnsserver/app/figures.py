@@ -102,6 +102,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
                 server=label, family=lane.family, connections=listener.connections, refused=listener.refused
             )
         )
+    guard = answering.responder.guard
     return metrics.Process(
         lanes=tuple(lanes),
         udp=tuple(udp),
@@ -109,6 +110,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
         replies=msgspec.convert(answering.replies.statistics(), metrics.Replies, from_attributes=True),
         forward=msgspec.convert(answering.forwarder.statistics(), metrics.Forward, from_attributes=True),
         loop_lag=lag.histogram,
+        limited=dict(guard.limited) if guard is not None else {},
         panics=answering.responder.panics,
     )
 

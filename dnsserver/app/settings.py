@@ -1,11 +1,14 @@
 """The configuration as the parts want it: one function a part, nothing decided here."""
 
+from ipaddress import ip_network
+
 import msgspec
 
 from dnsserver.config import Config, Route, Upstream
 from dnsserver.kube.progress import Timing
 from dnsserver.resolver.search import Search
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
+from dnsserver.server.guard import Guard
 from dnsserver.server.tcp import TcpLimits
 
 
@@ -53,6 +56,16 @@ def limits(config: Config) -> Limits:
 def tcp(config: Config) -> TcpLimits:
     """Return what a TCP client may take."""
     return msgspec.convert(config.tcp, TcpLimits, from_attributes=True)
+
+
+def guard(config: Config) -> Guard | None:
+    """Return what judges clients, or None where everybody may ask without a limit."""
+    clients = config.clients
+    allow = [ip_network(network.text) for network in clients.allow]
+    everybody = {network.version for network in allow if not network.prefixlen} == {4, 6}
+    if everybody and not clients.rate and not clients.in_flight:
+        return None
+    return Guard(allow, clients.rate, clients.in_flight, refuses=clients.excess == "refuse")
 
 
 def timing(config: Config) -> Timing:

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 import msgspec
 
 from dnsserver.resolver.reply_cache import Lane
+from dnsserver.server.guard import Guard
+from dnsserver.zone.record import Reason
 
 BATCH = 64
 _PACKET = 4096  # no query is longer; one that was cut by the kernel is dropped
@@ -29,6 +31,7 @@ _MSG_TRUNC = 0x20
 _IP_PKTINFO = 8
 
 Miss = Callable[[bytes, "UdpPort", int], bytes | None]
+Refuse = Callable[[bytes, "UdpPort", Reason], bytes | None]
 
 
 class PortStatistics(msgspec.Struct, frozen=True):
@@ -50,6 +53,9 @@ class UdpPort(Protocol):
     def client(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
+    def host(self, index: int) -> bytes:
+        """Return the address, packed, of the sender of packet `index` of this batch."""
+
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""
 
@@ -57,11 +63,18 @@ class UdpPort(Protocol):
         """Return the socket in numbers."""
 
 
-def make_port(sock: socket.socket, lane: Lane) -> UdpPort:
-    """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
+def _drop(packet: bytes, port: UdpPort, reason: Reason) -> None:
+    del packet, port, reason
+
+
+def make_port(sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> UdpPort:
+    """Return the fastest port that this system has for a bound, non-blocking UDP socket.
+
+    `refuse` makes the replies to whom the guard turns away, if it wants them told.
+    """
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
-        return BatchPort(sock, lane)
-    return PlainPort(sock, lane)
+        return BatchPort(sock, lane, guard, refuse)
+    return PlainPort(sock, lane, guard, refuse)
 
 
 def ask_for_destination(sock: socket.socket) -> None:
@@ -77,9 +90,12 @@ class BatchPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane) -> None:
+    def __init__(self, sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> None:
         """Prepare the buffers once; `sock` is bound and non-blocking."""
         self.lane = lane
+        self._guard = guard
+        self._refuse = refuse
+        self._turned_away: dict[int, tuple[int, Reason]] = {}  # packets of this batch to refuse, and their lengths
         self._sock = sock
         self._fd = sock.fileno()
         # PyDLL keeps the interpreter's lock: both calls return at once, and letting go of it would cost more.
@@ -104,6 +120,7 @@ class BatchPort:
         if self._wildcard:
             ask_for_destination(sock)
         self._address_size = 16 if sock.family == socket.AF_INET else 28
+        self._host_at, self._host_size = (4, 4) if sock.family == socket.AF_INET else (8, 16)
         self._control_size = (32 if sock.family == socket.AF_INET else 40) if self._wildcard else 0
         self._prepare()
         self._in_at = ctypes.addressof(self._in_heads)
@@ -140,6 +157,8 @@ class BatchPort:
             self._take_error()
             return 0
         self._received += count
+        if self._guard is not None:
+            self._screen(self._guard, count, now)
         get = self.lane.replies.get
         packets = self._packets
         lengths = self._lengths
@@ -181,13 +200,33 @@ class BatchPort:
             self._flush(start, count)
         return count
 
+    def _screen(self, guard: Guard, count: int, now: float) -> None:
+        """Leave nothing of the packets that are not to be answered.
+
+        An empty packet is in no cache and falls to `_miss`, so the loop above is the same with and without a guard.
+        """
+        self._turned_away.clear()
+        for i in range(count):
+            reason = guard.turns_away(self.host(i), now)
+            if reason is not None:
+                if guard.refuses:
+                    self._turned_away[i] = self._lengths[i * 16 + 14], reason
+                self._lengths[i * 16 + 14] = 0
+
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
         """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
         if self._in_words[i * 8 + 6] & _MSG_TRUNC:
             return None
         if self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4] == b"\0\0":  # port 0: nobody can be listening there
             return None
-        reply = miss(self._packets[offset : offset + self._lengths[i * 16 + 14]], self, i)
+        length = self._lengths[i * 16 + 14]
+        if length:
+            reply = miss(self._packets[offset : offset + length], self, i)
+        elif i in self._turned_away:
+            length, reason = self._turned_away[i]
+            reply = self._refuse(self._packets[offset : offset + length], self, reason)
+        else:
+            return None
         return None if reply is None else reply[2:]
 
     def _flush(self, start: int, end: int) -> None:
@@ -210,6 +249,12 @@ class BatchPort:
         address = self._addresses[index * _ADDRESS : index * _ADDRESS + self._address_size]
         control = self._controls[index * _CONTROL : index * _CONTROL + self._control_size]
         return _python_address(address, self._sock.family), control
+
+    def host(self, index: int) -> bytes:
+        """Return the address, packed, of the sender of packet `index`."""
+        at = index * _ADDRESS + self._host_at
+        host: bytes = self._addresses[at : at + self._host_size]
+        return host
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""
@@ -235,9 +280,11 @@ class PlainPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane) -> None:
+    def __init__(self, sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> None:
         """`sock` is bound and non-blocking."""
         self.lane = lane
+        self._guard = guard
+        self._refuse = refuse
         self._sock = sock
         self._control = _CONTROL if _is_wildcard(sock) else 0
         if self._control:
@@ -257,8 +304,14 @@ class PlainPort:
             if flags & socket.MSG_TRUNC or not address[1]:
                 continue
             self._client = (address, [item for item in control if item[0] in {socket.IPPROTO_IP, socket.IPPROTO_IPV6}])
-            reply = self.lane.replies.get(packet[2:])
             wire: bytes | None = None
+            if self._guard is not None:
+                reason = self._guard.turns_away(self.host(0), now)
+                if reason is not None:
+                    if self._guard.refuses and (wire := self._refuse(packet, self, reason)) is not None:
+                        self.send(wire, self._client)
+                    continue
+            reply = self.lane.replies.get(packet[2:])
             if reply is not None:
                 wire = reply.wire if reply.due > now else reply.renew(now)
             if reply is not None and wire is not None:
@@ -272,6 +325,11 @@ class PlainPort:
         """Return the sender of the packet at hand."""
         del index
         return self._client
+
+    def host(self, index: int) -> bytes:
+        """Return the packed address of the sender of the packet at hand."""
+        del index
+        return socket.inet_pton(self._sock.family, self._client[0][0].partition("%")[0])
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""

@@ -9,6 +9,7 @@ import structlog
 from dnsserver.resolver.chain import Chain, completed
 from dnsserver.resolver.outcome import LOOP, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
+from dnsserver.server.guard import Guard
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import EMPTY, Body, FormatError
@@ -39,6 +40,9 @@ class Port(Protocol):
 
     def client(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
+
+    def host(self, index: int) -> bytes:
+        """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send a whole message; one that cannot be sent is lost, as UDP loses them."""
@@ -73,8 +77,13 @@ class Responder:
         udp_limit: int = 1232,
         recursion: bool = True,
         stale: Callable[[], Reason | None] = lambda: None,
+        guard: Guard | None = None,
     ) -> None:
-        """Wire it up; `recursion` says whether RA is set, `stale` gives the reason when cluster data is too old."""
+        """Wire it up; `recursion` says whether RA is set, `stale` gives the reason when cluster data is too old.
+
+        `guard` has its say here before a question is asked outside, and in the ports before anything else.
+        """
+        self.guard = guard
         self._chain = chain
         self._outside = outside
         self._replies = replies
@@ -122,6 +131,15 @@ class Responder:
             return self._own(query, key, answer, port)
         return self._ask(query, key, answer, port, index)
 
+    def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
+        """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""
+        if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:
+            return None
+        try:
+            return self._refuse(q.read_query(packet), m.REFUSED, reason, port)
+        except FormatError:
+            return self._error(packet, port, m.REFUSED, reason)
+
     def _refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
         """Reply to a well-formed query that is not for this server."""
         port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
@@ -154,6 +172,12 @@ class Responder:
         ask_first = Ask(answer.follow or answer.search[0], query.type, query.do, bool(query.flags & m.CD))
         if self._outside.is_own_question(ask_first, query.packet):
             return self._refuse(query, m.REFUSED, LOOP, port)
+        guard, host = self.guard, b""
+        if guard is not None:
+            host = port.host(index)
+            busy = guard.is_busy(host)
+            if busy is not None:
+                return self._refuse(query, m.REFUSED, busy, port) if guard.refuses else None
         candidates = iter(answer.search)
         target = answer.follow if answer.follow is not None else next(candidates)
 
@@ -170,6 +194,8 @@ class Responder:
                 found = completed(query.name, target, answer) if answer.search else answer
                 wire = self._joined(query, key, found, outcome, port)
             if waiting:
+                if guard is not None:
+                    guard.end(host)
                 port.send(query.id + wire, client)
             else:
                 at_once.append(query.id + wire)
@@ -181,6 +207,8 @@ class Responder:
         if at_once:
             return at_once[0]
         client = port.client(index)
+        if guard is not None:
+            guard.begin(host)
         waiting = True
         return None
 

@@ -181,6 +181,11 @@ class Connection:
         del index
         self._waiting += 1
 
+    def host(self, index: int) -> bytes:
+        """Return the client's address, packed."""
+        del index
+        return socket.inet_pton(self._stream.socket.family, self._stream.socket.getpeername()[0].partition("%")[0])
+
     def send(self, wire: bytes, client: Any) -> None:
         """Put an answer in line that had to wait."""
         del client

@@ -52,7 +52,8 @@ class UdpServer:
         self._clock = clock
         self._respond = responder.respond
         self.durations = durations
-        self.port: UdpPort = make_port(sock, replies.lane("udp", FAMILIES[sock.family]))
+        lane = replies.lane("udp", FAMILIES[sock.family])
+        self.port: UdpPort = make_port(sock, lane, responder.guard, responder.turn_away)
 
     async def run(self) -> None:
         """Answer until cancelled."""
