@@ -56,18 +56,19 @@ class UdpServer:
         self.port: UdpPort = make_port(sock, lane, responder.guard, responder.turn_away)
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Answer until cancelled, then close the socket."""
         exchange = self.port.exchange
         clock = self._clock
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            now = clock()
-            for _ in range(_TURNS):
-                count = exchange(self._respond, now)
-                if not count:
-                    break
-                before, now = now, clock()
-                self.durations.observe(now - before, count)
+        with self._sock:
+            while True:
+                await trio.lowlevel.wait_readable(self._sock)
+                now = clock()
+                for _ in range(_TURNS):
+                    count = exchange(self._respond, now)
+                    if not count:
+                        break
+                    before, now = now, clock()
+                    self.durations.observe(now - before, count)
 
     def kernel_drops(self) -> int:
         """Return how many packets the kernel dropped because the socket's buffer was full; 0 where it does not say."""
