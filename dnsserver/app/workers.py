@@ -170,9 +170,11 @@ def _without_gauges(figures: metrics.Process) -> metrics.Process:
     """Return the counts of a process that has ended, less what it held."""
     replace = msgspec.structs.replace
     forward = figures.forward
+    gone = tuple(replace(upstream, up=False, looping=False, mixed_case=False) for upstream in forward.upstreams)
     return replace(
         figures,
+        alive=False,
         tcp=tuple(replace(listener, connections=0) for listener in figures.tcp),
         replies=replace(figures.replies, replies=0, missing=0),
-        forward=replace(forward, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
+        forward=replace(forward, upstreams=gone, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
     )

@@ -50,6 +50,10 @@ def _plugin(reason: str) -> str:
     return "forward" if reason.startswith(_OUTSIDE) else "kubernetes"
 
 
+def _alive(s: Snapshot) -> int:
+    return sum(process.alive for process in s.processes)
+
+
 def _lanes(s: Snapshot) -> Iterator[Lane]:
     return (lane for process in s.processes for lane in process.lanes)
 
@@ -143,7 +147,7 @@ def _upstream(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterato
 def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterator[Sample]]:
     """Give each worker's share of the mean: what is added up later is no count."""
     return lambda s: (
-        ((upstream.name, to_text(upstream.domain)), read(upstream) / len(s.processes)) for upstream in _upstreams(s)
+        ((upstream.name, to_text(upstream.domain)), read(upstream) / max(1, _alive(s))) for upstream in _upstreams(s)
     )
 
 
@@ -241,7 +245,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("histogram", "dnsserver_loop_lag_seconds", "How much later than due the event loop ran a timer.",
            (), lambda s: (((), process.loop_lag) for process in s.processes)),
     Family("gauge", "dnsserver_workers", "Processes that answer.",
-           (), lambda s: [((), len(s.processes))]),
+           (), lambda s: [((), _alive(s))]),
     Family("counter", "dnsserver_worker_restarts", "Workers that died and were replaced.",
            (), lambda s: [((), s.worker_restarts)]),
     # --- Caches

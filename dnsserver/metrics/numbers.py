@@ -107,8 +107,12 @@ class Forward(Numbers, frozen=True):
 
 
 class Process(Numbers, frozen=True):
-    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name."""
+    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name.
 
+    One that is not `alive` any more counts on, since counters must not go back.
+    """
+
+    alive: bool = True
     lanes: tuple[Lane, ...] = ()
     udp: tuple[UdpSocket, ...] = ()
     tcp: tuple[TcpListener, ...] = ()

@@ -205,6 +205,7 @@ class ReplyCache:
         self._dependents: dict[Key, list[Reply]] = {}
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
         self._dropped = self._evicted = self._expired = 0
+        self.changes = 0  # how often `drop` was called: an answer worked out before the last time may be old
 
     def lane(self, protocol: str, family: str) -> Lane:
         """Make the lane of a transport and family."""
@@ -256,6 +257,7 @@ class ReplyCache:
 
     def drop(self, changed: Iterable[Key]) -> None:
         """Forget every reply that depends on one of the keys; a namespace's key stands for its services too."""
+        self.changes += 1
         for key in changed:
             if isinstance(key, tuple) and len(key) == 1:
                 for service in tuple(self._services.get(key[0], ())):
@@ -264,6 +266,7 @@ class ReplyCache:
 
     def clear(self) -> None:
         """Forget every reply."""
+        self.changes += 1
         for lane in self.lanes:
             for reply in tuple(lane.replies.values()):
                 self._dropped += 1

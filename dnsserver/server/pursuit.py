@@ -1,0 +1,175 @@
+"""Questions that have to wait for the outside: each is followed until there is a reply to send."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from dnsserver.resolver.chain import Chain, completed
+from dnsserver.resolver.outcome import LOOP, Outcome
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.guard import Guard
+from dnsserver.server.reply import Outside, Port, ReplyWriter, asked
+from dnsserver.wire import message as m
+from dnsserver.wire.message import EMPTY
+from dnsserver.wire.query import Query
+from dnsserver.wire.records import rrsets
+from dnsserver.zone.record import Answer, Reason
+
+log = structlog.get_logger(__name__)
+
+_MAX_TURNS = 16  # times a chain may come back into the cluster, or the zone change under a question
+_TOO_LONG = Reason("chain-too-long", m.EDE.OTHER, "the chain of names is too long")
+_BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
+
+
+class Pursuer:
+    """Follows answers that lead outside."""
+
+    def __init__(
+        self, chain: Chain, outside: Outside, replies: ReplyCache, writer: ReplyWriter, guard: Guard | None
+    ) -> None:
+        """`guard` bounds how many questions of a client wait at once."""
+        self.chain = chain
+        self.outside = outside
+        self.replies = replies
+        self.writer = writer
+        self.guard = guard
+
+    def follow(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
+        """Return the reply if it is there at once; else it goes out through `port.send` when it comes."""
+        guard, host = self.guard, b""
+        if guard is not None:
+            host = port.host(index)
+            busy = guard.is_busy(host)
+            if busy is not None:
+                return self.writer.refuse(query, m.REFUSED, busy, port) if guard.refuses else None
+        pursuit = Pursuit(self, query, key, answer, port)
+        pursuit.begin()
+        if pursuit.reply is not None:
+            return pursuit.reply
+        if guard is not None:
+            guard.begin(host)
+        pursuit.wait(port.client(index), None if guard is None else lambda: guard.end(host))
+        return None
+
+
+class Pursuit:
+    """One question and how far it has got."""
+
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_done",
+        "_key",
+        "_left",
+        "_of",
+        "_port",
+        "_query",
+        "_seen",
+        "_turns",
+        "_waiting",
+        "reply",
+    )
+
+    def __init__(self, of: Pursuer, query: Query, key: bytes, answer: Answer, port: Port) -> None:
+        """Take a question and the answer that leads on."""
+        self._of = of
+        self._query = query
+        self._key = key
+        self._port = port
+        self._client: Any = None
+        self._done: Callable[[], None] | None = None
+        self._turns = 0
+        self._waiting = False
+        self.reply: bytes | None = None
+        self._take(answer)
+
+    def _take(self, answer: Answer) -> None:
+        self._answer = answer
+        self._left = list(answer.search)
+        self._seen = self._of.replies.changes
+
+    def wait(self, client: Any, done: Callable[[], None] | None) -> None:
+        """Send the reply to `client` when it comes, and call `done`."""
+        self._client = client
+        self._done = done
+        self._waiting = True
+
+    def begin(self) -> None:
+        """Ask for the next name."""
+        target = self._answer.follow
+        ask = asked(self._query, self._left[0] if target is None else target)
+        if not self._turns and self._of.outside.is_own_question(ask, self._query.packet):
+            self._finish(self._of.writer.refuse(self._query, m.REFUSED, LOOP, self._port))
+            return
+        self._turns += 1
+        self._of.outside.ask(ask, self.deliver)
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take an outcome from outside."""
+        try:
+            self._deliver(outcome)
+        except Exception:  # the border to the forwarder, which must not end for one answer
+            log.exception("answer failed", packet=self._query.packet.hex())
+            self._finish(self._of.writer.refuse(self._query, m.SERVFAIL, _BUG, self._port))
+
+    def _deliver(self, outcome: Outcome) -> None:
+        query, key, port, writer = self._query, self._key, self._port, self._of.writer
+        if self._turns >= _MAX_TURNS:
+            self._finish(writer.refuse(query, m.SERVFAIL, _TOO_LONG, port))
+            return
+        if self._seen != self._of.replies.changes and self._changed():
+            return
+        answer = self._answer
+        if self._left:
+            if outcome.rcode == m.NXDOMAIN and len(self._left) > 1:
+                del self._left[0]
+                self.begin()
+                return
+            if outcome.rcode != m.NOERROR:
+                self._finish(writer.missing(query, key, answer, outcome, port))
+                return
+            answer = completed(query.name, self._left[0], answer)
+        if outcome.follow is not None:
+            self._return(answer, outcome, outcome.follow)
+        else:
+            self._finish(writer.joined(query, key, answer, outcome, port))
+
+    def _changed(self) -> bool:
+        """Take note that the zone has changed; tell whether the answer has, and so was begun anew."""
+        fresh = self._of.chain.answer(self._query.name, self._query.type)
+        old, self._seen = self._answer, self._of.replies.changes
+        if (fresh.follow, fresh.search, fresh.answer) == (old.follow, old.search, old.answer):
+            self._answer = fresh
+            return False
+        self._take(fresh)
+        if fresh.follow is None and not fresh.search:
+            self._finish(self._of.writer.own(self._query, self._key, fresh, self._port))
+        else:
+            self.begin()
+        return True
+
+    def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> None:
+        """Go on in the cluster: the outside's chain leads back to a name of ours."""
+        assert answer.follow is not None  # it was asked
+        before = rrsets(outcome.body, answer.follow)[0] if outcome.body is not EMPTY else ()
+        rest = self._of.chain.answer(name, self._query.type)
+        # Not kept: its records are partly the outside's, which age, and partly ours, which do not.
+        joined = msgspec.structs.replace(
+            rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa, search=()
+        )
+        if rest.follow is None:
+            self._finish(self._of.writer.own(self._query, self._key, joined, self._port))
+        else:
+            self._take(joined)
+            self.begin()
+
+    def _finish(self, reply: bytes) -> None:
+        if not self._waiting:
+            self.reply = reply
+            return
+        if self._done is not None:
+            self._done()
+        self._port.send(reply, self._client)

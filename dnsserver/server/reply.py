@@ -1,0 +1,167 @@
+"""Answers to replies: the octets for one client, and what of them the reply cache can keep for the next ones."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
+from dnsserver.wire import message as m
+from dnsserver.wire import query as q
+from dnsserver.wire.message import EMPTY, Body
+from dnsserver.wire.query import Query
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.writer import compose
+from dnsserver.zone.record import Answer, Reason
+
+STREAM_LIMIT = 65535
+
+
+class Port(Protocol):
+    """Where packets come from and replies go: a UDP socket, or one TCP connection."""
+
+    lane: Lane
+    stream: bool
+
+    def client(self, index: int) -> Any:
+        """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
+
+    def host(self, index: int) -> bytes:
+        """Return the address, packed, of the sender of packet `index` of this batch."""
+
+    def send(self, wire: bytes, client: Any) -> None:
+        """Send a whole message; one that cannot be sent is lost, as UDP loses them."""
+
+
+class Outside(Protocol):
+    """Whoever answers for names outside the cluster."""
+
+    def ask(self, ask: Ask, deliver: Deliver) -> None:
+        """Call `deliver` once with the outcome, now or later, never from another thread."""
+
+    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
+        """Tell whether a packet is a query that this server sent itself and that came back through a loop."""
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Take in that an outcome went out so many times from a cache in front."""
+
+
+class ReplyWriter:
+    """Writes the replies of all ports. `udp_limit` in octets, `recursion` says whether RA is set."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        replies: ReplyCache,
+        clock: Callable[[], float],
+        *,
+        udp_limit: int,
+        recursion: bool,
+        stale: Callable[[], Reason | None],
+    ) -> None:
+        """`stale` gives the reason when the cluster's data is too old."""
+        self._outside = outside
+        self._replies = replies
+        self._clock = clock
+        self._udp_limit = udp_limit
+        self._ra = m.RA if recursion else 0
+        self._stale = stale
+        self._opts = {do: q.opt_record(udp_limit, do=do) for do in (False, True)}
+
+    def own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
+        """Reply with the server's own data."""
+        body = compose(query.name, answer.answer, answer.authority, answer.additional)
+        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        wire = self._plain(query, answer, body, port, labels)
+        if answer.depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
+            reply = Reply(wire, labels, answer.depends)
+            if body.ring is not None:
+                reply = _ring_reply(wire, labels, answer.depends, body, query.end) or reply
+            self._keep(query, key, reply, port)
+        return query.packet[:2] + wire
+
+    def _plain(self, query: Query, answer: Answer, body: Body, port: Port, labels: Labels) -> bytes:
+        reason = answer.reason
+        if reason.ede is None and answer.aa:
+            reason = self._stale() or reason
+        port.lane.counts[labels] += 1
+        return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
+
+    def joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
+        """Reply with the outcome from outside, behind the CNAMEs that led to it."""
+        assert answer.follow is not None  # it is what was asked outside
+        flags = m.AA if answer.aa else 0
+        if outcome.ad and not answer.aa and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
+            flags |= m.AD
+        body = outcome.body
+        if answer.answer:
+            sections = rrsets(body, answer.follow)
+            body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
+        labels = Labels(query.type, outcome.rcode, outcome.reason.code)
+        wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
+        port.lane.counts[labels] += 1
+        now = self._clock()
+        keep = answer.depends is not None and outcome.expires > now + 1
+        if not keep and now < outcome.stored + 1:
+            return query.packet[:2] + wire
+        start = query.end - 2
+        ttls = [start + ttl for ttl in body.ttls if start + ttl + 4 <= len(wire)]
+        touch = partial(self._outside.touch, asked(query, answer.follow))
+        reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, outcome.expires, touch)
+        if now >= reply.due:
+            wire = reply.renew(now) or wire
+        if keep:
+            self._keep(query, key, reply, port)
+        return query.packet[:2] + wire
+
+    def missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
+        """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
+        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
+        if answer.depends is not None and outcome.expires > self._clock():
+            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
+        return query.packet[:2] + wire
+
+    def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
+        """Reply to a well-formed query that is not for this server."""
+        port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
+        return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
+
+    def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
+        """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
+        port.lane.counts[Labels(0, rcode, reason.code)] += 1
+        flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
+        return packet[:2] + flags + bytes(8)
+
+    def _keep(self, query: Query, key: bytes, reply: Reply, port: Port) -> None:
+        if not query.regular:
+            reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
+        self._replies.keep(port.lane, key, reply, missing=reply.labels.rcode == m.NXDOMAIN)
+
+    def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
+        size = query.size
+        opt = b""
+        if size:
+            do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
+            if reason.ede is None and rcode < m.BADVERS:
+                opt = self._opts[do]
+            else:
+                opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+        limit = STREAM_LIMIT if port.stream else min(max(size, q.MIN_SIZE), self._udp_limit)
+        return q.reply(query, rcode, flags | self._ra, body, limit, opt)
+
+
+def asked(query: Query, name: bytes) -> Ask:
+    """Return what the outside is asked for a client's query that led to `name`."""
+    return Ask(name, query.type, query.do, bool(query.flags & m.CD))
+
+
+def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, end: int) -> Reply | None:
+    """Make the reply that rotates, unless it is cut so short that there is nothing to rotate."""
+    assert body.ring is not None  # the caller's test
+    offset, step, count = body.ring
+    shown = min(count, int.from_bytes(wire[4:6], "big") - (body.an - count))
+    if shown < 1:
+        return None
+    block = body.data[offset : offset + step * count]
+    return RingReply(wire, labels, depends, end - 2 + offset, step, block, shown)
