@@ -4,7 +4,7 @@ A Flight is one question under way. It is not a task: it moves on when a reply c
 wheel brings it up. Its end is one call of `finished`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from dnsserver.resolver import outcome as o
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.health import LONGEST_PATIENCE
 from dnsserver.resolver.outcome import Ask, Deliver
+from dnsserver.resolver.probes import Probes
 from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import Transport
 from dnsserver.resolver.transport_stream import StreamTransport
@@ -21,8 +22,7 @@ from dnsserver.resolver.transport_udp import UdpTransport
 from dnsserver.resolver.upstream import Attempt, Upstream
 from dnsserver.resolver.wheel import Wheel
 from dnsserver.wire import request, response
-from dnsserver.wire.message import FORMERR, HINFO, NOTIMP, REFUSED, FormatError
-from dnsserver.wire.name import ROOT
+from dnsserver.wire.message import FORMERR, NOTIMP, REFUSED, FormatError
 from dnsserver.wire.response import Reading, TTLLimits, Verdict
 from dnsserver.zone.record import Reason
 
@@ -91,11 +91,10 @@ class Exchange:
         self._owner = owner
         self._limits = limits
         self._entropy = entropy
-        self._loop_retry = loop_retry
         self.wheel: Wheel[Flight] = Wheel()
         self.udp = UdpTransport(self, entropy, clock, drained)
         self.streams = StreamTransport(self, entropy, clock, drained)
-        self.probes: dict[bytes, Upstream] = {}
+        self.probes = Probes(entropy, self._send_probe, owner, loop_retry)
         self.hedges = self.retries = self.over_tcp = 0
 
     # ---- a flight from its first query to its end
@@ -256,6 +255,7 @@ class Exchange:
                 reading = response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
             except FormatError:
                 return False
+        attempt.late = True  # it was answered: no silence to count
         upstream.replies += 1
         if upstream.case_misses and not attempt.over_stream:
             upstream.case_misses = 0
@@ -263,13 +263,11 @@ class Exchange:
             log.info("upstream up", upstream=upstream.name)
             self._owner.changed(upstream, usable=True)
         if flight is None:
-            attempt.late = True  # and not silent
-            if upstream.probe_name and self._is_probe(attempt):
-                self._probed(upstream)
+            if upstream.probe_name and self.probes.is_probe(attempt):
+                self.probes.answered(upstream)
         elif reading is None:
             self._to_tcp(attempt, now)
         elif reading.verdict is Verdict.GOOD:
-            attempt.late = True
             if attempt.plain and upstream.edns:
                 log.info("upstream without EDNS", upstream=upstream.name)
                 upstream.edns = False
@@ -289,6 +287,7 @@ class Exchange:
             # Servers from before 2000 know no EDNS (RFC 6891 section 7); asking without costs little.
             attempt.plain = True
             if self.udp.send(attempt, request.write(attempt.section, flight.ask.do, flight.ask.cd, False), now):
+                attempt.late = False
                 upstream.queries += 1
                 return
         upstream.failures += 1
@@ -301,7 +300,7 @@ class Exchange:
     def misspelled(self, attempt: Attempt) -> None:
         """Take in that a reply had the right ID and question, in another case."""
         attempt.misspelled = True
-        if attempt.upstream.spelled_wrong(sure=self._is_probe(attempt)):
+        if attempt.upstream.spelled_wrong(sure=self.probes.is_probe(attempt)):
             log.warning("upstream does not keep the case of names", upstream=attempt.upstream.name)
 
     def besieged(self, attempt: Attempt, now: float) -> None:
@@ -341,65 +340,17 @@ class Exchange:
         self.streams.drop(upstream)
         self._owner.changed(upstream, usable=False)
 
-    # ---- probes: random names that no client asks for, to see whether an upstream answers, and whether it loops
-
-    def probe(self, upstream: Upstream, now: float) -> None:
-        """Ask an upstream for a name that nobody has; a reply says it lives, the name's coming back that it loops."""
-        self.probes.pop(upstream.probe_name, None)
-        label = b"\x10" + self._entropy.take(8).hex().encode()
-        # Below the route's own domain, as another may go another way; without one, a name of two labels.
-        name = label + (upstream.domain if upstream.domain != ROOT else label + ROOT)
-        upstream.probe_name = name
-        self.probes[name] = upstream
-        upstream.queries += 1
-        upstream.health.probed(now)
-        udp = upstream.spec.transport is Transport.UDP
-        identifier, mixed = self._entropy.disguise(name)
-        section = request.question(mixed if upstream.mixed_case and udp else name, HINFO)
-        attempt = Attempt(None, upstream, section, now, identifier)
-        query = request.write(section, False, False, upstream.edns)
-        if udp:
-            self.udp.send(attempt, query, now)
-        else:
-            self.streams.submit(attempt, query)
-
-    def probe_came_back(self, name: bytes, now: float) -> None:
-        """Take out the upstream of a probe that a client asks for."""
-        self.loops(self.probes[name], now)
-
     def question_came_back(self, flight: Flight, packet: bytes, now: float) -> bool:
         """Tell whether a client's packet is a query of this flight; its upstream is then taken out."""
         for attempt in flight.attempts:
             if packet.startswith(attempt.identifier) and packet.startswith(attempt.section, 12):
-                self.loops(attempt.upstream, now)
+                self.probes.loops(attempt.upstream, now)
                 self._failed(attempt, o.LOOP, now)
                 return True
         return False
 
-    def loops(self, upstream: Upstream, now: float) -> None:
-        """Ask an upstream nothing but probes until one of them does not come back."""
-        self.probes.pop(upstream.probe_name, None)
-        upstream.probe_name = b""
-        upstream.health.probe_at = now + self._loop_retry
-        if not upstream.looping:
-            upstream.looping = True
-            log.error("upstream forwards to this server, taken out", upstream=upstream.name)
-            self._owner.changed(upstream, usable=False)
-
-    def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
-        """Send the probes that are due."""
-        for upstream in upstreams:
-            health = upstream.health
-            if (not health.up or upstream.looping or not health.asked) and now >= health.probe_at:
-                self.probe(upstream, now)
-
-    def _is_probe(self, attempt: Attempt) -> bool:
-        return attempt.section[:-4].lower() in self.probes
-
-    def _probed(self, upstream: Upstream) -> None:
-        self.probes.pop(upstream.probe_name, None)
-        upstream.probe_name = b""
-        if upstream.looping:
-            upstream.looping = False
-            log.info("upstream does not loop any more", upstream=upstream.name)
-            self._owner.changed(upstream, usable=True)
+    def _send_probe(self, attempt: Attempt, query: bytes, now: float) -> None:
+        if attempt.upstream.spec.transport is Transport.UDP:
+            self.udp.send(attempt, query, now)
+        else:
+            self.streams.submit(attempt, query)

@@ -103,7 +103,7 @@ class Forwarder:
             deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
             return
         if ask.name in self._exchange.probes:
-            self._exchange.probe_came_back(ask.name, now)
+            self._exchange.probes.came_back(ask.name, now)
             self._loops += 1
             deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
             return
@@ -282,7 +282,7 @@ class Forwarder:
         while True:
             now = self._clock()
             upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
-            self._exchange.tend(upstreams, now)
+            self._exchange.probes.tend(upstreams, now)
             self._exchange.udp.sweep(now)
             await trio.sleep(_TEND if all(upstream.health.up for upstream in upstreams) else _TEND_SICK)
 
