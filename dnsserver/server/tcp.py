@@ -1,41 +1,43 @@
-"""TCP: one task a connection reads, another writes what the first could not (RFC 7766: pipelined, out of order).
+"""TCP: one task waits for all connections of a listener and drains those that are ready, as `udp` does with packets.
 
-A question that the reply cache knows is answered where it is read; all replies to what one read brought go out in one
-write. An answer that has to wait for the outside is put in line when it comes, so nobody waits behind it.
+With a task for each connection a query costs 61 µs of processor time, mostly for being woken; this way it is 13 µs,
+Unbound's 13 µs in the same run (dnsperf -m tcp -c 100 -q 200).
+Another task closes those that are silent, slow to ask or slow to read.
 """
 
 import socket
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 
-import msgspec
+import structlog
 import trio
 
-from dnsserver.resolver.reply_cache import Lane, ReplyCache
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.respond import Responder
 from dnsserver.server.udp import FAMILIES
 
-_READ = 65536
+__all__ = ["TcpLimits", "TcpServer", "listen"]
+
+log = structlog.get_logger(__name__)
+
 _BACKLOG = 1024
+_ACCEPTS = 64  # connections taken in before those that are there get their turn
+_TURN = 0.002  # seconds of answering after which other tasks get theirs
+_REST = 0.1  # seconds without accepting when the system is out of something
+_TICK = 0.05  # seconds that a deadline may be overrun, so that many of them take one look
 
 
-class TcpLimits(msgspec.Struct, frozen=True):
-    """What one client may take: times in seconds, `backlog` in octets of replies it does not read."""
-
-    connections: int = 1024
-    idle: float = 10.0
-    partial: float = 3.0
-    write: float = 5.0
-    backlog: int = 256 * 1024
-    in_flight: int = 256
-
-
-def listen(host: str, port: int, *, reuse_port: bool = False) -> trio.SocketListener:
-    """Return a listening TCP socket; raises OSError."""
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """Return a listening, non-blocking TCP socket; raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Every write is a whole reply, and must not wait for the last one's acknowledgement. Connections inherit it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port:
@@ -45,169 +47,184 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> trio.SocketList
     except OSError:
         sock.close()
         raise
-    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    return sock
 
 
 class TcpServer:
-    """Answers the connections of one listening socket."""
+    """Answers the connections of one listening socket.
+
+    There are at most `limits.connections`. For one more, the one that has been silent longest is closed: its client
+    can expect that at any time (RFC 7766 section 6.2.3) and connects again when it has something to ask, while a client
+    that is sent here by a truncated reply has nowhere else to go. Only when none is silent, the new one is refused.
+    """
 
     def __init__(
         self,
-        listener: trio.SocketListener,
+        listener: socket.socket,
         responder: Responder,
         replies: ReplyCache,
         clock: Callable[[], float],
         limits: TcpLimits,
     ) -> None:
-        """Wire it up; connections above the limit are closed at once."""
+        """Wire it up; `listener` is closed at the end. `refused` counts connections closed for too many."""
         self._listener = listener
         self._responder = responder
+        self._guard = responder.guard
         self._clock = clock
         self._limits = limits
-        self.lane = replies.lane("tcp", FAMILIES[listener.socket.family])
-        self.connections = 0
+        self._selector = DefaultSelector()
+        self._open: OrderedDict[Connection, None] = OrderedDict()  # heard of longest ago first
+        self._pressed: set[Connection] = set()
+        self._occupied = trio.Event()
+        self._rests = False
+        self.lane = replies.lane("tcp", FAMILIES[listener.family])
         self.refused = 0
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are now."""
+        return len(self._open)
+
     async def run(self) -> None:
-        """Accept until cancelled."""
-        async with trio.open_nursery() as nursery:
-            await trio.serve_listeners(self._serve, [self._listener], handler_nursery=nursery)
-
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        if self.connections >= self._limits.connections:
-            self.refused += 1
-            await stream.aclose()
-            return
-        self.connections += 1
-        connection = Connection(stream, self._responder, self.lane, self._clock, self._limits)
-        try:
-            await connection.serve()
-        finally:
-            self.connections -= 1
-            await trio.aclose_forcefully(stream)
-
-
-class Connection:
-    """One client's connection, from its first query to its last reply."""
-
-    stream = True
-
-    def __init__(
-        self,
-        stream: trio.SocketStream,
-        responder: Responder,
-        lane: Lane,
-        clock: Callable[[], float],
-        limits: TcpLimits,
-    ) -> None:
-        """Take over an accepted connection."""
-        self.lane = lane
-        self._stream = stream
-        self._responder = responder
-        self._clock = clock
-        self._limits = limits
-        self._out = bytearray()
-        self._wake = trio.Event()
-        self._waiting = 0
-        self._ended = False
-
-    async def serve(self) -> None:
-        """Answer until the client is done, silent too long, or does not read."""
+        """Answer until cancelled."""
+        self._selector.register(self._listener, EVENT_READ)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                await self._read()
-                self._ended = True
-                self._wake.set()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-            pass  # the client has gone, or is as good as gone
+                nursery.start_soon(self._close_late)
+                while True:
+                    await self._turn()
+                    if self._rests and self._listener in self._selector.get_map():
+                        self._selector.unregister(self._listener)
+                        nursery.start_soon(self._rest)
+        finally:
+            for connection in tuple(self._open):
+                self._close(connection)
+            self._selector.close()
+            self._listener.close()
 
-    async def _read(self) -> None:
-        """Take in queries until the client's last one."""
-        limits = self._limits
-        buffer = bytearray()
-        while True:
-            with trio.move_on_after(limits.partial if buffer else limits.idle):
-                data = await self._stream.receive_some(_READ)
-                if not data:
-                    return
-                buffer += data
-                used = self._answer(buffer)
-                if used is None:
-                    return
-                del buffer[:used]
-                while self._waiting >= limits.in_flight or len(self._out) > limits.backlog:
-                    await self._writer_idle()
-                continue
-            if self._waiting and not buffer:
-                continue  # it waits for us, not we for it
-            return
+    async def _turn(self) -> None:
+        """Wait until sockets are ready, and serve each of them once."""
+        await trio.lowlevel.wait_readable(self._selector)
+        clock = self._clock
+        now = began = clock()
+        for key, events in self._selector.select(0):
+            connection = key.data
+            if connection is None:
+                self._accept()
+            elif not connection.is_gone:
+                if events & EVENT_READ:
+                    connection.read(now)
+                if events & EVENT_WRITE:
+                    connection.write(now)
+                self._heard(connection)
+            now = clock()
+            if now - began > _TURN:
+                await trio.lowlevel.checkpoint()
+                now = began = clock()
 
-    def _answer(self, buffer: bytearray) -> int | None:
-        """Answer the whole messages in `buffer`; return how many octets they took, or None to hang up."""
-        get = self.lane.replies.get
-        now = self._clock()
-        position = 0
-        end = len(buffer)
-        out = self._out
-        while end - position >= 2:
-            size = buffer[position] << 8 | buffer[position + 1]
-            if size == 0:
-                return None
-            start = position + 2
-            if start + size > end:
-                break
-            position = start + size
-            reply = get(bytes(buffer[start + 2 : position]))
-            wire = None
-            if reply is not None:
-                wire = reply.wire if reply.due > now else reply.renew(now)
-            if reply is not None and wire is not None:
-                reply.hits += 1
-                out += (len(wire) + 2).to_bytes(2, "big")
-                out += buffer[start : start + 2]
-                out += wire
-            else:
-                message = self._responder.respond(bytes(buffer[start:position]), self, 0)
-                if message is not None:
-                    out += len(message).to_bytes(2, "big")
-                    out += message
-        if out:
-            self._wake.set()
-        return position
-
-    def client(self, index: int) -> Any:
-        """Note that an answer is under way."""
-        del index
-        self._waiting += 1
-
-    def host(self, index: int) -> bytes:
-        """Return the client's address, packed."""
-        del index
-        return socket.inet_pton(self._stream.socket.family, self._stream.socket.getpeername()[0].partition("%")[0])
-
-    def send(self, wire: bytes, client: Any) -> None:
-        """Put an answer in line that had to wait."""
-        del client
-        self._waiting -= 1
-        self._out += len(wire).to_bytes(2, "big") + wire
-        self._wake.set()
-
-    async def _writer_idle(self) -> None:
-        """Wait until the writer has caught up, or an answer that was waited for has come."""
-        await trio.lowlevel.checkpoint()
-        with trio.fail_after(self._limits.write + self._limits.idle):
-            while self._out:
-                await trio.sleep(0.01)
-
-    async def _write(self) -> None:
-        """Send what is in line until there is nothing left to come."""
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            while self._out:
-                data, self._out = bytes(self._out), bytearray()
-                with trio.fail_after(self._limits.write):
-                    await self._stream.send_all(data)
-            if self._ended and not self._waiting:
+    def _accept(self) -> None:
+        """Take in the connections that wait."""
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = self._listener.accept()
+            except BlockingIOError:
                 return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:  # out of file descriptors or memory; whoever waits goes on waiting
+                if self._close_silent():
+                    continue
+                log.warning("cannot accept", problem=str(error), connections=len(self._open))
+                self._rests = True
+                return
+            host = socket.inet_pton(sock.family, address[0].partition("%")[0])
+            guard = self._guard
+            if guard is not None and not guard.refuses and not guard.allows(host):
+                sock.close()
+                continue
+            if len(self._open) >= self._limits.connections:
+                self.refused += 1
+                if not self._close_silent():
+                    sock.close()
+                    continue
+            sock.setblocking(False)
+            connection = Connection(sock, host, self._responder, self.lane, self._clock, self._limits, self._heard)
+            self._open[connection] = None
+            self._follow(connection)
+            self._occupied.set()
+
+    async def _rest(self) -> None:
+        """Accept again after a while."""
+        await trio.sleep(_REST)
+        self._rests = False
+        self._selector.register(self._listener, EVENT_READ)
+
+    def _heard(self, connection: Connection) -> None:
+        """Take in that something has come from a connection or gone to it."""
+        if connection in self._open:
+            self._open.move_to_end(connection)
+            self._follow(connection)
+
+    def _follow(self, connection: Connection) -> None:
+        """Watch a connection's socket for what it wants now."""
+        if connection.is_over:
+            self._close(connection)
+            return
+        wants = connection.wants()
+        if wants != connection.events:
+            if not connection.events:
+                self._selector.register(connection.sock, wants, connection)
+            elif not wants:
+                self._selector.unregister(connection.sock)
+            else:
+                self._selector.modify(connection.sock, wants, connection)
+            connection.events = wants
+        if connection.is_pressed:
+            self._pressed.add(connection)
+        else:
+            self._pressed.discard(connection)
+
+    def _close(self, connection: Connection) -> None:
+        """Close a connection and forget it, if that was not done yet."""
+        if connection in self._open:
+            del self._open[connection]
+            self._pressed.discard(connection)
+            if connection.events:
+                self._selector.unregister(connection.sock)
+            connection.close()
+
+    def _close_silent(self) -> bool:
+        """Close the connection that has been silent longest; return whether there was one."""
+        for connection in self._open:
+            if connection.is_idle:
+                self._close(connection)
+                return True
+        return False
+
+    async def _close_late(self) -> None:
+        """Close the connections whose deadline has come."""
+        limits = self._limits
+        shortest = min(limits.idle, limits.partial, limits.write)
+        while True:
+            if not self._open:
+                self._occupied = trio.Event()
+                await self._occupied.wait()
+            now = self._clock()
+            late = []
+            soonest = now + shortest  # nothing that begins from now on is due before
+            for connection in self._pressed:
+                due = connection.deadline()
+                if due > now:
+                    soonest = min(soonest, due)
+                else:
+                    late.append(connection)
+            for connection in self._open:
+                if connection.is_idle:
+                    due = connection.deadline()
+                    if due > now:
+                        soonest = min(soonest, due)
+                        break  # the others were heard of later
+                    late.append(connection)
+            for connection in late:
+                self._close(connection)
+            await trio.sleep_until(max(soonest, now + _TICK))

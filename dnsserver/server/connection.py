@@ -1,0 +1,270 @@
+"""One TCP connection: octets in, replies out, and what it waits for. No task of its own, no waiting (RFC 7766).
+
+Promises: replies go out as soon as they are known, in any order; what a client makes this server hold is bounded, by
+not reading on. `tcp` calls `read` and `write` when the socket is ready, and asks `wants` and `deadline` afterwards.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any
+
+import msgspec
+
+from dnsserver.resolver.reply_cache import Lane
+from dnsserver.server.respond import Responder
+
+# One read brings at most some 200 questions, which is a few milliseconds of work: then it is another client's turn.
+_READ = 4096
+_NEVER = float("inf")
+
+
+class TcpLimits(msgspec.Struct, frozen=True):
+    """What one client may take: times in seconds, `backlog` in octets of replies it does not read."""
+
+    connections: int = 1024
+    idle: float = 10.0
+    partial: float = 3.0
+    write: float = 5.0
+    backlog: int = 256 * 1024
+    in_flight: int = 256
+
+
+class Connection:
+    """One client's connection. `events` is for whoever watches the socket to note what it is watched for."""
+
+    stream = True
+    __slots__ = (
+        "_changed",
+        "_clock",
+        "_ended",
+        "_guard",
+        "_heard",
+        "_held",
+        "_host",
+        "_in",
+        "_limits",
+        "_out",
+        "_owed",
+        "_partial_by",
+        "_responder",
+        "_waiting",
+        "_write_by",
+        "events",
+        "is_gone",
+        "lane",
+        "sock",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        host: bytes,
+        responder: Responder,
+        lane: Lane,
+        clock: Callable[[], float],
+        limits: TcpLimits,
+        changed: Callable[["Connection"], None],
+    ) -> None:
+        """Take over a non-blocking socket; `changed` hears of an answer that came from outside."""
+        self.sock = sock
+        self.lane = lane
+        self.events = 0
+        self.is_gone = False
+        self._host = host
+        self._responder = responder
+        self._guard = responder.guard
+        self._clock = clock
+        self._limits = limits
+        self._changed = changed
+        self._in = b""
+        self._out = bytearray()
+        self._owed = 0  # octets at the front of `_out` that have to be gone by `_write_by`
+        self._write_by = _NEVER
+        self._partial_by = _NEVER
+        self._heard = clock()
+        self._waiting = 0
+        self._held = False  # `_in` begins with a whole message, for which there is no room yet
+        self._ended = False
+
+    # ---- for whoever watches the socket
+
+    def wants(self) -> int:
+        """Return what the socket is to be watched for, 0 for nothing."""
+        if self._held:  # a socket that can be written is the way to be called again, in the place of a reader
+            return EVENT_WRITE if self._out or self._has_room() else 0
+        reads = 0 if self._ended or not self._has_room() else EVENT_READ
+        return reads | EVENT_WRITE if self._out else reads
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do but to close it."""
+        return self.is_gone or (self._ended and not (self._waiting or self._out or self._held))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be closed without loss: nothing asked, nothing half asked, nothing to send."""
+        return not (self._waiting or self._out or self._in)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether its deadline is another one than that of silence."""
+        return bool(self._out or (self._in and not self._held))
+
+    def deadline(self) -> float:
+        """Return when it is to be closed if nothing changes."""
+        if self._out:
+            return self._write_by
+        if self._held:
+            return _NEVER
+        if self._in:
+            return self._partial_by
+        return _NEVER if self._waiting else self._heard + self._limits.idle  # it waits for us, not we for it
+
+    def read(self, now: float) -> None:
+        """Take in what has come, and answer it."""
+        try:
+            data = self.sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.is_gone = True
+            return
+        if not data:  # half-closed, or gone: only a write would tell (RFC 7766 section 6.2.4)
+            self._ended = True
+            self._in = b""
+            return
+        self._heard = now
+        if self._in:
+            self._in += data
+        else:
+            self._in = data
+            self._partial_by = now + self._limits.partial
+        self._answer(now)
+
+    def write(self, now: float) -> None:
+        """Send what is in line, and answer what had no room before."""
+        if self._out:
+            try:
+                sent = self.sock.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.is_gone = True
+                return
+            del self._out[:sent]
+            self._owed -= sent
+            if self._owed <= 0:  # what was there at the last deadline is gone; the rest has as long
+                self._owed = len(self._out)
+                self._write_by = now + self._limits.write
+            self._heard = now
+        if self._held and self._has_room():
+            self._held = False
+            self._partial_by = now + self._limits.partial
+            self._answer(now)
+
+    def close(self) -> None:
+        """Close it; answers that are under way find nobody."""
+        self.is_gone = True
+        self._in = b""
+        self._out = bytearray()
+        with contextlib.suppress(OSError):
+            self.sock.close()
+
+    # ---- for the responder
+
+    def client(self, index: int) -> Any:
+        """Note that an answer is under way."""
+        del index
+        self._waiting += 1
+
+    def host(self, index: int) -> bytes:
+        """Return the client's address, packed."""
+        del index
+        return self._host
+
+    def send(self, wire: bytes, client: Any) -> None:
+        """Send an answer that had to wait."""
+        del client
+        self._waiting -= 1
+        if self.is_gone:
+            return
+        if len(self._out) > 2 * self._limits.backlog:  # it has not read for that long, and asked all the same
+            self.is_gone = True
+        else:
+            now = self._clock()
+            self._heard = now
+            self._put(len(wire).to_bytes(2, "big") + wire, now)
+        self._changed(self)
+
+    # ----
+
+    def _has_room(self) -> bool:
+        return self._waiting < self._limits.in_flight and len(self._out) <= self._limits.backlog
+
+    def _answer(self, now: float) -> None:
+        """Answer the whole messages that are in; the replies that are known go out in one write."""
+        get = self.lane.replies.get
+        guard = self._guard
+        data = self._in
+        end = len(data)
+        position = 0
+        parts: list[bytes] = []
+        room = self._limits.backlog - len(self._out)
+        while end - position >= 2:
+            start = position + 2
+            stop = start + (data[position] << 8 | data[position + 1])
+            if stop > end:
+                break
+            if room < 0 or self._waiting >= self._limits.in_flight:
+                self._held = True
+                break
+            if stop == start:  # no message is empty: this is not DNS
+                self._put(b"".join(parts), now)
+                self.is_gone = True
+                return
+            position = stop
+            if guard is not None:
+                reason = guard.turns_away(self._host, now)
+                if reason is not None:
+                    message = self._responder.turn_away(data[start:stop], self, reason) if guard.refuses else None
+                    if message is not None:
+                        parts += (len(message).to_bytes(2, "big"), message)
+                        room -= len(message)
+                    continue
+            reply = get(data[start + 2 : stop])
+            wire = None
+            if reply is not None:
+                wire = reply.wire if reply.due > now else reply.renew(now)
+            if reply is not None and wire is not None:
+                reply.hits += 1
+                parts += ((len(wire) + 2).to_bytes(2, "big"), data[start : start + 2], wire)
+                room -= len(wire)
+            else:
+                message = self._responder.respond(data[start:stop], self, 0)
+                if message is not None:
+                    parts += (len(message).to_bytes(2, "big"), message)
+                    room -= len(message)
+        if position:
+            self._in = data[position:]
+            self._partial_by = now + self._limits.partial  # what is left began with this read
+        if parts:
+            self._put(b"".join(parts), now)
+
+    def _put(self, data: bytes, now: float) -> None:
+        """Send as much as the kernel takes, unless something is in line already; the rest gets in line."""
+        sent = 0
+        if not self._out:
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.is_gone = True
+                return
+            if sent == len(data):
+                return
+            self._owed = len(data) - sent
+            self._write_by = now + self._limits.write
+        self._out += memoryview(data)[sent:]
