@@ -108,7 +108,7 @@ class _Writer:
                 rest = rdata
                 for _ in range(names):
                     end = _end_of_name(rest)
-                    self._name(rest[:end])
+                    self._name(rest[:end], owner=False)
                     rest = rest[end:]
                 if rrset.type == m.SRV:  # its target stays whole, but others may point to it
                     self._note(rest[_SRV_FIXED:], self._base + len(data) + _SRV_FIXED)
@@ -124,10 +124,10 @@ class _Writer:
                 self._ring = (start, 12 + size, len(rrset.rdatas))
         return count
 
-    def _name(self, name: bytes, *, lean: bool = False) -> None:
+    def _name(self, name: bytes, *, owner: bool = True, lean: bool = False) -> None:
         """Append a name, its tail as a pointer where it stood before; with `lean` the question counts as before."""
         data = self._data
-        if name == self._asked:
+        if owner and name == self._asked:
             data += _POINTER_TO_QUESTION
             return
         start = self._base + len(data)
