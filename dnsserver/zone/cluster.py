@@ -6,18 +6,21 @@ and port. An answer is computed from the index when it is asked and names the ke
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE
 from dnsserver.zone import model, reverse
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
+from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import Answer, Key, Reason, RRset
 
 MAX_CHAIN = 16
 VERSION_TTL = 28800
 _FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
+_SERVICE_KINDS = frozenset({Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES})  # what names of services hang on
 SERVICE_MISSING = Reason("service-missing")
 IPV6: Key = b"ipv6?"  # what an answer depends on that would be another one if the cluster had, or had not, IPv6
 _NO_DATA = Reason("no-data")
@@ -57,11 +60,11 @@ class Cluster:
         self._needed = set(Kind) if pods == "verified" else set(Kind) - {Kind.PODS}
         self._synced: set[Kind] = set()
         self._denied: set[Kind] = set()
-        self._unseen: dict[Kind, set[Pair]] = {}
+        self._listings: dict[Kind, Listing] = {}
         self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
         self._had_ipv6 = True
         self.missing: frozenset[Kind] = frozenset(self._needed)
-        self._services_known = False
+        self._addresses_known = self._services_known = False
         self._svc_tail = b"\x03svc" + domain
         self._label_count = len(names.labels(domain))
         self._apex = names.labels(domain)
@@ -78,31 +81,40 @@ class Cluster:
         `now` is the event loop's clock and `wall` unix time, both in seconds. Applying the same event twice changes
         nothing. Never raises for an event that decoded.
         """
-        index = self.index
         match event:
             case model.Put(object=obj):
                 self._put(obj)
             case model.Remove(kind=kind, namespace=namespace, name=name):
                 self._remove(kind, (namespace.encode().lower(), name.encode().lower()))
             case model.ListStarted(kind=kind):
-                self._unseen[kind] = set(index.names_of(kind))
+                self._listings[kind] = Listing(self.index, kind)
             case model.ListDone(kind=kind):
-                for own in self._unseen.pop(kind, ()):
+                listing = self._listings.pop(kind, None)
+                for own in listing.unseen() if listing is not None else ():
                     self._remove(kind, own)
                 self._synced.add(kind)
                 self._denied.discard(kind)
+                self._note_known()
             case model.Denied(kind=kind):
                 self._denied.add(kind)
-        if not isinstance(event, model.Put | model.Remove):
-            self.missing = frozenset(self._needed - self._synced - self._denied)
-            self._services_known = not self.missing and not self._denied & {Kind.SERVICES, Kind.NAMESPACES}
+                self._note_known()
         return self._settle(now, wall)
+
+    def _note_known(self) -> None:
+        """Work out which names can be answered: each needs some kinds only, so one slow list holds back only its own.
+
+        A kind that is denied is not waited for; the names that are nothing without it stay unanswered.
+        """
+        known = self._synced | self._denied
+        self.missing = frozenset(self._needed - known)
+        self._addresses_known = known >= _SERVICE_KINDS
+        self._services_known = self._addresses_known and not self._denied & {Kind.SERVICES, Kind.NAMESPACES}
 
     def expire(self, now: float, wall: float) -> set[Key]:
         """Let go of the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
         while self._holds and self._holds[0][0] <= now:
             _, entry, endpoint = self._holds.popleft()
-            if entry.held.pop(endpoint, None) is not None:
+            if entry.let_go(endpoint):
                 self.index.changed.add(entry.key)
                 self.index.forget_if_empty(entry)
         return self._settle(now, wall)
@@ -120,7 +132,7 @@ class Cluster:
     @property
     def has_ipv6(self) -> bool:
         """Whether any service or endpoint has an IPv6 address; unknown, and so true, before the first sync."""
-        return self.index.ipv6 > 0 or bool(self.missing)
+        return self.index.ipv6 > 0 or not self._addresses_known
 
     @property
     def held(self) -> int:
@@ -132,7 +144,7 @@ class Cluster:
         metadata = part.metadata
         labels = metadata.labels or {}
         service = labels.get("kubernetes.io/service-name", "")
-        entry = self.index.entries.get((metadata.namespace.encode().lower(), service.encode().lower()))
+        entry = self.index.entry((metadata.namespace.encode().lower(), service.encode().lower()))
         if entry is None or entry.service is None or not entry.service.headless:
             return "cluster_ip"
         by_controller = labels.get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io"
@@ -140,8 +152,8 @@ class Cluster:
 
     def example(self) -> str | None:
         """Return the name of a service that has an address, to try the server with."""
-        found = (entry.key for entry in self.index.entries.values() if entry.service and entry.service.addresses)
-        key = min(found, default=None)
+        entries = (entry for entries in self.index.entries.values() for entry in entries.values())
+        key = min((entry.key for entry in entries if entry.service and entry.service.addresses), default=None)
         return None if key is None else names.to_text(self._name_of(key)).removesuffix(".")
 
     def _put(self, obj: model.Object) -> None:
@@ -155,10 +167,10 @@ class Cluster:
                 index.put_pod(obj)
             case model.Namespace():
                 index.put_namespace(obj)
-        if self._unseen:
-            unseen = self._unseen.get(model.KINDS[type(obj)])
-            if unseen:
-                unseen.discard((obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower()))
+        if self._listings:
+            listing = self._listings.get(model.KINDS[type(obj)])
+            if listing is not None:
+                listing.saw(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _remove(self, kind: Kind, own: Pair) -> None:
         match kind:
@@ -174,16 +186,19 @@ class Cluster:
     def _settle(self, now: float, wall: float) -> set[Key]:
         """Hold what was released, and hand over what changed."""
         index = self.index
-        if self._had_ipv6 != self.has_ipv6:
-            self._had_ipv6 = self.has_ipv6
+        has_ipv6 = self.has_ipv6
+        if self._had_ipv6 != has_ipv6:
+            self._had_ipv6 = has_ipv6
             index.changed.add(IPV6)
-        released, index.released = index.released, []
-        if self._grace:
-            for entry, endpoint, ports in released:
-                entry.held[endpoint] = ports
+        if not index.changed:
+            return set()
+        if index.released:
+            released, index.released = index.released, []
+            for entry, endpoint, ports in released if self._grace else ():
+                entry.hold(endpoint, ports)
                 self._holds.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
-        if changed and int(wall) > self.serial:
+        if int(wall) > self.serial:
             self.serial = int(wall)
             self._own_soa = self._make_soa(self.domain)
         return changed
@@ -223,7 +238,7 @@ class Cluster:
     def _service_name(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
         """Answer for what stands left of `svc`: [..., service, namespace]."""
         if not self._services_known:
-            return self._not_ready(Kind.SERVICES)
+            return self._not_ready(_SERVICE_KINDS)
         count = len(labels)
         if count == 0:
             return self._nodata(())
@@ -232,18 +247,18 @@ class Cluster:
             return self._nxdomain(((namespace,),), Reason("namespace-missing"))
         if count == 1:
             return self._nodata(((namespace,),))
-        key = (namespace, labels[-2])
-        depends = (key,)
-        entry = self.index.entries.get(key)
+        entries = self.index.entries.get(namespace)
+        entry = None if entries is None else entries.get(labels[-2])
         if entry is None or entry.service is None:
-            return self._nxdomain(depends, SERVICE_MISSING)
+            return self._nxdomain(((namespace, labels[-2]),), SERVICE_MISSING)
+        depends = entry.keys
         service = entry.service
         if count > 4:
             return self._nxdomain(depends, Reason("too-many-labels"))
         if service.external is not None:
             return self._external(name, service.external, qtype, depends, whole=count == 2)
         if (count == 3 or service.headless) and Kind.ENDPOINTSLICES in self._denied:
-            return self._not_ready(Kind.ENDPOINTSLICES)
+            return self._not_ready({Kind.ENDPOINTSLICES})
         if count == 3:
             return self._endpoint(name, entry, labels[0], qtype, depends)
         port = None if count == 2 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))
@@ -268,10 +283,10 @@ class Cluster:
         return self._srv(name, srv, {target: service.addresses}, depends)
 
     def _headless(self, name: bytes, entry: Entry, port: Pair | None, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        slices = list(entry.slices.values())
+        slices: Sequence[SliceView] = entry.slices
         if not any(part.addresses for part in slices):
             slices = _held(entry, None)
-        unready = sum(part.unready for part in entry.slices.values())
+        unready = sum(part.unready for part in entry.slices)
         if port is not None:
             slices = [part for part in slices if _matching(part.ports, port)]
             if not any(part.addresses for part in slices):
@@ -281,7 +296,7 @@ class Cluster:
         return self._from_slices(name, entry.key, slices, port, qtype, depends)
 
     def _endpoint(self, name: bytes, entry: Entry, label: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        slices = _only(label, entry.slices.values()) or _only(label, _held(entry, label))
+        slices = _only(label, entry.slices) or _only(label, _held(entry, label))
         if not slices:
             return self._nxdomain(depends, Reason("endpoint-missing"))
         return self._from_slices(name, entry.key, slices, None, qtype, depends)
@@ -299,8 +314,8 @@ class Cluster:
         fqdns = [address for part in slices if part.fqdn for address in part.addresses]
         slices = [part for part in slices if not part.fqdn]
         if fqdns and not any(part.addresses for part in slices):
-            # One name has one CNAME (RFC 2181 section 10.1): the first target is it.
-            return self._alias(name, fqdns[0], qtype, depends)
+            # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
+            return self._alias(name, min(fqdns), qtype, depends)
         if qtype in _FAMILY_SIZE:
             return self._addresses(name, (a for part in slices for a in part.addresses), qtype, depends)
         if qtype != m.SRV:
@@ -399,8 +414,8 @@ class Cluster:
     def _pod_name(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
         if self._pods == "disabled":
             return self._nxdomain((), Reason("pods-disabled"))
-        if self.missing or Kind.NAMESPACES in self._denied:
-            return self._not_ready(Kind.NAMESPACES)
+        if Kind.NAMESPACES not in self._synced:
+            return self._not_ready({Kind.NAMESPACES})
         if len(labels) == 1:
             return self._nodata(())
         namespace = labels[-2]
@@ -413,8 +428,8 @@ class Cluster:
             return self._nxdomain(((namespace,),), Reason("not-an-address"))
         depends: tuple[Key, ...] = ((namespace,), address)
         if self._pods == "verified":
-            if Kind.PODS in self._denied:
-                return self._not_ready(Kind.PODS)
+            if Kind.PODS not in self._synced:
+                return self._not_ready({Kind.PODS})
             if not self.index.has_pod(namespace, address):
                 return self._nxdomain(depends, Reason("pod-missing"))
         if qtype in _FAMILY_SIZE:
@@ -426,22 +441,21 @@ class Cluster:
     def _reverse_name(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer | None:
         address = reverse.address(labels)
         zone = self._reverse.zone_of(labels)
-        if zone is None and (address is None or (self.missing and not reverse.is_local(address))):
+        if zone is None and (address is None or (not self._addresses_known and not reverse.is_local(address))):
             return None
-        if self.missing:
-            return self._not_ready(Kind.SERVICES)
+        if not self._addresses_known:
+            return self._not_ready(_SERVICE_KINDS)
         if address is None:
             return None if zone is None else self._reverse_above(name, labels, zone, qtype)
         index = self.index
-        entries = index.by_cluster_ip.get(address)
-        if entries:
-            targets = [self._name_of(entry.key) for entry in entries[:1]]
+        keys = index.by_cluster_ip.get(address)
+        if keys:
+            targets = [self._name_of(min(keys))]
         else:
             targets = sorted(
-                bytes((len(label),)) + label + self._name_of(entry.key)
-                for entry in index.by_endpoint.get(address, ())
-                if entry.service is not None and entry.service.external is None
-                for label in _labels_of(entry, address)
+                bytes((len(label),)) + label + self._name_of(key)
+                for key in index.by_endpoint.get(address, ())
+                for label in _labels_of(index.entry(key), address)
             )
         depends = (address,)
         if targets:
@@ -483,7 +497,7 @@ class Cluster:
         return Answer(answer=rrsets, depends=None) if rrsets else self._nodata(None)
 
     def _server_rrsets(self, name: bytes) -> tuple[RRset, ...]:
-        entry = self.index.entries.get(self._own_service)
+        entry = self.index.entry(self._own_service)
         known = entry.service.addresses if entry is not None and entry.service is not None else ()
         rrsets = []
         for qtype, size in _FAMILY_SIZE.items():
@@ -511,9 +525,9 @@ class Cluster:
     def _nxdomain(self, depends: tuple[Key, ...] | None, reason: Reason, zone: bytes | None = None) -> Answer:
         return Answer(m.NXDOMAIN, authority=(self._soa(zone),), reason=reason, depends=depends)
 
-    def _not_ready(self, kind: Kind) -> Answer:
-        missing = ", ".join(sorted(self.missing)) or str(kind)
-        reason = Reason("not-ready", EDE.NOT_READY, f"waiting for the Kubernetes API: {missing}")
+    def _not_ready(self, kinds: AbstractSet[Kind]) -> Answer:
+        waiting = ", ".join(sorted(kinds - self._synced))
+        reason = Reason("not-ready", EDE.NOT_READY, f"waiting for the Kubernetes API: {waiting}")
         return Answer(m.SERVFAIL, reason=reason, depends=None)
 
 
@@ -522,11 +536,13 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
     return endpoint[1] or reverse.dashed(endpoint[0])
 
 
-def _labels_of(entry: Entry, address: bytes) -> Iterable[bytes]:
-    """Give the labels that an address has in a service, each once."""
+def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
+    """Give the labels that an address has in a service that exists, each once."""
+    if entry is None or entry.service is None or entry.service.external is not None:
+        return ()
     return dict.fromkeys(
         endpoint_label(endpoint)
-        for part in entry.slices.values()
+        for part in entry.slices
         if not part.fqdn
         for endpoint in part.endpoints()
         if endpoint[0] == address
@@ -551,15 +567,15 @@ def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
             if (endpoint[1] == label if endpoint[1] or part.fqdn else reverse.dashed(endpoint[0]) == label)
         ]
         if kept:
-            found.append(SliceView(tuple(a for a, _ in kept), tuple(h for _, h in kept), part.ports, part.fqdn, 0))
+            found.append(SliceView(tuple(a for a, _ in kept), tuple(h for _, h in kept), part.ports, part.fqdn))
     return found
 
 
 def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
     """Return what is held of an entry's endpoints, all of it or those of one label, as slices."""
     return [
-        SliceView((address,), (hostname,), ports, fqdn=False, unready=0)
-        for (address, hostname), ports in entry.held.items()
+        SliceView((address,), (hostname,), ports)
+        for (address, hostname), ports in entry.held
         if label is None or endpoint_label((address, hostname)) == label
     ]
 

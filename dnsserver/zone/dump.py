@@ -13,27 +13,27 @@ def objects(index: Index, kind: model.Kind) -> Iterator[model.Object]:
 
     Put into an empty zone, they make one that answers the same. An object that goes meanwhile is left out.
     """
-    for namespace, name in list(index.names_of(kind)):
-        obj = _object(index, kind, namespace, name)
-        if obj is not None:
-            yield obj
+    for namespace in index.namespaces_of(kind):
+        for name in index.names_in(kind, namespace):
+            obj = _object(index, kind, namespace, name)
+            if obj is not None:
+                yield obj
 
 
 def _object(index: Index, kind: model.Kind, namespace: bytes, name: bytes) -> model.Object | None:
     metadata = model.Metadata(name.decode(), namespace.decode())
     match kind:
         case model.Kind.NAMESPACES:
-            return model.Namespace(metadata)
+            return model.Namespace(metadata) if name in index.namespaces else None
         case model.Kind.SERVICES:
-            entry = index.entries.get((namespace, name))
+            entry = index.entry((namespace, name))
             return None if entry is None or entry.service is None else model.Service(metadata, _spec(entry.service))
         case model.Kind.ENDPOINTSLICES:
-            owner = index.owner_of((namespace, name))
-            return None if owner is None else _slice(metadata, owner.key[1].decode(), owner.slices[name])
+            found = index.slice_of((namespace, name))
+            return None if found is None else _slice(metadata, found[0].key[1].decode(), found[1])
         case model.Kind.PODS:
             addresses = index.pod_addresses((namespace, name))
-            ips = [model.PodIP(_text(address)) for address in addresses]
-            return model.Pod(metadata, model.PodStatus(pod_ips=ips))
+            return None if addresses is None else model.Pod(metadata, _status(addresses))
 
 
 def _spec(view: ServiceView) -> model.ServiceSpec:
@@ -57,6 +57,12 @@ def _slice(metadata: model.Metadata, service: str, view: SliceView) -> model.End
         endpoints,
         [model.EndpointPort(port.name.decode(), port.number, port.protocol.decode()) for port in view.ports],
     )
+
+
+def _status(addresses: tuple[bytes, ...]) -> model.PodStatus:
+    if len(addresses) == 1:
+        return model.PodStatus(pod_ip=_text(addresses[0]))
+    return model.PodStatus(pod_ips=[model.PodIP(_text(address)) for address in addresses])
 
 
 def _text(address: bytes) -> str:

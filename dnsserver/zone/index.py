@@ -2,13 +2,13 @@
 
 At the size Kubernetes promises (10,000 services, 60,000 endpoints, 150,000 pods) an object's footprint is what counts:
 addresses are packed octets, names are octets shared between indices, an endpoint without a hostname is nothing but its
-address. Every method that changes the index adds to `changed` the keys whose answers may now differ, and to `released`
-the endpoints that a slice no longer lists and that no other slice of the service does.
+address, and what is the same in thousands of objects is there once. Every method that changes the index adds to
+`changed` the keys whose answers may now differ, and to `released` the endpoints that a slice no longer lists and that
+no other slice of the service does.
 """
 
-import socket
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
 
@@ -19,9 +19,11 @@ from dnsserver.zone.record import Key
 
 Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
-_T = TypeVar("_T")
 
 _IPV6_SIZE = 16
+_PORTS_KEPT = 16384
+_NAMESPACES_KEPT = 65536
+_AF_INET, _AF_INET6 = int(AF_INET), int(AF_INET6)  # an enum's member costs as much as the parsing
 
 
 class Port(msgspec.Struct, frozen=True, gc=False):
@@ -32,7 +34,7 @@ class Port(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-class ServiceView(msgspec.Struct, frozen=True):
+class ServiceView(msgspec.Struct, frozen=True, gc=False):
     """What DNS shows of a Service: its addresses, or that it is headless, or the name that it stands for."""
 
     addresses: tuple[bytes, ...]
@@ -41,8 +43,8 @@ class ServiceView(msgspec.Struct, frozen=True):
     external: str | None = None
 
 
-class SliceView(msgspec.Struct, frozen=True):
-    """The ready endpoints of a slice.
+class SliceView(msgspec.Struct, frozen=True, gc=False):
+    """The ready endpoints of a slice, and the slice's name.
 
     `names` holds a hostname or None beside each address, or is empty if none has one. A slice of FQDNs has wire names
     in `addresses`. `unready` counts the endpoints that are left out.
@@ -51,44 +53,62 @@ class SliceView(msgspec.Struct, frozen=True):
     addresses: tuple[bytes, ...]
     names: tuple[bytes | None, ...]
     ports: tuple[Port, ...]
-    fqdn: bool
-    unready: int
+    fqdn: bool = False
+    unready: int = 0
+    name: bytes = b""
 
     def endpoints(self) -> Iterator[Endpoint]:
         """Give each ready endpoint's address and hostname."""
         return zip(self.addresses, self.names or (None,) * len(self.addresses), strict=True)
 
 
-class Entry:
-    """A service's name: the Service, if there is one, and the slices that carry its label."""
+class Entry(msgspec.Struct, gc=False, eq=False):
+    """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
-    __slots__ = ("held", "key", "service", "slices")
+    `keys` is a tuple of the key alone, shared by all that need one. `held` are endpoints, with their ports, that left a
+    slice a moment ago and may turn up in another (see Cluster's grace).
+    """
 
-    def __init__(self, key: Pair) -> None:
-        """Make the entry of (namespace, service)."""
-        self.key = key
-        self.service: ServiceView | None = None
-        self.slices: dict[bytes, SliceView] = {}
-        # Endpoints that left a slice a moment ago and may turn up in another (see Cluster's grace), with their ports.
-        self.held: dict[Endpoint, tuple[Port, ...]] = {}
+    key: Pair
+    keys: tuple[Pair]
+    service: ServiceView | None = None
+    slices: tuple[SliceView, ...] = ()
+    held: tuple[tuple[Endpoint, tuple[Port, ...]], ...] = ()
+
+    def hold(self, endpoint: Endpoint, ports: tuple[Port, ...]) -> None:
+        """Hold an endpoint."""
+        self.let_go(endpoint)
+        self.held += ((endpoint, ports),)
+
+    def let_go(self, endpoint: Endpoint) -> bool:
+        """Hold an endpoint no longer, and tell whether it was held."""
+        before = self.held
+        self.held = tuple(held for held in before if held[0] != endpoint)
+        return len(self.held) != len(before)
 
 
 class Index:
-    """All objects of a cluster, by every key that a question can bring."""
+    """All objects of a cluster, by every key that a question can bring.
+
+    `entries` is by namespace and service; the other two give the keys of the entries that have an address.
+    """
 
     def __init__(self) -> None:
         """Make an empty index."""
         self.namespaces: set[bytes] = set()
-        self.entries: dict[Pair, Entry] = {}
-        self.by_cluster_ip: dict[bytes, tuple[Entry, ...]] = {}
-        self.by_endpoint: dict[bytes, tuple[Entry, ...]] = {}
+        self.entries: dict[bytes, dict[bytes, Entry]] = {}
+        self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
+        self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
         self.ipv6 = 0  # IPv6 addresses in the two indices above
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
-        self._slice_owner: dict[Pair, Entry] = {}
+        self._services = 0
+        self._slices: dict[bytes, dict[bytes, Entry]] = {}
         self._pods: dict[bytes, dict[bytes, bytes]] = {}
         self._pod_namespaces: dict[bytes, tuple[bytes, ...]] = {}
-        self._interned: dict[object, object] = {}
+        self._ports_seen: dict[object, tuple[Port, ...]] = {}
+        self._ports_made: dict[tuple[Port, ...], tuple[Port, ...]] = {}
+        self._seen: dict[bytes, tuple[bytes]] = {}
 
     # Objects in ------------------------------------------------------------------------------------------------------
 
@@ -101,43 +121,50 @@ class Index:
 
     def put_service(self, obj: model.Service) -> None:
         """Take in the present state of a Service."""
-        entry = self._entry(_pair(obj.metadata.namespace, obj.metadata.name))
+        entry = self._entry(_octets(obj.metadata.namespace), _octets(obj.metadata.name))
         view = self._service_view(obj.spec)
-        if entry.service == view:
-            return
-        self._replace_service(entry, view)
+        if entry.service != view:
+            self._replace_service(entry, view)
 
     def put_slice(self, obj: model.EndpointSlice) -> None:
         """Take in the present state of an EndpointSlice; without the service's label it names nothing."""
-        own = _pair(obj.metadata.namespace, obj.metadata.name)
-        service = (obj.metadata.labels or {}).get("kubernetes.io/service-name")
-        before = self._slice_owner.get(own)
-        if before is not None and before.key[1] != _octets(service or ""):
-            self.remove_slice(own)
+        metadata = obj.metadata
+        namespace, name = _octets(metadata.namespace), _octets(metadata.name)
+        service = _octets((metadata.labels or {}).get("kubernetes.io/service-name", ""))
+        before = self._slices.get(namespace, {}).get(name)
+        if before is not None and before.key[1] != service:
+            self.remove_slice((namespace, name))
+            before = None
         if not service:
             return
-        entry = self._entry((own[0], _octets(service)))
-        view = self._slice_view(obj)
-        old = entry.slices.get(own[1])
+        if before is None:
+            entry = self._entry(namespace, service)
+            self._let_go(entry, obj)
+            self._add_slice(entry, self._slice_view(obj, name))
+            return
+        old = _named(before, name)
+        view = self._slice_view(obj, old.name)
         if old != view:
-            self._slice_owner[own] = entry
-            listed = {text for endpoint in obj.endpoints or () for text in endpoint.addresses or ()}
-            self._replace_slice(entry, own[1], old, view, {pack(text) for text in listed})
+            self._let_go(before, obj)
+            self._replace_slice(before, old, view, _listed(obj))
 
     def put_pod(self, obj: model.Pod) -> None:
         """Take in the addresses of a pod; one that has ended has none."""
-        namespace, name = self._intern(_octets(obj.metadata.namespace)), _octets(obj.metadata.name)
+        namespace, name = _octets(obj.metadata.namespace), _octets(obj.metadata.name)
         addresses = _pod_addresses(obj.status)
-        pods = self._pods.setdefault(namespace, {})
+        pods = self._pods.get(namespace)
+        if pods is None:
+            pods = self._pods[namespace] = {}
         old = pods.get(name)
         if old == addresses:
             return
-        if old is not None:
-            self.remove_pod((namespace, name))
-            pods = self._pods.setdefault(namespace, {})
         pods[name] = addresses
+        if old:
+            self._drop_addresses(namespace, old)
+        alone = self._alone(namespace)
         for address in _split(addresses):
-            self._pod_namespaces[address] = (*self._pod_namespaces.get(address, ()), namespace)
+            others = self._pod_namespaces.get(address)
+            self._pod_namespaces[address] = (*others, namespace) if others else alone
             self.changed.add(address)
 
     # Objects out -----------------------------------------------------------------------------------------------------
@@ -150,29 +177,35 @@ class Index:
 
     def remove_service(self, key: Pair) -> None:
         """Forget a Service."""
-        entry = self.entries.get(key)
+        entry = self.entry(key)
         if entry is not None and entry.service is not None:
-            entry.held.clear()
+            entry.held = ()
             self._replace_service(entry, None)
 
     def remove_slice(self, own: Pair) -> None:
         """Forget an EndpointSlice, by its own namespace and name."""
-        entry = self._slice_owner.pop(own, None)
+        entry = self._slices.get(own[0], {}).pop(own[1], None)
         if entry is not None:
-            self._replace_slice(entry, own[1], entry.slices.get(own[1]), None, set())
+            self._replace_slice(entry, _named(entry, own[1]), None, set())
+            if not self._slices[own[0]]:
+                del self._slices[own[0]]
 
     def remove_pod(self, own: Pair) -> None:
         """Forget a pod."""
-        pods = self._pods.get(own[0], {})
-        addresses = pods.pop(own[1], None)
+        namespace, name = own
+        pods = self._pods.get(namespace, {})
+        addresses = pods.pop(name, None)
         if addresses is None:
             return
         if not pods:
-            del self._pods[own[0]]
+            del self._pods[namespace]
+        self._drop_addresses(namespace, addresses)
+
+    def _drop_addresses(self, namespace: bytes, addresses: bytes) -> None:
         for address in _split(addresses):
             namespaces = list(self._pod_namespaces.pop(address, ()))
-            if own[0] in namespaces:
-                namespaces.remove(own[0])
+            if namespace in namespaces:
+                namespaces.remove(namespace)
             if namespaces:
                 self._pod_namespaces[address] = tuple(namespaces)
             self.changed.add(address)
@@ -183,51 +216,76 @@ class Index:
         """Tell whether a living pod of the namespace has the address."""
         return namespace in self._pod_namespaces.get(address, ())
 
-    def owner_of(self, own: Pair) -> Entry | None:
-        """Return the entry that a slice belongs to, by the slice's namespace and name."""
-        return self._slice_owner.get(own)
+    def entry(self, key: Pair) -> Entry | None:
+        """Return the entry of a service's name, if anything is known of it."""
+        return self.entries.get(key[0], {}).get(key[1])
 
-    def pod_addresses(self, own: Pair) -> tuple[bytes, ...]:
-        """Return the addresses of a pod, by its namespace and name."""
-        return _split(self._pods.get(own[0], {}).get(own[1], b""))
+    def slice_of(self, own: Pair) -> tuple[Entry, SliceView] | None:
+        """Return a slice and the entry that it belongs to, by the slice's namespace and name."""
+        entry = self._slices.get(own[0], {}).get(own[1])
+        return None if entry is None else (entry, _named(entry, own[1]))
 
-    def names_of(self, kind: model.Kind) -> Iterable[Pair]:
-        """Give (namespace, name) of every object held of a kind; a Namespace's own namespace is empty."""
+    def pod_addresses(self, own: Pair) -> tuple[bytes, ...] | None:
+        """Return the addresses of a pod, by its namespace and name; None if it is not there."""
+        addresses = self._pods.get(own[0], {}).get(own[1])
+        return None if addresses is None else _split(addresses)
+
+    def namespaces_of(self, kind: model.Kind) -> list[bytes]:
+        """Return the namespaces that may hold objects of a kind; for Namespaces that is the empty name."""
         match kind:
             case model.Kind.NAMESPACES:
-                return ((b"", name) for name in self.namespaces)
+                return [b""]
             case model.Kind.SERVICES:
-                return (key for key, entry in self.entries.items() if entry.service is not None)
+                return list(self.entries)
             case model.Kind.ENDPOINTSLICES:
-                return iter(self._slice_owner)
+                return list(self._slices)
             case model.Kind.PODS:
-                return ((namespace, name) for namespace, pods in self._pods.items() for name in pods)
+                return list(self._pods)
+
+    def names_in(self, kind: model.Kind, namespace: bytes) -> list[bytes]:
+        """Return the name of every object held of a kind and namespace."""
+        match kind:
+            case model.Kind.NAMESPACES:
+                return list(self.namespaces)
+            case model.Kind.SERVICES:
+                entries = self.entries.get(namespace, {})
+                return [name for name, entry in entries.items() if entry.service is not None]
+            case model.Kind.ENDPOINTSLICES:
+                return list(self._slices.get(namespace, ()))
+            case model.Kind.PODS:
+                return list(self._pods.get(namespace, ()))
 
     def count(self, kind: model.Kind) -> int:
         """Return how many objects of a kind are held."""
         match kind:
             case model.Kind.NAMESPACES:
                 return len(self.namespaces)
+            case model.Kind.SERVICES:
+                return self._services
             case model.Kind.ENDPOINTSLICES:
-                return len(self._slice_owner)
+                return sum(map(len, self._slices.values()))
             case model.Kind.PODS:
                 return sum(map(len, self._pods.values()))
-            case model.Kind.SERVICES:
-                return sum(entry.service is not None for entry in self.entries.values())
 
     # The bookkeeping behind them -------------------------------------------------------------------------------------
 
-    def _entry(self, key: Pair) -> Entry:
-        entry = self.entries.get(key)
+    def _entry(self, namespace: bytes, service: bytes) -> Entry:
+        entries = self.entries.get(namespace)
+        if entries is None:
+            entries = self.entries[namespace] = {}
+        entry = entries.get(service)
         if entry is None:
-            key = (self._intern(key[0]), key[1])
-            entry = self.entries[key] = Entry(key)
+            key = (self._alone(namespace)[0], service)
+            entry = entries[service] = Entry(key, (key,))
         return entry
 
     def forget_if_empty(self, entry: Entry) -> None:
         """Drop an entry that holds nothing any more."""
         if entry.service is None and not entry.slices and not entry.held:
-            self.entries.pop(entry.key, None)
+            namespace, service = entry.key
+            entries = self.entries.get(namespace, {})
+            if entries.pop(service, None) is not None and not entries:
+                del self.entries[namespace]
 
     def _replace_service(self, entry: Entry, view: ServiceView | None) -> None:
         old = entry.service
@@ -235,57 +293,72 @@ class Index:
         self.changed.add(entry.key)
         before = old.addresses if old else ()
         after = view.addresses if view else ()
-        for address in set(before) - set(after):
-            self._discard(self.by_cluster_ip, address, entry)
-        for address in set(after) - set(before):
-            self._include(self.by_cluster_ip, address, entry)
-        self.changed.update(before)
+        if before != after:
+            for address in set(before).difference(after):
+                self._discard(self.by_cluster_ip, address, entry)
+            for address in set(after).difference(before):
+                self._include(self.by_cluster_ip, address, entry)
+            self.changed.update(before)
         self.changed.update(after)
         if (old is None) != (view is None):  # the endpoints' PTRs hang on the service (answers.md section 8, 14)
-            for part in entry.slices.values():
+            self._services += 1 if old is None else -1
+            for part in entry.slices:
                 if not part.fqdn:
                     self.changed.update(part.addresses)
-        self.forget_if_empty(entry)
+            if view is None:
+                self.forget_if_empty(entry)
 
-    def _replace_slice(
-        self, entry: Entry, name: bytes, old: SliceView | None, view: SliceView | None, listed: set[bytes | None]
-    ) -> None:
-        if view is None:
-            entry.slices.pop(name, None)
-        else:
-            entry.slices[name] = view
+    def _add_slice(self, entry: Entry, view: SliceView) -> None:
+        """Take in a slice that was not there: most of what a list brings, so it is done without the care below."""
+        entry.slices += (view,)
+        self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
-        before = set(old.addresses) if old and not old.fqdn else set()
+        if not view.fqdn:
+            for address in view.addresses:
+                self._include(self.by_endpoint, address, entry)
+            self.changed.update(view.addresses)
+
+    def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
+        entry.slices = tuple(part for part in (view if part is old else part for part in entry.slices) if part)
+        self.changed.add(entry.key)
+        before = set() if old.fqdn else set(old.addresses)
         after = set(view.addresses) if view and not view.fqdn else set()
         for address in after - before:
             self._include(self.by_endpoint, address, entry)
         gone = {
             address
             for address in before - after
-            if not any(address in part.addresses for part in entry.slices.values() if not part.fqdn)
+            if not any(address in part.addresses for part in entry.slices if not part.fqdn)
         }
         for address in gone:
             self._discard(self.by_endpoint, address, entry)
-        for endpoint in [held for held in entry.held if held[0] in listed]:
-            del entry.held[endpoint]
-        if old is not None and entry.service is not None:
+        if entry.service is not None:
             moving = gone - listed
             self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
-        if old is not None and view is not None and old.names == view.names and len(before) == len(old.addresses):
+        if view is not None and old.names == view.names and len(before) == len(old.addresses):
             self.changed.update(before ^ after)
         else:  # a hostname may have come or gone, and with it a PTR's target
             self.changed.update(before | after)
         self.forget_if_empty(entry)
 
-    def _include(self, index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
-        present = index.get(address, ())
-        if entry not in present:
-            index[address] = (*present, entry)
-            self.ipv6 += not present and len(address) == _IPV6_SIZE
+    @staticmethod
+    def _let_go(entry: Entry, obj: model.EndpointSlice) -> None:
+        """Hold no endpoint that a slice lists: it has arrived, or is there and not ready."""
+        if entry.held:
+            listed = _listed(obj)
+            entry.held = tuple(held for held in entry.held if held[0][0] not in listed)
 
-    def _discard(self, index: dict[bytes, tuple[Entry, ...]], address: bytes, entry: Entry) -> None:
+    def _include(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
+        present = index.get(address)
+        if present is None:
+            index[address] = entry.keys
+            self.ipv6 += len(address) == _IPV6_SIZE
+        elif entry.key not in present:
+            index[address] = (*present, entry.key)
+
+    def _discard(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
         present = index.get(address, ())
-        left = tuple(other for other in present if other is not entry)
+        left = tuple(key for key in present if key != entry.key)
         if left:
             index[address] = left
         elif present:
@@ -301,7 +374,7 @@ class Index:
             return ServiceView((), ports, headless=True)
         return ServiceView(tuple(filter(None, map(pack, texts))), ports)
 
-    def _slice_view(self, obj: model.EndpointSlice) -> SliceView:
+    def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
         read = _fqdn if obj.address_type == "FQDN" else _FAMILY_READERS.get(obj.address_type, pack)
         addresses: list[bytes] = []
         hostnames: list[bytes | None] = []
@@ -321,22 +394,33 @@ class Index:
             self._ports(obj.ports or ()),
             obj.address_type == "FQDN",
             unready,
+            name,
         )
 
-    def _ports(self, ports: Iterable[model.ServicePort | model.EndpointPort]) -> tuple[Port, ...]:
-        return self._intern(
-            tuple(
+    def _alone(self, namespace: bytes) -> tuple[bytes]:
+        """Return a tuple of nothing but the namespace, the one that all share."""
+        alone = self._seen.get(namespace)
+        if alone is None:
+            if len(self._seen) > _NAMESPACES_KEPT:
+                self._seen.clear()  # as below
+            alone = self._seen[namespace] = (namespace,)
+        return alone
+
+    def _ports(self, ports: Sequence[model.ServicePort | model.EndpointPort]) -> tuple[Port, ...]:
+        """Return the one copy of a list of ports, which is the same in thousands of objects."""
+        seen = tuple(ports)
+        made = self._ports_seen.get(seen)
+        if made is None:
+            if len(self._ports_seen) > _PORTS_KEPT:
+                self._ports_seen.clear()  # only the sharing suffers
+                self._ports_made.clear()
+            made = tuple(
                 Port(_octets(port.name or ""), _octets(port.protocol or "TCP"), port.port)
                 for port in ports
                 if port.port is not None
             )
-        )
-
-    def _intern(self, value: _T) -> _T:
-        """Return the one copy of an equal value: namespaces and port lists are the same in thousands of objects."""
-        if len(self._interned) > 65536:
-            self._interned.clear()
-        return self._interned.setdefault(value, value)  # type: ignore[return-value]
+            made = self._ports_seen[seen] = self._ports_made.setdefault(made, made)
+        return made
 
 
 def pack(text: str) -> bytes | None:
@@ -346,14 +430,14 @@ def pack(text: str) -> bytes | None:
 
 def _pack4(text: str) -> bytes | None:
     try:
-        return socket.inet_pton(socket.AF_INET, text)
+        return inet_pton(_AF_INET, text)
     except (OSError, ValueError):
         return None
 
 
 def _pack6(text: str) -> bytes | None:
     try:
-        return socket.inet_pton(socket.AF_INET6, text)
+        return inet_pton(_AF_INET6, text)
     except (OSError, ValueError):
         return None
 
@@ -372,14 +456,21 @@ def _octets(text: str) -> bytes:
     return text.encode().lower()
 
 
-def _pair(namespace: str, name: str) -> Pair:
-    return _octets(namespace), _octets(name)
+def _named(entry: Entry, name: bytes) -> SliceView:
+    return next(part for part in entry.slices if part.name == name)
+
+
+def _listed(obj: model.EndpointSlice) -> set[bytes | None]:
+    """Return the addresses that a slice lists, ready or not."""
+    return {pack(text) for endpoint in obj.endpoints or () for text in endpoint.addresses or ()}
 
 
 def _pod_addresses(status: model.PodStatus) -> bytes:
     """Return a pod's addresses in one string of octets: none, 4, 16, or 4 and 16."""
     if status.phase in {"Succeeded", "Failed"}:
         return b""
+    if status.pod_ips and len(status.pod_ips) == 1:
+        return pack(status.pod_ips[0].ip) or b""
     texts = [entry.ip for entry in status.pod_ips or ()] or [status.pod_ip or ""]
     one_of_each_family = {len(address): address for address in map(pack, reversed(texts)) if address}
     return one_of_each_family.get(4, b"") + one_of_each_family.get(16, b"")
