@@ -53,7 +53,11 @@ class Answering:
         sources: list[Source] = [self.cluster, SpecialNames(), *zones]  # the cluster's names are most of what is asked
         own = [config.domain.wire, *(zone.origin for zone in zones)]
         self.forwarder = Forwarder(
-            settings.routes(config), settings.cache(config), own=own, limits=settings.limits(config)
+            settings.routes(config),
+            settings.cache(config),
+            own=own,
+            limits=settings.limits(config),
+            drained=self._flush_late,
         )
         self.responder = Responder(
             Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
@@ -67,6 +71,11 @@ class Answering:
         )
         self.udp: list[tuple[Address, UdpServer]] = []
         self.tcp: list[tuple[Address, TcpServer]] = []
+
+    def _flush_late(self) -> None:
+        """Send the replies that upstreams have just brought, together."""
+        for _, udp in self.udp:
+            udp.port.flush()
 
     def flush(self, name: bytes, below: bool) -> int:
         """Forget what is cached of an outside name, or of all names below it; return how many answers that were."""

@@ -22,7 +22,8 @@ from dnsserver.zone.record import Reason
 
 BATCH = 64
 _PACKET = 4096  # no query is longer; one that was cut by the kernel is dropped
-_ADDRESS = 28  # sizeof(struct sockaddr_in6)
+_PEER = 96  # octets kept of a sender: its address, then the control data that came with the packet
+_CONTROL_AT = 32  # in a peer; sizeof(struct sockaddr_in6) is 28
 _CONTROL = 64  # holds one in_pktinfo or in6_pktinfo with its header
 _IOV = 16
 _HEAD = 64  # sizeof(struct mmsghdr) on 64-bit Linux
@@ -57,7 +58,10 @@ class UdpPort(Protocol):
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def send(self, wire: bytes, client: Any) -> None:
-        """Send one reply."""
+        """Send one reply, at the next `flush` at the latest."""
+
+    def flush(self) -> None:
+        """Send the replies that were held back to be sent together."""
 
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
@@ -107,8 +111,7 @@ class BatchPort:
 
         # A slice of an array of c_char is a bytes object, made in one step.
         self._packets: Any = (ctypes.c_char * (BATCH * _PACKET))()
-        self._addresses: Any = (ctypes.c_char * (BATCH * _ADDRESS))()
-        self._controls: Any = (ctypes.c_char * (BATCH * _CONTROL))()
+        self._peers: Any = (ctypes.c_char * (BATCH * _PEER))()
         self._in_iov = (ctypes.c_uint64 * (BATCH * 2))()
         self._out_iov = (ctypes.c_uint64 * (BATCH * 4))()
         self._in_heads = (ctypes.c_char * (BATCH * _HEAD))()
@@ -122,7 +125,9 @@ class BatchPort:
         self._address_size = 16 if sock.family == socket.AF_INET else 28
         self._host_at, self._host_size = (4, 4) if sock.family == socket.AF_INET else (8, 16)
         self._control_size = (32 if sock.family == socket.AF_INET else 40) if self._wildcard else 0
+        self._peer_size = _CONTROL_AT + self._control_size if self._wildcard else self._address_size
         self._prepare()
+        self._outbox = _Outbox(self._fd, self._sendmmsg, self._address_size, self._control_size)
         self._in_at = ctypes.addressof(self._in_heads)
         self._out_at = ctypes.addressof(self._out_heads)
         self._received = 0
@@ -142,11 +147,12 @@ class BatchPort:
                 (out, ctypes.addressof(self._out_iov) + i * 2 * _IOV, 2),
             ):
                 at = i * _HEAD // 8
-                words[at] = ctypes.addressof(self._addresses) + i * _ADDRESS
+                peer = ctypes.addressof(self._peers) + i * _PEER
+                words[at] = peer
                 words[at + 1] = self._address_size
                 words[at + 2] = iov
                 words[at + 3] = vectors
-                words[at + 4] = ctypes.addressof(self._controls) + i * _CONTROL if self._wildcard else 0
+                words[at + 4] = peer + _CONTROL_AT if self._wildcard else 0
                 words[at + 5] = self._control_size
                 words[at + 6] = 0
 
@@ -217,7 +223,7 @@ class BatchPort:
         """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
         if self._in_words[i * 8 + 6] & _MSG_TRUNC:
             return None
-        if self._addresses[i * _ADDRESS + 2 : i * _ADDRESS + 4] == b"\0\0":  # port 0: nobody can be listening there
+        if self._peers[i * _PEER + 2 : i * _PEER + 4] == b"\0\0":  # port 0: nobody can be listening there
             return None
         length = self._lengths[i * 16 + 14]
         if length:
@@ -246,33 +252,70 @@ class BatchPort:
 
     def client(self, index: int) -> Any:
         """Return the address and control data of packet `index`, copied."""
-        address = self._addresses[index * _ADDRESS : index * _ADDRESS + self._address_size]
-        control = self._controls[index * _CONTROL : index * _CONTROL + self._control_size]
-        return _python_address(address, self._sock.family), control
+        at = index * _PEER
+        return self._peers[at : at + self._peer_size]
 
     def host(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index`."""
-        at = index * _ADDRESS + self._host_at
-        host: bytes = self._addresses[at : at + self._host_size]
+        at = index * _PEER + self._host_at
+        host: bytes = self._peers[at : at + self._host_size]
         return host
 
     def send(self, wire: bytes, client: Any) -> None:
-        """Send one reply."""
-        address, control = client
-        try:
-            if control:
-                level = int.from_bytes(control[8:12], sys.byteorder)
-                kind = int.from_bytes(control[12:16], sys.byteorder)
-                size = int.from_bytes(control[:8], sys.byteorder)
-                self._sock.sendmsg([wire], [(level, kind, control[16:size])], socket.MSG_DONTWAIT, address)
-            else:
-                self._sock.sendto(wire, socket.MSG_DONTWAIT, address)
-        except OSError:
-            self._unsent += 1
+        """Take a reply that comes late; it goes out with the others at the next `flush`."""
+        self._outbox.add(wire, client)
+
+    def flush(self) -> None:
+        """Send the late replies."""
+        self._outbox.flush()
 
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
-        return PortStatistics(self._received, self._unsent)
+        return PortStatistics(self._received, self._unsent + self._outbox.unsent)
+
+
+class _Outbox:
+    """Replies that had to wait, sent in batches to the peers that asked."""
+
+    def __init__(self, fd: int, sendmmsg: Callable[..., int], address_size: int, control_size: int) -> None:
+        self._fd = fd
+        self._sendmmsg = sendmmsg
+        peers = (ctypes.c_char * (BATCH * _PEER))()
+        heads = (ctypes.c_char * (BATCH * _HEAD))()
+        vectors = (ctypes.c_uint64 * (BATCH * 2))()
+        words = memoryview(heads).cast("B").cast("Q")
+        for i in range(BATCH):
+            peer = ctypes.addressof(peers) + i * _PEER
+            layout = (peer, address_size, ctypes.addressof(vectors) + i * _IOV, 1, peer + _CONTROL_AT, control_size, 0)
+            for field, value in enumerate(layout):
+                words[i * _HEAD // 8 + field] = value
+            if not control_size:
+                words[i * _HEAD // 8 + 4] = 0
+        self._heads = heads  # what the addresses below point into
+        self._heads_at = ctypes.addressof(heads)
+        self._peers = memoryview(peers).cast("B")
+        self._vectors = memoryview(vectors).cast("B").cast("Q")
+        self._kept: list[bytes] = []
+        self.unsent = 0
+
+    def add(self, wire: bytes, peer: bytes) -> None:
+        number = len(self._kept)
+        self._peers[number * _PEER : number * _PEER + len(peer)] = peer
+        self._vectors[number * 2] = id(wire) + _BYTES_HEADER
+        self._vectors[number * 2 + 1] = len(wire)
+        self._kept.append(wire)
+        if number + 1 == BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        start, end = 0, len(self._kept)
+        while start < end:
+            sent = self._sendmmsg(self._fd, self._heads_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)
+            if sent <= 0:  # as for replies that did not wait
+                self.unsent += 1
+                sent = 1
+            start += sent
+        self._kept.clear()
 
 
 class PlainPort:
@@ -339,6 +382,9 @@ class PlainPort:
         except OSError:
             self._unsent += 1
 
+    def flush(self) -> None:
+        """Do nothing: `send` has sent."""
+
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
         return PortStatistics(self._received, self._unsent)
@@ -346,11 +392,3 @@ class PlainPort:
 
 def _is_wildcard(sock: socket.socket) -> bool:
     return sock.getsockname()[0] in {"0.0.0.0", "::"}
-
-
-def _python_address(raw: bytes, family: int) -> tuple[Any, ...]:
-    port = int.from_bytes(raw[2:4], "big")
-    if family == socket.AF_INET:
-        return socket.inet_ntoa(raw[4:8]), port
-    flow = int.from_bytes(raw[4:8], "big")
-    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port, flow, int.from_bytes(raw[24:28], sys.byteorder)

@@ -45,6 +45,12 @@ class Outside(Protocol):
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
 
+    def hold(self) -> None:
+        """Keep queries back until `release`: a batch of packets is about to be answered."""
+
+    def release(self) -> None:
+        """Send what was held back."""
+
 
 class ReplyWriter:
     """Writes the replies of all ports. `udp_limit` in octets, `recursion` says whether RA is set."""
@@ -101,7 +107,8 @@ class ReplyWriter:
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
         now = self._clock()
-        keep = answer.depends is not None and outcome.expires > now + 1
+        # The cache of outcomes has it already: it is worth a finished reply as well when it is asked a second time.
+        keep = answer.depends is not None and outcome.expires > now + 1 and self._replies.seen_before(key)
         if not keep and now < outcome.stored + 1:
             return query.packet[:2] + wire
         start = query.end - 2

@@ -50,6 +50,7 @@ class Responder:
         `guard` has its say here before a question is asked outside, and in the ports before anything else.
         """
         self.guard = guard
+        self.outside = outside
         self._chain = chain
         self._clock = clock
         self._udp_limit = udp_limit

@@ -18,7 +18,7 @@ def read_zone(text: str, origin: str = "") -> tuple[RRset, ...]:
     try:
         records = dnslib.RR.fromZone(text, origin=origin)
     except Exception as error:  # dnslib raises whatever its tokenizer happens to trip over
-        raise FormatError(f"not a zone file: {error or type(error).__name__}") from error
+        raise FormatError(f"not a zone file: {str(error) or type(error).__name__}") from error
     grouped: dict[tuple[bytes, int], list[tuple[int, bytes]]] = {}
     for record in records:
         if record.rclass != CLASS_IN:
