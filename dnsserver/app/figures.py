@@ -57,6 +57,7 @@ class Figures:
             zone=metrics.Zone(
                 serial=server.cluster.serial, held=server.cluster.held, changes=sync.changes, stale=sync.stale
             ),
+            zone_copy=None if sync.warm is None else sync.warm.statistics(),
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,

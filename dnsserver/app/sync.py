@@ -7,6 +7,7 @@ import trio
 
 from dnsserver.app import settings
 from dnsserver.app.keeper import Keeper
+from dnsserver.app.warm import WarmStart, warm_start
 from dnsserver.config import Config
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Credentials, Process, from_cluster, from_kubeconfig
@@ -17,7 +18,7 @@ from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import EndpointSlice, Event, Kind
+from dnsserver.zone.model import Denied, EndpointSlice, Event, Kind, ListDone
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver")
@@ -39,7 +40,9 @@ class Sync:
         self._replies = replies
         self._stale = False
         self._synced = trio.Event()
+        self._fresh = trio.Event()
         self.keeper = Keeper(cluster, replies)
+        self.warm = warm_start(config)
         self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
         self.stale_listeners: list[Callable[[Reason | None], None]] = []
         self.programming: dict[str, Histogram] = {}
@@ -75,10 +78,18 @@ class Sync:
             self.reflectors.append(reflector)
 
     def apply(self, event: Event) -> None:
-        """Take one event into the zone and drop the replies that it made wrong."""
+        """Take one event of the source into the zone."""
+        if self.warm is not None and isinstance(event, ListDone):
+            self.warm.listed(event.kind)
+        self._take(event)
+
+    def _take(self, event: Event) -> None:
+        """Take one event into the zone, and tell who else wants to know."""
         self.keeper.apply(event)
         for listener in self.listeners:
             listener(event)
+        if isinstance(event, ListDone):
+            self._look()
         if not self._synced.is_set() and not self._cluster.missing:
             self._synced.set()
 
@@ -91,10 +102,16 @@ class Sync:
         """Return why answers of the zone are marked as stale, or None when they are not."""
         if not self._stale:
             return None
-        return Reason("stale", EDE.STALE_ANSWER, f"no word from the Kubernetes API for {self.age():.0f} s")
+        what = "served from a copy saved" if self.serving_copy else "no word from the Kubernetes API for"
+        return Reason("stale", EDE.STALE_ANSWER, f"{what} {self.age():.0f} s{' ago' if self.serving_copy else ''}")
 
     def age(self) -> float:
-        """Return how many seconds ago the quietest stream was last heard, 0 before the first sync."""
+        """Return how old the zone's data may be, in seconds: since the quietest stream was heard, or the copy saved.
+
+        It is 0 before the first sync.
+        """
+        if self.warm is not None and self.warm.serving:
+            return self.warm.age()
         heard = [stat.last_heard for stat in (r.statistics() for r in self.reflectors) if stat.synced]
         known = [moment for moment in heard if moment is not None]
         return trio.current_time() - min(known) if known else 0.0
@@ -104,8 +121,13 @@ class Sync:
         """Whether answers of the zone are marked as stale."""
         return self._stale
 
+    @property
+    def serving_copy(self) -> bool:
+        """Whether some of the zone came from the copy in the state folder and was not listed since."""
+        return self.warm is not None and self.warm.serving
+
     async def wait_synced(self) -> None:
-        """Wait until every kind has been listed once."""
+        """Wait until every kind is there, listed or from the copy."""
         await self._synced.wait()
 
     async def run(self) -> None:
@@ -113,10 +135,25 @@ class Sync:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.keeper.expire)
             nursery.start_soon(self._watch_age)
+            if self.warm is not None:
+                # Before anything of the source, which would be older if it came in between.
+                await self.warm.load(self._take)
+                nursery.start_soon(self._keep_copy, self.warm)
             if self.files is not None:
                 nursery.start_soon(self._follow_files, self.files)
             for reflector in self.reflectors:
                 nursery.start_soon(reflector.run)
+
+    async def _keep_copy(self, warm: WarmStart) -> None:
+        """Save the zone from time to time, once it is the source's."""
+        await self._fresh.wait()
+        await warm.keep(self._cluster.index, lambda: self.changes, self._versions)
+
+    def _versions(self) -> dict[Kind, tuple[str, ...]]:
+        """Return the resourceVersions of the kinds that are there; files have none."""
+        held = [kind for kind in self.kinds if kind not in self._cluster.denied]
+        known = {reflector.kind: reflector.versions() for reflector in self.reflectors}
+        return {kind: known.get(kind, ()) for kind in held}
 
     async def _follow_files(self, files: ObjectFiles) -> None:
         while True:
@@ -127,17 +164,27 @@ class Sync:
                 await trio.sleep(_RETRY)
 
     async def _watch_age(self) -> None:
-        """Mark answers as stale once the data is too old, and no longer once it is not."""
-        limit = self._config.kubernetes.stale_after
+        """Look, from time to time, how old the data is, and whether there are kinds that will not come."""
         while True:
             await trio.sleep(_LOOK)
-            stale = self.age() > limit
-            if stale != self._stale:
-                self._stale = stale
-                self._replies.clear()
-                for listener in self.stale_listeners:
-                    listener(self.stale_reason())
-                log.warning("cluster data is stale" if stale else "cluster data is fresh again", age=round(self.age()))
+            for stat in (reflector.statistics() for reflector in self.reflectors):
+                # What a copy has is served on: an API server says 403 to everything for a moment when it starts.
+                if (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
+                    self._take(Denied(stat.kind))
+            self._look()
+
+    def _look(self) -> None:
+        """Mark answers as stale once the data is too old, and no longer once it is not."""
+        if not self._cluster.missing and not self.serving_copy:
+            self._fresh.set()
+        stale = self.serving_copy or self.age() > self._config.kubernetes.stale_after
+        if stale != self._stale:
+            self._stale = stale
+            self._replies.clear()
+            for listener in self.stale_listeners:
+                listener(self.stale_reason())
+            state = "a copy until the API is heard" if self.serving_copy else "stale" if stale else "fresh again"
+            log.warning("state of the cluster data", state=state, seconds_old=round(self.age()))
 
     def _programmed(self, part: EndpointSlice, seconds: float, initial: bool) -> None:
         """Count how long a change took from the cluster to the zone (SIG Scalability's DNS programming latency)."""

@@ -34,7 +34,7 @@ from dnsserver.kube.errors import (
 )
 from dnsserver.kube.progress import Backoff, Progress, State, Statistics, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
-from dnsserver.zone.model import EndpointSlice, Event, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Put, Remove
 
 # Written by the endpoint slice controller: when the pod or service changed that made it change the slice.
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -84,6 +84,15 @@ class Reflector:
         self._unlisted: set[Scope] = set()
         self._started = False  # ListStarted is out for the present list
         self._bad_seen: set[tuple[str, str, str]] = set()
+
+    @property
+    def kind(self) -> Kind:
+        """What it keeps."""
+        return self._kind
+
+    def versions(self) -> tuple[str, ...]:
+        """The resourceVersion that each scope has been applied up to; "" where it is not listed yet."""
+        return tuple(position.version for position in self._positions)
 
     def statistics(self) -> Statistics:
         """The present figures."""

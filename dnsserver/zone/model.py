@@ -23,8 +23,8 @@ class Kind(enum.StrEnum):
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class _Model(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """What all API values share: immutable, camelCase in JSON, no reference cycles."""
+class _Model(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """What all API values share: immutable, camelCase in JSON, what is not set left out, no reference cycles."""
 
 
 class Metadata(_Model, frozen=True, gc=False):

@@ -1,0 +1,150 @@
+"""The copy of the zone in the state folder: served at a start until the API is heard, and kept up to date from then."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import trio
+
+from dnsserver import metrics
+from dnsserver.config import Config
+from dnsserver.kube import snapshot
+from dnsserver.kube.snapshot import Header, Identity
+from dnsserver.zone.dump import objects
+from dnsserver.zone.index import Index
+from dnsserver.zone.model import Event, Kind, ListDone
+
+log = structlog.get_logger("dnsserver")
+
+_REFRESH = 3600.0  # seconds after which an unchanged zone is saved again: a copy says how old it is
+
+Versions = Callable[[], dict[Kind, tuple[str, ...]]]
+
+
+class WarmStart:
+    """What there is of a copy, and which kinds of the zone in force still come from it."""
+
+    def __init__(self, folder: Path, whose: Identity, interval: float) -> None:
+        """Keep the copy of a zone in `folder`, written at most every `interval` seconds."""
+        self._folder = folder
+        self._whose = whose
+        self._interval = interval
+        self._copied: set[Kind] = set()
+        self._saved: float | None = None  # unix time
+        self._saves = self._failures = self._size = 0
+        self._problem = ""
+
+    @property
+    def serving(self) -> bool:
+        """Whether some of the zone in force came from the copy and was not listed since."""
+        return bool(self._copied)
+
+    def age(self) -> float:
+        """Return how old the copy is, in seconds."""
+        return 0.0 if self._saved is None else max(0.0, time.time() - self._saved)
+
+    def listed(self, kind: Kind) -> None:
+        """Note that a kind is as the API has it."""
+        self._copied.discard(kind)
+
+    async def load(self, apply: Callable[[Event], None]) -> None:
+        """Hand on what the copy holds; nothing if it is of no use."""
+
+        def take(event: Event) -> None:
+            if isinstance(event, ListDone):
+                self._copied.add(event.kind)
+            apply(event)
+
+        found = await snapshot.find(self._folder, self._whose)
+        if found is None:
+            return
+        self._saved, self._size = found.header.saved, found.size
+        try:
+            await found.give(take)
+        except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
+            log.error("copy of the zone not understood", problem=str(error))  # noqa: TRY400 - the text says it all
+
+    async def keep(self, index: Index, changes: Callable[[], int], versions: Versions) -> None:
+        """Save the zone when it has changed, until cancelled; nothing that goes wrong ends the server.
+
+        `versions` gives the resourceVersions of the kinds to save.
+        """
+        saved_changes = -1
+        while True:
+            if changes() != saved_changes or self.age() > _REFRESH:
+                before = changes()
+                if await self._save(index, versions()):
+                    saved_changes = before
+            await trio.sleep(self._interval)
+
+    async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
+        header = Header(self._whose, time.time(), versions)
+        try:
+            self._size = await snapshot.save(self._folder, header, lambda kind: objects(index, kind))
+        except OSError as error:
+            self._fail(error.strerror or str(error))
+            return False
+        except Exception:  # a bug in what only helps the next start must not end this one
+            self._failures += 1
+            log.exception("copy of the zone not saved")
+            return False
+        self._saves += 1
+        self._saved = header.saved
+        if self._problem:
+            log.info("copy of the zone saved again")
+        self._problem = ""
+        return True
+
+    def _fail(self, problem: str) -> None:
+        """Count a failure, and log it once for each cause."""
+        self._failures += 1
+        if problem != self._problem:
+            self._problem = problem
+            log.warning("copy of the zone not saved", folder=str(self._folder), problem=problem)
+
+    def statistics(self) -> metrics.ZoneCopy:
+        """Return the copy in numbers."""
+        last = None if self._saved is None else trio.current_time() - self.age()
+        return metrics.ZoneCopy(self.serving, last, self._saves, self._failures, self._size)
+
+
+def warm_start(config: Config) -> WarmStart | None:
+    """Return what keeps the copy, if the configuration names a folder for it."""
+    if config.state is None:
+        return None
+    whose = Identity(str(config.domain), _source(config))
+    return WarmStart(config.state, whose, config.kubernetes.snapshot_interval)
+
+
+def _source(config: Config) -> str:
+    """Return where the objects come from and how they are chosen: a copy is of use only where that is the same.
+
+    The server's address is not known yet, and need not be reachable to be known: a kubeconfig stands for it by its
+    octets, and in a cluster the folder is the cluster's own.
+    """
+    kubernetes = config.kubernetes
+    if config.objects is not None:
+        source = f"objects in {config.objects.absolute()}"
+    elif config.kubeconfig is not None:
+        path = config.kubeconfig.absolute()
+        source = " ".join(filter(None, ("kubeconfig", str(path), _digest(path), config.context)))
+    else:
+        source = f"the cluster at {os.environ.get('KUBERNETES_SERVICE_HOST', 'an unknown address')}"
+    chosen = {
+        "namespaces": ",".join(sorted(kubernetes.namespaces)),
+        "labels": kubernetes.labels,
+        "namespace_labels": kubernetes.namespace_labels,
+        "pods": config.pods,
+    }
+    return "; ".join([source, *(f"{name} {value}" for name, value in chosen.items() if value)])
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "unread"

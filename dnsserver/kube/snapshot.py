@@ -1,0 +1,234 @@
+"""A copy of the zone in a folder, so that a server that starts while the API is down has something to say.
+
+One file, replaced as a whole by a rename: a magic line, then parts. A part is its length and its CRC-32, four octets
+each, and a msgpack pair: "header" and a Header, then a kind and an array of its objects, again and again, and "end"
+and how many parts of objects there were. All of it is verified before any of it is believed.
+"""
+
+import os
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from dnsserver.zone import model
+from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put
+
+FORMAT = 1
+NAME = "zone.copy"
+TOO_OLD = 7 * 86_400.0  # seconds; what has changed in a week helps nobody
+TOO_NEW = 86_400.0  # seconds that the clocks of two starts may differ
+BITE = 100  # objects in a part, which is what is done between two turns of the event loop: 1 to 2 ms
+_MAGIC = b"dnsserver zone copy\n"
+_HEAD = struct.Struct(">II")
+_WRITE = 1 << 16  # octets that are worth a turn of the writing thread
+_PATIENCE = 5.0  # seconds for a folder on a disk, or a network, that hangs
+
+log = structlog.get_logger("dnsserver")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose zone it is: the domain, and where the objects came from and how they were chosen."""
+
+    domain: str
+    source: str
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What is said of a copy; `saved` is unix time, `versions` the resourceVersions of each kind that it holds."""
+
+    whose: Identity
+    saved: float
+    versions: dict[Kind, tuple[str, ...]]
+    format: int = FORMAT
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _UnusableError(Exception):
+    """The file is not a copy of this zone, or not a whole one."""
+
+
+_PART = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
+_OBJECTS = {kind: msgspec.msgpack.Decoder(list[each]) for each, kind in model.KINDS.items()}  # type: ignore[valid-type]
+
+
+class Copy:
+    """A copy that was found whole."""
+
+    def __init__(self, header: Header, parts: list[tuple[Kind, msgspec.Raw]], size: int) -> None:
+        """Hold what `find` read."""
+        self.header = header
+        self.size = size
+        self._parts = parts
+
+    async def give(self, apply: Callable[[Event], None]) -> None:
+        """Hand on every object, as one full list of each kind, so that the zone is what it was."""
+        for kind in Kind:
+            if kind not in self.header.versions:
+                continue
+            apply(ListStarted(kind))
+            for each, raw in self._parts:
+                if each is kind:
+                    for obj in _OBJECTS[kind].decode(raw):
+                        apply(Put(obj))
+                    await trio.lowlevel.checkpoint()
+            apply(ListDone(kind))
+        self._parts = []
+
+
+async def find(folder: Path, whose: Identity, *, wall: Callable[[], float] = time.time) -> Copy | None:
+    """Return the copy of this zone that is in the folder, or None, and then a warning says why."""
+    path = folder / NAME
+    try:
+        with trio.fail_after(_PATIENCE):
+            return await trio.to_thread.run_sync(_read, path, whose, wall(), abandon_on_cancel=True)
+    except FileNotFoundError:
+        log.info("no copy of the zone yet", path=str(path))
+    except (OSError, _UnusableError) as error:
+        log.warning("copy of the zone ignored", path=str(path), problem=str(error))
+    except trio.TooSlowError:
+        log.warning("copy of the zone ignored", path=str(path), problem=f"not read within {_PATIENCE:.0f} s")
+    return None
+
+
+async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[Object]]) -> int:
+    """Replace the copy in the folder by one of what `objects` gives of each kind; return its size in octets.
+
+    The zone may change meanwhile. Whatever happens, the folder has the old copy or the new one. Raises OSError.
+    """
+    encode = msgspec.msgpack.Encoder().encode
+    writer = await trio.to_thread.run_sync(_Writer, folder)
+    try:
+        buffer = bytearray(_MAGIC + _part(encode(("header", header))))
+        count = 0
+        for kind in header.versions:
+            source = objects(kind)
+            while bite := list(islice(source, BITE)):
+                buffer += _part(encode((kind, bite)))
+                count += 1
+                if len(buffer) >= _WRITE:
+                    await trio.to_thread.run_sync(writer.write, bytes(buffer))
+                    buffer.clear()
+                else:
+                    await trio.lowlevel.checkpoint()
+        buffer += _part(encode(("end", count)))
+        await trio.to_thread.run_sync(writer.finish, bytes(buffer))
+    finally:
+        writer.close()
+    return writer.size
+
+
+class _Writer:
+    """A new file beside the old one, until it takes its place. All methods but `close` block."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin a file. Raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{NAME}.*.new"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+        self._folder = folder
+        self._file, path = tempfile.mkstemp(".new", f"{NAME}.", folder)
+        self._path: str | None = path
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Add to the file. Raises OSError."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self.size += len(data)
+
+    def finish(self, data: bytes) -> None:
+        """Add the last of it and put the file where the old one is. Raises OSError."""
+        assert self._path is not None  # it is finished once
+        self.write(data)
+        os.fsync(self._file)
+        Path(self._path).rename(self._folder / NAME)
+        self._path = None
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # only then does the rename outlive a power cut
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        os.close(self._file)
+        if self._path is not None:
+            with suppress(OSError):
+                Path(self._path).unlink()
+
+
+def _part(body: bytes) -> bytes:
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def _read(path: Path, whose: Identity, now: float) -> Copy:
+    """Return a copy that is whole, ours and of use. Raises OSError and _UnusableError."""
+    data = path.read_bytes()
+    if not data.startswith(_MAGIC):
+        raise _UnusableError("it is no copy of a zone")
+    try:
+        parts = _parts(memoryview(data)[len(_MAGIC) :])
+        label, raw = next(parts)
+        if label != "header":
+            raise _UnusableError("it begins without a header")
+        header = _header(raw, whose, now)
+        held: list[tuple[Kind, msgspec.Raw]] = []
+        for label, raw in parts:
+            if label == "end":
+                if msgspec.msgpack.decode(raw, type=int) != len(held) or next(parts, None):
+                    raise _UnusableError("corrupt: parts are missing, or there twice")
+                return Copy(header, held, len(data))
+            held.append((Kind(label), raw))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _UnusableError(f"corrupt: {error}") from None
+    raise _UnusableError("truncated: it has no end")
+
+
+def _parts(data: memoryview) -> Iterator[tuple[str, msgspec.Raw]]:
+    """Give each part whose checksum is right. Raises _UnusableError and msgspec.MsgspecError."""
+    position = 0
+    while position < len(data):
+        start = position + _HEAD.size
+        if start > len(data):
+            raise _UnusableError("truncated")
+        size, checksum = _HEAD.unpack(data[position:start])
+        position = start + size
+        if position > len(data):
+            raise _UnusableError("truncated")
+        if zlib.crc32(data[start:position]) != checksum:
+            raise _UnusableError("corrupt: a checksum is wrong")
+        yield _PART.decode(data[start:position])
+
+
+def _header(raw: msgspec.Raw, whose: Identity, now: float) -> Header:
+    """Return the header of a copy that may be used. Raises _UnusableError and msgspec.MsgspecError."""
+    found: Any = msgspec.msgpack.decode(raw, type=_Format).format
+    if found != FORMAT:
+        raise _UnusableError(f"it has format {found}, expected {FORMAT}")
+    header = msgspec.msgpack.decode(raw, type=Header)
+    if header.whose != whose:
+        raise _UnusableError(f"it is of {_shown(header.whose)}, expected {_shown(whose)}")
+    age = now - header.saved
+    if age > TOO_OLD:
+        raise _UnusableError(f"it is {age / 86_400:.1f} days old, expected at most {TOO_OLD / 86_400:.0f}")
+    if age < -TOO_NEW:
+        raise _UnusableError(f"it is from {-age / 86_400:.1f} days ahead of the clock")
+    return header
+
+
+def _shown(whose: Identity) -> str:
+    return f"{whose.domain} from {whose.source}"
