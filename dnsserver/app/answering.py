@@ -4,6 +4,7 @@ Here the two flows meet: an event goes to the zone, and what it changed is gone 
 packet is looked at.
 """
 
+import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -91,17 +92,13 @@ class Answering:
         listen_on = self._config.listen
         for address in listen_on:
             try:
-                udp = bind(address.host, address.port, reuse_port=reuse_port)
+                udp, tcp = _open(address, reuse_port=reuse_port)
             except OSError as error:
                 if address.host == "::" and len(listen_on) > 1 and not _has_ipv6():
                     log.info("no IPv6 on this machine", passed_over=str(address))
                     continue
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             bound = Address(address.host, udp.getsockname()[1])
-            try:
-                tcp = listen(bound.host, bound.port, reuse_port=reuse_port)
-            except OSError as error:
-                raise StartError(f"cannot listen on {bound} (TCP): {error.strerror or error}") from error
             clock = trio.current_time
             self.udp.append((bound, UdpServer(udp, self.responder, self.replies, clock, Histogram())))
             limits = settings.tcp(self._config)
@@ -116,6 +113,19 @@ class Answering:
             for _, tcp in self.tcp:
                 nursery.start_soon(tcp.run)
             task_status.started()
+
+
+def _open(address: Address, *, reuse_port: bool) -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket of one port; raises OSError."""
+    while True:
+        udp = bind(address.host, address.port, reuse_port=reuse_port)
+        try:
+            return udp, listen(address.host, udp.getsockname()[1], reuse_port=reuse_port)
+        except OSError as error:
+            udp.close()
+            if address.port or error.errno != errno.EADDRINUSE:
+                raise
+            # The port that the system chose for UDP is taken for TCP: let it choose again.
 
 
 def _ipv6(config: Config, cluster: Cluster) -> Callable[[], bool]:
