@@ -1,9 +1,10 @@
 """A UDP socket that answers what the reply cache knows in batches: one system call in, one out, no object a packet.
 
-`BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: addresses and control data that came in are handed back
-as they are, so a reply leaves from the address that was asked (IP_PKTINFO), and the only Python object made for a known
+`BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: addresses and control data that came in are handed
+back, so a reply leaves from the address that was asked (IP_PKTINFO), and the only Python object made for a known
 question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and sendmsg, one packet at a time.
-Both drain the socket in bounded steps, so that a flood cannot keep the event loop.
+Both drain the socket in bounded steps, so that a flood cannot keep the event loop. Over 400 lines, because the two are
+read beside each other: whatever one promises, the other one must.
 """
 
 import ctypes
@@ -30,6 +31,7 @@ _HEAD = 64  # sizeof(struct mmsghdr) on 64-bit Linux
 _BYTES_HEADER = bytes.__basicsize__ - 1  # where CPython keeps the octets of a bytes object
 _MSG_TRUNC = 0x20
 _IP_PKTINFO = 8
+_INTERNET = {socket.IPPROTO_IP, socket.IPPROTO_IPV6}
 
 Miss = Callable[[bytes, "UdpPort", int], bytes | None]
 Refuse = Callable[[bytes, "UdpPort", Reason], bytes | None]
@@ -126,6 +128,11 @@ class BatchPort:
         self._host_at, self._host_size = (4, 4) if sock.family == socket.AF_INET else (8, 16)
         self._control_size = (32 if sock.family == socket.AF_INET else 40) if self._wildcard else 0
         self._peer_size = _CONTROL_AT + self._control_size if self._wildcard else self._address_size
+        # A reply's source address is the one that was asked; its way out is for the routing table to find, which the
+        # interface that the query came by would override. One strided copy clears it in the whole batch.
+        index_at = (_CONTROL_AT + 16 + (0 if sock.family == socket.AF_INET else 16)) // 4
+        self._interfaces = memoryview(self._peers).cast("B").cast("I")[index_at :: _PEER // 4]
+        self._no_interfaces = memoryview(bytes(4 * BATCH)).cast("I")
         self._prepare()
         self._outbox = _Outbox(self._fd, self._sendmmsg, self._address_size, self._control_size)
         self._in_at = ctypes.addressof(self._in_heads)
@@ -163,6 +170,8 @@ class BatchPort:
             self._take_error()
             return 0
         self._received += count
+        if self._wildcard:
+            self._interfaces[:count] = self._no_interfaces[:count]
         if self._guard is not None:
             self._screen(self._guard, count, now)
         get = self.lane.replies.get
@@ -346,7 +355,7 @@ class PlainPort:
             self._received += 1
             if flags & socket.MSG_TRUNC or not address[1]:
                 continue
-            self._client = (address, [item for item in control if item[0] in {socket.IPPROTO_IP, socket.IPPROTO_IPV6}])
+            self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
             wire: bytes | None = None
             if self._guard is not None:
                 reason = self._guard.turns_away(self.host(0), now)
@@ -388,6 +397,11 @@ class PlainPort:
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
         return PortStatistics(self._received, self._unsent)
+
+
+def _source(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
+    """Return the control data that has a reply leave from the address that was asked, by any interface."""
+    return level, kind, bytes(4) + data[4:] if level == socket.IPPROTO_IP else data[:16] + bytes(4)
 
 
 def _is_wildcard(sock: socket.socket) -> bool:
