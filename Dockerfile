@@ -31,9 +31,9 @@ ENV PATH=/opt/dnsserver/bin:$PATH \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
 
-# A number, because `runAsNonRoot` cannot judge a name. It may not bind port 53 by itself: Docker lets every user do so in
-# the container's own network; in Kubernetes manifests/ listens on a high port, or grants the capability. Not by a file
-# capability on the interpreter: `no_new_privs` ignores it, and without the capability in the bounding set exec fails.
+# A number, because `runAsNonRoot` cannot judge a name. Port 53 is free to it where net.ipv4.ip_unprivileged_port_start is
+# 0: Docker sets that in each container's own network, and manifests/ in each pod's. Not by a file capability on the
+# interpreter: `no_new_privs` ignores it, and without the capability in the bounding set exec fails.
 USER 65532:65532
 EXPOSE 53/udp 53/tcp 8053/tcp
 STOPSIGNAL SIGTERM

@@ -2,16 +2,19 @@
 
 import functools
 import json
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from dnsserver.config import load
+from dnsserver.config import ServiceName, load
 from tests.deployment import ROOT, Manifest, complaint, documents, title
 
 OVERLAYS = ["base", "shadow", "replace", "node-local"]
 WORKLOADS = {"Deployment", "DaemonSet"}
+UNPRIVILEGED = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
 
 
 @functools.cache
@@ -121,15 +124,15 @@ def test_no_overlay_selects_the_pods_of_another() -> None:
 
 
 def test_probes_and_services_reach_ports_that_exist(overlay: list[Manifest]) -> None:
-    ports = {port["name"]: port for port in container(overlay)["ports"]}
+    ports = {(port["containerPort"], port["protocol"]) for port in container(overlay)["ports"]}
+    names = {port["name"] for port in container(overlay)["ports"]}
     probes = [container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe")]
     assert [(probe["path"], probe["port"]) for probe in probes] == [("/readyz", "admin"), ("/healthz", "admin")]
-    assert "admin" in ports
+    assert "admin" in names
     for service in of_kind(overlay, "Service"):
         served = {(port["name"], port["port"], port["protocol"]) for port in service["spec"]["ports"]}
-        assert {("dns", 53, "UDP"), ("dns-tcp", 53, "TCP")} <= served
-        for port in service["spec"]["ports"]:
-            assert ports[port["targetPort"]]["protocol"] == port["protocol"]
+        assert served == {("dns", 53, "UDP"), ("dns-tcp", 53, "TCP"), ("metrics", 9153, "TCP")}
+        assert {(port["targetPort"], port["protocol"]) for port in service["spec"]["ports"]} == ports
 
 
 def test_the_flags_listen_where_the_ports_are(overlay: list[Manifest]) -> None:
@@ -138,28 +141,56 @@ def test_the_flags_listen_where_the_ports_are(overlay: list[Manifest]) -> None:
     assert arguments[0] == "serve"
     listening = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--listen=")}
     admin = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--admin=")}
-    assert listening == {ports["dns"]} == {ports["dns-tcp"]}
+    assert listening == {ports["dns"]} == {ports["dns-tcp"]} == {53}
     assert admin == {ports["admin"]}
 
 
-def test_a_port_below_1024_is_bound_with_the_capability_or_not_at_all(overlay: list[Manifest]) -> None:
+def test_port_53_is_bound_by_the_sysctl_of_the_pod_or_by_the_capability_on_the_node(overlay: list[Manifest]) -> None:
     context = {**pod(overlay)["securityContext"], **container(overlay)["securityContext"]}
-    low = any(port["containerPort"] < 1024 for port in container(overlay)["ports"])
-    assert context["capabilities"]["drop"] == ["ALL"]
-    assert context["capabilities"].get("add", []) == (["NET_BIND_SERVICE"] if low else [])
-    assert context["runAsNonRoot"] is not low  # a capability in `add` reaches root only
+    on_node = pod(overlay).get("hostNetwork", False)
+    assert context.get("sysctls", []) == ([] if on_node else [UNPRIVILEGED])  # Kubernetes takes no net.* for the node
+    assert context["capabilities"] == {"drop": ["ALL"], **({"add": ["NET_BIND_SERVICE"]} if on_node else {})}
+    assert context["runAsNonRoot"] is not on_node  # a capability in `add` reaches root only
     assert context["readOnlyRootFilesystem"] is True
     assert context["allowPrivilegeEscalation"] is False
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def mounts_by_volume(overlay: list[Manifest]) -> dict[str, tuple[Manifest, str]]:
+    """Each volume with the path it is mounted at."""
+    paths = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod(overlay)["volumes"]}
+    assert paths.keys() == volumes.keys() == {"config", "state"}
+    return {name: (volumes[name], paths[name]) for name in paths}
 
 
 def test_the_config_map_is_the_file_and_is_mounted_where_the_flag_looks(overlay: list[Manifest]) -> None:
     (config,) = of_kind(overlay, "ConfigMap")
-    assert config["data"] == {"dnsserver.toml": (ROOT / "zones/dnsserver.toml").read_text()}
-    volumes = {volume["name"]: volume for volume in pod(overlay)["volumes"]}
-    assert volumes["config"]["configMap"]["name"] == config["metadata"]["name"]
-    mounts = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
-    assert mounts.keys() == volumes.keys()
-    assert f"--config={mounts['config']}/dnsserver.toml" in container(overlay)["args"]
+    volume, path = mounts_by_volume(overlay)["config"]
+    (name,) = config["data"]
+    assert config["data"][name].endswith((ROOT / "zones/dnsserver.toml").read_text())
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    assert f"--config={path}/{name}" in container(overlay)["args"]
+
+
+@pytest.mark.parametrize(
+    ("name", "service"), [("shadow", "dnsserver-shadow"), ("replace", "kube-dns"), ("node-local", "kube-dns")]
+)
+def test_the_configuration_is_valid_and_names_the_service_that_leads_here(
+    name: str, service: str, tmp_path: Path
+) -> None:
+    (config,) = of_kind(rendered(name), "ConfigMap")
+    file = tmp_path / "dnsserver.toml"
+    file.write_text(config["data"]["dnsserver.toml"])
+    assert load(file).service == ServiceName("kube-system", service)
+    assert [each["metadata"]["name"] for each in of_kind(rendered(name), "Service")] in ([service], [])
+
+
+def test_the_state_has_a_place_that_the_user_may_write(overlay: list[Manifest]) -> None:
+    volume, path = mounts_by_volume(overlay)["state"]
+    assert volume["emptyDir"].keys() == {"sizeLimit"}
+    assert pod(overlay)["securityContext"]["fsGroup"] == pod(overlay)["securityContext"]["runAsGroup"]
+    assert f"--state={path}" in container(overlay)["args"]
 
 
 def test_a_pod_that_ends_has_time_to_drain(overlay: list[Manifest]) -> None:
@@ -200,7 +231,11 @@ def test_replace_takes_the_name_the_address_and_the_label() -> None:
     (service,) = of_kind(rendered("replace"), "Service")
     assert service["metadata"]["name"] == "kube-dns"
     assert service["spec"]["clusterIP"] == "10.96.0.10"
+    assert "ipFamilyPolicy" not in service["spec"]  # whatever the present one has
     assert pod_labels(rendered("replace"))["k8s-app"] == "kube-dns"
+    # `kubeadm upgrade` wants one Deployment with the label, and README.md tells the Service apart by it.
+    labelled = [title(m) for m in rendered("replace") if "k8s-app" in m["metadata"]["labels"]]
+    assert labelled == ["Service/kube-dns"]
     # What stays of the old selector when `kubectl apply` merges is in the new one, and the old pods do not fit it.
     old = {"k8s-app": "kube-dns"}
     merged = {**old, **service["spec"]["selector"]}
@@ -213,7 +248,18 @@ def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     assert workload(overlay)["kind"] == "DaemonSet"
     assert pod(overlay)["hostNetwork"] is True
     assert of_kind(overlay, "Service") == of_kind(overlay, "PodDisruptionBudget") == []
-    addresses = {a.split("=")[1].rpartition(":")[0] for a in container(overlay)["args"] if a.startswith(("--l", "--a"))}
-    probed = {container(overlay)[probe]["httpGet"]["host"] for probe in ("readinessProbe", "livenessProbe")}
-    assert addresses == probed == {"169.254.20.10"}
+    flags = dict(argument.split("=") for argument in container(overlay)["args"] if "=" in argument)
+    assert flags["--listen"] == "169.254.20.10:53"
     assert all(port["containerPort"] == port["hostPort"] for port in container(overlay)["ports"])
+    # Probes without a host go to the pod's address, which on this network is the node's.
+    assert flags["--admin"] == "$(HOST_IP):9253"
+    assert container(overlay)["env"] == [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
+    assert not any("host" in container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe"))
+    assert workload(overlay)["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == "9253"
+
+
+def test_kubectl_is_told_to_apply_on_the_server_side() -> None:
+    texts = [path.read_text() for path in (ROOT / "manifests").rglob("*") if path.is_file()]
+    told = [line for text in texts for line in re.findall(r"kubectl apply .*-k .*", text)]
+    assert {overlay for line in told for overlay in re.findall(r"-k manifests/([\w-]+)", line)} == set(OVERLAYS[1:])
+    assert [line for line in told if "--server-side" not in line] == []
