@@ -1,0 +1,167 @@
+"""What the parts of an answer cost, run by themselves in this process, without sockets' waiting or an event loop."""
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.reply_cache import Lane, ReplyCache
+from dnsserver.resolver.search import Search
+from dnsserver.server.batch import BATCH, BatchPort, Miss
+from dnsserver.server.respond import Responder
+from dnsserver.wire.query import read_query
+from dnsserver.wire.writer import compose
+from dnsserver.zone import model
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.static import SpecialNames
+from loadtest.deck import Deck
+from loadtest.mmsg import Calls, Outbox
+from loadtest.questions import Manner, read
+from tests.bench.names import SIZE
+from tests.kube.generated import endpoint_slice, namespace_name, service
+
+_BATCHES = 400
+_BUFFER = 4 * 1024 * 1024
+
+
+class Stages(NamedTuple):
+    """Of one answer, in µs."""
+
+    read: float
+    answer: float
+    compose: float
+    rest: float
+    whole: float
+
+
+class Port:
+    """What a Responder needs of a UDP socket."""
+
+    stream = False
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+
+    def client(self, index: int) -> Any:
+        return index
+
+    def host(self, index: int) -> bytes:
+        del index
+        return b"\x7f\0\0\1"
+
+    def send(self, wire: bytes, client: Any) -> None:
+        raise AssertionError(f"a name of the cluster had to wait, and {client} got {wire!r}")
+
+
+def zone() -> Cluster:
+    """The zone, as the API would have filled it."""
+    made = Cluster(b"\x07cluster\x05local\0")
+    spaces = ({"metadata": {"name": namespace_name(number)}} for number in range(SIZE.namespaces))
+    services = (service(number, SIZE) for number in range(SIZE.services))
+    slices = (endpoint_slice(number, SIZE) for number in range(SIZE.slices))
+    things: tuple[tuple[Iterable[object], type[model.Object]], ...] = (
+        (spaces, model.Namespace),
+        (services, model.Service),
+        (slices, model.EndpointSlice),
+    )
+    for kind in model.Kind:
+        made.apply(model.ListStarted(kind), 0, 0)
+    for objects, wanted in things:
+        for thing in objects:
+            made.apply(model.Put(msgspec.convert(thing, type=wanted)), 0, 1)
+    for kind in model.Kind:
+        made.apply(model.ListDone(kind), 0, 1)
+    return made
+
+
+def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
+    """What makes answers, with an empty reply cache."""
+    replies = ReplyCache(1 << 17, 1 << 17)
+    chain = Chain((of, SpecialNames()), Search(of.domain))
+    # Nobody is asked outside: the names are the cluster's.
+    return Responder(chain, None, replies, time.monotonic), chain, Port(replies.lane("udp", "1"))  # type: ignore[arg-type]
+
+
+def stages(of: Cluster, packets: Sequence[bytes]) -> Stages:
+    """Answer every packet for the first time, and see how long each stage takes."""
+    made, chain, port = responder(of)
+    queries = [read_query(packet) for packet in packets]
+    answers = [chain.answer(query.name, query.type) for query in queries]
+
+    def each(work: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        work()
+        return (time.perf_counter() - start) * 1e6 / len(packets)
+
+    reading = each(lambda: [read_query(packet) for packet in packets])
+    answering = each(lambda: [chain.answer(query.name, query.type) for query in queries])
+    composing = each(
+        lambda: [
+            compose(query.name, answer.answer, answer.authority, answer.additional)
+            for query, answer in zip(queries, answers, strict=True)
+        ]
+    )
+    whole = each(lambda: [made.respond(packet, port, 0) for packet in packets])
+    return Stages(reading, answering, composing, whole - reading - answering - composing, whole)
+
+
+class Blind(BatchPort):
+    """Answers as a server does, or, with its eyes shut, sends the last batch's replies to whatever comes."""
+
+    shut = False
+
+    def exchange(self, miss: Miss, now: float) -> int:
+        if not self.shut:
+            return super().exchange(miss, now)
+        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        self._flush(0, count)
+        return count
+
+
+class Batch(NamedTuple):
+    """A known question in a full batch, in µs: all of it, and the two system calls alone."""
+
+    whole: float
+    calls: float
+
+
+def batch(of: Cluster, questions: Path) -> Batch:
+    """Have full batches of questions answered that were asked before."""
+    made, _, own = responder(of)
+    with questions.open() as lines:
+        deck = Deck(read(lines, str(questions)), Manner())
+    outbox, calls = Outbox(deck), Calls()
+    with _socket() as server, _socket() as client:
+        client.connect(server.getsockname())
+
+        port = Blind(server, own.lane)
+
+        def once(number: int) -> float:
+            """Send one batch, and time the answering of it."""
+            position = number * BATCH % (len(deck) // BATCH * BATCH)
+            calls.send(client.fileno(), outbox.number(position, number, BATCH), BATCH)
+            start = time.perf_counter()
+            count = port.exchange(made.respond, start)
+            spent = time.perf_counter() - start
+            for _ in range(count):
+                client.recv(65535)
+            return spent * 1e6 / count
+
+        for number in range(len(deck) // BATCH):
+            once(number)
+        whole = median(once(number) for number in range(_BATCHES))
+        port.shut = True  # the octets of the last batch's replies live on in the cache
+        return Batch(whole, median(once(number) for number in range(_BATCHES)))
+
+
+def _socket() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    made.setblocking(False)
+    made.bind(("127.0.0.1", 0))
+    return made
