@@ -182,9 +182,9 @@ def _read(path: Path, whose: Identity, now: float) -> Copy:
         raise _UnusableError("it is no copy of a zone")
     try:
         parts = _parts(memoryview(data)[len(_MAGIC) :])
-        label, raw = next(parts)
+        label, raw = next(parts, ("", msgspec.Raw()))
         if label != "header":
-            raise _UnusableError("it begins without a header")
+            raise _UnusableError("truncated" if not label else "it begins without a header")
         header = _header(raw, whose, now)
         held: list[tuple[Kind, msgspec.Raw]] = []
         for label, raw in parts:
