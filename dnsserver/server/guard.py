@@ -77,6 +77,11 @@ class Guard:
             self.limited["allow"] += 1
         return allowed
 
+    @property
+    def clients(self) -> int:
+        """How many clients are remembered."""
+        return len(self._full_at) + len(self._full_at_before)
+
     def is_busy(self, client: bytes) -> Reason | None:
         """Return why a question of a client may not wait for the outside, or None."""
         if not self._in_flight or self._waiting[client] < self._in_flight:

@@ -9,6 +9,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from typing import Any
 
 import structlog
 import trio
@@ -79,6 +80,12 @@ class TcpServer:
         self._rests = False
         self.lane = replies.lane("tcp", FAMILIES[listener.family])
         self.refused = 0
+
+    @property
+    def address(self) -> tuple[Any, ...]:
+        """Where it listens, as Python's sockets have it."""
+        found: tuple[Any, ...] = self._listener.getsockname()
+        return found
 
     @property
     def connections(self) -> int:

@@ -1,0 +1,202 @@
+"""The parts of a server without a cluster, on loopback: a fixed zone, an outside that answers when the test says so."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import dns.message
+import pytest
+import trio
+
+from dnsserver.metrics import Histogram
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.outcome import FORWARDED, Ask, Deliver, Outcome
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
+from dnsserver.server.connection import TcpLimits
+from dnsserver.server.guard import Guard
+from dnsserver.server.respond import Responder
+from dnsserver.server.tcp import TcpServer, listen
+from dnsserver.server.udp import UdpServer, bind
+from dnsserver.wire.codec import read_zone
+from dnsserver.wire.message import NOERROR, RRset
+from dnsserver.wire.writer import compose
+from dnsserver.zone.static import StaticZone
+
+HOST = "127.0.0.1"
+LARGE = "large.shop."
+ZONE = """\
+$ORIGIN shop.
+@ 300 IN SOA ns hostmaster 1 7200 1800 86400 60
+web 300 IN A 10.96.0.1
+""" + "".join(f"large 300 IN TXT {'x' * 250}{n:05}\n" for n in range(240))
+
+
+class Outside:
+    """Keeps the questions until the test has them answered."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Ask, Deliver]] = []
+        self.asked = trio.Event()
+
+    def ask(self, ask: Ask, deliver: Deliver) -> None:
+        self.waiting.append((ask, deliver))
+        self.asked.set()
+
+    async def wait_asked(self, count: int = 1) -> None:
+        while len(self.waiting) < count:
+            self.asked = trio.Event()
+            await self.asked.wait()
+
+    def answer(self, size: int = 1) -> None:
+        """Answer all of them, with `size` text records of 200 octets where they ask for TXT."""
+        waiting, self.waiting = self.waiting, []
+        now = trio.current_time()
+        for ask, deliver in waiting:
+            rdatas = (b"\xc0\0\2\1",) if ask.type == 1 else tuple(b"\xc7%0199d" % number for number in range(size))
+            body = compose(ask.name, (RRset(ask.name, ask.type, 0, rdatas),), ())
+            deliver(Outcome(NOERROR, body, False, FORWARDED, now, now))
+
+    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
+        del ask, packet
+        return False
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Do nothing: nothing is cached here."""
+
+    def hold(self) -> None:
+        """Do nothing, as `release` does: nothing is sent."""
+
+    def release(self) -> None:
+        """See `hold`."""
+
+
+class Parts:
+    """A server's parts, and what was asked of them."""
+
+    def __init__(self, guard: Guard | None = None) -> None:
+        self.outside = Outside()
+        self.replies = ReplyCache()
+        chain = Chain([StaticZone(read_zone(ZONE))])
+        self.ports: list[UdpPort] = []
+        self.responder = Responder(chain, self.outside, self.replies, trio.current_time, guard=guard)
+
+    @asynccontextmanager
+    async def udp(self, host: str = HOST, kind: type[BatchPort] | type[PlainPort] = BatchPort) -> AsyncIterator[int]:
+        """Answer on UDP, and return the port."""
+        sock = bind(host, 0)
+        server = UdpServer(sock, self.responder, self.replies, trio.current_time, Histogram())
+        server.port = kind(sock, server.port.lane, self.responder.guard, self.responder.turn_away)
+        self.ports.append(server.port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            yield sock.getsockname()[1]
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def tcp(self, limits: TcpLimits | None = None) -> AsyncIterator[TcpServer]:
+        """Answer on TCP; `address` tells where."""
+        server = TcpServer(listen(HOST, 0), self.responder, self.replies, trio.current_time, limits or TcpLimits())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            yield server
+            nursery.cancel_scope.cancel()
+
+    def deliver(self, size: int = 1) -> None:
+        """Have what waits answered."""
+        self.outside.answer(size)
+        for port in self.ports:
+            port.flush()
+
+
+def query(name: str, number: int = 0, type_: str = "A", **more: Any) -> bytes:
+    message = dns.message.make_query(name, type_, id=number, **more)
+    return message.to_wire()
+
+
+def framed(*packets: bytes) -> bytes:
+    return b"".join(len(packet).to_bytes(2) + packet for packet in packets)
+
+
+class TcpClient:
+    """One connection of a client, which reads message by message."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._in = bytearray()
+
+    async def send(self, *packets: bytes) -> None:
+        await self.stream.send_all(framed(*packets))
+
+    async def receive(self) -> dns.message.Message:
+        while len(self._in) < 2 or len(self._in) < 2 + int.from_bytes(self._in[:2]):
+            data = await self.stream.receive_some()
+            assert data, "closed"
+            self._in += data
+        size = 2 + int.from_bytes(self._in[:2])
+        message = dns.message.from_wire(bytes(self._in[2:size]))
+        del self._in[:size]
+        return message
+
+    async def wait_closed(self) -> bytes:
+        """Wait until the server has closed, and return what came before."""
+        left = bytes(self._in)
+        try:
+            while data := await self.stream.receive_some():
+                left += data
+        except trio.BrokenResourceError:
+            pass
+        return left
+
+    async def wait_silence(self) -> None:
+        """Half-close, and wait until the server closes without having said anything more."""
+        await self.stream.send_eof()
+        assert not await self.wait_closed()
+
+
+@asynccontextmanager
+async def tcp_client(server: TcpServer, host: str = HOST, *, buffer: int = 0) -> AsyncIterator[TcpClient]:
+    """A connection from an address of this machine; `buffer` limits what the kernel takes in for it."""
+    sock = trio.socket.socket()
+    if buffer:
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, buffer)
+    await sock.bind((host, 0))
+    await sock.connect(server.address)
+    async with trio.SocketStream(sock) as stream:
+        yield TcpClient(stream)
+
+
+class UdpClient:
+    """A client at an address of this machine."""
+
+    def __init__(self, port: int, host: str = HOST, to: str | None = None) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._server = (to or host if family == socket.AF_INET6 else to or HOST, port)
+        self._host = host
+        self.sock = socket.socket(family, socket.SOCK_DGRAM)
+        self.sock.setblocking(False)
+        self.sock.bind((host, 0))
+        self.sock.connect(self._server)
+
+    async def send(self, *packets: bytes) -> None:
+        for packet in packets:
+            self.sock.send(packet)
+
+    async def receive(self) -> dns.message.Message:
+        await trio.lowlevel.wait_readable(self.sock)
+        return dns.message.from_wire(self.sock.recv(65535))
+
+    async def wait_silence(self) -> None:
+        """Wait until the server has been through what was sent: it answers in order, so somebody else's reply tells."""
+        with UdpClient(self._server[1], "127.0.0.3") as marker:
+            await marker.send(query("web.shop"))
+            await marker.receive()
+        with pytest.raises(BlockingIOError):
+            self.sock.recv(65535)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.sock.close()
