@@ -1,6 +1,7 @@
 """What one asks an API server: lists page by page and watches line by line.
 
-Objects leave here as raw JSON; what they mean is the business of `decode` and `reflector`.
+Objects of pages leave here as raw JSON, those of watches as `decode` gives them; what they mean is the business of
+`reflector`.
 """
 
 import ssl
@@ -11,7 +12,7 @@ import msgspec
 import trio
 
 from dnsserver.kube.credentials import Access, Credentials, CredentialsError, tls_context
-from dnsserver.kube.decode import UNREADABLE
+from dnsserver.kube.decode import UNREADABLE, Change, line
 from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, Unauthorized, error_of
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import Answer, Session
@@ -29,13 +30,6 @@ class Page(msgspec.Struct):
     items: list[msgspec.Raw]
 
 
-class Line(msgspec.Struct):
-    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and the object."""
-
-    type: str
-    object: msgspec.Raw
-
-
 class _ListMeta(msgspec.Struct, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
@@ -48,7 +42,6 @@ class _List(msgspec.Struct):
 
 _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_List)
-_line = msgspec.json.Decoder(Line)
 
 
 def _uncounted(_: int) -> None:
@@ -122,7 +115,7 @@ class Client:
         *,
         seconds: int,
         received: Callable[[int], None] = _uncounted,
-    ) -> AsyncGenerator[Line]:
+    ) -> AsyncGenerator[Change]:
         """What changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
 
         With no version, a streaming list: ADDED for each object there is, then a bookmark that carries the annotation
@@ -138,7 +131,7 @@ class Client:
             aclosing(_lines(answer, received)) as lines,
         ):
             async for text in lines:
-                yield _event(scope, text)
+                yield _change(scope, text)
 
     @asynccontextmanager
     async def _asked(
@@ -223,27 +216,31 @@ async def _body(answer: Answer, received: Callable[[int], None]) -> bytes:
 
 
 async def _lines(answer: Answer, received: Callable[[int], None]) -> AsyncGenerator[bytes]:
-    """The lines of a stream, each a copy of its own; a last line without its end is a cut, not a line."""
-    pending = bytearray()
+    """The lines of a stream; a last line without its end is a cut, not a line."""
+    pending: list[bytes] = []
     async with aclosing(answer.pieces()) as arriving:
         async for piece in arriving:
             received(len(piece))
-            head, *rest = piece.split(b"\n")
-            pending += head
-            for part in rest:
-                if pending:
-                    yield bytes(pending)
-                pending = bytearray(part)
+            *ended, rest = piece.split(b"\n")
+            if ended and pending:
+                pending.append(ended[0])
+                ended[0] = b"".join(pending)
+                pending.clear()
+            if rest:
+                pending.append(rest)
+            for text in ended:
+                if text:
+                    yield text
     if pending:
         raise Disconnected("the stream ended in the middle of a line")
 
 
-def _event(scope: Scope, text: bytes) -> Line:
+def _change(scope: Scope, text: bytes) -> Change:
     try:
-        line = _line.decode(text)
-        if line.type != "ERROR":
-            return line
-        status = _status.decode(line.object)
+        change = line(scope.kind, text)
+        if change.type != "ERROR" or not isinstance(change.object, msgspec.Raw):
+            return change
+        status = _status.decode(change.object)
     except UNREADABLE as error:
         raise Malformed(f"a line of a watch of {scope.kind} is not an event: {error}") from None
     raise error_of(status, status.code)

@@ -1,10 +1,10 @@
 """One API object from JSON or from a parsed file, or the reason why it is none: the border where a bad object stops."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from dnsserver.zone.model import EndpointSlice, Kind, Namespace, Object, Pod, Service
+from dnsserver.zone.model import EndpointSlice, Kind, Metadata, Namespace, Object, Pod, Service
 
 TYPES: dict[Kind, type[Object]] = {
     Kind.NAMESPACES: Namespace,
@@ -12,6 +12,9 @@ TYPES: dict[Kind, type[Object]] = {
     Kind.ENDPOINTSLICES: EndpointSlice,
     Kind.PODS: Pod,
 }
+
+
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 class BadObject(Exception):  # noqa: N818  (it is a finding about an object, reported, never a failure of the program)
@@ -34,6 +37,16 @@ class Identity(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] | None = None
 
 
+class Line(msgspec.Struct, Generic[_T_co]):
+    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and its object."""
+
+    type: str
+    object: _T_co
+
+
+Change = Line[Object | msgspec.Raw]
+
+
 class _Identified(msgspec.Struct):
     metadata: Identity = msgspec.field(default_factory=Identity)
 
@@ -51,6 +64,8 @@ class _LooselyIdentified(msgspec.Struct):
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 _decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}
+_lines = {kind: msgspec.json.Decoder(Line[type_]) for kind, type_ in TYPES.items()}  # type: ignore[valid-type]
+_raw_line = msgspec.json.Decoder(Line[msgspec.Raw])
 _identified = msgspec.json.Decoder(_Identified)
 _loosely_identified = msgspec.json.Decoder(_LooselyIdentified)
 
@@ -67,6 +82,20 @@ def from_json(kind: Kind, raw: msgspec.Raw | bytes) -> Object:
         raise _bad(kind, loose, error) from None
 
 
+def line(kind: Kind, text: bytes) -> Change:
+    """A line of a watch; its object is raw JSON where it is none that can be used. Raises one of UNREADABLE.
+
+    Where all is well one pass over the JSON gives everything: its end, what it is, and the object.
+    """
+    try:
+        found: Change = _lines[kind].decode(text)
+    except UNREADABLE:  # a bookmark, an error, a bad object
+        return _raw_line.decode(text)
+    if isinstance(found.object, msgspec.Raw) or found.object.metadata.name:
+        return found
+    return _raw_line.decode(text)
+
+
 def from_parsed(kind: Kind, parsed: object) -> Object:
     """The object in what a YAML or JSON parser gave. Raises BadObject as `from_json` does."""
     try:
@@ -79,9 +108,9 @@ def from_parsed(kind: Kind, parsed: object) -> Object:
         raise _bad(kind, loose, error) from None
 
 
-def identity(raw: msgspec.Raw | bytes) -> Identity:
+def identity(thing: Object | msgspec.Raw) -> Identity | Metadata:
     """Only the object's identity. Raises one of UNREADABLE."""
-    return _identified.decode(raw).metadata
+    return _identified.decode(thing).metadata if isinstance(thing, msgspec.Raw) else thing.metadata
 
 
 def _named(kind: Kind, thing: Object) -> Object:

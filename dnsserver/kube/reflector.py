@@ -19,9 +19,9 @@ import msgspec
 import structlog
 import trio
 
-from dnsserver.kube.api import Client, Line, Page
+from dnsserver.kube.api import Client, Page
 from dnsserver.kube.check import BITE, Position, check
-from dnsserver.kube.decode import UNREADABLE, BadObject, from_json, identity
+from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
 from dnsserver.kube.errors import (
     ApiError,
     Disconnected,
@@ -34,7 +34,7 @@ from dnsserver.kube.errors import (
 )
 from dnsserver.kube.progress import Backoff, Progress, State, Statistics, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
-from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
 
 # Written by the endpoint slice controller: when the pod or service changed that made it change the slice.
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -201,7 +201,11 @@ class Reflector:
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         lines = self._client.watch(position.scope, position.version, seconds=seconds, received=self._progress.received)
         async with aclosing(lines):
+            count = 0
             async for line in lines:
+                count += 1
+                if count % BITE == 0:  # a read may bring hundreds
+                    await trio.lowlevel.checkpoint()
                 if position.version:
                     self._watched(position, line)
                 elif line.type == "BOOKMARK":
@@ -213,7 +217,7 @@ class Reflector:
                     self._list_begins()
                     self._put(line.object, initial=True)
 
-    def _watched(self, position: Position, line: Line) -> None:
+    def _watched(self, position: Position, line: Change) -> None:
         """One line of a watch, applied."""
         now = trio.current_time()
         try:
@@ -240,9 +244,9 @@ class Reflector:
         if self._progress.state is not State.WATCHING:
             self._recovered()
 
-    def _put(self, raw: msgspec.Raw, *, initial: bool) -> None:
+    def _put(self, given: Object | msgspec.Raw, *, initial: bool) -> None:
         try:
-            thing = from_json(self._kind, raw)
+            thing = from_json(self._kind, given) if isinstance(given, msgspec.Raw) else given
         except BadObject as bad:
             self._found_bad(bad)
             if bad.name:

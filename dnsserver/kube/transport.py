@@ -4,22 +4,24 @@ Not one HTTP/2 connection for all: there a stream that dies may take the others 
 by the noise of another, and to read 100 MB took httpx2 1.03 s of processor time over HTTP/2, 0.26 s over HTTP/1.1, and
 0.10 s with the transport below (hypercorn at the other end, Python 3.11, h2 4.4).
 
-The transport is our own, over httpcore2's pool, for two reasons. TLS comes in records of at most 16 KiB, an event of
+The transport is our own, over httpcore2's pool, for three reasons. TLS comes in records of at most 16 KiB, an event of
 a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived
-(`python -m tests.kube.read_lists` compares them). And httpx2 2.16 leaves the iterator of a body that is not read to
-its end to the garbage collector, which cannot close it in trio.
+(`python -m tests.kube.read_lists` compares them). An event mostly is an HTTP chunk of its own as well: see `chunks`.
+And httpx2 2.16 leaves the iterator of a body that is not read to its end to the garbage collector, which cannot close
+it in trio.
 """
 
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import httpcore2
 import httpx2
 import trio
 
+from dnsserver.kube.chunks import Merger
 from dnsserver.kube.credentials import Access
 from dnsserver.kube.errors import Disconnected
 
@@ -174,13 +176,17 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, socket: trio.SocketStream, tls: "_Tls | None") -> None:
         self._socket = socket
         self._tls = tls
+        self._merger = Merger()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        reader = self._tls or self._socket
         try:
             with trio.fail_after(_seconds(timeout)):
-                if self._tls is None:
-                    return bytes(await self._socket.receive_some(max_bytes))
-                return await self._tls.read(max_bytes)
+                while True:
+                    data = bytes(await reader.receive_some(max_bytes))
+                    merged = self._merger.received(data)
+                    if merged or not data:
+                        return merged
         except trio.TooSlowError as error:
             raise httpcore2.ReadTimeout(f"nothing for {timeout} s") from error
         except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
@@ -189,6 +195,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         if not buffer:
             return
+        self._merger.sent()
         try:
             with trio.fail_after(_seconds(timeout)):
                 if self._tls is None:
@@ -242,6 +249,7 @@ class _Tls:
         self._socket = socket
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._plain = memoryview(bytearray())  # a new object of 64 KiB for each record costs more than the record
         self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
     async def handshake(self) -> None:
@@ -254,30 +262,34 @@ class _Tls:
             else:
                 return await self._flush()
 
-    async def read(self, max_bytes: int) -> bytes:
-        """Between 1 and `max_bytes` bytes: all records that have arrived, as far as they fit; b"" at the end."""
-        pieces: list[bytes] = []
-        room = max_bytes
-        while room:
+    async def receive_some(self, max_bytes: int) -> memoryview:
+        """Between 1 and `max_bytes` bytes: all records that have arrived, as far as they fit; none at the end.
+
+        They stand in the buffer of this connection until the next call.
+        """
+        if len(self._plain) < max_bytes:
+            self._plain = memoryview(bytearray(max_bytes))
+        end = 0
+        while end < max_bytes:
             try:
-                piece = self.session.read(room)
+                # With a buffer the answer is a number, whatever typeshed says.
+                size = cast("int", self.session.read(max_bytes - end, self._plain[end:]))
             except ssl.SSLWantReadError:
-                if pieces:
+                if end:
                     break
                 await self._fill()
                 continue
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 # With or without goodbye; whether the message was complete is for HTTP to say.
                 break
-            if not piece:
+            if not size:
                 break
-            pieces.append(piece)
-            room -= len(piece)
+            end += size
         if self._outgoing.pending:
             await self._flush()  # the answer to a key update
-        elif not room or self._incoming.pending:
+        elif end == max_bytes or self._incoming.pending:
             await trio.lowlevel.checkpoint()  # a peer that is always faster than we are must not keep the loop
-        return b"".join(pieces)
+        return self._plain[:end]
 
     async def write(self, data: bytes) -> None:
         self.session.write(data)

@@ -9,6 +9,7 @@ import trio
 from dnsserver.kube import api, errors
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.kube.decode import Change
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault
@@ -32,7 +33,7 @@ async def pages(client: Client, scope: Scope = SERVICES, version: str = "") -> l
         return [page async for page in found]
 
 
-async def lines(client: Client, version: str, scope: Scope = SERVICES) -> list[api.Line]:
+async def lines(client: Client, version: str, scope: Scope = SERVICES) -> list[Change]:
     async with aclosing(client.watch(scope, version, seconds=0)) as found:
         return [line async for line in found]
 
