@@ -31,7 +31,7 @@ class WarmStart:
     def __init__(self, folder: Path, whose: Identity, interval: float) -> None:
         """Keep the copy of a zone in `folder`, written at most every `interval` seconds."""
         self._folder = folder
-        self._whose = whose
+        self.whose = whose
         self._interval = interval
         self._copied: set[Kind] = set()
         self._saved: float | None = None  # unix time
@@ -59,7 +59,7 @@ class WarmStart:
                 self._copied.add(event.kind)
             apply(event)
 
-        found = await snapshot.find(self._folder, self._whose)
+        found = await snapshot.find(self._folder, self.whose)
         if found is None:
             return
         self._saved, self._size = found.header.saved, found.size
@@ -82,7 +82,7 @@ class WarmStart:
             await trio.sleep(self._interval)
 
     async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
-        header = Header(self._whose, time.time(), versions)
+        header = Header(self.whose, time.time(), versions)
         try:
             self._size = await snapshot.save(self._folder, header, lambda kind: objects(index, kind))
         except OSError as error:

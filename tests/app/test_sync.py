@@ -1,0 +1,276 @@
+"""A server that starts while the API is down says what it knew, marked as such, until it hears how it is now."""
+
+import base64
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+import trio
+
+from dnsserver.app.sync import Sync
+from dnsserver.config import Config
+from dnsserver.config.model import Kubernetes
+from dnsserver.kube import snapshot
+from dnsserver.resolver.reply_cache import Labels, Reply, ReplyCache
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import EDE
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Event, Kind, ListDone
+from tests.kube.apiserver import ApiServer, serving
+from tests.kube.support import thing, wait_for
+
+POD = "10-1-0-1.shop.pod.cluster.local"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    async with serving(ApiServer()) as running:
+        running.put(Kind.NAMESPACES, thing("shop", namespace="", spec={}))
+        for name, address in (("stays", "10.0.0.1"), ("changes", "10.0.0.2"), ("goes", "10.0.0.3")):
+            put(running, name, address)
+        running.put(Kind.SERVICES, thing("db", spec={"clusterIP": "None"}))
+        running.put(Kind.ENDPOINTSLICES, endpoints("db-1", "10.1.0.1"))
+        running.put(Kind.PODS, thing("db-0", status={"phase": "Running", "podIP": "10.1.0.1"}))
+        yield running
+
+
+def put(server: ApiServer, name: str, address: str) -> None:
+    server.put(Kind.SERVICES, thing(name, spec={"clusterIP": address}))
+
+
+def endpoints(name: str, address: str) -> dict[str, Any]:
+    found = [{"addresses": [address], "hostname": "db-0"}]
+    labels = {"kubernetes.io/service-name": "db"}
+    return thing(name, labels=labels, addressType="IPv4", endpoints=found, ports=[])
+
+
+class Rig:
+    """What follows the cluster of a server, without what answers packets."""
+
+    def __init__(self, config: Config) -> None:
+        self.replies = ReplyCache()
+        self.lane = self.replies.lane("udp", "1")
+        self.cluster = Cluster(pods=config.pods)
+        self.sync = Sync(config, self.cluster, self.replies)
+
+    def ask(self, text: str) -> tuple[int, tuple[str, ...]]:
+        """The rcode and the addresses of a name."""
+        if not text.endswith(".local"):
+            text = f"{text}.shop.svc.cluster.local"
+        answer = self.cluster.answer(names.from_text(text), m.A)
+        assert answer is not None
+        rdatas = [rdata for rrset in answer.answer for rdata in rrset.rdatas]
+        return answer.rcode, tuple(".".join(map(str, rdata)) for rdata in rdatas)
+
+    def keep_reply(self) -> None:
+        """Something in the reply cache that no event touches."""
+        self.replies.keep(self.lane, b"a question", Reply(b"a reply", Labels(1, 0, "found")))
+
+    @property
+    def saves(self) -> int:
+        assert self.sync.warm is not None
+        return self.sync.warm.statistics().saves
+
+
+def config_of(server: ApiServer, folder: Path) -> Config:
+    """A configuration whose kubeconfig leads to the server."""
+    path = folder / "kubeconfig"
+    text = msgspec.json.encode(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "users": [{"name": "it", "user": {"token": server.token}}],
+            "clusters": [
+                {
+                    "name": "it",
+                    "cluster": {
+                        "server": server.url,
+                        "certificate-authority-data": base64.b64encode(server.ca.encode()).decode(),
+                    },
+                }
+            ],
+        }
+    )
+    path.write_bytes(text)
+    kubernetes = Kubernetes(snapshot_interval=1.0)
+    return Config(kubeconfig=path, state=folder / "state", kubernetes=kubernetes, pods="verified")
+
+
+@asynccontextmanager
+async def following(config: Config) -> AsyncIterator[Rig]:
+    rig = Rig(config)
+    assert rig.sync.client is not None
+    async with aclosing(rig.sync.client), trio.open_nursery() as nursery:
+        nursery.start_soon(rig.sync.run)
+        yield rig
+        nursery.cancel_scope.cancel()
+
+
+async def save_copy(config: Config) -> None:
+    async with following(config) as rig:
+        await wait_for(lambda: rig.saves)
+
+
+async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(server: ApiServer, tmp_path: Path) -> None:
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    server.stop()
+    put(server, "changes", "10.0.0.22")
+    server.delete(Kind.SERVICES, "shop", "goes")
+    put(server, "comes", "10.0.0.4")
+    async with following(config) as rig:
+        wrong: list[object] = []
+        real: list[Kind] = []
+
+        def watch(event: Event) -> None:
+            """After every event, everything asked has the old answer or the new one."""
+            if rig.cluster.missing:
+                return
+            allowed: dict[str, list[str | None]]
+            if Kind.SERVICES in real:
+                allowed = {"changes": ["10.0.0.22"], "goes": [None], "comes": ["10.0.0.4"]}
+            else:
+                allowed = {"changes": ["10.0.0.2", "10.0.0.22"], "goes": ["10.0.0.3"], "comes": [None, "10.0.0.4"]}
+            allowed |= {"stays": ["10.0.0.1"], "db": ["10.1.0.1"], "db-0.db": ["10.1.0.1"]}
+            for name, may in allowed.items():
+                rcode, addresses = rig.ask(name)
+                if (addresses[0] if rcode == m.NOERROR else None) not in may:
+                    wrong.append((event, name, rcode, addresses))
+
+        rig.sync.listeners.append(watch)
+        await wait_for(lambda: not rig.cluster.missing)
+        assert rig.sync.serving_copy
+        assert rig.ask("goes") == (m.NOERROR, ("10.0.0.3",))
+        assert rig.ask(POD) == (m.NOERROR, ("10.1.0.1",))
+        reason = rig.sync.stale_reason()
+        assert reason is not None
+        assert (reason.code, reason.ede) == ("stale", EDE.STALE_ANSWER)
+        assert "served from a copy saved" in reason.text
+        assert rig.sync.warm is not None
+        assert rig.sync.warm.statistics().serving
+        await wait_for(lambda: any(r.statistics().last_error for r in rig.sync.reflectors))  # it has tried
+        assert rig.sync.serving_copy
+
+        rig.keep_reply()
+        rig.sync.listeners.insert(0, lambda event: real.append(event.kind) if isinstance(event, ListDone) else None)
+        server.start()
+        await wait_for(lambda: not rig.sync.serving_copy, 30)
+        assert sorted(real) == sorted(Kind)
+        assert rig.sync.stale_reason() is None
+        assert not rig.lane.replies  # also what was not changed was marked as stale
+        assert not rig.sync.warm.statistics().serving
+        assert rig.ask("goes")[0] == m.NXDOMAIN
+        assert rig.ask("changes") == (m.NOERROR, ("10.0.0.22",))
+        assert rig.ask("comes") == (m.NOERROR, ("10.0.0.4",))
+        assert not wrong
+        await wait_for(lambda: rig.saves)
+
+
+async def test_a_start_with_the_api_is_fresh_at_once_and_saves_what_changes(server: ApiServer, tmp_path: Path) -> None:
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    async with following(config) as rig:
+        await wait_for(lambda: rig.sync.serving_copy)
+        await wait_for(lambda: not rig.sync.serving_copy)
+        assert rig.sync.stale_reason() is None
+        await wait_for(lambda: rig.saves == 1)
+        put(server, "new", "10.0.0.9")
+        await wait_for(lambda: rig.saves == 2)
+    server.stop()
+    async with following(config) as rig:
+        await wait_for(lambda: not rig.cluster.missing)
+        assert rig.ask("new") == (m.NOERROR, ("10.0.0.9",))
+
+
+async def test_without_a_copy_nothing_is_answered_before_the_api_is_heard(server: ApiServer, tmp_path: Path) -> None:
+    config = config_of(server, tmp_path)
+    server.stop()
+    async with following(config) as rig:
+        await wait_for(lambda: all(r.statistics().last_error for r in rig.sync.reflectors))
+        assert rig.ask("stays")[0] == m.SERVFAIL
+        assert not rig.sync.stale
+        server.start()
+        await wait_for(lambda: not rig.cluster.missing, 30)
+        assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
+
+
+def other_pods(config: Config) -> Config:
+    return msgspec.structs.replace(config, pods="insecure")
+
+
+def other_selector(config: Config) -> Config:
+    return msgspec.structs.replace(config, kubernetes=Kubernetes(labels="tier=web"))
+
+
+@pytest.mark.parametrize("change", [other_pods, other_selector])
+async def test_the_copy_of_another_choice_of_objects_is_not_served(
+    server: ApiServer, tmp_path: Path, change: Any
+) -> None:
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    server.stop()
+    with structlog.testing.capture_logs() as logs:
+        async with following(change(config)) as rig:
+            await wait_for(lambda: any(log.get("problem") for log in logs))
+            assert rig.ask("stays")[0] == m.SERVFAIL
+            assert not rig.sync.serving_copy
+
+
+async def test_a_kind_that_is_forbidden_costs_its_own_names_only(server: ApiServer, tmp_path: Path) -> None:
+    server.forbidden = {Kind.PODS}
+    config = config_of(server, tmp_path)
+    async with following(config) as rig:
+        await wait_for(lambda: not rig.cluster.missing)
+        assert rig.cluster.denied == {Kind.PODS}
+        assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
+        assert rig.ask(POD)[0] == m.SERVFAIL
+        await wait_for(lambda: rig.saves)
+    found = await snapshot.find(tmp_path / "state", _identity(config))
+    assert found is not None
+    assert list(found.header.versions) == [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES]
+    assert all(version.isdigit() for versions in found.header.versions.values() for version in versions)
+
+
+def _identity(config: Config) -> snapshot.Identity:
+    warm = Sync(config, Cluster(), ReplyCache()).warm
+    assert warm is not None
+    return warm.whose
+
+
+async def test_a_kind_that_the_copy_has_is_served_on_when_it_is_forbidden(server: ApiServer, tmp_path: Path) -> None:
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    server.forbidden = {Kind.PODS}
+    put(server, "new", "10.0.0.9")
+    async with following(config) as rig:
+        await wait_for(
+            lambda: rig.ask("new")[0] == m.NOERROR and any(r.statistics().forbidden for r in rig.sync.reflectors)
+        )
+        assert rig.ask(POD) == (m.NOERROR, ("10.1.0.1",))
+        assert rig.sync.serving_copy
+        assert not rig.cluster.denied
+
+
+async def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(server: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    with structlog.testing.capture_logs() as logs:
+        async with following(config_of(server, tmp_path)) as rig:
+            warm = rig.sync.warm
+            assert warm is not None
+            await wait_for(lambda: warm.statistics().failures >= 2)
+            assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
+            (tmp_path / "state").unlink()
+            await wait_for(lambda: rig.saves)
+    assert events_of(logs).count("copy of the zone not saved") == 1
+    assert "copy of the zone saved again" in events_of(logs)
+
+
+def events_of(logs: Iterable[Any]) -> list[str]:
+    return [log["event"] for log in logs]
