@@ -85,7 +85,7 @@ class Connection:
         self._partial_by = _NEVER
         self._heard = clock()
         self._waiting = 0
-        self._held = False  # `_in` begins with a whole message, for which there is no room yet
+        self._held = False  # `_in` begins with a whole message, for which there was no room yet
         self._ended = False
 
     # ---- for whoever watches the socket
@@ -110,11 +110,11 @@ class Connection:
     @property
     def is_pressed(self) -> bool:
         """Whether its deadline is another one than that of silence."""
-        return bool(self._out or (self._in and not self._held))
+        return bool(self._out or self._in)
 
     def deadline(self) -> float:
         """Return when it is to be closed if nothing changes."""
-        if self._out:
+        if self._out or (self._held and not self._waiting):
             return self._write_by
         if self._held:
             return _NEVER
@@ -196,6 +196,8 @@ class Connection:
             now = self._clock()
             self._heard = now
             self._put(len(wire).to_bytes(2, "big") + wire, now)
+            if self._held:
+                self._hold(now)
         self._changed(self)
 
     # ----
@@ -218,7 +220,7 @@ class Connection:
             if stop > end:
                 break
             if room < 0 or self._waiting >= self._limits.in_flight:
-                self._held = True
+                self._hold(now)
                 break
             if stop == start:  # no message is empty: this is not DNS
                 self._put(b"".join(parts), now)
@@ -251,6 +253,12 @@ class Connection:
             self._partial_by = now + self._limits.partial  # what is left began with this read
         if parts:
             self._put(b"".join(parts), now)
+
+    def _hold(self, now: float) -> None:
+        """Answer on when the socket can be written; a client that does not read lets that wait as well."""
+        self._held = True
+        if not self._out:
+            self._write_by = now + self._limits.write
 
     def _put(self, data: bytes, now: float) -> None:
         """Send as much as the kernel takes, unless something is in line already; the rest gets in line."""

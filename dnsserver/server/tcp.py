@@ -131,6 +131,7 @@ class TcpServer:
 
     def _accept(self) -> None:
         """Take in the connections that wait."""
+        made_room = False
         for _ in range(_ACCEPTS):
             try:
                 sock, address = self._listener.accept()
@@ -139,7 +140,8 @@ class TcpServer:
             except ConnectionAbortedError:
                 continue
             except OSError as error:  # out of file descriptors or memory; whoever waits goes on waiting
-                if self._close_silent():
+                if not made_room and self._close_silent():
+                    made_room = True
                     continue
                 log.warning("cannot accept", problem=str(error), connections=len(self._open))
                 self._rests = True
@@ -159,6 +161,8 @@ class TcpServer:
             self._open[connection] = None
             self._follow(connection)
             self._occupied.set()
+            if made_room:  # accept(2) would fail again now, whether or not anybody is waiting
+                return
 
     async def _rest(self) -> None:
         """Accept again after a while."""

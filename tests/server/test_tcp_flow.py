@@ -1,0 +1,337 @@
+"""Rows 12 to 14 of the protocol table, and what RFC 7766 asks of a server, over loopback connections."""
+
+import errno
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from dnsserver.server.connection import TcpLimits
+from dnsserver.server.tcp import TcpServer
+from tests.server.parts import LARGE, Parts, TcpClient, framed, query, tcp_client
+
+LIMITS = TcpLimits()
+
+
+@pytest.fixture
+def clock() -> MockClock:
+    """Time that jumps when nothing happens for a moment: packets on loopback take less than that."""
+    return MockClock(autojump_threshold=0.02)
+
+
+async def wait_gone(server: TcpServer, left: int = 0) -> None:
+    """Wait until the server has noticed that its clients are gone."""
+    while server.connections > left:
+        await trio.lowlevel.checkpoint()
+
+
+# ---- answers as they come
+
+
+async def test_row_12_a_slow_name_does_not_hold_up_a_fast_one() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.send(query("www.example.com", 1), query("web.shop", 2), query("web.shop", 3))
+        assert [(await client.receive()).id for _ in range(2)] == [2, 3]
+        parts.deliver()
+        assert (await client.receive()).id == 1
+
+
+async def test_row_13_a_query_in_several_writes(clock: MockClock) -> None:
+    parts = Parts()
+    octets = framed(query("web.shop", 1), query("web.shop", 2))
+    async with parts.tcp() as server, tcp_client(server) as client:
+        for octet in octets:
+            await client.stream.send_all(bytes((octet,)))
+            await trio.testing.wait_all_tasks_blocked()
+        assert [(await client.receive()).id for _ in range(2)] == [1, 2]
+    assert clock.current_time() < LIMITS.partial
+
+
+async def test_row_13_half_close_is_answered_in_full() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.stream.send_all(
+            framed(query("www.example.com", 1), query("web.shop", 2)) + b"\0\x1dhalf a message"
+        )
+        await client.stream.send_eof()
+        assert (await client.receive()).id == 2
+        await parts.outside.wait_asked()
+        parts.deliver()
+        assert (await client.receive()).id == 1
+        assert await client.wait_closed() == b""
+
+
+async def test_row_13_an_empty_message_ends_it_behind_the_replies_so_far() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.send(query("web.shop", 1), b"")
+        assert (await client.receive()).id == 1
+        assert await client.wait_closed() == b""
+
+
+async def test_replies_to_what_came_together_leave_together() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.send(*(query("web.shop", number) for number in range(100)))
+        first = await client.stream.receive_some(65536)
+        assert len(first) > 50 * 40  # at most a few reads of the server's, not a hundred segments
+
+
+async def test_many_questions_in_a_row_are_all_answered() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, *(query("web.shop", number) for number in range(20_000)))
+        assert [(await client.receive()).id for _ in range(20_000)] == list(range(20_000))
+
+
+# ---- time
+
+
+async def test_row_14_a_silent_connection_is_closed(clock: MockClock) -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        assert await client.wait_closed() == b""
+    assert LIMITS.idle <= clock.current_time() < LIMITS.idle + 0.5
+
+
+async def test_row_14_half_a_message_is_waited_for_from_its_first_octet(clock: MockClock) -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client, trio.open_nursery() as nursery:
+
+        async def drip() -> None:
+            while True:
+                await client.stream.send_all(b"\1")
+                await trio.sleep(1.0)
+
+        nursery.start_soon(drip)
+        assert await client.wait_closed() == b""
+        nursery.cancel_scope.cancel()
+    assert LIMITS.partial <= clock.current_time() < LIMITS.partial + 1.0
+
+
+async def test_each_message_has_its_own_time(clock: MockClock) -> None:
+    parts = Parts()
+    octets = framed(query("web.shop"))
+    async with parts.tcp() as server, tcp_client(server) as client:
+        for _ in range(5):
+            await client.stream.send_all(octets[:9])
+            await trio.sleep(LIMITS.partial - 0.5)
+            await client.stream.send_all(octets[9:])
+            await client.receive()
+    assert clock.current_time() > 2 * LIMITS.partial
+
+
+async def test_silence_is_counted_from_the_last_reply_and_not_while_an_answer_is_under_way(clock: MockClock) -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.send(query("www.example.com"))
+        await trio.sleep(3 * LIMITS.idle)
+        parts.deliver()
+        await client.receive()
+        assert await client.wait_closed() == b""
+    assert 4 * LIMITS.idle <= clock.current_time() < 4 * LIMITS.idle + 0.5
+
+
+# ---- clients that do not read
+
+
+async def test_row_14_a_client_that_asks_and_never_reads_is_closed_and_what_it_gets_is_bounded(
+    clock: MockClock,
+) -> None:
+    parts = Parts()
+    limits = TcpLimits(backlog=100_000)
+    questions = (query(LARGE, type_="TXT"),) * 50
+    asked = 0
+
+    async def ask_on(client: TcpClient) -> None:
+        nonlocal asked
+        while True:
+            await client.send(*questions)
+            asked += len(questions)
+
+    async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client:
+        with pytest.raises(trio.BrokenResourceError):
+            await ask_on(client)
+        (reply,) = (reply for lane in parts.replies.lanes for reply in lane.replies.values())
+        kernel = 16 * 1024 * 1024  # what two sockets' buffers can hold at most, by far
+        assert reply.hits * len(reply.wire) < kernel
+        assert asked > reply.hits  # it was not read on
+        await wait_gone(server)
+    assert LIMITS.write <= clock.current_time() < 3 * LIMITS.write
+
+
+async def test_a_slow_reader_gets_everything(clock: MockClock) -> None:
+    parts = Parts()
+    limits = TcpLimits(backlog=70_000)
+    count = 30
+    async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, *(query(LARGE, number, "TXT") for number in range(count)))
+        ids = []
+        for _ in range(count):
+            ids.append((await client.receive()).id)
+            await trio.sleep(0.5)
+    assert sorted(ids) == list(range(count))
+    assert clock.current_time() > 2 * LIMITS.write  # as a whole it took longer than any part may
+
+
+async def test_questions_under_way_are_bounded_by_not_reading_on() -> None:
+    parts = Parts()
+    limits = TcpLimits(in_flight=4)
+    async with parts.tcp(limits) as server, tcp_client(server) as client:
+        await client.send(*(query(f"{number}.example.com", number) for number in range(10)), query("web.shop", 10))
+        for expected in (range(4), range(4, 8), range(8, 10)):
+            await parts.outside.wait_asked(len(expected))
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(parts.outside.waiting) == len(expected)
+            parts.deliver()
+            found = [(await client.receive()).id for _ in expected]
+            assert set(found) <= {*expected, 10}
+        assert (await client.receive()).id in {8, 9, 10}
+
+
+async def test_late_answers_that_nobody_reads_end_the_connection(clock: MockClock) -> None:
+    parts = Parts()
+    limits = TcpLimits(backlog=70_000, in_flight=5000)
+    async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client:
+        for first in range(0, 5000, 100):
+            await client.send(*(query("www.example.com", number, "TXT") for number in range(first, first + 100)))
+        await parts.outside.wait_asked(5000)
+        parts.deliver(size=200)
+        assert server.connections == 0
+    assert clock.current_time() < LIMITS.write
+
+
+# ---- clients that vanish
+
+
+async def test_answers_for_a_client_that_has_gone_are_forgotten() -> None:
+    parts = Parts()
+    async with parts.tcp() as server:
+        async with tcp_client(server) as client:
+            await client.send(*(query(f"{number}.example.com") for number in range(5)))
+            await parts.outside.wait_asked(5)
+            linger = b"\1\0\0\0\0\0\0\0"  # close with a reset, as a process that dies does
+            client.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await wait_gone(server)
+        parts.deliver()
+        async with tcp_client(server) as client:
+            await client.send(query("web.shop"))
+            await client.receive()
+
+
+async def test_answers_under_way_end_with_the_server() -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as client:
+        await client.send(query("www.example.com"))
+        await parts.outside.wait_asked()
+    assert server.connections == 0
+    parts.deliver()
+
+
+# ---- many connections
+
+
+async def test_a_newcomer_takes_the_place_of_the_longest_silent_connection() -> None:
+    parts = Parts()
+    async with parts.tcp(TcpLimits(connections=3)) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(tcp_client(server)) for _ in range(3)]
+        for client in clients:
+            await client.send(query("web.shop"))
+            await client.receive()
+        await clients[0].send(query("web.shop"))  # now the second one has been silent longest
+        await clients[0].receive()
+        newcomer = await stack.enter_async_context(tcp_client(server))
+        await newcomer.send(query("web.shop", 7))
+        assert (await newcomer.receive()).id == 7
+        assert await clients[1].wait_closed() == b""
+        for client in (clients[0], clients[2]):
+            await client.send(query("web.shop"))
+            await client.receive()
+        assert (server.connections, server.refused) == (3, 1)
+
+
+async def test_a_newcomer_is_refused_when_all_others_wait_for_answers() -> None:
+    parts = Parts()
+    async with parts.tcp(TcpLimits(connections=2)) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(tcp_client(server)) for _ in range(2)]
+        for client in clients:
+            await client.send(query("www.example.com", 1))
+        await parts.outside.wait_asked(2)
+        async with tcp_client(server) as newcomer:
+            assert await newcomer.wait_closed() == b""
+        parts.deliver()
+        assert [(await client.receive()).id for client in clients] == [1, 1]
+        assert server.refused == 1
+
+
+class Descriptors:
+    """The file descriptors of this process, of which there are few."""
+
+    def __init__(self) -> None:
+        self._taken: list[socket.socket] = []
+
+    def take_all(self) -> None:
+        try:
+            while True:
+                self._taken.append(socket.socket())
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+
+    def give_back(self) -> None:
+        for sock in self._taken:
+            sock.close()
+        self._taken.clear()
+
+
+@pytest.fixture
+def descriptors() -> Iterator[Descriptors]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    found = Descriptors()
+    yield found
+    found.give_back()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def _is_answered(sock: socket.socket) -> bool:
+    """Ask on a connection that was begun by hand: without a descriptor to spare, trio's streams do not help."""
+    await trio.lowlevel.wait_writable(sock)
+    sock.send(framed(query("web.shop")))
+    await trio.lowlevel.wait_readable(sock)
+    return bool(sock.recv(4096))
+
+
+async def test_out_of_descriptors_the_server_rests_and_goes_on(descriptors: Descriptors, clock: MockClock) -> None:
+    parts = Parts()
+    async with parts.tcp() as server:
+        with socket.socket() as newcomer:
+            newcomer.setblocking(False)
+            descriptors.take_all()
+            assert newcomer.connect_ex(server.address) == errno.EINPROGRESS
+            await trio.sleep(5.0)  # time would not jump there if the server did not rest
+            assert server.connections == 0
+            descriptors.give_back()
+            assert await _is_answered(newcomer)
+    assert 5.0 <= clock.current_time() < LIMITS.idle
+
+
+async def test_out_of_descriptors_the_longest_silent_connection_makes_room(descriptors: Descriptors) -> None:
+    parts = Parts()
+    async with parts.tcp() as server, tcp_client(server) as silent, tcp_client(server) as lively:
+        for client in (lively, silent, lively):
+            await client.send(query("web.shop"))
+            await client.receive()
+        with socket.socket() as newcomer:
+            newcomer.setblocking(False)
+            descriptors.take_all()
+            assert newcomer.connect_ex(server.address) == errno.EINPROGRESS
+            assert await silent.wait_closed() == b""
+            assert await _is_answered(newcomer)
+        await lively.send(query("web.shop"))
+        await lively.receive()
