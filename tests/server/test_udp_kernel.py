@@ -1,0 +1,109 @@
+"""What the kernel does for UDP: the address that a reply leaves from, and the packets that it had to drop."""
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from dnsserver.metrics import Histogram
+from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.udp import UdpServer, bind
+from tests.server.parts import HOST, Parts, query
+
+Kind = type[BatchPort] | type[PlainPort]
+kinds = pytest.mark.parametrize("kind", [BatchPort, PlainPort])
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[socket.socket]:
+    """Not connected: it takes replies from any address, and sees which one it was."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind((HOST, 0))
+        yield sock
+
+
+@kinds
+async def test_replies_leave_from_the_address_that_was_asked(kind: Kind, client: socket.socket) -> None:
+    parts = Parts()
+    async with parts.udp("0.0.0.0", kind) as port:
+        asked = [("127.0.0.9", port), ("127.1.2.3", port), ("127.0.0.1", port)]
+        for number in range(6):  # the first time, and from the cache
+            client.sendto(query("web.shop", number), asked[number % 3])
+            await trio.lowlevel.wait_readable(client)
+            reply, source = client.recvfrom(4096)
+            assert (reply[1], source) == (number, asked[number % 3])
+
+
+@kinds
+async def test_late_replies_do_too(kind: Kind, client: socket.socket) -> None:
+    parts = Parts()
+    async with parts.udp("0.0.0.0", kind) as port:
+        asked = [("127.0.0.9", port), ("127.1.2.3", port), ("127.0.0.1", port)]
+        for number, address in enumerate(asked):
+            client.sendto(query(f"{number}.example.com", number), address)
+        await parts.outside.wait_asked(3)
+        client.sendto(query("web.shop", 9), ("127.0.0.4", port))  # its peer's data must not be taken for theirs
+        await trio.lowlevel.wait_readable(client)
+        assert client.recvfrom(4096)[1] == ("127.0.0.4", port)
+        parts.deliver()
+        for _ in asked:
+            await trio.lowlevel.wait_readable(client)
+            reply, source = client.recvfrom(4096)
+            assert source == asked[reply[1]]
+
+
+@kinds
+async def test_replies_leave_from_the_ipv6_address_that_was_asked(kind: Kind, ipv6: list[str]) -> None:
+    parts = Parts()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.bind(("::1", 0))
+        async with parts.udp("::", kind) as port:
+            for number, address in enumerate(ipv6):
+                client.sendto(query("web.shop", number), (address, port))
+                await trio.lowlevel.wait_readable(client)
+                assert client.recvfrom(4096)[1][:2] == (address, port)
+                client.sendto(query("www.example.com", number), (address, port))
+            await parts.outside.wait_asked(len(ipv6))
+            parts.deliver()
+            for _ in ipv6:
+                await trio.lowlevel.wait_readable(client)
+                reply, source = client.recvfrom(4096)
+                assert source[:2] == (ipv6[reply[1]], port)
+
+
+@pytest.fixture
+def ipv6() -> list[str]:
+    """Return this machine's IPv6 addresses that a socket can be bound to, link-local ones apart."""
+    found = []
+    table = Path("/proc/net/if_inet6")
+    for line in table.read_text().splitlines() if table.exists() else ():
+        raw, _, _, scope, *_ = line.split()
+        if scope != "20":
+            found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(raw)))
+    if not found:
+        pytest.skip("no IPv6 on this machine")
+    return found
+
+
+async def test_packets_that_found_the_buffer_full_are_counted() -> None:
+    parts = Parts()
+    with bind(HOST, 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        server = UdpServer(sock, parts.responder, parts.replies, trio.current_time, Histogram())
+        assert server.kernel_drops() == 0
+        client.connect(sock.getsockname())
+        sent = 200
+        for number in range(sent):  # loopback puts them into the buffer, or drops them, before `send` returns
+            client.send(query("web.shop", number))
+        dropped = server.kernel_drops()
+        assert 0 < dropped < sent
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            while server.port.statistics().received < sent - dropped:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert server.port.statistics().received == sent - dropped
