@@ -4,7 +4,7 @@ The whole program holds names in this one form, lower-case wherever a name is a 
 length octets are at most 63 and so never in the range of upper-case letters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from dnsserver.wire.message import FormatError
 
@@ -60,18 +60,15 @@ def _unescaped(text: str) -> list[bytes]:
     return [bytes(label) for label in labels]
 
 
-def _escaped(octets: Iterable[int], text: str) -> int:
+def _escaped(octets: Iterator[int], text: str) -> int:
     """Read what follows a backslash."""
-    rest = iter(octets)
-    first = next(rest, None)
-    if first is not None and not 0x30 <= first <= 0x39:
-        return first
-    digits = [first, next(rest, None), next(rest, None)]
-    value = int(bytes(digit for digit in digits if digit is not None) or b"x", 16) if None in digits else -1
-    if None not in digits and all(digit is not None and 0x30 <= digit <= 0x39 for digit in digits):
-        value = int(bytes(digit for digit in digits if digit is not None))
-        if value <= 0xFF:
-            return value
+    digits = [next(octets, None)]
+    if digits[0] is not None and not 0x30 <= digits[0] <= 0x39:
+        return digits[0]
+    digits += [next(octets, None), next(octets, None)]
+    known = bytes(digit for digit in digits if digit is not None)
+    if len(known) == len(digits) and known.isdigit() and int(known) <= 0xFF:
+        return int(known)
     msg = f"name {text!r} has a broken escape, expected \\. or \\DDD up to \\255"
     raise FormatError(msg)
 
