@@ -7,11 +7,13 @@ import msgspec
 
 from dnsserver.resolver.search import TYPES, Search
 from dnsserver.wire import message as m
-from dnsserver.zone.cluster import IPV6, SERVICE_MISSING
+from dnsserver.zone import reverse
+from dnsserver.zone.cluster import IPV6, MAX_CHAIN, SERVICE_MISSING
 from dnsserver.zone.record import Answer, Key, Reason, RRset
 
 _NO_IPV6 = Reason("ipv6-off")
 _COMPLETED = Reason("search-completed")
+_TOO_LONG = Reason("cname-chain-too-long", m.EDE.OTHER, f"more than {MAX_CHAIN} times from one zone into another")
 
 
 class Source(Protocol):
@@ -40,54 +42,61 @@ class Chain:
         """Return the answer; when its `follow` or `search` is set, the upstreams have the rest of it."""
         found = self._first(name, qtype)
         if found is None:
-            return self._outside(name, qtype)
-        if found.follow is not None:
-            return self._followed(found, found.follow, qtype)
-        if found.reason is SERVICE_MISSING and self._search is not None and qtype in TYPES:
-            return self._completed(name, qtype, found, self._search)
-        return found
+            found = self._outside(name, qtype)
+        elif found.follow is not None:
+            found = self._followed(found, qtype)
+        elif found.reason is SERVICE_MISSING and not found.answer and self._search is not None and qtype in TYPES:
+            found = self._completed(name, qtype, found, self._search)
+        address = reverse.awaited(name)
+        if address is None:
+            return found
+        # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
+        return msgspec.structs.replace(found, depends=_joined(found.depends, (address,)))
 
     def _outside(self, name: bytes, qtype: int) -> Answer:
         if qtype == m.AAAA and not self._ipv6():
             return _no_ipv6(name)
         return Answer(follow=name, aa=False)
 
-    def _followed(self, found: Answer, target: bytes, qtype: int) -> Answer:
-        """Go on at a CNAME's target: it can lead to a name that is answered here."""
-        rest = self._first(target, qtype)
-        if rest is None:
-            if qtype != m.AAAA or self._ipv6():
+    def _followed(self, found: Answer, qtype: int) -> Answer:
+        """Go on at a CNAME's target, as long as it leads to a name that is answered here."""
+        for _ in range(MAX_CHAIN):
+            if found.follow is None:
                 return found
-            rest = _no_ipv6(target)
-        return msgspec.structs.replace(
-            rest,
-            answer=(*found.answer, *rest.answer),
-            depends=_joined(found.depends, rest.depends),
-            aa=True,
-        )
+            rest = self._first(found.follow, qtype)
+            if rest is None:
+                if qtype != m.AAAA or self._ipv6():
+                    return found
+                rest = _no_ipv6(found.follow)
+            found = msgspec.structs.replace(
+                rest,
+                answer=(*found.answer, *rest.answer),
+                depends=_joined(found.depends, rest.depends),
+                aa=True,
+            )
+        return Answer(m.SERVFAIL, reason=_TOO_LONG, depends=found.depends)
 
     def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
         """Walk the rest of the search list in the pod's stead; `missing` is the plain NXDOMAIN."""
-        candidates = search.candidates(name)
-        if candidates is None:
-            return missing
-        ttl = missing.authority[0].ttl
         depends = missing.depends
-        for candidate in (*candidates.inside, candidates.outside[-1]):
+        outside = []
+        for candidate in search.candidates(name):
             rest = self._first(candidate, qtype)
             if rest is None:
+                outside.append(candidate)
                 continue
             depends = _joined(depends, rest.depends)
-            if rest.rcode == m.NOERROR:
-                cname = RRset(name, m.CNAME, ttl, (candidate,))
-                found = msgspec.structs.replace(rest, answer=(cname, *rest.answer), depends=depends, aa=True)
-                return found if rest.follow is None else self._followed(found, rest.follow, qtype)
-            if candidate == candidates.outside[-1]:  # a fixed name says that it does not exist
+            if rest.rcode != m.NOERROR:
+                continue
+            if outside:  # whether those before it exist is not known here, so the pod goes on by itself
                 return msgspec.structs.replace(missing, depends=depends)
-        if qtype == m.AAAA and not self._ipv6():
+            cname = RRset(name, m.CNAME, missing.authority[0].ttl, (candidate,))
+            found = msgspec.structs.replace(rest, answer=(cname, *rest.answer), depends=depends, aa=True)
+            return self._followed(found, qtype)
+        if outside and qtype == m.AAAA and not self._ipv6():
             # NODATA and not NXDOMAIN: musl gives up a name of which either type does not exist.
             return Answer(authority=missing.authority, reason=_NO_IPV6, depends=_joined(depends, (IPV6,)))
-        return msgspec.structs.replace(missing, depends=depends, search=candidates.outside)
+        return msgspec.structs.replace(missing, depends=depends, search=tuple(outside))
 
     def _first(self, name: bytes, qtype: int) -> Answer | None:
         for source in self._sources:

@@ -7,8 +7,6 @@ server can try them at once and spare the pod its next queries: one round trip i
 
 from collections.abc import Sequence
 
-import msgspec
-
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 
@@ -16,13 +14,6 @@ from dnsserver.wire import name as names
 _CLUSTER_ENDS = {b"svc", b"pod", b"arpa"}
 _MIN_LABELS = 2
 TYPES = frozenset((m.A, m.AAAA))
-
-
-class Candidates(msgspec.Struct, frozen=True, gc=False):
-    """The names that the search list leads to, in its order: below the cluster domain, and the outside ones."""
-
-    inside: tuple[bytes, ...]
-    outside: tuple[bytes, ...]
 
 
 class Search:
@@ -39,8 +30,8 @@ class Search:
         self._node_domains = tuple(node_domains)
         self._off = frozenset(off)
 
-    def candidates(self, name: bytes) -> Candidates | None:
-        """Return what comes after `name` in the search list, or None if it is no expansion of an outside name.
+    def candidates(self, name: bytes) -> tuple[bytes, ...]:
+        """Return what comes after `name` in the search list, in its order; nothing if no outside name was expanded.
 
         `name` has the form REST.NS.svc.Z; its namespace is known to exist, and no service of it is called as the last
         label of REST.
@@ -48,15 +39,15 @@ class Search:
         labels = names.labels(name[: -len(self._tail)] + names.ROOT)
         rest_labels, namespace = labels[:-1], labels[-1]
         if len(rest_labels) < _MIN_LABELS or namespace in self._off or rest_labels[-1] in _CLUSTER_ENDS:
-            return None
+            return ()
         for size in range(1, len(self._domain_labels) + 1):  # foo.svc.cluster, foo.svc.cluster.local
             if rest_labels[-size - 1 :] == (b"svc", *self._domain_labels[:size]):
-                return None
+                return ()
             if rest_labels[-size - 1 :] == (b"pod", *self._domain_labels[:size]):
-                return None
+                return ()
         rest = name[: -len(self._tail) - len(namespace) - 1]
         whole = rest + names.ROOT
         if names.is_below(whole, self._domain):
-            return None
-        outside = tuple(rest + domain for domain in self._node_domains if len(rest) + len(domain) <= 255)
-        return Candidates((rest + self._tail, rest + self._domain), (*outside, whole))
+            return ()
+        on_nodes = tuple(rest + domain for domain in self._node_domains if len(rest) + len(domain) <= 255)
+        return (rest + self._tail, rest + self._domain, *on_nodes, whole)

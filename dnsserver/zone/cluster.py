@@ -107,7 +107,10 @@ class Cluster:
         """
         known = self._synced | self._denied
         self.missing = frozenset(self._needed - known)
-        self._addresses_known = known >= _SERVICE_KINDS
+        if known >= _SERVICE_KINDS and not self._addresses_known:
+            self._addresses_known = True
+            for addresses in self._address_indices:
+                self.index.changed.update(addresses)  # their reverse names were another's until now
         self._services_known = self._addresses_known and not self._denied & {Kind.SERVICES, Kind.NAMESPACES}
 
     def expire(self, now: float, wall: float) -> set[Key]:
@@ -575,7 +578,7 @@ def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
     """Return what is held of an entry's endpoints, all of it or those of one label, as slices."""
     return [
         SliceView((address,), (hostname,), ports)
-        for (address, hostname), ports in entry.held
+        for (address, hostname), ports in (entry.held or {}).items()
         if label is None or endpoint_label((address, hostname)) == label
     ]
 

@@ -66,25 +66,27 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
     `keys` is a tuple of the key alone, shared by all that need one. `held` are endpoints, with their ports, that left a
-    slice a moment ago and may turn up in another (see Cluster's grace).
+    slice a moment ago and may turn up in another (see Cluster's grace); None most of the time.
     """
 
     key: Pair
     keys: tuple[Pair]
     service: ServiceView | None = None
     slices: tuple[SliceView, ...] = ()
-    held: tuple[tuple[Endpoint, tuple[Port, ...]], ...] = ()
+    held: dict[Endpoint, tuple[Port, ...]] | None = None
 
     def hold(self, endpoint: Endpoint, ports: tuple[Port, ...]) -> None:
         """Hold an endpoint."""
-        self.let_go(endpoint)
-        self.held += ((endpoint, ports),)
+        if self.held is None:
+            self.held = {}
+        self.held[endpoint] = ports
 
     def let_go(self, endpoint: Endpoint) -> bool:
         """Hold an endpoint no longer, and tell whether it was held."""
-        before = self.held
-        self.held = tuple(held for held in before if held[0] != endpoint)
-        return len(self.held) != len(before)
+        if self.held is None or self.held.pop(endpoint, None) is None:
+            return False
+        self.held = self.held or None
+        return True
 
 
 class Index:
@@ -179,7 +181,7 @@ class Index:
         """Forget a Service."""
         entry = self.entry(key)
         if entry is not None and entry.service is not None:
-            entry.held = ()
+            entry.held = None
             self._replace_service(entry, None)
 
     def remove_slice(self, own: Pair) -> None:
@@ -300,13 +302,13 @@ class Index:
                 self._include(self.by_cluster_ip, address, entry)
             self.changed.update(before)
         self.changed.update(after)
-        if (old is None) != (view is None):  # the endpoints' PTRs hang on the service (answers.md section 8, 14)
-            self._services += 1 if old is None else -1
+        self._services += (old is None) - (view is None)
+        if _has_endpoints(old) != _has_endpoints(view):  # their PTRs hang on it (answers.md section 8, 14)
             for part in entry.slices:
                 if not part.fqdn:
                     self.changed.update(part.addresses)
-            if view is None:
-                self.forget_if_empty(entry)
+        if view is None:
+            self.forget_if_empty(entry)
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
         """Take in a slice that was not there: most of what a list brings, so it is done without the care below."""
@@ -321,24 +323,17 @@ class Index:
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
         entry.slices = tuple(part for part in (view if part is old else part for part in entry.slices) if part)
         self.changed.add(entry.key)
-        before = set() if old.fqdn else set(old.addresses)
-        after = set(view.addresses) if view and not view.fqdn else set()
+        listed_before, listed_after = _with_names(old), _with_names(view)
+        before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
         for address in after - before:
             self._include(self.by_endpoint, address, entry)
-        gone = {
-            address
-            for address in before - after
-            if not any(address in part.addresses for part in entry.slices if not part.fqdn)
-        }
+        gone = (before - after).difference(*(part.addresses for part in entry.slices if not part.fqdn))
         for address in gone:
             self._discard(self.by_endpoint, address, entry)
         if entry.service is not None:
             moving = gone - listed
             self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
-        if view is not None and old.names == view.names and len(before) == len(old.addresses):
-            self.changed.update(before ^ after)
-        else:  # a hostname may have come or gone, and with it a PTR's target
-            self.changed.update(before | after)
+        self.changed.update(address for address, _ in listed_before ^ listed_after)  # a PTR shows both
         self.forget_if_empty(entry)
 
     @staticmethod
@@ -346,7 +341,8 @@ class Index:
         """Hold no endpoint that a slice lists: it has arrived, or is there and not ready."""
         if entry.held:
             listed = _listed(obj)
-            entry.held = tuple(held for held in entry.held if held[0][0] not in listed)
+            for endpoint in [endpoint for endpoint in entry.held if endpoint[0] in listed]:
+                entry.let_go(endpoint)
 
     def _include(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
         present = index.get(address)
@@ -458,6 +454,15 @@ def _octets(text: str) -> bytes:
 
 def _named(entry: Entry, name: bytes) -> SliceView:
     return next(part for part in entry.slices if part.name == name)
+
+
+def _has_endpoints(view: ServiceView | None) -> bool:
+    return view is not None and view.external is None
+
+
+def _with_names(view: SliceView | None) -> set[Endpoint]:
+    """Return the addresses of a slice and the hostnames that go with them."""
+    return set() if view is None or view.fqdn else set(view.endpoints())
 
 
 def _listed(obj: model.EndpointSlice) -> set[bytes | None]:

@@ -11,6 +11,7 @@ _HEX = {format(nibble, "x").encode(): nibble for nibble in range(16)}
 _OCTET = {str(octet).encode(): octet for octet in range(256)}
 _V4 = (b"in-addr", b"arpa")
 _V6 = (b"ip6", b"arpa")
+_ARPA = b"\x04arpa\0"
 
 
 def address(labels: Sequence[bytes]) -> bytes | None:
@@ -22,6 +23,11 @@ def address(labels: Sequence[bytes]) -> bytes | None:
         pairs = [high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True)]
         return _joined(pairs if max(nibbles) < 16 else [None])
     return None
+
+
+def awaited(name: bytes) -> bytes | None:
+    """Return the packed address of a whole reverse name, on which its answer hangs whoever gives it, or None."""
+    return address(names.labels(name)) if name.endswith(_ARPA) else None
 
 
 def _joined(octets: Sequence[int | None]) -> bytes | None:

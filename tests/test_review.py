@@ -1,0 +1,102 @@
+"""What a stranger's reading of the whole found wrong once: each test is one sentence of the contract."""
+
+import dns.message
+import dns.rcode
+import dns.reversename
+import pytest
+
+from dnsserver.wire import name as names
+from dnsserver.wire.message import FormatError
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Kind, ListDone, Put, Remove
+from tests.answering import Answering
+from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
+
+SHOP = namespace("shop")
+
+
+def answering(*things: Thing, cluster: Cluster | None = None) -> Answering:
+    """A synced zone that holds these objects."""
+    made = Answering(cluster or Cluster())
+    for event in listed([SHOP, *things]):
+        made.apply(event)
+    return made
+
+
+def put(made: Answering, *things: Thing) -> None:
+    for thing in things:
+        made.apply(Put(decoded(thing)))
+
+
+def ask(made: Answering, name: str, type_: str = "A") -> list[str]:
+    """Return what is answered, records first or else the rcode; asked so often that the reply is a kept one."""
+    packet = dns.message.make_query(name, type_, id=0).to_wire()
+    wires = [made.ask(packet) for _ in range(3)]
+    reply = dns.message.from_wire(wires[-1])
+    found = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+    return found or [dns.rcode.to_text(reply.rcode())]
+
+
+def ask_address(made: Answering, address: str) -> list[str]:
+    return ask(made, dns.reversename.from_address(address).to_text(), "PTR")
+
+
+def test_a_reverse_name_known_outside_is_the_clusters_as_soon_as_a_service_has_the_address() -> None:
+    made = answering()
+    assert ask_address(made, "10.9.0.1") == ["NXDOMAIN"]  # which the outside says, and may be kept for an hour
+    put(made, service("web", "10.9.0.1"))
+    assert ask_address(made, "10.9.0.1") == ["web.shop.svc.cluster.local."]
+    made.apply(Remove(Kind.SERVICES, "shop", "web"))
+    assert ask_address(made, "10.9.0.1") == ["NXDOMAIN"]
+
+
+def test_what_was_asked_outside_before_the_first_sync_is_asked_here_after_it() -> None:
+    made = Answering(Cluster())
+    put(made, SHOP, service("web", "8.8.4.4"))
+    assert ask_address(made, "8.8.4.4") == ["NXDOMAIN"]
+    for kind in Kind:
+        made.apply(ListDone(kind))
+    assert ask_address(made, "8.8.4.4") == ["web.shop.svc.cluster.local."]
+
+
+def test_an_address_that_gets_another_hostname_has_another_ptr() -> None:
+    made = answering(service("db"), endpoints("db", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1")))
+    assert ask_address(made, "10.1.0.2") == ["db-1.db.shop.svc.cluster.local."]
+    put(made, endpoints("db", endpoint("10.1.0.2", "db-0"), endpoint("10.1.0.3", "db-1")))
+    assert ask_address(made, "10.1.0.2") == ["db-0.db.shop.svc.cluster.local."]
+
+
+def test_endpoints_of_a_service_that_becomes_an_alias_have_no_ptr() -> None:
+    made = answering(service("db"), endpoints("db", "10.1.0.1"))
+    assert ask_address(made, "10.1.0.1") == ["10-1-0-1.db.shop.svc.cluster.local."]
+    put(made, service("db", external="www.example.com"))
+    assert ask_address(made, "10.1.0.1") == ["NXDOMAIN"]
+
+
+def test_a_change_costs_what_it_changes_and_not_its_square() -> None:
+    cluster = Cluster(grace=1.0)
+    made = answering(service("db"), cluster=cluster)
+    parts = [
+        endpoints("db", *(f"10.{part}.{n // 250}.{n % 250}" for n in range(1000)), name=f"db-{part}")
+        for part in range(10)
+    ]
+    put(made, *parts)
+    for part in parts:  # with a walk over all that is held for each endpoint this took a minute
+        made.apply(Remove(Kind.ENDPOINTSLICES, "shop", part["metadata"]["name"]), 0)
+    assert cluster.held == 10_000
+    assert ask(made, "10-9-3-249.db.shop.svc.cluster.local") == ["10.9.3.249"]
+    made.replies.drop(cluster.expire(1.0, 1))
+    assert cluster.held == 0
+    assert ask(made, "db.shop.svc.cluster.local") == ["NXDOMAIN"]
+
+
+@pytest.mark.parametrize("text", ["\\", "a\\", "a\\1", "a\\12", "a\\1x2", "a\\256"])
+def test_a_broken_escape_is_a_format_error(text: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        names.from_text(text)
+    assert "escape" in str(caught.value)
+
+
+def test_a_name_that_is_none_in_a_slice_of_names_is_left_out() -> None:
+    made = answering(service("alias"), endpoints("alias", "a\\", "www.example.com", family="FQDN"))
+    assert ask(made, "alias.shop.svc.cluster.local", "CNAME") == ["www.example.com."]
