@@ -17,7 +17,7 @@ TOO_FAST = Reason("client-rate", EDE.PROHIBITED, "too many queries from your add
 TOO_MANY = Reason("client-in-flight", EDE.PROHIBITED, "too many questions of your address are under way")
 
 _NEVER, _LONG_AGO = float("inf"), float("-inf")
-_REMEMBERED = 32_768  # clients, at about 150 octets each
+_REMEMBERED = 32_768  # clients, at about 100 octets each
 
 
 class Guard:
