@@ -1,0 +1,164 @@
+"""Whose copy it is, and that nothing wrong with it reaches the server."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+import trio
+
+from dnsserver.app.warm import WarmStart, warm_start
+from dnsserver.config import Config, Domain
+from dnsserver.config.model import Kubernetes
+from dnsserver.kube import snapshot
+from dnsserver.kube.snapshot import Header, Identity
+from dnsserver.zone.index import Index
+from dnsserver.zone.model import (
+    Event,
+    Kind,
+    ListDone,
+    ListStarted,
+    Metadata,
+    Namespace,
+    Object,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
+from tests.kube.support import wait_for
+
+OURS = Identity("cluster.local.", "somewhere")
+
+
+def identity(config: Config) -> Identity:
+    warm = warm_start(config)
+    assert warm is not None
+    return warm.whose
+
+
+def test_without_a_folder_there_is_no_copy() -> None:
+    assert warm_start(Config()) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"domain": Domain.parse("other.example")},
+        {"pods": "verified"},
+        {"objects": Path("objects.yaml")},
+        {"kubeconfig": Path("kubeconfig")},
+        {"kubernetes": Kubernetes(namespaces=("a",))},
+        {"kubernetes": Kubernetes(labels="a=b")},
+        {"kubernetes": Kubernetes(namespace_labels="a=b")},
+    ],
+    ids=str,
+)
+def test_what_makes_other_objects_makes_another_copy(changes: dict[str, Any]) -> None:
+    assert identity(Config(state=Path("x"), **changes)) != identity(Config(state=Path("x")))
+
+
+def test_what_makes_no_other_objects_keeps_the_copy() -> None:
+    one = Config(state=Path("x"), kubernetes=Kubernetes(namespaces=("a", "b")))
+    other = Config(state=Path("y"), ttl=30, kubernetes=Kubernetes(namespaces=("b", "a"), stale_after=5.0))
+    assert identity(one) == identity(other)
+
+
+def test_a_kubeconfig_that_leads_elsewhere_makes_another_copy(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    config = Config(state=Path("x"), kubeconfig=path)
+    found = [identity(config)]
+    for text in ("current-context: one", "current-context: two"):
+        path.write_text(text)
+        found.append(identity(config))
+    found.append(identity(msgspec.structs.replace(config, context="three")))
+    assert len(set(found)) == 4
+
+
+def shop() -> Index:
+    index = Index()
+    index.put_namespace(Namespace(Metadata("shop")))
+    return index
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def versions() -> dict[Kind, tuple[str, ...]]:
+    return {Kind.NAMESPACES: ("7",), Kind.SERVICES: ("8",)}
+
+
+async def keeping(warm: WarmStart, index: Index, until: Callable[[], object], changes: Callable[[], int]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(warm.keep, index, changes, versions)
+        await wait_for(until)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_kept_is_loaded_and_serves_until_each_kind_is_listed(tmp_path: Path) -> None:
+    kept = WarmStart(tmp_path, OURS, 0.01)
+    await keeping(kept, shop(), lambda: kept.statistics().saves, lambda: 1)
+    warm = WarmStart(tmp_path, OURS, 0.01)
+    assert (warm.serving, warm.age()) == (False, 0.0)
+    events: list[Event] = []
+    serving: list[bool] = []
+
+    def take(event: Event) -> None:
+        events.append(event)
+        serving.append(warm.serving)
+
+    await warm.load(take)
+    assert [event.kind for event in events if isinstance(event, ListDone)] == [Kind.NAMESPACES, Kind.SERVICES]
+    assert serving == [False, False, True, True, True]  # from the first kind on that is there
+    assert 0 <= warm.age() < 60
+    figures = warm.statistics()
+    assert (figures.serving, figures.size) == (True, kept.statistics().size)
+    assert figures.last_saved is not None
+    warm.listed(Kind.SERVICES)
+    assert warm.serving
+    warm.listed(Kind.NAMESPACES)
+    assert not warm.serving
+
+
+async def test_a_zone_that_does_not_change_is_not_saved_again(tmp_path: Path) -> None:
+    warm = WarmStart(tmp_path, OURS, 0.001)
+    looks = 0
+
+    def changes() -> int:
+        nonlocal looks
+        looks += 1
+        return looks // 20
+
+    await keeping(warm, shop(), lambda: looks > 200, changes)
+    assert 2 <= warm.statistics().saves <= 12
+
+
+async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> None:
+    index = shop()
+    index.namespaces.add("no octets")  # type: ignore[arg-type]
+    warm = WarmStart(tmp_path, OURS, 0.01)
+    with structlog.testing.capture_logs() as logs:
+        await keeping(warm, index, lambda: warm.statistics().failures > 1, lambda: 1)
+    assert logs[0]["event"] == "copy of the zone not saved"
+    assert logs[0]["exc_info"]
+    assert not files(tmp_path)
+
+
+async def test_a_copy_that_is_not_understood_ends_nothing(tmp_path: Path) -> None:
+    """Its kinds are served as far as they were read; the others wait for the API."""
+    bad = Service(Metadata("web", "shop"), ServiceSpec(ports=[ServicePort(70_000)]))
+
+    def objects(kind: Kind) -> Iterator[Object]:
+        yield bad if kind is Kind.SERVICES else Namespace(Metadata("shop"))
+
+    await snapshot.save(tmp_path, Header(OURS, time.time(), versions()), objects)
+    warm = WarmStart(tmp_path, OURS, 0.01)
+    events: list[Event] = []
+    with structlog.testing.capture_logs() as logs:
+        await warm.load(events.append)
+    assert [log["event"] for log in logs] == ["copy of the zone not understood"]
+    assert events[-1] == ListStarted(Kind.SERVICES)
+    assert warm.serving
