@@ -214,7 +214,7 @@ class Forwarder:
             if rest.rcode == SERVFAIL:
                 self._deliver(flight, rest)
                 return
-            head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body, follow)
+            head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
             body = whole_body(ask.name, (*head, *tail[0]), tail[1])
             expires = min(now + reading.ttl, rest.expires)
             outcome = Outcome(rest.rcode, body, reading.ad and rest.ad, rest.reason, now, expires, rest.follow)

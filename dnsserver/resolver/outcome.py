@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from dnsserver.wire.message import EDE, Body
+from dnsserver.wire.response import aged
 from dnsserver.zone.record import Reason
 
 
@@ -37,6 +38,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     stored: float
     expires: float
     follow: bytes | None = None
+
+    def body_at(self, now: float) -> Body:
+        """Return the body with the TTLs that are left."""
+        return aged(self.body, max(0, int(now - self.stored)))
 
 
 Deliver = Callable[[Outcome], None]

@@ -12,7 +12,6 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
 from dnsserver.server.reply import Outside, Port, ReplyWriter, asked
 from dnsserver.wire import message as m
-from dnsserver.wire.message import EMPTY
 from dnsserver.wire.query import Query
 from dnsserver.wire.records import rrsets
 from dnsserver.zone.record import Answer, Reason
@@ -154,7 +153,7 @@ class Pursuit:
     def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> None:
         """Go on in the cluster: the outside's chain leads back to a name of ours."""
         assert answer.follow is not None  # it was asked
-        before = rrsets(outcome.body, answer.follow)[0] if outcome.body is not EMPTY else ()
+        before = rrsets(outcome.body_at(self._of.writer.clock()), answer.follow)[0]
         rest = self._of.chain.answer(name, self._query.type)
         # Not kept: its records are partly the outside's, which age, and partly ours, which do not.
         joined = msgspec.structs.replace(

@@ -68,7 +68,7 @@ class ReplyWriter:
         """`stale` gives the reason when the cluster's data is too old."""
         self._outside = outside
         self._replies = replies
-        self._clock = clock
+        self.clock = clock
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
         self._stale = stale
@@ -106,13 +106,14 @@ class ReplyWriter:
         labels = Labels(query.type, outcome.rcode, outcome.reason.code)
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
-        now = self._clock()
+        now = self.clock()
         # The cache of outcomes has it already: it is worth a finished reply as well when it is asked a second time.
         keep = answer.depends is not None and outcome.expires > now + 1 and self._replies.seen_before(key)
         if not keep and now < outcome.stored + 1:
             return query.packet[:2] + wire
         start = query.end - 2
-        ttls = [start + ttl for ttl in body.ttls if start + ttl + 4 <= len(wire)]
+        aging = max(0, len(body.ttls) - _left_out(wire, query, body))
+        ttls = [start + ttl for ttl in body.ttls[:aging]]
         touch = partial(self._outside.touch, asked(query, answer.follow))
         reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, outcome.expires, touch)
         if now >= reply.due:
@@ -125,7 +126,7 @@ class ReplyWriter:
         """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
         labels = Labels(query.type, answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
-        if answer.depends is not None and outcome.expires > self._clock():
+        if answer.depends is not None and outcome.expires > self.clock():
             self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
         return query.packet[:2] + wire
 
@@ -161,6 +162,12 @@ class ReplyWriter:
 def asked(query: Query, name: bytes) -> Ask:
     """Return what the outside is asked for a client's query that led to `name`."""
     return Ask(name, query.type, query.do, bool(query.flags & m.CD))
+
+
+def _left_out(wire: bytes, query: Query, body: Body) -> int:
+    """Return how many records of the Body had no room in the reply; they are its last ones."""
+    counts = sum(int.from_bytes(wire[at : at + 2], "big") for at in (4, 6, 8))
+    return body.an + body.ns + body.ar - (counts - bool(query.size))
 
 
 def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, end: int) -> Reply | None:
