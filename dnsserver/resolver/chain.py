@@ -8,8 +8,9 @@ import msgspec
 from dnsserver.resolver.search import TYPES, Search
 from dnsserver.wire import message as m
 from dnsserver.zone import reverse
-from dnsserver.zone.cluster import IPV6, MAX_CHAIN, SERVICE_MISSING
+from dnsserver.zone.cluster import IPV6
 from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.services import MAX_CHAIN, SERVICE_MISSING
 
 _NO_IPV6 = Reason("ipv6-off")
 _COMPLETED = Reason("search-completed")

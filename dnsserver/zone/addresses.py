@@ -1,0 +1,133 @@
+"""Names that are addresses: of pods (answers.md section 3) and reverse ones (section 4)."""
+
+from collections.abc import Iterable, Sequence
+
+from dnsserver.wire import message as m
+from dnsserver.zone import reverse
+from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
+from dnsserver.zone.index import Entry, Index, pack
+from dnsserver.zone.model import Kind
+from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.services import NAMESPACE_MISSING, endpoint_label
+
+_NOT_AN_ADDRESS = Reason("not-an-address")
+_POD_MISSING = Reason("pod-missing")
+_ADDRESS_UNKNOWN = Reason("address-unknown")
+
+
+class PodNames:
+    """Answers for addresses written with dashes; `verified` asks for a pod that has it, once `pods_known`."""
+
+    def __init__(self, index: Index, end: Endings, *, verified: bool) -> None:
+        """Read from `index`."""
+        self.pods_known = False
+        self._index = index
+        self._end = end
+        self._verified = verified
+
+    def answer(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
+        """Answer for the labels that stand left of `pod`: [address, namespace]."""
+        if not labels:
+            return self._end.nodata(())
+        namespace = labels[-1]
+        if namespace not in self._index.namespaces:
+            return self._end.nxdomain(((namespace,),), NAMESPACE_MISSING)
+        if len(labels) == 1:
+            return self._end.nodata(((namespace,),))
+        address = _pod_address(labels[-2])
+        if len(labels) > 2 or address is None:
+            return self._end.nxdomain(((namespace,),), _NOT_AN_ADDRESS)
+        depends: tuple[Key, ...] = ((namespace,), address)
+        if self._verified:
+            if not self.pods_known:
+                return not_ready({Kind.PODS})
+            if not self._index.has_pod(namespace, address):
+                return self._end.nxdomain(depends, _POD_MISSING)
+        if qtype in FAMILY_SIZE:
+            return self._end.addresses(name, (address,), qtype, depends)
+        return self._end.nodata(depends)
+
+
+class ReverseNames:
+    """Answers for addresses of services and endpoints; `networks` are those that the server is the authority for."""
+
+    def __init__(self, index: Index, end: Endings, networks: Sequence[str]) -> None:
+        """Read from `index`; raises ValueError for what is no CIDR."""
+        self._index = index
+        self._end = end
+        self._networks = reverse.Networks(networks)
+
+    def answer(self, name: bytes, labels: tuple[bytes, ...], qtype: int, waiting: frozenset[Kind]) -> Answer | None:
+        """Answer for a name below `arpa`, or return None for one that the cluster does not know.
+
+        While kinds are `waiting`, whose is an address of the cluster is not known: those of the Internet are not ours.
+        """
+        address = reverse.address(labels)
+        zone = self._networks.zone_of(labels)
+        if zone is None and (address is None or (waiting and not reverse.is_local(address))):
+            return None
+        if waiting:
+            return not_ready(waiting)
+        if address is None:
+            return None if zone is None else self._above(name, labels, zone, qtype)
+        index = self._index
+        keys = index.by_cluster_ip.get(address)
+        if keys:
+            targets = [self._end.name_of(min(keys))]
+        else:
+            targets = sorted(
+                bytes((len(label),)) + label + self._end.name_of(key)
+                for key in index.by_endpoint.get(address, ())
+                for label in _labels_of(index.entry(key), address)
+            )
+        depends = (address,)
+        if targets:
+            if qtype == m.PTR:
+                return Answer(answer=(RRset(name, m.PTR, self._end.ttl, tuple(targets)),), depends=depends)
+            if qtype == m.ANY:
+                return Answer(depends=depends)  # the cluster makes of it what ANY gets
+            return self._end.nodata(depends, zone=zone or name)
+        if zone is None:
+            return None
+        return self._end.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
+
+    def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
+        """Answer for a reverse name of the server's own zones that is no whole address."""
+        if name == zone and qtype in {m.SOA, m.NS}:
+            rrset = (
+                self._end.soa(zone) if qtype == m.SOA else RRset(zone, m.NS, self._end.ttl, (self._end.server_name,))
+            )
+            return Answer(answer=(rrset,), depends=None)
+        above = reverse.above(labels)
+        if name == zone or any(
+            above(packed) for held in (self._index.by_cluster_ip, self._index.by_endpoint) for packed in held
+        ):
+            return self._end.nodata(None, zone=zone)
+        return self._end.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
+
+
+def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
+    """Give the labels that an address has in a service that exists, each once."""
+    if entry is None or entry.service is None or entry.service.external is not None:
+        return ()
+    return dict.fromkeys(
+        endpoint_label(endpoint)
+        for part in entry.slices
+        if not part.fqdn
+        for endpoint in part.endpoints()
+        if endpoint[0] == address
+    )
+
+
+def _pod_address(label: bytes) -> bytes | None:
+    """Read the dashes of a pod's name back into an address."""
+    try:
+        text = label.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    if "." in text:
+        return None
+    address = pack(text.replace("-", ".") if text.count("-") == 3 and "--" not in text else text.replace("-", ":"))
+    if address is not None and address.startswith(reverse.MAPPED):
+        return address[-4:]
+    return address

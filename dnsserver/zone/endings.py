@@ -1,0 +1,67 @@
+"""How answers end: the zone's SOA beside what does not exist, its own name server, and names put together."""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from dnsserver.wire import message as m
+from dnsserver.wire.message import EDE
+from dnsserver.zone.index import Pair
+from dnsserver.zone.record import Answer, Key, Reason, RRset
+
+FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
+_NO_DATA = Reason("no-data")
+_NO_ADDRESS = Reason("no-address-of-family")
+
+
+class Endings:
+    """What all kinds of names of one zone share; `ttl` in seconds, `serial` the unix time of the last change."""
+
+    def __init__(self, domain: bytes, ttl: int) -> None:
+        """Begin at serial 0."""
+        self.domain = domain
+        self.ttl = ttl
+        self.serial = 0
+        self.server_name = b"\x02ns\x03dns" + domain
+        self._mailbox = b"\x0ahostmaster" + domain
+        self._own_soa = self._make_soa(domain)
+
+    def changed(self, wall: float) -> None:
+        """Take note that the zone changed at this unix time; a serial never goes back (RFC 1982)."""
+        if int(wall) > self.serial:
+            self.serial = int(wall)
+            self._own_soa = self._make_soa(self.domain)
+
+    def soa(self, zone: bytes | None = None) -> RRset:
+        """Return the SOA of the cluster's zone, or of another one of ours."""
+        return self._own_soa if zone is None else self._make_soa(zone)
+
+    def name_of(self, key: Pair) -> bytes:
+        """Return the name of a service."""
+        namespace, service = key
+        return b"".join((bytes((len(service),)), service, bytes((len(namespace),)), namespace, b"\x03svc", self.domain))
+
+    def addresses(self, name: bytes, addresses: Iterable[bytes], qtype: int, depends: tuple[Key, ...]) -> Answer:
+        """Answer A or AAAA with those of the addresses that are of the family, each once."""
+        size = FAMILY_SIZE[qtype]
+        of_family = tuple([address for address in dict.fromkeys(addresses) if len(address) == size])
+        if not of_family:
+            return self.nodata(depends, _NO_ADDRESS)
+        return Answer(answer=(RRset(name, qtype, self.ttl, of_family),), depends=depends)
+
+    def nodata(self, depends: tuple[Key, ...] | None, reason: Reason = _NO_DATA, zone: bytes | None = None) -> Answer:
+        """Answer that the name exists and has no such record (RFC 2308 section 2.2)."""
+        return Answer(authority=(self.soa(zone),), reason=reason, depends=depends)
+
+    def nxdomain(self, depends: tuple[Key, ...] | None, reason: Reason, zone: bytes | None = None) -> Answer:
+        """Answer that the name does not exist (RFC 2308 section 2.1)."""
+        return Answer(m.NXDOMAIN, authority=(self.soa(zone),), reason=reason, depends=depends)
+
+    def _make_soa(self, zone: bytes) -> RRset:
+        numbers = b"".join(n.to_bytes(4, "big") for n in (self.serial & 0xFFFFFFFF, 7200, 1800, 86400, self.ttl))
+        return RRset(zone, m.SOA, self.ttl, (self.server_name + self._mailbox + numbers,))
+
+
+def not_ready(waiting: AbstractSet[str]) -> Answer:
+    """Answer that these kinds of objects have not been seen yet: never that a name does not exist."""
+    reason = Reason("not-ready", EDE.NOT_READY, f"waiting for the Kubernetes API: {', '.join(sorted(waiting))}")
+    return Answer(m.SERVFAIL, reason=reason, depends=None)

@@ -1,0 +1,248 @@
+"""Names of services: [[endpoint | port, protocol], service, namespace] left of `svc` (answers.md sections 2 and 5)."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import EDE
+from dnsserver.zone import reverse
+from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
+from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
+from dnsserver.zone.model import Kind
+from dnsserver.zone.record import Answer, Key, Reason, RRset
+
+MAX_CHAIN = 16
+NAMESPACE_MISSING = Reason("namespace-missing")
+SERVICE_MISSING = Reason("service-missing")
+_TOO_MANY_LABELS = Reason("too-many-labels")
+_PORT_UNKNOWN = Reason("port-unknown")
+_ENDPOINT_MISSING = Reason("endpoint-missing")
+_NO_PORTS = Reason("no-ports")
+_BELOW_EXTERNAL = Reason("below-external-name")
+_LOOP = Reason("cname-loop")
+
+
+class ServiceNames:
+    """Answers for services from the index.
+
+    `resolve` answers any name of the zone: an ExternalName can lead to one. `slices_known` is False while the API
+    denies EndpointSlices, and the names that are nothing without them cannot be answered.
+    """
+
+    def __init__(self, index: Index, end: Endings, resolve: Callable[[bytes, int], Answer | None]) -> None:
+        """Read from `index`."""
+        self.slices_known = True
+        self._index = index
+        self._end = end
+        self._resolve = resolve
+
+    def answer(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
+        """Answer for the labels that stand left of `svc`."""
+        count = len(labels)
+        if count == 0:
+            return self._end.nodata(())
+        namespace = labels[-1]
+        if namespace not in self._index.namespaces:
+            return self._end.nxdomain(((namespace,),), NAMESPACE_MISSING)
+        if count == 1:
+            return self._end.nodata(((namespace,),))
+        entries = self._index.entries.get(namespace)
+        entry = None if entries is None else entries.get(labels[-2])
+        if entry is None or entry.service is None:
+            return self._end.nxdomain(((namespace, labels[-2]),), SERVICE_MISSING)
+        depends = entry.keys
+        service = entry.service
+        if count > 4:
+            return self._end.nxdomain(depends, _TOO_MANY_LABELS)
+        if service.external is not None:
+            return self._external(name, service.external, qtype, depends, whole=count == 2)
+        if (count == 3 or service.headless) and not self.slices_known:
+            return not_ready({Kind.ENDPOINTSLICES})
+        if count == 3:
+            return self._endpoint(name, entry, labels[0], qtype, depends)
+        port = None if count == 2 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))
+        if service.headless:
+            return self._headless(name, entry, port, qtype, depends)
+        return self._cluster_ip(name, service, entry.key, port, qtype, depends)
+
+    def _cluster_ip(
+        self, name: bytes, service: ServiceView, key: Pair, port: Pair | None, qtype: int, depends: tuple[Key, ...]
+    ) -> Answer:
+        ports = service.ports
+        if port is not None:
+            ports = _matching(ports, port)
+            if not ports:
+                return self._end.nxdomain(depends, _PORT_UNKNOWN)
+        if qtype in FAMILY_SIZE:
+            return self._end.addresses(name, service.addresses, qtype, depends)
+        if qtype != m.SRV:
+            return self._end.nodata(depends)
+        target = self._end.name_of(key)
+        srv = [(number, target) for number in dict.fromkeys(p.number for p in ports)]
+        return self._srv(name, srv, {target: service.addresses}, depends)
+
+    def _headless(self, name: bytes, entry: Entry, port: Pair | None, qtype: int, depends: tuple[Key, ...]) -> Answer:
+        slices: Sequence[SliceView] = entry.slices
+        if not any(part.addresses for part in slices):
+            slices = _held(entry, None)
+        unready = sum(part.unready for part in entry.slices)
+        if port is not None:
+            slices = [part for part in slices if _matching(part.ports, port)]
+            if not any(part.addresses for part in slices):
+                return self._end.nxdomain(depends, _PORT_UNKNOWN)
+        if not any(part.addresses for part in slices):
+            return self._end.nxdomain(
+                depends, Reason("no-ready-endpoints", text=f"none of {unready} endpoints is ready")
+            )
+        return self._from_slices(name, entry.key, slices, port, qtype, depends)
+
+    def _endpoint(self, name: bytes, entry: Entry, label: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
+        slices = _only(label, entry.slices) or _only(label, _held(entry, label))
+        if not slices:
+            return self._end.nxdomain(depends, _ENDPOINT_MISSING)
+        return self._from_slices(name, entry.key, slices, None, qtype, depends)
+
+    def _from_slices(
+        self,
+        name: bytes,
+        key: Pair,
+        slices: Sequence[SliceView],
+        port: Pair | None,
+        qtype: int,
+        depends: tuple[Key, ...],
+    ) -> Answer:
+        """Answer from the endpoints of `slices`, which hold at least one."""
+        fqdns = [address for part in slices if part.fqdn for address in part.addresses]
+        slices = [part for part in slices if not part.fqdn]
+        if fqdns and not any(part.addresses for part in slices):
+            # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
+            return self._alias(name, min(fqdns), qtype, depends)
+        if qtype in FAMILY_SIZE:
+            return self._end.addresses(name, (a for part in slices for a in part.addresses), qtype, depends)
+        if qtype != m.SRV:
+            return self._end.nodata(depends)
+        base = self._end.name_of(key)
+        records: dict[tuple[int, bytes], None] = {}
+        targets: dict[bytes, list[bytes]] = {}
+        for part in slices:
+            ports = part.ports if port is None else _matching(part.ports, port)
+            for endpoint in part.endpoints():
+                label = endpoint_label(endpoint)
+                target = bytes((len(label),)) + label + base
+                for number in {p.number: None for p in ports}:
+                    records[number, target] = None
+                    targets.setdefault(target, []).append(endpoint[0])
+        return self._srv(name, list(records), targets, depends)
+
+    def _srv(
+        self,
+        name: bytes,
+        records: Sequence[tuple[int, bytes]],
+        targets: dict[bytes, Sequence[bytes]] | dict[bytes, list[bytes]] | dict[bytes, tuple[bytes, ...]],
+        depends: tuple[Key, ...],
+    ) -> Answer:
+        if not records:
+            return self._end.nodata(depends, _NO_PORTS)
+        weight = max(1, 100 // len(records)).to_bytes(2, "big")
+        rdatas = tuple(b"\0\0" + weight + number.to_bytes(2, "big") + target for number, target in records)
+        additional = []
+        for target in dict.fromkeys(target for _, target in records):
+            for qtype, size in FAMILY_SIZE.items():
+                found = tuple(dict.fromkeys(a for a in targets[target] if len(a) == size))
+                if found:
+                    additional.append(RRset(target, qtype, self._end.ttl, found))
+        return Answer(
+            answer=(RRset(name, m.SRV, self._end.ttl, rdatas),), additional=tuple(additional), depends=depends
+        )
+
+    def _external(self, name: bytes, text: str, qtype: int, depends: tuple[Key, ...], *, whole: bool) -> Answer:
+        if not whole:
+            return self._end.nxdomain(depends, _BELOW_EXTERNAL)
+        if pack(text) is not None:
+            shown = f"externalName {text} is an IP address, expected a domain name"
+            return self._end.nxdomain(depends, Reason("external-name-is-address", EDE.INVALID_DATA, shown))
+        try:
+            target = names.from_text(text).lower()
+        except m.FormatError as error:
+            return self._end.nxdomain(
+                depends, Reason("external-name-invalid", EDE.INVALID_DATA, f"externalName: {error}")
+            )
+        if target == names.ROOT:
+            return self._end.nxdomain(
+                depends, Reason("external-name-invalid", EDE.INVALID_DATA, "externalName is empty")
+            )
+        return self._alias(name, target, qtype, depends)
+
+    def _alias(self, name: bytes, target: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
+        """Answer with a CNAME, and for an address question go on at its target (answers.md section 5)."""
+        cname = RRset(name, m.CNAME, self._end.ttl, (target,))
+        if qtype == m.CNAME:
+            return Answer(answer=(cname,), depends=depends)
+        if qtype not in FAMILY_SIZE:
+            return self._end.nodata(depends)
+        chain = [cname]
+        seen = {name}
+        while names.is_below(target, self._end.domain):
+            if target in seen:
+                return Answer(answer=tuple(chain), authority=(self._end.soa(),), reason=_LOOP, depends=depends)
+            if len(chain) >= MAX_CHAIN:
+                reason = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
+                return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=depends)
+            seen.add(target)
+            step = self._resolve(target, m.CNAME)
+            assert step is not None  # the target is below the domain
+            depends = _joined(depends, step.depends or ())
+            if step.answer and step.answer[0].type == m.CNAME:
+                chain.append(step.answer[0])
+                target = step.answer[0].rdatas[0]
+                continue
+            end = self._resolve(target, qtype)
+            assert end is not None  # as above
+            return Answer(
+                end.rcode,
+                (*chain, *end.answer),
+                end.authority,
+                reason=end.reason,
+                depends=None if end.depends is None else _joined(depends, end.depends),
+            )
+        return Answer(answer=tuple(chain), depends=depends, follow=target)
+
+
+def endpoint_label(endpoint: Endpoint) -> bytes:
+    """Return the label an endpoint is known by: its hostname, or its address with dashes (answers.md section 2)."""
+    return endpoint[1] or reverse.dashed(endpoint[0])
+
+
+def _matching(ports: Iterable[Port], port: Pair) -> tuple[Port, ...]:
+    """Return the ports that `_PORT._PROTO` means; an empty label left of its underscore leaves that part open."""
+    name, protocol = port
+    return tuple(
+        p for p in ports if (not name or p.name.lower() == name) and (not protocol or p.protocol.lower() == protocol)
+    )
+
+
+def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
+    """Return the slices cut down to the endpoints that have this label."""
+    found = []
+    for part in slices:
+        kept = [
+            endpoint
+            for endpoint in part.endpoints()
+            if (endpoint[1] == label if endpoint[1] or part.fqdn else reverse.dashed(endpoint[0]) == label)
+        ]
+        if kept:
+            found.append(SliceView(tuple(a for a, _ in kept), tuple(h for _, h in kept), part.ports, part.fqdn))
+    return found
+
+
+def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
+    """Return what is held of an entry's endpoints, all of it or those of one label, as slices."""
+    return [
+        SliceView((address,), (hostname,), ports)
+        for (address, hostname), ports in (entry.held or {}).items()
+        if label is None or endpoint_label((address, hostname)) == label
+    ]
+
+
+def _joined(one: tuple[Key, ...], other: tuple[Key, ...]) -> tuple[Key, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
