@@ -44,11 +44,6 @@ def pinned(command: Sequence[str | Path], *processors: int) -> list[str | Path]:
     return ["taskset", "-c", ",".join(map(str, processors)), *command]
 
 
-def yielding(command: Sequence[str | Path]) -> list[str | Path]:
-    """A load tool's command: off the measured processor, and giving way to whatever else runs beside it."""
-    return pinned(["nice", "-n", "10", *command], OTHERS)
-
-
 def free_port() -> int:
     """A port that nobody has, for UDP and TCP."""
     while True:
