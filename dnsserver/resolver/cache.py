@@ -25,6 +25,7 @@ _FAILURES = 10_000
 _SPARED = 8
 _RENEW_PART = 0.1
 _RENEW_MIN = 5.0
+_RENEW_WHOLE = 10.0  # from here on the part is more than a second
 
 
 class CacheStatistics(msgspec.Struct, frozen=True):
@@ -89,7 +90,9 @@ class AnswerCache:
             self._failures.pop(ask, None)
         body = outcome.body
         size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
-        renew_at = outcome.expires - max(1.0, lasts * _RENEW_PART) if lasts >= _RENEW_MIN else outcome.expires
+        renew_at = outcome.expires
+        if lasts >= _RENEW_MIN:
+            renew_at -= lasts * _RENEW_PART if lasts >= _RENEW_WHOLE else 1.0
         old = self._entries.get(ask)
         if old is not None:
             self._forget(old)

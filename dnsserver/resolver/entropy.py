@@ -33,7 +33,11 @@ class Entropy:
         A forger has to guess these bits as well (draft-vixie-dnsext-dns0x20). Length octets are no letters.
         """
         size = len(name)
-        random = self.take(size + 2)
+        at = self._at
+        self._at = end = at + size + 2
+        random = self._block[at:end]
+        if end > len(self._block):
+            random = self.take(size + 2)
         # The ID's two octets stand above the name's, where no letter is.
         flips = _from_bytes(random, "big") & _from_bytes(name.translate(_LETTERS), "big")
         return random[:2], (_from_bytes(name, "big") ^ flips).to_bytes(size, "big")

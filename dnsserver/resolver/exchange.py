@@ -16,7 +16,6 @@ from dnsserver.resolver.health import LONGEST_PATIENCE
 from dnsserver.resolver.outcome import Ask, Deliver
 from dnsserver.resolver.probes import Probes
 from dnsserver.resolver.route import Route
-from dnsserver.resolver.settings import Transport
 from dnsserver.resolver.transport_stream import StreamTransport
 from dnsserver.resolver.transport_udp import UdpTransport
 from dnsserver.resolver.upstream import Attempt, Upstream
@@ -32,6 +31,7 @@ NEVER = float("inf")
 _MOST_ATTEMPTS = 6
 _TRUNCATED = 0x02
 
+_GOOD = Verdict.GOOD  # 57 ns each time it is looked up in the Enum
 _NO_EDNS = (FORMERR, NOTIMP)
 _HOPELESS = (Verdict.TOO_LARGE, Verdict.CHAIN_TOO_LONG)
 _VERDICTS = {
@@ -101,13 +101,12 @@ class Exchange:
 
     def launch(self, flight: Flight, now: float) -> None:
         """Send the first query of a flight."""
-        order = flight.order
-        aside = flight.route.started()
         self._next(flight, now)
         if flight.done:
             return
+        order = flight.order
         if len(order) > 1:
-            if aside and flight.route.take_hedge():
+            if flight.route.started() and flight.route.take_hedge():
                 self._hedge(flight, now)
             elif (after := order[0].health.hedge_after) is not None:
                 flight.hedge_at = now + after
@@ -126,7 +125,8 @@ class Exchange:
         """Look after all flights whose time has come."""
         for flight in self.wheel.due(now):
             if flight.done:
-                self._strays(flight, now)
+                if flight.attempts:
+                    self._strays(flight, now)
                 continue
             if now >= flight.deadline:
                 flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
@@ -167,20 +167,24 @@ class Exchange:
             self.wheel.add(flight, min(attempt.sent + attempt.upstream.health.patience for attempt in waiting))
 
     def _schedule(self, flight: Flight) -> None:
-        at = flight.deadline  # min() of four costs twice as much
-        at = min(at, flight.retry_at)
-        at = min(at, flight.hedge_at)
-        at = min(at, flight.stale_at)
+        at = flight.retry_at
+        # Three comparisons: min() of the four costs 0.25 us.
+        if flight.deadline < at:  # noqa: PLR1730
+            at = flight.deadline
+        if flight.hedge_at < at:  # noqa: PLR1730
+            at = flight.hedge_at
+        if flight.stale_at < at:  # noqa: PLR1730
+            at = flight.stale_at
         self.wheel.add(flight, at)
 
     def _next(self, flight: Flight, now: float) -> None:
         """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""
         order = flight.order
-        while flight.tries < _MOST_ATTEMPTS:
-            upstream = order[flight.tries % len(order)]
+        while (tries := flight.tries) < _MOST_ATTEMPTS:
+            upstream = order[tries % len(order)]
             if self._try(flight, upstream, now):
                 # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
-                flight.retry_at = now + upstream.health.patience * (1 << (flight.tries - 1) // len(order))
+                flight.retry_at = now + upstream.health.patience * (1 << tries // len(order))
                 return
             flight.failure = o.UPSTREAM_UNREACHABLE
             if flight.tries >= len(order):
@@ -214,7 +218,7 @@ class Exchange:
         upstream.queries += 1
         ask = flight.ask
         name = ask.name
-        if upstream.spec.transport is not Transport.UDP:
+        if not upstream.udp:
             attempt = Attempt(flight, upstream, request.question(name, ask.type), now)
             flight.attempts.append(attempt)
             self.streams.submit(attempt, request.write(attempt.section, ask.do, ask.cd))
@@ -267,10 +271,11 @@ class Exchange:
                 self.probes.answered(upstream)
         elif reading is None:
             self._to_tcp(attempt, now)
-        elif reading.verdict is Verdict.GOOD:
+        elif reading.verdict is _GOOD:
             if attempt.plain and upstream.edns:
                 log.info("upstream without EDNS", upstream=upstream.name)
                 upstream.edns = False
+            flight.attempts.remove(attempt)
             self.end(flight, reading, now)
         else:
             self._rejected(attempt, flight, reading, now)
@@ -350,7 +355,7 @@ class Exchange:
         return False
 
     def _send_probe(self, attempt: Attempt, query: bytes, now: float) -> None:
-        if attempt.upstream.spec.transport is Transport.UDP:
+        if attempt.upstream.udp:
             self.udp.send(attempt, query, now)
         else:
             self.streams.submit(attempt, query)

@@ -25,6 +25,9 @@ BAD_REPLIES = 10
 _BATCH = 256
 _ROUNDS = 4
 _RECEIVE = 4096
+# After fewer than this many replies at once no more are looked for: most often there are none, and the look costs the
+# clients that wait 2 us. Under load it finds some, and saves a wake-up of this task (9 us).
+_FEW = 8
 
 
 class Receiver(Protocol):
@@ -81,6 +84,7 @@ class UdpTransport:
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
         self._held: list[tuple[Port, bytes]] | None = None
+        self._replied = receiver.replied
 
     def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
         """Send the attempt's ID and `rest`, the ID changed if it is taken; False when the system refuses."""
@@ -105,26 +109,23 @@ class UdpTransport:
         if self._held is not None:
             self._held.append((port, identifier + rest))
             return True
-        return self._send(port, identifier + rest)
-
-    def _send(self, port: Port, query: bytes) -> bool:
         try:
-            port.send(query)
-        except ConnectionRefusedError:
-            # What an earlier packet met is reported here, and this one was not sent.
-            return self._send_again(port, query)
-        except OSError:
-            del port.waiting[query[:2]]
-            return False
+            port.send(identifier + rest)
+        except OSError as error:
+            return self._send_again(port, identifier + rest, error)
         return True
 
-    def _send_again(self, port: Port, query: bytes) -> bool:
-        try:
-            port.send(query)
-        except OSError:
-            del port.waiting[query[:2]]
-            return False
-        return True
+    def _send_again(self, port: Port, query: bytes, error: OSError) -> bool:
+        """Send what was not sent because of `error`, if that was only what an earlier packet had met."""
+        if isinstance(error, ConnectionRefusedError):
+            try:
+                port.send(query)
+            except OSError:
+                pass
+            else:
+                return True
+        del port.waiting[query[:2]]
+        return False
 
     def hold(self) -> None:
         """Keep queries back until `release`.
@@ -137,10 +138,12 @@ class UdpTransport:
     def release(self) -> None:
         """Send what was held back."""
         held, self._held = self._held, None
-        if held:
-            for port, query in held:
+        for port, query in held or ():
+            try:
+                port.send(query)
+            except OSError as error:
                 attempt = port.waiting[query[:2]]
-                if not self._send(port, query):
+                if not self._send_again(port, query, error):
                     self._receiver.unreachable(attempt, self._clock())
 
     def _open(self, upstream: Upstream, now: float) -> Port:
@@ -170,16 +173,17 @@ class UdpTransport:
         """Take in the replies that are there, a bounded number of them."""
         poll = self._epoll.poll
         ports = self._ports
+        receive = self._receive
         for _ in range(_ROUNDS):
             events = poll(0, _BATCH)
-            if not events:
-                break
             now = self._clock()
             for ready, _ in events:
                 port = ports.get(ready)
                 if port is not None:  # else closed by an earlier one of this batch
-                    self._receive(port, now)
+                    receive(port, now)
             self._drained()
+            if len(events) < _FEW:
+                break
 
     def _receive(self, port: Port, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""
@@ -194,14 +198,9 @@ class UdpTransport:
         if attempt is None:
             self._reject(port, "malformed" if len(reply) < 12 else "id", now)
             return
-        # QR, opcode 0 and one question: the 3rd octet less AA, TC, RD; QDCOUNT.
-        if (
-            len(reply) >= 12
-            and reply[2] & 0xF8 == 0x80
-            and reply.startswith(attempt.section, 12)
-            and reply[4:6] == b"\0\1"
-        ):
-            if self._receiver.replied(attempt, reply, now):
+        # The question; QR, opcode 0, which is the 3rd octet less AA, TC, RD; QDCOUNT.
+        if reply.startswith(attempt.section, 12) and reply[2] & 0xF8 == 0x80 and reply.startswith(b"\0\1", 4):
+            if self._replied(attempt, reply, now):
                 if port.retired and not port.waiting:
                     self._close(port)
                 return

