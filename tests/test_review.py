@@ -4,6 +4,7 @@ import dns.message
 import dns.rcode
 import dns.reversename
 import pytest
+import trio.testing
 
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
@@ -11,8 +12,15 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, Put, Remove
 from tests.answering import Answering
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
+from tests.resolver.scripted import answers, forwarder, route, shown, upstream
+from tests.resolver.scripted import ask as outside
 
 SHOP = namespace("shop")
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    return trio.testing.MockClock(autojump_threshold=0.02)
 
 
 def answering(*things: Thing, cluster: Cluster | None = None) -> Answering:
@@ -100,3 +108,18 @@ def test_a_broken_escape_is_a_format_error(text: str) -> None:
 def test_a_name_that_is_none_in_a_slice_of_names_is_left_out() -> None:
     made = answering(service("alias"), endpoints("alias", "a\\", "www.example.com", family="FQDN"))
     assert ask(made, "alias.shop.svc.cluster.local", "CNAME") == ["www.example.com."]
+
+
+async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:
+    async with (
+        upstream(answers("{} 300 IN CNAME www.example.com.")) as corp,
+        upstream(answers("{} 300 IN A 192.0.2.1")) as rest,
+        forwarder(route(corp, domain="corp.example"), route(rest)) as forward,
+    ):
+        await forward.wait_outcome(outside("www.example.com"))
+        clock.jump(100)
+        asked = outside("a.corp.example")
+        assert shown(asked, await forward.wait_outcome(asked)) == [
+            "a.corp.example. 300 IN CNAME www.example.com.",
+            "www.example.com. 200 IN A 192.0.2.1",
+        ]
