@@ -1,6 +1,5 @@
 """The server: what answers, kept in step with the cluster, shown over HTTP; started, drained and ended in order."""
 
-import gc
 import signal
 import sys
 
@@ -9,6 +8,7 @@ import trio
 
 from dnsserver.app.answering import Answering, StartError
 from dnsserver.app.figures import Figures, Lag
+from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.sync import Sync
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config
@@ -22,6 +22,7 @@ log = structlog.get_logger("dnsserver")
 
 def serve(config: Config, begun: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
+    collect_seldom()
     try:
         trio.run(Server(config, begun).run)
     except StartError as error:
@@ -78,7 +79,7 @@ class Server:
     async def _announce(self, admin: Address | None) -> None:
         """Say what is served, for a person to try."""
         await self.sync.wait_synced()
-        _spare_collector()
+        spare_zone()
         listening = [str(address) for address, _ in self.answering.udp]
         counts = {str(kind): self.cluster.index.count(kind) for kind in self.sync.kinds}
         log.info("serving", domain=str(self.config.domain), listen=listening, admin=str(admin), **counts)
@@ -87,17 +88,6 @@ class Server:
             address = self.answering.udp[0][0]
             host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
             log.info("try it", command=f"dig @{host} -p {address.port} {example}")
-
-
-def _spare_collector() -> None:
-    """Keep the cyclic garbage collector away from the zone.
-
-    The zone has no cycles, but a full collection would walk all of it: 25,000 objects of the API cost some 40 ms, in
-    which nobody is answered. Frozen, they are not looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def _wait_signal() -> None:

@@ -15,6 +15,7 @@ import trio
 from dnsserver.app import feed
 from dnsserver.app.answering import Answering
 from dnsserver.app.figures import Lag, process
+from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
 from dnsserver.config import Config
 from dnsserver.log import configure_logging
@@ -46,6 +47,7 @@ class Worker:
                 # Clients come only once the zone is here: before that, the other processes answer them.
                 if not listening and not self._answering.cluster.missing:
                     listening = True
+                    spare_zone()
                     self._answering.listen(reuse_port=True)
                     await nursery.start(self._answering.run)
                     nursery.start_soon(self._report, up)
@@ -85,4 +87,5 @@ if __name__ == "__main__":
     # Ctrl-C and SIGTERM are for the first process, which drains and then closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    collect_seldom()
     trio.run(main)

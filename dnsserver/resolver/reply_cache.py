@@ -8,8 +8,8 @@ So the hot path is one look-up in `Lane.replies`; all the bookkeeping is on the 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
@@ -229,7 +229,7 @@ class ReplyCache:
             dependents = self._dependents.get(dependency)
             if dependents is None:
                 self._dependents[dependency] = [reply]
-                if isinstance(dependency, tuple) and len(dependency) == 2:
+                if _is_service(dependency):
                     self._services.setdefault(dependency[0], set()).add(dependency)
             else:
                 dependents.append(reply)
@@ -255,9 +255,11 @@ class ReplyCache:
             self._expired += 1
             self._forget(reply)
 
-    def drop(self, changed: Iterable[Key]) -> None:
+    def drop(self, changed: Collection[Key]) -> None:
         """Forget every reply that depends on one of the keys; a namespace's key stands for its services too."""
         self.changes += 1
+        if len(changed) > len(self._dependents):  # a whole zone at once: look through what is held instead
+            changed = [key for key in self._dependents if key in changed or (_is_service(key) and key[:1] in changed)]
         for key in changed:
             if isinstance(key, tuple) and len(key) == 1:
                 for service in tuple(self._services.get(key[0], ())):
@@ -305,8 +307,12 @@ class ReplyCache:
             dependents.remove(reply)
             if not dependents:
                 del self._dependents[dependency]
-                if isinstance(dependency, tuple) and len(dependency) == 2:
+                if _is_service(dependency):
                     services = self._services[dependency[0]]
                     services.remove(dependency)
                     if not services:
                         del self._services[dependency[0]]
+
+
+def _is_service(key: Key) -> TypeGuard[tuple[bytes, bytes]]:
+    return isinstance(key, tuple) and len(key) == 2
