@@ -110,6 +110,34 @@ def test_a_name_that_is_none_in_a_slice_of_names_is_left_out() -> None:
     assert ask(made, "alias.shop.svc.cluster.local", "CNAME") == ["www.example.com."]
 
 
+def test_what_is_no_label_is_no_hostname() -> None:
+    found = [endpoint("10.1.0.1", "x" * 64), endpoint("10.1.0.2", "y" * 300), endpoint("10.1.0.3", "z" * 63)]
+    made = answering(service("db"), endpoints("db", *found, ports=[("http", "TCP", 80)]))
+    labels = ["10-1-0-1", "10-1-0-2", "z" * 63]
+    assert ask(made, "db.shop.svc.cluster.local", "SRV") == [f"0 33 80 {n}.db.shop.svc.cluster.local." for n in labels]
+    for number, label in enumerate(labels, 1):
+        assert ask_address(made, f"10.1.0.{number}") == [f"{label}.db.shop.svc.cluster.local."]
+
+
+@pytest.mark.parametrize("name", ["n" * 64, "n" * 256])
+def test_a_service_that_no_name_can_stand_for_has_no_ptr(name: str) -> None:
+    assert ask_address(answering(service(name, "10.9.0.1")), "10.9.0.1") == ["NXDOMAIN"]
+
+
+def test_what_an_error_tells_fits_into_the_reply() -> None:
+    made = answering(service("long", external="x" * 100_000))
+    packet = dns.message.make_query("long.shop.svc.cluster.local", "A", use_edns=0, payload=512, id=0).to_wire()
+    wire = made.ask(packet)
+    assert len(wire) < 512
+    assert "externalName" in dns.message.from_wire(wire).options[0].to_text()
+
+
+@pytest.mark.parametrize("target", ["", "."])
+def test_the_root_is_nobodys_alias(target: str) -> None:
+    made = answering(service("alias"), endpoints("alias", target, family="FQDN"))
+    assert ask(made, "alias.shop.svc.cluster.local", "CNAME") == ["NXDOMAIN"]
+
+
 async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:
     async with (
         upstream(answers("{} 300 IN CNAME www.example.com.")) as corp,

@@ -25,6 +25,7 @@ _OPT_START = b"\0\0\x29"
 _OPT_SIZE = 11
 _OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked at apart), flags, length of the options
 _EDE_OPTION = 15
+_TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 
 # What stub resolvers and tools send; any other size is rounded to what the server would make of it.
 _USUAL_SIZES = frozenset(
@@ -232,7 +233,8 @@ def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None =
     """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
     option = b""
     if ede is not None:
-        extra = ede.to_bytes(2, "big") + text.encode()
+        # Short, as RFC 8914 section 2 has it: what it tells of may come from a file, and be of any length.
+        extra = ede.to_bytes(2, "big") + text[:_TEXT_SIZE].encode()
         option = _EDE_OPTION.to_bytes(2, "big") + len(extra).to_bytes(2, "big") + extra
     return b"%b%b%b\0%b\0%b%b" % (
         _OPT_START,

@@ -21,6 +21,7 @@ Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
 
 _IPV6_SIZE = 16
+_MAX_LABEL = 63
 _PORTS_KEPT = 16384
 _NAMESPACES_KEPT = 65536
 _AF_INET, _AF_INET6 = int(AF_INET), int(AF_INET6)  # an enum's member costs as much as the parsing
@@ -122,8 +123,11 @@ class Index:
             self.changed.add((namespace,))
 
     def put_service(self, obj: model.Service) -> None:
-        """Take in the present state of a Service."""
-        entry = self._entry(_octets(obj.metadata.namespace), _octets(obj.metadata.name))
+        """Take in the present state of a Service; one that no name can stand for is none."""
+        namespace, name = _label(obj.metadata.namespace), _label(obj.metadata.name)
+        if namespace is None or name is None:
+            return
+        entry = self._entry(namespace, name)
         view = self._service_view(obj.spec)
         if entry.service != view:
             self._replace_service(entry, view)
@@ -383,7 +387,7 @@ class Index:
                 address = read(text)
                 if address is not None:
                     addresses.append(address)
-                    hostnames.append(_octets(endpoint.hostname) if endpoint.hostname else None)
+                    hostnames.append(_label(endpoint.hostname or ""))
         return SliceView(
             tuple(addresses),
             tuple(hostnames) if any(hostnames) else (),
@@ -440,9 +444,10 @@ def _pack6(text: str) -> bytes | None:
 
 def _fqdn(text: str) -> bytes | None:
     try:
-        return names.from_text(text).lower()
+        name = names.from_text(text).lower()
     except FormatError:
         return None
+    return None if name == names.ROOT else name
 
 
 _FAMILY_READERS = {"IPv4": _pack4, "IPv6": _pack6}
@@ -450,6 +455,12 @@ _FAMILY_READERS = {"IPv4": _pack4, "IPv6": _pack6}
 
 def _octets(text: str) -> bytes:
     return text.encode().lower()
+
+
+def _label(text: str) -> bytes | None:
+    """Return text as a label of a name, or None if it is none (RFC 1035 section 2.3.4)."""
+    octets = _octets(text)
+    return octets if 0 < len(octets) <= _MAX_LABEL else None
 
 
 def _named(entry: Entry, name: bytes) -> SliceView:
