@@ -239,7 +239,7 @@ async def test_row_13_tcp_length_zero(server: Server) -> None:
 async def test_row_14_tcp_silence(
     mock_clock: trio.testing.MockClock, server: Server, sent: bytes, seconds: float
 ) -> None:
-    mock_clock.autojump_threshold = 0.02
+    mock_clock.autojump_threshold = 0.06
     async with await trio.open_tcp_stream(HOST, port_of(server)) as stream:
         await stream.send_all(sent)
         started = trio.current_time()

@@ -5,11 +5,14 @@ import dns.rcode
 import dns.reversename
 import pytest
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, Put, Remove
+from dnsserver.zone.ordered import Ordered
 from tests.answering import Answering
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
 from tests.resolver.scripted import answers, forwarder, route, shown, upstream
@@ -20,7 +23,7 @@ SHOP = namespace("shop")
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    return trio.testing.MockClock(autojump_threshold=0.02)
+    return trio.testing.MockClock(autojump_threshold=0.06)
 
 
 def answering(*things: Thing, cluster: Cluster | None = None) -> Answering:
@@ -136,6 +139,53 @@ def test_what_an_error_tells_fits_into_the_reply() -> None:
 def test_the_root_is_nobodys_alias(target: str) -> None:
     made = answering(service("alias"), endpoints("alias", target, family="FQDN"))
     assert ask(made, "alias.shop.svc.cluster.local", "CNAME") == ["NXDOMAIN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rcode"),
+    [
+        ("1.10.in-addr.arpa", "NOERROR"),
+        ("10.in-addr.arpa", "NOERROR"),
+        ("2.10.in-addr.arpa", "NXDOMAIN"),
+        ("01.10.in-addr.arpa", "NXDOMAIN"),
+        ("7.1.0.1.10.in-addr.arpa", "NXDOMAIN"),
+        ("1.0.0.0.d.f.ip6.arpa", "NOERROR"),
+        ("d.f.ip6.arpa", "NOERROR"),
+        ("2.0.0.0.d.f.ip6.arpa", "NXDOMAIN"),
+        ("00.d.f.ip6.arpa", "NXDOMAIN"),  # two digits are no nibble, whatever is below 0.0.d.f
+        ("10.0.0.d.f.ip6.arpa", "NXDOMAIN"),
+        ("9.2.0.192.in-addr.arpa", "NOERROR"),  # a network of one address, whose name is a zone's
+        ("1.9.2.0.192.in-addr.arpa", "NXDOMAIN"),
+    ],
+)
+def test_reverse_names_above_addresses(name: str, rcode: str) -> None:
+    cluster = Cluster(reverse_networks=["10.0.0.0/8", "fd00::/8", "192.0.2.9/32"])
+    made = answering(service("web", "10.1.0.1", "fd00:1::1"), cluster=cluster)
+    for _ in range(2):
+        assert ask(made, name, "PTR") == [rcode]
+        made.apply(Remove(Kind.SERVICES, "shop", "web"))
+        assert ask(made, name, "PTR") == ["NOERROR" if name in APEXES else "NXDOMAIN"]
+        put(made, service("web", "10.1.0.1", "fd00:1::1"))
+
+
+APEXES = {"10.in-addr.arpa", "d.f.ip6.arpa", "9.2.0.192.in-addr.arpa"}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 255)), max_size=200), st.data())
+def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool, int]], data: st.DataObject) -> None:
+    present: dict[bytes, None] = {}
+    ordered = Ordered(4, [present])
+    for is_there, number in changes:
+        address = bytes((10, 0, 0, number))
+        if is_there != (address in present):
+            if is_there:
+                present[address] = None
+            else:
+                del present[address]
+            ordered.note(address, is_there=is_there)
+        if data.draw(st.integers(0, 20)) == 0:
+            low, high = sorted(bytes((10, 0, 0, data.draw(st.integers(0, 255)))) for _ in range(2))
+            assert ordered.has_between(low, high) == any(low <= one <= high for one in present)
 
 
 async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:

@@ -20,7 +20,7 @@ LIMITS = TcpLimits()
 @pytest.fixture
 def clock() -> MockClock:
     """Time that jumps when nothing happens for a moment: packets on loopback take less than that."""
-    return MockClock(autojump_threshold=0.02)
+    return MockClock(autojump_threshold=0.06)
 
 
 async def wait_gone(server: TcpServer, left: int = 0) -> None:
