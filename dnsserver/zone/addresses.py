@@ -89,6 +89,8 @@ class ReverseNames:
             return self._end.nodata(depends, zone=zone or name)
         if zone is None:
             return None
+        if name == zone:  # a network of one address
+            return self._above(name, labels, zone, qtype)
         return self._end.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
 
     def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
@@ -98,10 +100,8 @@ class ReverseNames:
                 self._end.soa(zone) if qtype == m.SOA else RRset(zone, m.NS, self._end.ttl, (self._end.server_name,))
             )
             return Answer(answer=(rrset,), depends=None)
-        above = reverse.above(labels)
-        if name == zone or any(
-            above(packed) for held in (self._index.by_cluster_ip, self._index.by_endpoint) for packed in held
-        ):
+        bounds = reverse.bounds(labels)
+        if name == zone or (bounds is not None and self._index.ordered[len(bounds[0])].has_between(*bounds)):
             return self._end.nodata(None, zone=zone)
         return self._end.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
 

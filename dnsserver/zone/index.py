@@ -15,6 +15,7 @@ import msgspec
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.zone import model
+from dnsserver.zone.ordered import Ordered
 from dnsserver.zone.record import Key
 
 Pair = tuple[bytes, bytes]
@@ -93,7 +94,8 @@ class Entry(msgspec.Struct, gc=False, eq=False):
 class Index:
     """All objects of a cluster, by every key that a question can bring.
 
-    `entries` is by namespace and service; the other two give the keys of the entries that have an address.
+    `entries` is by namespace and service; the other two give the keys of the entries that have an address, and
+    `ordered` their addresses by size.
     """
 
     def __init__(self) -> None:
@@ -102,6 +104,7 @@ class Index:
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
         self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
+        self.ordered = {size: Ordered(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, _IPV6_SIZE)}
         self.ipv6 = 0  # IPv6 addresses in the two indices above
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
@@ -353,6 +356,7 @@ class Index:
         if present is None:
             index[address] = entry.keys
             self.ipv6 += len(address) == _IPV6_SIZE
+            self.ordered[len(address)].note(address, is_there=True)
         elif entry.key not in present:
             index[address] = (*present, entry.key)
 
@@ -364,6 +368,7 @@ class Index:
         elif present:
             del index[address]
             self.ipv6 -= len(address) == _IPV6_SIZE
+            self.ordered[len(address)].note(address, is_there=False)
 
     def _service_view(self, spec: model.ServiceSpec) -> ServiceView:
         ports = self._ports(spec.ports or ())

@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dnsserver.wire import name as names
 
@@ -34,13 +34,21 @@ def _joined(octets: Sequence[int | None]) -> bytes | None:
     return None if None in octets else bytes(octet for octet in octets if octet is not None)
 
 
-def above(labels: Sequence[bytes]) -> Callable[[bytes], bool]:
-    """Return the test whether a packed address has its reverse name below this one."""
-    if tuple(labels[-2:]) == _V4:
-        prefix = _joined([_OCTET.get(label) for label in reversed(labels[:-2])])
-        return lambda packed: prefix is not None and len(packed) == 4 and packed.startswith(prefix)
-    digits = b"".join(reversed(labels[:-2])).decode("latin-1")
-    return lambda packed: len(packed) == 16 and packed.hex().startswith(digits)
+def bounds(labels: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the lowest and the highest packed address below a reverse name; None if no address can be."""
+    bits, size, values = (8, 4, _OCTET) if tuple(labels[-2:]) == _V4 else (4, 16, _HEX)
+    low = 0
+    for label in reversed(labels[:-2]):
+        value = values.get(label)
+        if value is None:
+            return None
+        low = low << bits | value
+    free = size * 8 - bits * (len(labels) - 2)
+    if free < 0:
+        return None
+    low <<= free
+    high = low | (1 << free) - 1
+    return low.to_bytes(size, "big"), high.to_bytes(size, "big")
 
 
 def is_local(packed: bytes) -> bool:
