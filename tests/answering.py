@@ -47,9 +47,9 @@ class Answering:
 
     stream = True
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, replies: ReplyCache | None = None) -> None:
         self.cluster = cluster
-        self.replies = ReplyCache()
+        self.replies = replies or ReplyCache()
         self.lane = self.replies.lane("tcp", "1")
         # Outside AAAA of a cluster that had IPv6 once may be kept as long as they would have been, so not `has_ipv6`.
         chain = Chain([cluster, SpecialNames()], Search(cluster.domain))

@@ -178,7 +178,7 @@ class BatchPort:
         packets = self._packets
         lengths = self._lengths
         vectors = self._vectors
-        kept = []  # what the kernel will read must live until it has
+        kept = []  # what the kernel will read must live until it has; a miss may push any reply out of the cache
         start = 0  # of the run of packets with a reply
         offset = 2
         place = 2
@@ -193,7 +193,6 @@ class BatchPort:
                         reply = None
                     else:
                         wire = turned
-                        kept.append(wire)
             if reply is not None:
                 reply.hits += 1
             else:
@@ -206,7 +205,7 @@ class BatchPort:
                     place += 4
                     continue
                 wire = answer
-                kept.append(wire)
+            kept.append(wire)
             vectors[place] = id(wire) + _BYTES_HEADER
             vectors[place + 1] = len(wire)
             offset += _PACKET

@@ -1,0 +1,155 @@
+"""Both kinds of UDP socket: the same replies from either, and none to what deserves none."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+
+import dns.message
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.batch import BATCH, BatchPort, PlainPort, UdpPort
+from dnsserver.server.udp import bind
+from tests.answering import Answering
+from tests.cluster import listed
+from tests.test_invariants import zone
+from tests.universe import BASE, PACKETS
+
+Kind = type[BatchPort] | type[PlainPort]
+HOST = "127.0.0.1"
+WEB = dns.message.make_query("t.b.svc.cluster.local", "A", id=0).to_wire()
+
+
+@pytest.fixture(params=[BatchPort, PlainPort])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+class Bench:
+    """One port, driven by hand: what is sent to it waits in the kernel until `serve`."""
+
+    def __init__(self, kind: Kind, *, limit: int = 1000) -> None:
+        self.sock = bind(HOST, 0)
+        self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.connect(self.sock.getsockname())
+        self.client.setblocking(False)
+        cluster = zone()
+        for event in listed(BASE):
+            cluster.apply(event, 0, 1)
+        self.answering = Answering(cluster, ReplyCache(limit, limit))
+        self.port: UdpPort = kind(self.sock, self.answering.replies.lane("udp", "1"))
+
+    def send(self, *packets: bytes) -> None:
+        for packet in packets:
+            self.client.send(packet)
+
+    def serve(self) -> int:
+        """Answer all that waits; return how many packets that were."""
+        total = 0
+        while count := self.port.exchange(self.answering.responder.respond, 0.0):
+            total += count
+        return total
+
+    def receive(self) -> list[bytes]:
+        found = []
+        while True:
+            try:
+                found.append(self.client.recv(65535))
+            except BlockingIOError:
+                return found
+
+    def ask(self, *packets: bytes) -> list[bytes]:
+        self.send(*packets)
+        self.serve()
+        return self.receive()
+
+    def close(self) -> None:
+        self.sock.close()
+        self.client.close()
+
+
+@pytest.fixture
+def bench(kind: Kind) -> Iterator[Bench]:
+    with closing(Bench(kind)) as made:
+        yield made
+
+
+def numbered(packets: list[bytes]) -> list[bytes]:
+    return [number.to_bytes(2) + packet[2:] for number, packet in enumerate(packets)]
+
+
+def test_every_packet_gets_its_own_reply_in_order(bench: Bench) -> None:
+    packets = numbered(PACKETS)
+    bench.ask(*packets)
+    replies = bench.ask(*packets)
+    assert [reply[:2] for reply in replies] == [packet[:2] for packet in packets]
+    assert all(reply[12 : len(packet) - 11] == packet[12:-11] for packet, reply in zip(packets, replies, strict=True))
+    assert bench.port.statistics().received == 2 * len(packets)
+    assert bench.port.statistics().unsent == 0
+
+
+def test_more_than_a_batch_takes_several_turns(bench: Bench) -> None:
+    bench.send(*[WEB] * (2 * BATCH + 1))
+    assert bench.serve() == 2 * BATCH + 1
+    assert len(bench.receive()) == 2 * BATCH + 1
+
+
+_junk = st.binary(max_size=100)
+_cut = st.builds(lambda packet, size: packet[:size], st.sampled_from(PACKETS), st.integers(0, 60))
+_any_packet = st.one_of(st.sampled_from(PACKETS), st.sampled_from(PACKETS), _cut, _junk)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(_any_packet, min_size=1, max_size=100))
+def test_both_kinds_give_the_same_replies(packets: list[bytes]) -> None:
+    found = []
+    for kind in (BatchPort, PlainPort):
+        with closing(Bench(kind)) as bench:
+            found.append(bench.ask(*numbered(packets)))
+    assert found[0] == found[1]
+
+
+def test_a_reply_that_gives_way_to_another_of_its_batch_still_goes_out(kind: Kind) -> None:
+    # With room for one reply, a miss pushes out the reply that the packet before it has just been answered with.
+    with closing(Bench(kind, limit=1)) as bench:
+        others = [dns.message.make_query(f"10-1-0-{n}.a.svc.cluster.local", "TXT").to_wire() for n in range(40)]
+        for name in ("t.b.svc.cluster.local", "t.b.pod.cluster.local", "s.a.svc.cluster.local"):
+            for other in (PACKETS[0], PACKETS[1], *others):
+                asked = dns.message.make_query(name, "TXT", id=1).to_wire()
+                (expected,) = bench.ask(asked)
+                assert bench.ask(asked, other, *others[:20])[0] == expected
+
+
+def test_a_packet_that_the_kernel_had_to_cut_is_dropped(bench: Bench) -> None:
+    assert bench.ask(WEB + bytes(5000), b"\0\1" + WEB[2:])[0][:2] == b"\0\1"
+
+
+def test_an_empty_packet_is_dropped(bench: Bench) -> None:
+    assert [reply[:2] for reply in bench.ask(b"", b"\0\1" + WEB[2:])] == [b"\0\1"]
+
+
+def test_a_client_that_has_gone_costs_the_others_nothing(bench: Bench) -> None:
+    gone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    gone.connect(bench.sock.getsockname())
+    gone.send(WEB)
+    gone.close()
+    assert len(bench.ask(WEB)) == 1
+    assert len(bench.ask(WEB)) == 1  # after the ICMP error for the first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
+def test_row_15_source_port_zero_gets_no_reply(bench: Bench) -> None:
+    port = bench.sock.getsockname()[1]
+    bench.ask(WEB)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+        for query in (WEB, b"\0\0\1\0"):  # one that is known, one that is not
+            raw.sendto(struct.pack("!HHHH", 0, port, 8 + len(query), 0) + query, (HOST, 0))
+    assert bench.serve() == 2
+    # Where the reply was at hand it was tried, and the kernel did not take it.
+    assert bench.port.lane.traffic().total() - bench.port.statistics().unsent == 1
+    assert len(bench.ask(WEB)) == 1
