@@ -102,7 +102,7 @@ class Forwarder:
         if outcome is not None:
             deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
             return
-        if ask.name in self._exchange.probes:
+        if ask.name in self._exchange.probes.names:
             self._exchange.probes.came_back(ask.name, now)
             self._loops += 1
             deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))

@@ -25,7 +25,7 @@ class Listener(Protocol):
 
 
 class Probes:
-    """The probes under way.
+    """The probes under way; `names` are those that were asked.
 
     Each upstream gets one at first, and more while it is down or loops; one that loops is asked nothing else.
     """
@@ -42,10 +42,7 @@ class Probes:
         self._send = send
         self._listener = listener
         self._loop_retry = loop_retry
-        self._names: dict[bytes, Upstream] = {}
-
-    def __contains__(self, name: bytes) -> bool:
-        return name in self._names
+        self.names: dict[bytes, Upstream] = {}
 
     def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
         """Send the probes that are due."""
@@ -55,13 +52,13 @@ class Probes:
                 self._probe(upstream, now)
 
     def _probe(self, upstream: Upstream, now: float) -> None:
-        self._names.pop(upstream.probe_name, None)
+        self.names.pop(upstream.probe_name, None)
         label = b"\x10" + self._entropy.take(8).hex().encode()
         # Below the route's own domain, as another may go another way; for all names, one of two labels.
         below = upstream.domain != ROOT and len(upstream.domain) < _LONGEST_DOMAIN
         name = label + (upstream.domain if below else label + ROOT)
         upstream.probe_name = name
-        self._names[name] = upstream
+        self.names[name] = upstream
         upstream.queries += 1
         upstream.health.probed(now)
         identifier, mixed = self._entropy.disguise(name)
@@ -71,11 +68,11 @@ class Probes:
 
     def is_probe(self, attempt: Attempt) -> bool:
         """Tell whether an attempt is a probe that is under way."""
-        return attempt.section[:-4].lower() in self._names
+        return attempt.section[:-4].lower() in self.names
 
     def answered(self, upstream: Upstream) -> None:
         """Take in a reply to a probe that did not come back: there is no loop."""
-        self._names.pop(upstream.probe_name, None)
+        self.names.pop(upstream.probe_name, None)
         upstream.probe_name = b""
         if upstream.looping:
             upstream.looping = False
@@ -84,11 +81,11 @@ class Probes:
 
     def came_back(self, name: bytes, now: float) -> None:
         """Take in that a client asks for a probe's name."""
-        self.loops(self._names[name], now)
+        self.loops(self.names[name], now)
 
     def loops(self, upstream: Upstream, now: float) -> None:
         """Ask an upstream nothing but probes until one of them does not come back."""
-        self._names.pop(upstream.probe_name, None)
+        self.names.pop(upstream.probe_name, None)
         upstream.probe_name = b""
         upstream.health.probe_at = now + self._loop_retry
         if not upstream.looping:

@@ -1,6 +1,7 @@
 """Questions that have to wait for the outside: each is followed until there is a reply to send."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -44,93 +45,80 @@ class Pursuer:
             busy = guard.is_busy(host)
             if busy is not None:
                 return self.writer.refuse(query, m.REFUSED, busy, port) if guard.refuses else None
-        pursuit = Pursuit(self, query, key, answer, port)
+        pursuit = Pursuit(self, query, key, port, answer, answer.search, self.replies.changes)
         pursuit.begin()
         if pursuit.reply is not None:
             return pursuit.reply
         if guard is not None:
             guard.begin(host)
-        pursuit.wait(port.client(index), None if guard is None else lambda: guard.end(host))
+        pursuit.wait(port.client(index), None if guard is None else partial(guard.end, host))
         return None
 
 
-class Pursuit:
-    """One question and how far it has got."""
+class Pursuit(msgspec.Struct, gc=False, eq=False):
+    """One question and how far it has got: a Struct, as 0.5 us of a plain object's making go to its attributes.
 
-    __slots__ = (
-        "_answer",
-        "_client",
-        "_done",
-        "_key",
-        "_left",
-        "_of",
-        "_port",
-        "_query",
-        "_seen",
-        "_turns",
-        "_waiting",
-        "reply",
-    )
+    `left` are the names to try, `seen` is how often the zone had changed when `answer` was worked out.
+    """
 
-    def __init__(self, of: Pursuer, query: Query, key: bytes, answer: Answer, port: Port) -> None:
-        """Take a question and the answer that leads on."""
-        self._of = of
-        self._query = query
-        self._key = key
-        self._port = port
-        self._client: Any = None
-        self._done: Callable[[], None] | None = None
-        self._turns = 0
-        self._waiting = False
-        self.reply: bytes | None = None
-        self._take(answer)
+    of: Pursuer
+    query: Query
+    key: bytes
+    port: Port
+    answer: Answer
+    left: tuple[bytes, ...]
+    seen: int
+    turns: int = 0
+    waiting: bool = False
+    client: Any = None
+    done: Callable[[], None] | None = None
+    reply: bytes | None = None
 
     def _take(self, answer: Answer) -> None:
-        self._answer = answer
-        self._left = list(answer.search)
-        self._seen = self._of.replies.changes
+        self.answer = answer
+        self.left = answer.search
+        self.seen = self.of.replies.changes
 
     def wait(self, client: Any, done: Callable[[], None] | None) -> None:
         """Send the reply to `client` when it comes, and call `done`."""
-        self._client = client
-        self._done = done
-        self._waiting = True
+        self.client = client
+        self.done = done
+        self.waiting = True
 
     def begin(self) -> None:
         """Ask for the next name."""
-        target = self._answer.follow
-        ask = asked(self._query, self._left[0] if target is None else target)
-        if not self._turns and self._of.outside.is_own_question(ask, self._query.packet):
-            self._finish(self._of.writer.refuse(self._query, m.REFUSED, LOOP, self._port))
+        ask = asked(self.query, self.answer.follow or self.left[0])
+        if not self.turns and self.of.outside.is_own_question(ask, self.query.packet):
+            self._finish(self.of.writer.refuse(self.query, m.REFUSED, LOOP, self.port))
             return
-        self._turns += 1
-        self._of.outside.ask(ask, self.deliver)
+        self.turns += 1
+        self.of.outside.ask(ask, self.deliver)
 
     def deliver(self, outcome: Outcome) -> None:
         """Take an outcome from outside."""
         try:
             self._deliver(outcome)
         except Exception:  # the border to the forwarder, which must not end for one answer
-            log.exception("answer failed", packet=self._query.packet.hex())
-            self._finish(self._of.writer.refuse(self._query, m.SERVFAIL, _BUG, self._port))
+            log.exception("answer failed", packet=self.query.packet.hex())
+            self._finish(self.of.writer.refuse(self.query, m.SERVFAIL, _BUG, self.port))
 
     def _deliver(self, outcome: Outcome) -> None:
-        query, key, port, writer = self._query, self._key, self._port, self._of.writer
-        if self._turns >= _MAX_TURNS:
+        query, key, port, writer = self.query, self.key, self.port, self.of.writer
+        if self.turns >= _MAX_TURNS:
             self._finish(writer.refuse(query, m.SERVFAIL, _TOO_LONG, port))
             return
-        if self._seen != self._of.replies.changes and self._changed():
+        if self.seen != self.of.replies.changes and self._changed():
             return
-        answer = self._answer
-        if self._left:
-            if outcome.rcode == m.NXDOMAIN and len(self._left) > 1:
-                del self._left[0]
+        answer = self.answer
+        if self.left:
+            if outcome.rcode == m.NXDOMAIN and len(self.left) > 1:
+                self.left = self.left[1:]
                 self.begin()
                 return
             if outcome.rcode != m.NOERROR:
                 self._finish(writer.missing(query, key, answer, outcome, port))
                 return
-            answer = completed(query.name, self._left[0], answer)
+            answer = completed(query.name, self.left[0], answer)
         if outcome.follow is not None:
             self._return(answer, outcome, outcome.follow)
         else:
@@ -138,14 +126,14 @@ class Pursuit:
 
     def _changed(self) -> bool:
         """Take note that the zone has changed; tell whether the answer has, and so was begun anew."""
-        fresh = self._of.chain.answer(self._query.name, self._query.type)
-        old, self._seen = self._answer, self._of.replies.changes
+        fresh = self.of.chain.answer(self.query.name, self.query.type)
+        old, self.seen = self.answer, self.of.replies.changes
         if (fresh.follow, fresh.search, fresh.answer) == (old.follow, old.search, old.answer):
-            self._answer = fresh
+            self.answer = fresh
             return False
         self._take(fresh)
         if fresh.follow is None and not fresh.search:
-            self._finish(self._of.writer.own(self._query, self._key, fresh, self._port))
+            self._finish(self.of.writer.own(self.query, self.key, fresh, self.port))
         else:
             self.begin()
         return True
@@ -153,22 +141,22 @@ class Pursuit:
     def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> None:
         """Go on in the cluster: the outside's chain leads back to a name of ours."""
         assert answer.follow is not None  # it was asked
-        before = rrsets(outcome.body_at(self._of.writer.clock()), answer.follow)[0]
-        rest = self._of.chain.answer(name, self._query.type)
+        before = rrsets(outcome.body_at(self.of.writer.clock()), answer.follow)[0]
+        rest = self.of.chain.answer(name, self.query.type)
         # Not kept: its records are partly the outside's, which age, and partly ours, which do not.
         joined = msgspec.structs.replace(
             rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa, search=()
         )
         if rest.follow is None:
-            self._finish(self._of.writer.own(self._query, self._key, joined, self._port))
+            self._finish(self.of.writer.own(self.query, self.key, joined, self.port))
         else:
             self._take(joined)
             self.begin()
 
     def _finish(self, reply: bytes) -> None:
-        if not self._waiting:
+        if not self.waiting:
             self.reply = reply
             return
-        if self._done is not None:
-            self._done()
-        self._port.send(reply, self._client)
+        if self.done is not None:
+            self.done()
+        self.port.send(reply, self.client)

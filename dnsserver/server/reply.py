@@ -155,7 +155,12 @@ class ReplyWriter:
                 opt = self._opts[do]
             else:
                 opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
-        limit = STREAM_LIMIT if port.stream else min(max(size, q.MIN_SIZE), self._udp_limit)
+        if port.stream:
+            limit = STREAM_LIMIT
+        elif size <= q.MIN_SIZE:
+            limit = q.MIN_SIZE
+        else:
+            limit = min(size, self._udp_limit)
         return q.reply(query, rcode, flags | self._ra, body, limit, opt)
 
 
