@@ -52,17 +52,18 @@ class Answering:
         self.replies = replies or ReplyCache()
         self.lane = self.replies.lane("tcp", "1")
         # Outside AAAA of a cluster that had IPv6 once may be kept as long as they would have been, so not `has_ipv6`.
-        chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
-        self.responder = Responder(chain, Outside(), self.replies, lambda: 0.0)
+        self.chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
+        self.outside = Outside()
+        self.responder = Responder(self.chain, self.outside, self.replies, lambda: 0.0)
 
     def ask(self, packet: bytes) -> bytes:
         """Return the reply, as the ports do: a kept one if there is one."""
         reply = self.lane.replies.get(packet[2:])
-        wire = None
         if reply is not None:
             wire = reply.wire if reply.due > 0 else reply.renew(0)
-        if wire is not None:
-            return packet[:2] + wire
+            if wire is not None:
+                reply.hits += 1
+                return packet[:2] + wire
         made = self.responder.respond(packet, self, 0)
         assert made is not None, "the reply did not come at once"
         assert not self.responder.panics
