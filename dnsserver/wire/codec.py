@@ -1,12 +1,25 @@
 """The door to dnslib: everything that is not on the way of a packet. At present the reading of zone files."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dnslib
 
 from dnsserver.wire.message import CLASS_IN, HEADER_SIZE, FormatError, RRset
 from dnsserver.wire.name import from_text, is_below, labels, to_text
 from dnsserver.wire.records import whole_rdata
+
+
+class _Srv(dnslib.SRV):  # type: ignore[misc]  # it has no types
+    """SRV whose target stands below the origin, as RFC 1035 section 5.1 has it; dnslib takes it as absolute."""
+
+    @classmethod
+    def fromZone(cls, rd: Sequence[str], origin: Any = None) -> dnslib.SRV:  # noqa: N802 - dnslib's
+        priority, weight, port, target = rd
+        return cls(int(priority), int(weight), int(port), dnslib.label(target, origin))
+
+
+dnslib.dns.RDMAP["SRV"] = _Srv
 
 
 def read_zone(text: str, origin: str = "") -> tuple[RRset, ...]:
