@@ -1,0 +1,84 @@
+"""Names as octets and as text, compared with dnspython."""
+
+import dns.name
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.wire import name as names
+from dnsserver.wire.message import FormatError
+
+_labels = st.lists(st.binary(min_size=1, max_size=20), max_size=8)
+
+
+@given(_labels)
+def test_text_and_back(labels: list[bytes]) -> None:
+    name = names.from_labels(labels)
+    assert names.labels(name) == tuple(labels)
+    assert names.from_text(names.to_text(name)) == name
+
+
+@given(_labels)
+def test_dnspython_reads_the_text_the_same(labels: list[bytes]) -> None:
+    name = names.from_labels(labels)
+    assert dns.name.from_text(names.to_text(name)).to_wire() == name
+    assert names.from_text(dns.name.Name((*labels, b"")).to_text()) == name
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_name_or_refused(text: str) -> None:
+    try:
+        name = names.from_text(text)
+    except FormatError:
+        return
+    assert len(name) <= 255
+    assert name.endswith(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", b"\0"),
+        (".", b"\0"),
+        ("web", b"\3web\0"),
+        ("web.", b"\3web\0"),
+        ("Web.shop", b"\3Web\4shop\0"),
+        (r"a\.b", b"\3a.b\0"),
+        (r"a\046b.", b"\3a.b\0"),
+        (r"\\", b"\1\\\0"),
+        ("x" * 63, b"\x3f" + b"x" * 63 + b"\0"),
+    ],
+)
+def test_names_from_text(text: str, name: bytes) -> None:
+    assert names.from_text(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a..b", ".a", "..", "x" * 64, ".".join(["x" * 62] * 4) + ".xxx", "a\\", r"a\1", r"a\25", r"a\256", r"a\1x0"],
+)
+def test_what_is_no_name(text: str) -> None:
+    with pytest.raises(FormatError):
+        names.from_text(text)
+
+
+def test_a_name_of_255_octets_is_one_and_of_256_is_not() -> None:
+    labels = [b"x" * 62] * 4  # 252 octets
+    assert len(names.from_labels([*labels, b"x"])) == 255
+    with pytest.raises(FormatError, match="256 octets"):
+        names.from_labels([*labels, b"xx"])
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "below"),
+    [
+        ("a.local", "local", True),
+        ("local", "local", True),
+        ("local", "a.local", False),
+        ("xlocal", "local", False),
+        ("anything", ".", True),
+        (r"x\005local", "local", False),  # a label whose octets look like the zone
+    ],
+)
+def test_is_below(name: str, zone: str, below: bool) -> None:
+    assert names.is_below(names.from_text(name), names.from_text(zone)) is below

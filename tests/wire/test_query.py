@@ -1,0 +1,162 @@
+"""Packets to queries, replies to octets: what is read, what is refused, what is cut."""
+
+import dns.flags
+import dns.message
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import EDE, EMPTY, Body, FormatError, RRset
+from dnsserver.wire.query import cut, echo, opt_record, read_query, reply, skip_name
+from dnsserver.wire.writer import compose
+from tests.messages import d, header, option
+
+WEB = "web.shop.svc.cluster.local."
+LIMIT = 1232
+
+
+def test_what_a_query_says() -> None:
+    query = read_query(d("WEB.shop.SVC.cluster.local", "SRV", flags=dns.flags.RD, id=0x1234).to_wire())
+    assert query.id == b"\x12\x34"
+    assert query.name == names.from_text(WEB)
+    assert (query.type, query.klass, query.flags) == (m.SRV, m.CLASS_IN, m.RD)
+    assert query.question == names.from_text("WEB.shop.SVC.cluster.local") + b"\0\x21\0\1"
+    assert (query.size, query.version, query.do) == (1232, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "size", "version", "do"),
+    [
+        (d(WEB, use_edns=None), 0, 0, False),
+        (d(WEB, payload=0), 1, 0, False),  # EDNS with a size of 0 is EDNS all the same
+        (d(WEB, payload=4096, ednsflags=dns.flags.DO), 4096, 0, True),
+        (d(WEB, options=[option(10, b"12345678")]), 1232, 0, False),
+        (d(WEB, use_edns=1), 1232, 1, False),
+        (d(WEB, use_edns=255, ednsflags=dns.flags.DO), 1232, 255, True),
+    ],
+)
+def test_edns(query: dns.message.Message, size: int, version: int, do: bool) -> None:
+    read = read_query(query.to_wire())
+    assert (read.size, read.version, read.do) == (size, version, do)
+
+
+_TAIL = b"\0\1\0\1"
+
+
+@pytest.mark.parametrize(
+    ("packet", "complaint"),
+    [
+        (header(questions=0) + b"\0" + _TAIL, "0 questions and 0 answers in a query, expected 1 and 0"),
+        (header(questions=2) + b"\0" + _TAIL, "2 questions"),
+        (header(answers=1) + b"\0" + _TAIL, "1 answers"),
+        (header(), "question ends at octet 12"),
+        (header() + b"\3we", "question ends at octet 15"),
+        (header() + b"\0\0\1\0", "question ends at octet 16"),
+        (header() + b"\xc0\x0c" + _TAIL, "label type 0b11 in the question"),
+        (header() + b"\x40" + _TAIL, "label type 0b1 in the question"),
+        (header() + b"\1x" * 128 + b"\0" + _TAIL, "question name of 257 octets, expected at most 255"),
+        (header(extras=1) + b"\0" + _TAIL, "name past the end"),
+        (header(extras=1) + b"\0" + _TAIL + b"\0\0\x29", "record 1 after the question ends past the message"),
+        (header(extras=1) + b"\0" + _TAIL + b"\0\0\x29\4\xd0\0\0\0\0\0\1", "has 1 octets of data, past the message"),
+        (header(authorities=1) + b"\0" + _TAIL + opt_record(512), "a second OPT, or one not at the root"),
+        (header(extras=2) + b"\0" + _TAIL + opt_record(512) * 2, "a second OPT"),
+        (header(extras=1) + b"\0" + _TAIL + b"\1x" + opt_record(512), "not at the root"),
+        (header(extras=1) + b"\0" + _TAIL + b"\x41" + opt_record(512), "label type 0b1 at octet 17"),
+    ],
+)
+def test_what_is_malformed(packet: bytes, complaint: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_query(packet)
+    assert complaint in str(caught.value)
+
+
+@given(st.binary(min_size=12, max_size=300))
+def test_any_octets_are_read_or_refused(packet: bytes) -> None:
+    try:
+        query = read_query(packet)
+    except FormatError:
+        return
+    assert query.id == packet[:2]
+    assert query.question in packet
+
+
+def test_another_opcode_is_not_read_any_further() -> None:
+    assert read_query(header(4 << 11, questions=7)).opcode == 4
+
+
+def test_queries_of_one_meaning_share_a_key_and_others_do_not() -> None:
+    plain = d(WEB)
+    same = [plain, d(WEB.title()), d(WEB, payload=1233), d(WEB, payload=60000), d(WEB, ednsflags=0x40)]
+    same += [d(WEB, options=[option(10, b"12345678")]), d(WEB, flags=0x40)]
+    others = [d(WEB, use_edns=None), d(WEB, payload=600), d(WEB, payload=511), d(WEB, ednsflags=dns.flags.DO)]
+    others += [d(WEB, "AAAA"), d("x." + WEB), d(WEB, flags=m.RD), d(WEB, flags=m.CD), d(WEB, flags=m.AD)]
+    keys = [read_query(query.to_wire()).key(LIMIT) for query in (*same, *others)]
+    assert keys[0] == plain.to_wire()[2:]
+    assert set(keys[: len(same)]) == {keys[0]}
+    assert len(set(keys[len(same) :])) == len(others)
+    assert keys[0] not in keys[len(same) :]
+    assert read_query(plain.to_wire() + b"tail").key(LIMIT) == keys[0]
+
+
+def test_a_regular_query_is_its_own_key() -> None:
+    for size in (512, 1400, 4096):
+        packet = d(WEB, payload=size, flags=m.RD).to_wire()
+        assert read_query(packet).regular
+        assert read_query(packet).key(LIMIT) == packet[2:]
+
+
+def _addresses(count: int) -> RRset:
+    return RRset(names.from_text(WEB), m.A, 5, tuple(bytes((10, 0, n // 256, n % 256)) for n in range(count)))
+
+
+@given(st.integers(0, 80), st.integers(0, 20), st.integers(60, 1400), st.booleans())
+def test_a_reply_is_cut_at_a_record_from_its_end_and_says_so_if_an_answer_is_missing(
+    answers: int, extras: int, limit: int, edns: bool
+) -> None:
+    query = read_query(d(WEB).to_wire())
+    extra = RRset(names.from_text("extra.local"), m.AAAA, 5, tuple(bytes((n,)) * 16 for n in range(extras)))
+    body = compose(query.name, (_addresses(answers),) if answers else (), (), (extra,) if extras else ())
+    opt = opt_record(LIMIT) if edns else b""
+    wire = query.id + reply(query, 0, m.AA, body, limit, opt)
+    message = dns.message.from_wire(wire, one_rr_per_rrset=True)
+    assert len(wire) <= max(limit, 12 + len(query.question) + len(opt))
+    assert bool(message.flags & dns.flags.TC) == (len(message.answer) < answers)
+    if len(message.answer) < answers:
+        assert not message.additional
+    whole = 12 + len(query.question) + len(body.data) + len(opt)
+    if len(wire) < whole:  # what was left out had no room
+        assert len(wire) + 12 + 16 + 16 > limit
+    assert (message.edns == 0) is edns
+
+
+def test_cutting_keeps_the_offsets_of_the_ttls_that_are_left() -> None:
+    name = names.from_text(WEB)
+    body = compose(name, (_addresses(4),), own=0)
+    half = cut(body, 40, 12 + len(name) + 4)
+    assert (half.an, half.ttls) == (2, body.ttls[:2])
+
+
+def test_opt_record() -> None:
+    body = Body(0, 0, 0, b"")
+    query = read_query(d(WEB, ednsflags=dns.flags.DO).to_wire())
+    opt = opt_record(LIMIT, m.BADVERS, do=True, ede=EDE.NOT_READY, text="waiting")
+    message = dns.message.from_wire(query.id + reply(query, m.BADVERS, 0, body, LIMIT, opt))
+    assert (message.rcode(), message.payload, message.ednsflags & 0xFFFF) == (m.BADVERS, LIMIT, dns.flags.DO)
+    (error,) = message.options
+    assert error.to_text() == "EDE 14 (Not Ready): waiting"
+
+
+def test_echo_puts_the_clients_spelling_in_place() -> None:
+    lower, mixed = read_query(d(WEB).to_wire()), read_query(d(WEB.title()).to_wire())
+    wire = reply(lower, 0, 0, EMPTY, LIMIT, b"")
+    assert echo(wire, mixed.question) == reply(mixed, 0, 0, EMPTY, LIMIT, b"")
+
+
+def test_skip_name() -> None:
+    assert skip_name(b"xx\1a\0", 2) == 5
+    assert skip_name(b"\1a\xc0\0yy", 0) == 4
+    for broken in (b"", b"\5a", b"\x80", b"\1a"):
+        with pytest.raises(FormatError):
+            skip_name(broken, 0)
