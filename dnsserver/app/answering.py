@@ -35,9 +35,9 @@ class StartError(Exception):
 
 
 class Answering:
-    """The parts of one process that answer. `stale` gives the reason when the zone's data is too old."""
+    """The parts of one process that answer."""
 
-    def __init__(self, config: Config, stale: Callable[[], Reason | None]) -> None:
+    def __init__(self, config: Config) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
         self._config = config
         self.replies = ReplyCache(config.reply_cache.replies, config.reply_cache.missing)
@@ -67,7 +67,6 @@ class Answering:
             trio.current_time,
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
-            stale=stale,
             guard=settings.guard(config),
         )
         self.udp: list[tuple[Address, UdpServer]] = []
@@ -77,6 +76,11 @@ class Answering:
         """Send the replies that upstreams have just brought, together."""
         for _, udp in self.udp:
             udp.port.flush()
+
+    def mark_stale(self, reason: Reason | None) -> None:
+        """Mark answers of the zone as too old from here on, or no longer."""
+        self.responder.mark_stale(reason)
+        self.replies.clear()
 
     def flush(self, name: bytes, below: bool) -> int:
         """Forget what is cached of an outside name, or of all names below it; return how many answers that were."""

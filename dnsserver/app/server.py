@@ -15,7 +15,6 @@ from dnsserver.config import Address, Config
 from dnsserver.kube.credentials import Process
 from dnsserver.server.admin import Admin
 from dnsserver.server.pages import standard_routes
-from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver")
 
@@ -37,9 +36,10 @@ class Server:
     def __init__(self, config: Config, begun: Process | None = None) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
         self.config = config
-        self.answering = Answering(config, self._stale_reason)
+        self.answering = Answering(config)
         self.cluster = self.answering.cluster
         self.sync = Sync(config, self.cluster, self.answering.replies, begun)
+        self.sync.stale_listeners.append(self.answering.mark_stale)
         self.workers = Workers(config, self.answering, self.sync)
         self.lag = Lag()
         self.figures = Figures(self)
@@ -68,9 +68,6 @@ class Server:
             await trio.sleep(self.config.drain)
             nursery.cancel_scope.cancel()
         log.info("ended")
-
-    def _stale_reason(self) -> Reason | None:
-        return self.sync.stale_reason()
 
     def _flush(self, name: bytes, below: bool) -> int:
         self.workers.flush(name, below)

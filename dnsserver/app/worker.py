@@ -19,7 +19,6 @@ from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
 from dnsserver.config import Config
 from dnsserver.log import configure_logging
-from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver.worker")
 
@@ -31,8 +30,7 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         """Build what answers."""
-        self._stale: Reason | None = None
-        self._answering = Answering(config, lambda: self._stale)
+        self._answering = Answering(config)
         self._keeper = Keeper(self._answering.cluster, self._answering.replies)
         self._lag = Lag()
 
@@ -56,8 +54,7 @@ class Worker:
     def _take(self, frame: feed.Frame) -> None:
         match frame:
             case feed.Stale(reason=reason):
-                self._stale = reason
-                self._answering.replies.clear()
+                self._answering.mark_stale(reason)
             case feed.Flush(name=name, below=below):
                 self._answering.flush(name, below)
             case feed.Settings() | feed.Figures():

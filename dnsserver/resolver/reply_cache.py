@@ -9,7 +9,7 @@ So the hot path is one look-up in `Lane.replies`; all the bookkeeping is on the 
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple, TypeGuard
+from typing import TypeGuard
 
 import msgspec
 
@@ -19,12 +19,8 @@ FOREVER = float("inf")
 _SECOND_CHANCES = 8
 
 
-class Labels(NamedTuple):
-    """What a reply is counted under in metrics."""
-
-    type: int
-    rcode: int
-    reason: str
+# What a reply is counted under in metrics: type, rcode, and the code of the reason.
+Labels = tuple[int, int, str]
 
 
 class Reply:
@@ -33,19 +29,20 @@ class Reply:
     `hits` counts how often it was sent from the cache; whoever sends it adds to it.
     """
 
-    __slots__ = ("depends", "due", "hits", "home", "key", "labels", "seen", "shelf", "wire")
+    __slots__ = ("depends", "hits", "home", "key", "labels", "seen", "shelf", "wire")
+
+    due: float = FOREVER
+    home: "Lane | None"  # these three are set when it is kept
+    shelf: "_Shelf"
+    key: bytes
 
     def __init__(self, wire: bytes, labels: Labels, depends: tuple[Key, ...] = ()) -> None:
         """Make a reply that stays as it is until something it depends on changes."""
         self.wire = wire
         self.labels = labels
         self.depends = depends
-        self.due = FOREVER
         self.hits = 0
         self.seen = 0
-        self.home: Lane | None = None
-        self.shelf: _Shelf | None = None
-        self.key = b""
 
     def renew(self, now: float) -> bytes | None:
         """Return the octets to send once `due` has come, or None if there are none any more."""
@@ -57,12 +54,13 @@ class RingReply(Reply):
 
     __slots__ = ("_block", "_shown", "_start", "_step")
 
+    due = -FOREVER
+
     def __init__(
         self, wire: bytes, labels: Labels, depends: tuple[Key, ...], start: int, step: int, block: bytes, shown: int
     ) -> None:
         """Make a reply that shows `shown` records of `step` octets at `start`, out of all those in `block`."""
         super().__init__(wire, labels, depends)
-        self.due = -FOREVER
         self._start = start
         self._step = step
         self._block = block
@@ -86,7 +84,7 @@ class AgingReply(Reply):
     `touch` is told, as often, how many times it went out: the outside renews what is popular.
     """
 
-    __slots__ = ("_expires", "_since", "_touch", "_touched", "_ttls")
+    __slots__ = ("_expires", "_since", "_touch", "_touched", "_ttls", "due")
 
     def __init__(
         self,
@@ -225,14 +223,18 @@ class ReplyCache:
         reply.home = lane
         reply.key = key
         shelf.add(reply)
+        dependents = self._dependents
         for dependency in reply.depends:
-            dependents = self._dependents.get(dependency)
-            if dependents is None:
-                self._dependents[dependency] = [reply]
-                if _is_service(dependency):
-                    self._services.setdefault(dependency[0], set()).add(dependency)
-            else:
-                dependents.append(reply)
+            if dependency in dependents:
+                dependents[dependency].append(reply)
+                continue
+            dependents[dependency] = [reply]
+            if _is_service(dependency):
+                services = self._services.get(dependency[0])
+                if services is None:
+                    self._services[dependency[0]] = {dependency}
+                else:
+                    services.add(dependency)
 
     def seen_before(self, key: bytes) -> bool:
         """Tell whether a question was asked here not long ago, and remember it.
@@ -296,7 +298,6 @@ class ReplyCache:
         """Take a reply out of its lane and out of all that it depends on."""
         home, shelf = reply.home, reply.shelf
         assert home is not None  # only replies that are held are forgotten
-        assert shelf is not None
         del home.replies[reply.key]
         home.counts[reply.labels] += reply.hits
         home.sent += reply.hits

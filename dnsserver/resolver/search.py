@@ -36,7 +36,11 @@ class Search:
         `name` has the form REST.NS.svc.Z; its namespace is known to exist, and no service of it is called as the last
         label of REST.
         """
-        labels = names.labels(name[: -len(self._tail)] + names.ROOT)
+        end = len(name) - len(self._tail)
+        second = name[0] + 1
+        if second + name[second] + 1 >= end:  # what most missing names are: REST is one label, and no outside name
+            return ()
+        labels = names.labels(name[:end] + names.ROOT)
         rest_labels, namespace = labels[:-1], labels[-1]
         if len(rest_labels) < _MIN_LABELS or namespace in self._off or rest_labels[-1] in _CLUSTER_ENDS:
             return ()

@@ -63,33 +63,33 @@ class ReplyWriter:
         *,
         udp_limit: int,
         recursion: bool,
-        stale: Callable[[], Reason | None],
     ) -> None:
-        """`stale` gives the reason when the cluster's data is too old."""
+        """Write with the bits that are this server's."""
         self._outside = outside
         self._replies = replies
         self.clock = clock
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
-        self._stale = stale
+        self.stale: Reason | None = None  # why own data is marked as too old, when it is
         self._opts = {do: q.opt_record(udp_limit, do=do) for do in (False, True)}
 
     def own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
-        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        labels = (query.type, answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, body, port, labels)
-        if answer.depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
-            reply = Reply(wire, labels, answer.depends)
+        depends = answer.depends
+        if depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
+            reply = Reply(wire, labels, depends)
             if body.ring is not None:
-                reply = _ring_reply(wire, labels, answer.depends, body, query.end) or reply
+                reply = _ring_reply(wire, labels, depends, body, query.end) or reply
             self._keep(query, key, reply, port)
         return query.packet[:2] + wire
 
     def _plain(self, query: Query, answer: Answer, body: Body, port: Port, labels: Labels) -> bytes:
         reason = answer.reason
-        if reason.ede is None and answer.aa:
-            reason = self._stale() or reason
+        if self.stale is not None and reason.ede is None and answer.aa:
+            reason = self.stale
         port.lane.counts[labels] += 1
         return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
@@ -103,7 +103,7 @@ class ReplyWriter:
         if answer.answer:
             sections = rrsets(body, answer.follow)
             body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
-        labels = Labels(query.type, outcome.rcode, outcome.reason.code)
+        labels = (query.type, outcome.rcode, outcome.reason.code)
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
         now = self.clock()
@@ -124,7 +124,7 @@ class ReplyWriter:
 
     def missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
         """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
-        labels = Labels(query.type, answer.rcode, answer.reason.code)
+        labels = (query.type, answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
         if answer.depends is not None and outcome.expires > self.clock():
             self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
@@ -132,19 +132,19 @@ class ReplyWriter:
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
         """Reply to a well-formed query that is not for this server."""
-        port.lane.counts[Labels(query.type, rcode, reason.code)] += 1
+        port.lane.counts[query.type, rcode, reason.code] += 1
         return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
-        port.lane.counts[Labels(0, rcode, reason.code)] += 1
+        port.lane.counts[0, rcode, reason.code] += 1
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
     def _keep(self, query: Query, key: bytes, reply: Reply, port: Port) -> None:
         if not query.regular:
             reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
-        self._replies.keep(port.lane, key, reply, missing=reply.labels.rcode == m.NXDOMAIN)
+        self._replies.keep(port.lane, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
 
     def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
         size = query.size

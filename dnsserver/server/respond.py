@@ -42,10 +42,9 @@ class Responder:
         *,
         udp_limit: int = 1232,
         recursion: bool = True,
-        stale: Callable[[], Reason | None] = lambda: None,
         guard: Guard | None = None,
     ) -> None:
-        """Wire it up; `recursion` says whether RA is set, `stale` gives the reason when cluster data is too old.
+        """Wire it up; `recursion` says whether RA is set.
 
         `guard` has its say here before a question is asked outside, and in the ports before anything else.
         """
@@ -54,7 +53,7 @@ class Responder:
         self._chain = chain
         self._clock = clock
         self._udp_limit = udp_limit
-        self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion, stale=stale)
+        self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
         self._pursuer = Pursuer(chain, outside, replies, self._write, guard)
         self.panics = 0
 
@@ -94,6 +93,10 @@ class Responder:
         if answer.follow is None and not answer.search:
             return self._write.own(query, key, answer, port)
         return self._pursuer.follow(query, key, answer, port, index)
+
+    def mark_stale(self, reason: Reason | None) -> None:
+        """Mark the server's own data as too old from here on, or no longer; finished replies are not altered."""
+        self._write.stale = reason
 
     def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
         """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""

@@ -15,7 +15,7 @@ from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
-from dnsserver.resolver.reply_cache import Labels, Reply, ReplyCache
+from dnsserver.resolver.reply_cache import Reply, ReplyCache
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE
@@ -69,7 +69,7 @@ class Rig:
 
     def keep_reply(self) -> None:
         """Something in the reply cache that no event touches."""
-        self.replies.keep(self.lane, b"a question", Reply(b"a reply", Labels(1, 0, "found")))
+        self.replies.keep(self.lane, b"a question", Reply(b"a reply", (1, 0, "found")))
 
     @property
     def saves(self) -> int:
