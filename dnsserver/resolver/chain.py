@@ -18,7 +18,11 @@ _TOO_LONG = Reason("cname-chain-too-long", m.EDE.OTHER, f"more than {MAX_CHAIN} 
 
 
 class Source(Protocol):
-    """A link of the chain: fixed names, zone files, the cluster."""
+    """A link of the chain: fixed names, zone files, the cluster. No name is its own that has none of its `ends`."""
+
+    @property
+    def ends(self) -> tuple[bytes, ...]:
+        """How names must end to be looked for here; the octets of the end of a name, which need not be labels."""
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None for "not mine", which never means "empty"."""
@@ -36,11 +40,14 @@ class Chain:
     ) -> None:
         """Make the chain of these sources, first come first asked."""
         self._sources = tuple(sources)
+        self._ends = tuple(end for source in sources for end in source.ends)
         self._search = search
         self._ipv6 = ipv6
 
     def answer(self, name: bytes, qtype: int) -> Answer:
         """Return the answer; when its `follow` or `search` is set, the upstreams have the rest of it."""
+        if not name.endswith(self._ends):  # the outside's at a glance: 0.1 us, where asking each source costs 1
+            return self._outside(name, qtype)
         found = self._first(name, qtype)
         if found is None:
             found = self._outside(name, qtype)

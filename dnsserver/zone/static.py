@@ -9,7 +9,6 @@ from dnsserver.zone.record import Answer, Reason, RRset
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
 _NOWHERE = (b"\x07invalid\0", b"\x05onion\0")  # RFC 6761 section 6.4, RFC 7686 section 2
-_ENDS = (_LOCALHOST, *_NOWHERE)
 _LOOPBACK = {m.A: b"\x7f\0\0\1", m.AAAA: bytes(15) + b"\1"}
 _SPECIAL = Reason("special-use-name")
 MAX_CHAIN = 16
@@ -18,10 +17,10 @@ MAX_CHAIN = 16
 class SpecialNames:
     """`localhost` and what is below it is this machine; `invalid` and `onion` do not exist (RFC 6761, 7686)."""
 
+    ends = (_LOCALHOST, *_NOWHERE)
+
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None."""
-        if not name.endswith(_ENDS):  # nearly every name
-            return None
         if name.endswith(_LOCALHOST) and names.is_below(name, _LOCALHOST):
             address = _LOOPBACK.get(qtype)
             if address is None:
@@ -53,6 +52,11 @@ class StaticZone:
     def origin(self) -> bytes:
         """The zone's name."""
         return self._soa.name
+
+    @property
+    def ends(self) -> tuple[bytes, ...]:
+        """How every name of the zone ends."""
+        return (self.origin,)
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None if it is not in this zone."""
