@@ -18,7 +18,7 @@ from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import Denied, EndpointSlice, Event, Kind, ListDone
+from dnsserver.zone.model import Denied, EndpointSlice, Event, Kind, ListDone, Remove
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver")
@@ -85,9 +85,14 @@ class Sync:
 
     def _take(self, event: Event) -> None:
         """Take one event into the zone, and tell who else wants to know."""
+        dropped: list[Event] = []
+        if isinstance(event, ListDone):  # what it drops is told by name: a worker may have missed the list's beginning
+            unseen = self._cluster.unseen(event.kind)
+            dropped += (Remove(event.kind, namespace.decode(), name.decode()) for namespace, name in unseen)
         self.keeper.apply(event)
         for listener in self.listeners:
-            listener(event)
+            for told in (*dropped, event):
+                listener(told)
         if isinstance(event, ListDone):
             self._look()
         if not self._synced.is_set() and not self._cluster.missing:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -14,7 +13,7 @@ from dnsserver.app.answering import Answering
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.zone.dump import objects
-from dnsserver.zone.model import Denied, Event, ListDone, ListStarted, Put
+from dnsserver.zone.model import Denied, Event, Kind, ListDone, ListStarted, Put
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver.workers")
@@ -30,6 +29,7 @@ class _Worker:
     def __init__(self, number: int) -> None:
         self.number = number
         self.figures: metrics.Process | None = None
+        self.told: set[Kind] = set()  # kinds of which it has been sent all
         self._waiting = bytearray()
         self._wake = trio.Event()
         self._full = False
@@ -60,14 +60,15 @@ class Workers:
         self._answering = answering
         self._sync = sync
         self._fed: set[_Worker] = set()
-        self._ended: list[metrics.Process] = []
+        self._ended: metrics.Process | None = None  # those that are gone, as one
         self.restarts = 0
         sync.listeners.append(self._tell)
         sync.stale_listeners.append(self._tell_stale)
 
     def processes(self) -> tuple[metrics.Process, ...]:
         """Return what the workers have counted, those that are gone included: counters do not go back."""
-        return (*(worker.figures for worker in self._fed if worker.figures is not None), *self._ended)
+        found = (*(worker.figures for worker in self._fed), self._ended)
+        return tuple(process for process in found if process is not None)
 
     def flush(self, name: bytes, below: bool) -> None:
         """Pass on a flush."""
@@ -75,8 +76,11 @@ class Workers:
             worker.send(feed.Flush(name, below))
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, ListStarted):
+            return  # all that its end drops is told by name
         for worker in self._fed:
-            worker.send(event)
+            if not isinstance(event, ListDone) or event.kind in worker.told:
+                worker.send(event)
 
     def _tell_stale(self, reason: Reason | None) -> None:
         for worker in self._fed:
@@ -96,7 +100,8 @@ class Workers:
             finally:
                 self._fed.discard(worker)
             if worker.figures is not None:
-                self._ended.append(_without_gauges(worker.figures))
+                gone = _without_gauges(worker.figures)
+                self._ended = gone if self._ended is None else metrics.added(self._ended, gone)
             self.restarts += 1
             log.error("worker ended, it is replaced", number=number, status=status)
             await trio.sleep(_PAUSE)
@@ -130,10 +135,21 @@ class Workers:
             worker.send(feed.Stale(reason))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, worker, down, scope)
-            for number, event in enumerate(self._state(), 1):
-                worker.send(event)
-                if number % _BITE == 0:
-                    await trio.lowlevel.checkpoint()
+            for kind in self._sync.kinds:
+                await self._feed_kind(worker, kind)
+
+    async def _feed_kind(self, worker: _Worker, kind: Kind) -> None:
+        """Tell a worker all objects of a kind; what changes meanwhile is told besides, but for the end of a list."""
+        cluster = self._answering.cluster
+        for number, thing in enumerate(objects(cluster.index, kind), 1):
+            worker.send(Put(thing))
+            if number % _BITE == 0:
+                await trio.lowlevel.checkpoint()
+        worker.told.add(kind)
+        if kind in cluster.denied:
+            worker.send(Denied(kind))
+        elif kind not in cluster.missing:  # else its list is under way, and its end is told like any event
+            worker.send(ListDone(kind))
 
     async def _write(self, worker: _Worker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         try:
@@ -142,19 +158,6 @@ class Workers:
             return  # it has ended: whoever waits for that sees why
         log.error("worker does not keep up, it is ended", number=worker.number)
         scope.cancel()
-
-    def _state(self) -> Iterator[Event]:
-        """Give the events that make an empty zone equal to this one; what changes meanwhile is told besides."""
-        cluster = self._answering.cluster
-        for kind in self._sync.kinds:
-            if kind in cluster.denied:
-                yield Denied(kind)
-                continue
-            yield ListStarted(kind)
-            for obj in objects(cluster.index, kind):
-                yield Put(obj)
-            if kind not in cluster.missing:  # else its list is under way, and its end is told like any event
-                yield ListDone(kind)
 
     async def _listen(self, worker: _Worker, up: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
         try:
@@ -170,7 +173,9 @@ def _without_gauges(figures: metrics.Process) -> metrics.Process:
     """Return the counts of a process that has ended, less what it held."""
     replace = msgspec.structs.replace
     forward = figures.forward
-    gone = tuple(replace(upstream, up=False, looping=False, mixed_case=False) for upstream in forward.upstreams)
+    gone = tuple(
+        replace(upstream, up=False, looping=False, mixed_case=False, rtt=0, p95=0) for upstream in forward.upstreams
+    )
     return replace(
         figures,
         alive=False,

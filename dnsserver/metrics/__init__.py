@@ -21,6 +21,7 @@ from dnsserver.metrics.numbers import (
     Upstream,
     Zone,
     ZoneCopy,
+    added,
     server_label,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "Upstream",
     "Zone",
     "ZoneCopy",
+    "added",
     "expose",
     "make_registry",
     "server_label",

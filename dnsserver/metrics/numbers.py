@@ -6,6 +6,8 @@ Being plain, a `Process` can be sent by a worker as it is. Counts are since the 
 `last_` on the same clock as `Snapshot.now`, None for never.
 """
 
+from typing import Any
+
 import msgspec
 
 from dnsserver.metrics.histogram import LAG, Histogram
@@ -199,6 +201,39 @@ class Snapshot(Numbers, frozen=True):
     programming: dict[str, Histogram] = {}
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
+
+
+def added(one: Process, other: Process) -> Process:
+    """Return the numbers of two processes as if they were one; what is no number is as in the first."""
+    total: Process = _added(one, other)
+    return total
+
+
+def _added(one: Any, other: Any) -> Any:
+    match one:
+        case bool() | str() | bytes():
+            return one
+        case None:
+            return other
+        case dict():
+            return other | {key: _added(value, other[key]) if key in other else value for key, value in one.items()}
+        case tuple():  # of parts that are called alike in every process
+            parts = {_name(part): part for part in one}
+            for part in other:
+                mine = parts.get(_name(part))
+                parts[_name(part)] = part if mine is None else _added(mine, part)
+            return tuple(parts.values())
+        case Numbers():
+            fields = one.__struct_fields__
+            return type(one)(**{field: _added(getattr(one, field), getattr(other, field)) for field in fields})
+        case _:
+            return one if other is None else one + other
+
+
+def _name(part: Numbers) -> tuple[str | bytes, ...]:
+    """Return what tells a part from others of its kind."""
+    values = (getattr(part, field) for field in part.__struct_fields__)
+    return tuple(value for value in values if isinstance(value, str | bytes))
 
 
 def server_label(host: str, port: int) -> str:

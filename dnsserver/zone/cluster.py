@@ -113,6 +113,11 @@ class Cluster:
         if self._pods is not None:
             self._pods.pods_known = Kind.PODS in self._synced
 
+    def unseen(self, kind: Kind) -> list[Pair]:
+        """Return namespace and name of what the running list of a kind has not shown; its end will drop them."""
+        listing = self._listings.get(kind)
+        return [] if listing is None else list(listing.unseen())
+
     def expire(self, now: float, wall: float) -> set[Key]:
         """Let go of the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
         while self._holds and self._holds[0][0] <= now:
@@ -218,6 +223,20 @@ class Cluster:
             hinfo = RRset(name, m.HINFO, _ANY_TTL, (b"\x07RFC8482\0",))
             return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends)
         return answer
+
+    def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
+        """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.
+
+        None alone stands for all other cases: a namespace that does not exist, a headless service, an ExternalName.
+        """
+        if namespace not in self.index.namespaces or not self._services_known:
+            return None
+        entries = self.index.entries.get(namespace)
+        entry = None if entries is None else entries.get(service)
+        if entry is None or entry.service is None:
+            return None, ((namespace, service),)
+        view = entry.service
+        return None if view.headless or view.external is not None else (view.addresses, entry.keys)
 
     def _answer(self, name: bytes, qtype: int) -> Answer | None:
         if name.endswith(self._svc_tail):  # what nearly all questions ask, so it is read without its tail

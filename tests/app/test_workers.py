@@ -1,0 +1,366 @@
+"""Several processes that answer as one: fed through a pipe, counted together, replaced when they die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import dns.message
+import dns.rcode
+import msgspec
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from dnsserver import metrics
+from dnsserver.app import feed
+from dnsserver.app.server import Server
+from dnsserver.config import Address, Config, Upstream
+from dnsserver.metrics.families import FAMILIES
+from dnsserver.wire.message import EDE
+from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.record import Reason
+from tests.cluster import Thing, decoded, namespace, service
+from tests.running import HOST, config, write_objects
+from tests.universe import with_denied
+
+CLIENTS = 24  # source ports: the kernel gives each to one of the processes, and all to one of two once in 8 million
+PATIENCE = 30.0
+NAME = "web.shop.svc.cluster.local."
+OLD, NEW = "10.9.0.1", "10.9.0.2"
+
+
+# --- the pipe
+
+
+class Pipe(trio.abc.ReceiveStream):
+    """Gives octets in pieces of certain sizes, and then ends."""
+
+    def __init__(self, octets: bytes, sizes: Sequence[int]) -> None:
+        self._octets = octets
+        self._sizes = list(sizes)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        del max_bytes
+        await trio.lowlevel.checkpoint()
+        size = self._sizes.pop(0) if self._sizes else len(self._octets)
+        piece, self._octets = self._octets[:size], self._octets[size:]
+        return piece
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def receive(octets: bytes, sizes: Sequence[int] = ()) -> list[feed.Frame]:
+    return [frame async for frame in feed.frames(Pipe(octets, sizes))]
+
+
+def received(octets: bytes, sizes: Sequence[int] = ()) -> list[feed.Frame]:
+    return trio.run(receive, octets, sizes)
+
+
+_reasons = st.builds(Reason, st.text(), st.sampled_from([None, *EDE]), st.text())
+_counts = st.dictionaries(st.tuples(st.integers(0, 65535), st.integers(0, 23), st.text()), st.integers(0, 1 << 60))
+_lanes = st.builds(
+    metrics.Lane,
+    server=st.sampled_from(["dns://:53", "dns://10.9.0.10:53"]),
+    protocol=st.sampled_from(["udp", "tcp"]),
+    family=st.sampled_from(["1", "2"]),
+    replies=_counts,
+    durations=st.sampled_from([None, metrics.Histogram()]),
+)
+_processes = st.builds(
+    metrics.Process,
+    lanes=st.lists(_lanes, max_size=2, unique_by=lambda lane: (lane.server, lane.protocol, lane.family)).map(tuple),
+    limited=st.dictionaries(st.text(), st.integers(0, 1 << 60)),
+    panics=st.integers(0, 1 << 60),
+)
+_frames: st.SearchStrategy[feed.Frame] = st.one_of(
+    with_denied,
+    st.builds(feed.Flush, st.binary(), st.booleans()),
+    st.builds(feed.Stale, st.none() | _reasons),
+    st.builds(feed.Figures, _processes),
+)
+_sizes = st.lists(st.integers(1, 400), max_size=30)
+
+
+@settings(deadline=None)
+@given(st.lists(_frames, max_size=6), _sizes)
+def test_what_goes_into_the_pipe_comes_out_however_it_is_cut(sent: list[feed.Frame], sizes: list[int]) -> None:
+    assert received(b"".join(map(feed.encode, sent)), sizes) == sent
+
+
+def test_the_whole_configuration_goes_through_the_pipe() -> None:
+    everything = msgspec.structs.replace(
+        Config(),
+        listen=(Address("::", 53),),
+        admin_token=Path("/run/token"),
+        static=(Path("/etc/zone"),),
+        state=Path("/state"),
+        upstreams=(Upstream("192.0.2.1", 853, "tls", "dns.example"),),
+    )
+    assert received(feed.encode(feed.Settings(everything))) == [feed.Settings(everything)]
+
+
+@settings(deadline=None)
+@given(_frames, st.integers(1, 4))
+def test_a_frame_that_is_not_whole_is_none(sent: feed.Frame, missing: int) -> None:
+    assert received(feed.encode(sent)[:-missing]) == []
+
+
+@pytest.mark.parametrize("octets", [b"\0\0\0\1?\xc0", b"\xff\xff\xff\xffn", b"\0\0\0\1n\xc1", b"\0\0\0\1r\xc0"])
+def test_what_is_no_frame_is_an_error(octets: bytes) -> None:
+    with pytest.raises((ValueError, msgspec.MsgspecError)):
+        received(octets)
+
+
+@given(_processes, _processes)
+def test_processes_that_are_gone_count_on_as_one(one: metrics.Process, other: metrics.Process) -> None:
+    assert _totals(one, other) == _totals(metrics.added(one, other))
+
+
+def _totals(*processes: metrics.Process) -> dict[object, Any]:
+    """Every count, as it is exposed."""
+    snapshot = metrics.Snapshot(processes=processes)
+    totals: dict[object, Any] = {}
+    for family in FAMILIES:
+        if family.type == "counter":
+            for labels, value in family.read(snapshot):
+                totals[family.name, labels] = totals.get((family.name, labels), 0) + value
+    return totals
+
+
+async def test_who_listens_is_told_by_name_what_the_end_of_a_list_drops() -> None:
+    # A worker that was started in the middle of a list does not know which objects that list has shown.
+    server = Server(config(objects=Path("not-there")))
+    heard: list[object] = []
+    kept, dropped = (Put(decoded(service(name, OLD))) for name in ("kept", "dropped"))
+    for event in (kept, dropped, ListStarted(Kind.SERVICES), kept):
+        server.sync.apply(event)
+    server.sync.listeners.append(heard.append)
+    server.sync.apply(ListDone(Kind.SERVICES))
+    assert heard == [Remove(Kind.SERVICES, "shop", "dropped"), ListDone(Kind.SERVICES)]
+    assert server.cluster.index.count(Kind.SERVICES) == 1
+
+
+# --- the processes
+
+
+class Program:
+    """The server as a user starts it, with its worker."""
+
+    def __init__(self, process: trio.Process, port: int, admin: int, objects: Path) -> None:
+        self.process = process
+        self.port = port
+        self.admin = admin
+        self.objects = objects
+
+    def write(self, *things: Thing) -> None:
+        """Replace the objects at once, as kubectl's output does when it is moved into place."""
+        fresh = write_objects(Path(self.objects.parent / "fresh"), things)
+        fresh.replace(self.objects)
+
+    def workers(self) -> list[int]:
+        """The processes that it has started and that still run."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                _, _, rest = stat.read_text().rpartition(")")
+            except OSError:
+                continue
+            state, parent = rest.split()[:2]
+            if int(parent) == self.process.pid and state != "Z":
+                found.append(int(stat.parent.name))
+        return found
+
+    async def scrape(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every sample of /metrics that may only grow."""
+        text = await self._get("/metrics")
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            if family.type in {"counter", "histogram"}
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        }
+
+    async def value(self, name: str) -> float:
+        text = await self._get("/metrics")
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        )
+
+    async def _get(self, target: str) -> str:
+        stream = await trio.open_tcp_stream(HOST, self.admin)
+        async with stream:
+            await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            data = b"".join([piece async for piece in stream])
+        return data.partition(b"\r\n\r\n")[2].decode()
+
+    async def ask(self, tries: int = 1, name: str = NAME) -> list[str | None]:
+        """What each of many clients is told; None for one that gets no reply in any of its tries."""
+        said: list[str | None] = [None] * CLIENTS
+        async with trio.open_nursery() as nursery:
+            for number in range(CLIENTS):
+                nursery.start_soon(self._ask, said, number, tries, name)
+        return said
+
+    async def _ask(self, said: list[str | None], number: int, tries: int, name: str) -> None:
+        packet = dns.message.make_query(name, "A").to_wire()
+        with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
+            await sock.connect((HOST, self.port))
+            for _ in range(tries):
+                await sock.send(packet)
+                with trio.move_on_after(1.0):
+                    reply = dns.message.from_wire(await sock.recv(4096))
+                    records = [rdata.to_text() for rrset in reply.answer for rdata in rrset]
+                    said[number] = records[0] if records else dns.rcode.to_text(reply.rcode())
+                    return
+
+
+@asynccontextmanager
+async def program(folder: Path, *things: Thing) -> AsyncIterator[Program]:
+    """Start it with one worker, and wait until both answer."""
+    (folder / "fresh").mkdir()
+    objects = write_objects(folder, things)
+    command = [sys.executable, "-m", "dnsserver", "serve", "--objects", str(objects), "--workers", "2"]
+    command += ["--listen", f"{HOST}:0", "--admin", f"{HOST}:0"]
+    settings_file = folder / "dnsserver.toml"
+    settings_file.write_text("drain = 0.0\nupstreams = []\n")
+    command += ["--config", str(settings_file)]
+    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
+    serving: dict[str, Any] = {}
+    known = trio.Event()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read_log, process, serving, known)
+            with trio.fail_after(PATIENCE):
+                await known.wait()
+            port, admin = (int(address.rpartition(":")[2]) for address in (*serving["listen"], serving["admin"]))
+            found = Program(process, port, admin, objects)
+            await until(lambda: is_complete(found))
+            yield found
+            nursery.cancel_scope.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def _read_log(process: trio.Process, serving: dict[str, Any], known: trio.Event) -> None:
+    assert process.stderr is not None
+    buffer = b""
+    async for data in process.stderr:
+        buffer += data
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            if line.startswith(b"{") and (entry := json.loads(line))["event"] == "serving":
+                serving.update(entry)
+                known.set()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it holds: nothing tells a test what another process has done, so it has to ask again and again."""
+    with trio.fail_after(PATIENCE):
+        while not await condition():  # noqa: ASYNC110
+            await trio.sleep(0.02)
+
+
+async def is_complete(running: Program) -> bool:
+    """Whether both processes answer, and have told so."""
+    return await running.value("dnsserver_workers") == 2
+
+
+def things(address: str) -> list[Thing]:
+    return [namespace("shop"), service("web", address), *(service(f"s{n}", f"10.8.{n}.1") for n in range(50))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_both_processes_answer_and_see_every_change(tmp_path: Path) -> None:
+    async with program(tmp_path, *things(OLD)) as running:
+        (worker,) = running.workers()
+        assert await running.ask() == [OLD] * CLIENTS
+        # With one of them stopped, those of its clients wait: both had been asked.
+        os.kill(worker, signal.SIGSTOP)
+        said = await running.ask()
+        assert {OLD, None} == set(said)
+        os.kill(worker, signal.SIGCONT)
+
+        for expected, changed in (
+            (NEW, things(NEW)),
+            ("NXDOMAIN", [namespace("shop")]),
+            ("NXDOMAIN", []),
+            (OLD, things(OLD)),
+        ):
+            running.write(*changed)
+            await until(lambda expected=expected: _all_say(running, expected))  # type: ignore[misc]
+            assert await running.ask() == [expected] * CLIENTS
+
+        running.process.terminate()
+        with trio.fail_after(PATIENCE):
+            assert await running.process.wait() == 0
+        assert not running.workers()
+
+
+async def _has_counted(running: Program, requests: float) -> bool:
+    return await running.value("coredns_dns_requests_total") >= requests
+
+
+async def _all_say(running: Program, expected: str) -> bool:
+    return set(await running.ask()) == {expected}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_worker_that_is_killed_is_replaced_and_nothing_counted_is_lost(tmp_path: Path) -> None:
+    async with program(tmp_path, *things(OLD)) as running:
+        before: dict[Any, float] = {}
+
+        async def scraped() -> None:
+            nonlocal before
+            now = await running.scrape()
+            for sample, value in before.items():
+                assert now[sample] >= value, sample
+            before = now
+
+        for round_ in range(1, 3):
+            asked = await running.value("coredns_dns_requests_total") + CLIENTS
+            assert await running.ask() == [OLD] * CLIENTS
+            await until(lambda asked=asked: _has_counted(running, asked))  # type: ignore[misc]
+            await scraped()
+            (worker,) = running.workers()
+            os.kill(worker, signal.SIGKILL)
+            while await running.value("dnsserver_worker_restarts_total") < round_:
+                assert None not in await running.ask(tries=2)  # what it had in its hands is lost, and nothing else
+                await scraped()
+            for address in (NEW, OLD):  # while its successor comes up, and after that
+                running.write(*things(address))
+                await until(lambda: is_complete(running))
+                await until(lambda address=address: _all_say(running, address))  # type: ignore[misc]
+                await scraped()
+            assert running.workers() != [worker]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [[], [feed.Settings(config())], [feed.Settings(config()), *map(ListDone, Kind)]])
+async def test_a_worker_ends_when_its_pipe_does(frames: list[feed.Frame]) -> None:
+    command = [sys.executable, "-m", "dnsserver.app.worker"]
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(
+            command, stdin=b"".join(map(feed.encode, frames)), capture_stdout=True, capture_stderr=True
+        )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert all(isinstance(frame, feed.Figures) for frame in await receive(done.stdout))
