@@ -18,6 +18,7 @@ from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.forward import Forwarder
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
@@ -67,6 +68,7 @@ class Answering:
             trio.current_time,
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
+            plain=PlainAnswers(self.cluster, self.replies),
             guard=settings.guard(config),
         )
         self.udp: list[tuple[Address, UdpServer]] = []

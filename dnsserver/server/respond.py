@@ -7,6 +7,7 @@ import structlog
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
+from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.pursuit import Pursuer
 from dnsserver.server.reply import Outside, Port, ReplyWriter
 from dnsserver.wire import message as m
@@ -43,6 +44,7 @@ class Responder:
         udp_limit: int = 1232,
         recursion: bool = True,
         guard: Guard | None = None,
+        plain: PlainAnswers | None = None,
     ) -> None:
         """Wire it up; `recursion` says whether RA is set.
 
@@ -55,6 +57,7 @@ class Responder:
         self._udp_limit = udp_limit
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
         self._pursuer = Pursuer(chain, outside, replies, self._write, guard)
+        self._plain = plain
         self.panics = 0
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
@@ -62,6 +65,8 @@ class Responder:
         if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:  # no ID to answer to, or itself a reply
             return None
         try:
+            if self._plain is not None and (reply := self._plain.answer(packet, port)) is not None:
+                return reply
             return self._respond(packet, port, index)
         except FormatError:
             return self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
@@ -91,12 +96,17 @@ class Responder:
             return self._write.refuse(query, m.REFUSED, _REFUSED_TRANSFER, port)
         answer = self._chain.answer(query.name, query.type)
         if answer.follow is None and not answer.search:
-            return self._write.own(query, key, answer, port)
+            made = self._write.own(query, key, answer, port)
+            if self._plain is not None:
+                self._plain.learn(query, answer, made)
+            return made
         return self._pursuer.follow(query, key, answer, port, index)
 
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark the server's own data as too old from here on, or no longer; finished replies are not altered."""
         self._write.stale = reason
+        if self._plain is not None:
+            self._plain.enabled = reason is None
 
     def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
         """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""
