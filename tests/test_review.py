@@ -2,6 +2,7 @@
 
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.reversename
 import pytest
 import trio.testing
@@ -184,6 +185,16 @@ def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool
         if data.draw(st.integers(0, 20)) == 0:
             low, high = sorted(bytes((10, 0, 0, data.draw(st.integers(0, 255)))) for _ in range(2))
             assert ordered.has_between(low, high) == any(low <= one <= high for one in present)
+
+
+def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
+    made = answering(service("web", "10.9.0.1"))
+    for number in range(1000, 1500):
+        for name, klass in (("web.shop.svc.cluster.local", "IN"), ("x.shop.svc.cluster.local", "IN"), ("x.", "CH")):
+            made.ask(dns.message.make_query(name, dns.rdatatype.RdataType(number), klass).to_wire())
+    traffic = made.lane.traffic()
+    assert set(traffic) == {(0, 0, "no-data"), (0, 3, "service-missing"), (0, 5, "class-refused")}
+    assert sum(traffic.values()) == 1500
 
 
 async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:

@@ -26,6 +26,7 @@ RRSIG = 46
 NSEC = 47
 DNSKEY = 48
 NSEC3 = 50
+SVCB = 64
 HTTPS = 65
 IXFR = 251
 AXFR = 252
@@ -50,6 +51,7 @@ TYPE_NAMES = {
     NSEC: "NSEC",
     DNSKEY: "DNSKEY",
     NSEC3: "NSEC3",
+    SVCB: "SVCB",
     HTTPS: "HTTPS",
     IXFR: "IXFR",
     AXFR: "AXFR",
