@@ -5,12 +5,14 @@ by the noise of another, and to read 100 MB took httpx2 1.03 s of processor time
 0.10 s with the transport below (hypercorn at the other end, Python 3.11, h2 4.4).
 
 The transport is our own, over httpcore2's pool, for three reasons. TLS comes in records of at most 16 KiB, an event of
-a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived
-(`python -m tests.kube.read_lists` compares them). An event mostly is an HTTP chunk of its own as well: see `chunks`.
-And httpx2 2.16 leaves the iterator of a body that is not read to its end to the garbage collector, which cannot close
-it in trio.
+a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived.
+An event mostly is an HTTP chunk of its own as well, so a body in chunks is read here too, past h11 and the six layers
+that a piece of a body comes through (`python -m tests.kube.read_lists` compares them). And httpx2 2.16 leaves the
+iterator of a body that is not read to its end to the garbage collector, which cannot close it in trio.
 """
 
+import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -21,11 +23,14 @@ import httpcore2
 import httpx2
 import trio
 
-from dnsserver.kube.chunks import Merger
+from dnsserver.kube.chunks import Dechunker
 from dnsserver.kube.credentials import Access
 from dnsserver.kube.errors import Disconnected
 
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
+_READ = 64 * 1024  # bytes of a body taken at a time
+_HEAD_END = re.compile(rb"\n\r?\n")  # as h11 finds it
+_EMPTY_BODY = b"0\r\n\r\n"
 # A peer that is gone (a node that lost power) is noticed after 30 s, without waiting for a bookmark to be missed.
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -38,18 +43,30 @@ _KEEP_ALIVE = (
 class Answer:
     """The head of a response, and its body piece by piece."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, silence: float) -> None:
         self._response = response
+        self._silence = silence
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises Disconnected if it does not arrive whole."""
+        stream = self._response.extensions.get("network_stream")
         try:
+            chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"
+            if chunked and isinstance(stream, _Stream):
+                dechunker = Dechunker()
+                while not dechunker.ended:
+                    piece = dechunker.received(await stream.receive(_READ, self._silence))
+                    if piece:
+                        yield piece
+                    if dechunker.error is not None:
+                        raise Disconnected(str(dechunker.error))
+                stream.put_back(_EMPTY_BODY)  # of the body h11 knows nothing; its end makes the connection free again
             async with aclosing(self._response.aiter_raw()) as pieces:
                 async for piece in pieces:
                     yield piece
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpcore2.NetworkError, httpcore2.TimeoutException) as error:
             raise Disconnected(_text(error)) from error
 
     async def aclose(self) -> None:
@@ -82,7 +99,7 @@ class Session:
             extensions["sni_hostname"] = self._server_name
         request = httpx2.Request("GET", self._server + path, params=params, headers=headers, extensions=extensions)
         try:
-            return Answer(await self._client.send(request, stream=True))
+            return Answer(await self._client.send(request, stream=True), silence)
         except httpx2.HTTPError as error:
             raise Disconnected(_text(error)) from error
 
@@ -171,31 +188,55 @@ class _Network(httpcore2.AsyncNetworkBackend):
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
-    """A TCP connection, or TLS on it; one reader and one writer at a time."""
+    """A TCP connection, or TLS on it; one reader and one writer at a time.
+
+    httpcore2 gets the head of a response by itself, so that the body is still to be had here.
+    """
 
     def __init__(self, socket: trio.SocketStream, tls: "_Tls | None") -> None:
         self._socket = socket
         self._tls = tls
-        self._merger = Merger()
+        self._head = b""
+        self._in_head = False
+        self._rest = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        reader = self._tls or self._socket
-        try:
-            with trio.fail_after(_seconds(timeout)):
-                while True:
-                    data = bytes(await reader.receive_some(max_bytes))
-                    merged = self._merger.received(data)
-                    if merged or not data:
-                        return merged
-        except trio.TooSlowError as error:
-            raise httpcore2.ReadTimeout(f"nothing for {timeout} s") from error
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
-            raise httpcore2.ReadError(_text(error)) from error
+        data = await self.receive(max_bytes, float("inf") if timeout is None else timeout)
+        if not self._in_head:
+            return data
+        before = len(self._head)
+        self._head += data
+        end = _HEAD_END.search(self._head, max(0, before - 2))
+        if end is None:
+            self._in_head = len(self._head) < _READ  # else h11 complains soon
+            return data
+        # An informational response is no more than a beginning (RFC 9110 section 15.2).
+        self._in_head = self._head[8:10] == b" 1"
+        self._head = b""
+        self.put_back(data[end.end() - before :])
+        return data[: end.end() - before]
+
+    async def receive(self, max_bytes: int, seconds: float) -> bytes:
+        """What comes next, b"" at the end. Raises httpcore2.ReadTimeout or ReadError."""
+        if self._rest:
+            data, self._rest = self._rest, b""
+            await trio.lowlevel.checkpoint()
+            return data
+        with trio.CancelScope(deadline=trio.current_time() + seconds):
+            try:
+                return bytes(await (self._tls or self._socket).receive_some(max_bytes))
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                raise httpcore2.ReadError(_text(error)) from error
+        raise httpcore2.ReadTimeout(f"nothing for {seconds} s")
+
+    def put_back(self, data: bytes) -> None:
+        """Have this be what comes next."""
+        self._rest = data + self._rest
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         if not buffer:
             return
-        self._merger.sent()
+        self._in_head = True
         try:
             with trio.fail_after(_seconds(timeout)):
                 if self._tls is None:
@@ -271,6 +312,8 @@ class _Tls:
             self._plain = memoryview(bytearray(max_bytes))
         end = 0
         while end < max_bytes:
+            if end and not self._incoming.pending and not self.session.pending():
+                break
             try:
                 # With a buffer the answer is a number, whatever typeshed says.
                 size = cast("int", self.session.read(max_bytes - end, self._plain[end:]))
@@ -300,7 +343,17 @@ class _Tls:
             await self._socket.send_all(self._outgoing.read())
 
     async def _fill(self) -> None:
-        data = await self._socket.receive_some(_PIECE)
+        # To wait first and then read is what a quiet stream wants; trio's own reads, waits, and reads again.
+        socket = self._socket.socket
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(socket)
+                data = os.read(socket.fileno(), _PIECE)
+            except BlockingIOError:
+                continue
+            except (OSError, ValueError) as error:  # ValueError: closed by us
+                raise trio.BrokenResourceError(str(error)) from error
+            break
         if data:
             self._incoming.write(data)
         else:

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
+from itertools import islice
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import h11
@@ -30,6 +31,7 @@ from dnsserver.zone.model import Kind
 from tests.kube.apistore import API_VERSION, BOOKMARK_REST, Entry, GoneError, Selector, Store, Stored
 
 WRITE_SIZE = 4096
+BATCH = 64  # changes sent between two looks at what is to happen to a watch
 INITIAL_END = b',"annotations":{"k8s.io/initial-events-end":"true"}'
 
 
@@ -100,6 +102,7 @@ class _Watch:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        self.version = 0  # what it has been told
         self.command = ""
         self.wake = trio.Event()
 
@@ -176,6 +179,12 @@ class ApiServer:
 
     def start(self) -> None:
         self._up.set()
+
+    async def wait_told(self) -> None:
+        """Until every watch has been sent everything there is."""
+        store = self.store
+        while any(next(store.since(watch.kind, watch.version), None) for watch in self.watches):  # noqa: ASYNC110
+            await trio.sleep(0.001)
 
     def streams(self, kind: Kind) -> int:
         return sum(watch.kind is kind for watch in self.watches)
@@ -263,11 +272,16 @@ class ApiServer:
         await exchange.whole(200, json.dumps({"resourceVersion": str(self.store.version)}).encode(), {})
 
     async def _control(self, exchange: "_Exchange", url: SplitResult) -> None:
-        """`POST /-/compact`, or any command of `disturb` (`?kind=pods`): for a benchmark in another process."""
-        kind = parse_qs(url.query).get("kind")
+        """`POST /-/compact`, `/-/churn?count=1000`, or any command of `disturb` (`?kind=pods`): for a benchmark."""
+        query = parse_qs(url.query)
+        kind = query.get("kind")
         command = url.path.removeprefix("/-/")
         if command == "compact":
             self.compact()
+        elif command == "churn":
+            from tests.kube.generated import churn  # noqa: PLC0415
+
+            await churn(self, int(query["count"][0]))
         else:
             self.disturb(command, Kind(kind[0]) if kind else None)
         await exchange.whole(200, b"{}", {})
@@ -405,16 +419,15 @@ class _WatchStream:
         kind = self._watch.kind
         if initial:
             version = store.version
-            objects = (self._object(thing) for thing in store.lists(kind, version) if self._shown(thing))
-            await self._exchange.send_all(b'{"type":"ADDED","object":%b}\n' % thing for thing in objects)
+            shown = filter(self._shown, store.lists(kind, version))
+            await self._exchange.send_all(_line(b"ADDED", self._object(thing)) for thing in shown)
             await self._send(b"BOOKMARK", self._bookmark(version, INITIAL_END))
+        self._watch.version = version
         next_bookmark = trio.current_time() + bookmark_interval
         while True:
-            for entry in store.since(kind, version):
-                if self._watch.command:
-                    break
-                await self._change(entry)
-                version = entry.version
+            while not self._watch.command and (some := list(islice(store.since(kind, version), BATCH))):
+                await self._exchange.send_all(filter(None, map(self._change, some)))
+                version = self._watch.version = some[-1].version
             if self._watch.command:
                 if await self._obey(store, version):
                     return
@@ -477,13 +490,16 @@ class _WatchStream:
             and self._selector.matches(thing)
         )
 
-    async def _change(self, entry: Entry) -> None:
+    def _change(self, entry: Entry) -> bytes:
         before, after = self._shown(entry.old), self._shown(entry.new)
         if after and entry.new:
-            await self._send(b"MODIFIED" if before else b"ADDED", self._object(entry.new))
+            self._last = _line(b"MODIFIED" if before else b"ADDED", self._object(entry.new))
         elif before and entry.old:
             # A deletion, or a change that took it out of the selector: the old state under the new version.
-            await self._send(b"DELETED", self._object(msgspec.structs.replace(entry.old, version=entry.version)))
+            self._last = _line(b"DELETED", self._object(msgspec.structs.replace(entry.old, version=entry.version)))
+        else:
+            return b""
+        return self._last
 
     def _object(self, thing: Stored) -> bytes:
         return thing.partial() if self._partial else thing.full()
@@ -503,10 +519,11 @@ class _WatchStream:
         )
 
     async def _send(self, change: bytes, thing: bytes) -> None:
-        line = b'{"type":"%b","object":%b}\n' % (change, thing)
-        if change != b"BOOKMARK":
-            self._last = line
-        await self._exchange.send(line)
+        await self._exchange.send(_line(change, thing))
+
+
+def _line(change: bytes, thing: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (change, thing)
 
 
 class _Exchange:

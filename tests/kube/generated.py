@@ -39,17 +39,56 @@ def fill(store: Store, size: Size) -> None:
 async def keep_changing(server: "ApiServer", rate: float) -> None:
     """So many changes a second, for ever: in some slice the first endpoint turns not ready, or ready again."""
     rng = random.Random(1)
-    names = [(thing.namespace, thing.name, thing.key) for thing in server.store.objects[Kind.ENDPOINTSLICES].values()]
+    keys = list(server.store.objects[Kind.ENDPOINTSLICES])
     start = trio.current_time()
     for number in itertools.count():
         await trio.sleep_until(start + number / rate)
-        namespace, name, key = rng.choice(names)
-        thing = server.store.objects[Kind.ENDPOINTSLICES][key]
-        ready, unready = b'"ready":true', b'"ready":false'
-        before, found, after = thing.tail.partition(unready)
-        tail = before + ready + after if found else thing.tail.replace(ready, unready, 1)
-        server.store.put_split(Kind.ENDPOINTSLICES, namespace, name, thing.head, tail, thing.labels)
-        server.wake(Kind.ENDPOINTSLICES)
+        _toggle(server, rng.choice(keys))
+
+
+async def churn(server: "ApiServer", count: int) -> None:
+    """So many changes as fast as the watches take them; what goes comes back under another name.
+
+    Of ten changes five are an endpoint that turns ready or not; the rest are slices, services and pods, one of each
+    removed and another created.
+    """
+    rng = random.Random(count)
+    kinds = [kind for kind in (Kind.ENDPOINTSLICES, Kind.SERVICES, Kind.PODS) if server.store.objects[kind]]
+    names = {kind: list(server.store.objects[kind]) for kind in kinds}
+    done = 0
+    while done < count:
+        if rng.random() < 2 / 3:
+            _toggle(server, rng.choice(names[Kind.ENDPOINTSLICES]))
+            done += 1
+        else:
+            kind = rng.choice(kinds)
+            place = rng.randrange(len(names[kind]))
+            names[kind][place] = _replaced(server, kind, names[kind][place])
+            done += 2
+        if done % 200 < 2:
+            await server.wait_told()
+
+
+def _toggle(server: "ApiServer", key: str) -> None:
+    """The first endpoint of a slice turns not ready, or ready again."""
+    thing = server.store.objects[Kind.ENDPOINTSLICES][key]
+    ready, unready = b'"ready":true', b'"ready":false'
+    before, found, after = thing.tail.partition(unready)
+    tail = before + ready + after if found else thing.tail.replace(ready, unready, 1)
+    server.store.put_split(Kind.ENDPOINTSLICES, thing.namespace, thing.name, thing.head, tail, thing.labels)
+    server.wake(Kind.ENDPOINTSLICES)
+
+
+def _replaced(server: "ApiServer", kind: Kind, key: str) -> str:
+    """The key of what comes in place of an object: another name, the same addresses; a service comes back itself."""
+    old = server.store.objects[kind][key]
+    stem, _, number = old.name.partition(".")
+    name = old.name if kind is Kind.SERVICES else f"{stem}.{int(number or 0) + 1}"
+    head = old.head.replace(b'"name":"%b"' % old.name.encode(), b'"name":"%b"' % name.encode(), 1)
+    server.delete(kind, old.namespace, old.name)
+    new = server.store.put_split(kind, old.namespace, name, head, old.tail, old.labels, old.phase)
+    server.wake(kind)
+    return new.key
 
 
 def namespace_name(number: int) -> str:
