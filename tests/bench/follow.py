@@ -1,0 +1,184 @@
+"""A cluster of full size in an API server of its own process, and servers under test that follow it."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from tests.bench.cpu import Clock
+from tests.bench.processes import OTHERS, PROCESSORS, free_port, pinned, wait_until
+from tests.kube.generated import Size
+
+FULL = Size(namespaces=100, services=10_000, slices=15_000, endpoints=60_000, pods=150_000)
+WITHOUT_PODS = Size(namespaces=100, services=10_000, slices=15_000, endpoints=60_000)
+_RESET_PEAK = "5"  # proc(5), clear_refs
+_METRIC = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+class Api:
+    """The API server."""
+
+    def __init__(self, folder: Path, size: Size, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None  # asked for below
+        self.size = size
+        self.process = process
+        self.access: dict[str, str] = json.loads(process.stdout.readline())
+        self.kubeconfig = folder / f"kubeconfig-{process.pid}"
+        self.kubeconfig.write_text(json.dumps(_kubeconfig(self.access)))  # JSON is YAML
+
+    def connect(self) -> http.client.HTTPSConnection:
+        """A connection for `ask`."""
+        url = urlsplit(self.access["server"])
+        context = ssl.create_default_context(cadata=self.access["ca"])
+        return http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=600)
+
+    def ask(self, connection: http.client.HTTPSConnection, method: str, path: str, body: object = None) -> Any:
+        """What it answers, as values; raises RuntimeError."""
+        headers = {"authorization": f"Bearer {self.access['token']}", "content-type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"expected status 200 for {path}, got {answer.status}: {text[:200]!r}")
+        return json.loads(text)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Have it say nothing at all during the block."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def command(self, path: str) -> None:
+        """Have it do something to all who watch; see `ApiServer.disturb`."""
+        connection = self.connect()
+        self.ask(connection, "POST", f"/-/{path}")
+        connection.close()
+
+
+@contextmanager
+def api(folder: Path, size: Size, *options: str) -> Iterator[Api]:
+    """The API server, giving way to those that measure time."""
+    command = [sys.executable, "-m", "tests.kube.apiserver", *options]
+    command += [f"--{name}={getattr(size, name)}" for name in Size.__struct_fields__]
+    with subprocess.Popen(pinned(["nice", "-n", "15", *command], OTHERS), stdout=subprocess.PIPE) as process:
+        try:
+            yield Api(folder, size, process)
+        finally:
+            process.kill()
+
+
+class Memory(NamedTuple):
+    """In MiB: now, and the most since it was last reset."""
+
+    now: float
+    peak: float
+
+
+class Follower:
+    """A server under test."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, admin: int, log: Path) -> None:
+        self.process, self.port, self.admin, self.log = process, port, admin, log
+        self.clock = Clock(process.pid)
+
+    def memory(self) -> Memory:
+        """What it holds."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        now, peak = (int(re.findall(rf"{field}:\s+(\d+) kB", text)[0]) / 1024 for field in ("VmRSS", "VmHWM"))
+        return Memory(now, peak)
+
+    def reset_peak(self) -> None:
+        """Begin to look for the most memory from here on."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text(_RESET_PEAK)
+
+    def page(self, path: str) -> str:
+        """A page of the admin address; of an unready server as well."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+    def metrics(self) -> dict[str, float]:
+        """Each metric's sum over its labels, and with `name{kind}` its sum for a kind."""
+        found: dict[str, float] = {}
+        for name, labels, value in _METRIC.findall(self.page("/metrics")):
+            kind = re.search(r'kind="(\w+)"', labels)
+            for key in (name, f"{name}{{{kind[1]}}}") if kind else (name,):
+                found[key] = found.get(key, 0.0) + float(value)
+        return found
+
+    def wait_relisted(self, before: float) -> None:
+        """Until every kind has been listed once more than `before` times in all; asked seldom, as it costs time."""
+        kinds = sum(key.startswith("dnsserver_lists_total{") for key in self.metrics())
+        while self.metrics()["dnsserver_lists_total"] < before + kinds:
+            time.sleep(0.1)
+
+    @property
+    def serving(self) -> bool:
+        """Whether it has said that it serves all."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"it ended: {self.log.read_text()[-2000:]}")
+        return '"event": "serving"' in self.log.read_text()
+
+
+@contextmanager
+def following(
+    folder: Path, api: Api, *options: str | Path, processors: Sequence[int] = PROCESSORS, ready: bool = True
+) -> Iterator[tuple[Follower, float]]:
+    """A server from its first sync on (or from its start), and the seconds that took; then killed."""
+    port, admin = free_port(), free_port()
+    log = folder / f"dnsserver-{port}.log"
+    pods = "verified" if api.size.pods else "insecure"
+    command: list[str | Path] = [sys.executable, "-m", "dnsserver", "serve", "--kubeconfig", api.kubeconfig]
+    command += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--upstream", "127.0.0.1:9"]
+    command += ["--pods", pods, *options]
+    with log.open("wb") as out:
+        start = time.perf_counter()
+        process = subprocess.Popen(pinned(command, *processors), stdout=out, stderr=out, env=os.environ)
+        follower = Follower(process, port, admin, log)
+        try:
+            if ready:
+                wait_until(lambda: follower.serving, "a first sync")
+            took = time.perf_counter() - start
+            follower.clock = Clock(process.pid)
+            yield follower, took
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def asked_at(port: int, questions: Path, rate: float, seconds: float) -> "subprocess.Popen[bytes]":
+    """The project's load tool at work, at a fixed rate; its report goes to stdout as JSON."""
+    command: list[str | Path] = [sys.executable, "-m", "loadtest", f"127.0.0.1#{port}", "-d", questions]
+    command += ["-Q", str(rate), "-l", str(seconds), "--warmup", "0.5", "--json", "-", "--no-progress"]
+    return subprocess.Popen(pinned(command, OTHERS), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def _kubeconfig(access: dict[str, str]) -> dict[str, object]:
+    authority = base64.b64encode(access["ca"].encode()).decode()
+    cluster = {"server": access["server"], "certificate-authority-data": authority}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bench",
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "clusters": [{"name": "bench", "cluster": cluster}],
+        "users": [{"name": "bench", "user": {"token": access["token"]}}],
+    }
