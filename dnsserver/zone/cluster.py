@@ -16,13 +16,12 @@ from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.record import Answer, Key, Reason, RRset, short
 from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800
 _SERVICE_KINDS = frozenset({Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES})  # what names of services hang on
 IPV6: Key = b"ipv6?"  # what an answer depends on that would be another one if the cluster had, or had not, IPv6
-_ANY_TTL = 3789
 _PODS_DISABLED = Reason("pods-disabled")
 _NOT_OURS = Reason("not-a-cluster-name")
 
@@ -219,10 +218,7 @@ class Cluster:
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None when the name is not the cluster's."""
         answer = self._answer(name, qtype)
-        if qtype == m.ANY and answer is not None and answer.rcode == m.NOERROR:  # RFC 8482
-            hinfo = RRset(name, m.HINFO, _ANY_TTL, (b"\x07RFC8482\0",))
-            return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends)
-        return answer
+        return answer if answer is None else short(answer, name, qtype)
 
     def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
         """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.

@@ -2,9 +2,11 @@
 
 import msgspec
 
-from dnsserver.wire.message import EDE, NOERROR, RRset
+from dnsserver.wire.message import ANY, EDE, HINFO, NOERROR, RRset
 
-__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason"]
+__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "short"]
+
+_ANY_TTL = 3789
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -45,3 +47,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     follow: bytes | None = None
     search: tuple[bytes, ...] = ()
     aa: bool = True
+
+
+def short(answer: Answer, name: bytes, qtype: int) -> Answer:
+    """Return the answer, or for type ANY that a name exists and no more (RFC 8482)."""
+    if qtype != ANY or answer.rcode != NOERROR:
+        return answer
+    hinfo = RRset(name, HINFO, _ANY_TTL, (b"\x07RFC8482\0",))
+    return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.zone.record import Answer, Reason, RRset
+from dnsserver.zone.record import Answer, Reason, RRset, short
 
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
@@ -24,7 +24,7 @@ class SpecialNames:
         if name.endswith(_LOCALHOST) and names.is_below(name, _LOCALHOST):
             address = _LOOPBACK.get(qtype)
             if address is None:
-                return Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL)
+                return short(Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL), name, qtype)
             return Answer(answer=(RRset(name, qtype, _DAY, (address,)),), reason=_SPECIAL)
         for zone in _NOWHERE:
             if name.endswith(zone) and names.is_below(name, zone):
@@ -60,8 +60,9 @@ class StaticZone:
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None if it is not in this zone."""
-        if not names.is_below(name, self.origin):
-            return None
+        return short(self._answer(name, qtype), name, qtype) if names.is_below(name, self.origin) else None
+
+    def _answer(self, name: bytes, qtype: int) -> Answer:
         chain: list[RRset] = []
         while True:
             found = self._rrsets.get((name, qtype))

@@ -130,6 +130,20 @@ def test_aliases_of_two_zones_that_point_at_each_other_end() -> None:
     assert follow(answer) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["web.shop.svc.cluster.local", "x.localhost", "corp.example", "db.stage.corp.example", "far.corp.example"]
+)
+def test_any_says_that_a_name_exists_and_no_more(name: str) -> None:
+    answer = ask(chain(), name, m.ANY)
+    assert said(answer) == ("NOERROR", [f"{name}. HINFO"])
+    assert follow(answer) is None
+
+
+@pytest.mark.parametrize("name", ["gone.shop.svc.cluster.local", "gone.corp.example", "x.invalid"])
+def test_any_of_what_does_not_exist_is_nxdomain(name: str) -> None:
+    assert said(ask(chain(), name, m.ANY)) == ("NXDOMAIN", [])
+
+
 # --- search lists
 
 
