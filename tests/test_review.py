@@ -9,6 +9,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnsserver.resolver.reply_cache import Reply, ReplyCache
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.zone.cluster import Cluster
@@ -195,6 +196,24 @@ def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
     traffic = made.lane.traffic()
     assert set(traffic) == {(0, 0, "no-data"), (0, 3, "service-missing"), (0, 5, "class-refused")}
     assert sum(traffic.values()) == 1500
+
+
+@pytest.mark.parametrize("count", [1, 60, 70, 500])
+def test_what_many_replies_depend_on_drops_them_all_and_only_them(count: int) -> None:
+    cache = ReplyCache()
+    lane = cache.lane("udp", "1")
+    shared, own = (b"com",), (b"shop", b"com")
+    for number in range(count):
+        cache.keep(lane, b"%d" % number, Reply(b"", (1, 0, "found"), (shared, own) if number % 2 else (shared,)))
+    cache.keep(lane, b"other", Reply(b"", (1, 0, "found"), ((b"net",),)))
+    for number in range(0, count, 3):
+        cache.discard(lane, b"%d" % number)
+    cache.drop({own})
+    left = {b"%d" % number for number in range(count) if number % 3 and not number % 2}
+    assert set(lane.replies) == {b"other"} | left
+    cache.drop({shared})
+    assert set(lane.replies) == {b"other"}
+    assert cache.statistics().replies == 1
 
 
 async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:
