@@ -201,8 +201,8 @@ class ReplyCache:
         self._missing = _Shelf(missing)
         self._glimpsed: set[int] = set()
         self._glimpsed_before: set[int] = set()
-        # A list of one takes a third of a dict's room, and most are that short. But all names that pods look up and that
-        # end in `com` hang on there being no such namespace: to find one of 32,000 in a list took 0.3 ms.
+        # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods look up
+        # hang on there being no namespace of that name: to find one of 32,000 in a list took 0.3 ms.
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
         self._dropped = self._evicted = self._expired = 0
