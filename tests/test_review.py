@@ -216,6 +216,17 @@ def test_what_many_replies_depend_on_drops_them_all_and_only_them(count: int) ->
     assert cache.statistics().replies == 1
 
 
+def test_an_endpoint_that_leaves_again_is_held_for_the_whole_grace_again() -> None:
+    cluster = Cluster(grace=1.0)
+    made = answering(service("db"), endpoints("db", "10.1.0.1"), cluster=cluster)
+    gone, there = (Put(decoded(endpoints("db", *found))) for found in ([], ["10.1.0.1"]))
+    for event, now in ((gone, 0.0), (there, 0.5), (gone, 0.9)):
+        made.apply(event, now)
+    for now, expected in ((1.0, ["10.1.0.1"]), (1.8, ["10.1.0.1"]), (1.9, ["NXDOMAIN"])):
+        made.replies.drop(cluster.expire(now, 1))
+        assert ask(made, "db.shop.svc.cluster.local") == expected
+
+
 async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:
     async with (
         upstream(answers("{} 300 IN CNAME www.example.com.")) as corp,

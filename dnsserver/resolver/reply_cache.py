@@ -201,7 +201,7 @@ class ReplyCache:
         self._missing = _Shelf(missing)
         self._glimpsed: set[int] = set()
         self._glimpsed_before: set[int] = set()
-        # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods look up
+        # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods want
         # hang on there being no namespace of that name: to find one of 32,000 in a list took 0.3 ms.
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on

@@ -121,7 +121,7 @@ class Cluster:
         """Let go of the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
         while self._holds and self._holds[0][0] <= now:
             _, entry, endpoint = self._holds.popleft()
-            if entry.let_go(endpoint):
+            if entry.let_go(endpoint, now):
                 self.index.changed.add(entry.key)
                 self.index.forget_if_empty(entry)
         return self._settle(now, wall)
@@ -207,7 +207,7 @@ class Cluster:
         if index.released:
             released, index.released = index.released, []
             for entry, endpoint, ports in released if self._grace else ():
-                entry.hold(endpoint, ports)
+                entry.hold(endpoint, now + self._grace, ports)
                 self._holds.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
         self._end.changed(wall)

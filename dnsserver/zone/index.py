@@ -67,26 +67,27 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
 class Entry(msgspec.Struct, gc=False, eq=False):
     """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
-    `keys` is a tuple of the key alone, shared by all that need one. `held` are endpoints, with their ports, that left a
-    slice a moment ago and may turn up in another (see Cluster's grace); None most of the time.
+    `keys` is a tuple of the key alone, shared by all that need one. `held` are endpoints that left a slice a moment ago
+    and may turn up in another (see Cluster's grace), with the end of that and their ports; None most of the time.
     """
 
     key: Pair
     keys: tuple[Pair]
     service: ServiceView | None = None
     slices: tuple[SliceView, ...] = ()
-    held: dict[Endpoint, tuple[Port, ...]] | None = None
+    held: dict[Endpoint, tuple[float, tuple[Port, ...]]] | None = None
 
-    def hold(self, endpoint: Endpoint, ports: tuple[Port, ...]) -> None:
-        """Hold an endpoint."""
+    def hold(self, endpoint: Endpoint, until: float, ports: tuple[Port, ...]) -> None:
+        """Hold an endpoint, from now on until then."""
         if self.held is None:
             self.held = {}
-        self.held[endpoint] = ports
+        self.held[endpoint] = until, ports
 
-    def let_go(self, endpoint: Endpoint) -> bool:
-        """Hold an endpoint no longer, and tell whether it was held."""
-        if self.held is None or self.held.pop(endpoint, None) is None:
+    def let_go(self, endpoint: Endpoint, now: float = float("inf")) -> bool:
+        """Hold an endpoint no longer, unless its time has not come, and tell whether it was held."""
+        if self.held is None or endpoint not in self.held or self.held[endpoint][0] > now:
             return False
+        del self.held[endpoint]
         self.held = self.held or None
         return True
 

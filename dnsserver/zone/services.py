@@ -239,7 +239,7 @@ def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
     """Return what is held of an entry's endpoints, all of it or those of one label, as slices."""
     return [
         SliceView((address,), (hostname,), ports)
-        for (address, hostname), ports in (entry.held or {}).items()
+        for (address, hostname), (_, ports) in (entry.held or {}).items()
         if label is None or endpoint_label((address, hostname)) == label
     ]
 
