@@ -1,0 +1,308 @@
+"""The contract, row by row: what each kind of name of the cluster is answered with."""
+
+import pytest
+from dns.reversename import from_address
+
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Denied, Kind, ListDone, ListStarted
+from tests.cluster import Thing, endpoint, endpoints, namespace, pod, service
+from tests.zone.asking import answer, ask, zone
+
+HTTP = ("http", "TCP", 80)
+DNS = ("dns", "UDP", 53)
+THINGS: tuple[Thing, ...] = (
+    namespace("shop"),
+    namespace("empty"),
+    namespace("kube-system"),
+    service("kube-dns", "10.96.0.10", "fd00:96::a", namespace="kube-system"),
+    service("web", "10.96.0.1", ports=[HTTP, ("", "TCP", 9090)]),
+    service("dual", "fd00:96::2", "10.96.0.2", ports=[HTTP]),
+    service("bare", "10.96.0.3"),
+    service("Upper", "10.96.0.4"),
+    service("ghost-town", "10.96.0.5", namespace="gone"),
+    service("db"),
+    endpoints("db", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1"), ports=[HTTP, DNS]),
+    endpoints("db", endpoint("fd00:1::1", "db-0"), name="db-6", family="IPv6", ports=[HTTP, DNS]),
+    service("plain"),
+    endpoints("plain", "10.1.1.1", endpoint("10.1.1.2", ready=True), endpoint("10.1.1.3", ready=False), ports=[HTTP]),
+    endpoints("plain", "10.1.1.1", name="plain-2", ports=[("https", "TCP", 443)]),
+    service("six"),
+    endpoints("six", "fd00:1::", family="IPv6", ports=[HTTP]),
+    service("twins"),
+    endpoints("twins", endpoint("10.1.2.1", "twin"), endpoint("10.1.2.2", "twin"), ports=[HTTP]),
+    service("unready"),
+    endpoints("unready", endpoint("10.1.3.1", ready=False), ports=[HTTP]),
+    service("alone"),
+    endpoints("web", "10.1.4.1", endpoint("10.1.4.2", "named"), ports=[("http", "TCP", 8080)]),
+    endpoints("nobody", endpoint("10.1.5.1", "orphan"), ports=[HTTP]),
+    service("names"),
+    endpoints("names", endpoint("backend.example.com", "b"), family="FQDN", ports=[HTTP]),
+    service("alias", external="www.example.com"),
+    service("inner", external="web.shop.svc.cluster.local."),
+    service("twice", external="INNER.shop.svc.cluster.local"),
+    service("dangling", external="missing.shop.svc.cluster.local"),
+    service("loop", external="loop.shop.svc.cluster.local"),
+    service("address", external="192.0.2.1"),
+    service("broken", external="a..b"),
+    pod("one", "10.2.0.1", "fd00:2::1"),
+    pod("ended", "10.2.0.2", phase="Succeeded"),
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    return zone(*THINGS, pods="verified", reverse_networks=["10.0.0.0/8", "fd00::/16"])
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("web.shop.svc A", "10.96.0.1"),
+        ("web.shop.svc AAAA", "no-address-of-family"),
+        ("web.shop.svc SRV", "0 50 80 web.shop.svc, 0 50 9090 web.shop.svc"),
+        ("web.shop.svc TXT", "no-data"),
+        ("web.shop.svc ANY", 'web.shop.svc HINFO "RFC8482" ""'),
+        ("dual.shop.svc A", "10.96.0.2"),
+        ("dual.shop.svc AAAA", "fd00:96::2"),
+        ("bare.shop.svc A", "10.96.0.3"),
+        ("bare.shop.svc SRV", "no-ports"),
+        ("upper.shop.svc A", "10.96.0.4"),
+        ("_http._tcp.web.shop.svc SRV", "0 100 80 web.shop.svc"),
+        ("http.tcp.web.shop.svc A", "10.96.0.1"),
+        ("_http._udp.web.shop.svc SRV", "NXDOMAIN port-unknown"),
+        ("_https._tcp.web.shop.svc A", "NXDOMAIN port-unknown"),
+        ("10-1-4-1.web.shop.svc A", "10.1.4.1"),
+        ("named.web.shop.svc A", "10.1.4.2"),
+        ("10-1-4-2.web.shop.svc A", "NXDOMAIN endpoint-missing"),  # it has a hostname
+        ("named.web.shop.svc SRV", "0 100 8080 named.web.shop.svc"),
+        ("x._http._tcp.web.shop.svc A", "NXDOMAIN too-many-labels"),
+        ("missing.shop.svc A", "NXDOMAIN service-missing"),
+        ("*.shop.svc A", "NXDOMAIN service-missing"),
+        ("any.shop.svc A", "NXDOMAIN service-missing"),
+        ("web.any.svc A", "NXDOMAIN namespace-missing"),
+        ("ghost-town.gone.svc A", "NXDOMAIN namespace-missing"),
+        ("web.shop.svc.x A", "NXDOMAIN not-a-cluster-name"),
+    ],
+)
+def test_services(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("db.shop.svc A", "10.1.0.1, 10.1.0.2"),
+        ("db.shop.svc AAAA", "fd00:1::1"),
+        ("db-0.db.shop.svc A", "10.1.0.1"),
+        ("db-0.db.shop.svc AAAA", "fd00:1::1"),
+        ("db-1.db.shop.svc AAAA", "no-address-of-family"),
+        ("10-1-0-1.db.shop.svc A", "NXDOMAIN endpoint-missing"),
+        ("_dns._udp.db.shop.svc SRV", "0 50 53 db-0.db.shop.svc, 0 50 53 db-1.db.shop.svc"),
+        ("plain.shop.svc A", "10.1.1.1, 10.1.1.2"),
+        ("10-1-1-3.plain.shop.svc A", "NXDOMAIN endpoint-missing"),
+        ("_https._tcp.plain.shop.svc SRV", "0 100 443 10-1-1-1.plain.shop.svc"),
+        ("_https._tcp.plain.shop.svc A", "10.1.1.1"),
+        ("six.shop.svc A", "no-address-of-family"),
+        ("fd00-1--0.six.shop.svc AAAA", "fd00:1::"),
+        ("twin.twins.shop.svc A", "10.1.2.1, 10.1.2.2"),
+        ("twins.shop.svc SRV", "0 100 80 twin.twins.shop.svc"),
+        ("unready.shop.svc A", "NXDOMAIN no-ready-endpoints"),
+        ("alone.shop.svc A", "NXDOMAIN no-ready-endpoints"),
+        ("nobody.shop.svc A", "NXDOMAIN service-missing"),
+        ("orphan.nobody.shop.svc A", "NXDOMAIN service-missing"),
+        ("names.shop.svc CNAME", "backend.example.com."),
+        ("b.names.shop.svc CNAME", "backend.example.com."),
+        ("_http._tcp.names.shop.svc CNAME", "backend.example.com."),
+    ],
+)
+def test_headless_services(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("alias.shop.svc CNAME", "www.example.com."),
+        ("alias.shop.svc SRV", "no-data"),
+        ("x.alias.shop.svc A", "NXDOMAIN below-external-name"),
+        ("_http._tcp.alias.shop.svc A", "NXDOMAIN below-external-name"),
+        ("inner.shop.svc A", "inner.shop.svc CNAME web.shop.svc, web.shop.svc A 10.96.0.1"),
+        (
+            "twice.shop.svc A",
+            "twice.shop.svc CNAME inner.shop.svc, inner.shop.svc CNAME web.shop.svc, web.shop.svc A 10.96.0.1",
+        ),
+        ("inner.shop.svc AAAA", "inner.shop.svc CNAME web.shop.svc"),
+        ("dangling.shop.svc A", "NXDOMAIN dangling.shop.svc CNAME missing.shop.svc"),
+        ("loop.shop.svc A", "loop.shop.svc CNAME loop.shop.svc"),
+        ("address.shop.svc A", "NXDOMAIN external-name-is-address"),
+        ("broken.shop.svc A", "NXDOMAIN external-name-invalid"),
+    ],
+)
+def test_external_names(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("10-2-0-1.shop.pod A", "10.2.0.1"),
+        ("fd00-2--1.shop.pod AAAA", "fd00:2::1"),
+        ("10-2-0-1.shop.pod AAAA", "no-address-of-family"),
+        ("10-2-0-1.shop.pod SRV", "no-data"),
+        ("10-2-0-2.shop.pod A", "NXDOMAIN pod-missing"),
+        ("10-2-0-1.empty.pod A", "NXDOMAIN pod-missing"),
+        ("10-2-0-1.gone.pod A", "NXDOMAIN namespace-missing"),
+        ("x.10-2-0-1.shop.pod A", "NXDOMAIN not-an-address"),
+        ("10-2-0-256.shop.pod A", "NXDOMAIN not-an-address"),
+        ("shop.pod A", "no-data"),
+        ("pod TXT", "no-data"),
+    ],
+)
+def test_verified_pods(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "question", "expected"),
+    [
+        ("insecure", "9-9-9-9.shop.pod A", "9.9.9.9"),
+        ("insecure", "2001-db8--1.shop.pod AAAA", "2001:db8::1"),
+        ("insecure", "web.shop.pod A", "NXDOMAIN not-an-address"),
+        ("insecure", "9-9-9-9.gone.pod A", "NXDOMAIN namespace-missing"),
+        ("disabled", "10-2-0-1.shop.pod A", "NXDOMAIN pods-disabled"),
+        ("disabled", "pod A", "NXDOMAIN pods-disabled"),
+    ],
+)
+def test_other_modes_of_pods(mode: str, question: str, expected: str) -> None:
+    check(zone(*THINGS, pods=mode), question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("1.0.96.10.in-addr.arpa. PTR", "web.shop.svc"),
+        ("1.0.1.10.in-addr.arpa. PTR", "db-0.db.shop.svc"),
+        ("1.1.1.10.in-addr.arpa. PTR", "10-1-1-1.plain.shop.svc"),
+        ("3.1.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
+        ("1.5.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
+        ("1.0.96.10.in-addr.arpa. A", "no-data"),
+        ("96.10.in-addr.arpa. PTR", "no-data"),
+        ("97.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
+        ("x.1.0.96.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
+        (f"{from_address('fd00:1::1')} PTR", "db-0.db.shop.svc"),
+        (f"{from_address('fd00:1::2')} PTR", "NXDOMAIN address-unknown"),
+        (f"x.{from_address('fd00:1::1')} PTR", "NXDOMAIN address-unknown"),
+        ("0.0.d.f.ip6.arpa. PTR", "no-data"),
+    ],
+)
+def test_reverse_names(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("cluster.local. A", "no-data"),
+        ("cluster.local. TXT", "no-data"),
+        ("svc A", "no-data"),
+        ("shop.svc TXT", "no-data"),
+        ("dns-version TXT", '"1.1.0"'),
+        ("dns-version A", "no-data"),
+        ("dns A", "no-data"),
+        ("ns.dns A", "10.96.0.10"),
+        ("ns.dns AAAA", "fd00:96::a"),
+        ("ns.dns MX", "no-data"),
+        ("x.dns A", "NXDOMAIN not-a-cluster-name"),
+        ("nothing A", "NXDOMAIN not-a-cluster-name"),
+        ("nothing SOA", "NXDOMAIN not-a-cluster-name"),
+    ],
+)
+def test_names_of_the_zone_itself(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+def check(cluster: Cluster, question: str, expected: str) -> None:
+    """`expected` is the records, or the reason for there being none, with the rcode in front unless it is NOERROR.
+
+    Of a record that has the name and type that were asked for, only the data is shown.
+    """
+    shown = ask(cluster, *question.split())
+    front = "" if shown.rcode == "NOERROR" else f"{shown.rcode} "
+    assert front + (", ".join(shown.records).replace(f"{question} ", "") or shown.reason) == expected
+    assert shown.soa or (shown.rcode == "NOERROR" and bool(shown.records))
+    assert shown.ttls <= {5, 28800, 3789}
+
+
+def test_srv_shows_the_addresses_of_each_target_once(cluster: Cluster) -> None:
+    assert ask(cluster, "dual.shop.svc", "SRV").additional == [
+        "dual.shop.svc A 10.96.0.2",
+        "dual.shop.svc AAAA fd00:96::2",
+    ]
+    assert ask(cluster, "db.shop.svc", "SRV").additional == [
+        "db-0.db.shop.svc A 10.1.0.1",
+        "db-0.db.shop.svc AAAA fd00:1::1",
+        "db-1.db.shop.svc A 10.1.0.2",
+    ]
+
+
+def test_names_that_are_not_the_clusters(cluster: Cluster) -> None:
+    for name in (b"\7example\0", b"\0", b"\5local\0", b"\10xcluster\5local\0", b"\x011\x07in-addr\4arpa\0"):
+        assert cluster.answer(name, 1) is None
+
+
+def test_an_unknown_reverse_name_is_not_the_clusters_unless_the_zone_is() -> None:
+    cluster = zone(*THINGS)
+    assert cluster.answer(b"\x019\x010\x0296\x0210\7in-addr\4arpa\0", 12) is None
+    assert ask(cluster, "1.0.96.10.in-addr.arpa.", "PTR").records == ["1.0.96.10.in-addr.arpa. PTR web.shop.svc"]
+
+
+def test_apex(cluster: Cluster) -> None:
+    soa = ask(cluster, "cluster.local.", "SOA")
+    assert soa.records == ["cluster.local. SOA ns.dns hostmaster 1700000000 7200 1800 86400 5"]
+    found = ask(cluster, "cluster.local.", "NS")
+    assert found.records == ["cluster.local. NS ns.dns"]
+    assert found.additional == ["ns.dns A 10.96.0.10", "ns.dns AAAA fd00:96::a"]
+
+
+def test_own_addresses_stand_in_for_the_service() -> None:
+    cluster = zone(namespace("kube-system"), own_addresses=[b"\xc0\0\2\1"])
+    assert ask(cluster, "ns.dns").records == ["ns.dns A 192.0.2.1"]
+
+
+def test_the_serial_never_goes_back() -> None:
+    cluster = zone(namespace("shop"))
+    before = cluster.serial
+    for event in (ListStarted(Kind.NAMESPACES), ListDone(Kind.NAMESPACES)):
+        cluster.apply(event, 0, 1600000000)
+    assert cluster.serial == before == 1700000000
+
+
+def not_ready(cluster: Cluster, name: str, type_: str = "A") -> bool:
+    found = answer(cluster, name, type_)
+    assert (found.reason.code == "not-ready") == (found.rcode == 2)
+    assert found.rcode != 2 or found.depends is None  # it must not be kept
+    return found.rcode == 2
+
+
+def test_before_the_first_sync() -> None:
+    cluster = Cluster(pods="verified", reverse_networks=["10.0.0.0/8"])
+    assert all(not_ready(cluster, name) for name in ("web.shop.svc", "shop.svc", "10-2-0-1.shop.pod"))
+    assert not_ready(cluster, "1.0.96.10.in-addr.arpa.", "PTR")
+    assert not not_ready(cluster, "dns-version", "TXT")
+    for kind in (Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES):
+        cluster.apply(ListStarted(kind), 0, 0)
+        cluster.apply(ListDone(kind), 0, 0)
+    assert cluster.missing == {Kind.PODS}
+    cluster.apply(ListDone(Kind.PODS), 0, 0)
+    assert cluster.missing == set()
+    assert ask(cluster, "web.shop.svc").reason == "namespace-missing"
+
+
+def test_a_kind_that_is_denied_costs_its_own_names_only() -> None:
+    cluster = Cluster(pods="verified")
+    for event in (ListDone(Kind.NAMESPACES), ListDone(Kind.SERVICES), ListDone(Kind.ENDPOINTSLICES)):
+        cluster.apply(event, 0, 0)
+    cluster.apply(Denied(Kind.PODS), 0, 0)
+    assert cluster.missing == set()
+    assert cluster.denied == {Kind.PODS}
+    assert not not_ready(cluster, "web.shop.svc")
