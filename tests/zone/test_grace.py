@@ -1,0 +1,148 @@
+"""Endpoints that move: the last address of a name outlives the moment between two writes, and nothing else does."""
+
+import pytest
+
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Event, Kind, Put, Remove
+from dnsserver.zone.record import Key
+from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, service
+from tests.zone.asking import ask, zone
+
+HTTP = ("http", "TCP", 80)
+DB = (b"shop", b"db")
+
+
+def slice_of(name: str, *found: Thing | str) -> Thing:
+    return endpoints("db", *found, name=name, ports=[HTTP])
+
+
+class Moving:
+    """A headless service of two named endpoints in slice `one`, and a clock."""
+
+    def __init__(self, grace: float = 1.0) -> None:
+        self.cluster: Cluster = zone(
+            namespace("shop"),
+            service("db"),
+            slice_of("one", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1")),
+            grace=grace,
+        )
+        self.now = 0.0
+
+    def put(self, thing: Thing) -> set[Key]:
+        return self.apply(Put(decoded(thing)))
+
+    def remove(self, kind: Kind, name: str) -> set[Key]:
+        return self.apply(Remove(kind, "" if kind is Kind.NAMESPACES else "shop", name))
+
+    def apply(self, event: Event) -> set[Key]:
+        return self.cluster.apply(event, self.now, 0)
+
+    def wait(self, seconds: float) -> set[Key]:
+        self.now += seconds
+        return self.cluster.expire(self.now, 0)
+
+    def addresses(self, label: str = "") -> set[str]:
+        found = ask(self.cluster, f"{label}.db.shop.svc" if label else "db.shop.svc").records
+        return {line.rpartition(" ")[2] for line in found}
+
+
+@pytest.fixture
+def moving() -> Moving:
+    return Moving()
+
+
+def test_an_endpoint_that_moves_is_never_missing(moving: Moving) -> None:
+    moving.put(slice_of("one", endpoint("10.1.0.2", "db-1")))
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    moving.wait(0.4)
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    moving.put(slice_of("two", endpoint("10.1.0.1", "db-0")))
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    assert moving.addresses() == {"10.1.0.1", "10.1.0.2"}
+    moving.wait(5)
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    assert moving.cluster.next_expiry is None
+
+
+def test_one_that_does_not_come_back_is_gone_after_the_grace(moving: Moving) -> None:
+    moving.put(slice_of("one", endpoint("10.1.0.2", "db-1")))
+    assert moving.cluster.next_expiry == 1.0
+    assert moving.wait(0.99) == set()
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    assert DB in moving.wait(0.01)
+    assert moving.addresses("db-0") == set()
+
+
+def test_other_names_show_a_removal_at_once(moving: Moving) -> None:
+    assert DB in moving.put(slice_of("one", endpoint("10.1.0.2", "db-1")))
+    assert moving.addresses() == {"10.1.0.2"}
+
+
+def test_a_service_keeps_its_last_addresses(moving: Moving) -> None:
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    assert moving.addresses() == {"10.1.0.1", "10.1.0.2"}
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    srv = ask(moving.cluster, "_http._tcp.db.shop.svc", "SRV").records
+    assert len(srv) == 2
+    moving.wait(1)
+    assert moving.addresses() == set()
+
+
+def test_a_new_address_ends_the_grace_of_the_service_and_not_of_the_endpoints(moving: Moving) -> None:
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    moving.put(slice_of("two", endpoint("10.1.0.9", "db-9")))
+    assert moving.addresses() == {"10.1.0.9"}
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+
+
+def test_another_address_under_the_same_name_replaces_it_at_once(moving: Moving) -> None:
+    moving.put(slice_of("one", endpoint("10.1.0.7", "db-0"), endpoint("10.1.0.2", "db-1")))
+    assert moving.addresses("db-0") == {"10.1.0.7"}
+
+
+def test_an_endpoint_that_turns_not_ready_shows_at_once(moving: Moving) -> None:
+    moving.put(slice_of("one", endpoint("10.1.0.1", "db-0", ready=False), endpoint("10.1.0.2", "db-1")))
+    assert moving.addresses("db-0") == set()
+
+
+def test_one_that_arrives_not_ready_ends_its_grace(moving: Moving) -> None:
+    moving.put(slice_of("one", endpoint("10.1.0.2", "db-1")))
+    moving.put(slice_of("two", endpoint("10.1.0.1", "db-0", ready=False)))
+    assert moving.addresses("db-0") == set()
+
+
+def test_a_deleted_service_or_namespace_shows_at_once(moving: Moving) -> None:
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    assert DB in moving.remove(Kind.SERVICES, "db")
+    assert moving.addresses() == set()
+    moving.put(service("db"))
+    assert moving.addresses() == set()
+    assert Moving().remove(Kind.NAMESPACES, "shop") == {(b"shop",)}
+
+
+def test_a_service_of_cluster_ip_holds_its_endpoints_names_too() -> None:
+    moving = Moving()
+    moving.put(service("db", "10.96.0.1", ports=[HTTP]))
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    assert moving.addresses() == {"10.96.0.1"}
+
+
+def test_without_a_grace_nothing_is_held() -> None:
+    moving = Moving(grace=0)
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    assert moving.addresses() == set()
+    assert (moving.cluster.next_expiry, moving.cluster.held) == (None, 0)
+
+
+def test_back_and_forth_starts_the_grace_anew(moving: Moving) -> None:
+    without = slice_of("one", endpoint("10.1.0.2", "db-1"))
+    moving.put(without)
+    moving.wait(0.5)
+    moving.put(slice_of("one", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1")))
+    moving.wait(0.4)
+    moving.put(without)
+    moving.wait(0.3)  # 1.2 s after the first removal, 0.3 s after the second
+    assert moving.addresses("db-0") == {"10.1.0.1"}
+    moving.wait(0.7)
+    assert moving.addresses("db-0") == set()

@@ -1,0 +1,113 @@
+"""Fixed names: special-use ones, and a zone from a file."""
+
+import dns.rcode
+import dns.rdatatype
+import pytest
+
+from dnsserver.wire import name as names
+from dnsserver.wire.codec import read_zone
+from dnsserver.zone.record import Answer
+from dnsserver.zone.static import SpecialNames, StaticZone
+from tests.zone.asking import lines
+
+ZONE = """\
+$ORIGIN corp.example.
+$TTL 300
+@          3600 IN SOA ns hostmaster 1 7200 1800 86400 60
+           IN NS ns
+ns         IN A 192.0.2.53
+a.b.c      IN A 192.0.2.1
+alias      IN CNAME second
+second     IN CNAME a.b.c
+dangling   IN CNAME missing
+away       IN CNAME www.example.org.
+loop       IN CNAME loop
+"""
+
+
+def shown(answer: Answer | None) -> tuple[str, list[str]]:
+    assert answer is not None
+    return dns.rcode.to_text(dns.rcode.Rcode(answer.rcode)), [line for rrset in answer.answer for line in lines(rrset)]
+
+
+def ask(source: SpecialNames | StaticZone, name: str, type_: str = "A") -> Answer | None:
+    return source.answer(names.from_text(name), dns.rdatatype.from_text(type_))
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "rcode", "records"),
+    [
+        ("localhost", "A", "NOERROR", ["localhost. A 127.0.0.1"]),
+        ("x.localhost", "AAAA", "NOERROR", ["x.localhost. AAAA ::1"]),
+        ("localhost", "MX", "NOERROR", []),
+        ("invalid", "A", "NXDOMAIN", []),
+        ("x.invalid", "TXT", "NXDOMAIN", []),
+        ("abc.onion", "A", "NXDOMAIN", []),
+    ],
+)
+def test_special_names(name: str, type_: str, rcode: str, records: list[str]) -> None:
+    answer = ask(SpecialNames(), name, type_)
+    assert shown(answer) == (rcode, records)
+    assert answer is not None
+    assert bool(answer.authority) is not bool(records)
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost.example", "notlocalhost", "onion.example", r"x\009localhost", "example", "."]
+)
+def test_names_that_only_look_special(name: str) -> None:
+    assert ask(SpecialNames(), name) is None
+
+
+@pytest.fixture(scope="module")
+def zone() -> StaticZone:
+    return StaticZone(read_zone(ZONE))
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "rcode", "records"),
+    [
+        ("ns.corp.example", "A", "NOERROR", ["ns.corp.example. A 192.0.2.53"]),
+        ("ns.corp.example", "AAAA", "NOERROR", []),
+        ("b.c.corp.example", "A", "NOERROR", []),
+        ("c.corp.example", "TXT", "NOERROR", []),
+        ("missing.corp.example", "A", "NXDOMAIN", []),
+        ("x.a.b.c.corp.example", "A", "NXDOMAIN", []),
+        ("alias.corp.example", "CNAME", "NOERROR", ["alias.corp.example. CNAME second.corp.example."]),
+        (
+            "alias.corp.example",
+            "A",
+            "NOERROR",
+            [
+                "alias.corp.example. CNAME second.corp.example.",
+                "second.corp.example. CNAME a.b.c.corp.example.",
+                "a.b.c.corp.example. A 192.0.2.1",
+            ],
+        ),
+        ("dangling.corp.example", "A", "NXDOMAIN", ["dangling.corp.example. CNAME missing.corp.example."]),
+    ],
+)
+def test_a_zone(zone: StaticZone, name: str, type_: str, rcode: str, records: list[str]) -> None:
+    answer = ask(zone, name, type_)
+    assert shown(answer) == (rcode, records)
+    assert answer is not None
+    if rcode == "NXDOMAIN" or not records:
+        assert [rrset.ttl for rrset in answer.authority] == [60]  # the SOA's minimum, less than its TTL
+
+
+def test_an_alias_that_leads_away_is_followed_by_others(zone: StaticZone) -> None:
+    answer = ask(zone, "away.corp.example")
+    assert answer is not None
+    assert answer.follow == names.from_text("www.example.org")
+
+
+def test_a_loop_ends(zone: StaticZone) -> None:
+    answer = ask(zone, "loop.corp.example")
+    assert answer is not None
+    assert len(answer.answer) <= 16
+
+
+def test_other_zones_are_not_its(zone: StaticZone) -> None:
+    assert zone.origin == names.from_text("corp.example")
+    for name in ("example", "xcorp.example", "corp.example.org", "."):
+        assert ask(zone, name) is None
