@@ -12,7 +12,7 @@ from dnsserver.wire.records import rrsets
 from dnsserver.wire.writer import compose
 
 _label = st.sampled_from((b"a", b"b", b"svc", b"cluster", b"local", b"x" * 63))
-_name = st.lists(_label, max_size=4).map(names.from_labels)
+_name = st.lists(_label, max_size=3).map(names.from_labels)
 _asked = _name
 
 
