@@ -58,7 +58,7 @@ class _Failure(msgspec.Struct, gc=False):
 
 
 class AnswerCache:
-    """What upstreams said, until it is too old to be said again."""
+    """What upstreams said, until it is too old to be said again; `failures` are those who said nothing of use."""
 
     def __init__(self, settings: CacheSettings) -> None:
         """Make an empty cache."""
@@ -68,7 +68,7 @@ class AnswerCache:
         self._entries: dict[Ask, _Entry] = {}
         self._queue: deque[_Entry] = deque()
         self._size = 0
-        self._failures: dict[Ask, _Failure] = {}
+        self.failures: dict[Ask, _Failure] = {}
         self._hits = self._misses = self._stale = self._failed = self._renewals = 0
 
     def get(self, ask: Ask, now: float) -> Outcome | None:
@@ -86,8 +86,8 @@ class AnswerCache:
         lasts = outcome.expires - outcome.stored
         if lasts <= 0:
             return
-        if self._failures:
-            self._failures.pop(ask, None)
+        if self.failures:
+            self.failures.pop(ask, None)
         body = outcome.body
         size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
         renew_at = outcome.expires
@@ -152,19 +152,19 @@ class AnswerCache:
 
     def fail(self, ask: Ask, reason: Reason, now: float) -> Outcome:
         """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""
-        previous = self._failures.pop(ask, None)
+        previous = self.failures.pop(ask, None)
         lasts = self._settings.failure_ttl
         if previous is not None and now < previous.outcome.expires + previous.lasts:
             lasts = min(previous.lasts * 2, self._settings.failure_cap)
         again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text)
-        if len(self._failures) >= _FAILURES:
-            del self._failures[next(iter(self._failures))]
-        self._failures[ask] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
+        if len(self.failures) >= _FAILURES:
+            del self.failures[next(iter(self.failures))]
+        self.failures[ask] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
         return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
 
     def failure(self, ask: Ask, now: float) -> Outcome | None:
         """Return the failure of a moment ago, if there was one."""
-        failure = self._failures.get(ask)
+        failure = self.failures.get(ask)
         if failure is None or failure.outcome.expires <= now:
             return None
         self._failed += 1
@@ -172,15 +172,15 @@ class AnswerCache:
 
     def forget_failures(self) -> None:
         """Forget every failure: an upstream is back."""
-        self._failures.clear()
+        self.failures.clear()
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
         """Drop what is held of a name, or of a whole domain; return what was dropped."""
         flushed = self._matching(self._entries, name, below=below)
         for ask in flushed:
             self._forget(self._entries.pop(ask))
-        for ask in self._matching(self._failures, name, below=below):
-            del self._failures[ask]
+        for ask in self._matching(self.failures, name, below=below):
+            del self.failures[ask]
         return flushed
 
     @staticmethod

@@ -73,9 +73,11 @@ class Forwarder:
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
+        self._probed = self._exchange.probes.names
         self._flights: dict[Ask, Flight] = {}
         self._drained = drained
         self._awake = trio.Event()
+        self._asleep = False
         self._held_at = 0.0
         self._coalesced = self._dropped = self._loops = 0
 
@@ -98,11 +100,10 @@ class Forwarder:
             if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
                 self.overdue(flight, now)
             return
-        outcome = cache.failure(ask, now)
-        if outcome is not None:
+        if cache.failures and (outcome := cache.failure(ask, now)) is not None:
             deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
             return
-        if ask.name in self._exchange.probes.names:
+        if ask.name in self._probed:
             self._exchange.probes.came_back(ask.name, now)
             self._loops += 1
             deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
@@ -170,7 +171,8 @@ class Forwarder:
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)
         self._exchange.launch(flight, now)
-        if not self._awake.is_set():
+        if self._asleep:
+            self._asleep = False
             self._awake.set()
 
     def _route(self, name: bytes) -> Route | None:
@@ -269,6 +271,7 @@ class Forwarder:
             soonest = wheel.next
             if soonest is None:
                 self._awake = trio.Event()
+                self._asleep = True
                 await self._awake.wait()
                 continue
             await trio.sleep_until(max(soonest, self._clock() + 0.005))

@@ -1,5 +1,7 @@
 """How an upstream does, from what live traffic shows: round trips, silence, errors. Pure: time is an argument."""
 
+from collections import deque
+
 _SAMPLES = 64
 _EVERY = 16
 
@@ -27,7 +29,7 @@ class Health:
 
     __slots__ = (
         "_backoff",
-        "_next",
+        "_count",
         "_samples",
         "_silences",
         "asked",
@@ -50,8 +52,8 @@ class Health:
         self.failing = 0.0  # share of late questions that were not answered, or with an error
         self.heard = float("-inf")
         self.probe_at = float("-inf")
-        self._samples: list[float] = []
-        self._next = 0
+        self._samples: deque[float] = deque(maxlen=_SAMPLES)
+        self._count = 0
         self._silences = 0
         self._backoff = _FIRST_PROBE
 
@@ -63,12 +65,9 @@ class Health:
             self.failing *= 0.9
         else:
             self.rtt = trip
-        if len(samples) < _SAMPLES:
-            samples.append(trip)
-        else:
-            samples[self._next % _SAMPLES] = trip
-        self._next += 1
-        if self._next % _EVERY == 0 or self._next < 4:
+        samples.append(trip)
+        self._count = count = self._count + 1
+        if count % _EVERY == 0 or count < 4:
             self.p95 = sorted(samples)[len(samples) * 95 // 100]
             self.patience = min(max(3 * self.p95, SHORTEST_PATIENCE), LONGEST_PATIENCE)
         self.heard = now

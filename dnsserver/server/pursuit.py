@@ -51,14 +51,17 @@ class Pursuer:
             return pursuit.reply
         if guard is not None:
             guard.begin(host)
-        pursuit.wait(port.client(index), None if guard is None else partial(guard.end, host))
+            pursuit.done = partial(guard.end, host)
+        pursuit.client = port.client(index)
+        pursuit.waiting = True
         return None
 
 
 class Pursuit(msgspec.Struct, gc=False, eq=False):
     """One question and how far it has got: a Struct, as 0.5 us of a plain object's making go to its attributes.
 
-    `left` are the names to try, `seen` is how often the zone had changed when `answer` was worked out.
+    `left` are the names to try, `seen` is how often the zone had changed when `answer` was worked out. Once it is
+    `waiting` the reply is sent to `client` when it comes, and `done` is called; until then it is left in `reply`.
     """
 
     of: Pursuer
@@ -78,12 +81,6 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
         self.answer = answer
         self.left = answer.search
         self.seen = self.of.replies.changes
-
-    def wait(self, client: Any, done: Callable[[], None] | None) -> None:
-        """Send the reply to `client` when it comes, and call `done`."""
-        self.client = client
-        self.done = done
-        self.waiting = True
 
     def begin(self) -> None:
         """Ask for the next name."""
