@@ -1,0 +1,188 @@
+"""The reply cache: a change drops the replies that depend on it and no others, and nothing of them stays behind."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.resolver.reply_cache import AgingReply, Lane, Reply, ReplyCache, RingReply
+from dnsserver.zone.record import Key
+
+LABELS = (1, 0, "found")
+KEYS: list[Key] = [(b"a",), (b"b",), (b"a", b"s"), (b"a", b"t"), (b"b", b"s"), b"\x0a\0\0\1", b"\x0a\0\0\2"]
+
+
+def reply(*depends: Key, wire: bytes = b"reply") -> Reply:
+    return Reply(wire, LABELS, depends)
+
+
+def cache(replies: int = 1000, missing: int = 1000) -> tuple[ReplyCache, Lane]:
+    made = ReplyCache(replies, missing)
+    return made, made.lane("udp", "1")
+
+
+def held(lane: Lane) -> set[bytes]:
+    return set(lane.replies)
+
+
+def test_a_change_drops_what_depends_on_it() -> None:
+    replies, lane = cache()
+    replies.keep(lane, b"1", reply((b"a", b"s")))
+    replies.keep(lane, b"2", reply((b"a", b"s"), (b"b", b"s")))
+    replies.keep(lane, b"3", reply((b"b", b"s")))
+    replies.keep(lane, b"4", reply())
+    replies.drop({(b"a", b"s"), (b"x", b"y")})
+    assert held(lane) == {b"3", b"4"}
+    assert replies.statistics().dropped == 2
+
+
+def test_a_namespace_stands_for_its_services() -> None:
+    replies, lane = cache()
+    replies.keep(lane, b"1", reply((b"a", b"s")))
+    replies.keep(lane, b"2", reply((b"a",)))
+    replies.keep(lane, b"3", reply((b"b", b"s"), b"\x0a\0\0\1"))
+    replies.drop({(b"a",)})
+    assert held(lane) == {b"3"}
+    replies.drop({b"\x0a\0\0\1"})
+    assert held(lane) == set()
+
+
+_keys = st.sets(st.sampled_from(KEYS), max_size=3)
+_keep = st.tuples(st.just("keep"), st.integers(0, 30), _keys, st.booleans())
+_drop = st.tuples(st.just("drop"), st.integers(0, 0), _keys, st.just(False))
+_discard = st.tuples(st.just("discard"), st.integers(0, 30), st.just(set[Key]()), st.just(False))
+
+
+@given(st.lists(st.one_of(_keep, _keep, _drop, _discard), max_size=60), st.sampled_from([2, 5, 1000]))
+def test_what_is_held_is_what_nothing_has_dropped(steps: list[tuple[str, int, set[Key], bool]], limit: int) -> None:
+    replies, lane = cache(limit, limit)
+    expected: dict[bytes, set[Key]] = {}
+    for step, number, keys, missing in steps:
+        key = bytes((number,))
+        if step == "keep":
+            replies.keep(lane, key, reply(*keys), missing=missing)
+            expected[key] = keys
+        elif step == "discard":
+            replies.discard(lane, key)
+            expected.pop(key, None)
+        else:
+            replies.drop(keys)
+            spaces = {each[0] for each in keys if isinstance(each, tuple) and len(each) == 1}
+            for kept, depends in list(expected.items()):
+                services = {each[0] for each in depends if isinstance(each, tuple) and len(each) == 2}
+                if depends & keys or services & spaces:
+                    del expected[kept]
+        if limit == 1000:
+            assert held(lane) == set(expected)
+        else:
+            assert held(lane) <= set(expected)
+        figures = replies.statistics()
+        assert figures.replies + figures.missing == len(lane.replies)
+        assert max(figures.replies, figures.missing) <= limit
+    replies.drop(set(KEYS))
+    assert all(not found.depends for found in lane.replies.values())
+
+
+def test_room_is_made_by_the_oldest_that_nobody_asks_for() -> None:
+    replies, lane = cache(3)
+    for key in (b"1", b"2", b"3"):
+        replies.keep(lane, key, reply())
+    lane.replies[b"1"].hits += 1
+    replies.keep(lane, b"4", reply())
+    assert held(lane) == {b"1", b"3", b"4"}
+    replies.keep(lane, b"5", reply())
+    assert held(lane) == {b"1", b"4", b"5"}
+    assert replies.statistics().evicted == 2
+
+
+def test_names_that_do_not_exist_push_out_nothing_but_their_like() -> None:
+    replies, lane = cache(2, 3)
+    replies.keep(lane, b"good", reply())
+    for number in range(50):
+        replies.keep(lane, b"missing%d" % number, reply(), missing=True)
+    assert b"good" in held(lane)
+    assert (replies.statistics().replies, replies.statistics().missing) == (1, 3)
+
+
+def test_many_that_depend_on_one_key_go_together() -> None:
+    replies, lane = cache()
+    for number in range(500):
+        replies.keep(lane, b"%d" % number, reply((b"a",), b"\x0a\0\0\1"))
+    for number in range(0, 500, 3):
+        replies.discard(lane, b"%d" % number)
+    assert len(held(lane)) == 333
+    replies.drop({(b"a",)})
+    assert held(lane) == set()
+
+
+def test_a_question_is_remembered_once_it_was_asked() -> None:
+    replies, _ = cache(10, 4)
+    assert not replies.seen_before(b"x")
+    assert replies.seen_before(b"x")
+    for number in range(3):
+        replies.seen_before(b"other%d" % number)
+    assert replies.seen_before(b"x")  # one generation later
+    for number in range(10):
+        replies.seen_before(b"more%d" % number)
+    assert not replies.seen_before(b"x")
+
+
+def test_lanes_share_the_room_and_not_the_replies() -> None:
+    replies, udp = cache(2)
+    tcp = replies.lane("tcp", "1")
+    replies.keep(udp, b"1", reply((b"a",)))
+    replies.keep(tcp, b"1", reply((b"a",)))
+    replies.keep(tcp, b"2", reply())
+    assert (held(udp), held(tcp)) == (set(), {b"1", b"2"})
+    replies.drop({(b"a",)})
+    assert held(tcp) == {b"2"}
+
+
+def test_traffic_outlives_the_replies() -> None:
+    replies, lane = cache()
+    replies.keep(lane, b"1", reply((b"a",)))
+    lane.replies[b"1"].hits += 3
+    lane.counts[LABELS] += 1
+    assert (lane.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+    replies.drop({(b"a",)})
+    assert (lane.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+
+
+def test_ring_replies_turn_by_one_record() -> None:
+    ring = RingReply(b"head" + b"AABBCC" + b"tail", LABELS, (), 4, 2, b"AABBCC", 3)
+    assert [ring.renew(0) for _ in range(4)] == [
+        b"headBBCCAAtail",
+        b"headCCAABBtail",
+        b"headAABBCCtail",
+        b"headBBCCAAtail",
+    ]
+    assert ring.due < 0
+
+
+def test_cut_ring_replies_show_every_record_in_turn() -> None:
+    ring = RingReply(b"head" + b"AABB", LABELS, (), 4, 2, b"AABBCC", 2)
+    assert [ring.renew(0) for _ in range(3)] == [b"headBBCC", b"headCCAA", b"headAABB"]
+
+
+def test_aging_replies_count_down_and_end() -> None:
+    told: list[int] = []
+    wire = b"xx" + (300).to_bytes(4) + b"yy" + (7).to_bytes(4)
+    aging = AgingReply(wire, LABELS, (), [2, 8], 100.0, 110.0, told.append)
+    assert aging.due == 101.0
+    aging.hits += 5
+    for now, long, short in ((101.0, 299, 6), (103.9, 297, 4), (108.5, 292, 0)):
+        renewed = aging.renew(now)
+        assert renewed == b"xx" + long.to_bytes(4) + b"yy" + short.to_bytes(4)
+        assert aging.wire == renewed
+        assert now < aging.due <= now + 1
+    assert aging.due == 109.0
+    assert aging.renew(110.0) is None
+    assert told == [5]
+
+
+def test_what_came_from_outside_can_be_cleared_alone() -> None:
+    replies, lane = cache()
+    replies.keep(lane, b"1", reply())
+    replies.keep(lane, b"2", AgingReply(b"", LABELS, ((b"a",),), [], 0, 10))
+    replies.clear_outside()
+    assert held(lane) == {b"1"}
+    replies.clear()
+    assert held(lane) == set()
