@@ -7,10 +7,9 @@ import trio
 
 from dnsserver.kube.api import Client
 from dnsserver.kube.decode import BadObject, from_json
+from dnsserver.kube.progress import Bite
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put
-
-BITE = 32  # objects applied between two checkpoints: half a millisecond, and as many kinds at once
 
 
 class Position:
@@ -42,7 +41,7 @@ async def check(
     touched meanwhile, and it mends what the zone did wrong as well as what the watch missed.
     """
     apply(ListStarted(kind))
-    repairs = 0
+    repairs, bite = 0, Bite()
     try:
         for position in positions:
             # In the same step as the version is read: what is touched from here on is newer than the list.
@@ -50,7 +49,7 @@ async def check(
             pages = client.pages(position.scope, version=position.version, received=received)
             async with aclosing(pages):
                 async for page in pages:
-                    for count, raw in enumerate(page.items, 1):
+                    for raw in page.items:
                         try:
                             thing = from_json(kind, raw)
                         except BadObject:
@@ -59,8 +58,8 @@ async def check(
                             before = changes()
                             apply(Put(thing))
                             repairs += changes() - before
-                        if count % BITE == 0:
-                            await trio.lowlevel.checkpoint()
+                        if bite.over:
+                            await bite.pause()
                     await trio.sleep(page_pause)
         before = changes()
         apply(ListDone(kind))

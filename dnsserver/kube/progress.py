@@ -2,9 +2,11 @@
 
 import enum
 import random
+import time
 from collections import Counter
 
 import msgspec
+import trio
 
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.zone.model import Kind
@@ -119,6 +121,28 @@ class Progress:
             forbidden=self.denied is Forbidden,
             missing=self.denied is NotFound,
         )
+
+
+class Bite:
+    """Says when to let others run: after half a millisecond of work, be it for one object or for a hundred.
+
+    As many kinds as are listed at once may bite one after the other, and the sockets wait for all of them.
+    """
+
+    _LENGTH = 0.0005
+
+    def __init__(self) -> None:
+        self._end = time.perf_counter() + self._LENGTH
+
+    @property
+    def over(self) -> bool:
+        """Whether it is time."""
+        return time.perf_counter() >= self._end
+
+    async def pause(self) -> None:
+        """Let others run; then the next one begins."""
+        await trio.lowlevel.checkpoint()
+        self._end = time.perf_counter() + self._LENGTH
 
 
 class Backoff:

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from dnsserver.kube.api import Client, Page
-from dnsserver.kube.check import BITE, Position, check
+from dnsserver.kube.check import Position, check
 from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
 from dnsserver.kube.errors import (
     ApiError,
@@ -32,7 +32,7 @@ from dnsserver.kube.errors import (
     Refused,
     TooLargeVersion,
 )
-from dnsserver.kube.progress import Backoff, Progress, State, Statistics, Timing
+from dnsserver.kube.progress import Backoff, Bite, Progress, State, Statistics, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
 from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
 
@@ -41,6 +41,7 @@ TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 _PUTS = frozenset({"ADDED", "MODIFIED"})
 _INITIAL_END = "k8s.io/initial-events-end"
 _FRUITLESS = 3  # streams in a row that brought nothing usable, before a list is tried instead
+_LOOK = 8  # lines of a stream between two looks at the clock: after an idle time the first would always be too late
 _BAD_LOGGED = 1000  # bad objects remembered so that each is logged once
 
 OnProgrammed = Callable[[EndpointSlice, float, bool], None]
@@ -155,10 +156,11 @@ class Reflector:
             async for page in receive:
                 version = page.version
                 self._list_begins()
-                for count, raw in enumerate(page.items, 1):
+                bite = Bite()
+                for raw in page.items:
                     self._put(raw, initial=True)
-                    if count % BITE == 0:
-                        await trio.lowlevel.checkpoint()
+                    if bite.over:
+                        await bite.pause()
         self._listed(position, version)
 
     async def _read_pages(self, scope: Scope, send: trio.MemorySendChannel[Page]) -> None:
@@ -201,11 +203,11 @@ class Reflector:
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         lines = self._client.watch(position.scope, position.version, seconds=seconds, received=self._progress.received)
         async with aclosing(lines):
-            count = 0
+            count, bite = 0, Bite()
             async for line in lines:
                 count += 1
-                if count % BITE == 0:  # a read may bring hundreds
-                    await trio.lowlevel.checkpoint()
+                if count % _LOOK == 0 and bite.over:  # a read may bring hundreds
+                    await bite.pause()
                 if position.version:
                     self._watched(position, line)
                 elif line.type == "BOOKMARK":

@@ -1,9 +1,13 @@
-"""How long a reflector waits."""
+"""How long a reflector waits, and how long it works."""
 
 import random
+import time
+
+import trio
+import trio.testing
 
 from dnsserver.kube.errors import Forbidden, Gone, TooManyRequests
-from dnsserver.kube.progress import Backoff, Timing
+from dnsserver.kube.progress import Backoff, Bite, Timing
 
 
 def test_back_off() -> None:
@@ -15,3 +19,13 @@ def test_back_off() -> None:
     assert 0.5 <= backoff.next(None) <= 1
     assert 5.0 <= backoff.next(TooManyRequests("", retry_after=5.0)) <= 7.0
     assert 45 <= backoff.next(Forbidden("")) <= 75
+
+
+async def test_a_bite_is_over_in_time() -> None:
+    bite = Bite()
+    start = time.perf_counter()
+    while not bite.over:
+        pass
+    assert time.perf_counter() - start < 0.1
+    with trio.testing.assert_checkpoints():
+        await bite.pause()
