@@ -169,3 +169,18 @@ def test_go(pod: None, tmp_path: Path) -> None:
     assert lines[0] == "kubernetes.default [10.96.0.1] <nil>"
     assert lines[1] == "www.example.com [192.0.2.80 2001:db8::80] <nil>"
     assert lines[2].split()[1:] == ["5432", "<nil>"]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
+def test_java(pod: None, tmp_path: Path) -> None:
+    program = tmp_path / "Look.java"
+    program.write_text("""
+        import java.net.InetAddress;
+        public class Look {
+            public static void main(String[] names) throws Exception {
+                for (String name : names) System.out.println(InetAddress.getByName(name).getHostAddress());
+            }
+        }
+    """)
+    found = run(["java", "-Djava.net.preferIPv4Stack=true", str(program), "kubernetes.default", "www.example.com"])
+    assert found.split() == ["10.96.0.1", "192.0.2.80"]

@@ -1,118 +1,151 @@
-"""The program as its users start and end it."""
+"""`python -m dnsserver serve` as a user runs it: start, answers, changes, the end, and what stands in the way."""
 
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import dns.message
-import dns.query
 import dns.rcode
 import pytest
 
-ROOT = Path(__file__).parents[2]
-_PATIENCE = 20.0
-_OBJECTS = """
-apiVersion: v1
-kind: List
-items:
-  - {{kind: Namespace, metadata: {{name: shop}}}}
-  - {{kind: Service, metadata: {{name: web, namespace: shop}}, spec: {{clusterIP: {address}}}}}
-"""
+from tests.cluster import Thing, endpoint, endpoints, namespace, pod, service
+from tests.e2e.process import FOLDER, PATIENCE, Served, served, wait_until
+from tests.running import write_objects
 
 pytestmark = pytest.mark.e2e
 
-
-def free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        return int(tcp.getsockname()[1])
-
-
-def wait_for(condition: Callable[[], bool]) -> float:
-    """Wait until a condition holds and return how many seconds that took."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() < begun + _PATIENCE, "it did not come"
-        time.sleep(0.02)  # another process's state: there is nothing to wait on but its answers
-    return time.monotonic() - begun
-
-
-class Program:
-    """`dnsserver serve` with a file of objects."""
-
-    def __init__(self, folder: Path, *flags: str) -> None:
-        self.objects = folder / "objects.yaml"
-        self.port, self.admin = free_port(), free_port()
-        self.log = ""
-        self.write("10.0.0.1")
-        config = folder / "dnsserver.toml"
-        config.write_text("drain = 1.5\nupstreams = []\n")
-        command = [sys.executable, "-m", "dnsserver", "serve", "--config", str(config), "--objects", str(self.objects)]
-        listen = ["--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}"]
-        self.process = subprocess.Popen([*command, *listen, *flags], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-    def write(self, address: str) -> None:
-        self.objects.write_text(_OBJECTS.format(address=address))
-
-    def ready(self) -> int:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=5) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def ask(self, name: str = "web.shop.svc.cluster.local") -> list[str]:
-        reply = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=self.port, timeout=5)
-        return [rdata.to_text() for rrset in reply.answer for rdata in rrset]
-
-    def end(self) -> str:
-        """Kill it if it still runs, and return its log."""
-        self.process.kill()
-        if self.process.stderr is not None and not self.process.stderr.closed:
-            self.log = self.process.communicate()[1]
-        return self.log
+HTTP = ("http", "TCP", 80)
+THINGS: list[Thing] = [
+    namespace("shop"),
+    service("web", "10.96.0.1", ports=[HTTP]),
+    service("db", ports=[HTTP]),
+    endpoints("db", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1"), ports=[HTTP]),
+    service("alias", external="web.shop.svc.cluster.local"),
+    pod("one", "10.2.0.1"),
+]
+SETTINGS = """
+listen = ["127.0.0.1:0"]
+admin = "127.0.0.1:0"
+drain = 1.0
+upstreams = []
+"""
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    started = Program(tmp_path)
-    wait_for(lambda: started.ready() == 200)
-    yield started
-    started.end()
+def flags(tmp_path: Path) -> list[str]:
+    (tmp_path / "settings.toml").write_text(SETTINGS)
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    write_objects(objects, THINGS)
+    return ["--config", str(tmp_path / "settings.toml"), "--objects", str(objects)]
 
 
-def test_it_answers_and_takes_up_a_change_of_its_files(program: Program) -> None:
-    assert program.ask() == ["10.0.0.1"]
-    program.write("10.0.0.2")
-    wait_for(lambda: program.ask() == ["10.0.0.2"])
+@pytest.fixture
+def server(flags: list[str]) -> Iterator[Served]:
+    with served(*flags) as running:
+        yield running
 
 
-def test_a_broken_file_keeps_what_was_good(program: Program) -> None:
-    program.objects.write_text("kind: List\nitems: [{kind: Service, metadata: {name: 1}\n")
-    program.write("10.0.0.3")
-    wait_for(lambda: program.ask() == ["10.0.0.3"])
+@pytest.mark.parametrize("tcp", [False, True])
+def test_it_answers(server: Served, tcp: bool) -> None:
+    def records(name: str, type_: str = "A") -> list[str]:
+        reply = server.ask(f"{name}.", type_, tcp=tcp)
+        return sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+
+    z = "shop.svc.cluster.local"
+    assert records(f"web.{z}") == ["10.96.0.1"]
+    assert records(f"db.{z}") == ["10.1.0.1", "10.1.0.2"]
+    assert records(f"_http._tcp.web.{z}", "SRV") == [f"0 100 80 web.{z}."]
+    assert records("1.0.96.10.in-addr.arpa", "PTR") == [f"web.{z}."]
+    assert records(f"alias.{z}") == ["10.96.0.1", f"web.{z}."]
+    assert records("10-2-0-1.shop.pod.cluster.local") == ["10.2.0.1"]
+    assert server.ask("www.example.com.", tcp=tcp).rcode() == dns.rcode.REFUSED  # it has no upstreams
 
 
-def test_at_its_end_readiness_goes_first_and_answers_go_on(program: Program) -> None:
-    program.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: program.ready() == 503)
-    assert program.ask() == ["10.0.0.1"]
-    assert program.process.wait(_PATIENCE) == 0
-    assert "ended" in program.end()
+def test_admin_pages(server: Served) -> None:
+    assert server.get("/healthz") == (200, "ok\n")
+    assert server.get("/readyz")[0] == 200
+    server.ask("web.shop.svc.cluster.local.")
+    assert "coredns_dns_requests_total" in server.get("/metrics")[1]
 
 
-def test_an_address_in_use_is_told(program: Program, tmp_path: Path) -> None:
-    folder = tmp_path / "second"
-    folder.mkdir()
-    second = Program(folder, "--listen", f"127.0.0.1:{program.port}")
-    assert second.process.wait(_PATIENCE) == 1
-    assert f"127.0.0.1:{program.port}: Address already in use" in second.end()
-    assert program.ask() == ["10.0.0.1"]
+def test_a_change_of_a_file_is_served_within_a_second(server: Served, tmp_path: Path) -> None:
+    name = "new.shop.svc.cluster.local."
+    assert server.ask(name).rcode() == server.ask(name).rcode() == dns.rcode.NXDOMAIN
+    write_objects(tmp_path / "objects", [*THINGS, service("new", "10.96.0.9")])
+    assert wait_until(lambda: server.addresses(name) == {"10.96.0.9"}) < 1.5  # a second, and a busy machine
+    write_objects(tmp_path / "objects", [*THINGS, service("new", "10.96.0.10")])
+    assert wait_until(lambda: server.addresses(name) != {"10.96.0.9"}) < 1.5
+    assert server.addresses(name) == {"10.96.0.10"}
+    (tmp_path / "objects" / "objects.json").write_text('{"items": [')
+    broken = server.wait_for("broken file; its last good content is served on")
+    assert "objects.json" in broken["file"]
+    assert server.addresses(name) == {"10.96.0.10"}
+    write_objects(tmp_path / "objects", THINGS)
+    assert wait_until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN) < 1.5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_drains_and_ends(server: Served, number: int) -> None:
+    assert server.get("/readyz")[0] == 200
+    server.process.send_signal(number)
+    wait_until(lambda: server.get("/readyz")[0] == 503)
+    assert "draining" in server.get("/readyz")[1]
+    assert server.get("/healthz")[0] == 200
+    for tcp in (False, True):
+        assert server.ask("web.shop.svc.cluster.local.", tcp=tcp).rcode() == dns.rcode.NOERROR
+    assert server.process.wait(PATIENCE) == 0
+    assert server.wait_for("ended")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "dnsserver", "serve", *arguments],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_an_address_that_is_taken(flags: list[str], kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        status, said = run(*flags, "--listen", address)
+    assert status == 1
+    assert f"cannot listen on {address}" in said
+    assert "Address already in use" in said
+    assert "Traceback" not in said
+
+
+def test_a_zone_file_that_cannot_be_read(flags: list[str], tmp_path: Path) -> None:
+    (tmp_path / "corp.zone").write_text("no zone")
+    (tmp_path / "settings.toml").write_text(SETTINGS + f'static = ["{tmp_path}/corp.zone"]\n')
+    status, said = run(*flags)
+    assert status == 1
+    assert "corp.zone" in said
+    assert "Traceback" not in said
+
+
+def test_a_mistake_in_the_configuration(flags: list[str]) -> None:
+    status, said = run(*flags, "--listen", "here")
+    assert status == 2
+    assert "--listen" in said
+
+
+def test_names_outside_go_to_the_upstream(flags: list[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(("127.0.0.1", 0))
+        upstream.settimeout(PATIENCE)
+        with served(*flags, "--upstream", f"127.0.0.1:{upstream.getsockname()[1]}") as server:
+            query, _ = upstream.recvfrom(4096)  # the server asks by itself first, whether the upstream leads back to it
+            assert len(query) > 12
+            assert server.addresses("web.shop.svc.cluster.local.") == {"10.96.0.1"}  # whatever the upstream does
