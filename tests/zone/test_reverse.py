@@ -1,8 +1,7 @@
-"""Addresses as reverse names and as labels, compared with dnspython; and the zones that networks make."""
+"""Addresses as reverse names and as labels, compared with the standard library; and the zones that networks make."""
 
 import ipaddress
 
-import dns.reversename
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ def labels(name: str) -> tuple[bytes, ...]:
 
 @given(_addresses)
 def test_an_address_and_its_reverse_name(given_address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    name = dns.reversename.from_address(str(given_address)).to_text()
+    name = given_address.reverse_pointer
     assert address(labels(name)) == given_address.packed
     assert awaited(names.from_text(name)) == given_address.packed
 
