@@ -46,7 +46,7 @@ class Chain:
 
     def answer(self, name: bytes, qtype: int) -> Answer:
         """Return the answer; when its `follow` or `search` is set, the upstreams have the rest of it."""
-        if not name.endswith(self._ends):  # the outside's at a glance: 0.1 us, where asking each source costs 1
+        if not name.endswith(self._ends):  # the outside's at a glance: 0.06 us, where asking each source costs 0.9
             return self._outside(name, qtype)
         found = self._first(name, qtype)
         if found is None:

@@ -58,7 +58,7 @@ class Pursuer:
 
 
 class Pursuit(msgspec.Struct, gc=False, eq=False):
-    """One question and how far it has got: a Struct, as 0.5 us of a plain object's making go to its attributes.
+    """One question and how far it has got: a Struct, made in 0.05 us, an object with slots in 0.18.
 
     `left` are the names to try, `seen` is how often the zone had changed when `answer` was worked out. Once it is
     `waiting` the reply is sent to `client` when it comes, and `done` is called; until then it is left in `reply`.

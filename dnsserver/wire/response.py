@@ -152,7 +152,7 @@ def _with_ttls(body: Body, change: Callable[[int], int]) -> Body:
 def _one_address(reply: bytes, start: int, type_: int, limits: TTLLimits) -> Reading | None:
     """Return the answer that most questions have, one address and no CNAME; None when it is not that.
 
-    Its octets are compared and not unpacked: 0.6 us, where one step of `_plain_answer` is 1.6.
+    Its octets are compared and not unpacked: 0.5 us, where `_plain_answer` takes 0.8 for it.
     """
     head, length, size = _ADDRESSES[type_]
     data = reply[start : start + size]
