@@ -13,7 +13,9 @@ from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
 from dnsserver.kube.scope import scopes_of
 from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Put, Remove
+from tests.kube import generated
 from tests.kube.apiserver import ApiServer, Fault, serving
+from tests.kube.generated import Size, fill
 from tests.kube.support import FAST, Mirror, mirroring, stored_versions, thing, versions, wait_for
 
 
@@ -591,3 +593,18 @@ async def test_a_client_that_closes_ends_its_streams(server: ApiServer) -> None:
         await mirror.client.aclose()
         with pytest.raises(ApiError):
             await anext(lines)
+
+
+async def test_changes_as_fast_as_they_go(server: ApiServer) -> None:
+    fill(server.store, Size(namespaces=3, services=30, slices=40, endpoints=160))
+    async with (
+        mirroring(server, Kind.ENDPOINTSLICES) as slices,
+        mirroring(server, Kind.SERVICES) as services,
+    ):
+        await slices.wait_equal()
+        await services.wait_equal()
+        await generated.churn(server, 2000)
+        await slices.wait_equal()
+        await services.wait_equal()
+        assert len(server.store.objects[Kind.ENDPOINTSLICES]) == 40
+        assert slices.reflector.statistics().lists == 1, "none was missed"
