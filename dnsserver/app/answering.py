@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from dnsserver.app import settings
+from dnsserver.app.clock import now
 from dnsserver.config import Address, Config
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
@@ -36,7 +37,7 @@ class StartError(Exception):
 
 
 class Answering:
-    """The parts of one process that answer."""
+    """The parts of one process that answer; trio runs on `SystemClock`."""
 
     def __init__(self, config: Config) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
@@ -59,13 +60,14 @@ class Answering:
             settings.cache(config),
             own=own,
             limits=settings.limits(config),
+            clock=now,
             drained=self._flush_late,
         )
         self.responder = Responder(
             Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
             self.forwarder,
             self.replies,
-            trio.current_time,
+            now,
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
             plain=PlainAnswers(self.cluster, self.replies),
@@ -105,10 +107,9 @@ class Answering:
                     continue
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             bound = Address(address.host, udp.getsockname()[1])
-            clock = trio.current_time
-            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, clock, Histogram())))
+            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, now, Histogram())))
             limits = settings.tcp(self._config)
-            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, clock, limits)))
+            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, now, limits)))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""

@@ -7,6 +7,7 @@ import structlog
 import trio
 
 from dnsserver.app.answering import Answering, StartError
+from dnsserver.app.clock import SystemClock
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.sync import Sync
@@ -23,7 +24,7 @@ def serve(config: Config, begun: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
     collect_seldom()
     try:
-        trio.run(Server(config, begun).run)
+        trio.run(Server(config, begun).run, clock=SystemClock())
     except StartError as error:
         log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
         return 1

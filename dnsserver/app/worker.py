@@ -14,6 +14,7 @@ import trio
 
 from dnsserver.app import feed
 from dnsserver.app.answering import Answering
+from dnsserver.app.clock import SystemClock
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
@@ -85,4 +86,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     collect_seldom()
-    trio.run(main)
+    trio.run(main, clock=SystemClock())

@@ -83,8 +83,12 @@ class Forwarder:
 
     # ---- questions
 
-    def ask(self, ask: Ask, deliver: Deliver) -> None:
-        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered.
+
+        `packet` is a client's, if one asks: should it be a query that this server sent itself, through a loop of
+        forwarders, then the upstream it was sent to is taken out.
+        """
         now = self._held_at or self._clock()
         cache = self._cache
         outcome = cache.get(ask, now)
@@ -95,6 +99,9 @@ class Forwarder:
             return
         flight = self._flights.get(ask)
         if flight is not None:
+            if packet and self._exchange.question_came_back(flight, packet, now):
+                self._looped(deliver, now)
+                return
             self._coalesced += 1
             flight.waiting.append(deliver)
             if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
@@ -105,10 +112,13 @@ class Forwarder:
             return
         if ask.name in self._probed:
             self._exchange.probes.came_back(ask.name, now)
-            self._loops += 1
-            deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
+            self._looped(deliver, now)
             return
         self._start(ask, deliver, now)
+
+    def _looped(self, deliver: Deliver, now: float) -> None:
+        self._loops += 1
+        deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
 
     def hold(self) -> None:
         """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
@@ -131,17 +141,6 @@ class Forwarder:
         now = self._clock()
         if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
             self._start(ask, None, now)
-
-    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
-        """Tell whether a client's packet is a query that this server sent itself, through a loop of forwarders.
-
-        The upstream it was sent to is taken out then. Costs one look-up for a question that is not under way.
-        """
-        flight = self._flights.get(ask)
-        if flight is None or not self._exchange.question_came_back(flight, packet, self._clock()):
-            return False
-        self._loops += 1
-        return True
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
         """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
@@ -166,7 +165,7 @@ class Forwarder:
         waiting = [] if deliver is None else [deliver]
         flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight
-        if deliver is not None and self._cache.has_stale(ask, now):
+        if deliver is not None and ask in self._cache.entries and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)

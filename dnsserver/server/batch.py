@@ -135,6 +135,7 @@ class BatchPort:
         self._no_interfaces = memoryview(bytes(4 * BATCH)).cast("I")
         self._prepare()
         self._outbox = _Outbox(self._fd, self._sendmmsg, self._address_size, self._control_size)
+        self.send = self._outbox.add  # a reply that comes late; it goes out with the others at the next `flush`
         self._in_at = ctypes.addressof(self._in_heads)
         self._out_at = ctypes.addressof(self._out_heads)
         self._received = 0
@@ -269,10 +270,6 @@ class BatchPort:
         host: bytes = self._peers[at : at + self._host_size]
         return host
 
-    def send(self, wire: bytes, client: Any) -> None:
-        """Take a reply that comes late; it goes out with the others at the next `flush`."""
-        self._outbox.add(wire, client)
-
     def flush(self) -> None:
         """Send the late replies."""
         self._outbox.flush()
@@ -303,27 +300,36 @@ class _Outbox:
         self._heads_at = ctypes.addressof(heads)
         self._peers = memoryview(peers).cast("B")
         self._vectors = memoryview(vectors).cast("B").cast("Q")
-        self._kept: list[bytes] = []
+        self._held: list[tuple[bytes, bytes]] = []
         self.unsent = 0
 
     def add(self, wire: bytes, peer: bytes) -> None:
-        number = len(self._kept)
-        self._peers[number * _PEER : number * _PEER + len(peer)] = peer
-        self._vectors[number * 2] = id(wire) + _BYTES_HEADER
-        self._vectors[number * 2 + 1] = len(wire)
-        self._kept.append(wire)
-        if number + 1 == BATCH:
+        """Hold a reply back until the next `flush`, at most a batch of them."""
+        held = self._held
+        held.append((wire, peer))
+        if len(held) == BATCH:
             self.flush()
 
     def flush(self) -> None:
-        start, end = 0, len(self._kept)
+        held = self._held
+        if not held:
+            return
+        peers, vectors = self._peers, self._vectors
+        at = place = 0
+        for wire, peer in held:
+            peers[at : at + len(peer)] = peer
+            vectors[place] = id(wire) + _BYTES_HEADER
+            vectors[place + 1] = len(wire)
+            at += _PEER
+            place += 2
+        start, end = 0, len(held)
         while start < end:
             sent = self._sendmmsg(self._fd, self._heads_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)
             if sent <= 0:  # as for replies that did not wait
                 self.unsent += 1
                 sent = 1
             start += sent
-        self._kept.clear()
+        held.clear()
 
 
 class PlainPort:

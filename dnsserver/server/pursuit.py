@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from dnsserver.resolver.chain import Chain, completed
-from dnsserver.resolver.outcome import LOOP, Outcome
+from dnsserver.resolver.outcome import Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
 from dnsserver.server.reply import Outside, Port, ReplyWriter, asked
@@ -77,65 +77,52 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
     done: Callable[[], None] | None = None
     reply: bytes | None = None
 
-    def _take(self, answer: Answer) -> None:
-        self.answer = answer
-        self.left = answer.search
-        self.seen = self.of.replies.changes
-
     def begin(self) -> None:
         """Ask for the next name."""
-        ask = asked(self.query, self.answer.follow or self.left[0])
-        if not self.turns and self.of.outside.is_own_question(ask, self.query.packet):
-            self._finish(self.of.writer.refuse(self.query, m.REFUSED, LOOP, self.port))
-            return
+        query = self.query
         self.turns += 1
-        self.of.outside.ask(ask, self.deliver)
+        self.of.outside.ask(asked(query, self.answer.follow or self.left[0]), self.deliver, query.packet)
 
     def deliver(self, outcome: Outcome) -> None:
         """Take an outcome from outside."""
         try:
-            self._deliver(outcome)
+            reply = self._reply(outcome)
         except Exception:  # the border to the forwarder, which must not end for one answer
             log.exception("answer failed", packet=self.query.packet.hex())
-            self._finish(self.of.writer.refuse(self.query, m.SERVFAIL, _BUG, self.port))
+            reply = self.of.writer.refuse(self.query, m.SERVFAIL, _BUG, self.port)
+        if reply is None:
+            return
+        if not self.waiting:
+            self.reply = reply
+            return
+        if self.done is not None:
+            self.done()
+        self.port.send(reply, self.client)
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _reply(self, outcome: Outcome) -> bytes | None:
+        """Return the reply that an outcome makes, or None if there is more to ask."""
         query, key, port, writer = self.query, self.key, self.port, self.of.writer
         if self.turns >= _MAX_TURNS:
-            self._finish(writer.refuse(query, m.SERVFAIL, _TOO_LONG, port))
-            return
-        if self.seen != self.of.replies.changes and self._changed():
-            return
+            return writer.refuse(query, m.SERVFAIL, _TOO_LONG, port)
+        if self.seen != self.of.replies.changes:
+            fresh, old = self.of.chain.answer(query.name, query.type), self.answer
+            if (fresh.follow, fresh.search, fresh.answer) != (old.follow, old.search, old.answer):
+                return self._go_on(fresh)
+            self.answer, self.seen = fresh, self.of.replies.changes
         answer = self.answer
         if self.left:
             if outcome.rcode == m.NXDOMAIN and len(self.left) > 1:
                 self.left = self.left[1:]
                 self.begin()
-                return
+                return None
             if outcome.rcode != m.NOERROR:
-                self._finish(writer.missing(query, key, answer, outcome, port))
-                return
+                return writer.missing(query, key, answer, outcome, port)
             answer = completed(query.name, self.left[0], answer)
         if outcome.follow is not None:
-            self._return(answer, outcome, outcome.follow)
-        else:
-            self._finish(writer.joined(query, key, answer, outcome, port))
+            return self._return(answer, outcome, outcome.follow)
+        return writer.joined(query, key, answer, outcome, port)
 
-    def _changed(self) -> bool:
-        """Take note that the zone has changed; tell whether the answer has, and so was begun anew."""
-        fresh = self.of.chain.answer(self.query.name, self.query.type)
-        old, self.seen = self.answer, self.of.replies.changes
-        if (fresh.follow, fresh.search, fresh.answer) == (old.follow, old.search, old.answer):
-            self.answer = fresh
-            return False
-        self._take(fresh)
-        if fresh.follow is None and not fresh.search:
-            self._finish(self.of.writer.own(self.query, self.key, fresh, self.port))
-        else:
-            self.begin()
-        return True
-
-    def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> None:
+    def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> bytes | None:
         """Go on in the cluster: the outside's chain leads back to a name of ours."""
         assert answer.follow is not None  # it was asked
         before = rrsets(outcome.body_at(self.of.writer.clock()), answer.follow)[0]
@@ -144,16 +131,14 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
         joined = msgspec.structs.replace(
             rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa, search=()
         )
-        if rest.follow is None:
-            self._finish(self.of.writer.own(self.query, self.key, joined, self.port))
-        else:
-            self._take(joined)
-            self.begin()
+        return self._go_on(joined)
 
-    def _finish(self, reply: bytes) -> None:
-        if not self.waiting:
-            self.reply = reply
-            return
-        if self.done is not None:
-            self.done()
-        self.port.send(reply, self.client)
+    def _go_on(self, answer: Answer) -> bytes | None:
+        """Return the reply that an answer makes by itself, or None if it leads outside again."""
+        self.answer = answer
+        self.left = answer.search
+        self.seen = self.of.replies.changes
+        if answer.follow is None and not answer.search:
+            return self.of.writer.own(self.query, self.key, answer, self.port)
+        self.begin()
+        return None

@@ -36,11 +36,11 @@ class Port(Protocol):
 class Outside(Protocol):
     """Whoever answers for names outside the cluster."""
 
-    def ask(self, ask: Ask, deliver: Deliver) -> None:
-        """Call `deliver` once with the outcome, now or later, never from another thread."""
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        """Call `deliver` once with the outcome, now or later, never from another thread.
 
-    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
-        """Tell whether a packet is a query that this server sent itself and that came back through a loop."""
+        `packet` is the client's: it may be a query that this server sent itself and that came back through a loop.
+        """
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""

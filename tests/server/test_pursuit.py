@@ -10,7 +10,7 @@ import dns.rrset
 import pytest
 
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.resolver.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard
@@ -89,12 +89,12 @@ class Outside:
     def fail(self) -> None:
         self.answer(rcode=m.SERVFAIL, reason=UPSTREAM_TIMEOUT)
 
-    def ask(self, ask: Ask, deliver: Deliver) -> None:
-        self.waiting.append((ask, deliver))
-
-    def is_own_question(self, ask: Ask, packet: bytes) -> bool:
-        del ask
-        return packet in self.sent
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        if packet in self.sent:
+            now = self.server.now
+            deliver(Outcome(m.REFUSED, m.EMPTY, False, LOOP, now, now))
+        else:
+            self.waiting.append((ask, deliver))
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
         self.touched.append((ask, hits))
