@@ -7,7 +7,7 @@ import dnslib
 
 from dnsserver.wire.message import CLASS_IN, HEADER_SIZE, FormatError, RRset
 from dnsserver.wire.name import from_text, is_below, labels, to_text
-from dnsserver.wire.records import whole_rdata
+from dnsserver.wire.records import plain_rdata
 
 
 class _Srv(dnslib.SRV):  # type: ignore[misc]  # it has no types
@@ -58,4 +58,4 @@ def _rdata(record: dnslib.RR) -> bytes:
     buffer.offset = HEADER_SIZE
     record.rdata.pack(buffer)
     message = bytes(buffer.data)
-    return whole_rdata(message, HEADER_SIZE, len(message) - HEADER_SIZE, record.rtype)
+    return plain_rdata(message, record.rtype, HEADER_SIZE, len(message))

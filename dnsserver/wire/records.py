@@ -1,47 +1,98 @@
-"""A Body back to RRsets with whole names: needed where records of two origins meet in one reply."""
+"""Names and records read out of a whole message from a stranger, in bounded time (RFC 1035 section 4.1).
+
+Every pointer must go back, past the header and before where the name began, at most `MAX_POINTERS` times for a name
+(RFC 9267 section 2): so no name loops, and none costs more than its 255 octets and those jumps.
+"""
 
 import struct
+from collections.abc import Iterator
 
-from dnsserver.wire import message as m
-from dnsserver.wire.message import Body, FormatError, RRset
+import msgspec
 
-_FIXED = struct.Struct("!HHIH")
-_MAX_NAME = 255
+from dnsserver.wire.message import (
+    AAAA,
+    CNAME,
+    DNAME,
+    HEADER_SIZE,
+    MX,
+    NAPTR,
+    NS,
+    PTR,
+    SOA,
+    SRV,
+    A,
+    Body,
+    FormatError,
+    RRset,
+)
 
-# (octets before the names, names) of rdata in which old senders compress names (RFC 1035, RFC 3597 section 4).
-_COMPRESSED = {
-    m.NS: (0, 1),
-    m.CNAME: (0, 1),
-    m.SOA: (0, 2),
-    m.PTR: (0, 1),
-    m.MX: (2, 1),
-    m.SRV: (6, 1),
-    m.DNAME: (0, 1),
+MAX_POINTERS = 127  # labels of the longest name: a writer that ends each name in a pointer, as ours, needs so many
+
+_unpack_fixed = struct.Struct("!HHIH").unpack_from
+
+# Where names stand in rdata that may hold compressed ones (RFC 1035, 1183, 2163, 2230, 3597 section 4):
+# octets before the first name, number of names, octets after the last. NAPTR has strings before its name.
+_NAMES_IN_RDATA = {
+    NS: (0, 1, 0),
+    3: (0, 1, 0),  # MD
+    4: (0, 1, 0),  # MF
+    CNAME: (0, 1, 0),
+    SOA: (0, 2, 20),
+    7: (0, 1, 0),  # MB
+    8: (0, 1, 0),  # MG
+    9: (0, 1, 0),  # MR
+    PTR: (0, 1, 0),
+    14: (0, 2, 0),  # MINFO
+    MX: (2, 1, 0),
+    17: (0, 2, 0),  # RP
+    18: (2, 1, 0),  # AFSDB
+    21: (2, 1, 0),  # RT
+    26: (2, 2, 0),  # PX
+    SRV: (6, 1, 0),
+    36: (2, 1, 0),  # KX
+    DNAME: (0, 1, 0),
 }
+HAS_NAMES = frozenset(_NAMES_IN_RDATA) | {NAPTR}
+FIXED_LENGTHS = {A: 4, AAAA: 16}
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """One record as it stands in a message: its owner, its fields, and where its octets are.
+
+    Two are never the same record but by identity: dicts of them hash no field.
+    """
+
+    owner: bytes
+    type: int
+    cls: int
+    ttl: int
+    start: int
+    rdata: int
+    end: int
+
+    @property
+    def ttl_at(self) -> int:
+        """Where the TTL field stands: it is followed by the rdata's length."""
+        return self.rdata - 6
 
 
 def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...], tuple[RRset, ...]]:
     """Return the three sections of a Body that stands behind the question for `name`; raises FormatError.
 
-    Records keep their order, one RRset for each run of the same owner, type and TTL.
+    Names are whole and keep their case, for where records of two origins meet in one reply. Records keep their order,
+    one RRset for each run of the same owner, type and TTL.
     """
-    front = bytes(m.HEADER_SIZE) + name + bytes(4)
+    front = bytes(HEADER_SIZE) + name + bytes(4)
     message = front + body.data
     position = len(front)
     sections = []
     for count in (body.an, body.ns, body.ar):
         found: list[tuple[tuple[bytes, int, int], list[bytes]]] = []
         for _ in range(count):
-            owner, position = read_name(message, position)
-            try:
-                rtype, _, ttl, length = _FIXED.unpack_from(message, position)
-            except struct.error as error:
-                msg = f"record ends at octet {len(message)}, in its middle"
-                raise FormatError(msg) from error
-            position += _FIXED.size
-            key = (owner, rtype, ttl)
-            rdata = whole_rdata(message, position, length, rtype)
-            position += length
+            owner, position = read_name(message, position, lower=False)
+            type_, _, ttl, start, position = _fields(message, position)
+            key = (owner, type_, ttl)
+            rdata = plain_rdata(message, type_, start, position)
             if found and found[-1][0] == key:
                 found[-1][1].append(rdata)
             else:
@@ -50,55 +101,92 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     return sections[0], sections[1], sections[2]
 
 
-def whole_rdata(message: bytes, position: int, length: int, rtype: int) -> bytes:
-    """Return the rdata at `position` with its names written out; raises FormatError."""
-    end = position + length
+def read_name(message: bytes, position: int, *, lower: bool = True) -> tuple[bytes, int]:
+    """Return the name at `position`, uncompressed, and where the octets after it begin. Raises FormatError."""
+    parts = []
+    size = 1
+    after = 0
+    limit = position
+    pointers = 0
+    try:
+        while length := message[position]:
+            if length < 0x40:
+                follows = position + 1 + length
+                parts.append(message[position:follows])
+                size += length + 1
+                if size > 255:
+                    raise FormatError(f"name at octet {limit} has more than 255 octets")
+                position = follows
+            elif length >= 0xC0:
+                target = (length & 0x3F) << 8 | message[position + 1]
+                pointers += 1
+                if not HEADER_SIZE <= target < limit or pointers > MAX_POINTERS:
+                    raise FormatError(f"name pointer at octet {position} to {target}, expected one that goes back")
+                after = after or position + 2
+                limit = position = target
+            else:
+                raise FormatError(f"label type {length:#x} at octet {position}, expected a length or a pointer")
+    except IndexError:
+        raise FormatError(f"message of {len(message)} octets ends in a name") from None
+    name = b"".join(parts) + b"\0"
+    return (name.lower() if lower else name), after or position + 1
+
+
+def read_records(message: bytes, position: int, count: int) -> Iterator[Record]:
+    """Yield `count` records from `position` on, owners in lower case, names in their rdata checked.
+
+    Raises FormatError.
+    """
+    for _ in range(count):
+        owner, fixed = read_name(message, position)
+        type_, cls, ttl, rdata, end = _fields(message, fixed)
+        check_rdata(message, type_, rdata, end)
+        yield Record(owner, type_, cls, ttl, position, rdata, end)
+        position = end
+
+
+def _fields(message: bytes, fixed: int) -> tuple[int, int, int, int, int]:
+    """Return type, class, TTL, and where the rdata begins and ends, of a record whose owner ends at `fixed`."""
+    try:
+        type_, cls, ttl, length = _unpack_fixed(message, fixed)
+    except struct.error:
+        raise FormatError(f"message of {len(message)} octets ends in a record") from None
+    rdata = fixed + 10
+    end = rdata + length
     if end > len(message):
-        msg = f"record data of {length} octets ends past the message"
-        raise FormatError(msg)
-    shape = _COMPRESSED.get(rtype)
-    if shape is None:
-        return message[position:end]
-    fixed, names = shape
-    parts = [message[position : position + fixed]]
-    position += fixed
+        raise FormatError(f"rdata at octet {rdata} ends at {end}, the message at {len(message)}")
+    return type_, cls, ttl, rdata, end
+
+
+def check_rdata(message: bytes, type_: int, start: int, end: int) -> None:
+    """Raise FormatError when the rdata's names do not fill it or an address has the wrong length."""
+    if type_ in HAS_NAMES:
+        plain_rdata(message, type_, start, end)
+    elif end - start != FIXED_LENGTHS.get(type_, end - start):
+        raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {FIXED_LENGTHS[type_]}")
+
+
+def plain_rdata(message: bytes, type_: int, start: int, end: int) -> bytes:
+    """Return the rdata without compression; names keep their case. Raises FormatError when they do not fill it."""
+    if type_ not in HAS_NAMES:
+        return message[start:end]
+    before, names, rest = _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(message, start, end), 1, 0)
+    position = start + before
+    parts = [message[start:position]]
     for _ in range(names):
-        name, position = read_name(message, position)
+        name, position = read_name(message, position, lower=False)
         parts.append(name)
+    if position + rest != end:
+        raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, its fields at {position + rest}")
     parts.append(message[position:end])
     return b"".join(parts)
 
 
-def read_name(message: bytes, position: int) -> tuple[bytes, int]:
-    """Return the name at `position`, whole, and the offset behind it.
-
-    Pointers must point back before every octet read so far, so each is followed once at most (RFC 9267 section 2).
-    Raises FormatError.
-    """
-    parts = []
-    size = 1
-    after = 0
-    lowest = position
-    try:
-        while length := message[position]:
-            if length >= 0xC0:
-                target = (length & 0x3F) << 8 | message[position + 1]
-                after = after or position + 2
-                if target >= lowest or target < m.HEADER_SIZE:
-                    msg = f"pointer at octet {position} to {target}, expected one further back"
-                    raise FormatError(msg)
-                position = lowest = target
-                continue
-            if length > 63:
-                msg = f"label type {length >> 6:#b} at octet {position}"
-                raise FormatError(msg)
-            size += length + 1
-            parts.append(message[position : position + length + 1])
-            position += length + 1
-            if size > _MAX_NAME:
-                msg = f"name of more than {_MAX_NAME} octets"
-                raise FormatError(msg)
-    except IndexError as error:
-        msg = f"name past the end, octet {len(message)}"
-        raise FormatError(msg) from error
-    return b"".join(parts) + b"\0", after or position + 1
+def _naptr_prefix(message: bytes, start: int, end: int) -> int:
+    """Return how many octets stand before a NAPTR's name: order, preference, three strings (RFC 3403 section 4.1)."""
+    position = start + 4
+    for _ in range(3):
+        if position >= end:
+            raise FormatError(f"NAPTR rdata at octet {start} ends in a string")
+        position += 1 + message[position]
+    return position - start

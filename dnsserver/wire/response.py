@@ -31,7 +31,7 @@ from dnsserver.wire.message import (
     RRset,
 )
 from dnsserver.wire.name import ROOT, is_below
-from dnsserver.wire.sections import FIXED_LENGTHS, HAS_NAMES, Record, check_rdata, plain_rdata, read_name, read_records
+from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, Record, check_rdata, plain_rdata, read_name, read_records
 from dnsserver.wire.writer import compose
 
 MAX_CHAIN = 16
@@ -358,7 +358,7 @@ class _Selection:
         return body, lowest
 
     def _rrset(self, record: Record, ttl: int) -> RRset:
-        return RRset(record.owner, record.type, ttl, (plain_rdata(self._reply, record),))
+        return RRset(record.owner, record.type, ttl, (plain_rdata(self._reply, record.type, record.rdata, record.end),))
 
 
 def _ancestors(name: bytes) -> Iterator[bytes]:

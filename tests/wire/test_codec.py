@@ -21,6 +21,7 @@ alias   IN CNAME www
 mail    IN MX  10 www.example.com.
 _x._tcp IN SRV 0 5 80 www
 text    IN TXT "one; two" three
+who     IN RP  mail text
 """
 )
 
@@ -35,7 +36,9 @@ def test_a_zone_file() -> None:
     assert found[from_text("mail.example.com"), m.MX].rdatas == (b"\0\x0a" + www,)
     assert found[from_text("_x._tcp.example.com"), m.SRV].rdatas == (b"\0\0\0\5\0\x50" + target,)
     assert found[from_text("text.example.com"), m.TXT].rdatas == (b"\x08one; two\x05three",)
-    assert len(found) == 7
+    person = from_text("who.example.com")
+    assert found[person, 17].rdatas == (from_text("mail.Example.com") + from_text("text.Example.com"),)
+    assert len(found) == 8
 
 
 @pytest.mark.parametrize(
