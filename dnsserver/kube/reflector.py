@@ -18,6 +18,7 @@ from datetime import datetime
 import msgspec
 import structlog
 import trio
+from cachetools import TTLCache
 
 from dnsserver.kube.api import Client, Page
 from dnsserver.kube.check import Position, check
@@ -42,7 +43,9 @@ _PUTS = frozenset({"ADDED", "MODIFIED"})
 _INITIAL_END = "k8s.io/initial-events-end"
 _FRUITLESS = 3  # streams in a row that brought nothing usable, before a list is tried instead
 _LOOK = 8  # lines of a stream between two looks at the clock: after an idle time the first would always be too late
-_BAD_LOGGED = 1000  # bad objects remembered so that each is logged once
+# A bad object is logged once an hour, so that whoever looks later sees it too, and of all no more than a thousand.
+_BAD_LOGGED = 1000
+_BAD_SILENCE = 3600.0  # seconds
 
 OnProgrammed = Callable[[EndpointSlice, float, bool], None]
 
@@ -84,7 +87,7 @@ class Reflector:
         self._positions: list[Position] = []
         self._unlisted: set[Scope] = set()
         self._started = False  # ListStarted is out for the present list
-        self._bad_seen: set[tuple[str, str, str]] = set()
+        self._bad_seen = TTLCache[tuple[str, str, str], None](_BAD_LOGGED, _BAD_SILENCE, trio.current_time)
 
     @property
     def kind(self) -> Kind:
@@ -322,7 +325,7 @@ class Reflector:
         self._progress.bad_objects += 1
         key = (bad.namespace, bad.name, bad.problem)
         if key not in self._bad_seen and len(self._bad_seen) < _BAD_LOGGED:
-            self._bad_seen.add(key)
+            self._bad_seen[key] = None
             self._log.warning(
                 "object skipped", object_namespace=bad.namespace, object_name=bad.name, problem=bad.problem
             )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
+import trio.testing
 
 from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
@@ -286,6 +287,36 @@ async def test_a_bad_object_hides_no_other(server: ApiServer, how: str, streamin
         assert skipped[0]["object_name"] == "aaa"
         assert skipped[0]["object_namespace"] == "shop"
         assert "$.spec.ports" in skipped[0]["problem"]
+
+
+@pytest.fixture
+def running_clock() -> trio.testing.MockClock:
+    """Time goes by as it does, and can be made to jump."""
+    return trio.testing.MockClock(rate=1)
+
+
+async def test_bad_objects_are_logged_once_an_hour(server: ApiServer, running_clock: trio.testing.MockClock) -> None:
+    """And no more than a thousand of them, which is not for ever either."""
+    count = 1010
+    for number in range(count):
+        server.put(Kind.SERVICES, thing(f"bad{number:04}", spec=7))
+    with structlog.testing.capture_logs() as logs:
+
+        def told(name: str = "") -> int:
+            return sum(log["event"] == "object skipped" and name in log["object_name"] for log in logs)
+
+        async with mirroring(server, page_size=500) as mirror:
+            statistics = mirror.reflector.statistics
+            await wait_for(lambda: statistics().bad_objects == count and server.streams(Kind.SERVICES))
+            for name in ("bad0000", "bad1009"):
+                server.put(Kind.SERVICES, thing(name, spec=7))
+            await wait_for(lambda: statistics().bad_objects == count + 2)
+            assert (told(), told("bad0000"), told("bad1009")) == (1000, 1, 0)
+            running_clock.jump(3601)
+            for name in ("bad0000", "bad1009"):
+                server.put(Kind.SERVICES, thing(name, spec=7))
+            await wait_for(lambda: told("bad1009"))
+            assert (told("bad0000"), told("bad1009")) == (2, 1)
 
 
 async def test_fields_that_are_missing(server: ApiServer) -> None:
