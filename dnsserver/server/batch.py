@@ -1,10 +1,10 @@
 """A UDP socket that answers what the reply cache knows in batches: one system call in, one out, no object a packet.
 
-`BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: addresses and control data that came in are handed
-back, so a reply leaves from the address that was asked (IP_PKTINFO), and the only Python object made for a known
-question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and sendmsg, one packet at a time.
-Both drain the socket in bounded steps, so that a flood cannot keep the event loop. Over 400 lines, because the two are
-read beside each other: whatever one promises, the other one must.
+`BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: a reply is written over its query, behind the ID, and
+goes out with the address and control data that came in, so it leaves from the address that was asked (IP_PKTINFO). The
+only Python object made for a known question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and
+sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop. Over
+400 lines, because the two are read beside each other: whatever one promises, the other one must.
 """
 
 import ctypes
@@ -22,13 +22,13 @@ from dnsserver.server.guard import Guard
 from dnsserver.zone.record import Reason
 
 BATCH = 64
-_PACKET = 4096  # no query is longer; one that was cut by the kernel is dropped
+_PACKET = 4096  # no query is longer, one that was cut by the kernel is dropped; nor is any reply (`udp.size`)
+_SLOT = _PACKET + 64  # from one packet to the next: a power of two has them fight for the same lines of the cache
 _PEER = 96  # octets kept of a sender: its address, then the control data that came with the packet
 _CONTROL_AT = 32  # in a peer; sizeof(struct sockaddr_in6) is 28
 _CONTROL = 64  # holds one in_pktinfo or in6_pktinfo with its header
 _IOV = 16
 _HEAD = 64  # sizeof(struct mmsghdr) on 64-bit Linux
-_BYTES_HEADER = bytes.__basicsize__ - 1  # where CPython keeps the octets of a bytes object
 _MSG_TRUNC = 0x20
 _IP_PKTINFO = 8
 _INTERNET = {socket.IPPROTO_IP, socket.IPPROTO_IPV6}
@@ -112,15 +112,16 @@ class BatchPort:
         self._sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
 
         # A slice of an array of c_char is a bytes object, made in one step.
-        self._packets: Any = (ctypes.c_char * (BATCH * _PACKET))()
+        self._packets: Any = (ctypes.c_char * (BATCH * _SLOT))()
         self._peers: Any = (ctypes.c_char * (BATCH * _PEER))()
         self._in_iov = (ctypes.c_uint64 * (BATCH * 2))()
-        self._out_iov = (ctypes.c_uint64 * (BATCH * 4))()
+        self._out_iov = (ctypes.c_uint64 * (BATCH * 2))()
         self._in_heads = (ctypes.c_char * (BATCH * _HEAD))()
         self._out_heads = (ctypes.c_char * (BATCH * _HEAD))()
         self._in_words = memoryview(self._in_heads).cast("B").cast("Q")
-        self._lengths = memoryview(self._in_heads).cast("B").cast("I")
-        self._vectors = memoryview(self._out_iov).cast("B").cast("Q")
+        self._lengths = memoryview(self._in_heads).cast("B").cast("I")[_HEAD // 4 - 2 :: _HEAD // 4]
+        self._octets = memoryview(self._packets).cast("B")
+        self._sizes = memoryview(self._out_iov).cast("B").cast("Q")[1::2]
         self._wildcard = _is_wildcard(sock)
         if self._wildcard:
             ask_for_destination(sock)
@@ -142,24 +143,19 @@ class BatchPort:
         self._unsent = 0
 
     def _prepare(self) -> None:
-        """Lay out both arrays of mmsghdr: name, control and the ID of a reply point at what the receive wrote."""
+        """Lay out both arrays of mmsghdr, which point at the same addresses, control data and octets."""
         out = memoryview(self._out_heads).cast("B").cast("Q")
         for i in range(BATCH):
-            packet = ctypes.addressof(self._packets) + i * _PACKET
-            self._in_iov[2 * i] = packet
-            self._in_iov[2 * i + 1] = _PACKET
-            self._vectors[4 * i] = packet  # the ID, straight from the query
-            self._vectors[4 * i + 1] = 2
-            for words, iov, vectors in (
-                (self._in_words, ctypes.addressof(self._in_iov) + i * _IOV, 1),
-                (out, ctypes.addressof(self._out_iov) + i * 2 * _IOV, 2),
-            ):
+            packet = ctypes.addressof(self._packets) + i * _SLOT
+            for words, vectors in ((self._in_words, self._in_iov), (out, self._out_iov)):
+                vectors[2 * i] = packet
+                vectors[2 * i + 1] = _PACKET
                 at = i * _HEAD // 8
                 peer = ctypes.addressof(self._peers) + i * _PEER
                 words[at] = peer
                 words[at + 1] = self._address_size
-                words[at + 2] = iov
-                words[at + 3] = vectors
+                words[at + 2] = ctypes.addressof(vectors) + i * _IOV
+                words[at + 3] = 1
                 words[at + 4] = peer + _CONTROL_AT if self._wildcard else 0
                 words[at + 5] = self._control_size
                 words[at + 6] = 0
@@ -177,40 +173,22 @@ class BatchPort:
             self._screen(self._guard, count, now)
         get = self.lane.replies.get
         packets = self._packets
-        lengths = self._lengths
-        vectors = self._vectors
-        kept = []  # what the kernel will read must live until it has; a miss may push any reply out of the cache
+        lengths, octets, sizes = self._lengths, self._octets, self._sizes
         start = 0  # of the run of packets with a reply
-        offset = 2
-        place = 2
+        offset = 2 - _SLOT
         for i in range(count):
-            reply = get(packets[offset : offset - 2 + lengths[i * 16 + 14]])
-            if reply is not None:
-                if reply.due > now:
-                    wire = reply.wire
-                else:
-                    turned = reply.renew(now)
-                    if turned is None:
-                        reply = None
-                    else:
-                        wire = turned
-            if reply is not None:
+            offset += _SLOT
+            reply = get(packets[offset : offset - 2 + lengths[i]])
+            if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
                 reply.hits += 1
-            else:
-                answer = self._miss(miss, i, offset - 2)
-                if answer is None:
-                    if start < i:
-                        self._flush(start, i)
-                    start = i + 1
-                    offset += _PACKET
-                    place += 4
-                    continue
-                wire = answer
-            kept.append(wire)
-            vectors[place] = id(wire) + _BYTES_HEADER
-            vectors[place + 1] = len(wire)
-            offset += _PACKET
-            place += 4
+            elif (wire := self._miss(miss, i, offset - 2)) is None:
+                if start < i:
+                    self._flush(start, i)
+                start = i + 1
+                continue
+            size = len(wire)
+            octets[offset : offset + size] = wire
+            sizes[i] = size + 2
         if start < count:
             self._flush(start, count)
         return count
@@ -225,8 +203,8 @@ class BatchPort:
             reason = guard.turns_away(self.host(i), now)
             if reason is not None:
                 if guard.refuses:
-                    self._turned_away[i] = self._lengths[i * 16 + 14], reason
-                self._lengths[i * 16 + 14] = 0
+                    self._turned_away[i] = self._lengths[i], reason
+                self._lengths[i] = 0
 
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
         """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
@@ -234,7 +212,7 @@ class BatchPort:
             return None
         if self._peers[i * _PEER + 2 : i * _PEER + 4] == b"\0\0":  # port 0: nobody can be listening there
             return None
-        length = self._lengths[i * 16 + 14]
+        length = self._lengths[i]
         if length:
             reply = miss(self._packets[offset : offset + length], self, i)
         elif i in self._turned_away:
@@ -286,6 +264,7 @@ class _Outbox:
         self._fd = fd
         self._sendmmsg = sendmmsg
         peers = (ctypes.c_char * (BATCH * _PEER))()
+        packets = (ctypes.c_char * (BATCH * _SLOT))()
         heads = (ctypes.c_char * (BATCH * _HEAD))()
         vectors = (ctypes.c_uint64 * (BATCH * 2))()
         words = memoryview(heads).cast("B").cast("Q")
@@ -296,10 +275,12 @@ class _Outbox:
                 words[i * _HEAD // 8 + field] = value
             if not control_size:
                 words[i * _HEAD // 8 + 4] = 0
+            vectors[2 * i] = ctypes.addressof(packets) + i * _SLOT
         self._heads = heads  # what the addresses below point into
         self._heads_at = ctypes.addressof(heads)
         self._peers = memoryview(peers).cast("B")
-        self._vectors = memoryview(vectors).cast("B").cast("Q")
+        self._octets = memoryview(packets).cast("B")
+        self._sizes = memoryview(vectors).cast("B").cast("Q")[1::2]
         self._held: list[tuple[bytes, bytes]] = []
         self.unsent = 0
 
@@ -314,14 +295,13 @@ class _Outbox:
         held = self._held
         if not held:
             return
-        peers, vectors = self._peers, self._vectors
-        at = place = 0
-        for wire, peer in held:
+        peers, octets, sizes = self._peers, self._octets, self._sizes
+        for i, (wire, peer) in enumerate(held):
+            at = i * _PEER
             peers[at : at + len(peer)] = peer
-            vectors[place] = id(wire) + _BYTES_HEADER
-            vectors[place + 1] = len(wire)
-            at += _PEER
-            place += 2
+            at = i * _SLOT
+            octets[at : at + len(wire)] = wire
+            sizes[i] = len(wire)
         start, end = 0, len(held)
         while start < end:
             sent = self._sendmmsg(self._fd, self._heads_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)

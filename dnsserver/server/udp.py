@@ -13,9 +13,9 @@ from dnsserver.server.respond import Responder
 # Seconds of answering before other tasks get their turn, whatever an answer costs. A turn costs one wake-up, 9 µs or
 # 0.5 % of it; with both address families flooded a timer was 5 ms of processor time late at most (9 ms at 0.004).
 _TURN = 0.002
-# After fewer packets than this no more are looked for: most often there are none, and the look costs 1.8 us. Under load
-# there are some, and finding them spares a wake-up.
-_FEW = 8
+# After a single packet no more are looked for: most often there are none, and the look costs 1.8 us. Under load there
+# are some, and finding them spares a wake-up of 15 us: 0.15 us a query less than with 8 here.
+_FEW = 2
 _BUFFER = 4 * 1024 * 1024
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
 
