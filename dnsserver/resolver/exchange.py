@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 NEVER = float("inf")
 _MOST_ATTEMPTS = 6
 _TRUNCATED = 0x02
+# Flights looked after before others get their turn: each may cost another query, 15 us, and when an upstream falls
+# silent thousands come up at once.
+_BITE = 8
 
 _GOOD = Verdict.GOOD  # 57 ns each time it is looked up in the Enum
 _NO_EDNS = (FORMERR, NOTIMP)
@@ -121,12 +124,19 @@ class Exchange:
         flight.failure = o.CHAIN_TOO_LONG
         self._schedule(flight)
 
-    def turn(self, now: float) -> None:
-        """Look after all flights whose time has come."""
-        for flight in self.wheel.due(now):
+    def turn(self, now: float) -> bool:
+        """Look after the flights whose time has come; True when there are more than can be done in one go."""
+        flights = self.wheel.due(now)
+        looked_after = 0
+        for position, flight in enumerate(flights):
+            if flight.done and not flight.attempts:
+                continue
+            if looked_after == _BITE:
+                self.wheel.put_back(flights[position:], now)
+                return True
+            looked_after += 1
             if flight.done:
-                if flight.attempts:
-                    self._strays(flight, now)
+                self._strays(flight, now)
                 continue
             if now >= flight.deadline:
                 flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
@@ -144,6 +154,7 @@ class Exchange:
                     self._hedge(flight, now)
             if not flight.done:
                 self._schedule(flight)
+        return False
 
     def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
         """End a flight; queries still under way only tell how their upstreams do (see `_strays`)."""

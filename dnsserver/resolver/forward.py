@@ -276,7 +276,9 @@ class Forwarder:
             await trio.sleep_until(max(soonest, self._clock() + 0.005))
             # After a stall of this process the replies are here already, and their senders were not silent.
             self._exchange.udp.drain()
-            self._exchange.turn(self._clock())
+            while self._exchange.turn(self._clock()):
+                self._drained()
+                await trio.lowlevel.checkpoint()
             self._drained()
 
     async def _tend(self) -> None:
