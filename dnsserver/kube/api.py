@@ -48,6 +48,10 @@ def _uncounted(_: int) -> None:
     pass
 
 
+def _unnoticed() -> None:
+    pass
+
+
 class Client:
     """Lists and watches of one API server.
 
@@ -114,12 +118,14 @@ class Client:
         version: str,
         *,
         seconds: int,
+        begun: Callable[[], None] = _unnoticed,
         received: Callable[[int], None] = _uncounted,
     ) -> AsyncGenerator[Change]:
         """What changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
 
         With no version, a streaming list: ADDED for each object there is, then a bookmark that carries the annotation
-        `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused.
+        `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused. `begun` is called
+        when the server has agreed to it: in a quiet cluster the first line may be a minute away.
         """
         params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if version:
@@ -130,6 +136,7 @@ class Client:
             self._asked(scope, params, _METADATA, self._silence) as answer,
             aclosing(_lines(answer, received)) as lines,
         ):
+            begun()
             async for text in lines:
                 yield _change(scope, text)
 

@@ -204,7 +204,9 @@ class Reflector:
     async def _read(self, position: Position) -> None:
         """One HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
-        lines = self._client.watch(position.scope, position.version, seconds=seconds, received=self._progress.received)
+        lines = self._client.watch(
+            position.scope, position.version, seconds=seconds, begun=self._begun, received=self._progress.received
+        )
         async with aclosing(lines):
             count, bite = 0, Bite()
             async for line in lines:
@@ -329,6 +331,11 @@ class Reflector:
             self._log.warning(
                 "object skipped", object_namespace=bad.namespace, object_name=bad.name, problem=bad.problem
             )
+
+    def _begun(self) -> None:
+        """A stream is there again, though nothing has come by it."""
+        if self._progress.state is State.WAITING:
+            self._progress.state = State.LISTING if self._unlisted else State.WATCHING
 
     def _recovered(self) -> None:
         if self._progress.denied is not None:

@@ -127,6 +127,17 @@ async def test_disturbed_streams(server: ApiServer, command: str) -> None:
         assert statistics.resyncs == ({"gone": 1} if command == "gone" else {})
 
 
+async def test_a_stream_that_is_back_counts_before_anything_comes_by_it(server: ApiServer) -> None:
+    async with mirroring(filled(server), silence=60) as mirror:
+        await settled(mirror)
+        server.stop()
+        await wait_for(lambda: mirror.reflector.statistics().state is State.WAITING)
+        heard = mirror.reflector.statistics().last_heard
+        server.start()
+        await wait_for(lambda: mirror.reflector.statistics().state is State.WATCHING)
+        assert mirror.reflector.statistics().last_heard == heard, "an open stream says nothing about the data's age"
+
+
 async def test_a_silent_stream_is_resumed_where_it_stopped(server: ApiServer) -> None:
     async with mirroring(filled(server), silence=0.2) as mirror:
         await settled(mirror)
