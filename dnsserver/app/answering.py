@@ -13,7 +13,6 @@ import structlog
 import trio
 
 from dnsserver.app import settings
-from dnsserver.app.clock import now
 from dnsserver.config import Address, Config
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
@@ -37,11 +36,12 @@ class StartError(Exception):
 
 
 class Answering:
-    """The parts of one process that answer; trio runs on `SystemClock`."""
+    """The parts of one process that answer; `clock` gives the seconds that trio runs by."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], float] = trio.current_time) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
         self._config = config
+        self._clock = clock
         self.replies = ReplyCache(config.reply_cache.replies, config.reply_cache.missing)
         self.cluster = Cluster(
             config.domain.wire,
@@ -60,14 +60,14 @@ class Answering:
             settings.cache(config),
             own=own,
             limits=settings.limits(config),
-            clock=now,
+            clock=clock,
             drained=self._flush_late,
         )
         self.responder = Responder(
             Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
             self.forwarder,
             self.replies,
-            now,
+            clock,
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
             plain=PlainAnswers(self.cluster, self.replies),
@@ -107,9 +107,9 @@ class Answering:
                     continue
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             bound = Address(address.host, udp.getsockname()[1])
-            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, now, Histogram())))
+            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
             limits = settings.tcp(self._config)
-            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, now, limits)))
+            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, self._clock, limits)))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""

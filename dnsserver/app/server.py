@@ -2,12 +2,13 @@
 
 import signal
 import sys
+from collections.abc import Callable
 
 import structlog
 import trio
 
 from dnsserver.app.answering import Answering, StartError
-from dnsserver.app.clock import SystemClock
+from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.sync import Sync
@@ -24,7 +25,7 @@ def serve(config: Config, begun: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
     collect_seldom()
     try:
-        trio.run(Server(config, begun).run, clock=SystemClock())
+        trio.run(Server(config, begun, now).run, clock=SystemClock())
     except StartError as error:
         log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
         return 1
@@ -34,10 +35,12 @@ def serve(config: Config, begun: Process | None = None) -> int:
 class Server:
     """The first process: it answers, follows the cluster, and feeds the other processes that answer."""
 
-    def __init__(self, config: Config, begun: Process | None = None) -> None:
+    def __init__(
+        self, config: Config, begun: Process | None = None, clock: Callable[[], float] = trio.current_time
+    ) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
         self.config = config
-        self.answering = Answering(config)
+        self.answering = Answering(config, clock)
         self.cluster = self.answering.cluster
         self.sync = Sync(config, self.cluster, self.answering.replies, begun)
         self.sync.stale_listeners.append(self.answering.mark_stale)

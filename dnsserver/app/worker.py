@@ -14,7 +14,7 @@ import trio
 
 from dnsserver.app import feed
 from dnsserver.app.answering import Answering
-from dnsserver.app.clock import SystemClock
+from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
@@ -31,7 +31,7 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         """Build what answers."""
-        self._answering = Answering(config)
+        self._answering = Answering(config, now)
         self._keeper = Keeper(self._answering.cluster, self._answering.replies)
         self._lag = Lag()
 
