@@ -2,7 +2,8 @@
 
 `answering` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `feed` the pipe between them,
-`settings` maps the configuration onto what the parts take, `figures` collects what they tell.
+`settings` maps the configuration onto what the parts take, `figures` collects what they tell, `clock` is what all of a
+process goes by.
 Must not know how any part does its work.
 """
 
