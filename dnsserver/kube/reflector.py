@@ -334,8 +334,8 @@ class Reflector:
 
     def _begun(self) -> None:
         """A stream is there again, though nothing has come by it."""
-        if self._progress.state is State.WAITING:
-            self._progress.state = State.LISTING if self._unlisted else State.WATCHING
+        if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
+            self._recovered()
 
     def _recovered(self) -> None:
         if self._progress.denied is not None:

@@ -4,6 +4,7 @@ A Flight is one question under way. It is not a task: it moves on when a reply c
 wheel brings it up. Its end is one call of `finished`.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -95,6 +96,7 @@ class Exchange:
         self._limits = limits
         self._entropy = entropy
         self.wheel: Wheel[Flight] = Wheel()
+        self._overdue: deque[Flight] = deque()  # off the wheel, and not looked after yet
         self.udp = UdpTransport(self, entropy, clock, drained)
         self.streams = StreamTransport(self, entropy, clock, drained)
         self.probes = Probes(entropy, self._send_probe, owner, loop_retry)
@@ -126,35 +128,39 @@ class Exchange:
 
     def turn(self, now: float) -> bool:
         """Look after the flights whose time has come; True when there are more than can be done in one go."""
-        flights = self.wheel.due(now)
-        looked_after = 0
-        for position, flight in enumerate(flights):
-            if flight.done and not flight.attempts:
-                continue
-            if looked_after == _BITE:
-                self.wheel.put_back(flights[position:], now)
-                return True
-            looked_after += 1
-            if flight.done:
-                self._strays(flight, now)
-                continue
-            if now >= flight.deadline:
-                flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
-                self.end(flight, None, now)
-                self._strays(flight, now)
-                continue
-            if now >= flight.stale_at:
-                flight.stale_at = NEVER
-                self._owner.overdue(flight, now)
-            if now >= flight.retry_at:
-                self._retry(flight, now)
-            elif now >= flight.hedge_at:
-                flight.hedge_at = NEVER
-                if flight.route.take_hedge():
-                    self._hedge(flight, now)
+        overdue = self._overdue
+        if not overdue:
+            overdue.extend(self.wheel.due(now))
+        bite = _BITE
+        while overdue and bite:
+            flight = overdue.popleft()
             if not flight.done:
-                self._schedule(flight)
-        return False
+                self._look_after(flight, now)
+            elif flight.attempts:
+                self._strays(flight, now)
+            else:
+                continue
+            bite -= 1
+        return bool(overdue)
+
+    def _look_after(self, flight: Flight, now: float) -> None:
+        """Do what a flight's time has come for."""
+        if now >= flight.deadline:
+            flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
+            self.end(flight, None, now)
+            self._strays(flight, now)
+            return
+        if now >= flight.stale_at:
+            flight.stale_at = NEVER
+            self._owner.overdue(flight, now)
+        if now >= flight.retry_at:
+            self._retry(flight, now)
+        elif now >= flight.hedge_at:
+            flight.hedge_at = NEVER
+            if flight.route.take_hedge():
+                self._hedge(flight, now)
+        if not flight.done:
+            self._schedule(flight)
 
     def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
         """End a flight; queries still under way only tell how their upstreams do (see `_strays`)."""

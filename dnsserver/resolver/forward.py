@@ -17,7 +17,7 @@ from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.resolver.sources import follow_upstreams
 from dnsserver.resolver.upstream import Upstream, UpstreamStatistics
-from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL
+from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
@@ -165,6 +165,7 @@ class Forwarder:
         waiting = [] if deliver is None else [deliver]
         flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight
+        # Most names were never heard of; for them the first look spares the call.
         if deliver is not None and ask in self._cache.entries and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
@@ -215,8 +216,12 @@ class Forwarder:
             if rest.rcode == SERVFAIL:
                 self._deliver(flight, rest)
                 return
-            head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
-            body = whole_body(ask.name, (*head, *tail[0]), tail[1])
+            try:
+                head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
+                body = whole_body(ask.name, (*head, *tail[0]), tail[1])
+            except FormatError:
+                self._deliver(flight, Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now))
+                return
             expires = min(now + reading.ttl, rest.expires)
             outcome = Outcome(rest.rcode, body, reading.ad and rest.ad, rest.reason, now, expires, rest.follow)
             self._cache.put(ask, outcome)

@@ -11,10 +11,13 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
 import trio
 
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.upstream import Attempt, Upstream
+
+log = structlog.get_logger(__name__)
 
 PORTS = 64  # open at once for each upstream, and as many again that only wait for their last replies
 QUESTIONS = 16
@@ -178,8 +181,12 @@ class UdpTransport:
             now = self._clock()
             for ready, _ in events:
                 port = ports.get(ready)
-                if port is not None:  # else closed by an earlier one of this batch
+                if port is None:  # closed by an earlier one of this batch
+                    continue
+                try:
                     receive(port, now)
+                except Exception:  # a bug in one answer must not cost the others theirs; this question times out
+                    log.exception("reply not taken in", upstream=port.upstream.name)
             self._drained()
 
     def _receive(self, port: Port, now: float) -> None:

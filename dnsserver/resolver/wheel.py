@@ -29,10 +29,6 @@ class Wheel(Generic[T]):
         slots = sorted(slot for slot in self._slots if slot <= last)
         return [thing for slot in slots for thing in self._slots.pop(slot)]
 
-    def put_back(self, things: list[T], now: float) -> None:
-        """Have things that came up, and were not looked at, come up first the next time."""
-        self._slots.setdefault(int(now * self._rate), [])[:0] = things
-
     @property
     def next(self) -> float | None:
         """When something comes up next, or None when nothing is left."""

@@ -3,8 +3,8 @@
 `BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: a reply is written over its query, behind the ID, and
 goes out with the address and control data that came in, so it leaves from the address that was asked (IP_PKTINFO). The
 only Python object made for a known question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and
-sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop. Over
-400 lines, because the two are read beside each other: whatever one promises, the other one must.
+sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop. They
+are read beside each other: whatever one promises, the other one must.
 """
 
 import ctypes
@@ -292,7 +292,7 @@ class _Outbox:
             self.flush()
 
     def flush(self) -> None:
-        held = self._held
+        held, self._held = self._held, []
         if not held:
             return
         peers, octets, sizes = self._peers, self._octets, self._sizes
@@ -309,7 +309,6 @@ class _Outbox:
                 self.unsent += 1
                 sent = 1
             start += sent
-        held.clear()
 
 
 class PlainPort:

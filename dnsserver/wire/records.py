@@ -89,7 +89,8 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     for count in (body.an, body.ns, body.ar):
         found: list[tuple[tuple[bytes, int, int], list[bytes]]] = []
         for _ in range(count):
-            owner, position = read_name(message, position, lower=False)
+            # Whoever took the Body has read all its names, but an owner may be one pointer more: to such a name.
+            owner, position = read_name(message, position, lower=False, most=MAX_POINTERS + 1)
             type_, _, ttl, start, position = _fields(message, position)
             key = (owner, type_, ttl)
             rdata = plain_rdata(message, type_, start, position)
@@ -101,7 +102,7 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     return sections[0], sections[1], sections[2]
 
 
-def read_name(message: bytes, position: int, *, lower: bool = True) -> tuple[bytes, int]:
+def read_name(message: bytes, position: int, *, lower: bool = True, most: int = MAX_POINTERS) -> tuple[bytes, int]:
     """Return the name at `position`, uncompressed, and where the octets after it begin. Raises FormatError."""
     parts = []
     size = 1
@@ -120,7 +121,7 @@ def read_name(message: bytes, position: int, *, lower: bool = True) -> tuple[byt
             elif length >= 0xC0:
                 target = (length & 0x3F) << 8 | message[position + 1]
                 pointers += 1
-                if not HEADER_SIZE <= target < limit or pointers > MAX_POINTERS:
+                if not HEADER_SIZE <= target < limit or pointers > most:
                     raise FormatError(f"name pointer at octet {position} to {target}, expected one that goes back")
                 after = after or position + 2
                 limit = position = target

@@ -138,6 +138,16 @@ async def test_a_stream_that_is_back_counts_before_anything_comes_by_it(server: 
         assert mirror.reflector.statistics().last_heard == heard, "an open stream says nothing about the data's age"
 
 
+async def test_a_kind_that_may_be_read_again_counts_before_anything_comes_by_its_watch(server: ApiServer) -> None:
+    async with mirroring(filled(server), silence=60, timing=Timing(denied_retry=0.2, check_interval=0)) as mirror:
+        await settled(mirror)
+        server.faults.append(Fault("status", times=1, status=403))
+        server.disturb("cut")
+        await wait_for(lambda: mirror.reflector.statistics().forbidden)
+        await wait_for(lambda: mirror.reflector.statistics().state is State.WATCHING)
+        assert not mirror.reflector.statistics().forbidden
+
+
 async def test_a_silent_stream_is_resumed_where_it_stopped(server: ApiServer) -> None:
     async with mirroring(filled(server), silence=0.2) as mirror:
         await settled(mirror)
