@@ -153,3 +153,25 @@ def test_row_15_source_port_zero_gets_no_reply(bench: Bench) -> None:
     # Where the reply was at hand it was tried, and the kernel did not take it.
     assert bench.port.lane.traffic().total() - bench.port.statistics().unsent == 1
     assert len(bench.ask(WEB)) == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_replies_of_the_largest_size_stay_apart(kind: Kind, late: bool) -> None:
+    """As large as `udp.size` may be: a slot of a batch holds one, and the next slot is another client's."""
+    queries = [struct.pack("!H", number) + WEB[2:] + bytes((number,)) for number in range(16)]
+
+    def large(packet: bytes, port: UdpPort, index: int) -> bytes | None:
+        reply = packet[:2] + packet[-1:] * 4094
+        if not late:
+            return reply
+        port.send(reply, port.client(index))
+        return None
+
+    with closing(Bench(kind)) as bench:
+        bench.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        bench.send(*queries)
+        assert bench.port.exchange(large, 0.0)
+        while bench.port.exchange(large, 0.0):
+            pass
+        bench.port.flush()
+        assert sorted(bench.receive()) == [query[:2] + query[-1:] * 4094 for query in queries]
