@@ -58,17 +58,14 @@ class _Failure(msgspec.Struct, gc=False):
 
 
 class AnswerCache:
-    """What upstreams said, until it is too old to be said again; `failures` are those who said nothing of use.
-
-    `entries` are all that is held, fresh or not.
-    """
+    """What upstreams said, until it is too old to be said again; `failures` are those who said nothing of use."""
 
     def __init__(self, settings: CacheSettings) -> None:
         """Make an empty cache."""
         self._settings = settings
         # A dict and a queue, not cachetools: its LRUCache costs 1.2 us a put where this costs 0.4, out of the 10 that a
         # forwarded question has; and its TTL caches evict by time, which would lose the stale answers.
-        self.entries: dict[Ask, _Entry] = {}
+        self._entries: dict[Ask, _Entry] = {}
         self._queue: deque[_Entry] = deque()
         self._size = 0
         self.failures: dict[Ask, _Failure] = {}
@@ -76,7 +73,7 @@ class AnswerCache:
 
     def get(self, ask: Ask, now: float) -> Outcome | None:
         """Return a fresh outcome, or None."""
-        entry = self.entries.get(ask)
+        entry = self._entries.get(ask)
         if entry is None or entry.outcome.expires <= now:
             self._misses += 1
             return None
@@ -92,10 +89,10 @@ class AnswerCache:
             self.failures.pop(ask, None)
         body = outcome.body
         size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
-        old = self.entries.get(ask)
+        old = self._entries.get(ask)
         if old is not None:
             self._forget(old)
-        self.entries[ask] = entry = _Entry(ask, outcome, size)
+        self._entries[ask] = entry = _Entry(ask, outcome, size)
         self._queue.append(entry)
         self._size += size
         if self._size > self._settings.size:
@@ -111,18 +108,18 @@ class AnswerCache:
                 spared += 1
                 self._queue.append(entry)
             elif entry.held:
-                del self.entries[entry.ask]
+                del self._entries[entry.ask]
                 self._forget(entry)
 
     def _forget(self, entry: _Entry) -> None:
         entry.held = False
         self._size -= entry.size
-        if len(self._queue) > 2 * len(self.entries) + 64:  # mostly entries that newer ones have replaced
+        if len(self._queue) > 2 * len(self._entries) + 64:  # mostly entries that newer ones have replaced
             self._queue = deque(entry for entry in self._queue if entry.held)
 
     def renewal_due(self, ask: Ask, now: float, hits: int = 0) -> bool:
         """Tell, once for each entry, that a popular one is about to expire; `hits` are added to those it had."""
-        entry = self.entries.get(ask)
+        entry = self._entries.get(ask)
         if entry is None:
             return False
         entry.hits += hits
@@ -140,7 +137,7 @@ class AnswerCache:
 
     def stale(self, ask: Ask, now: float, lasts: float = 0.0) -> Outcome | None:
         """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
-        entry = self.entries.get(ask)
+        entry = self._entries.get(ask)
         if entry is None or entry.outcome.expires + self._settings.stale <= now:
             return None
         self._stale += 1
@@ -151,7 +148,7 @@ class AnswerCache:
 
     def has_stale(self, ask: Ask, now: float) -> bool:
         """Tell whether `stale` would return something."""
-        entry = self.entries.get(ask)
+        entry = self._entries.get(ask)
         return entry is not None and entry.outcome.expires + self._settings.stale > now
 
     def fail(self, ask: Ask, reason: Reason, now: float) -> Outcome:
@@ -180,9 +177,9 @@ class AnswerCache:
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
         """Drop what is held of a name, or of a whole domain; return what was dropped."""
-        flushed = self._matching(self.entries, name, below=below)
+        flushed = self._matching(self._entries, name, below=below)
         for ask in flushed:
-            self._forget(self.entries.pop(ask))
+            self._forget(self._entries.pop(ask))
         for ask in self._matching(self.failures, name, below=below):
             del self.failures[ask]
         return flushed
@@ -194,7 +191,7 @@ class AnswerCache:
     def statistics(self) -> CacheStatistics:
         """Return the cache in numbers."""
         return CacheStatistics(
-            entries=len(self.entries),
+            entries=len(self._entries),
             size=self._size,
             hits=self._hits,
             misses=self._misses,

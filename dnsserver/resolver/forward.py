@@ -6,6 +6,7 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
+import structlog
 import trio
 
 from dnsserver.resolver import outcome as o
@@ -21,6 +22,8 @@ from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
+
+log = structlog.get_logger(__name__)
 
 _TEND = 1.0
 _TEND_SICK = 0.25  # while an upstream is down
@@ -165,8 +168,7 @@ class Forwarder:
         waiting = [] if deliver is None else [deliver]
         flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight
-        # Most names were never heard of; for them the first look spares the call.
-        if deliver is not None and ask in self._cache.entries and self._cache.has_stale(ask, now):
+        if deliver is not None and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)
@@ -234,9 +236,7 @@ class Forwarder:
         """Give those who wait a stale answer; the flight goes on for the cache's sake."""
         outcome = self._cache.stale(flight.ask, now)
         if outcome is not None:
-            waiting, flight.waiting = flight.waiting, []
-            for deliver in waiting:
-                deliver(outcome)
+            self._hand_out(flight, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
         """Take in that an upstream is back, or gone for now."""
@@ -248,9 +248,16 @@ class Forwarder:
 
     def _deliver(self, flight: Flight, outcome: Outcome) -> None:
         self._flights.pop(flight.ask, None)
+        self._hand_out(flight, outcome)
+
+    def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
+        """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
         waiting, flight.waiting = flight.waiting, []
         for deliver in waiting:
-            deliver(outcome)
+            try:
+                deliver(outcome)
+            except Exception:
+                log.exception("outcome not taken in", reason=outcome.reason.code)
 
     # ---- tasks
 

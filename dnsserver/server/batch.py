@@ -292,9 +292,9 @@ class _Outbox:
             self.flush()
 
     def flush(self) -> None:
-        held, self._held = self._held, []
-        if not held:
+        if not self._held:
             return
+        held, self._held = self._held, []
         peers, octets, sizes = self._peers, self._octets, self._sizes
         for i, (wire, peer) in enumerate(held):
             at = i * _PEER

@@ -81,10 +81,8 @@ class Responder:
             return self._write.error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
         if query.version:
             return self._write.refuse(query, m.BADVERS, _BAD_VERSION, port)
-        if query.regular:
-            key = packet[2:]
-        else:  # the same question may have been answered to somebody who wrote it plainly
-            key = query.key(self._udp_limit)
+        key = query.key(self._udp_limit)
+        if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
             reply = port.lane.replies.get(key)
             if reply is not None:
                 now = self._clock()
