@@ -188,7 +188,7 @@ def changed(bench: Bench) -> list[Finding]:
 
 
 def churned(bench: Bench) -> list[Finding]:
-    """As many changes as there are in five hours, as fast as they go: memory has found its level after about four.
+    """As many changes as there are in five hours, as fast as they go: after one, memory is still finding its level.
 
     At a tenth of the size: there each object goes several times, and dicts have grown to hold their gaps by the half.
     """

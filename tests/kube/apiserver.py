@@ -5,7 +5,8 @@
     token, ca
 
 Offers list (limit, continue, Exact, selectors, metadata only), watch (versions, bookmarks, initial events, timeouts),
-PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open.
+PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open. Over 400 lines, because
+every fault has to cut into the protocol at its own place.
 """
 
 import base64

@@ -1,4 +1,7 @@
-"""Whatever the API server does, the sink ends with what the server has, and never loses what was there all along."""
+"""Whatever the API server does, the sink ends with what the server has, and never loses what was there all along.
+
+Over 400 lines: one invariant, met by every fault in turn.
+"""
 
 import random
 from contextlib import aclosing

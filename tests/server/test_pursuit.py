@@ -1,4 +1,7 @@
-"""Questions that wait for the outside, which answers when the test says so, while the zone changes under them."""
+"""Questions that wait for the outside, which answers when the test says so, while the zone changes under them.
+
+Over 400 lines: what leads outside (CNAME, search list, chains back) times what can change meanwhile.
+"""
 
 from collections.abc import Sequence
 from typing import Any
