@@ -5,7 +5,6 @@ import dns.rcode
 import dns.rdatatype
 import dns.reversename
 import pytest
-import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, Put, Remove
 from dnsserver.zone.ordered import Ordered
 from tests.answering import Answering
+from tests.clock import LoopbackClock
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
 from tests.resolver.scripted import answers, forwarder, route, shown, upstream
 from tests.resolver.scripted import ask as outside
@@ -25,8 +25,8 @@ APEXES = {"10.in-addr.arpa", "d.f.ip6.arpa", "9.2.0.192.in-addr.arpa"}
 
 
 @pytest.fixture
-def clock() -> trio.testing.MockClock:
-    return trio.testing.MockClock(autojump_threshold=0.06)
+def clock() -> LoopbackClock:
+    return LoopbackClock()
 
 
 def answering(*things: Thing, cluster: Cluster | None = None) -> Answering:
@@ -227,7 +227,7 @@ def test_an_endpoint_that_leaves_again_is_held_for_the_whole_grace_again() -> No
         assert ask(made, "db.shop.svc.cluster.local") == expected
 
 
-async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: trio.testing.MockClock) -> None:
+async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: LoopbackClock) -> None:
     async with (
         upstream(answers("{} 300 IN CNAME www.example.com.")) as corp,
         upstream(answers("{} 300 IN A 192.0.2.1")) as rest,

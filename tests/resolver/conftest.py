@@ -1,10 +1,11 @@
 """Virtual time for tests with real loopback sockets."""
 
 import pytest
-import trio.testing
+
+from tests.clock import LoopbackClock
 
 
 @pytest.fixture
-def clock() -> trio.testing.MockClock:
-    """Time that jumps when nothing happens for a moment: packets on loopback take less than that."""
-    return trio.testing.MockClock(autojump_threshold=0.06)
+def clock() -> LoopbackClock:
+    """Time that jumps when nothing is on its way."""
+    return LoopbackClock()

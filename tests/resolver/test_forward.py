@@ -13,7 +13,6 @@ import dns.message
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
 
 from dnsserver.resolver.forward import Forwarder
 from dnsserver.resolver.outcome import Outcome
@@ -21,6 +20,7 @@ from dnsserver.resolver.settings import CacheSettings, Limits, Policy, UpstreamS
 from dnsserver.wire.message import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import from_text
 from dnsserver.wire.records import MAX_POINTERS, rrsets
+from tests.clock import LoopbackClock
 from tests.resolver.scripted import (
     AAAA,
     MX,
@@ -40,7 +40,7 @@ RIGHT = "{} 300 IN A 192.0.2.1"
 WRONG = "{} 300 IN A 203.0.113.66"
 
 
-async def pass_time(clock: MockClock, seconds: float) -> None:
+async def pass_time(clock: LoopbackClock, seconds: float) -> None:
     """Let much time pass in one step, and what is due then be done."""
     clock.jump(seconds)
     await trio.testing.wait_all_tasks_blocked(0.01)
@@ -198,7 +198,7 @@ async def test_row_46_after_a_failure_the_next_upstream_is_asked(rcode: int) -> 
         assert forward.statistics().retries == 0, "it was asked because of the failure, not of any waiting"
 
 
-async def test_row_47_a_failure_is_remembered(clock: MockClock) -> None:
+async def test_row_47_a_failure_is_remembered(clock: LoopbackClock) -> None:
     async with upstream(answers(rcode=SERVFAIL)) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         first = await forward.wait_outcome(asked)
@@ -214,7 +214,7 @@ async def test_row_47_a_failure_is_remembered(clock: MockClock) -> None:
         assert len(server.queries) == 2
 
 
-async def test_row_48_silence_ends_with_the_deadline(clock: MockClock) -> None:
+async def test_row_48_silence_ends_with_the_deadline(clock: LoopbackClock) -> None:
     async with upstream(silent) as server, forwarder(route(server)) as forward:
         server.script_probes = silent
         began = trio.current_time()
@@ -223,7 +223,7 @@ async def test_row_48_silence_ends_with_the_deadline(clock: MockClock) -> None:
         assert 1.9 < trio.current_time() - began < 2.1
 
 
-async def test_row_48_a_closed_port_is_noticed_at_once(clock: MockClock) -> None:
+async def test_row_48_a_closed_port_is_noticed_at_once(clock: LoopbackClock) -> None:
     async with upstream() as server:
         spec = server.spec
     async with forwarder(route(spec)) as forward:
@@ -234,7 +234,9 @@ async def test_row_48_a_closed_port_is_noticed_at_once(clock: MockClock) -> None
 
 
 @pytest.mark.parametrize("policy", [Policy.SEQUENTIAL, Policy.FASTEST])
-async def test_row_48_after_one_silence_the_healthy_upstream_is_asked_first(clock: MockClock, policy: Policy) -> None:
+async def test_row_48_after_one_silence_the_healthy_upstream_is_asked_first(
+    clock: LoopbackClock, policy: Policy
+) -> None:
     async with (
         upstream(silent) as first,
         upstream(answers(RIGHT)) as second,
@@ -251,7 +253,7 @@ async def test_row_48_after_one_silence_the_healthy_upstream_is_asked_first(cloc
         assert max(times[3:]) < 0.1
 
 
-async def test_row_48_an_upstream_that_is_back_is_asked_again(clock: MockClock) -> None:
+async def test_row_48_an_upstream_that_is_back_is_asked_again(clock: LoopbackClock) -> None:
     async with (
         upstream(silent) as first,
         upstream(answers(RIGHT)) as second,
@@ -269,7 +271,7 @@ async def test_row_48_an_upstream_that_is_back_is_asked_again(clock: MockClock) 
         assert len(second.queries) == 2
 
 
-async def test_row_49_a_slow_upstream_is_overtaken(clock: MockClock) -> None:
+async def test_row_49_a_slow_upstream_is_overtaken(clock: LoopbackClock) -> None:
     slow = 0.0
 
     async def script(query: Query) -> None:
@@ -292,7 +294,7 @@ async def test_row_49_a_slow_upstream_is_overtaken(clock: MockClock) -> None:
         assert forward.statistics().hedges == 1
 
 
-async def test_row_49_hedges_stay_within_their_budget(clock: MockClock) -> None:
+async def test_row_49_hedges_stay_within_their_budget(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         await trio.sleep(0.05 if query.name.lower().startswith("slow") else 0)
         await helpful(query)
@@ -310,7 +312,7 @@ async def test_row_49_hedges_stay_within_their_budget(clock: MockClock) -> None:
         assert len(second.queries) <= 10 + 0.05 * 130
 
 
-async def test_row_50_equal_questions_share_one_query(clock: MockClock) -> None:
+async def test_row_50_equal_questions_share_one_query(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         await trio.sleep(0.05)
         await helpful(query)
@@ -358,7 +360,7 @@ async def test_row_52_a_query_carries_nothing_of_the_clients(do: bool) -> None:
         assert query.message.flags & dns.flags.RD
 
 
-async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock: MockClock) -> None:
+async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await forward.wait_outcome(asked)
@@ -378,7 +380,7 @@ async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock:
         assert (await forward.wait_outcome(asked)).rcode == SERVFAIL
 
 
-async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: MockClock) -> None:
+async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await forward.wait_outcome(asked)
@@ -390,7 +392,7 @@ async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: MockClock) ->
         assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 10 IN A 192.0.2.9"]
 
 
-async def test_row_54_an_upstream_that_forwards_back_is_found_by_the_probe(clock: MockClock) -> None:
+async def test_row_54_an_upstream_that_forwards_back_is_found_by_the_probe(clock: LoopbackClock) -> None:
     back: list[Callable[[Query], Awaitable[None]]] = []
 
     async def loop(query: Query) -> None:
@@ -421,7 +423,7 @@ async def test_row_54_an_upstream_that_forwards_back_is_found_by_the_probe(clock
             nursery.cancel_scope.cancel()
 
 
-async def test_row_54_our_own_question_coming_back_is_recognised(clock: MockClock) -> None:
+async def test_row_54_our_own_question_coming_back_is_recognised(clock: LoopbackClock) -> None:
     async with upstream(silent) as looping, upstream() as good:
         settings = route(looping, good, policy=Policy.SEQUENTIAL)
         async with forwarder(settings) as forward:
@@ -438,7 +440,7 @@ async def test_row_54_our_own_question_coming_back_is_recognised(clock: MockCloc
             assert forward.statistics().loops == 1
 
 
-async def test_row_54_when_every_upstream_loops_the_client_hears_why(clock: MockClock) -> None:
+async def test_row_54_when_every_upstream_loops_the_client_hears_why(clock: LoopbackClock) -> None:
     async with upstream(silent) as looping, forwarder(route(looping)) as forward:
         asked = ask("www.example.com")
 
@@ -488,7 +490,7 @@ def resident() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def test_row_56_questions_under_way_are_bounded(clock: MockClock) -> None:
+async def test_row_56_questions_under_way_are_bounded(clock: LoopbackClock) -> None:
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as nobody:
         await nobody.bind(("127.0.0.1", 0))
         spec = UpstreamSpec("127.0.0.1", nobody.getsockname()[1])
@@ -528,7 +530,7 @@ async def test_the_longest_domain_wins() -> None:
             assert shown(asked, await forward.wait_outcome(asked)) == [f"{name}. 300 IN A 192.0.2.{last}"]
 
 
-async def test_negative_answers_are_kept_as_long_as_the_soa_says(clock: MockClock) -> None:
+async def test_negative_answers_are_kept_as_long_as_the_soa_says(clock: LoopbackClock) -> None:
     script = answers(authority=(SOA, "example.com. 300 IN NS ns.example.com."), rcode=NXDOMAIN)
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("nope.example.com", AAAA)
@@ -543,7 +545,7 @@ async def test_negative_answers_are_kept_as_long_as_the_soa_says(clock: MockCloc
         assert len(server.queries) == 2
 
 
-async def test_an_upstream_that_spoils_the_case_is_found_out_by_the_first_probe(clock: MockClock) -> None:
+async def test_an_upstream_that_spoils_the_case_is_found_out_by_the_first_probe(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         await query.send(query.wire[:2] + query.reply(RIGHT.format(query.name)).lower()[2:])
 
@@ -560,7 +562,7 @@ async def test_an_upstream_that_spoils_the_case_is_found_out_by_the_first_probe(
             assert not forward.statistics().upstreams[0].mixed_case
 
 
-async def test_an_upstream_that_begins_to_spoil_the_case_costs_no_question(clock: MockClock) -> None:
+async def test_an_upstream_that_begins_to_spoil_the_case_costs_no_question(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         reply = query.reply(RIGHT.format(query.name))
         await query.send(query.wire[:2] + reply.lower()[2:])
@@ -586,7 +588,7 @@ async def test_an_upstream_without_edns_is_asked_without() -> None:
         assert len(server.queries) == 4
 
 
-async def test_popular_answers_are_renewed_before_they_end(clock: MockClock) -> None:
+async def test_popular_answers_are_renewed_before_they_end(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 20 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await forward.wait_outcome(asked)
@@ -696,7 +698,7 @@ async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatc
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-format")
 
 
-async def test_a_bug_in_one_answer_costs_the_others_nothing(clock: MockClock) -> None:
+async def test_a_bug_in_one_answer_costs_the_others_nothing(clock: LoopbackClock) -> None:
     async with upstream(answers(RIGHT)) as server, forwarder(route(server)) as forward:
 
         def broken(outcome: Outcome) -> None:

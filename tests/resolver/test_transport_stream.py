@@ -11,10 +11,10 @@ import pytest
 import trio
 import trio.testing
 import trustme
-from trio.testing import MockClock
 
 from dnsserver.resolver.settings import Limits, Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, SERVFAIL
+from tests.clock import LoopbackClock
 from tests.resolver.scripted import HOST, Query, Upstream, ask, forwarder, helpful, route, shown, silent, upstream
 
 AUTHORITY = trustme.CA()
@@ -78,7 +78,7 @@ async def test_a_closed_connection_is_opened_again_for_what_was_unanswered() -> 
             assert server.connections == 2
 
 
-async def test_an_idle_connection_is_closed(clock: MockClock) -> None:
+async def test_an_idle_connection_is_closed(clock: LoopbackClock) -> None:
     async with upstream() as server:
         settings = route(UpstreamSpec(HOST, server.port, Transport.TCP))
         async with forwarder(settings) as forward:
@@ -89,7 +89,7 @@ async def test_an_idle_connection_is_closed(clock: MockClock) -> None:
             assert server.open == 0
 
 
-async def test_a_silent_connection_is_given_up_for_a_new_one(clock: MockClock) -> None:
+async def test_a_silent_connection_is_given_up_for_a_new_one(clock: LoopbackClock) -> None:
     async with upstream() as server:
         settings = route(UpstreamSpec(HOST, server.port, Transport.TCP))
         async with forwarder(settings) as forward:

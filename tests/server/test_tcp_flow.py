@@ -8,19 +8,19 @@ from contextlib import AsyncExitStack
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from dnsserver.server.connection import TcpLimits
 from dnsserver.server.tcp import TcpServer
+from tests.clock import LoopbackClock
 from tests.server.parts import LARGE, Parts, TcpClient, framed, query, tcp_client
 
 LIMITS = TcpLimits()
 
 
 @pytest.fixture
-def clock() -> MockClock:
+def clock() -> LoopbackClock:
     """Time that jumps when nothing happens for a moment: packets on loopback take less than that."""
-    return MockClock(autojump_threshold=0.06)
+    return LoopbackClock(patience=0.06)
 
 
 async def wait_gone(server: TcpServer, left: int = 0) -> None:
@@ -41,7 +41,7 @@ async def test_row_12_a_slow_name_does_not_hold_up_a_fast_one() -> None:
         assert (await client.receive()).id == 1
 
 
-async def test_row_13_a_query_in_several_writes(clock: MockClock) -> None:
+async def test_row_13_a_query_in_several_writes(clock: LoopbackClock) -> None:
     parts = Parts()
     octets = framed(query("web.shop", 1), query("web.shop", 2))
     async with parts.tcp() as server, tcp_client(server) as client:
@@ -92,14 +92,14 @@ async def test_many_questions_in_a_row_are_all_answered() -> None:
 # ---- time
 
 
-async def test_row_14_a_silent_connection_is_closed(clock: MockClock) -> None:
+async def test_row_14_a_silent_connection_is_closed(clock: LoopbackClock) -> None:
     parts = Parts()
     async with parts.tcp() as server, tcp_client(server) as client:
         assert await client.wait_closed() == b""
     assert LIMITS.idle <= clock.current_time() < LIMITS.idle + 0.5
 
 
-async def test_row_14_half_a_message_is_waited_for_from_its_first_octet(clock: MockClock) -> None:
+async def test_row_14_half_a_message_is_waited_for_from_its_first_octet(clock: LoopbackClock) -> None:
     parts = Parts()
     async with parts.tcp() as server, tcp_client(server) as client, trio.open_nursery() as nursery:
 
@@ -114,7 +114,7 @@ async def test_row_14_half_a_message_is_waited_for_from_its_first_octet(clock: M
     assert LIMITS.partial <= clock.current_time() < LIMITS.partial + 1.0
 
 
-async def test_each_message_has_its_own_time(clock: MockClock) -> None:
+async def test_each_message_has_its_own_time(clock: LoopbackClock) -> None:
     parts = Parts()
     octets = framed(query("web.shop"))
     async with parts.tcp() as server, tcp_client(server) as client:
@@ -126,7 +126,9 @@ async def test_each_message_has_its_own_time(clock: MockClock) -> None:
     assert clock.current_time() > 2 * LIMITS.partial
 
 
-async def test_silence_is_counted_from_the_last_reply_and_not_while_an_answer_is_under_way(clock: MockClock) -> None:
+async def test_silence_is_counted_from_the_last_reply_and_not_while_an_answer_is_under_way(
+    clock: LoopbackClock,
+) -> None:
     parts = Parts()
     async with parts.tcp() as server, tcp_client(server) as client:
         await client.send(query("www.example.com"))
@@ -141,7 +143,7 @@ async def test_silence_is_counted_from_the_last_reply_and_not_while_an_answer_is
 
 
 async def test_row_14_a_client_that_asks_and_never_reads_is_closed_and_what_it_gets_is_bounded(
-    clock: MockClock,
+    clock: LoopbackClock,
 ) -> None:
     parts = Parts()
     limits = TcpLimits(backlog=100_000)
@@ -165,7 +167,7 @@ async def test_row_14_a_client_that_asks_and_never_reads_is_closed_and_what_it_g
     assert LIMITS.write <= clock.current_time() < 3 * LIMITS.write
 
 
-async def test_a_slow_reader_gets_everything(clock: MockClock) -> None:
+async def test_a_slow_reader_gets_everything(clock: LoopbackClock) -> None:
     parts = Parts()
     limits = TcpLimits(backlog=70_000)
     count = 30
@@ -194,7 +196,7 @@ async def test_questions_under_way_are_bounded_by_not_reading_on() -> None:
         assert (await client.receive()).id in {8, 9, 10}
 
 
-async def test_late_answers_that_nobody_reads_end_the_connection(clock: MockClock) -> None:
+async def test_late_answers_that_nobody_reads_end_the_connection(clock: LoopbackClock) -> None:
     parts = Parts()
     limits = TcpLimits(backlog=70_000, in_flight=5000)
     async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client:
@@ -307,7 +309,7 @@ async def _is_answered(sock: socket.socket) -> bool:
     return bool(sock.recv(4096))
 
 
-async def test_out_of_descriptors_the_server_rests_and_goes_on(descriptors: Descriptors, clock: MockClock) -> None:
+async def test_out_of_descriptors_the_server_rests_and_goes_on(descriptors: Descriptors, clock: LoopbackClock) -> None:
     parts = Parts()
     async with parts.tcp() as server:
         with socket.socket() as newcomer:
