@@ -61,6 +61,10 @@ class Chain:
         # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
         return msgspec.structs.replace(found, depends=_joined(found.depends, (address,)))
 
+    def leaves(self, name: bytes, qtype: int) -> bool:
+        """Tell at a glance that the upstreams have the whole answer, whatever the sources hold now or later."""
+        return not name.endswith(self._ends) and (qtype != m.AAAA or self._ipv6())
+
     def _outside(self, name: bytes, qtype: int) -> Answer:
         if qtype == m.AAAA and not self._ipv6():
             return _no_ipv6(name)

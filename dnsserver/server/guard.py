@@ -45,7 +45,7 @@ class Guard:
         self._step = 1 / rate if rate else 0.0
         self._window = 1 - self._step / 2  # half a query of tolerance: sums of steps are not exact
         self._in_flight = in_flight
-        self._waiting: Counter[bytes] = Counter()
+        self._waiting: dict[bytes, int] = {}
         # A token bucket needs one number: the time at which it is full again. `_NEVER` is a client not allowed.
         # Those heard of lately are in the first dict. When it has its share, it becomes the second one, and whoever
         # is in that only has not been heard of since: no order has to be kept at every query.
@@ -82,16 +82,21 @@ class Guard:
         """How many clients are remembered."""
         return len(self._full_at) + len(self._full_at_before)
 
+    @property
+    def counts(self) -> bool:
+        """Whether the questions of a client that wait for the outside have to be counted."""
+        return self._in_flight > 0
+
     def is_busy(self, client: bytes) -> Reason | None:
         """Return why a question of a client may not wait for the outside, or None."""
-        if not self._in_flight or self._waiting[client] < self._in_flight:
+        if not self._in_flight or self._waiting.get(client, 0) < self._in_flight:
             return None
         self.limited["in_flight"] += 1
         return TOO_MANY
 
     def begin(self, client: bytes) -> None:
         """Take in that a question of a client waits for the outside."""
-        self._waiting[client] += 1
+        self._waiting[client] = self._waiting.get(client, 0) + 1
 
     def end(self, client: bytes) -> None:
         """Take in that it waits no more."""

@@ -56,6 +56,11 @@ class Pursuer:
         pursuit.waiting = True
         return None
 
+    def take_over(self, query: Query, port: Port) -> "Pursuit":
+        """Return what goes on with a question that was asked outside as it came, at the point of its first outcome."""
+        never = -1  # what the zone says of the name was not worked out, so it will be
+        return Pursuit(self, query, query.packet[2:], port, Answer(follow=query.name, aa=False), (), never, turns=1)
+
 
 class Pursuit(msgspec.Struct, gc=False, eq=False):
     """One question and how far it has got: a Struct, made in 0.05 us, an object with slots in 0.18.

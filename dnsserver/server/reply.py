@@ -76,7 +76,7 @@ class ReplyWriter:
     def own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
-        labels = (_counted(query), answer.rcode, answer.reason.code)
+        labels = (counted(query), answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, body, port, labels)
         depends = answer.depends
         if depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
@@ -103,7 +103,7 @@ class ReplyWriter:
         if answer.answer:
             sections = rrsets(body, answer.follow)
             body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
-        labels = (_counted(query), outcome.rcode, outcome.reason.code)
+        labels = (counted(query), outcome.rcode, outcome.reason.code)
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
         now = self.clock()
@@ -124,7 +124,7 @@ class ReplyWriter:
 
     def missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
         """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
-        labels = (_counted(query), answer.rcode, answer.reason.code)
+        labels = (counted(query), answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
         if answer.depends is not None and outcome.expires > self.clock():
             self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
@@ -132,7 +132,7 @@ class ReplyWriter:
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
         """Reply to a well-formed query that is not for this server."""
-        port.lane.counts[_counted(query), rcode, reason.code] += 1
+        port.lane.counts[counted(query), rcode, reason.code] += 1
         return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
@@ -155,13 +155,20 @@ class ReplyWriter:
                 opt = self._opts[do]
             else:
                 opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
-        if port.stream:
-            limit = STREAM_LIMIT
-        elif size <= q.MIN_SIZE:
-            limit = q.MIN_SIZE
-        else:
-            limit = min(size, self._udp_limit)
+        limit = STREAM_LIMIT if port.stream else self.limit(size)
         return q.reply(query, rcode, flags | self._ra, body, limit, opt)
+
+    def limit(self, size: int) -> int:
+        """Return how long a reply over UDP may be to a client that takes `size` octets, 0 without EDNS."""
+        return q.MIN_SIZE if size <= q.MIN_SIZE else min(size, self._udp_limit)
+
+    def flags(self, query: Query) -> int:
+        """Return the flags of every reply to a query, less AA, TC, AD and the rcode."""
+        return m.QR | query.flags & (m.RD | m.CD) | self._ra
+
+    def opt(self, *, do: bool) -> bytes:
+        """Return the OPT of a reply that has nothing to tell."""
+        return self._opts[do]
 
 
 def asked(query: Query, name: bytes) -> Ask:
@@ -169,7 +176,7 @@ def asked(query: Query, name: bytes) -> Ask:
     return Ask(name, query.type, query.do, bool(query.flags & m.CD))
 
 
-def _counted(query: Query) -> int:
+def counted(query: Query) -> int:
     """Return the type that a query is counted under: 0 for all that have no name, or a client could count up 65,536."""
     return query.type if query.type in m.TYPE_NAMES else 0
 

@@ -1,0 +1,145 @@
+"""What nearly everybody asks of the outside, passed on and answered without being read.
+
+What stands around the name is the same in thousands of packets: the header before it; the type, the class and the OPT
+behind. The first question of such a form is read like any other (`respond`, `pursuit`); the next ones differ in the
+name only, and so do their replies. Whatever is not that plain goes the long way: before it is asked if the packet is
+unusual, afterwards if the outcome is.
+
+`python -m tests.bench.profile`: 8.3 us the long way from packet to packet without what is between, 4.5 this way.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
+from dnsserver.server.pursuit import Pursuer
+from dnsserver.server.reply import STREAM_LIMIT, Port, counted
+from dnsserver.wire import message as m
+from dnsserver.wire.query import Query, read_query
+
+_MOST = 256  # forms: types times flags times sizes; who makes up more gets the long way
+_MAX_LABEL = 63
+_LONGEST = 255
+_pack_head = struct.Struct("!HHHHH").pack
+
+
+class _Form(msgspec.Struct, frozen=True, gc=False):
+    """All that a plain question says beside its name, and what its replies have in common.
+
+    `tail` is how many octets stand behind the question; `limit` is how long a reply over UDP may be.
+    """
+
+    type: int
+    counted: int
+    do: bool
+    cd: bool
+    wants_ad: bool
+    flags: int
+    extras: int
+    opt: bytes
+    tail: int
+    limit: int
+
+
+class Passages:
+    """Takes plain questions outside. Not for servers that count what each client has under way: the long way does."""
+
+    def __init__(self, chain: Chain, pursuer: Pursuer) -> None:
+        """Know no form yet; `pursuer` follows what turns out not to be plain."""
+        self.pursuer = pursuer
+        self.replies = pursuer.replies
+        self.clock = pursuer.writer.clock
+        self._chain = chain
+        self._ask = pursuer.outside.ask
+        self._forms: dict[bytes, _Form] = {}
+
+    def begin(self, packet: bytes, port: Port, index: int) -> "Passage | None":
+        """Ask a plain question and return its Passage, with the reply if it is there at once; None if it is not plain.
+
+        `packet` has a whole header.
+        """
+        end = packet.find(0, m.HEADER_SIZE)
+        form = self._forms.get(packet[2:12] + packet[end:])
+        if form is None:
+            return None
+        position = m.HEADER_SIZE
+        while position < end:
+            length = packet[position]
+            if length > _MAX_LABEL:
+                return None
+            position += length + 1
+        name = packet[m.HEADER_SIZE : end + 1]
+        if position != end or len(name) > _LONGEST or name != name.lower() or not self._chain.leaves(name, form.type):
+            return None
+        passage = Passage(self, packet, form, port)
+        self._ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
+        if passage.reply is None:
+            passage.client = port.client(index)
+            passage.waiting = True
+        return passage
+
+    def learn(self, query: Query) -> None:
+        """Take the form of a question that was read, class IN, and went outside."""
+        if not query.regular or len(self._forms) >= _MOST or not self._chain.leaves(query.name, query.type):
+            return
+        packet, writer = query.packet, self.pursuer.writer
+        opt = writer.opt(do=query.do) if query.size else b""
+        self._forms[packet[2:12] + packet[query.end - 5 :]] = _Form(
+            query.type,
+            counted(query),
+            query.do,
+            bool(query.flags & m.CD),
+            query.do or bool(query.flags & m.AD),
+            writer.flags(query),
+            len(opt) > 0,
+            opt,
+            len(packet) - query.end,
+            writer.limit(query.size),
+        )
+
+
+class Passage(msgspec.Struct, gc=False, eq=False):
+    """One plain question under way: once it is `waiting` the reply is sent to `client`, until then left in `reply`."""
+
+    of: Passages
+    packet: bytes
+    form: _Form
+    port: Port
+    waiting: bool = False
+    client: Any = None
+    reply: bytes | None = None
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take the outcome: a fresh one that nobody asked for lately is written out here and not kept a second time."""
+        of, form, packet, port = self.of, self.form, self.packet, self.port
+        body = outcome.body
+        data = body.data
+        if (
+            outcome.reason is not FORWARDED
+            or outcome.follow is not None
+            or of.clock() >= outcome.stored + 1
+            or len(packet) - form.tail + len(data) + len(form.opt) > (STREAM_LIMIT if port.stream else form.limit)
+            or of.replies.seen_before(packet[2:])
+        ):
+            self._deliver_unusual(outcome)
+            return
+        flags = form.flags | outcome.rcode
+        if outcome.ad and form.wants_ad:
+            flags |= m.AD
+        port.lane.counts[form.counted, outcome.rcode, FORWARDED.code] += 1
+        head = _pack_head(flags, 1, body.an, body.ns, body.ar + form.extras)
+        question = packet[m.HEADER_SIZE : len(packet) - form.tail]
+        reply = b"%b%b%b%b%b" % (packet[:2], head, question, data, form.opt)
+        if self.waiting:
+            port.send(reply, self.client)
+        else:
+            self.reply = reply
+
+    def _deliver_unusual(self, outcome: Outcome) -> None:
+        pursuit = self.of.pursuer.take_over(read_query(self.packet), self.port)
+        pursuit.client, pursuit.waiting = self.client, self.waiting
+        pursuit.deliver(outcome)
+        self.reply = pursuit.reply
