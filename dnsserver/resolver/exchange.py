@@ -1,7 +1,8 @@
 """From a question to an upstream's answer: who is asked, when the next one is, and when to stop.
 
 A Flight is one question under way. It is not a task: it moves on when a reply comes, when a query fails, and when the
-wheel brings it up. Its end is one call of `finished`.
+wheel brings it up. Its end is one call of `finished`. The wheel holds what a flight asks and not the flight: most have
+ended long before they come up, and their memory serves the next ones while it is still in the processor's cache.
 """
 
 from collections import deque
@@ -50,6 +51,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
 
     `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
     the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer.
+    `due` is the first of them, for which it is on the wheel.
     """
 
     ask: Ask
@@ -62,6 +64,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     retry_at: float = NEVER
     hedge_at: float = NEVER
     stale_at: float = NEVER
+    due: float = NEVER
     failure: Reason | None = None
     done: bool = False
 
@@ -80,7 +83,7 @@ class Owner(Protocol):
 
 
 class Exchange:
-    """All flights and all transports to all upstreams."""
+    """All flights and all transports to all upstreams; the owner puts flights into `flights` and takes them out."""
 
     def __init__(
         self,
@@ -95,8 +98,10 @@ class Exchange:
         self._owner = owner
         self._limits = limits
         self._entropy = entropy
-        self.wheel: Wheel[Flight] = Wheel()
-        self._overdue: deque[Flight] = deque()  # off the wheel, and not looked after yet
+        self.flights: dict[Ask, Flight] = {}
+        # Beside flights there are attempts that were overtaken, until they are answered or count as silent.
+        self.wheel: Wheel[Ask | Attempt] = Wheel()
+        self._overdue: deque[Ask | Attempt] = deque()  # off the wheel, and not looked after yet
         self.udp = UdpTransport(self, entropy, clock, drained)
         self.streams = StreamTransport(self, entropy, clock, drained)
         self.probes = Probes(entropy, self._send_probe, owner, loop_retry)
@@ -133,14 +138,16 @@ class Exchange:
             overdue.extend(self.wheel.due(now))
         bite = _BITE
         while overdue and bite:
-            flight = overdue.popleft()
-            if not flight.done:
-                self._look_after(flight, now)
-            elif flight.attempts:
-                self._strays(flight, now)
-            else:
+            thing = overdue.popleft()
+            if isinstance(thing, Attempt):
+                if not thing.late:
+                    self._stray(thing, now)
+                    bite -= 1
                 continue
-            bite -= 1
+            flight = self.flights.get(thing)
+            if flight is not None and flight.due <= now:  # else it is a later one, which has its own place
+                self._look_after(flight, now)
+                bite -= 1
         return bool(overdue)
 
     def _look_after(self, flight: Flight, now: float) -> None:
@@ -148,7 +155,6 @@ class Exchange:
         if now >= flight.deadline:
             flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
             self.end(flight, None, now)
-            self._strays(flight, now)
             return
         if now >= flight.stale_at:
             flight.stale_at = NEVER
@@ -163,25 +169,22 @@ class Exchange:
             self._schedule(flight)
 
     def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
-        """End a flight; queries still under way only tell how their upstreams do (see `_strays`)."""
+        """End a flight; queries still under way only tell how their upstreams do (see `_stray`)."""
         flight.done = True
         for attempt in flight.attempts:
             attempt.flight = None
+            if not attempt.late:
+                self._stray(attempt, now)
         self._owner.finished(flight, reading, now)
 
-    def _strays(self, flight: Flight, now: float) -> None:
-        """Count the silence of those who were overtaken: else an upstream that others stand in for is never down."""
-        waiting = []
-        for attempt in flight.attempts:
-            if attempt.late:
-                continue
-            if now >= attempt.sent + attempt.upstream.health.patience:
-                self._silent(attempt, now)
-            else:
-                waiting.append(attempt)
-        flight.attempts = waiting
-        if waiting:
-            self.wheel.add(flight, min(attempt.sent + attempt.upstream.health.patience for attempt in waiting))
+    def _stray(self, attempt: Attempt, now: float) -> None:
+        """Count the silence of one that was overtaken: else an upstream that others stand in for is never down."""
+        end = attempt.sent + attempt.upstream.health.patience
+        if now < end:
+            self.wheel.add(attempt, end)
+        else:
+            attempt.late = True
+            self._silent(attempt, now)
 
     def _schedule(self, flight: Flight) -> None:
         at = flight.retry_at
@@ -192,7 +195,8 @@ class Exchange:
             at = flight.hedge_at
         if flight.stale_at < at:  # noqa: PLR1730
             at = flight.stale_at
-        self.wheel.add(flight, at)
+        flight.due = at
+        self.wheel.add(flight.ask, at)
 
     def _next(self, flight: Flight, now: float) -> None:
         """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""

@@ -76,8 +76,8 @@ class Forwarder:
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
+        self._flights = self._exchange.flights
         self._probed = self._exchange.probes.names
-        self._flights: dict[Ask, Flight] = {}
         self._drained = drained
         self._awake = trio.Event()
         self._asleep = False
@@ -236,7 +236,8 @@ class Forwarder:
         """Give those who wait a stale answer; the flight goes on for the cache's sake."""
         outcome = self._cache.stale(flight.ask, now)
         if outcome is not None:
-            self._hand_out(flight, outcome)
+            waiting, flight.waiting = flight.waiting, []
+            self._hand_out(waiting, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
         """Take in that an upstream is back, or gone for now."""
@@ -248,11 +249,10 @@ class Forwarder:
 
     def _deliver(self, flight: Flight, outcome: Outcome) -> None:
         self._flights.pop(flight.ask, None)
-        self._hand_out(flight, outcome)
+        self._hand_out(flight.waiting, outcome)
 
-    def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
+    def _hand_out(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
         """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
-        waiting, flight.waiting = flight.waiting, []
         for deliver in waiting:
             try:
                 deliver(outcome)

@@ -199,8 +199,10 @@ class ReplyCache:
         self.lanes: list[Lane] = []
         self._shelf = _Shelf(replies)
         self._missing = _Shelf(missing)
-        self._glimpsed: set[int] = set()
-        self._glimpsed_before: set[int] = set()
+        # The questions asked lately, each as a number in the place that the number gives it. A set of them would grow
+        # and be copied all the time: 0.9 us a question, where this takes 0.3.
+        self._glimpsed = [0] * (1 << max(1, 2 * missing - 1).bit_length())
+        self._last_place = len(self._glimpsed) - 1
         # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods want
         # hang on there being no namespace of that name: to find one of 32,000 in a list took 0.3 ms.
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
@@ -252,11 +254,10 @@ class ReplyCache:
         random name that is asked once, a number is all that is kept, and no room is made for it.
         """
         number = hash(key)
-        if number in self._glimpsed or number in self._glimpsed_before:
+        place = number & self._last_place
+        if self._glimpsed[place] == number:
             return True
-        self._glimpsed.add(number)
-        if len(self._glimpsed) >= self._missing.limit:
-            self._glimpsed, self._glimpsed_before = set(), self._glimpsed
+        self._glimpsed[place] = number
         return False
 
     def discard(self, lane: Lane, key: bytes) -> None:

@@ -132,7 +132,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
         port.lane.counts[form.counted, outcome.rcode, FORWARDED.code] += 1
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + form.extras)
         question = packet[m.HEADER_SIZE : len(packet) - form.tail]
-        reply = b"%b%b%b%b%b" % (packet[:2], head, question, data, form.opt)
+        reply = b"".join((packet[:2], head, question, data, form.opt))
         if self.waiting:
             port.send(reply, self.client)
         else:

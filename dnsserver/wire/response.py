@@ -46,8 +46,9 @@ _TOP_BIT = 0x80000000
 
 # How an address record at the question's name begins (pointer, type, class), what follows its TTL (the length), and
 # how many octets it has.
+_unpack_address = struct.Struct("!6sIH").unpack_from
 _ADDRESSES = {
-    type_: (_QUESTION_POINTER + struct.pack("!HH", type_, CLASS_IN), length.to_bytes(2, "big"), 12 + length)
+    type_: (_QUESTION_POINTER + struct.pack("!HH", type_, CLASS_IN), length, 12 + length)
     for type_, length in FIXED_LENGTHS.items()
 }
 _ADDRESS_TTLS = (6,)
@@ -156,10 +157,10 @@ def _one_address(reply: bytes, start: int, type_: int, limits: TTLLimits) -> Rea
     """
     head, length, size = _ADDRESSES[type_]
     data = reply[start : start + size]
-    if len(data) != size or not data.startswith(head) or not data.startswith(length, 10):
+    if len(data) != size:
         return None
-    ttl = int.from_bytes(data[6:10], "big")
-    if not limits.floor <= ttl <= limits.cap:
+    begins, ttl, octets = _unpack_address(data)
+    if begins != head or octets != length or not limits.floor <= ttl <= limits.cap:
         return None
     return Reading(_GOOD, NOERROR, Body(1, 0, 0, data, _ADDRESS_TTLS), ttl, bool(reply[3] & 0x20))
 
