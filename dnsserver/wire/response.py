@@ -52,6 +52,8 @@ _ADDRESSES = {
     for type_, length in FIXED_LENGTHS.items()
 }
 _ADDRESS_TTLS = (6,)
+_ONE_ANSWER = b"\0\1\0\0"  # ANCOUNT and NSCOUNT
+_ABOUT_NAMES = frozenset((NOERROR, NXDOMAIN))
 
 
 class Verdict(enum.Enum):
@@ -109,16 +111,16 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     Raises FormatError for octets that are no message.
     """
     rcode = reply[3] & 0x0F
+    if type_ in _ADDRESSES and reply.startswith(_ONE_ANSWER, 6) and not rcode:
+        address = _one_address(reply, HEADER_SIZE + len(name) + 4, type_, limits)
+        if address is not None:
+            return address
     an, ns, ar = _unpack_counts(reply, 6)
-    if rcode != NOERROR and rcode != NXDOMAIN:  # noqa: PLR1714 - a set costs more here
+    if rcode not in _ABOUT_NAMES:
         return Reading(Verdict.FAILED, rcode)
     if an + ns > MAX_RECORDS:
         return Reading(Verdict.TOO_LARGE, rcode)
     if an and rcode == NOERROR and not (do and ns):
-        if an == 1 and type_ in _ADDRESSES:
-            address = _one_address(reply, HEADER_SIZE + len(name) + 4, type_, limits)
-            if address is not None:
-                return address
         plain = _plain_answer(reply, name, type_, an, do, scope, limits)
         if plain is not None:
             return plain

@@ -43,7 +43,9 @@ def compose(
             return Body(count, 0, 0, data, (), (0, 12 + size, count) if count > 1 else None)
     if not answer and len(authority) == 1 and not additional and authority[0].type == m.SOA:
         owner = authority[0].name
-        if name.endswith(owner):  # what the others get: all names in it end in the zone's
+        if (
+            name.endswith(owner) and len(authority[0].rdatas) == 1
+        ):  # what the others get: all names in it end in the zone's
             zone = 0xC000 | m.HEADER_SIZE + len(name) - len(owner)
             return Body(0, 1, 0, zone.to_bytes(2, "big").join(_soa_parts(authority[0])))
     return _Writer(name).body(answer, authority, additional, own)

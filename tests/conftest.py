@@ -1,0 +1,12 @@
+"""Properties are tried on the same examples in every run, so that a change is not blamed for what it did not break.
+
+`HYPOTHESIS_PROFILE=explore make test` tries new ones.
+"""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
