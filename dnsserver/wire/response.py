@@ -52,7 +52,6 @@ _ADDRESSES = {
     for type_, length in FIXED_LENGTHS.items()
 }
 _ADDRESS_TTLS = (6,)
-_ONE_ANSWER = b"\0\1\0\0"  # ANCOUNT and NSCOUNT
 _ABOUT_NAMES = frozenset((NOERROR, NXDOMAIN))
 
 
@@ -111,7 +110,8 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     Raises FormatError for octets that are no message.
     """
     rcode = reply[3] & 0x0F
-    if type_ in _ADDRESSES and reply.startswith(_ONE_ANSWER, 6) and not rcode:
+    # One answer; what stands behind it is of no use, unless it is to prove something.
+    if type_ in _ADDRESSES and reply.startswith(b"\0\1", 6) and not rcode and (not do or reply.startswith(b"\0\0", 8)):
         address = _one_address(reply, HEADER_SIZE + len(name) + 4, type_, limits)
         if address is not None:
             return address
