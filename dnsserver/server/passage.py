@@ -5,7 +5,7 @@ behind. The first question of such a form is read like any other (`respond`, `pu
 name only, and so do their replies. Whatever is not that plain goes the long way: before it is asked if the packet is
 unusual, afterwards if the outcome is.
 
-`python -m tests.bench.profile`: 8.3 us the long way from packet to packet without what is between, 4.5 this way.
+Of the processor time of a forwarded question this spares a tenth (`python -m tests.bench.forward`: 3 us of 30).
 """
 
 import struct
@@ -50,11 +50,14 @@ class Passages:
     def __init__(self, chain: Chain, pursuer: Pursuer) -> None:
         """Know no form yet; `pursuer` follows what turns out not to be plain."""
         self.pursuer = pursuer
-        self.replies = pursuer.replies
         self.clock = pursuer.writer.clock
         self._chain = chain
-        self._ask = pursuer.outside.ask
+        self._outside = pursuer.outside
         self._forms: dict[bytes, _Form] = {}
+
+    def __len__(self) -> int:
+        """Return how many forms are known."""
+        return len(self._forms)
 
     def begin(self, packet: bytes, port: Port, index: int) -> "Passage | None":
         """Ask a plain question and return its Passage, with the reply if it is there at once; None if it is not plain.
@@ -75,7 +78,7 @@ class Passages:
         if position != end or len(name) > _LONGEST or name != name.lower() or not self._chain.leaves(name, form.type):
             return None
         passage = Passage(self, packet, form, port)
-        self._ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
+        self._outside.ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
         if passage.reply is None:
             passage.client = port.client(index)
             passage.waiting = True
@@ -113,16 +116,16 @@ class Passage(msgspec.Struct, gc=False, eq=False):
     reply: bytes | None = None
 
     def deliver(self, outcome: Outcome) -> None:
-        """Take the outcome: a fresh one that nobody asked for lately is written out here and not kept a second time."""
-        of, form, packet, port = self.of, self.form, self.packet, self.port
+        """Take the outcome: one that was waited for, so it is fresh, and is an answer that fits is written out here."""
+        form, packet, port = self.form, self.packet, self.port
         body = outcome.body
         data = body.data
         if (
-            outcome.reason is not FORWARDED
+            not self.waiting
+            or outcome.reason is not FORWARDED
             or outcome.follow is not None
-            or of.clock() >= outcome.stored + 1
+            or self.of.clock() >= outcome.stored + 1
             or len(packet) - form.tail + len(data) + len(form.opt) > (STREAM_LIMIT if port.stream else form.limit)
-            or of.replies.seen_before(packet[2:])
         ):
             self._deliver_unusual(outcome)
             return
@@ -132,11 +135,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
         port.lane.counts[form.counted, outcome.rcode, FORWARDED.code] += 1
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + form.extras)
         question = packet[m.HEADER_SIZE : len(packet) - form.tail]
-        reply = b"".join((packet[:2], head, question, data, form.opt))
-        if self.waiting:
-            port.send(reply, self.client)
-        else:
-            self.reply = reply
+        port.send(b"".join((packet[:2], head, question, data, form.opt)), self.client)
 
     def _deliver_unusual(self, outcome: Outcome) -> None:
         pursuit = self.of.pursuer.take_over(read_query(self.packet), self.port)

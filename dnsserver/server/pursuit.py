@@ -125,7 +125,8 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
             answer = completed(query.name, self.left[0], answer)
         if outcome.follow is not None:
             return self._return(answer, outcome, outcome.follow)
-        return writer.joined(query, key, answer, outcome, port)
+        # What did not have to wait was in the cache of outcomes, so it is asked for a second time at least.
+        return writer.joined(query, key, answer, outcome, port, known=not self.waiting)
 
     def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> bytes | None:
         """Go on in the cluster: the outside's chain leads back to a name of ours."""

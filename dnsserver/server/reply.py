@@ -93,8 +93,11 @@ class ReplyWriter:
         port.lane.counts[labels] += 1
         return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
-    def joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
-        """Reply with the outcome from outside, behind the CNAMEs that led to it."""
+    def joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port, *, known: bool) -> bytes:
+        """Reply with the outcome from outside, behind the CNAMEs that led to it.
+
+        `known` is one that was asked for before: a finished reply is kept of it as well.
+        """
         assert answer.follow is not None  # it is what was asked outside
         flags = m.AA if answer.aa else 0
         if outcome.ad and not answer.aa and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
@@ -107,8 +110,7 @@ class ReplyWriter:
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
         now = self.clock()
-        # The cache of outcomes has it already: it is worth a finished reply as well when it is asked a second time.
-        keep = answer.depends is not None and outcome.expires > now + 1 and self._replies.seen_before(key)
+        keep = known and answer.depends is not None and outcome.expires > now + 1
         if not keep and now < outcome.stored + 1:
             return query.packet[:2] + wire
         start = query.end - 2

@@ -59,7 +59,7 @@ class Responder:
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
         self._pursuer = Pursuer(chain, outside, replies, self._write, guard)
         self._plain = plain
-        self._passages = None if guard is not None and guard.counts else Passages(chain, self._pursuer)
+        self.passages = None if guard is not None and guard.counts else Passages(chain, self._pursuer)
         self.panics = 0
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
@@ -69,7 +69,7 @@ class Responder:
         try:
             if self._plain is not None and (reply := self._plain.answer(packet, port)) is not None:
                 return reply
-            if self._passages is not None and (passage := self._passages.begin(packet, port, index)) is not None:
+            if self.passages is not None and (passage := self.passages.begin(packet, port, index)) is not None:
                 return passage.reply
             return self._respond(packet, port, index)
         except FormatError:
@@ -104,8 +104,8 @@ class Responder:
             if self._plain is not None:
                 self._plain.learn(query, answer, made)
             return made
-        if self._passages is not None:
-            self._passages.learn(query)
+        if self.passages is not None:
+            self.passages.learn(query)
         return self._pursuer.follow(query, key, answer, port, index)
 
     def mark_stale(self, reason: Reason | None) -> None:

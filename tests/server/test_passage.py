@@ -1,0 +1,219 @@
+"""The short way of plain outside questions says, octet for octet, what the long way says."""
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_network
+
+import dns.flags
+import dns.message
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.resolver.outcome import STALE as OLD
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.resolver.search import Search
+from dnsserver.server.guard import Guard
+from dnsserver.server.respond import Responder
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import EMPTY, Body, RRset
+from dnsserver.wire.query import Query, read_query
+from dnsserver.wire.response import whole_body
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.static import SpecialNames
+from tests.cluster import listed, namespace, service
+from tests.server.test_pursuit import Port
+
+Make = Callable[[Ask], Outcome]
+
+NOW = 1000.0
+SOA = RRset(b"\x07example\0", m.SOA, 60, (b"\0\0" + bytes(20),))
+
+
+def _said(
+    ask: Ask, answer: Sequence[RRset] = (), authority: Sequence[RRset] = (), rcode: int = 0, ad: bool = False
+) -> Outcome:
+    return Outcome(rcode, whole_body(ask.name, answer, authority), ad, FORWARDED, NOW, NOW + 60)
+
+
+def _addresses(ask: Ask, count: int) -> tuple[RRset, ...]:
+    return (RRset(ask.name, m.A, 60, tuple(bytes((192, 0, 2, n)) for n in range(count))),)
+
+
+OUTCOMES: dict[str, Make] = {
+    "address": lambda ask: _said(ask, _addresses(ask, 1)),
+    "validated": lambda ask: _said(ask, _addresses(ask, 1), ad=True),
+    "many": lambda ask: _said(ask, _addresses(ask, 120)),
+    "nodata": lambda ask: _said(ask, (), (SOA,)),
+    "missing": lambda ask: _said(ask, (), (SOA,), m.NXDOMAIN),
+    "failure": lambda _: Outcome(m.SERVFAIL, EMPTY, False, UPSTREAM_TIMEOUT, NOW, NOW),
+    "stale": lambda ask: Outcome(0, whole_body(ask.name, _addresses(ask, 1), ()), False, OLD, NOW, NOW),
+    "loop": lambda _: Outcome(m.REFUSED, EMPTY, False, LOOP, NOW, NOW),
+    "aged": lambda ask: Outcome(0, whole_body(ask.name, _addresses(ask, 1), ()), False, FORWARDED, NOW - 20, NOW + 40),
+    "leads back": lambda ask: Outcome(
+        0,
+        whole_body(ask.name, (RRset(ask.name, m.CNAME, 60, (names.from_text("web.shop.svc.cluster.local"),)),), ()),
+        False,
+        FORWARDED,
+        NOW,
+        NOW + 60,
+        names.from_text("web.shop.svc.cluster.local"),
+    ),
+    "unreadable": lambda _: Outcome(0, Body(3, 0, 0, b"\xc0\x0c"), False, FORWARDED, NOW, NOW + 60),
+}
+
+
+class Outside:
+    """Answers each question as told, at once or when the test wants it."""
+
+    def __init__(self, make: Make, *, late: bool) -> None:
+        self.make = make
+        self.late = late
+        self.waiting: list[tuple[Ask, Deliver]] = []
+        self.asked: list[tuple[Ask, bytes]] = []
+
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        self.asked.append((ask, packet))
+        if self.late:
+            self.waiting.append((ask, deliver))
+        else:
+            deliver(self.make(ask))
+
+    def finish(self) -> None:
+        while self.waiting:
+            ask, deliver = self.waiting.pop(0)
+            deliver(self.make(ask))
+
+    def touch(self, ask: Ask, hits: int = 1) -> None: ...
+    def hold(self) -> None: ...
+    def release(self) -> None: ...
+
+
+class Server:
+    """A responder; one whose guard counts what each client has under way knows the long way only."""
+
+    def __init__(self, outside: Outside, *, short: bool, stream: bool = False, ipv6: bool = True) -> None:
+        self.now = NOW
+        self.outside = outside
+        self.replies = ReplyCache()
+        cluster = Cluster()
+        self.ipv6 = ipv6
+        chain = Chain([cluster, SpecialNames()], Search(cluster.domain), lambda: self.ipv6)
+        guard = None if short else Guard([ip_network("0.0.0.0/0")], in_flight=1000)
+        self.responder = Responder(chain, outside, self.replies, lambda: self.now, guard=guard)
+        self.port = Port(self, stream=stream)  # type: ignore[arg-type]
+        for event in listed([namespace("shop"), service("web", "10.9.0.1")]):
+            cluster.apply(event, NOW, 1)
+
+    def replies_to(self, packets: Sequence[bytes]) -> list[tuple[int, bytes]]:
+        """Return (client, reply) of all packets, each of another client."""
+        replies = []
+        for number, packet in enumerate(packets):
+            reply = self.responder.respond(packet, self.port, number)
+            if reply is not None:
+                replies.append((number, reply))
+        self.outside.finish()
+        return sorted(replies + self.port.sent)
+
+
+def query(name: str, type_: str = "A", number: int = 7, flags: int = dns.flags.RD, **edns: int) -> bytes:
+    return dns.message.make_query(name, type_, id=number, flags=flags, **edns).to_wire()  # type: ignore[arg-type]
+
+
+def raw(labels: bytes, like: bytes) -> bytes:
+    """Return a query with these octets in place of the name of another one."""
+    return like[:12] + labels + like[like.index(0, 12) + 1 :]
+
+
+_EDNS: tuple[dict[str, int], ...] = (
+    {},
+    {"use_edns": 0, "payload": 1232},
+    {"use_edns": 0, "payload": 4096},
+    {"use_edns": 0, "payload": 512, "want_dnssec": True},
+    {"use_edns": 0, "payload": 1233},
+)
+_labels = st.sampled_from(
+    (b"www", b"WWW", b"example", b"com", b"svc", b"a" * 63, b"b" * 64, b"c" * 200, b"n\0l", b"cluster\5local", b"")
+)
+_questions = st.builds(
+    lambda labels, type_, edns, flags, number: raw(
+        b"".join(bytes((len(label),)) + label for label in labels) + b"\0", query("x", type_, number, flags, **edns)
+    ),
+    st.lists(_labels, min_size=1, max_size=6),
+    st.sampled_from(("A", "AAAA", "TXT", "SRV", "HTTPS", "ANY", "AXFR")),
+    st.sampled_from(_EDNS),
+    st.sampled_from((0, dns.flags.RD, dns.flags.RD | dns.flags.AD, dns.flags.RD | dns.flags.CD, dns.flags.TC)),
+    st.integers(0, 65535),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(_questions, min_size=1, max_size=12), st.sampled_from(sorted(OUTCOMES)), st.booleans(), st.booleans())
+def test_both_ways_say_the_same(packets: list[bytes], outcome: str, late: bool, stream: bool) -> None:
+    learned = [query("learn.example.net", type_, 1, **edns) for type_ in ("A", "AAAA", "TXT") for edns in _EDNS]
+    said, asked = [], []
+    for short in (True, False):
+        server = Server(Outside(OUTCOMES[outcome], late=late), short=short, stream=stream)
+        said.append(server.replies_to([*learned, *packets, *packets]))
+        asked.append(server.outside.asked)
+    assert said[0] == said[1]
+    assert asked[0] == asked[1]
+
+
+def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def counting(packet: bytes) -> Query:
+        read.append(packet)
+        return read_query(packet)
+
+    monkeypatch.setattr("dnsserver.wire.query.read_query", counting)
+    server = Server(Outside(OUTCOMES["address"], late=True), short=True)
+    assert len(server.replies_to([query(f"n{number}.example.com", number=number) for number in range(50)])) == 50
+    assert len(read) == 1
+    assert server.port.lane.traffic().total() == 50
+
+
+def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:
+    server = Server(Outside(OUTCOMES["address"], late=True), short=True)
+    packets = [raw(b"\3www\0", query("x"))[:-4] + number.to_bytes(2) + b"\0\1" for number in range(1000, 2000)]
+    assert len(server.replies_to(packets)) == 1000
+    assert server.responder.passages is not None
+    assert len(server.responder.passages) == 256
+
+
+def test_aaaa_of_a_cluster_that_loses_its_ipv6_has_no_data_at_once() -> None:
+    server = Server(Outside(OUTCOMES["nodata"], late=True), short=True)
+    packet = query("www.example.com", "AAAA")
+    assert server.responder.respond(packet, server.port, 0) is None
+    server.ipv6 = False
+    reply = server.responder.respond(packet, server.port, 0)
+    assert reply is not None
+    assert dns.message.from_wire(reply).authority
+
+
+def test_a_reply_is_kept_when_its_outcome_was_known() -> None:
+    server = Server(Outside(OUTCOMES["address"], late=True), short=True)
+    packet = query("www.example.com")
+    for _ in range(3):
+        server.replies_to([packet])
+        assert not server.port.lane.replies
+    server.outside.late = False
+    assert server.responder.respond(packet, server.port, 0) == server.port.sent[0][1]
+    assert packet[2:] in server.port.lane.replies
+
+
+def test_a_bug_on_the_way_out_costs_that_question_only() -> None:
+    server = Server(Outside(OUTCOMES["address"], late=True), short=True)
+    server.replies_to([query("learn.example.com")])
+
+    def broken(ask: Ask) -> Outcome:
+        return Outcome(0, EMPTY, False, FORWARDED, NOW, "never")  # type: ignore[arg-type]
+
+    server.outside.make = broken
+    server.outside.late = False
+    reply = server.responder.respond(query("www.example.com"), server.port, 0)
+    assert reply is not None
+    assert dns.message.from_wire(reply).rcode() == m.SERVFAIL
