@@ -25,6 +25,10 @@ LIFETIME = 10.0
 FORGET_AFTER = 5.0
 BAD_REPLIES = 10
 
+NEAR = 0.00015  # seconds of a round trip, the time to write a query and to read the reply included
+_LOOKS = 100  # about a microsecond each
+_UNWATCHED = 8
+
 _BATCH = 256
 _ROUNDS = 4
 _RECEIVE = 4096
@@ -136,15 +140,36 @@ class UdpTransport:
             self._held = []
 
     def release(self) -> None:
-        """Send what was held back."""
+        """Send what was held back; the reply to a single query to an upstream close by is waited for at once."""
         held, self._held = self._held, None
-        for port, query in held or ():
+        if not held:
+            return
+        for port, query in held:
             try:
                 port.send(query)
             except OSError as error:
                 attempt = port.waiting[query[:2]]
                 if not self._send_again(port, query, error):
                     self._receiver.unreachable(attempt, self._clock())
+
+        if len(held) == 1:
+            self._look_out(held[0][0].upstream)
+
+    def _look_out(self, upstream: Upstream) -> None:
+        """Take in the reply of an upstream close by, which is about to come.
+
+        By the time the event loop has gone round, 50 us, it would have been waiting here: asked one name after the
+        other, with NSD on the same machine, a lookup costs 148 us of processor time this way and 162 the other, and a
+        seventh of its time. When no reply came the next few go unwatched.
+        """
+        if upstream.unwatched:
+            upstream.unwatched -= 1
+        elif 0 < upstream.health.rtt < NEAR:
+            for _ in range(_LOOKS):
+                if self._epoll.poll(0):
+                    self.drain()
+                    return
+            upstream.unwatched = _UNWATCHED
 
     def _open(self, upstream: Upstream, now: float) -> Port:
         port = Port(upstream, now)

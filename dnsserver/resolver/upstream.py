@@ -56,6 +56,7 @@ class Upstream:
         "spec",
         "timeouts",
         "udp",
+        "unwatched",
     )
 
     def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
@@ -77,6 +78,7 @@ class Upstream:
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
         self.case_misses = 0
+        self.unwatched = 0  # queries to go before the reply to one is looked for at once again
 
     def spelled_wrong(self, *, sure: bool = False) -> bool:
         """Take in a reply in another case; True when from now on it is asked in plain lower case."""

@@ -1,0 +1,103 @@
+"""The UDP transport by itself: a reply from close by is there when its query was released."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from dnsserver.resolver import transport_udp
+from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.settings import UpstreamSpec
+from dnsserver.resolver.transport_udp import UdpTransport
+from dnsserver.resolver.upstream import Attempt, Upstream
+from dnsserver.wire import request
+from dnsserver.wire.name import from_text
+from tests.resolver.scripted import HOST, A
+
+SECTION = request.question(from_text("www.example.com"), A)
+QUERY = request.write(SECTION, False, False)
+
+
+class Receiver:
+    """Takes replies, and nothing else should come."""
+
+    def __init__(self) -> None:
+        self.replies: list[bytes] = []
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        assert reply.startswith(attempt.identifier)
+        assert now == 0.0
+        self.replies.append(reply)
+        return True
+
+    def misspelled(self, attempt: Attempt) -> None:
+        raise AssertionError(attempt)
+
+    def besieged(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
+
+    def unreachable(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
+
+
+@pytest.fixture
+def near() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        sock.settimeout(10)
+        yield sock
+
+
+def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport, Receiver, Upstream]:
+    """Send so many queries to an upstream that usually takes `trip` seconds."""
+    upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
+    upstream.health.rtt = trip
+    receiver = Receiver()
+    transport = UdpTransport(receiver, Entropy(), lambda: 0.0, lambda: None)
+    send(transport, upstream, count)
+    return transport, receiver, upstream
+
+
+def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
+    transport.hold()
+    for number in range(count):
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0)
+    transport.release()
+
+
+@pytest.mark.parametrize(("trip", "count", "at_once"), [(0.0001, 1, 1), (0.0001, 2, 0), (0.001, 1, 0), (0.0, 1, 0)])
+def test_one_reply_from_close_by_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, near: socket.socket, trip: float, count: int, at_once: int
+) -> None:
+    monkeypatch.setattr(transport_udp, "_LOOKS", 10_000_000)  # a busy machine may take its time over the other thread
+    asked = threading.Event()
+
+    def reply() -> None:
+        for _ in range(count):
+            wire, client = near.recvfrom(4096)
+            if not at_once:
+                asked.wait(10)
+            near.sendto(wire[:2] + b"\x81\x80" + wire[4:], client)
+
+    thread = threading.Thread(target=reply)
+    thread.start()
+    transport, receiver, _ = ask(near, trip, count)
+    with closing(transport):
+        assert len(receiver.replies) == at_once
+        asked.set()
+        thread.join()
+        transport.drain()
+        assert len(receiver.replies) == count
+
+
+def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.socket) -> None:
+    transport, receiver, upstream = ask(near, 0.0001)
+    with closing(transport):
+        waits = [upstream.unwatched]
+        for _ in range(17):
+            send(transport, upstream)
+            waits.append(upstream.unwatched)
+        assert waits == [*range(8, -1, -1)] * 2
+        assert not receiver.replies
