@@ -15,7 +15,7 @@ import msgspec
 
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
-from dnsserver.server.pursuit import Pursuer
+from dnsserver.server.pursuit import Pursuer, Pursuit
 from dnsserver.server.reply import STREAM_LIMIT, Port, counted
 from dnsserver.wire import message as m
 from dnsserver.wire.query import Query, read_query
@@ -80,8 +80,9 @@ class Passages:
         passage = Passage(self, packet, form, port)
         self._outside.ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
         if passage.reply is None:
-            passage.client = port.client(index)
-            passage.waiting = True
+            waits = passage.pursuit or passage
+            waits.client = port.client(index)
+            waits.waiting = True
         return passage
 
     def learn(self, query: Query) -> None:
@@ -105,7 +106,10 @@ class Passages:
 
 
 class Passage(msgspec.Struct, gc=False, eq=False):
-    """One plain question under way: once it is `waiting` the reply is sent to `client`, until then left in `reply`."""
+    """One plain question under way: once it is `waiting` the reply is sent to `client`, until then left in `reply`.
+
+    What is known at once, or turns out not to be plain, is left to a `pursuit`.
+    """
 
     of: Passages
     packet: bytes
@@ -114,6 +118,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
     waiting: bool = False
     client: Any = None
     reply: bytes | None = None
+    pursuit: Pursuit | None = None
 
     def deliver(self, outcome: Outcome) -> None:
         """Take the outcome: one that was waited for, so it is fresh, and is an answer that fits is written out here."""
@@ -138,7 +143,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
         port.send(b"".join((packet[:2], head, question, data, form.opt)), self.client)
 
     def _deliver_unusual(self, outcome: Outcome) -> None:
-        pursuit = self.of.pursuer.take_over(read_query(self.packet), self.port)
+        self.pursuit = pursuit = self.of.pursuer.take_over(read_query(self.packet), self.port)
         pursuit.client, pursuit.waiting = self.client, self.waiting
         pursuit.deliver(outcome)
         self.reply = pursuit.reply
