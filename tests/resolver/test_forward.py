@@ -223,6 +223,30 @@ async def test_row_48_silence_ends_with_the_deadline(clock: LoopbackClock) -> No
         assert 1.9 < trio.current_time() - began < 2.1
 
 
+async def test_row_48_a_question_has_its_own_time_also_after_one_of_the_same_name(clock: LoopbackClock) -> None:
+    async def asked_at(first: str, second: str) -> list[float]:
+        """Return when the upstream was asked: it answers the first time, and then never again."""
+        times: list[float] = []
+
+        async def script(query: Query) -> None:
+            if not times:
+                await query.send(query.reply(f"{query.name} 0 IN A 192.0.2.1"))
+            times.append(round(trio.current_time() - began, 2))
+
+        async with upstream(script) as server, forwarder(route(server)) as forward:
+            began = trio.current_time()
+            assert (await forward.wait_outcome(ask(first))).rcode == NOERROR
+            server.script_probes = silent
+            await trio.sleep(0.05)
+            assert (await forward.wait_outcome(ask(second))).rcode == SERVFAIL
+            assert forward.statistics().in_flight == 0
+        return times
+
+    times = await asked_at("www.example.com", "www.example.com")
+    assert times == await asked_at("other.example.com", "www.example.com")
+    assert len(times) > 2
+
+
 async def test_row_48_a_closed_port_is_noticed_at_once(clock: LoopbackClock) -> None:
     async with upstream() as server:
         spec = server.spec
