@@ -1,6 +1,6 @@
 """Properties are tried on the same examples in every run, so that a change is not blamed for what it did not break.
 
-`HYPOTHESIS_PROFILE=explore make test` tries new ones.
+`HYPOTHESIS_PROFILE=explore make test` tries new ones, and more where a test does not say how many.
 """
 
 import os

@@ -62,7 +62,7 @@ class Chain:
         return msgspec.structs.replace(found, depends=_joined(found.depends, (address,)))
 
     def leaves(self, name: bytes, qtype: int) -> bool:
-        """Tell at a glance that the upstreams have the whole answer, whatever the sources hold now or later."""
+        """Tell at a glance that the upstreams have the whole answer; for AAAA that may end when IPv6 comes or goes."""
         return not name.endswith(self._ends) and (qtype != m.AAAA or self._ipv6())
 
     def _outside(self, name: bytes, qtype: int) -> Answer:

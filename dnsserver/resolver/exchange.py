@@ -178,7 +178,7 @@ class Exchange:
         for attempt in flight.attempts:
             attempt.flight = None
             if not attempt.late:
-                self._stray(attempt, now)
+                self.wheel.add(attempt, attempt.sent + attempt.upstream.health.patience)
         self._owner.finished(flight, reading, now)
 
     def _stray(self, attempt: Attempt, now: float) -> None:

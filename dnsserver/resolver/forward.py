@@ -12,7 +12,7 @@ import trio
 from dnsserver.resolver import outcome as o
 from dnsserver.resolver.cache import AnswerCache, CacheStatistics
 from dnsserver.resolver.entropy import Entropy
-from dnsserver.resolver.exchange import Exchange, Flight
+from dnsserver.resolver.exchange import NEVER, Exchange, Flight
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
 from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
@@ -80,7 +80,7 @@ class Forwarder:
         self._probed = self._exchange.probes.names
         self._drained = drained
         self._awake = trio.Event()
-        self._asleep = False
+        self._wakes_at = NEVER
         self._held_at = 0.0
         self._coalesced = self._dropped = self._loops = 0
 
@@ -160,21 +160,21 @@ class Forwarder:
                 deliver(self._cache.stale(ask, now) or Outcome(rcode, EMPTY, False, reason, now, now))
             return
         flights = self._flights
-        if len(flights) >= self._limits.in_flight:
+        waiting = [] if deliver is None else [deliver]
+        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
+        flights[ask] = flight  # first, so that whoever asks the same because of the next lines joins in
+        if len(flights) > self._limits.in_flight:
             self._dropped += 1
             oldest = next(iter(flights.values()))
             oldest.failure = o.OVERLOAD
             self._exchange.end(oldest, None, now)
-        waiting = [] if deliver is None else [deliver]
-        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
-        flights[ask] = flight
         if deliver is not None and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)
         self._exchange.launch(flight, now)
-        if self._asleep:
-            self._asleep = False
+        if flight.due < self._wakes_at:
+            self._wakes_at = flight.due
             self._awake.set()
 
     def _route(self, name: bytes) -> Route | None:
@@ -236,8 +236,7 @@ class Forwarder:
         """Give those who wait a stale answer; the flight goes on for the cache's sake."""
         outcome = self._cache.stale(flight.ask, now)
         if outcome is not None:
-            waiting, flight.waiting = flight.waiting, []
-            self._hand_out(waiting, outcome)
+            self._hand_out(flight, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
         """Take in that an upstream is back, or gone for now."""
@@ -249,10 +248,11 @@ class Forwarder:
 
     def _deliver(self, flight: Flight, outcome: Outcome) -> None:
         self._flights.pop(flight.ask, None)
-        self._hand_out(flight.waiting, outcome)
+        self._hand_out(flight, outcome)
 
-    def _hand_out(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
+    def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
         """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
+        waiting, flight.waiting = flight.waiting, []  # who waits may be another flight that waits for this one
         for deliver in waiting:
             try:
                 deliver(outcome)
@@ -280,12 +280,11 @@ class Forwarder:
         wheel = self._exchange.wheel
         while True:
             soonest = wheel.next
-            if soonest is None:
-                self._awake = trio.Event()
-                self._asleep = True
+            self._awake = trio.Event()
+            self._wakes_at = NEVER if soonest is None else max(soonest, self._clock() + 0.005)
+            with trio.move_on_at(self._wakes_at):
                 await self._awake.wait()
-                continue
-            await trio.sleep_until(max(soonest, self._clock() + 0.005))
+                continue  # something has to be looked after sooner
             # After a stall of this process the replies are here already, and their senders were not silent.
             self._exchange.udp.drain()
             while self._exchange.turn(self._clock()):

@@ -125,7 +125,7 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
             answer = completed(query.name, self.left[0], answer)
         if outcome.follow is not None:
             return self._return(answer, outcome, outcome.follow)
-        # What did not have to wait was in the cache of outcomes, so it is asked for a second time at least.
+        # What did not have to wait was in the cache of outcomes, so it is asked for more than once.
         return writer.joined(query, key, answer, outcome, port, known=not self.waiting)
 
     def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> bytes | None:

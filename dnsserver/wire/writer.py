@@ -41,13 +41,12 @@ def compose(
             count = len(rrset.rdatas)
             data = front + front.join(rrset.rdatas)
             return Body(count, 0, 0, data, (), (0, 12 + size, count) if count > 1 else None)
-    if not answer and len(authority) == 1 and not additional and authority[0].type == m.SOA:
-        owner = authority[0].name
-        if (
-            name.endswith(owner) and len(authority[0].rdatas) == 1
-        ):  # what the others get: all names in it end in the zone's
-            zone = 0xC000 | m.HEADER_SIZE + len(name) - len(owner)
-            return Body(0, 1, 0, zone.to_bytes(2, "big").join(_soa_parts(authority[0])))
+    if not answer and len(authority) == 1 and not additional:
+        (soa,) = authority
+        # What the others get: all names in it end in the zone's.
+        if soa.type == m.SOA and len(soa.rdatas) == 1 and name.endswith(soa.name):
+            zone = 0xC000 | m.HEADER_SIZE + len(name) - len(soa.name)
+            return Body(0, 1, 0, zone.to_bytes(2, "big").join(_soa_parts(soa)))
     return _Writer(name).body(answer, authority, additional, own)
 
 

@@ -19,7 +19,7 @@ LIMITS = TcpLimits()
 
 @pytest.fixture
 def clock() -> LoopbackClock:
-    """Time that jumps when nothing happens for a moment: packets on loopback take less than that."""
+    """Time that jumps when nothing is on its way; longer than the kernel delays an ACK where a window is small."""
     return LoopbackClock(patience=0.06)
 
 
