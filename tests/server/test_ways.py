@@ -1,0 +1,165 @@
+"""The short way of plain outside questions beside the long way, through the same seeded runs.
+
+Names, forms, damaged packets, outcomes early and late, time, and the cluster's IPv6 come in any order; what is said,
+asked, counted and kept has to be the same.
+"""
+
+import random
+from collections.abc import Callable
+
+import dns.flags
+import pytest
+
+from dnsserver.resolver.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import EMPTY, RRset
+from dnsserver.wire.response import whole_body
+from dnsserver.zone.cluster import IPV6
+from tests.server.test_passage import ALIAS, AWAY, OUTCOMES, SOA, Outside, Server, query
+
+WEB = names.from_text("web.shop.svc.cluster.local")
+NAMES = (
+    "www.example.com",
+    "WWW.Example.com",
+    "a.example",
+    "b.c.d.example.org",
+    "web.shop.svc.cluster.local",
+    "away.shop.svc.cluster.local",
+    "www.example.com.shop.svc.cluster.local",
+    "x.invalid",
+    "1.0.9.10.in-addr.arpa",
+    ("a" * 63 + ".") * 3 + "b" * 61,
+)
+TYPES = ("A", "A", "A", "AAAA", "TXT", "ANY")
+FLAGS = (*[dns.flags.RD] * 4, 0, dns.flags.RD | dns.flags.AD, dns.flags.RD | dns.flags.CD)
+FORMS: tuple[dict[str, int], ...] = (
+    {},
+    {},
+    {"use_edns": 0, "payload": 1232},
+    {"use_edns": 0, "payload": 512, "want_dnssec": True},
+    {"use_edns": 0, "payload": 4096},
+    {"use_edns": 0, "payload": 1111},
+)
+
+
+def _one(ask: Ask, ttl: int) -> tuple[RRset, ...]:
+    rdata = {m.A: bytes(4), m.AAAA: bytes(16)}.get(ask.type, b"\3abc")
+    return (RRset(ask.name, m.A if ask.type == m.ANY else ask.type, ttl, (rdata if ask.type != m.ANY else bytes(4),)),)
+
+
+def _texts(ask: Ask, chance: random.Random) -> tuple[RRset, ...]:
+    """As many octets as may just fit, or just not."""
+    room = chance.choice((512, 1232)) - 12 - len(ask.name) - 4 - chance.choice((0, 11)) + chance.randint(-2, 2)
+    texts: list[bytes] = []
+    while room > 13:
+        size = min(room - 13, 100 + chance.randint(0, 100))
+        texts.append(bytes((size,)) + bytes(97 + (len(texts) + n) % 26 for n in range(size)))
+        room -= 13 + size
+    return (RRset(ask.name, m.TXT, 300, tuple(texts)),)
+
+
+def _alias(ask: Ask, target: bytes, now: float) -> Outcome:
+    body = whole_body(ask.name, (RRset(ask.name, m.CNAME, 60, (target,)),), ())
+    return Outcome(0, body, False, FORWARDED, now, now + 60, target)
+
+
+KINDS: tuple[Callable[[Ask, float, random.Random], Outcome], ...] = (
+    lambda ask, now, _: Outcome(0, whole_body(ask.name, _one(ask, 300), ()), True, FORWARDED, now, now + 300),
+    lambda ask, now, chance: Outcome(
+        0, whole_body(ask.name, _texts(ask, chance), ()), False, FORWARDED, now, now + 300
+    ),
+    lambda ask, now, _: Outcome(m.NXDOMAIN, whole_body(ask.name, (), (SOA,)), True, FORWARDED, now, now + 60),
+    lambda ask, now, _: Outcome(0, whole_body(ask.name, _one(ask, 0), ()), False, FORWARDED, now, now),
+    lambda _, now, __: Outcome(m.SERVFAIL, EMPTY, False, UPSTREAM_TIMEOUT, now, now),
+    lambda ask, now, _: Outcome(0, whole_body(ask.name, _one(ask, 30), ()), False, FORWARDED, now - 5, now + 25),
+    lambda ask, now, _: _alias(ask, WEB, now),
+    lambda ask, now, _: _alias(ask, ALIAS, now),
+)
+
+
+class Upstreams(Outside):
+    """Answers some of what waits whenever it is told to, and from then on at once until the TTL has run down."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(OUTCOMES["address"], late=True)
+        self.chance = random.Random(seed)
+        self.now: Callable[[], float] = lambda: 0.0
+        self.known: dict[Ask, Outcome] = {}
+
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        self.asked.append((ask, packet))
+        outcome = self.known.get(ask)
+        if outcome is not None and outcome.expires > self.now():
+            deliver(outcome)
+        else:
+            self.waiting.append((ask, deliver))
+
+    def finish(self, share: float = 1.0) -> None:
+        waiting, self.waiting = self.waiting, []
+        said: dict[Ask, Outcome] = {}
+        for ask, deliver in waiting:
+            if self.chance.random() >= share:
+                self.waiting.append((ask, deliver))
+                continue
+            if ask not in said:
+                kind = KINDS[0] if ask.name == AWAY else self.chance.choice(KINDS)
+                said[ask] = outcome = kind(ask, self.now(), self.chance)
+                if outcome.expires > outcome.stored:
+                    self.known[ask] = outcome
+            deliver(said[ask])
+
+
+def damaged(packet: bytes, chance: random.Random) -> bytes:
+    """Return the packet, or one time in six what is left of it."""
+    kind = chance.randrange(18)
+    if kind == 0:
+        at = chance.randrange(2, len(packet))
+        return packet[:at] + bytes((chance.choice((0, 1, 5, 64, 192, 255, packet[at] ^ 32)),)) + packet[at + 1 :]
+    if kind == 1:
+        return packet[: chance.randrange(len(packet))]
+    if kind == 2:
+        return packet + b"\0"
+    return packet
+
+
+def run(seed: int, *, short: bool) -> dict[str, object]:
+    """Return all that one run leaves to be seen."""
+    chance = random.Random(seed)
+    outside = Upstreams(seed)
+    server = Server(outside, short=short, stream=chance.random() < 0.3)
+    outside.now = lambda: server.now
+    replies = []
+    for step in range(150):
+        what = chance.random()
+        if what < 0.75:
+            number = chance.randrange(65536)
+            packet = query(
+                chance.choice(NAMES), chance.choice(TYPES), number, chance.choice(FLAGS), **chance.choice(FORMS)
+            )
+            reply = server.port.ask(damaged(packet, chance), step)
+            if reply is not None:
+                replies.append((step, reply))
+        elif what < 0.9:
+            outside.finish(0.8)
+        elif what < 0.98:
+            server.now += chance.choice((0.3, 1.0, 7, 40))
+        else:
+            server.ipv6 = not server.ipv6
+            server.replies.drop([IPV6])
+    while outside.waiting:
+        outside.finish()
+    kept = {key: (reply.wire, reply.labels, reply.due) for key, reply in server.port.lane.replies.items()}
+    return {
+        "replies": replies,
+        "late replies": server.port.sent,
+        "asked": outside.asked,
+        "counted": dict(server.port.lane.traffic()),
+        "kept": kept,
+        "panics": server.responder.panics,
+    }
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_both_ways_leave_the_same_behind(seed: int) -> None:
+    assert run(seed, short=True) == run(seed, short=False)
