@@ -200,6 +200,25 @@ def test_both_ways_say_the_same(outcome: str, late: str, packets: list[bytes], s
     assert asked[0] == asked[1]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (b"\x3f" + b"a" * 63) * 4 + b"\0",
+        (b"\x3f" + b"a" * 63) * 3 + b"\x3d" + b"a" * 61 + b"\0",
+        b"\x07ab",  # and the root, type and class that follow are the rest of a label that ends with the packet
+        b"\x40" + b"a" * 64 + b"\0",
+        b"\x01a\xc0\x0c",
+        b"\0",
+    ],
+)
+def test_names_that_are_none_and_the_longest_there_is(labels: bytes) -> None:
+    learned = query("learn.example.net")
+    packet = learned[:12] + labels.removesuffix(b"\0") + b"\0" + learned[-4:]
+    both = [Server(Outside(OUTCOMES["address"], late=True), short=short) for short in (True, False)]
+    assert both[0].replies_to([learned, packet]) == both[1].replies_to([learned, packet])
+    assert both[0].outside.asked == both[1].outside.asked
+
+
 def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
 
