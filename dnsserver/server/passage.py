@@ -29,7 +29,8 @@ _pack_head = struct.Struct("!HHHHH").pack
 class _Form(msgspec.Struct, frozen=True, gc=False):
     """All that a plain question says beside its name, and what its replies have in common.
 
-    `tail` is how many octets stand behind the question; `limit` is how long a reply over UDP may be.
+    `tail` is how many octets stand behind the question. A reply fits if the packet and the records have no more than
+    `room` octets, or over TCP `stream_room`.
     """
 
     type: int
@@ -41,7 +42,8 @@ class _Form(msgspec.Struct, frozen=True, gc=False):
     extras: int
     opt: bytes
     tail: int
-    limit: int
+    room: int
+    stream_room: int
 
 
 class Passages:
@@ -92,6 +94,7 @@ class Passages:
             return
         packet, writer = query.packet, self.pursuer.writer
         opt = writer.opt(do=query.do) if query.size else b""
+        tail = len(packet) - query.end
         self._forms[packet[2:12] + packet[query.end - 5 :]] = _Form(
             query.type,
             counted(query),
@@ -101,8 +104,9 @@ class Passages:
             writer.flags(query),
             len(opt) > 0,
             opt,
-            len(packet) - query.end,
-            writer.limit(query.size),
+            tail,
+            writer.limit(query.size) + tail - len(opt),
+            STREAM_LIMIT + tail - len(opt),
         )
 
 
@@ -134,7 +138,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
             or outcome.follow is not None
             or self.of.clock() >= outcome.stored + 1
             or (form.type == m.AAAA and self.seen != self.of.replies.changes)
-            or len(packet) - form.tail + len(data) + len(form.opt) > (STREAM_LIMIT if port.stream else form.limit)
+            or len(packet) + len(data) > (form.stream_room if port.stream else form.room)
         ):
             self._deliver_unusual(outcome)
             return
