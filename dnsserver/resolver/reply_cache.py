@@ -199,11 +199,8 @@ class ReplyCache:
         self.lanes: list[Lane] = []
         self._shelf = _Shelf(replies)
         self._missing = _Shelf(missing)
-        # The questions asked lately, each as a number in one of two places that the number gives it, the later one in
-        # the first: sets of them, which grow and are copied, cost 0.9 us a question, this 0.4. Of as many questions as
-        # missing replies are held, asked round and round, one in forty is forgotten each time.
-        self._glimpsed = [0] * (1 << (4 * missing).bit_length())
-        self._places = len(self._glimpsed) - 2
+        self._glimpsed: set[int] = set()
+        self._glimpsed_before: set[int] = set()
         # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods want
         # hang on there being no namespace of that name: to find one of 32,000 in a list took 0.3 ms.
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
@@ -255,13 +252,11 @@ class ReplyCache:
         random name that is asked once, a number is all that is kept, and no room is made for it.
         """
         number = hash(key)
-        glimpsed = self._glimpsed
-        place = number & self._places
-        last = glimpsed[place]
-        if last == number or glimpsed[place + 1] == number:
+        if number in self._glimpsed or number in self._glimpsed_before:
             return True
-        glimpsed[place] = number
-        glimpsed[place + 1] = last
+        self._glimpsed.add(number)
+        if len(self._glimpsed) >= self._missing.limit:
+            self._glimpsed, self._glimpsed_before = set(), self._glimpsed
         return False
 
     def discard(self, lane: Lane, key: bytes) -> None:
