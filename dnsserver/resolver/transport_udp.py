@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from dnsserver.resolver.entropy import Entropy
-from dnsserver.resolver.upstream import Attempt, Upstream
+from dnsserver.resolver.upstream import UNWATCHED, Attempt, Upstream
 
 log = structlog.get_logger(__name__)
 
@@ -25,9 +25,9 @@ LIFETIME = 10.0
 FORGET_AFTER = 5.0
 BAD_REPLIES = 10
 
-NEAR = 0.00015  # seconds of a round trip, the time to write a query and to read the reply included
-_LOOKS = 100  # about a microsecond each
-_UNWATCHED = 8
+NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
+_LOOKS = 100  # half a microsecond to one each
+_MOST_UNWATCHED = 1024
 
 _BATCH = 256
 _ROUNDS = 4
@@ -159,7 +159,7 @@ class UdpTransport:
 
         By the time the event loop has gone round, 50 us, it would have been waiting here: asked one name after the
         other (`python -m tests.bench.forward`), a lookup costs 148 us of processor time this way and 162 the other, and
-        takes a seventh less time. When no reply came the next few go unwatched.
+        takes a seventh less time. When no reply came the next 8 go unwatched, and twice as many each time again.
         """
         if upstream.unwatched:
             upstream.unwatched -= 1
@@ -167,8 +167,10 @@ class UdpTransport:
             for _ in range(_LOOKS):
                 if self._epoll.poll(0):
                     self.drain()
+                    upstream.pause = UNWATCHED
                     return
-            upstream.unwatched = _UNWATCHED
+            upstream.unwatched = upstream.pause
+            upstream.pause = min(2 * upstream.pause, _MOST_UNWATCHED)
 
     def _open(self, upstream: Upstream, now: float) -> Port:
         port = Port(upstream, now)

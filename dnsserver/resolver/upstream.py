@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # So many replies in another case than asked, with none in the right one between them, are no forgery.
 _CASE_MISSES = 3
 
+UNWATCHED = 8
+
 
 class UpstreamStatistics(msgspec.Struct, frozen=True):
     """One upstream in numbers; times in seconds. `bad` counts replies that were not used, by what was wrong."""
@@ -48,6 +50,7 @@ class Upstream:
         "looping",
         "mixed_case",
         "name",
+        "pause",
         "ports",
         "probe_name",
         "queries",
@@ -79,6 +82,7 @@ class Upstream:
         self.bad: Counter[str] = Counter()
         self.case_misses = 0
         self.unwatched = 0  # queries to go before the reply to one is looked for at once again
+        self.pause = UNWATCHED  # how many it will be when that one is not found
 
     def spelled_wrong(self, *, sure: bool = False) -> bool:
         """Take in a reply in another case; True when from now on it is asked in plain lower case."""

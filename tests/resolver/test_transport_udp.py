@@ -99,8 +99,11 @@ def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.sock
     transport, receiver, upstream = ask(near, 0.0001)
     with closing(transport):
         waits = [upstream.unwatched]
-        for _ in range(17):
+        for _ in range(25):
             send(transport, upstream)
             waits.append(upstream.unwatched)
-        assert waits == [*range(8, -1, -1)] * 2
+        assert waits == [*range(8, -1, -1), *range(16, -1, -1)]
         assert not receiver.replies
+        upstream.pause, upstream.unwatched = 1024, 0
+        send(transport, upstream)
+        assert (upstream.unwatched, upstream.pause) == (1024, 1024)
