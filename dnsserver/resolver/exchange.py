@@ -111,14 +111,10 @@ class Exchange:
 
     def launch(self, flight: Flight, now: float) -> None:
         """Send the first query of a flight."""
+        self._next(flight, now)
+        if flight.done:
+            return
         order = flight.order
-        first = order[0]
-        if self._try(flight, first, now):
-            flight.retry_at = now + first.health.patience
-        else:
-            self._go_on(flight, o.UPSTREAM_UNREACHABLE, now)
-            if flight.done:
-                return
         if len(order) > 1:
             if flight.route.started() and flight.route.take_hedge():
                 self._hedge(flight, now)
@@ -349,10 +345,6 @@ class Exchange:
             return
         attempt.flight = None
         flight.attempts.remove(attempt)
-        self._go_on(flight, reason, now)
-
-    def _go_on(self, flight: Flight, reason: Reason, now: float) -> None:
-        """Ask the next upstream after a failure, unless all were asked; end the flight if nothing pends either."""
         flight.failure = reason
         if flight.tries < len(flight.order):
             self._next(flight, now)

@@ -13,20 +13,19 @@ class Wheel(Generic[T]):
         self._tick = tick
         self._rate = 1 / tick
         self._slots: dict[int, list[T]] = {}
-        self._last_at = float("nan")
-        self._last: list[T] = []
 
     def add(self, thing: T, at: float) -> None:
         """Have `thing` come up at the first tick after `at`."""
-        if at != self._last_at:  # what is asked in one batch comes up together
-            self._last_at = at
-            self._last = self._slots.setdefault(int(at * self._rate) + 1, [])
-        self._last.append(thing)
+        slot = int(at * self._rate) + 1
+        things = self._slots.get(slot)
+        if things is None:
+            self._slots[slot] = [thing]
+        else:
+            things.append(thing)
 
     def due(self, now: float) -> list[T]:
         """Take out and return all that has come up, oldest first."""
         last = int(now * self._rate)
-        self._last_at = float("nan")
         slots = sorted(slot for slot in self._slots if slot <= last)
         return [thing for slot in slots for thing in self._slots.pop(slot)]
 

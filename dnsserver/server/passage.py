@@ -18,11 +18,10 @@ from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
 from dnsserver.server.pursuit import Pursuer, Pursuit
 from dnsserver.server.reply import STREAM_LIMIT, Port, counted
 from dnsserver.wire import message as m
+from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.wire.query import Query, read_query
 
 _MOST = 256  # forms: types times flags times sizes; who makes up more gets the long way
-_MAX_LABEL = 63
-_LONGEST = 255
 _pack_head = struct.Struct("!HHHHH").pack
 
 
@@ -74,11 +73,11 @@ class Passages:
         position = m.HEADER_SIZE
         while position < end:
             length = packet[position]
-            if length > _MAX_LABEL:
+            if length > MAX_LABEL:
                 return None
             position += length + 1
         name = packet[m.HEADER_SIZE : end + 1]
-        if position != end or len(name) > _LONGEST or name != name.lower() or not self._chain.leaves(name, form.type):
+        if position != end or len(name) > MAX_NAME or name != name.lower() or not self._chain.leaves(name, form.type):
             return None
         passage = Passage(self, packet, form, port, self.replies.changes)
         self._outside.ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)

@@ -11,13 +11,13 @@ are the long way's octets by construction; whatever is not exactly like the patt
 from dnsserver.resolver.reply_cache import Labels, Reply, ReplyCache
 from dnsserver.server.reply import Port
 from dnsserver.wire import message as m
+from dnsserver.wire.name import MAX_LABEL
 from dnsserver.wire.query import Query
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Answer, Key
 
 _MOST = 256  # surroundings: types times flags times sizes; who makes up more gets the long way
 _SIZES = {m.A: 4, m.AAAA: 16}
-_MAX_LABEL = 63
 _FIXED = 12  # octets of a record before its data, its name being a pointer
 
 
@@ -86,7 +86,7 @@ class PlainAnswers:
         if back is None or pattern.serial != self._cluster.serial:
             return None
         # The index knows lower-case labels only, so here, where nothing was found, it must be seen that these are such.
-        if packet[12] > _MAX_LABEL or at == 13 or end - at > _MAX_LABEL + 1 or packet[12:end].lower() != packet[12:end]:
+        if packet[12] > MAX_LABEL or at == 13 or end - at > MAX_LABEL + 1 or packet[12:end].lower() != packet[12:end]:
             return None
         wire = b"%b%b%b" % (pattern.absent_head, packet[12 : pattern.end or len(packet)], back)
         labels = pattern.absent_labels

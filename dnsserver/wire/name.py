@@ -10,8 +10,8 @@ from dnsserver.wire.message import FormatError
 
 ROOT = b"\0"
 
-_MAX_NAME = 255
-_MAX_LABEL = 63
+MAX_NAME = 255
+MAX_LABEL = 63
 
 
 def from_labels(labels: Iterable[bytes]) -> bytes:
@@ -21,13 +21,13 @@ def from_labels(labels: Iterable[bytes]) -> bytes:
     """
     parts = []
     for label in labels:
-        if not 0 < len(label) <= _MAX_LABEL:
-            msg = f"label {label!r} has {len(label)} octets, expected 1 to {_MAX_LABEL}"
+        if not 0 < len(label) <= MAX_LABEL:
+            msg = f"label {label!r} has {len(label)} octets, expected 1 to {MAX_LABEL}"
             raise FormatError(msg)
         parts.append(bytes((len(label),)) + label)
     name = b"".join(parts) + ROOT
-    if len(name) > _MAX_NAME:
-        msg = f"name has {len(name)} octets, expected at most {_MAX_NAME}"
+    if len(name) > MAX_NAME:
+        msg = f"name has {len(name)} octets, expected at most {MAX_NAME}"
         raise FormatError(msg)
     return name
 

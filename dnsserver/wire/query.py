@@ -9,14 +9,13 @@ import msgspec
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EDE, Body, FormatError
+from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
 _TYPE_CLASS = struct.Struct("!HH")
 _REPLY = struct.Struct("!HHHHH")
 
-_MAX_NAME = 255
-_MAX_LABEL = 63
 _POINTER = 0xC0
 _KEPT_FLAGS = m.RD | m.AD | m.CD
 _OPCODE = 0x7800
@@ -100,13 +99,13 @@ def read_query(packet: bytes) -> Query:
     position = m.HEADER_SIZE
     try:
         while length := packet[position]:
-            if length > _MAX_LABEL:
+            if length > MAX_LABEL:
                 msg = f"label type {length >> 6:#b} in the question, expected a plain label"
                 raise FormatError(msg)
             position += length + 1
         position += 1
-        if position - m.HEADER_SIZE > _MAX_NAME:
-            msg = f"question name of {position - m.HEADER_SIZE} octets, expected at most {_MAX_NAME}"
+        if position - m.HEADER_SIZE > MAX_NAME:
+            msg = f"question name of {position - m.HEADER_SIZE} octets, expected at most {MAX_NAME}"
             raise FormatError(msg)
         qtype, klass = _TYPE_CLASS.unpack_from(packet, position)
     except (IndexError, struct.error) as error:
@@ -173,7 +172,7 @@ def skip_name(data: bytes, position: int) -> int:
         while length := data[position]:
             if length >= _POINTER:
                 return position + 2
-            if length > _MAX_LABEL:
+            if length > MAX_LABEL:
                 msg = f"label type {length >> 6:#b} at octet {position}"
                 raise FormatError(msg)
             position += length + 1

@@ -2,7 +2,7 @@
 
 import struct
 
-from dnsserver.wire.message import AAAA, CLASS_IN, A
+from dnsserver.wire.message import CLASS_IN
 
 # 1232 octets fit every path of today's networks without fragments (RFC 9715 section 3, DNS Flag Day 2020).
 UDP_SIZE = 1232
@@ -15,13 +15,12 @@ _PLAIN_HEAD = {cd: struct.pack("!HHHHH", 0x0120 | (0x0010 if cd else 0), 1, 0, 0
 # Root, type OPT, UDP size, extended RCODE and version 0, flags, no option (RFC 6891 section 6.1.2).
 _OPT = {do: struct.pack("!BHHIH", 0, 41, UDP_SIZE, 0x8000 if do else 0, 0) for do in (False, True)}
 
-_ADDRESSES = {type_: struct.pack("!HH", type_, CLASS_IN) for type_ in (A, AAAA)}  # what nearly all questions end in
 _pack_type_and_class = struct.Struct("!HH").pack
 
 
 def question(name: bytes, type_: int) -> bytes:
     """Return the question section that asks `name`, case kept, class IN."""
-    return name + (_ADDRESSES.get(type_) or _pack_type_and_class(type_, CLASS_IN))
+    return name + _pack_type_and_class(type_, CLASS_IN)
 
 
 def write(section: bytes, do: bool, cd: bool, edns: bool = True) -> bytes:

@@ -20,7 +20,7 @@ import trio.testing
 
 from dnsserver.resolver.forward import Forwarder
 from dnsserver.resolver.outcome import Ask, Outcome
-from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, UpstreamSpec
+from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.name import from_text
 
 HOST = "127.0.0.1"
@@ -114,6 +114,30 @@ async def silent(query: Query) -> None:
 async def helpful(query: Query) -> None:
     """Answer every A question with one address."""
     await query.send(query.reply(f"{query.name} 300 IN A 192.0.2.1"))
+
+
+class Late:
+    """The script that answers like `helpful`, after so many seconds."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    async def __call__(self, query: Query) -> None:
+        await trio.sleep(self.seconds)
+        await helpful(query)
+
+
+@asynccontextmanager
+async def overtaking(late: Late, warm: int) -> AsyncIterator[tuple[Upstream, Forwarder]]:
+    """Run a forwarder that asks the late upstream first, and give its other one; so many questions were asked."""
+    async with (
+        upstream(late) as first,
+        upstream() as second,
+        forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
+    ):
+        for i in range(warm):
+            await forward.wait_outcome(ask(f"w{i}.example.com"))
+        yield second, forward
 
 
 def answers(*lines: str, **more: Any) -> Script:

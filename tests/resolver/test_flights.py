@@ -13,7 +13,7 @@ import trio.testing
 from dnsserver.resolver.outcome import Outcome
 from dnsserver.resolver.settings import Limits, Policy, UpstreamSpec
 from tests.clock import LoopbackClock
-from tests.resolver.scripted import HOST, A, Query, answers, ask, forwarder, helpful, route, silent, upstream
+from tests.resolver.scripted import HOST, A, answers, ask, forwarder, route, silent, upstream
 
 
 def answer(server: socket.socket) -> int:
@@ -93,27 +93,3 @@ async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_g
         del client
         gc.collect()
         assert trace() is None
-
-
-async def test_row_49_each_question_has_its_hedge_also_when_there_are_few(clock: LoopbackClock) -> None:
-    slow = 0.0
-
-    async def script(query: Query) -> None:
-        await trio.sleep(slow)
-        await helpful(query)
-
-    async with (
-        upstream(script) as first,
-        upstream() as second,
-        forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
-    ):
-        for i in range(60):
-            await forward.wait_outcome(ask(f"w{i}.example.com"))
-        slow = 0.095  # not yet silent, but later than usual
-        for i in range(3):
-            began = trio.current_time()
-            await forward.wait_outcome(ask(f"slow{i}.example.com"))
-            assert trio.current_time() - began < 0.04
-            await trio.sleep(0.025)  # what the last one left on the wheel comes up later than the next one's hedge
-        assert forward.statistics().hedges == 3
-        assert len(second.queries) == 3

@@ -24,11 +24,13 @@ from tests.clock import LoopbackClock
 from tests.resolver.scripted import (
     AAAA,
     MX,
+    Late,
     Query,
     answers,
     ask,
     forwarder,
     helpful,
+    overtaking,
     route,
     shown,
     silent,
@@ -296,26 +298,28 @@ async def test_row_48_an_upstream_that_is_back_is_asked_again(clock: LoopbackClo
 
 
 async def test_row_49_a_slow_upstream_is_overtaken(clock: LoopbackClock) -> None:
-    slow = 0.0
-
-    async def script(query: Query) -> None:
-        await trio.sleep(slow)
-        await helpful(query)
-
-    async with (
-        upstream(script) as first,
-        upstream() as second,
-        forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
-    ):
-        for i in range(20):
-            await forward.wait_outcome(ask(f"w{i}.example.com"))
+    late = Late()
+    async with overtaking(late, 20) as (second, forward):
         assert not second.queries
-        slow = 1.0
+        late.seconds = 1.0
         began = trio.current_time()
         assert (await forward.wait_outcome(ask("slow.example.com"))).rcode == NOERROR
         assert trio.current_time() - began < 0.1
         assert len(second.queries) == 1
         assert forward.statistics().hedges == 1
+
+
+async def test_row_49_each_question_has_its_hedge_also_when_there_are_few(clock: LoopbackClock) -> None:
+    late = Late()
+    async with overtaking(late, 60) as (second, forward):
+        late.seconds = 0.095  # not yet silent, but later than usual
+        for i in range(3):
+            began = trio.current_time()
+            await forward.wait_outcome(ask(f"slow{i}.example.com"))
+            assert trio.current_time() - began < 0.04
+            await trio.sleep(0.025)  # what the last one left on the wheel comes up later than the next one's hedge
+        assert forward.statistics().hedges == 3
+        assert len(second.queries) == 3
 
 
 async def test_row_49_hedges_stay_within_their_budget(clock: LoopbackClock) -> None:
@@ -337,11 +341,7 @@ async def test_row_49_hedges_stay_within_their_budget(clock: LoopbackClock) -> N
 
 
 async def test_row_50_equal_questions_share_one_query(clock: LoopbackClock) -> None:
-    async def script(query: Query) -> None:
-        await trio.sleep(0.05)
-        await helpful(query)
-
-    async with upstream(script) as server, forwarder(route(server)) as forward:
+    async with upstream(Late(0.05)) as server, forwarder(route(server)) as forward:
         outcomes: list[Outcome] = []
         for _ in range(8):
             forward.ask(ask("www.EXAMPLE.com"), outcomes.append)
