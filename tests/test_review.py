@@ -24,11 +24,6 @@ SHOP = namespace("shop")
 APEXES = {"10.in-addr.arpa", "d.f.ip6.arpa", "9.2.0.192.in-addr.arpa"}
 
 
-@pytest.fixture
-def clock() -> LoopbackClock:
-    return LoopbackClock()
-
-
 def answering(*things: Thing, cluster: Cluster | None = None) -> Answering:
     """A synced zone that holds these objects."""
     made = Answering(cluster or Cluster())

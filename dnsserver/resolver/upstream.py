@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # So many replies in another case than asked, with none in the right one between them, are no forgery.
 _CASE_MISSES = 3
 
+# Queries whose replies are not looked for at once, after one for which that was in vain.
 UNWATCHED = 8
 
 
