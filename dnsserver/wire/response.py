@@ -43,6 +43,7 @@ _TTL = struct.Struct("!I")
 _PROOFS = frozenset((NSEC, NSEC3))
 _QUESTION_POINTER = b"\xc0\x0c"
 _TOP_BIT = 0x80000000
+_SIGNER = 18  # octets of an RRSIG before its signer's name
 
 # How an address record at the question's name begins (pointer, type, class), what follows its TTL (the length), and
 # how many octets it has.
@@ -79,6 +80,10 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         return (self.domain == ROOT or is_below(name, self.domain)) and not any(
             is_below(name, zone) for zone in self.denied
         )
+
+    def is_inside_denied(self, name: bytes) -> bool:
+        """Tell whether this lower-case name lies below the top of a zone that is another's."""
+        return any(name != zone and is_below(name, zone) for zone in self.denied)
 
 
 class TTLLimits(msgspec.Struct, frozen=True, gc=False):
@@ -262,20 +267,16 @@ class _Selection:
         chain, last, final, follow = picked
         ad = bool(self._reply[3] & 0x20)
         if final or follow is not None:
-            proofs = self._proofs(ROOT) if self._do else []
-            body, ttl = self._body(chain, proofs, limits)
+            body, ttl = self._body(chain, self._proofs(chain, None), limits)
             return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, follow)
         soas = (r for r in self._authority if r.type == SOA and r.cls == CLASS_IN and is_below(last, r.owner))
         soa = next(soas, None)
         if soa is None:
             # Neither data nor proof of its absence: not to be kept (RFC 2308 section 5).
             referral = any(record.type == NS for record in self._authority) and not self._reply[3] & 0x80
-            body, _ = self._body(chain, [], limits)
+            body, _ = self._body(chain, self._proofs(chain, None), limits)
             return Reading(Verdict.LAME if referral and rcode == NOERROR else Verdict.GOOD, rcode, body, 0, ad)
-        kept = [soa]
-        if self._do:
-            picked_proofs = {soa, *self._proofs(soa.owner)}
-            kept = [record for record in self._authority if record in picked_proofs]
+        kept = self._proofs(chain, soa)
         minimum = int.from_bytes(self._reply[soa.end - 4 : soa.end], "big")
         negative = min(_bounded(soa.ttl, limits), _bounded(minimum, limits), limits.negative_cap)
         negative = max(negative, limits.negative_floor)
@@ -295,14 +296,14 @@ class _Selection:
         while True:
             here = by_owner.get(name, ())
             wanted = [r for r in here if self._type in {r.type, ANY}]
+            alias = next((record for record in here if record.type == CNAME), None)
+            dname = next((dnames.pop(above) for above in _ancestors(name) if above in dnames), None) if alias else None
+            if dname is not None:  # it is signed, the alias that was made of it is not (RFC 6672 section 5.3.1)
+                kept += [dname, *self._signatures(by_owner[dname.owner], DNAME)]
             if wanted:
                 return kept + wanted + self._signatures(here, self._type), name, True, None
-            alias = next((record for record in here if record.type == CNAME), None)
             if alias is None:
                 return kept, name, False, None
-            dname = next((dnames.pop(above) for above in _ancestors(name) if above in dnames), None)
-            if dname is not None:
-                kept += [dname, *self._signatures(by_owner[dname.owner], DNAME)]
             kept += [alias, *self._signatures(here, CNAME)]
             name, _ = read_name(self._reply, alias.rdata)
             if name in seen or len(seen) > MAX_CHAIN:
@@ -318,20 +319,26 @@ class _Selection:
         code = covered.to_bytes(2, "big")
         return [r for r in records if r.type == RRSIG and self._reply[r.rdata : r.rdata + 2] == code]
 
-    def _proofs(self, zone: bytes) -> list[Record]:
-        """Return the NSEC and NSEC3 records of the authority section and all its signatures but those over NS."""
-        return [
-            r
-            for r in self._authority
-            if is_below(r.owner, zone)
-            and self._scope.allows(r.owner)
-            and r.cls == CLASS_IN
-            and (r.type in _PROOFS or (r.type == RRSIG and self._covers_proof(r)))
-        ]
+    def _proofs(self, chain: Sequence[Record], soa: Record | None) -> list[Record]:
+        """Return what of the authority section is kept, in its order: the SOA, and with DO the proofs, all signed.
 
-    def _covers_proof(self, record: Record) -> bool:
-        covered = int.from_bytes(self._reply[record.rdata : record.rdata + 2], "big")
-        return covered in _PROOFS or covered == SOA
+        Each name of a chain may need a proof of its own: of a wildcard on the way, of the last name's absence.
+        """
+        if not self._do:
+            return [] if soa is None else [soa]
+        names = {self._name, *(record.owner for record in chain)}
+        whole = (r for r in self._authority if r.type == RRSIG and r.end - r.rdata > _SIGNER)
+        signatures = {r: read_name(self._reply, r.rdata + _SIGNER)[0] for r in whole}
+        zones = {zone for zone in signatures.values() if any(is_below(name, zone) for name in names)}
+        kept = {r for r in self._authority if r is soa or (r.type in _PROOFS and self._proves(r.owner, zones))}
+        sets = {(r.owner, r.type.to_bytes(2, "big")) for r in kept}
+        kept.update(r for r in signatures if (r.owner, self._reply[r.rdata : r.rdata + 2]) in sets)
+        return [record for record in self._authority if record in kept and record.cls == CLASS_IN]
+
+    def _proves(self, owner: bytes, zones: set[bytes]) -> bool:
+        """Tell whether a proof of this owner is taken: the neighbours of a name may lie out of scope, in its zone."""
+        near = any(is_below(owner, zone) for zone in zones) and not self._scope.is_inside_denied(owner)
+        return near or self._scope.allows(owner)
 
     def _body(
         self,

@@ -129,6 +129,68 @@ def test_dname_stays_before_the_alias_it_makes() -> None:
     assert lines(read(message(*kept)).body) == kept
 
 
+SIGNATURE = "{0} 300 IN RRSIG {1} 8 2 300 20300101000000 20200101000000 1 {2} AAAA"
+
+
+def signed(owner: str, type_: str, rdata: str, signer: str = "example.com.") -> tuple[str, str]:
+    """Return a record of the authority section and its signature."""
+    return f"{owner} 300 IN {type_} {rdata}", SIGNATURE.format(owner, type_, signer)
+
+
+NSEC = signed("a.example.com.", "NSEC", "zz.example.com. A RRSIG NSEC")
+NSEC3 = signed("0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example.com.", "NSEC3", "1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr A")
+OTHER_NSEC = signed("a.example.net.", "NSEC", "zz.example.net. A", "example.net.")
+NS = signed("example.com.", "NS", "ns.example.com.")
+SIGNED_SOA = (SOA_TEXT.replace(" 900 ", " 60 "), SIGNATURE.format("example.com.", "SOA", "example.com."))
+OTHER_SOA = ("example.net. 60 IN SOA ns.example.net. a.example.net. 1 2 3 4 60",)
+ADDRESS = "www.example.com. 300 IN A 192.0.2.1"
+ALIAS = "www.example.com. 300 IN CNAME lb.example.net."
+LED = "lb.example.net. 300 IN A 192.0.2.1"
+CORP = Scope(from_text("www.example.com"))
+CUT = Scope(ROOT, (from_text("a.example.com"),))
+BESIDE = signed("x.a.example.com.", "NSEC", "y.a.example.com. A")
+
+
+@pytest.mark.parametrize(
+    ("answer", "rcode", "authority", "kept", "scope"),
+    [
+        ((ADDRESS,), 0, NSEC, NSEC, Scope()),
+        ((ADDRESS,), 0, NSEC3, NSEC3, Scope()),
+        ((ADDRESS,), 0, (*NS, *NSEC), NSEC, Scope()),
+        ((ALIAS, LED), 0, NSEC, NSEC, Scope()),
+        ((ALIAS,), 0, (*OTHER_SOA, *NSEC), (*OTHER_SOA, *NSEC), Scope()),
+        ((ALIAS,), 0, (*NSEC3, *OTHER_SOA), (*NSEC3, *OTHER_SOA), Scope()),
+        ((ALIAS,), 3, (*OTHER_SOA, *OTHER_NSEC, *NSEC), (*OTHER_SOA, *OTHER_NSEC, *NSEC), Scope()),
+        ((ALIAS,), 0, NSEC, NSEC, Scope()),
+        ((), 0, (*SIGNED_SOA, *NSEC), (*SIGNED_SOA, *NSEC), Scope()),
+        ((), 3, (*SIGNED_SOA, *NSEC, *NSEC3), (*SIGNED_SOA, *NSEC, *NSEC3), Scope()),
+        ((), 3, (*NSEC, *SIGNED_SOA), (*NSEC, *SIGNED_SOA), CORP),
+        ((ADDRESS,), 0, NSEC, NSEC, CORP),
+        ((ADDRESS,), 0, (*NSEC, *OTHER_NSEC), NSEC, CORP),
+        ((ADDRESS,), 0, NSEC[:1], (), CORP),
+        ((), 3, (*SIGNED_SOA, *NSEC), (*SIGNED_SOA, *NSEC), CUT),
+        ((), 3, (*SIGNED_SOA, *BESIDE), SIGNED_SOA, CUT),
+    ],
+)
+def test_proofs_are_kept_with_do(
+    answer: tuple[str, ...], rcode: int, authority: tuple[str, ...], kept: tuple[str, ...], scope: Scope
+) -> None:
+    taken = answer if scope is not CORP else answer[:1]
+    wire = message(*answer, authority=authority, rcode=rcode)
+    assert lines(read(wire, do=True, scope=scope).body) == [*taken, *kept]
+    assert lines(read(wire, scope=scope).body) == [*taken, *(line for line in kept if " SOA ns" in line)]
+
+
+@pytest.mark.parametrize("type_", [A, CNAME, TXT])
+def test_an_alias_made_by_a_dname_comes_with_it(type_: int) -> None:
+    kept = [
+        *signed("example.com.", "DNAME", "example.net."),
+        "www.example.com. 300 IN CNAME www.example.net.",
+    ]
+    end = ["www.example.net. 300 IN A 192.0.2.1"] if type_ == A else []
+    assert lines(read(message(*kept, *end, type_=type_), type_, do=True).body, type_) == kept + end
+
+
 def test_scope_ends_the_chain() -> None:
     scope = Scope(ROOT, (from_text("cluster.local"),))
     wire = message("www.example.com. 300 IN CNAME x.cluster.local.", "x.cluster.local. 300 IN A 192.0.2.1")
