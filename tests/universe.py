@@ -125,7 +125,7 @@ class Truth:
                 self.synced.add(kind)
                 self.denied.discard(kind)
             case Denied(kind=kind):
-                self.denied.add(kind)
+                self.denied |= {kind} & {Kind.PODS}
 
     def fill(self, cluster: Cluster) -> None:
         """Let a new zone see one list of what there is."""

@@ -94,7 +94,7 @@ class Sync:
             for told in (*dropped, event):
                 listener(told)
         if isinstance(event, ListDone):
-            self._look()
+            self._judge_age()
         if not self._synced.is_set() and not self._cluster.missing:
             self._synced.set()
 
@@ -172,13 +172,18 @@ class Sync:
         """Look, from time to time, how old the data is, and whether there are kinds that will not come."""
         while True:
             await trio.sleep(_LOOK)
-            for stat in (reflector.statistics() for reflector in self.reflectors):
-                # What a copy has is served on: an API server says 403 to everything for a moment when it starts.
-                if (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
-                    self._take(Denied(stat.kind))
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take in which kinds will not come, and how old the data is."""
+        for stat in (reflector.statistics() for reflector in self.reflectors):
+            # What a copy has is served on: an API server says 403 to everything for a moment when it starts. Kinds
+            # other than pods stay missing, and the server not ready, until they may be read.
+            if stat.kind is Kind.PODS and (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
+                self._take(Denied(stat.kind))
+        self._judge_age()
+
+    def _judge_age(self) -> None:
         """Mark answers as stale once the data is too old, and no longer once it is not."""
         if not self._cluster.missing and not self.serving_copy:
             self._fresh.set()

@@ -28,7 +28,7 @@ class Timing(msgspec.Struct, frozen=True):
 
     backoff_first: float = 0.25
     backoff_max: float = 30.0
-    denied_retry: float = 60.0  # after 403 and 404, which only a person changes
+    denied_retry: float = 30.0  # at most, after 403 and 404, which only a person changes
     check_interval: float = 3600.0
     check_retry: float = 60.0  # a check that could not be done: by then there is a bookmark, or a newer event
     check_page_pause: float = 0.1
@@ -62,6 +62,7 @@ class Statistics(msgspec.Struct, frozen=True):
     last_error: str
     forbidden: bool
     missing: bool
+    rule: str  # what a Role or ClusterRole lacks while it is forbidden
 
 
 class Progress:
@@ -73,6 +74,7 @@ class Progress:
         self.streaming = streaming
         self.synced = False
         self.denied: type[ApiError] | None = None  # Forbidden or NotFound, as long as it lasts
+        self.rule = ""  # what grants the right, if it is Forbidden
         self.puts = self.removes = self.bookmarks = self.bad_objects = self.bytes_received = 0
         self.lists = self.checks = self.checks_failed = self.repairs = 0
         self.resyncs: Counter[str] = Counter()
@@ -120,6 +122,7 @@ class Progress:
             last_error=self.last_error,
             forbidden=self.denied is Forbidden,
             missing=self.denied is NotFound,
+            rule=self.rule if self.denied is Forbidden else "",
         )
 
 
@@ -156,9 +159,9 @@ class Backoff:
     def next(self, error: ApiError | None) -> float:
         """Seconds until the next attempt, after a failure (None: one without an error)."""
         timing = self._timing
-        if isinstance(error, Forbidden | NotFound):
-            return timing.denied_retry * self._rng.uniform(0.75, 1.25)
-        delay = min(timing.backoff_max, timing.backoff_first * 2.0 ** min(self.failures, 16))
+        # A binding mostly is applied a moment after the Deployment that needs it, so the first retries come soon.
+        longest = timing.denied_retry if isinstance(error, Forbidden | NotFound) else timing.backoff_max
+        delay = min(longest, timing.backoff_first * 2.0 ** min(self.failures, 16))
         self.failures += 1
         delay *= self._rng.uniform(0.5, 1.0)
         if error is not None and error.retry_after is not None:

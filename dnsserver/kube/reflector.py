@@ -356,14 +356,24 @@ class Reflector:
             self._log.info(f"watch ended, {then}", reason=error.reason, error=str(error))
             return
         progress.state = State.FORBIDDEN if isinstance(error, Forbidden) else State.MISSING
+        progress.rule = rbac_rule(self._scopes[0])
         if progress.denied is not type(error):
             progress.denied = type(error)
+            told = {"rule_to_add": progress.rule} if isinstance(error, Forbidden) else {}
             self._log.error(
-                "this kind cannot be read; it is served without it, or as it was",
+                f"the API server {'does not allow to' if told else 'cannot'} list and watch these objects",
                 error=str(error),
-                rule=rbac_rule(self._scopes[0]),
-                retry_seconds=self._timing.denied_retry,
+                effect=self._effect(),
+                **told,
             )
+
+    def _effect(self) -> str:
+        """What it means that the kind cannot be read."""
+        if self._progress.synced:
+            return "their last known state is served on"
+        if self._kind is Kind.PODS:
+            return "names of pods fail until it is allowed"
+        return "not ready: names of the cluster fail until it is allowed, unless a saved copy has them"
 
 
 def _since_trigger(thing: EndpointSlice, now: float) -> float | None:

@@ -126,7 +126,7 @@ class Process(Numbers, frozen=True):
 
 
 class Kind(Numbers, frozen=True):
-    """One kind of API object, and the stream that brings it."""
+    """One kind of API object, and the stream that brings it; `rule` is the RBAC rule it lacks while `forbidden`."""
 
     kind: str
     objects: int = 0
@@ -152,6 +152,7 @@ class Kind(Numbers, frozen=True):
     last_error: str = ""
     forbidden: bool = False
     missing: bool = False
+    rule: str = ""
 
 
 class Zone(Numbers, frozen=True):

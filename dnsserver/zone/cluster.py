@@ -21,6 +21,7 @@ from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800
 _SERVICE_KINDS = frozenset({Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES})  # what names of services hang on
+_OPTIONAL = frozenset({Kind.PODS})  # a zone without one of the others is none
 IPV6: Key = b"ipv6?"  # what an answer depends on that would be another one if the cluster had, or had not, IPv6
 _PODS_DISABLED = Reason("pods-disabled")
 _NOT_OURS = Reason("not-a-cluster-name")
@@ -63,7 +64,7 @@ class Cluster:
         self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
         self._had_ipv6 = True
         self.missing: frozenset[Kind] = frozenset(self._needed)
-        self._addresses_known = self._services_known = False
+        self._addresses_known = False
         self._svc_tail = b"\x03svc" + domain
         self.ends = (domain, b"\x04arpa\0")  # no other name is the cluster's
         self._label_count = len(names.labels(domain))
@@ -92,14 +93,14 @@ class Cluster:
                 self._denied.discard(kind)
                 self._note_known()
             case model.Denied(kind=kind):
-                self._denied.add(kind)
+                self._denied |= {kind} & _OPTIONAL
                 self._note_known()
         return self._settle(now, wall)
 
     def _note_known(self) -> None:
         """Work out which names can be answered: each needs some kinds only, so one slow list holds back only its own.
 
-        A kind that is denied is not waited for; the names that are nothing without it stay unanswered.
+        Pods that are denied are not waited for; the names that are nothing without them stay unanswered.
         """
         known = self._synced | self._denied
         self.missing = frozenset(self._needed - known)
@@ -107,8 +108,6 @@ class Cluster:
             self._addresses_known = True
             for addresses in (self.index.by_cluster_ip, self.index.by_endpoint):
                 self.index.changed.update(addresses)  # their reverse names were another's until now
-        self._services_known = self._addresses_known and not self._denied & {Kind.SERVICES, Kind.NAMESPACES}
-        self._services.slices_known = Kind.ENDPOINTSLICES not in self._denied
         if self._pods is not None:
             self._pods.pods_known = Kind.PODS in self._synced
 
@@ -133,7 +132,7 @@ class Cluster:
 
     @property
     def denied(self) -> set[Kind]:
-        """The kinds that the API will not give."""
+        """The kinds that the API will not give and that are not waited for: pods, if any."""
         return self._denied & self._needed - self._synced
 
     @property
@@ -225,7 +224,7 @@ class Cluster:
 
         None alone stands for all other cases: a namespace that does not exist, a headless service, an ExternalName.
         """
-        if namespace not in self.index.namespaces or not self._services_known:
+        if namespace not in self.index.namespaces or not self._addresses_known:
             return None
         entries = self.index.entries.get(namespace)
         entry = None if entries is None else entries.get(service)
@@ -238,7 +237,7 @@ class Cluster:
         if name.endswith(self._svc_tail):  # what nearly all questions ask, so it is read without its tail
             labels = _split(name[: -len(self._svc_tail)])
             if labels is not None:
-                if self._services_known:
+                if self._addresses_known:
                     return self._services.answer(name, labels, qtype)
                 return not_ready(_SERVICE_KINDS - self._synced)
         whole = names.labels(name)

@@ -164,7 +164,7 @@ class ListDone(msgspec.Struct, frozen=True, gc=False):
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
-    """A kind cannot be had (403, or the API lacks it): names that need it fail, all others need not wait for it."""
+    """A kind cannot be had (403, or the API lacks it): names of pods fail without it, and no others wait for pods."""
 
     kind: Kind
 

@@ -6,9 +6,8 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE
 from dnsserver.zone import reverse
-from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
+from dnsserver.zone.endings import FAMILY_SIZE, Endings
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
-from dnsserver.zone.model import Kind
 from dnsserver.zone.record import Answer, Key, Reason, RRset
 
 MAX_CHAIN = 16
@@ -25,13 +24,11 @@ _LOOP = Reason("cname-loop")
 class ServiceNames:
     """Answers for services from the index.
 
-    `resolve` answers any name of the zone: an ExternalName can lead to one. `slices_known` is False while the API
-    denies EndpointSlices, and the names that are nothing without them cannot be answered.
+    `resolve` answers any name of the zone: an ExternalName can lead to one.
     """
 
     def __init__(self, index: Index, end: Endings, resolve: Callable[[bytes, int], Answer | None]) -> None:
         """Read from `index`."""
-        self.slices_known = True
         self._index = index
         self._end = end
         self._resolve = resolve
@@ -56,8 +53,6 @@ class ServiceNames:
             return self._end.nxdomain(depends, _TOO_MANY_LABELS)
         if service.external is not None:
             return self._external(name, service.external, qtype, depends, whole=count == 2)
-        if (count == 3 or service.headless) and not self.slices_known:
-            return not_ready({Kind.ENDPOINTSLICES})
         if count == 3:
             return self._endpoint(name, entry, labels[0], qtype, depends)
         port = None if count == 2 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))

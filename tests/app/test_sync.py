@@ -15,6 +15,7 @@ from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
+from dnsserver.kube.scope import rbac_rule, scopes_of
 from dnsserver.resolver.reply_cache import Reply, ReplyCache
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -221,6 +222,39 @@ async def test_the_copy_of_another_choice_of_objects_is_not_served(
             await wait_for(lambda: any(log.get("problem") for log in logs))
             assert rig.ask("stays")[0] == m.SERVFAIL
             assert not rig.sync.serving_copy
+
+
+@pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
+@pytest.mark.parametrize("how", ["forbidden", "missing"])
+async def test_a_kind_that_may_not_be_read_keeps_it_not_ready_until_it_may(
+    server: ApiServer, tmp_path: Path, kind: Kind, how: str
+) -> None:
+    getattr(server, how).add(kind)
+    config = msgspec.structs.replace(config_of(server, tmp_path), pods="insecure", state=None)
+    async with following(config) as rig:
+        (reflector,) = (each for each in rig.sync.reflectors if each.kind is kind)
+        others = [each for each in rig.sync.reflectors if each is not reflector]
+        await wait_for(lambda: all(each.statistics().synced for each in others) and reflector.statistics().last_error)
+        rig.sync.look()
+        assert rig.cluster.missing == {kind}
+        assert rig.ask("stays")[0] == m.SERVFAIL
+        assert rig.ask("nowhere.cluster.local")[0] == m.NXDOMAIN
+        statistics = reflector.statistics()
+        assert (statistics.forbidden, statistics.missing) == (how == "forbidden", how == "missing")
+        assert statistics.rule == (rbac_rule(*scopes_of(kind)) if how == "forbidden" else "")
+
+        getattr(server, how).clear()
+        await wait_for(lambda: not rig.cluster.missing)
+        assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
+        assert not reflector.statistics().rule
+
+        getattr(server, how).add(kind)  # what was read once is served on, and ages
+        server.disturb("cut", kind)
+        await wait_for(lambda: reflector.statistics().forbidden or reflector.statistics().missing)
+        rig.sync.look()
+        assert not rig.cluster.missing
+        assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
+        await wait_for(lambda: rig.sync.age() > 0.05)
 
 
 async def test_a_kind_that_is_forbidden_costs_its_own_names_only(server: ApiServer, tmp_path: Path) -> None:

@@ -383,7 +383,11 @@ async def test_a_forbidden_kind_costs_itself_only(server: ApiServer) -> None:
             assert pods.sink.names(Kind.PODS) == {"pod"}
     told = [log for log in logs if log["log_level"] == "error"]
     assert len(told) == 2
-    assert told[0]["rule"] == 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
+    assert [log["effect"] for log in told] == [
+        "names of pods fail until it is allowed",
+        "their last known state is served on",
+    ]
+    assert told[0]["rule_to_add"] == 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
 
 
 async def test_a_missing_kind(server: ApiServer) -> None:

@@ -306,3 +306,16 @@ def test_a_kind_that_is_denied_costs_its_own_names_only() -> None:
     assert cluster.missing == set()
     assert cluster.denied == {Kind.PODS}
     assert not not_ready(cluster, "web.shop.svc")
+
+
+@pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
+def test_a_kind_without_which_there_is_no_zone_is_waited_for_though_it_is_denied(kind: Kind) -> None:
+    cluster = Cluster(pods="verified")
+    for other in Kind:
+        cluster.apply(Denied(other) if other is kind else ListDone(other), 0, 0)
+    assert cluster.missing == {kind}
+    assert cluster.denied == set()
+    assert not_ready(cluster, "web.shop.svc")
+    cluster.apply(ListDone(kind), 0, 0)
+    assert not cluster.missing
+    assert not not_ready(cluster, "web.shop.svc")
