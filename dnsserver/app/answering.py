@@ -164,13 +164,13 @@ def _own_addresses(config: Config) -> list[bytes]:
 
 def _machine_address(family: int) -> list[bytes]:
     """Return the address that this machine shows to the world, if it has one of the family."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:  # making the socket as well: a kernel may have no IPv6
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             # Connecting a UDP socket sends nothing: it only has the kernel choose the source address.
             probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 53))
-        except OSError:
-            return []
-        return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
+            return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
+    except OSError:
+        return []
 
 
 def _has_ipv6() -> bool:

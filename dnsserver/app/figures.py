@@ -52,7 +52,8 @@ class Figures:
         return Snapshot(
             now=trio.current_time(),
             ready=server.ready,
-            missing=tuple(sorted(server.cluster.missing)) + (("draining",) if server.draining else ()),
+            missing=tuple(sorted(server.cluster.missing)),
+            draining=server.draining,
             kinds=tuple(self._kind(kind) for kind in sync.kinds),
             zone=metrics.Zone(
                 serial=server.cluster.serial, held=server.cluster.held, changes=sync.changes, stale=sync.stale
@@ -70,7 +71,9 @@ class Figures:
             stat = reflector.statistics()
             if stat.kind is kind:
                 told = msgspec.convert(stat, metrics.Kind, from_attributes=True)
-                return msgspec.structs.replace(told, objects=objects)
+                cluster = server.cluster
+                held = kind not in cluster.missing and kind not in cluster.denied
+                return msgspec.structs.replace(told, objects=objects, from_copy=held and not stat.synced)
         files = server.sync.files
         last = files.statistics().last_event if files is not None else None
         synced = kind not in server.cluster.missing

@@ -126,11 +126,15 @@ class Process(Numbers, frozen=True):
 
 
 class Kind(Numbers, frozen=True):
-    """One kind of API object, and the stream that brings it; `rule` is the RBAC rule it lacks while `forbidden`."""
+    """One kind of API object, and the stream that brings it; `rule` is the RBAC rule it lacks while `forbidden`.
+
+    `from_copy`: what is held comes from the saved copy, as the stream has not brought all of it yet.
+    """
 
     kind: str
     objects: int = 0
     synced: bool = False
+    from_copy: bool = False
     state: str = ""
     streaming: bool = False
     puts: int = 0
@@ -187,6 +191,7 @@ class Request(Numbers, frozen=True):
 class Snapshot(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
+    `missing` names the kinds without which it is not ready, `draining` is the other reason not to be.
     `programming` and `programming_live` are by service kind (cluster_ip, headless_with_selector); the second one leaves
     out what the first list brought.
     """
@@ -194,6 +199,7 @@ class Snapshot(Numbers, frozen=True):
     now: float = 0.0
     ready: bool = False
     missing: tuple[str, ...] = ()
+    draining: bool = False
     processes: tuple[Process, ...] = ()
     kinds: tuple[Kind, ...] = ()
     zone: Zone = Zone()

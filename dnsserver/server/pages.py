@@ -57,28 +57,53 @@ def _ready(snapshot: Snapshot, request: Request) -> Response:
         return Response(msgspec.json.encode(_readiness(snapshot)), status, "application/json")
     lines = [_verdict(snapshot), *(f"{kind.kind}: {_state(kind, snapshot.now)}" for kind in snapshot.kinds)]
     if snapshot.zone.stale:
-        lines.append("answers of the cluster are marked as stale")
+        lines.append("answers about the cluster are marked as stale (RFC 8914)")
     copy = snapshot.zone_copy
     if copy is not None:
         saved = "never" if copy.last_saved is None else f"{snapshot.now - copy.last_saved:.1f} s ago"
-        lines.append(f"state folder: {'its copy is being served, ' if copy.serving else ''}last saved {saved}")
+        lines.append(f"state folder: {'its saved copy is being served, ' if copy.serving else ''}last saved {saved}")
+    rules = [f"- {{{kind.rule}}}" for kind in snapshot.kinds if kind.rule]
+    if rules:
+        lines += ["", _RBAC, "", "rules:", *rules]
     return Response("\n".join(lines) + "\n", status)
 
 
 def _verdict(snapshot: Snapshot) -> str:
+    if snapshot.draining:
+        return "draining: this server is about to end, and answers until then"
     if snapshot.ready:
         return "ready"
-    return f"not ready, missing: {', '.join(snapshot.missing)}" if snapshot.missing else "not ready"
+    return f"not ready, not read yet: {', '.join(snapshot.missing)}" if snapshot.missing else "not ready"
+
+
+_RBAC = (
+    "The API server denies this server what it needs to read. Bind its ServiceAccount (or the user of its kubeconfig)\n"
+    "to a ClusterRole with these rules; where it only reads some namespaces, a Role in each of them will do:"
+)
+
+_STATES = {
+    "starting": "connecting to the API server",
+    "listing": "being read now",
+    "watching": "watched for changes",
+    "waiting": "waiting to try again",
+    "forbidden": "denied by the API server (403)",
+    "missing": "not known to the API server (404)",
+}
 
 
 def _state(kind: Kind, now: float) -> str:
     """Return a line on one kind."""
-    parts = ["synced" if kind.synced else "not synced", f"{kind.objects} objects"]
-    parts += [kind.state] if kind.state else []
-    for what, last in (("event", kind.last_event), ("heard", kind.last_heard), ("check", kind.last_check)):
-        parts += [f"last {what} {now - last:.1f} s ago"] if last is not None else []
-    resyncs = sum(kind.resyncs.values())
-    parts += [f"{resyncs} resyncs"] if resyncs else []
+    read = "read" if kind.synced else "from the saved copy" if kind.from_copy else "not read yet"
+    parts = [read, f"{kind.objects} {'object' if kind.objects == 1 else 'objects'}"]
+    parts += [_STATES.get(kind.state, kind.state)] if kind.state else []
+    for what, last in (
+        ("last change", kind.last_event),
+        ("last sign of life", kind.last_heard),
+        ("last full comparison", kind.last_check),
+    ):
+        parts += [f"{what} {now - last:.1f} s ago"] if last is not None else []
+    again = sum(kind.resyncs.values())
+    parts += [f"read again {again} {'time' if again == 1 else 'times'}"] if again else []
     parts += [f"last error: {kind.last_error}"] if kind.last_error else []
     return ", ".join(parts)
 
@@ -87,6 +112,7 @@ class _KindReadiness(msgspec.Struct, frozen=True):
     """Ages are in seconds, null for never."""
 
     synced: bool
+    from_copy: bool
     objects: int
     state: str
     event_age: float | None
@@ -95,10 +121,12 @@ class _KindReadiness(msgspec.Struct, frozen=True):
     received_bytes: int
     resyncs: dict[str, int]
     last_error: str
+    rule: str
 
 
 class _Readiness(msgspec.Struct, frozen=True):
     ready: bool
+    draining: bool
     missing: tuple[str, ...]
     stale: bool
     from_copy: bool
@@ -114,6 +142,7 @@ def _readiness(snapshot: Snapshot) -> _Readiness:
     kinds = {
         str(kind.kind): _KindReadiness(
             synced=kind.synced,
+            from_copy=kind.from_copy,
             objects=kind.objects,
             state=str(kind.state),
             event_age=age(kind.last_event),
@@ -122,11 +151,19 @@ def _readiness(snapshot: Snapshot) -> _Readiness:
             received_bytes=kind.bytes_received,
             resyncs=kind.resyncs,
             last_error=kind.last_error,
+            rule=kind.rule,
         )
         for kind in snapshot.kinds
     }
     from_copy = snapshot.zone_copy is not None and snapshot.zone_copy.serving
-    return _Readiness(snapshot.ready, snapshot.missing, snapshot.zone.stale, from_copy, kinds)
+    return _Readiness(
+        ready=snapshot.ready,
+        draining=snapshot.draining,
+        missing=snapshot.missing,
+        stale=snapshot.zone.stale,
+        from_copy=from_copy,
+        kinds=kinds,
+    )
 
 
 def _flush(request: Request, flush: Flush, token: Path | None) -> Response:

@@ -92,7 +92,7 @@ def test_it_drains_and_ends(server: Served, number: int) -> None:
     assert server.get("/readyz")[0] == 200
     server.process.send_signal(number)
     wait_until(lambda: server.get("/readyz")[0] == 503)
-    assert "draining" in server.get("/readyz")[1]
+    assert server.get("/readyz")[1].startswith("draining: ")
     assert server.get("/healthz")[0] == 200
     for tcp in (False, True):
         assert server.ask("web.shop.svc.cluster.local.", tcp=tcp).rcode() == dns.rcode.NOERROR

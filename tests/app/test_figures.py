@@ -1,0 +1,98 @@
+"""What a server tells about itself: whether it is ready, and where what it holds came from."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from dnsserver.app.server import Server
+from dnsserver.config import Config
+from dnsserver.config.model import Kubernetes
+from dnsserver.server.admin import Request
+from dnsserver.server.pages import standard_routes
+from dnsserver.zone.model import Kind
+from tests.kube.apiserver import ApiServer, serving
+from tests.kube.support import thing, wait_for
+
+
+def config_of(api: ApiServer, folder: Path) -> Config:
+    authority, path = folder / "ca.pem", folder / "kubeconfig"
+    authority.write_text(api.ca)
+    cluster = {"server": api.url, "certificate-authority": str(authority)}
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "it",
+                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+                "users": [{"name": "it", "user": {"token": api.token}}],
+                "clusters": [{"name": "it", "cluster": cluster}],
+            }
+        )
+    )
+    return Config(kubeconfig=path, state=folder / "state", kubernetes=Kubernetes(snapshot_interval=1.0))
+
+
+@contextlib.asynccontextmanager
+async def syncing(config: Config) -> AsyncIterator[Server]:
+    """A server that follows the cluster, and neither answers packets nor HTTP."""
+    server = Server(config)
+    assert server.sync.client is not None
+    async with contextlib.aclosing(server.sync.client), trio.open_nursery() as nursery:
+        nursery.start_soon(server.sync.run)
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+def readyz(server: Server) -> tuple[int, str]:
+    routes = standard_routes(server.figures.snapshot, server.figures.brief, lambda *_: 0)
+    response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {}, "127.0.0.1"))
+    return response.status, str(response.body)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with serving(ApiServer()) as running:
+        running.put(Kind.NAMESPACES, thing("shop", namespace="", spec={}))
+        running.put(Kind.SERVICES, thing("web", spec={"clusterIP": "10.0.0.1"}))
+        yield running
+
+
+@pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
+async def test_readyz_of_a_kind_that_is_denied(api: ApiServer, tmp_path: Path, kind: Kind) -> None:
+    api.forbidden = {kind}
+    async with syncing(config_of(api, tmp_path)) as server:
+        await wait_for(lambda: server.cluster.missing == {kind} and f"{kind}: not read yet" in readyz(server)[1])
+        await wait_for(lambda: "(403)" in readyz(server)[1])
+        status, body = readyz(server)
+        assert (status, body.splitlines()[0]) == (503, f"not ready, not read yet: {kind}")
+        assert f'resources: ["{kind}"]' in body
+        api.forbidden = set()
+        await wait_for(lambda: readyz(server)[0] == 200)
+        assert "rules:" not in readyz(server)[1]
+
+
+async def test_readyz_of_a_server_that_serves_its_saved_copy(api: ApiServer, tmp_path: Path) -> None:
+    config = config_of(api, tmp_path)
+    async with syncing(config) as server:
+        warm = server.sync.warm
+        assert warm is not None
+        await wait_for(lambda: warm.statistics().saves)
+    api.forbidden = set(Kind)
+    async with syncing(config) as server:
+        await wait_for(lambda: readyz(server)[0] == 200)
+        await wait_for(lambda: "(403)" in readyz(server)[1])
+        body = readyz(server)[1]
+    assert "services: from the saved copy, 1 object" in body
+    assert "its saved copy is being served" in body
+
+
+async def test_draining_is_no_missing_data(api: ApiServer, tmp_path: Path) -> None:
+    async with syncing(config_of(api, tmp_path)) as server:
+        await wait_for(lambda: readyz(server)[0] == 200)
+        server.draining = True
+        status, body = readyz(server)
+    assert (status, body.splitlines()[0].split(":")[0]) == (503, "draining")
+    assert "not read yet" not in body

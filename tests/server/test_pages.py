@@ -1,0 +1,113 @@
+"""What the pages say, asked without a socket."""
+
+import json
+
+import pytest
+import yaml
+
+from dnsserver.metrics import Kind, Snapshot, Zone, ZoneCopy
+from dnsserver.server.admin import Request
+from dnsserver.server.pages import standard_routes
+
+SERVICES = 'apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]'
+PODS = 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
+
+
+def readyz(snapshot: Snapshot, accept: str = "") -> tuple[int, str]:
+    routes = standard_routes(lambda: snapshot, lambda: snapshot, lambda *_: 0)
+    response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {"accept": accept}, "127.0.0.1"))
+    return response.status, response.body if isinstance(response.body, str) else response.body.decode()
+
+
+READING = Kind(kind="services", objects=7, state="listing")
+WATCHED = Kind(kind="namespaces", objects=1, synced=True, state="watching", last_event=97.5, last_heard=99.0)
+AGAIN = Kind(kind="pods", synced=True, state="waiting", last_check=10.0, resyncs={"gone": 2}, last_error="410 Gone")
+DENIED = Kind(kind="services", state="forbidden", rule=SERVICES, forbidden=True, last_error="403 Forbidden: no")
+SAVED = Kind(kind="services", objects=7, from_copy=True, state="starting")
+DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "status", "said"),
+    [
+        (Snapshot(ready=True), 200, ["ready"]),
+        (
+            Snapshot(now=100.0, missing=("services",), kinds=(READING, WATCHED)),
+            503,
+            [
+                "not ready, not read yet: services",
+                "services: not read yet, 7 objects, being read now",
+                "namespaces: read, 1 object, watched for changes, last change 2.5 s ago, last sign of life 1.0 s ago",
+            ],
+        ),
+        (
+            Snapshot(now=100.0, ready=True, kinds=(AGAIN,)),
+            200,
+            [
+                "ready",
+                ("pods: read, 0 objects, waiting to try again, last full comparison 90.0 s ago, "
+                 "read again 2 times, last error: 410 Gone"),
+            ],
+        ),
+        (
+            Snapshot(
+                now=100.0, ready=True, kinds=(SAVED,), zone=Zone(stale=True),
+                zone_copy=ZoneCopy(serving=True, last_saved=40.0),
+            ),
+            200,
+            [
+                "ready",
+                "services: from the saved copy, 7 objects, connecting to the API server",
+                "answers about the cluster are marked as stale (RFC 8914)",
+                "state folder: its saved copy is being served, last saved 60.0 s ago",
+            ],
+        ),
+        (
+            Snapshot(now=100.0, draining=True, kinds=(WATCHED,)),
+            503,
+            [
+                "draining: this server is about to end, and answers until then",
+                "namespaces: read, 1 object, watched for changes, last change 2.5 s ago, last sign of life 1.0 s ago",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_readyz_in_plain_words(snapshot: Snapshot, status: int, said: list[str]) -> None:
+    got, body = readyz(snapshot)
+    assert (got, body.splitlines()) == (status, said)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "status", "resources"),
+    [
+        (Snapshot(missing=("services",), kinds=(WATCHED, DENIED)), 503, ["services"]),
+        (Snapshot(missing=("services",), kinds=(DENIED, DENIED_PODS)), 503, ["services", "pods"]),
+        (Snapshot(ready=True, kinds=(WATCHED, DENIED_PODS)), 200, ["pods"]),
+    ],
+)
+def test_readyz_ends_with_the_rules_to_paste(snapshot: Snapshot, status: int, resources: list[str]) -> None:
+    got, body = readyz(snapshot)
+    assert got == status
+    assert "denied by the API server (403)" in body
+    rules = yaml.safe_load(body[body.index("rules:\n") :])["rules"]
+    assert [rule["resources"] for rule in rules] == [[resource] for resource in resources]
+    assert all(set(rule["verbs"]) == {"list", "watch"} and rule["apiGroups"] == [""] for rule in rules)
+
+
+def test_readyz_names_a_kind_that_the_server_does_not_know() -> None:
+    _, body = readyz(Snapshot(missing=("endpointslices",), kinds=(Kind(kind="endpointslices", state="missing"),)))
+    assert "not known to the API server (404)" in body
+    assert "rules:" not in body
+
+
+def test_readyz_for_programs() -> None:
+    snapshot = Snapshot(
+        now=100.0, missing=("services",), kinds=(DENIED, WATCHED), zone_copy=ZoneCopy(serving=True), draining=True
+    )
+    status, text = readyz(snapshot, "text/html, application/json")
+    body = json.loads(text)
+    assert (status, body["ready"], body["draining"], body["missing"]) == (503, False, True, ["services"])
+    assert body["from_copy"] is True
+    assert body["kinds"]["namespaces"]["event_age"] == 2.5
+    assert body["kinds"]["services"]["event_age"] is None
+    assert body["kinds"]["services"]["rule"] == SERVICES
