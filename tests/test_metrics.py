@@ -70,6 +70,7 @@ PROCESS = Process(
     loop_lag=histogram(0.002, bounds=LAG),
     limited={"rate": 12},
     panics=1,
+    faults={"event": 2},
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     now=100.0,
@@ -139,6 +140,7 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_answers_total", {"reason": "service-missing", "rcode": "NXDOMAIN"}, 10),
         ("dnsserver_udp_kernel_drops_total", {"family": "1"}, 8),
         ("dnsserver_tcp_connections", {}, 6),
+        ("dnsserver_faults_total", {"place": "event"}, 4),
         ("dnsserver_limited_total", {"limit": "rate"}, 24),
         ("dnsserver_reply_cache_gone_total", {"cause": "change"}, 14),
         ("dnsserver_upstream_up", {"to": "9.9.9.9:53", "domain": "."}, 1),

@@ -14,6 +14,7 @@ import trio
 
 from dnsserver.app import settings
 from dnsserver.config import Address, Config
+from dnsserver.faults import Faults
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.forward import Forwarder
@@ -42,6 +43,7 @@ class Answering:
         """Build the parts; raises StartError for a zone file that cannot be read."""
         self._config = config
         self._clock = clock
+        self.faults = Faults()
         self.replies = ReplyCache(config.reply_cache.replies, config.reply_cache.missing)
         self.cluster = Cluster(
             config.domain.wire,
@@ -62,6 +64,7 @@ class Answering:
             limits=settings.limits(config),
             clock=clock,
             drained=self._flush_late,
+            faults=self.faults,
         )
         self.responder = Responder(
             Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
@@ -72,6 +75,7 @@ class Answering:
             recursion=any(route.upstreams for route in config.routes()),
             plain=PlainAnswers(self.cluster, self.replies),
             guard=settings.guard(config),
+            faults=self.faults,
         )
         self.udp: list[tuple[Address, UdpServer]] = []
         self.tcp: list[tuple[Address, TcpServer]] = []
@@ -79,7 +83,10 @@ class Answering:
     def _flush_late(self) -> None:
         """Send the replies that upstreams have just brought, together."""
         for _, udp in self.udp:
-            udp.port.flush()
+            try:
+                udp.port.flush()
+            except Exception as error:
+                self.faults.took("udp", error)
 
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark answers of the zone as too old from here on, or no longer."""

@@ -116,6 +116,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
         loop_lag=lag.histogram,
         limited=dict(guard.limited) if guard is not None else {},
         panics=answering.responder.panics,
+        faults=dict(answering.faults.counts),
     )
 
 

@@ -4,16 +4,20 @@ import time
 
 import trio
 
+from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event
+
+_SHOWN = 300  # characters of an event that a bug met
 
 
 class Keeper:
     """The one place where a zone changes."""
 
-    def __init__(self, cluster: Cluster, replies: ReplyCache) -> None:
+    def __init__(self, cluster: Cluster, replies: ReplyCache, faults: Faults) -> None:
         """Keep `replies` in step with `cluster`."""
+        self._faults = faults
         self._cluster = cluster
         self._replies = replies
         self._holding = trio.Event()
@@ -21,15 +25,23 @@ class Keeper:
 
     def apply(self, event: Event) -> None:
         """Take one event into the zone and drop the replies that it made wrong."""
-        changed = self._cluster.apply(event, trio.current_time(), time.time())
-        if changed:
+        try:
+            changed = self._cluster.apply(event, trio.current_time(), time.time())
+            if changed:
+                self.changes += 1
+                self._replies.drop(changed)
+                if self._cluster.next_expiry is not None:
+                    self._holding.set()
+        except Exception as error:
+            self._faults.took("event", error, event_=repr(event)[:_SHOWN])
             self.changes += 1
-            self._replies.drop(changed)
-            if self._cluster.next_expiry is not None:
-                self._holding.set()
+            self._replies.clear()  # which of them are wrong is not known
 
     async def expire(self) -> None:
         """Let go of what the zone holds for its grace, until cancelled."""
+        await self._faults.keep("grace", self._expire)
+
+    async def _expire(self) -> None:
         while True:
             expiry = self._cluster.next_expiry
             if expiry is None:

@@ -42,7 +42,7 @@ class Server:
         self.config = config
         self.answering = Answering(config, clock)
         self.cluster = self.answering.cluster
-        self.sync = Sync(config, self.cluster, self.answering.replies, begun)
+        self.sync = Sync(config, self.cluster, self.answering.replies, begun, self.answering.faults)
         self.sync.stale_listeners.append(self.answering.mark_stale)
         self.workers = Workers(config, self.answering, self.sync)
         self.lag = Lag()
@@ -58,14 +58,15 @@ class Server:
 
     async def run(self) -> None:
         """Serve until told to end. Raises StartError."""
+        faults = self.answering.faults
         self.answering.listen(reuse_port=self.config.workers > 1)
         async with trio.open_nursery() as nursery:
             await nursery.start(self.answering.run)
             admin = await nursery.start(self.admin.run)
-            nursery.start_soon(self.lag.watch)
+            nursery.start_soon(faults.keep, "metrics", self.lag.watch)
             nursery.start_soon(self.sync.run)
             nursery.start_soon(self.workers.run)
-            nursery.start_soon(self._announce, Address(*admin) if admin else None)
+            nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
             await _wait_signal()
             log.info("draining", seconds=self.config.drain)
             self.draining = True

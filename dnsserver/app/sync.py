@@ -9,6 +9,7 @@ from dnsserver.app import settings
 from dnsserver.app.keeper import Keeper
 from dnsserver.app.warm import WarmStart, warm_start
 from dnsserver.config import Config
+from dnsserver.faults import Faults
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Credentials, Process, from_cluster, from_kubeconfig
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
@@ -30,7 +31,14 @@ _RETRY = 5.0  # seconds until a folder without objects is looked at again
 class Sync:
     """Where events come from, and the one place where they are applied."""
 
-    def __init__(self, config: Config, cluster: Cluster, replies: ReplyCache, begun: Process | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        cluster: Cluster,
+        replies: ReplyCache,
+        begun: Process | None = None,
+        faults: Faults | None = None,
+    ) -> None:
         """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in.
 
         `begun` is the loader of credentials, if it was begun before the rest was imported.
@@ -41,7 +49,8 @@ class Sync:
         self._stale = False
         self._synced = trio.Event()
         self._fresh = trio.Event()
-        self.keeper = Keeper(cluster, replies)
+        self._faults = faults or Faults()
+        self.keeper = Keeper(cluster, replies, self._faults)
         self.warm = warm_start(config)
         self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
         self.stale_listeners: list[Callable[[Reason | None], None]] = []
@@ -74,25 +83,35 @@ class Sync:
                 timing=settings.timing(config),
                 changes=lambda: self.changes,
                 on_programmed=self._programmed,
+                faults=self._faults,
             )
             self.reflectors.append(reflector)
 
     def apply(self, event: Event) -> None:
-        """Take one event of the source into the zone."""
+        """Take one event of the source into the zone; a bug in that costs this event."""
         if self.warm is not None and isinstance(event, ListDone):
             self.warm.listed(event.kind)
         self._take(event)
 
     def _take(self, event: Event) -> None:
         """Take one event into the zone, and tell who else wants to know."""
+        try:
+            self._take_whole(event)
+        except Exception as error:
+            self._faults.took("event", error)
+
+    def _take_whole(self, event: Event) -> None:
         dropped: list[Event] = []
         if isinstance(event, ListDone):  # what it drops is told by name: a worker may have missed the list's beginning
             unseen = self._cluster.unseen(event.kind)
             dropped += (Remove(event.kind, namespace.decode(), name.decode()) for namespace, name in unseen)
         self.keeper.apply(event)
         for listener in self.listeners:
-            for told in (*dropped, event):
-                listener(told)
+            try:
+                for told in (*dropped, event):
+                    listener(told)
+            except Exception as error:
+                self._faults.took("event", error)
         if isinstance(event, ListDone):
             self._judge_age()
         if not self._synced.is_set() and not self._cluster.missing:
@@ -139,15 +158,15 @@ class Sync:
         """Follow the source until cancelled; nothing that it does ends the server."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.keeper.expire)
-            nursery.start_soon(self._watch_age)
+            nursery.start_soon(self._faults.keep, "age", self._watch_age)
             if self.warm is not None:
                 # Before anything of the source, which would be older if it came in between.
-                await self.warm.load(self._take)
-                nursery.start_soon(self._keep_copy, self.warm)
+                await self._faults.once("snapshot", self.warm.load, self._take)
+                nursery.start_soon(self._faults.keep, "snapshot", self._keep_copy, self.warm)
             if self.files is not None:
-                nursery.start_soon(self._follow_files, self.files)
+                nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
             for reflector in self.reflectors:
-                nursery.start_soon(reflector.run)
+                nursery.start_soon(self._faults.keep, "api", reflector.run)
 
     async def _keep_copy(self, warm: WarmStart) -> None:
         """Save the zone from time to time, once it is the source's."""
@@ -192,7 +211,10 @@ class Sync:
             self._stale = stale
             self._replies.clear()
             for listener in self.stale_listeners:
-                listener(self.stale_reason())
+                try:
+                    listener(self.stale_reason())
+                except Exception as error:
+                    self._faults.took("age", error)
             state = "a copy until the API is heard" if self.serving_copy else "stale" if stale else "fresh again"
             log.warning("state of the cluster data", state=state, seconds_old=round(self.age()))
 

@@ -32,14 +32,14 @@ class Worker:
     def __init__(self, config: Config) -> None:
         """Build what answers."""
         self._answering = Answering(config, now)
-        self._keeper = Keeper(self._answering.cluster, self._answering.replies)
+        self._keeper = Keeper(self._answering.cluster, self._answering.replies, self._answering.faults)
         self._lag = Lag()
 
     async def run(self, frames: AsyncIterator[feed.Frame], up: trio.abc.SendStream) -> None:
         """Answer until the frames end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keeper.expire)
-            nursery.start_soon(self._lag.watch)
+            nursery.start_soon(self._answering.faults.keep, "metrics", self._lag.watch)
             listening = False
             async for frame in frames:
                 self._take(frame)

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         answer, status = load(options.kubeconfig, options.context, options.service_account), 0
-    except Exception as error:  # noqa: BLE001  (the border of this process: whatever went wrong is told, not traced)
+    except Exception as error:  # the border of this process: whatever went wrong is told, not traced
         answer, status = {"error": str(error) or repr(error)}, 1
     json.dump(answer, sys.stdout)
     return status

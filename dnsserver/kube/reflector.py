@@ -20,6 +20,7 @@ import structlog
 import trio
 from cachetools import TTLCache
 
+from dnsserver.faults import Faults
 from dnsserver.kube.api import Client, Page
 from dnsserver.kube.check import Position, check
 from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
@@ -69,6 +70,7 @@ class Reflector:
         changes: Callable[[], int] | None = None,
         on_programmed: OnProgrammed | None = None,
         streaming: bool = True,
+        faults: Faults | None = None,
         wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
@@ -79,6 +81,7 @@ class Reflector:
         self._timing = timing or Timing()
         self._changes = changes
         self._on_programmed = on_programmed
+        self._faults = faults or Faults()
         self._wall = wall
         self._rng = rng or random.Random()  # noqa: S311  (jitter)
         self._log = structlog.get_logger("dnsserver.kube").bind(kind=str(self._kind))
@@ -259,6 +262,9 @@ class Reflector:
             if bad.name:
                 self._apply(Remove(self._kind, bad.namespace, bad.name))
             return
+        except Exception as error:  # a bug in reading one object must not cost the others theirs
+            self._faults.took("event", error, kind=str(self._kind))
+            return
         before = self._changed()
         self._apply(Put(thing))
         self._progress.puts += 1
@@ -269,7 +275,10 @@ class Reflector:
         ):
             seconds = _since_trigger(thing, self._wall())
             if seconds is not None:
-                self._on_programmed(thing, seconds, initial)
+                try:
+                    self._on_programmed(thing, seconds, initial)
+                except Exception as error:
+                    self._faults.took("metrics", error)
 
     def _changed(self) -> int:
         return self._changes() if self._changes else 0

@@ -232,6 +232,8 @@ FAMILIES: tuple[Family, ...] = (
            ("reason", "rcode"), _answers),
     Family("counter", "dnsserver_limited", "Queries dropped or refused, by the limit that was reached.",
            ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
+    Family("counter", "dnsserver_faults", "Bugs that cost one thing each (a reply, an event, a page), by where it was.",
+           ("place",), lambda s: (((place,), n) for process in s.processes for place, n in process.faults.items())),
     Family("counter", "dnsserver_udp_received", "UDP packets read.",
            ("server", "family"), lambda s: (((sock.server, sock.family), sock.received) for sock in _udp(s))),
     Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",

@@ -109,7 +109,8 @@ class Forward(Numbers, frozen=True):
 
 
 class Process(Numbers, frozen=True):
-    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name.
+    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name,
+    `faults` what went wrong inside, by the place.
 
     One that is not `alive` any more counts on, since counters must not go back.
     """
@@ -123,6 +124,7 @@ class Process(Numbers, frozen=True):
     loop_lag: Histogram = msgspec.field(default_factory=lambda: Histogram(LAG))
     limited: dict[str, int] = {}
     panics: int = 0
+    faults: dict[str, int] = {}
 
 
 class Kind(Numbers, frozen=True):

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from dnsserver.faults import Faults
 from dnsserver.resolver import outcome as o
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.health import LONGEST_PATIENCE
@@ -75,6 +76,9 @@ class Owner(Protocol):
     def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
         """Take the end of a flight: what the upstream said, or None for the failure that the flight carries."""
 
+    def broken(self, flight: Flight, now: float) -> None:
+        """Have done with a flight that a bug has stopped."""
+
     def overdue(self, flight: Flight, now: float) -> None:
         """Take in that the flight goes on, but whoever waits has waited long enough for a fresh answer."""
 
@@ -93,8 +97,10 @@ class Exchange:
         clock: Callable[[], float],
         drained: Callable[[], None],
         loop_retry: float,
+        faults: Faults,
     ) -> None:
         """Open nothing yet."""
+        self._faults = faults
         self._owner = owner
         self._limits = limits
         self._entropy = entropy
@@ -102,7 +108,7 @@ class Exchange:
         # Beside flights there are attempts that were overtaken, until they are answered or count as silent.
         self.wheel: Wheel[Ask | Attempt] = Wheel()
         self._overdue: deque[Ask | Attempt] = deque()  # off the wheel, and not looked after yet
-        self.udp = UdpTransport(self, entropy, clock, drained)
+        self.udp = UdpTransport(self, entropy, clock, drained, faults)
         self.streams = StreamTransport(self, entropy, clock, drained)
         self.probes = Probes(entropy, self._send_probe, owner, loop_retry)
         self.hedges = self.retries = self.over_tcp = 0
@@ -141,12 +147,19 @@ class Exchange:
             thing = overdue.popleft()
             if isinstance(thing, Attempt):
                 if not thing.late:
-                    self._stray(thing, now)
+                    try:
+                        self._stray(thing, now)
+                    except Exception as error:
+                        self._faults.took("upstream-timer", error)
                     bite -= 1
                 continue
             flight = self.flights.get(thing)
             if flight is not None and flight.due <= now:  # else it is a later one, which has its own place
-                self._look_after(flight, now)
+                try:
+                    self._look_after(flight, now)
+                except Exception as error:
+                    self._faults.took("upstream-timer", error)
+                    self._owner.broken(flight, now)
                 bite -= 1
         return bool(overdue)
 
@@ -279,6 +292,9 @@ class Exchange:
             try:
                 reading = response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
             except FormatError:
+                return False
+            except Exception as error:  # a bug in reading it: as if it had not come
+                self._faults.took("upstream-reply", error, upstream=upstream.name, reply=reply.hex())
                 return False
         attempt.late = True  # it was answered: no silence to count
         upstream.replies += 1

@@ -6,9 +6,9 @@
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 import trio
 
+from dnsserver.faults import Faults
 from dnsserver.resolver import outcome as o
 from dnsserver.resolver.cache import AnswerCache, CacheStatistics
 from dnsserver.resolver.entropy import Entropy
@@ -22,8 +22,6 @@ from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
-
-log = structlog.get_logger(__name__)
 
 _TEND = 1.0
 _TEND_SICK = 0.25  # while an upstream is down
@@ -60,8 +58,10 @@ class Forwarder:
         clock: Callable[[], float] = trio.current_time,
         drained: Callable[[], None] = lambda: None,
         entropy: Entropy | None = None,
+        faults: Faults | None = None,
     ) -> None:
         """Open nothing yet; `run` does."""
+        self._faults = faults = faults or Faults()
         entropy = entropy or Entropy()
         self._clock = clock
         self._limits = limits or Limits()
@@ -75,7 +75,7 @@ class Forwarder:
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry)
+        self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry, faults)
         self._flights = self._exchange.flights
         self._probed = self._exchange.probes.names
         self._drained = drained
@@ -141,9 +141,12 @@ class Forwarder:
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
-        now = self._clock()
-        if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
-            self._start(ask, None, now)
+        try:
+            now = self._clock()
+            if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
+                self._start(ask, None, now)
+        except Exception as error:
+            self._faults.took("prefetch", error)
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
         """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
@@ -172,7 +175,11 @@ class Forwarder:
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)
-        self._exchange.launch(flight, now)
+        try:
+            self._exchange.launch(flight, now)
+        except Exception as error:
+            self._faults.took("upstream-query", error)
+            self.broken(flight, now)
         if flight.due < self._wakes_at:
             self._wakes_at = flight.due
             self._awake.set()
@@ -192,6 +199,20 @@ class Forwarder:
 
     def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
         """Deliver the end of a flight, and keep it."""
+        try:
+            self._finish(flight, reading, now)
+        except Exception as error:
+            self._faults.took("upstream-outcome", error)
+            self.broken(flight, now)
+
+    def broken(self, flight: Flight, now: float) -> None:
+        """Have done with a flight that a bug has stopped: whoever asks the same from now on must not join it."""
+        flight.done = True
+        if self._flights.get(flight.ask) is flight:
+            del self._flights[flight.ask]
+        self._hand_out(flight, Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
+
+    def _finish(self, flight: Flight, reading: Reading | None, now: float) -> None:
         ask = flight.ask
         if reading is None:
             reason = flight.failure or o.UPSTREAM_TIMEOUT
@@ -256,8 +277,8 @@ class Forwarder:
         for deliver in waiting:
             try:
                 deliver(outcome)
-            except Exception:
-                log.exception("outcome not taken in", reason=outcome.reason.code)
+            except Exception as error:
+                self._faults.took("delivery", error, reason=outcome.reason.code)
 
     # ---- tasks
 
@@ -265,15 +286,37 @@ class Forwarder:
         """Serve for ever; started when the upstreams' addresses are known as far as no look-up is needed."""
         try:
             async with trio.open_nursery() as nursery:
+                keep = self._faults.keep
                 for route in self._routes.values():
-                    await nursery.start(follow_upstreams, route, self._limits)
-                nursery.start_soon(self._exchange.udp.run)
-                nursery.start_soon(self._exchange.streams.run)
-                nursery.start_soon(self._keep_time)
-                nursery.start_soon(self._tend)
+                    await nursery.start(self._follow_upstreams, route)
+                nursery.start_soon(keep, "upstream-reply", self._exchange.udp.run)
+                nursery.start_soon(keep, "upstream-stream", self._exchange.streams.run)
+                nursery.start_soon(keep, "upstream-timer", self._keep_time)
+                nursery.start_soon(keep, "upstream-probes", self._tend)
                 task_status.started()
         finally:
             self._exchange.udp.close()
+
+    async def _follow_upstreams(self, route: Route, *, task_status: trio.TaskStatus[None]) -> None:
+        """Follow a route's upstreams; started, for better or worse, after the first look at where they come from."""
+        started = False
+
+        class Status:
+            def started(self, value: None = None) -> None:
+                nonlocal started
+                if not started:
+                    started = True
+                    task_status.started(value)
+
+        status = Status()
+
+        async def follow() -> None:
+            try:
+                await follow_upstreams(route, self._limits, task_status=status)
+            finally:
+                status.started()
+
+        await self._faults.keep("upstream-source", follow)
 
     async def _keep_time(self) -> None:
         """Turn the wheel while anything is on it."""

@@ -11,13 +11,11 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
 import trio
 
+from dnsserver.faults import Faults
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.upstream import UNWATCHED, Attempt, Upstream
-
-log = structlog.get_logger(__name__)
 
 PORTS = 64  # open at once for each upstream, and as many again that only wait for their last replies
 QUESTIONS = 16
@@ -78,9 +76,15 @@ class UdpTransport:
     """All UDP sockets to all upstreams; `drained` is called after each batch of replies."""
 
     def __init__(
-        self, receiver: Receiver, entropy: Entropy, clock: Callable[[], float], drained: Callable[[], None]
+        self,
+        receiver: Receiver,
+        entropy: Entropy,
+        clock: Callable[[], float],
+        drained: Callable[[], None],
+        faults: Faults | None = None,
     ) -> None:
         """Open nothing yet but the epoll."""
+        self._faults = faults or Faults()
         self._receiver = receiver
         self._entropy = entropy
         self._clock = clock
@@ -211,8 +215,8 @@ class UdpTransport:
                     continue
                 try:
                     receive(port, now)
-                except Exception:  # a bug in one answer must not cost the others theirs; this question times out
-                    log.exception("reply not taken in", upstream=port.upstream.name)
+                except Exception as error:  # it must not cost the others theirs; this question times out
+                    self._faults.took("upstream-reply", error, upstream=port.upstream.name)
             self._drained()
 
     def _receive(self, port: Port, now: float) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import Lane
 from dnsserver.server.guard import Guard
 from dnsserver.zone.record import Reason
@@ -34,7 +35,6 @@ _IP_PKTINFO = 8
 _INTERNET = {socket.IPPROTO_IP, socket.IPPROTO_IPV6}
 
 Miss = Callable[[bytes, "UdpPort", int], bytes | None]
-Refuse = Callable[[bytes, "UdpPort", Reason], bytes | None]
 
 
 class PortStatistics(msgspec.Struct, frozen=True):
@@ -69,18 +69,24 @@ class UdpPort(Protocol):
         """Return the socket in numbers."""
 
 
-def _drop(packet: bytes, port: UdpPort, reason: Reason) -> None:
-    del packet, port, reason
+class Screen(Protocol):
+    """Who may ask, and what becomes of a packet that is not simply answered."""
+
+    guard: Guard | None
+    faults: Faults
+
+    def turn_away(self, packet: bytes, port: Any, reason: Reason) -> bytes | None:
+        """Return the reply to a packet of a client that the guard turns away."""
+
+    def forget(self, key: bytes, port: Any, error: Exception) -> None:
+        """Forget the reply kept under `key`, which cannot be sent."""
 
 
-def make_port(sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> UdpPort:
-    """Return the fastest port that this system has for a bound, non-blocking UDP socket.
-
-    `refuse` makes the replies to whom the guard turns away, if it wants them told.
-    """
+def make_port(sock: socket.socket, lane: Lane, screen: Screen) -> UdpPort:
+    """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
-        return BatchPort(sock, lane, guard, refuse)
-    return PlainPort(sock, lane, guard, refuse)
+        return BatchPort(sock, lane, screen)
+    return PlainPort(sock, lane, screen)
 
 
 def ask_for_destination(sock: socket.socket) -> None:
@@ -96,11 +102,11 @@ class BatchPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> None:
+    def __init__(self, sock: socket.socket, lane: Lane, screen: Screen) -> None:
         """Prepare the buffers once; `sock` is bound and non-blocking."""
         self.lane = lane
-        self._guard = guard
-        self._refuse = refuse
+        self._guard = screen.guard
+        self._screen = screen
         self._turned_away: dict[int, tuple[int, Reason]] = {}  # packets of this batch to refuse, and their lengths
         self._sock = sock
         self._fd = sock.fileno()
@@ -170,7 +176,7 @@ class BatchPort:
         if self._wildcard:
             self._interfaces[:count] = self._no_interfaces[:count]
         if self._guard is not None:
-            self._screen(self._guard, count, now)
+            self._turn_away(self._guard, count, now)
         get = self.lane.replies.get
         packets = self._packets
         lengths, octets, sizes = self._lengths, self._octets, self._sizes
@@ -179,13 +185,20 @@ class BatchPort:
         for i in range(count):
             offset += _SLOT
             reply = get(packets[offset : offset - 2 + lengths[i]])
-            if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
-                reply.hits += 1
-            elif (wire := self._miss(miss, i, offset - 2)) is None:
-                if start < i:
-                    self._flush(start, i)
-                start = i + 1
-                continue
+            try:
+                if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
+                    reply.hits += 1
+                elif (wire := self._miss(miss, i, offset - 2)) is None:
+                    if start < i:
+                        self._flush(start, i)
+                    start = i + 1
+                    continue
+            except Exception as error:
+                if (wire := self._answer_afresh(miss, i, offset - 2, error)) is None:
+                    if start < i:
+                        self._flush(start, i)
+                    start = i + 1
+                    continue
             size = len(wire)
             octets[offset : offset + size] = wire
             sizes[i] = size + 2
@@ -193,18 +206,31 @@ class BatchPort:
             self._flush(start, count)
         return count
 
-    def _screen(self, guard: Guard, count: int, now: float) -> None:
+    def _turn_away(self, guard: Guard, count: int, now: float) -> None:
         """Leave nothing of the packets that are not to be answered.
 
         An empty packet is in no cache and falls to `_miss`, so the loop above is the same with and without a guard.
         """
         self._turned_away.clear()
         for i in range(count):
-            reason = guard.turns_away(self.host(i), now)
+            try:
+                reason = guard.turns_away(self.host(i), now)
+            except Exception as error:
+                self._screen.faults.took("client-limits", error)
+                continue
             if reason is not None:
                 if guard.refuses:
                     self._turned_away[i] = self._lengths[i], reason
                 self._lengths[i] = 0
+
+    def _answer_afresh(self, miss: Miss, i: int, offset: int, error: Exception) -> bytes | None:
+        """Have the reply to one packet made whose kept reply cannot be sent; the others of the batch go on."""
+        self._screen.forget(self._packets[offset + 2 : offset + self._lengths[i]], self, error)
+        try:
+            return self._miss(miss, i, offset)
+        except Exception as again:
+            self._screen.faults.took("udp", again)
+            return None
 
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
         """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
@@ -217,7 +243,7 @@ class BatchPort:
             reply = miss(self._packets[offset : offset + length], self, i)
         elif i in self._turned_away:
             length, reason = self._turned_away[i]
-            reply = self._refuse(self._packets[offset : offset + length], self, reason)
+            reply = self._screen.turn_away(self._packets[offset : offset + length], self, reason)
         else:
             return None
         return None if reply is None else reply[2:]
@@ -316,11 +342,11 @@ class PlainPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane, guard: Guard | None = None, refuse: Refuse = _drop) -> None:
+    def __init__(self, sock: socket.socket, lane: Lane, screen: Screen) -> None:
         """`sock` is bound and non-blocking."""
         self.lane = lane
-        self._guard = guard
-        self._refuse = refuse
+        self._guard = screen.guard
+        self._screen = screen
         self._sock = sock
         self._control = _CONTROL if _is_wildcard(sock) else 0
         if self._control:
@@ -340,22 +366,36 @@ class PlainPort:
             if flags & socket.MSG_TRUNC or not address[1]:
                 continue
             self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
-            wire: bytes | None = None
-            if self._guard is not None:
-                reason = self._guard.turns_away(self.host(0), now)
-                if reason is not None:
-                    if self._guard.refuses and (wire := self._refuse(packet, self, reason)) is not None:
-                        self.send(wire, self._client)
-                    continue
-            reply = self.lane.replies.get(packet[2:])
-            if reply is not None:
-                wire = reply.wire if reply.due > now else reply.renew(now)
-            if reply is not None and wire is not None:
-                reply.hits += 1
-                self.send(packet[:2] + wire, self._client)
-            elif (wire := miss(packet, self, 0)) is not None:
-                self.send(wire, self._client)
+            try:
+                wire = self._answer(packet, miss, now)
+                if wire is not None:
+                    self.send(wire, self._client)
+            except Exception as error:
+                self._screen.faults.took("udp", error)
         return BATCH
+
+    def _answer(self, packet: bytes, miss: Miss, now: float) -> bytes | None:
+        """Return the reply to the packet at hand, if there is one now."""
+        guard = self._guard
+        if guard is not None:
+            try:
+                reason = guard.turns_away(self.host(0), now)
+            except Exception as error:
+                self._screen.faults.took("client-limits", error)
+                reason = None
+            if reason is not None:
+                return self._screen.turn_away(packet, self, reason) if guard.refuses else None
+        reply = self.lane.replies.get(packet[2:])
+        if reply is not None:
+            wire = None
+            try:
+                wire = reply.wire if reply.due > now else reply.renew(now)
+            except Exception as error:
+                self._screen.forget(packet[2:], self, error)
+            if wire is not None:
+                reply.hits += 1
+                return packet[:2] + wire
+        return miss(packet, self, 0)
 
     def client(self, index: int) -> Any:
         """Return the sender of the packet at hand."""

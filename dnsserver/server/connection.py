@@ -228,7 +228,11 @@ class Connection:
                 return
             position = stop
             if guard is not None:
-                reason = guard.turns_away(self._host, now)
+                try:
+                    reason = guard.turns_away(self._host, now)
+                except Exception as error:
+                    self._responder.faults.took("client-limits", error)
+                    reason = None
                 if reason is not None:
                     message = self._responder.turn_away(data[start:stop], self, reason) if guard.refuses else None
                     if message is not None:
@@ -238,7 +242,10 @@ class Connection:
             reply = get(data[start + 2 : stop])
             wire = None
             if reply is not None:
-                wire = reply.wire if reply.due > now else reply.renew(now)
+                try:
+                    wire = reply.wire if reply.due > now else reply.renew(now)
+                except Exception as error:
+                    self._responder.forget(data[start + 2 : stop], self, error)
             if reply is not None and wire is not None:
                 reply.hits += 1
                 parts += ((len(wire) + 2).to_bytes(2, "big"), data[start : start + 2], wire)

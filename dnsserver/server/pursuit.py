@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import structlog
 
+from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain, completed
 from dnsserver.resolver.outcome import Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -17,8 +17,6 @@ from dnsserver.wire.query import Query
 from dnsserver.wire.records import rrsets
 from dnsserver.zone.record import Answer, Reason
 
-log = structlog.get_logger(__name__)
-
 _MAX_TURNS = 16  # times a chain may come back into the cluster, or the zone change under a question
 _TOO_LONG = Reason("chain-too-long", m.EDE.OTHER, "the chain of names is too long")
 _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
@@ -28,7 +26,13 @@ class Pursuer:
     """Follows answers that lead outside."""
 
     def __init__(
-        self, chain: Chain, outside: Outside, replies: ReplyCache, writer: ReplyWriter, guard: Guard | None
+        self,
+        chain: Chain,
+        outside: Outside,
+        replies: ReplyCache,
+        writer: ReplyWriter,
+        guard: Guard | None,
+        faults: Faults,
     ) -> None:
         """`guard` bounds how many questions of a client wait at once."""
         self.chain = chain
@@ -36,6 +40,7 @@ class Pursuer:
         self.replies = replies
         self.writer = writer
         self.guard = guard
+        self.faults = faults
 
     def follow(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
         """Return the reply if it is there at once; else it goes out through `port.send` when it comes."""
@@ -92,8 +97,8 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
         """Take an outcome from outside."""
         try:
             reply = self._reply(outcome)
-        except Exception:  # the border to the forwarder, which must not end for one answer
-            log.exception("answer failed", packet=self.query.packet.hex())
+        except Exception as error:  # the border to the forwarder, which must not end for one answer
+            self.of.faults.took("question", error, packet=self.query.packet.hex())
             reply = self.of.writer.refuse(self.query, m.SERVFAIL, _BUG, self.port)
         if reply is None:
             return

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-import structlog
-
+from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
@@ -15,8 +14,6 @@ from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import FormatError
 from dnsserver.zone.record import Reason
-
-log = structlog.get_logger(__name__)
 
 _QUERY_OPCODE = 0
 _TRANSFERS = {m.AXFR, m.IXFR}
@@ -46,6 +43,7 @@ class Responder:
         recursion: bool = True,
         guard: Guard | None = None,
         plain: PlainAnswers | None = None,
+        faults: Faults | None = None,
     ) -> None:
         """Wire it up; `recursion` says whether RA is set.
 
@@ -53,14 +51,15 @@ class Responder:
         """
         self.guard = guard
         self.outside = outside
+        self.faults = faults or Faults()
         self._chain = chain
+        self._replies = replies
         self._clock = clock
         self._udp_limit = udp_limit
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
-        self._pursuer = Pursuer(chain, outside, replies, self._write, guard)
+        self._pursuer = Pursuer(chain, outside, replies, self._write, guard, self.faults)
         self._plain = plain
         self.passages = None if guard is not None and guard.counts else Passages(chain, self._pursuer)
-        self.panics = 0
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
         """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
@@ -74,9 +73,8 @@ class Responder:
             return self._respond(packet, port, index)
         except FormatError:
             return self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
-        except Exception:  # a bug in one answer must not cost the others theirs
-            self.panics += 1
-            log.exception("answer failed", packet=packet.hex())
+        except Exception as error:  # a bug in one answer must not cost the others theirs
+            self.faults.took("question", error, packet=packet.hex())
             return self._write.error(packet, port, m.SERVFAIL, _BUG)
 
     def _respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
@@ -90,7 +88,11 @@ class Responder:
             reply = port.lane.replies.get(key)
             if reply is not None:
                 now = self._clock()
-                wire = reply.wire if reply.due > now else reply.renew(now)
+                wire = None
+                try:
+                    wire = reply.wire if reply.due > now else reply.renew(now)
+                except Exception as error:
+                    self.forget(key, port, error)
                 if wire is not None:
                     reply.hits += 1
                     return query.id + q.echo(wire, query.question)
@@ -108,6 +110,20 @@ class Responder:
             self.passages.learn(query)
         return self._pursuer.follow(query, key, answer, port, index)
 
+    def forget(self, key: bytes, port: Port, error: Exception) -> None:
+        """Forget a kept reply that cannot be sent because of a bug, so that the question is answered afresh."""
+        self.faults.took("cache-hit", error, key=key.hex())
+        try:
+            self._replies.discard(port.lane, key)
+        except Exception as bug:
+            self.faults.took("cache-hit", bug)
+            port.lane.replies.pop(key, None)
+
+    @property
+    def panics(self) -> int:
+        """How many questions were answered with an error because of a bug."""
+        return self.faults.counts["question"]
+
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark the server's own data as too old from here on, or no longer; finished replies are not altered."""
         self._write.stale = reason
@@ -122,3 +138,6 @@ class Responder:
             return self._write.refuse(q.read_query(packet), m.REFUSED, reason, port)
         except FormatError:
             return self._write.error(packet, port, m.REFUSED, reason)
+        except Exception as error:
+            self.faults.took("question", error, packet=packet.hex())
+            return None

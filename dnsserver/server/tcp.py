@@ -71,6 +71,7 @@ class TcpServer:
         self._listener = listener
         self._responder = responder
         self._guard = responder.guard
+        self._faults = responder.faults
         self._clock = clock
         self._limits = limits
         self._selector = DefaultSelector()
@@ -97,17 +98,20 @@ class TcpServer:
         self._selector.register(self._listener, EVENT_READ)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._close_late)
-                while True:
-                    await self._turn()
-                    if self._rests and self._listener in self._selector.get_map():
-                        self._selector.unregister(self._listener)
-                        nursery.start_soon(self._rest)
+                nursery.start_soon(self._faults.keep, "tcp-deadlines", self._close_late)
+                await self._faults.keep("tcp", self._serve, nursery)
         finally:
             for connection in tuple(self._open):
                 self._close(connection)
             self._selector.close()
             self._listener.close()
+
+    async def _serve(self, nursery: trio.Nursery) -> None:
+        while True:
+            await self._turn()
+            if self._rests and self._listener in self._selector.get_map():
+                self._selector.unregister(self._listener)
+                nursery.start_soon(self._rest)
 
     async def _turn(self) -> None:
         """Wait until sockets are ready, and serve each of them once."""
@@ -116,14 +120,19 @@ class TcpServer:
         now = began = clock()
         for key, events in self._selector.select(0):
             connection = key.data
-            if connection is None:
-                self._accept()
-            elif not connection.is_gone:
-                if events & EVENT_READ:
-                    connection.read(now)
-                if events & EVENT_WRITE:
-                    connection.write(now)
-                self._heard(connection)
+            try:
+                if connection is None:
+                    self._accept()
+                elif not connection.is_gone:
+                    if events & EVENT_READ:
+                        connection.read(now)
+                    if events & EVENT_WRITE:
+                        connection.write(now)
+                    self._heard(connection)
+            except Exception as error:
+                self._faults.took("tcp" if connection is not None else "tcp-accept", error)
+                if connection is not None:
+                    self._give_up(connection)
             now = clock()
             if now - began > _TURN:
                 await trio.lowlevel.checkpoint()
@@ -202,6 +211,14 @@ class TcpServer:
             self._pressed.discard(connection)
             if connection.events:
                 self._selector.unregister(connection.sock)
+            connection.close()
+
+    def _give_up(self, connection: Connection) -> None:
+        """Close a connection in whatever state a bug has left it."""
+        try:
+            self._close(connection)
+        except Exception as error:
+            self._faults.took("tcp", error)
             connection.close()
 
     def _close_silent(self) -> bool:

@@ -121,6 +121,7 @@ def test_what_is_no_frame_is_an_error(octets: bytes) -> None:
         received(octets)
 
 
+@settings(deadline=None)
 @given(_processes, _processes)
 def test_processes_that_are_gone_count_on_as_one(one: metrics.Process, other: metrics.Process) -> None:
     assert _totals(one, other) == _totals(metrics.added(one, other))

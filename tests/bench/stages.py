@@ -139,7 +139,7 @@ def batch(of: Cluster, questions: Path) -> Batch:
     with _socket() as server, _socket() as client:
         client.connect(server.getsockname())
 
-        port = Blind(server, own.lane)
+        port = Blind(server, own.lane, made)
 
         def once(number: int) -> float:
             """Send one batch, and time the answering of it."""

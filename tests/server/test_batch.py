@@ -42,7 +42,7 @@ class Bench:
         for event in listed(BASE):
             cluster.apply(event, 0, 1)
         self.answering = Answering(cluster, ReplyCache(limit, limit))
-        self.port: UdpPort = kind(self.sock, self.answering.replies.lane("udp", "1"))
+        self.port: UdpPort = kind(self.sock, self.answering.replies.lane("udp", "1"), self.answering.responder)
 
     def send(self, *packets: bytes) -> None:
         for packet in packets:

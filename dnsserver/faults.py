@@ -1,0 +1,86 @@
+"""The borders that no bug crosses: what fails there costs one thing, is counted by the place, and is logged.
+
+A border is where one part calls another that it must not die with: a packet's reply, a timer, an event of the API, a
+page. `tests/test_borders.py` has a fault injected at each of them while a server runs.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, get_args
+
+import structlog
+import trio
+
+log = structlog.get_logger(__name__)
+
+Place = Literal[
+    "question",  # a packet that no kept reply answers: SERVFAIL
+    "cache-hit",  # a kept reply that cannot be sent: it is forgotten, the question answered afresh
+    "prefetch",  # telling the forwarder that a kept reply is popular
+    "client-limits",  # judging one packet's sender: it is answered
+    "udp",  # what else is done with a batch of packets
+    "tcp",  # one connection: it is closed
+    "tcp-accept",  # one connection that was to be taken in
+    "tcp-deadlines",
+    "upstream-query",  # one question on its way out: SERVFAIL
+    "upstream-reply",  # one reply of an upstream, over whatever it came: as if it had not come
+    "upstream-stream",  # one connection to an upstream
+    "upstream-timer",  # one question whose time has come: it ends
+    "upstream-outcome",  # keeping an outcome: who waits gets SERVFAIL
+    "upstream-probes",
+    "upstream-source",  # following a resolv.conf or a hostname
+    "delivery",  # one client's share in an outcome
+    "event",  # one event of the cluster, in one of those who hear of it
+    "grace",  # letting go of what the zone held a moment longer
+    "age",
+    "objects",  # one look at the files of objects
+    "api",  # one list or watch: it is begun again
+    "snapshot",
+    "metrics",
+    "page",  # one request to admin HTTP
+    "admin",
+    "announce",
+    "workers",  # one process that was to be started or fed: another one is started
+    "worker-frame",  # one thing that a worker is told, or tells
+]
+PLACES: tuple[Place, ...] = get_args(Place)
+
+_FIRST_PAUSE = 0.05  # seconds until a task that failed is begun again
+_LONGEST_PAUSE = 5.0
+_RECOVERED = 60.0  # seconds after which a task counts as sound
+
+
+class Faults:
+    """Those of one process; `counts` are since its start."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.counts: Counter[str] = Counter()
+
+    def took(self, place: Place, error: BaseException, **about: Any) -> None:
+        """Count and log what went wrong; never raises."""
+        self.counts[place] += 1
+        with contextlib.suppress(Exception):
+            log.error("internal error, the server goes on", place=place, exc_info=error, **about)
+
+    async def once(self, place: Place, task: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
+        """Run a task; return whether it came to its end. Cancellation goes through."""
+        sound = False
+        try:
+            await task(*arguments)
+            sound = True
+        except* Exception as group:
+            self.took(place, group.exceptions[0] if len(group.exceptions) == 1 else group)
+        return sound
+
+    async def keep(self, place: Place, task: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Run a task that is to run for ever, and again whenever it fails, after a pause that grows."""
+        pause = _FIRST_PAUSE
+        began = trio.current_time()
+        while not await self.once(place, task, *arguments):
+            if trio.current_time() - began > _RECOVERED:
+                pause = _FIRST_PAUSE
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            began = trio.current_time()
