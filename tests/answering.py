@@ -48,7 +48,6 @@ class Answering:
         self.cluster = cluster
         self.replies = replies or ReplyCache()
         self.lane = self.replies.lane("tcp", "1")
-        # Outside AAAA of a cluster that had IPv6 once may be kept as long as they would have been, so not `has_ipv6`.
         self.chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
         self.outside = Outside()
         self.responder = Responder(self.chain, self.outside, self.replies, lambda: 0.0)

@@ -103,9 +103,24 @@ def loaded(tmp_path: Path, text: str) -> Config:
         ("[forwarding]\nmixed_case = 1", "c.toml:2: forwarding.mixed_case: found 1, expected true or false"),
         ("[forwarding]\nhedge = 5", "c.toml:2: forwarding.hedge: found 5, expected a share from 0 to 1"),
         (
-            "[search]\nnamespaces_off = ['Default']",
-            'c.toml:2: search.namespaces_off[0]: found "Default", expected the name of a namespace',
+            "[search]\nnamespaces = ['Default']",
+            'c.toml:2: search.namespaces[0]: found "Default", expected the name of a namespace',
         ),
+        (
+            "[search]\nnamespaces_off = ['default']",
+            (
+                "c.toml:2: search.namespaces_off: is no key any more; "
+                "write search.namespaces, the list of those where completion is on"
+            ),
+        ),
+        (
+            "ipv6 = 'auto'",
+            (
+                'c.toml:1: ipv6: "auto" is no value any more; '
+                'write "on", which is the default, or "off" to hide all outside AAAA'
+            ),
+        ),
+        ("ipv6 = 'yes'", 'c.toml:1: ipv6: found "yes", expected "on" or "off"'),
     ],
 )
 def test_a_mistake_names_its_line_key_value_and_what_was_expected(tmp_path: Path, text: str, message: str) -> None:

@@ -19,6 +19,7 @@ from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.forward import Forwarder
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpServer, listen
@@ -67,8 +68,8 @@ class Answering:
             faults=self.faults,
         )
         self.responder = Responder(
-            Chain(sources, settings.search(config), _ipv6(config, self.cluster)),
-            self.forwarder,
+            Chain(sources, settings.search(config)),
+            self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder),
             self.replies,
             clock,
             udp_limit=config.udp.size,
@@ -140,13 +141,6 @@ def _open(address: Address, *, reuse_port: bool) -> tuple[socket.socket, socket.
             if address.port or error.errno != errno.EADDRINUSE:
                 raise
             # The port that the system chose for UDP is taken for TCP: let it choose again.
-
-
-def _ipv6(config: Config, cluster: Cluster) -> Callable[[], bool]:
-    """Return what tells whether outside AAAA are of use."""
-    if config.ipv6 == "auto":
-        return lambda: cluster.has_ipv6
-    return lambda: config.ipv6 == "on"
 
 
 def _read_zone(path: Path) -> StaticZone:

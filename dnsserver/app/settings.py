@@ -36,11 +36,11 @@ def _upstream(upstream: Upstream, route: Route) -> UpstreamSpec:
 
 
 def search(config: Config) -> Search | None:
-    """Return what completes pods' search lists, or None where that is off."""
+    """Return what completes pods' search lists, or None where that is off, as it is by default."""
     if not config.search.enabled:
         return None
     domains = [domain.wire for domain in config.search.node_domains]
-    return Search(config.domain.wire, domains, [namespace.encode() for namespace in config.search.namespaces_off])
+    return Search(config.domain.wire, domains, [namespace.encode() for namespace in config.search.namespaces])
 
 
 def cache(config: Config) -> CacheSettings:

@@ -143,10 +143,10 @@ class Cache(Table, frozen=True):
 
 
 class Search(Table, frozen=True):
-    """Search-list completion."""
+    """Search-list completion; `namespaces` are those where it is on, empty is all of them."""
 
-    enabled: bool = True
-    namespaces_off: tuple[Namespace, ...] = ()
+    enabled: bool = False
+    namespaces: tuple[Namespace, ...] = ()
     node_domains: tuple[Domain, ...] = ()
 
 
@@ -190,7 +190,7 @@ class Config(Table, frozen=True):
     context: str | None = None
 
     upstreams: tuple[Upstream, ...] = (Upstream("/etc/resolv.conf", transport="file"),)
-    ipv6: Literal["auto", "on", "off"] = "auto"
+    ipv6: Literal["on", "off"] = "on"
 
     workers: Annotated[int, _whole(1, 64)] = 1
     state: Path | None = None

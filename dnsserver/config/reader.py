@@ -23,6 +23,14 @@ _HEADER = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*([\w.-]+)\s*=")
 _SHOWN = 60
 
+# What was once, and what to write instead.
+_FORMER_KEYS = {
+    "search.namespaces_off": "is no key any more; write search.namespaces, the list of those where completion is on"
+}
+_FORMER_VALUES = {
+    ("ipv6", "auto"): '"auto" is no value any more; write "on", which is the default, or "off" to hide all outside AAAA'
+}
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; its text has a line for each mistake."""
@@ -113,7 +121,8 @@ class _Reader:
         whole = True
         for key, raw in data.items():
             if key not in fields:
-                self._problem(f"{path}{key}", f"unknown key{self._hint(key, path, list(fields))}")
+                former = _FORMER_KEYS.get(f"{path}{key}")
+                self._problem(f"{path}{key}", former or f"unknown key{self._hint(key, path, list(fields))}")
                 continue
             try:
                 values[key] = self._value(fields[key].type, raw, f"{path}{key}")
@@ -139,6 +148,9 @@ class _Reader:
             choices = get_args(expected)
             if isinstance(raw, str) and raw in choices:
                 return raw
+            if isinstance(raw, str) and (key, raw) in _FORMER_VALUES:
+                self._problem(key, _FORMER_VALUES[key, raw])
+                raise _InvalidError
             raise self._invalid(key, raw, _alternatives(choices))
         if origin is Annotated:
             meta = get_args(expected)[1]

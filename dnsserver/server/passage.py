@@ -52,7 +52,6 @@ class Passages:
         """Know no form yet; `pursuer` follows what turns out not to be plain."""
         self.pursuer = pursuer
         self.clock = pursuer.writer.clock
-        self.replies = pursuer.replies
         self._chain = chain
         self._outside = pursuer.outside
         self._forms: dict[bytes, _Form] = {}
@@ -79,7 +78,7 @@ class Passages:
         name = packet[m.HEADER_SIZE : end + 1]
         if position != end or len(name) > MAX_NAME or name != name.lower() or not self._chain.leaves(name, form.type):
             return None
-        passage = Passage(self, packet, form, port, self.replies.changes)
+        passage = Passage(self, packet, form, port)
         self._outside.ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
         if passage.reply is None:
             waits = passage.pursuit or passage
@@ -112,15 +111,13 @@ class Passages:
 class Passage(msgspec.Struct, gc=False, eq=False):
     """One plain question under way: once it is `waiting` the reply is sent to `client`, until then left in `reply`.
 
-    What is known at once, or turns out not to be plain, is left to a `pursuit`. `seen` is how often the zone had
-    changed when it was asked: whether addresses of IPv6 are of use may have changed with it.
+    What is known at once, or turns out not to be plain, is left to a `pursuit`.
     """
 
     of: Passages
     packet: bytes
     form: _Form
     port: Port
-    seen: int
     waiting: bool = False
     client: Any = None
     reply: bytes | None = None
@@ -136,7 +133,6 @@ class Passage(msgspec.Struct, gc=False, eq=False):
             or outcome.reason is not FORWARDED
             or outcome.follow is not None
             or self.of.clock() >= outcome.stored + 1
-            or (form.type == m.AAAA and self.seen != self.of.replies.changes)
             or len(packet) + len(data) > (form.stream_room if port.stream else form.room)
         ):
             self._deliver_unusual(outcome)

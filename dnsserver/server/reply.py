@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
-from dnsserver.resolver.reply_cache import AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
+from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import EMPTY, Body
@@ -93,8 +93,18 @@ class ReplyWriter:
         port.lane.counts[labels] += 1
         return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
-    def joined(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port, *, known: bool) -> bytes:
-        """Reply with the outcome from outside, behind the CNAMEs that led to it.
+    def joined(
+        self,
+        query: Query,
+        key: bytes,
+        answer: Answer,
+        outcome: Outcome,
+        port: Port,
+        *,
+        until: float = FOREVER,
+        known: bool,
+    ) -> bytes:
+        """Reply with the outcome from outside, behind the CNAMEs that led to it, which hold `until` then.
 
         `known` is one that was asked for before: a finished reply is kept of it as well.
         """
@@ -110,26 +120,28 @@ class ReplyWriter:
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
         port.lane.counts[labels] += 1
         now = self.clock()
-        keep = known and answer.depends is not None and outcome.expires > now + 1
+        expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
+        keep = known and answer.depends is not None and expires > now + 1
         if not keep and now < outcome.stored + 1:
             return query.packet[:2] + wire
         start = query.end - 2
         aging = max(0, len(body.ttls) - _left_out(wire, query, body))
         ttls = [start + ttl for ttl in body.ttls[:aging]]
         touch = partial(self._outside.touch, asked(query, answer.follow))
-        reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, outcome.expires, touch)
+        reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, touch)
         if now >= reply.due:
             wire = reply.renew(now) or wire
         if keep:
             self._keep(query, key, reply, port)
         return query.packet[:2] + wire
 
-    def missing(self, query: Query, key: bytes, answer: Answer, outcome: Outcome, port: Port) -> bytes:
-        """Reply that the name does not exist, as long as the outside says the same of what the search list led to."""
+    def missing(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
+        """Reply that the name does not exist, which what the search list led to says `until` then."""
         labels = (counted(query), answer.rcode, answer.reason.code)
         wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
-        if answer.depends is not None and outcome.expires > self.clock():
-            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), outcome.stored, outcome.expires), port)
+        now = self.clock()
+        if answer.depends is not None and until > now:
+            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), now, until), port)
         return query.packet[:2] + wire
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:

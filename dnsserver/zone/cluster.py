@@ -22,7 +22,6 @@ from dnsserver.zone.services import ServiceNames
 VERSION_TTL = 28800
 _SERVICE_KINDS = frozenset({Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES})  # what names of services hang on
 _OPTIONAL = frozenset({Kind.PODS})  # a zone without one of the others is none
-IPV6: Key = b"ipv6?"  # what an answer depends on that would be another one if the cluster had, or had not, IPv6
 _PODS_DISABLED = Reason("pods-disabled")
 _NOT_OURS = Reason("not-a-cluster-name")
 
@@ -62,7 +61,6 @@ class Cluster:
         self._denied: set[Kind] = set()
         self._listings: dict[Kind, Listing] = {}
         self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
-        self._had_ipv6 = True
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
         self._svc_tail = b"\x03svc" + domain
@@ -136,11 +134,6 @@ class Cluster:
         return self._denied & self._needed - self._synced
 
     @property
-    def has_ipv6(self) -> bool:
-        """Whether any service or endpoint has an IPv6 address; unknown, and so true, before the first sync."""
-        return self.index.ipv6 > 0 or not self._addresses_known
-
-    @property
     def serial(self) -> int:
         """The SOA's serial: the unix time of the last change."""
         return self._end.serial
@@ -197,10 +190,6 @@ class Cluster:
     def _settle(self, now: float, wall: float) -> set[Key]:
         """Hold what was released, and hand over what changed."""
         index = self.index
-        has_ipv6 = self.has_ipv6
-        if self._had_ipv6 != has_ipv6:
-            self._had_ipv6 = has_ipv6
-            index.changed.add(IPV6)
         if not index.changed:
             return set()
         if index.released:

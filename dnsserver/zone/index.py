@@ -21,7 +21,6 @@ from dnsserver.zone.record import Key
 Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
 
-_IPV6_SIZE = 16
 _MAX_LABEL = 63
 _PORTS_KEPT = 16384
 _NAMESPACES_KEPT = 65536
@@ -105,8 +104,7 @@ class Index:
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
         self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
-        self.ordered = {size: Ordered(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, _IPV6_SIZE)}
-        self.ipv6 = 0  # IPv6 addresses in the two indices above
+        self.ordered = {size: Ordered(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
         self._services = 0
@@ -356,7 +354,6 @@ class Index:
         present = index.get(address)
         if present is None:
             index[address] = entry.keys
-            self.ipv6 += len(address) == _IPV6_SIZE
             self.ordered[len(address)].note(address, is_there=True)
         elif entry.key not in present:
             index[address] = (*present, entry.key)
@@ -368,7 +365,6 @@ class Index:
             index[address] = left
         elif present:
             del index[address]
-            self.ipv6 -= len(address) == _IPV6_SIZE
             self.ordered[len(address)].note(address, is_there=False)
 
     def _service_view(self, spec: model.ServiceSpec) -> ServiceView:

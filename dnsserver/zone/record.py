@@ -4,7 +4,7 @@ import msgspec
 
 from dnsserver.wire.message import ANY, EDE, HINFO, NOERROR, RRset
 
-__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "short"]
+__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "joined", "short"]
 
 _ANY_TTL = 3789
 
@@ -54,4 +54,9 @@ def short(answer: Answer, name: bytes, qtype: int) -> Answer:
     if qtype != ANY or answer.rcode != NOERROR:
         return answer
     hinfo = RRset(name, HINFO, _ANY_TTL, (b"\x07RFC8482\0",))
-    return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends)
+    return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends, aa=answer.aa)
+
+
+def joined(one: tuple[Key, ...] | None, other: tuple[Key, ...] | None) -> tuple[Key, ...] | None:
+    """Return all that two answers depend on, each key once; None if one of them must not be kept."""
+    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))

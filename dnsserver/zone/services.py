@@ -8,7 +8,7 @@ from dnsserver.wire.message import EDE
 from dnsserver.zone import reverse
 from dnsserver.zone.endings import FAMILY_SIZE, Endings
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
-from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.record import Answer, Key, Reason, RRset, joined
 
 MAX_CHAIN = 16
 NAMESPACE_MISSING = Reason("namespace-missing")
@@ -177,16 +177,17 @@ class ServiceNames:
             return self._end.nodata(depends)
         chain = [cname]
         seen = {name}
+        hangs_on: tuple[Key, ...] | None = depends
         while names.is_below(target, self._end.domain):
             if target in seen:
-                return Answer(answer=tuple(chain), authority=(self._end.soa(),), reason=_LOOP, depends=depends)
+                return Answer(answer=tuple(chain), authority=(self._end.soa(),), reason=_LOOP, depends=hangs_on)
             if len(chain) >= MAX_CHAIN:
                 reason = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
-                return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=depends)
+                return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=hangs_on)
             seen.add(target)
             step = self._resolve(target, m.CNAME)
             assert step is not None  # the target is below the domain
-            depends = _joined(depends, step.depends or ())
+            hangs_on = joined(hangs_on, step.depends)
             if step.answer and step.answer[0].type == m.CNAME:
                 chain.append(step.answer[0])
                 target = step.answer[0].rdatas[0]
@@ -198,9 +199,9 @@ class ServiceNames:
                 (*chain, *end.answer),
                 end.authority,
                 reason=end.reason,
-                depends=None if end.depends is None else _joined(depends, end.depends),
+                depends=joined(hangs_on, end.depends),
             )
-        return Answer(answer=tuple(chain), depends=depends, follow=target)
+        return Answer(answer=tuple(chain), depends=hangs_on, follow=target)
 
 
 def endpoint_label(endpoint: Endpoint) -> bytes:
@@ -237,7 +238,3 @@ def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
         for (address, hostname), (_, ports) in (entry.held or {}).items()
         if label is None or endpoint_label((address, hostname)) == label
     ]
-
-
-def _joined(one: tuple[Key, ...], other: tuple[Key, ...]) -> tuple[Key, ...]:
-    return tuple(dict.fromkeys((*one, *other)))

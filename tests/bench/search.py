@@ -33,7 +33,6 @@ listen = ["127.0.0.1:53"]
 admin = "127.0.0.1:8053"
 objects = "{objects}"
 upstreams = ["127.0.0.1:{port}"]
-ipv6 = "on"
 drain = 0
 [search]
 enabled = {enabled}

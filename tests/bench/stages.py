@@ -11,7 +11,6 @@ import msgspec
 
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import Lane, ReplyCache
-from dnsserver.resolver.search import Search
 from dnsserver.server.batch import BATCH, BatchPort, Miss
 from dnsserver.server.respond import Responder
 from dnsserver.wire.query import read_query
@@ -82,7 +81,7 @@ def zone() -> Cluster:
 def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
     """What makes answers, with an empty reply cache."""
     replies = ReplyCache(1 << 17, 1 << 17)
-    chain = Chain((of, SpecialNames()), Search(of.domain))
+    chain = Chain((of, SpecialNames()))
     # Nobody is asked outside: the names are the cluster's.
     return Responder(chain, None, replies, time.monotonic), chain, Port(replies.lane("udp", "1"))  # type: ignore[arg-type]
 

@@ -15,7 +15,6 @@ import pytest
 import trio.testing
 
 from dnsserver.config import Network
-from dnsserver.config.model import Search
 from dnsserver.zone.model import Kind
 from tests.conformance.corrections import Book, expected
 from tests.conformance.recorded import OBJECTS, Facts, Row, Said, read, rows
@@ -55,7 +54,6 @@ async def test_every_difference_is_a_correction(
             "pods": mode,
             "upstreams": upstream_at(outside.port),
             "reverse_zones": (Network("0.0.0.0/0"), Network("::/0")),  # as in-addr.arpa and ip6.arpa were CoreDNS's
-            "search": Search(enabled=False),  # the recorded names with a search list are to be NXDOMAIN
         }
         if source == "files":
             settings["objects"] = OBJECTS

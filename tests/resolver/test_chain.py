@@ -1,6 +1,6 @@
 """Where a question's answer comes from: the cluster, fixed names, zone files, or the outside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +9,7 @@ from dnsserver.resolver.search import Search
 from dnsserver.wire import message as m
 from dnsserver.wire.codec import read_zone
 from dnsserver.wire.name import from_text, to_text
-from dnsserver.zone.cluster import IPV6, Cluster
+from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Put
 from dnsserver.zone.record import Answer
 from dnsserver.zone.static import SpecialNames, StaticZone
@@ -51,7 +51,6 @@ THINGS = (
 def chain(
     *things: Thing,
     node_domains: Sequence[str] = (),
-    ipv6: Callable[[], bool] = lambda: True,
     search: bool = True,
 ) -> Chain:
     cluster = Cluster()
@@ -59,7 +58,7 @@ def chain(
         cluster.apply(event, 0, 1)
     zones: list[Source] = [StaticZone(read_zone(text)) for text in (ZONE, OTHER, REVERSE)]
     completion = Search(DOMAIN, [from_text(domain) for domain in node_domains]) if search else None
-    return Chain([cluster, SpecialNames(), *zones], completion, ipv6)
+    return Chain([cluster, SpecialNames(), *zones], completion)
 
 
 def ask(to: Chain, name: str, type_: int = m.A) -> Answer:
@@ -144,6 +143,16 @@ def test_any_of_what_does_not_exist_is_nxdomain(name: str) -> None:
     assert said(ask(chain(), name, m.ANY)) == ("NXDOMAIN", [])
 
 
+@pytest.mark.parametrize("name", ["www.example.com", "9.0.9.11.in-addr.arpa", ".", "com"])
+def test_any_of_the_outside_is_answered_alike_and_not_asked_there(name: str) -> None:
+    made = chain()
+    answer = ask(made, name, m.ANY)
+    assert said(answer) == ("NOERROR", [f"{to_text(from_text(name))} HINFO"])
+    assert (follow(answer), answer.aa, answer.depends) == (None, False, None)
+    assert not made.leaves(from_text(name), m.ANY)
+    assert made.leaves(from_text("www.example.com"), m.A)
+
+
 # --- search lists
 
 
@@ -178,8 +187,29 @@ def test_a_zone_file_answers_for_a_domain_of_the_nodes() -> None:
 
 def test_what_is_known_here_does_not_overtake_a_domain_of_the_nodes_that_is_not() -> None:
     answer = ask(chain(node_domains=["far.example"]), "db.stage.corp.example.shop.svc.cluster.local")
-    assert said(answer) == ("NXDOMAIN", [])  # the pod goes on by itself
-    assert not answer.search
+    assert [to_text(name) for name in answer.search] == ["db.stage.corp.example.far.example.", "db.stage.corp.example."]
+
+
+@pytest.mark.parametrize("type_", [m.A, m.AAAA, m.TXT])
+def test_a_name_that_is_known_here_to_have_no_address_is_passed_over(type_: int) -> None:
+    empty = service("empty", "10.9.0.7", namespace="stage")  # empty.stage.svc exists, db.stage.svc does not
+    made = chain(namespace("stage"), empty, node_domains=["corp.example"])
+    answer = ask(made, "db.stage.shop.svc.cluster.local", type_)
+    assert said(answer)[1][0] == "db.stage.shop.svc.cluster.local. db.stage.corp.example."
+    stage = chain(node_domains=["corp.example"])  # stage.corp.example is there, with nothing but what is below it
+    answer = ask(stage, "stage.corp.example.shop.svc.cluster.local", type_)
+    assert said(answer) == ("NXDOMAIN", [])
+
+
+def test_what_is_not_known_yet_is_no_reason_to_go_on() -> None:
+    waiting = Cluster(from_text("corp.test"))  # before its first list
+    cluster = Cluster()
+    for event in listed(THINGS):
+        cluster.apply(event, 0, 1)
+    made = Chain([cluster, waiting], Search(DOMAIN, [from_text("shop.svc.corp.test"), from_text("corp.example")]))
+    answer = ask(made, "www.example.shop.svc.cluster.local")
+    assert said(answer) == ("SERVFAIL", [])
+    assert answer.reason.ede is m.EDE.NOT_READY
 
 
 @pytest.mark.parametrize(
@@ -202,11 +232,21 @@ def test_fixed_names_that_do_not_exist_end_the_list(name: str) -> None:
     assert to_text(answer.authority[0].name) == "cluster.local."
 
 
-@pytest.mark.parametrize("type_", [m.TXT, m.SRV, m.CNAME, m.ANY, m.MX])
-def test_only_addresses_are_searched_for(type_: int) -> None:
-    answer = ask(chain(), "www.example.com.shop.svc.cluster.local", type_)
-    assert said(answer) == ("NXDOMAIN", [])
-    assert not answer.search
+@pytest.mark.parametrize(
+    ("type_", "records"),
+    [
+        (m.A, ["db.prod.svc.cluster.local. A"]),
+        (m.AAAA, []),
+        (m.TXT, []),
+        (m.SRV, ["db.prod.svc.cluster.local. SRV"]),
+        (m.CNAME, []),
+    ],
+)
+def test_all_types_speak_of_the_name_that_has_the_address(type_: int, records: list[str]) -> None:
+    made = chain(service("db", "10.9.0.2", namespace="prod", ports=[("p", "TCP", 1)]))
+    name = "db.prod.shop.svc.cluster.local."
+    assert said(ask(made, name, type_)) == ("NOERROR", [f"{name} db.prod.svc.cluster.local.", *records])
+    assert said(ask(made, name, m.ANY)) == ("NOERROR", [f"{name} HINFO"])
 
 
 @pytest.mark.parametrize(
@@ -239,43 +279,6 @@ def test_an_alias_to_a_missing_service_is_no_expansion() -> None:
         answer = ask(made, name)
         assert said(answer) == ("NXDOMAIN", [f"{name}. gone.shop.svc.cluster.local."])
         assert not answer.search
-
-
-# --- AAAA
-
-
-def test_without_ipv6_outside_addresses_of_it_are_not_asked_for() -> None:
-    made = chain(ipv6=lambda: False)
-    answer = ask(made, "www.example.com", m.AAAA)
-    assert (said(answer), follow(answer)) == (("NOERROR", []), None)
-    assert answer.authority[0].type == m.SOA
-    assert answer.depends == (IPV6,)
-    assert follow(ask(made, "www.example.com", m.A))
-    assert follow(ask(made, "www.example.com", m.HTTPS))
-
-
-def test_without_ipv6_an_alias_to_the_outside_has_no_data() -> None:
-    made = chain(ipv6=lambda: False)
-    answer = ask(made, "outward.shop.svc.cluster.local", m.AAAA)
-    assert said(answer)[0] == "NOERROR"
-    assert said(answer)[1][-1] == "far.corp.example. www.example.com."
-    assert (follow(answer), answer.depends) == (None, ((b"shop", b"outward"), IPV6))
-
-
-def test_without_ipv6_an_expanded_name_has_no_data_either() -> None:
-    # NXDOMAIN would make musl give up the name, whose IPv4 address may exist.
-    made = chain(ipv6=lambda: False)
-    answer = ask(made, "www.example.com.shop.svc.cluster.local", m.AAAA)
-    assert said(answer) == ("NOERROR", [])
-    assert not answer.search
-    assert answer.depends == ((b"shop", b"com"), (b"com",), IPV6)
-    assert said(ask(made, "x.invalid.shop.svc.cluster.local", m.AAAA)) == ("NXDOMAIN", [])
-
-
-def test_addresses_of_the_cluster_are_answered_whatever_the_switch_says() -> None:
-    dual = service("dual", "10.9.0.9", "fd00::9")
-    answer = ask(chain(dual, ipv6=lambda: False), "dual.shop.svc.cluster.local", m.AAAA)
-    assert said(answer) == ("NOERROR", ["dual.shop.svc.cluster.local. AAAA"])
 
 
 # --- reverse names

@@ -65,8 +65,8 @@ def test_cluster_words_elsewhere_in_a_name_are_words_like_others(rest: str) -> N
     assert candidates(f"{rest}.shop.svc.cluster.local")[-1] == f"{rest}."
 
 
-def test_namespaces_can_be_left_alone() -> None:
-    search = Search(DOMAIN, off=[b"shop"])
+def test_it_can_be_for_some_namespaces_only() -> None:
+    search = Search(DOMAIN, namespaces=[b"prod"])
     assert candidates("www.example.com.shop.svc.cluster.local", search) == []
     assert candidates("www.example.com.prod.svc.cluster.local", search)
 

@@ -111,13 +111,12 @@ class Outside:
 class Server:
     """A responder; one whose guard counts what each client has under way knows the long way only."""
 
-    def __init__(self, outside: Outside, *, short: bool, stream: bool = False, ipv6: bool = True) -> None:
+    def __init__(self, outside: Outside, *, short: bool, stream: bool = False) -> None:
         self.now = NOW
         self.outside = outside
         self.replies = ReplyCache()
         cluster = Cluster()
-        self.ipv6 = ipv6
-        chain = Chain([cluster, SpecialNames()], Search(cluster.domain), lambda: self.ipv6)
+        chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
         guard = None if short else Guard([ip_network("0.0.0.0/0")], in_flight=1000)
         self.responder = Responder(chain, outside, self.replies, lambda: self.now, guard=guard)
         self.port = Port(self, stream=stream)  # type: ignore[arg-type]
@@ -239,16 +238,6 @@ def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:
     assert len(server.replies_to(packets)) == 1000
     assert server.responder.passages is not None
     assert len(server.responder.passages) == 256
-
-
-def test_aaaa_of_a_cluster_that_loses_its_ipv6_has_no_data_at_once() -> None:
-    server = Server(Outside(OUTCOMES["nodata"], late=True), short=True)
-    packet = query("www.example.com", "AAAA")
-    assert server.responder.respond(packet, server.port, 0) is None
-    server.ipv6 = False
-    reply = server.responder.respond(packet, server.port, 0)
-    assert reply is not None
-    assert dns.message.from_wire(reply).authority
 
 
 def test_a_reply_is_kept_when_its_outcome_was_known() -> None:

@@ -85,7 +85,6 @@ def test_removals_name_them_too_and_leave_nothing_behind() -> None:
     )
     index = changes.index
     assert [index.count(kind) for kind in Kind] == [1, 1, 2, 1]
-    assert index.ipv6 == 2
     index.remove_slice((b"shop", b"web-1"))
     assert changes.taken() == {WEB, a("10.1.0.1")}
     index.remove_service(WEB)
@@ -97,7 +96,6 @@ def test_removals_name_them_too_and_leave_nothing_behind() -> None:
     index.remove_namespace(b"shop")
     assert changes.taken() == {(b"shop",)}
     assert [index.count(kind) for kind in Kind] == [0, 0, 0, 0]
-    assert index.ipv6 == 0
     assert [len(held) for held in (index.entries, index.by_cluster_ip, index.by_endpoint)] == [0, 0, 0]
 
 

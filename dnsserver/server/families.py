@@ -1,0 +1,63 @@
+"""The outside without its IPv6 addresses, for clusters whose pods can reach none (`ipv6 = "off"`)."""
+
+from functools import partial
+
+from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.server.reply import Outside
+from dnsserver.wire import message as m
+from dnsserver.wire.message import RRset
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.response import whole_body
+from dnsserver.zone.record import Reason
+
+_NO_IPV6 = Reason("ipv6-off")
+_TTL = 30  # seconds that a client may believe it
+_SOA = b"\x02ns" + b"\0" + b"\x0ahostmaster" + b"\0"
+_NUMBERS = b"".join(number.to_bytes(4, "big") for number in (1, 7200, 1800, 86400, _TTL))
+
+
+class WithoutIPv6:
+    """Asks for A where AAAA is asked: there is no such data where the name exists, and else what A says.
+
+    So a name that does not exist, or cannot be resolved, is that in both families. What comes with DO or CD set is for
+    somebody who validates, and is asked as it is: what was altered here would be bogus there.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        """Stand in front of `outside`."""
+        self._outside = outside
+        self.hold = outside.hold
+        self.release = outside.release
+
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        """Call `deliver` once with the outcome, now or later."""
+        if _is_hidden(ask):
+            self._outside.ask(Ask(ask.name, m.A), partial(_hide, deliver, ask.name), packet)
+        else:
+            self._outside.ask(ask, deliver, packet)
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Take in that an outcome went out so many times from a cache in front."""
+        self._outside.touch(Ask(ask.name, m.A) if _is_hidden(ask) else ask, hits)
+
+
+def _is_hidden(ask: Ask) -> bool:
+    return ask.type == m.AAAA and not ask.do and not ask.cd
+
+
+def _hide(deliver: Deliver, name: bytes, outcome: Outcome) -> None:
+    """Deliver what the A of a name says about its AAAA."""
+    if outcome.rcode != m.NOERROR or outcome.follow is not None:
+        deliver(outcome)
+        return
+    answer = rrsets(outcome.body, name)[0]
+    if all(rrset.type != m.A for rrset in answer):
+        deliver(outcome)
+        return
+    aliases = [rrset for rrset in answer if rrset.type == m.CNAME]
+    last = aliases[-1].rdatas[0].lower() if aliases else name
+    ttl = min(_TTL, *(rrset.ttl for rrset in answer))
+    soa = RRset(last, m.SOA, ttl, (_SOA + _NUMBERS,))  # so that it can be cached (RFC 2308 section 5)
+    body = whole_body(name, aliases, [soa])
+    reason = outcome.reason if outcome.reason.ede is not None else _NO_IPV6
+    deliver(Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires))
