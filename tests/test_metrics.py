@@ -56,7 +56,7 @@ PROCESS = Process(
     ),
     udp=(UdpSocket(server="dns://:53", family="1", received=20, unsent=1, kernel_drops=4),),
     tcp=(TcpListener(server="dns://:53", family="2", connections=3, refused=2),),
-    replies=Replies(replies=100, missing=50, hits=1000, dropped=7, evicted=8, expired=9),
+    replies=Replies(replies=100, missing=50, size=70_000, hits=1000, dropped=7, evicted=8, expired=9),
     forward=Forward(
         upstreams=(
             Upstream(
@@ -142,6 +142,7 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_tcp_connections", {}, 6),
         ("dnsserver_faults_total", {"place": "event"}, 4),
         ("dnsserver_limited_total", {"limit": "rate"}, 24),
+        ("dnsserver_reply_cache_bytes", {}, 140_000),
         ("dnsserver_reply_cache_gone_total", {"cause": "change"}, 14),
         ("dnsserver_upstream_up", {"to": "9.9.9.9:53", "domain": "."}, 1),
         ("dnsserver_upstream_rtt_seconds", {}, 0.02),

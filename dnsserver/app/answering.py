@@ -45,7 +45,7 @@ class Answering:
         self._config = config
         self._clock = clock
         self.faults = Faults()
-        self.replies = ReplyCache(config.reply_cache.replies, config.reply_cache.missing)
+        self.replies = ReplyCache(config.reply_cache.size)
         self.cluster = Cluster(
             config.domain.wire,
             ttl=config.ttl,

@@ -180,6 +180,6 @@ def _without_gauges(figures: metrics.Process) -> metrics.Process:
         figures,
         alive=False,
         tcp=tuple(replace(listener, connections=0) for listener in figures.tcp),
-        replies=replace(figures.replies, replies=0, missing=0),
+        replies=replace(figures.replies, replies=0, missing=0, size=0),
         forward=replace(forward, upstreams=gone, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
     )

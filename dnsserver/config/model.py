@@ -83,10 +83,9 @@ class Clients(Table, frozen=True):
 
 
 class ReplyCache(Table, frozen=True):
-    """How many finished replies are held."""
+    """How much is held of finished replies."""
 
-    replies: Count = 32_768
-    missing: Count = 8_192
+    size: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 33_554_432
 
 
 class Forwarding(Table, frozen=True):

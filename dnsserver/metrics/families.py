@@ -254,6 +254,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("gauge", "dnsserver_reply_cache_entries", "Finished replies held.",
            ("type",), lambda s: (sample for process in s.processes for sample in (
                (("found",), process.replies.replies), (("missing",), process.replies.missing)))),
+    Family("gauge", "dnsserver_reply_cache_bytes", "Memory of the finished replies held.",
+           (), _process(lambda process: process.replies.size)),
     Family("counter", "dnsserver_reply_cache_hits", "Replies sent as they were held.",
            (), _process(lambda process: process.replies.hits)),
     Family("counter", "dnsserver_reply_cache_gone", "Held replies that are gone, by why.",

@@ -51,10 +51,11 @@ class TcpListener(Numbers, frozen=True):
 
 
 class Replies(Numbers, frozen=True):
-    """The reply cache: entries held, and entries gone because of a change, for room, at their end."""
+    """The reply cache: entries held, their octets, and entries gone because of a change, for room, at their end."""
 
     replies: int = 0
     missing: int = 0
+    size: int = 0
     hits: int = 0
     dropped: int = 0
     evicted: int = 0

@@ -83,7 +83,7 @@ class ReplyWriter:
             reply = Reply(wire, labels, depends)
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
-            self._keep(query, key, reply, port)
+            self._keep(query, key, reply, port, body)
         return query.packet[:2] + wire
 
     def _plain(self, query: Query, answer: Answer, body: Body, port: Port, labels: Labels) -> bytes:
@@ -132,16 +132,17 @@ class ReplyWriter:
         if now >= reply.due:
             wire = reply.renew(now) or wire
         if keep:
-            self._keep(query, key, reply, port)
+            self._keep(query, key, reply, port, body)
         return query.packet[:2] + wire
 
     def missing(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
         """Reply that the name does not exist, which what the search list led to says `until` then."""
         labels = (counted(query), answer.rcode, answer.reason.code)
-        wire = self._plain(query, answer, compose(query.name, (), answer.authority), port, labels)
+        body = compose(query.name, (), answer.authority)
+        wire = self._plain(query, answer, body, port, labels)
         now = self.clock()
         if answer.depends is not None and until > now:
-            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), now, until), port)
+            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), now, until), port, body)
         return query.packet[:2] + wire
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
@@ -155,8 +156,12 @@ class ReplyWriter:
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
-    def _keep(self, query: Query, key: bytes, reply: Reply, port: Port) -> None:
+    def _keep(self, query: Query, key: bytes, reply: Reply, port: Port, body: Body) -> None:
         if not query.regular:
+            if query.is_odd(self._udp_limit) and (
+                len(reply.wire) > q.MIN_SIZE - 2 or _left_out(reply.wire, query, body)
+            ):
+                return
             reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
         self._replies.keep(port.lane, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
 

@@ -83,6 +83,8 @@ class Responder:
             return self._write.error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
         if query.version:
             return self._write.refuse(query, m.BADVERS, _BAD_VERSION, port)
+        if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
+            query.size, query.regular = self._udp_limit, False
         key = query.key(self._udp_limit)
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
             reply = port.lane.replies.get(key)

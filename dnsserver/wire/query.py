@@ -26,12 +26,12 @@ _OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked 
 _EDE_OPTION = 15
 _TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 
-# What stub resolvers and tools send; any other size is rounded to what the server would make of it.
-_USUAL_SIZES = frozenset(
-    (512, 1220, 1232, 1280, 1400, 1410, 1432, 1440, 1452, 1472, 1480, 1500, 2048, 4000, 4096, 8192)
-)
+# What stub resolvers and tools send (glibc 1200, nearly all others 1232, older ones 4096). They are few, as each has
+# replies of its own, found without being read; any other size is rounded to what the server would make of it.
+_USUAL_SIZES = frozenset((512, 1200, 1232, 4096))
 
 MIN_SIZE = 512
+_ODD_SIZE = MIN_SIZE + 1  # stands for all sizes between the least one and the server's own limit
 
 
 class Query(msgspec.Struct, gc=False):
@@ -63,17 +63,24 @@ class Query(msgspec.Struct, gc=False):
         """The question's octets as they came."""
         return self.packet[m.HEADER_SIZE : self.end]
 
+    def is_odd(self, limit: int) -> bool:
+        """Tell whether its size is one of the many under which only replies that fit everybody are kept."""
+        return not self.regular and MIN_SIZE < self.size < limit
+
     def key(self, limit: int) -> bytes:
         """Return the octets, less the ID, that stand for all queries with this one's meaning.
 
         Case, options, odd sizes and unknown flags do not alter a reply beyond what `echo` puts right, so queries that
         differ in those share one key. For a regular query it is the packet's own octets, found without being read.
+        `limit` is the largest reply over UDP: whoever takes as much gets the same. What is left to differ in are RD,
+        AD, CD, DO and four sizes (no EDNS, the least, in between, the limit): few, as a client could have all of them
+        kept for one name.
         """
         if self.regular:
             return self.packet[2:]
         opt = b""
         if self.size:
-            size = min(max(self.size, MIN_SIZE), limit)
+            size = limit if self.size >= limit else MIN_SIZE if self.size <= MIN_SIZE else _ODD_SIZE
             opt = b"\0\0\x29%b\0\0%b\0\0\0" % (size.to_bytes(2, "big"), b"\x80" if self.do else b"\0")
         return b"%b\0\1\0\0\0\0\0%b%b%b%b" % (
             self.flags.to_bytes(2, "big"),

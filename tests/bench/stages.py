@@ -80,7 +80,7 @@ def zone() -> Cluster:
 
 def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
     """What makes answers, with an empty reply cache."""
-    replies = ReplyCache(1 << 17, 1 << 17)
+    replies = ReplyCache(1 << 30)
     chain = Chain((of, SpecialNames()))
     # Nobody is asked outside: the names are the cluster's.
     return Responder(chain, None, replies, time.monotonic), chain, Port(replies.lane("udp", "1"))  # type: ignore[arg-type]

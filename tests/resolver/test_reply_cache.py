@@ -1,8 +1,14 @@
 """The reply cache: a change drops the replies that depend on it and no others, and nothing of them stays behind."""
 
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnsserver.resolver.outcome import Ask
 from dnsserver.resolver.reply_cache import AgingReply, Lane, Reply, ReplyCache, RingReply
 from dnsserver.zone.record import Key
 
@@ -14,9 +20,16 @@ def reply(*depends: Key, wire: bytes = b"reply") -> Reply:
     return Reply(wire, LABELS, depends)
 
 
-def cache(replies: int = 1000, missing: int = 1000) -> tuple[ReplyCache, Lane]:
-    made = ReplyCache(replies, missing)
+def cache(size: int = 1 << 30) -> tuple[ReplyCache, Lane]:
+    made = ReplyCache(size)
     return made, made.lane("udp", "1")
+
+
+def room(count: int, of: Reply, key: bytes = b"1") -> int:
+    """How large a cache has room for so many replies of the usual kind."""
+    replies, lane = cache()
+    replies.keep(lane, key, of)
+    return -(-count * of.size * 8 // 5)
 
 
 def held(lane: Lane) -> set[bytes]:
@@ -51,9 +64,9 @@ _drop = st.tuples(st.just("drop"), st.integers(0, 0), _keys, st.just(False))
 _discard = st.tuples(st.just("discard"), st.integers(0, 30), st.just(set[Key]()), st.just(False))
 
 
-@given(st.lists(st.one_of(_keep, _keep, _drop, _discard), max_size=60), st.sampled_from([2, 5, 1000]))
+@given(st.lists(st.one_of(_keep, _keep, _drop, _discard), max_size=60), st.sampled_from([2500, 6000, 1 << 30]))
 def test_what_is_held_is_what_nothing_has_dropped(steps: list[tuple[str, int, set[Key], bool]], limit: int) -> None:
-    replies, lane = cache(limit, limit)
+    replies, lane = cache(limit)
     expected: dict[bytes, set[Key]] = {}
     for step, number, keys, missing in steps:
         key = bytes((number,))
@@ -70,19 +83,19 @@ def test_what_is_held_is_what_nothing_has_dropped(steps: list[tuple[str, int, se
                 services = {each[0] for each in depends if isinstance(each, tuple) and len(each) == 2}
                 if depends & keys or services & spaces:
                     del expected[kept]
-        if limit == 1000:
+        if limit == 1 << 30:
             assert held(lane) == set(expected)
         else:
             assert held(lane) <= set(expected)
         figures = replies.statistics()
         assert figures.replies + figures.missing == len(lane.replies)
-        assert max(figures.replies, figures.missing) <= limit
+        assert figures.size == sum(found.size for found in lane.replies.values()) <= limit
     replies.drop(set(KEYS))
     assert all(not found.depends for found in lane.replies.values())
 
 
 def test_room_is_made_by_the_oldest_that_nobody_asks_for() -> None:
-    replies, lane = cache(3)
+    replies, lane = cache(room(3, reply()))
     for key in (b"1", b"2", b"3"):
         replies.keep(lane, key, reply())
     lane.replies[b"1"].hits += 1
@@ -94,12 +107,83 @@ def test_room_is_made_by_the_oldest_that_nobody_asks_for() -> None:
 
 
 def test_names_that_do_not_exist_push_out_nothing_but_their_like() -> None:
-    replies, lane = cache(2, 3)
+    size = room(10, reply())
+    replies, lane = cache(size)
     replies.keep(lane, b"good", reply())
     for number in range(50):
         replies.keep(lane, b"missing%d" % number, reply(), missing=True)
+        replies.keep(lane, b"large%d" % number, reply(wire=bytes(4097)))
     assert b"good" in held(lane)
-    assert (replies.statistics().replies, replies.statistics().missing) == (1, 3)
+    figures = replies.statistics()
+    assert (figures.replies, figures.missing) == (1, size // 4 // (reply().more + 5 + 18))
+
+
+def test_large_replies_push_out_nothing_but_their_like() -> None:
+    replies, lane = cache(1 << 20)
+    replies.keep(lane, b"good", reply())
+    for number in range(50):
+        replies.keep(lane, b"large%d" % number, reply(wire=bytes(60_000)))
+    assert held(lane) == {b"good", b"large48", b"large49"}
+    replies.keep(lane, b"larger than the room for all", reply(wire=bytes(200_000)))
+    assert len(held(lane)) == 3
+
+
+def _touch(ask: Ask, hits: int) -> None:
+    del ask, hits
+
+
+def _ask(number: int) -> Callable[[int], None]:
+    """What an AgingReply holds to tell the forwarder: a call with what was asked."""
+    return partial(_touch, Ask(b"\x14%020d\3com\0" % number, 1, False, False))
+
+
+KINDS: dict[str, Callable[[int], Reply]] = {
+    "plain": lambda _: Reply(bytes(100), LABELS),
+    "plain, depends on its own service": lambda n: Reply(bytes(100), LABELS, ((b"%020d" % (n // 9), b"%020d" % n),)),
+    "plain, depends on a namespace": lambda n: Reply(bytes(100), LABELS, ((b"%063d" % n,),)),
+    "plain, of 1,200 octets": lambda n: Reply(bytes(1200), LABELS, ((b"%020d" % n,),)),
+    "plain, depends on much": lambda n: Reply(bytes(300), LABELS, tuple((b"%020d" % (9 * n + i),) for i in range(8))),
+    "ring of 8": lambda n: RingReply(bytes(300), LABELS, ((b"%020d" % n,),), 40, 16, bytes(128), 8),
+    "ring of 4,000": lambda n: RingReply(bytes(512), LABELS, ((b"%020d" % n,),), 40, 16, bytes(64_000), 28),
+    "aging, one record": lambda n: AgingReply(bytes(100), LABELS, (), [40], n + 0.5, n + 300.5, _ask(n)),
+    "aging, in a namespace": lambda n: AgingReply(
+        bytes(99), LABELS, ((b"%020d" % n,),), [40], n + 0.5, n + 9.5, _ask(n)
+    ),
+    "aging, 64 KiB": lambda n: AgingReply(bytes(65_000), LABELS, (), range(40, 64_000, 260), n + 0.5, n + 9.5, _ask(n)),
+    "aging, 4,000 records": lambda n: AgingReply(
+        bytes(65_000), LABELS, (), range(40, 64_000, 16), 0.5, n + 9.5, _ask(n)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_says_it_holds_is_what_it_takes_of_memory(kind: str) -> None:
+    replies, lane = cache()
+    make, count = KINDS[kind], 60 if "4,000" in kind or "64 KiB" in kind else 2000
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(count):
+            key = b"\1\0\0\1\0\0\0\0\0\0\x14%020d\7example\3com\0\0\1\0\1" % number
+            replies.keep(lane, key, make(number))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(lane.replies) == count
+    assert 0.8 * taken < replies.statistics().size < 1.4 * taken
+
+
+def test_what_is_remembered_of_questions_asked_once_is_bounded() -> None:
+    replies, _ = cache(1 << 20)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(20_000):
+            replies.seen_before(b"%d" % number)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < (1 << 20) / 16
 
 
 def test_many_that_depend_on_one_key_go_together() -> None:
@@ -114,7 +198,7 @@ def test_many_that_depend_on_one_key_go_together() -> None:
 
 
 def test_a_question_is_remembered_once_it_was_asked() -> None:
-    replies, _ = cache(10, 4)
+    replies, _ = cache(16 * 1024)
     assert not replies.seen_before(b"x")
     assert replies.seen_before(b"x")
     for number in range(3):
@@ -126,7 +210,7 @@ def test_a_question_is_remembered_once_it_was_asked() -> None:
 
 
 def test_lanes_share_the_room_and_not_the_replies() -> None:
-    replies, udp = cache(2)
+    replies, udp = cache(room(2, reply((b"a",))))
     tcp = replies.lane("tcp", "1")
     replies.keep(udp, b"1", reply((b"a",)))
     replies.keep(tcp, b"1", reply((b"a",)))

@@ -26,11 +26,15 @@ from dnsserver.zone.static import StaticZone
 
 HOST = "127.0.0.1"
 LARGE = "large.shop."
-ZONE = """\
+ZONE = (
+    """\
 $ORIGIN shop.
 @ 300 IN SOA ns hostmaster 1 7200 1800 86400 60
 web 300 IN A 10.96.0.1
-""" + "".join(f"large 300 IN TXT {'x' * 250}{n:05}\n" for n in range(240))
+"""
+    + "".join(f"medium 300 IN TXT {letter * 250}\n" for letter in "mn")
+    + "".join(f"large 300 IN TXT {'x' * 250}{n:05}\n" for n in range(240))
+)
 
 
 class Outside:

@@ -1,5 +1,8 @@
 """Packets to queries, replies to octets: what is read, what is refused, what is cut."""
 
+import itertools
+
+import dns.edns
 import dns.flags
 import dns.message
 import pytest
@@ -89,7 +92,7 @@ def test_another_opcode_is_not_read_any_further() -> None:
 def test_queries_of_one_meaning_share_a_key_and_others_do_not() -> None:
     plain = d(WEB)
     same = [plain, d(WEB.title()), d(WEB, payload=1233), d(WEB, payload=60000), d(WEB, ednsflags=0x40)]
-    same += [d(WEB, options=[option(10, b"12345678")]), d(WEB, flags=0x40)]
+    same += [d(WEB, payload=1400), d(WEB, options=[option(10, b"12345678")]), d(WEB, flags=0x40)]
     others = [d(WEB, use_edns=None), d(WEB, payload=600), d(WEB, payload=511), d(WEB, ednsflags=dns.flags.DO)]
     others += [d(WEB, "AAAA"), d("x." + WEB), d(WEB, flags=m.RD), d(WEB, flags=m.CD), d(WEB, flags=m.AD)]
     keys = [read_query(query.to_wire()).key(LIMIT) for query in (*same, *others)]
@@ -100,8 +103,27 @@ def test_queries_of_one_meaning_share_a_key_and_others_do_not() -> None:
     assert read_query(plain.to_wire() + b"tail").key(LIMIT) == keys[0]
 
 
+def test_the_spellings_of_a_question_have_few_keys() -> None:
+    """Whatever a client may alter in a question for the same name, type and class."""
+    flags = [
+        sum(bits) for bits in itertools.product((0, m.RD), (0, m.AD), (0, m.CD), (0, 0x40), (0, 0x0400), (0, 0x80))
+    ]
+    options: list[list[dns.edns.Option]] = [[], [option(10, b"12345678")], [option(65001, b"x" * 40)]]
+    keys = set()
+    for bits in flags:
+        keys.add(read_query(d(WEB, use_edns=None, flags=bits).to_wire()).key(LIMIT))
+        for do in (0, dns.flags.DO, 0x4000):
+            for size in (*range(0, 1300, 7), 4096, 8192, 65535):
+                for more in options:
+                    for name in (WEB, WEB.upper()):
+                        query = d(name, flags=bits, payload=size, ednsflags=do, options=more)
+                        keys.add(read_query(query.to_wire()).key(LIMIT))
+    classes, regular = 4, 4  # no EDNS, least, between, limit; and the sizes that are found without being read
+    assert len(keys) <= 8 * 2 * (classes + regular)
+
+
 def test_a_regular_query_is_its_own_key() -> None:
-    for size in (512, 1400, 4096):
+    for size in (512, 1200, 1232, 4096):
         packet = d(WEB, payload=size, flags=m.RD).to_wire()
         assert read_query(packet).regular
         assert read_query(packet).key(LIMIT) == packet[2:]
