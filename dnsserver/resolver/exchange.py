@@ -166,7 +166,8 @@ class Exchange:
     def _look_after(self, flight: Flight, now: float) -> None:
         """Do what a flight's time has come for."""
         if now >= flight.deadline:
-            flight.failure = flight.failure or o.UPSTREAM_TIMEOUT
+            troubles = (attempt.upstream.trouble for attempt in flight.attempts if attempt.over_stream)
+            flight.failure = flight.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT)
             self.end(flight, None, now)
             return
         if now >= flight.stale_at:
@@ -300,7 +301,7 @@ class Exchange:
         upstream.replies += 1
         if upstream.case_misses and not attempt.over_stream:
             upstream.case_misses = 0
-        if upstream.health.replied(now - attempt.sent, now):
+        if (not attempt.over_stream or not upstream.udp) and upstream.health.replied(now - attempt.sent, now):
             log.info("upstream up", upstream=upstream.name)
             self._owner.changed(upstream, usable=True)
         if flight is None:
@@ -354,6 +355,21 @@ class Exchange:
         self._broken(attempt.upstream, now)
         self._failed(attempt, o.UPSTREAM_UNREACHABLE, now)
 
+    def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
+        """Take in that streams brought no answer; for an upstream of UDP that says nothing about UDP."""
+        upstream = attempt.upstream
+        upstream.failures += 1
+        down = False
+        if not upstream.udp:
+            upstream.health.failed()
+            down = not reached and upstream.health.broken(now)
+        if upstream.is_news(why.text, now) or down:
+            event = "upstream down" if down else "upstream connection failed"
+            log.warning(event, upstream=upstream.name, why=why.text)
+        if down:
+            self._owner.changed(upstream, usable=False)
+        self._failed(attempt, why, now)
+
     def _failed(self, attempt: Attempt, reason: Reason, now: float) -> None:
         """One query came to nothing: ask the next upstream, if there is one that was not asked."""
         flight = attempt.flight
@@ -369,6 +385,8 @@ class Exchange:
 
     def _silent(self, attempt: Attempt, now: float) -> None:
         attempt.upstream.timeouts += 1
+        if attempt.over_stream and attempt.upstream.udp:
+            return  # that says nothing about UDP
         if attempt.upstream.health.silent(attempt.sent, now):
             self._went_down(attempt.upstream, "it does not answer")
 

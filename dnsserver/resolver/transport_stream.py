@@ -1,28 +1,45 @@
-"""Questions over TCP and TLS: one persistent connection for each upstream, many questions on it at once (RFC 7766).
+"""Questions over TCP and TLS: persistent connections, many questions on each at once (RFC 7766).
 
-A connection is opened when there is something to ask and closed when nothing came for a while. TLS is RFC 7858 with the
-strict profile of RFC 8310: the name in the certificate is checked, or nothing is asked; sessions are resumed.
+One connection for each upstream, as long as that one takes all questions. What a connection leaves unanswered when it
+ends is asked again on another one (`stream_pool`), a bounded number of times.
 """
 
-import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import structlog
 import trio
 
+from dnsserver.resolver import outcome as o
 from dnsserver.resolver.entropy import Entropy
-from dnsserver.resolver.settings import Transport
-from dnsserver.resolver.transport_udp import BAD_REPLIES, Receiver
+from dnsserver.resolver.stream_link import OpenError, Stream
+from dnsserver.resolver.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, Question
+from dnsserver.resolver.transport_udp import BAD_REPLIES
 from dnsserver.resolver.upstream import Attempt, Upstream
+from dnsserver.wire.message import EDE, FORMERR, NOTIMP, REFUSED, SERVFAIL
+from dnsserver.zone.record import Reason
 
 log = structlog.get_logger(__name__)
 
-CONNECT_TIME = 3.0
-IDLE_TIME = 10.0
+_CLOSE_TIME = 0.5
 _READ = 65536
 
-_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+_MOST_ASKED = 32_768  # of one upstream at once: half of the IDs
+_LOST = 6  # connections that may end under a question
+_LOST_ALONE = 2  # that had nothing but this question, and answered nothing
+_FRUITLESS = 4  # in a row without an answer: from then on one is enough
+
+_BARE_ERRORS = frozenset((FORMERR, SERVFAIL, NOTIMP, REFUSED))
+
+
+class Receiver(Protocol):
+    """Who is told what became of an attempt."""
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
+
+    def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
+        """Take in that no connection brought an answer; `reached` is False where none could even be opened."""
 
 
 class StreamTransport:
@@ -36,190 +53,201 @@ class StreamTransport:
         self._entropy = entropy
         self._clock = clock
         self._drained = drained
-        self._links: dict[Upstream, _Link] = {}
+        self._pools: dict[Upstream, Pool] = {}
         self._nursery: trio.Nursery | None = None
 
     def submit(self, attempt: Attempt, rest: bytes) -> None:
         """Send the attempt as soon as there is a connection; how it goes is told to the receiver, never at once."""
         attempt.over_stream = True
-        link = self._links.get(attempt.upstream)
-        if link is None:
-            link = self._links[attempt.upstream] = _Link(attempt.upstream)
+        pool = self._pools.get(attempt.upstream)
+        if pool is None:
+            pool = self._pools[attempt.upstream] = Pool(attempt.upstream)
+        pool.sweep(self._clock())
+        if len(pool.asked) >= _MOST_ASKED:
+            if self._nursery is not None:
+                self._nursery.start_soon(self._turn_away, attempt)
+            return
         identifier = self._entropy.take(2)
-        while identifier in link.waiting:
+        while identifier in pool.asked:
             identifier = self._entropy.take(2)
         attempt.identifier = identifier
-        link.put(attempt, identifier + rest)
-        self._connect(link)
+        pool.add(Question(attempt, identifier + rest, attempt.flight is not None))
+        self._pump(pool)
 
-    def _connect(self, link: "_Link") -> None:
-        if not link.busy and self._nursery is not None:
-            link.busy = True
-            self._nursery.start_soon(self._serve, link)
+    async def _turn_away(self, attempt: Attempt) -> None:
+        """Fail an attempt for which there is no ID."""
+        await trio.lowlevel.checkpoint()
+        self._receiver.lost(attempt, o.OVERLOAD, self._clock(), reached=True)
+        self._drained()
+
+    def _pump(self, pool: Pool) -> None:
+        """Put questions on connections as far as there is room, and open connections for the others."""
+        if self._nursery is None:
+            return
+        now = self._clock()
+        while pool.queue:
+            question = pool.queue[0]
+            if not question.dead:
+                connection = pool.place(question, now)
+                if connection is None and len(pool.connections) < CONNECTIONS:
+                    connection = Connection(now)
+                    pool.connections.append(connection)
+                    self._nursery.start_soon(self._serve, pool, connection)
+                if connection is None:
+                    return
+                connection.put(question, now)
+            else:
+                pool.forget(question)
+            pool.queue.popleft()
 
     async def run(self) -> None:
         """Hold the connections, for ever."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for link in self._links.values():
-                if link.waiting:
-                    self._connect(link)
+            for pool in self._pools.values():
+                self._pump(pool)
             await trio.sleep_forever()
 
     def drop(self, upstream: Upstream) -> None:
-        """End the connection to an upstream that went silent; what it still owes is asked on a new one."""
-        link = self._links.get(upstream)
-        if link is not None and link.scope is not None:
-            link.worked = True
-            link.scope.cancel()
+        """End the connections to an upstream that went silent; what it still owes is asked on new ones."""
+        pool = self._pools.get(upstream)
+        for connection in pool.connections if pool is not None else ():
+            if connection.open:
+                connection.drop()
 
-    async def _serve(self, link: "_Link") -> None:
-        """Open a connection, use it until it ends; what it leaves unanswered is asked once more on a new one."""
-        link.worked = False
+    async def _serve(self, pool: Pool, connection: Connection) -> None:
+        """Open a connection and use it until it ends."""
+        why: Reason | None = None
         try:
-            with trio.CancelScope() as link.scope:
-                with trio.fail_after(CONNECT_TIME):
-                    stream = await link.open()
-                async with stream, trio.open_nursery() as nursery:
-                    nursery.start_soon(link.write, stream)
-                    await self._read(link, stream)
-                    nursery.cancel_scope.cancel()
-        except* (OSError, trio.TooSlowError, trio.BrokenResourceError) as group:
-            log.info("upstream connection failed", upstream=link.upstream.name, error=repr(group.exceptions[0]))
-        link.scope = None
-        link.busy = False
-        failed = link.unanswered()
+            with connection.scope:
+                stream = await pool.opener.open()
+                connection.open = True
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(connection.write, stream)
+                        await self._read(pool, connection, stream)
+                        nursery.cancel_scope.cancel()
+                finally:
+                    connection.ended = True
+                    with trio.move_on_after(_CLOSE_TIME):
+                        await stream.aclose()
+        except* OpenError as group:
+            why = next(e.reason for e in group.exceptions if isinstance(e, OpenError))
+        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
+            log.debug("upstream connection ended", upstream=pool.upstream.name, error=repr(group.exceptions[0]))
+        except* Exception:  # a bug here must not end the others' connections
+            log.exception("upstream connection failed", upstream=pool.upstream.name)
+        pool.connections.remove(connection)
         now = self._clock()
-        for attempt in failed:
-            self._receiver.unreachable(attempt, now)
-        if link.waiting:
-            self._connect(link)
+        if why is not None:
+            for question in connection.waiting.values():
+                self._lose(pool, question, why, now, reached=False)
+        else:
+            pool.learn(connection, now)
+            self._ask_again(pool, connection, now)
+        self._pump(pool)
         self._drained()
 
-    async def _read(self, link: "_Link", stream: _Stream) -> None:
+    def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
+        """Queue what a connection left unanswered, but for questions that too many connections ended under."""
+        alone = connection.sent == 1 and not connection.answered and not connection.dropped
+        again = []
+        for question in connection.waiting.values():
+            question.lost += 1
+            question.alone += alone
+            tired = question.alone >= (1 if pool.fruitless >= _FRUITLESS else _LOST_ALONE)
+            if question.dead:
+                pool.forget(question)
+            elif tired or question.lost >= _LOST or not question.wanted:
+                kind = "closes connections without an answer" if not connection.bad else "sends what is no answer"
+                why = Reason("upstream-closed", EDE.NETWORK_ERROR, f"{pool.upstream.name}: it {kind}")
+                self._lose(pool, question, why, now, reached=pool.fruitless < _FRUITLESS)
+            else:
+                again.append(question)
+        pool.queue.extendleft(reversed(again))
+
+    def _lose(self, pool: Pool, question: Question, why: Reason, now: float, *, reached: bool) -> None:
+        pool.forget(question)
+        self._receiver.lost(question.attempt, why, now, reached=reached)
+
+    async def _read(self, pool: Pool, connection: Connection, stream: Stream) -> None:
         """Take in replies until the peer closes, nothing comes for a while, or what comes makes no sense."""
         buffer = bytearray()
-        while link.bad < BAD_REPLIES:
-            data = b""
-            with trio.move_on_after(IDLE_TIME):
+        while connection.bad < BAD_REPLIES:
+            data: bytes | None = None
+            with trio.move_on_after(connection.patience(pool.limit)):
                 data = bytes(await stream.receive_some(_READ))
+            now = self._clock()
+            if data is None:
+                if not self._is_worth_waiting(pool, connection, now):
+                    return
+                continue
             if not data:
                 return
             buffer += data
-            now = self._clock()
             while len(buffer) >= 2 and len(buffer) >= 2 + (size := int.from_bytes(buffer[:2])):
                 message = bytes(buffer[2 : 2 + size])
                 del buffer[: 2 + size]
-                if self._take(link, message, now) and not link.worked:
-                    link.worked = True
-                    link.keep_session(stream)
+                self._take(pool, connection, message, now, stream)
             self._drained()
 
-    def _take(self, link: "_Link", message: bytes, now: float) -> bool:
-        """Hand a reply to who asked; off-path forgers cannot get here, so only honest mistakes are looked for."""
-        attempt = link.waiting.get(message[:2])
-        if attempt is None or len(message) < 12:
-            kind = "id" if len(message) >= 12 else "malformed"
-        elif message[2] & 0xF8 != 0x80 or message[4:6] != b"\0\1":
-            kind = "not-a-reply"
-        elif message[12 : 12 + len(attempt.section)].lower() != attempt.section.lower():
-            kind = "question"
-        elif not self._receiver.replied(attempt, message, now):
-            kind = "malformed"
-        else:
-            link.done(message[:2])
+    def _is_worth_waiting(self, pool: Pool, connection: Connection, now: float) -> bool:
+        """Do what a silence means; False when the connection is of no more use."""
+        if connection.waiting and connection.spoilt:
+            self._give_up_spoilt(pool, connection, now)
+            return connection.bad < BAD_REPLIES
+        if connection.waiting:
+            connection.stalled = all(question.dead for question in connection.waiting.values())
+            return not connection.stalled and now < max(connection.heard, connection.busy_since) + IDLE_TIME
+        if connection.is_used_up(pool.limit) and not pool.leaves_open:
+            pool.takes_more(connection)
+            self._pump(pool)
             return True
-        link.upstream.bad[kind] += 1
-        link.bad += 1
         return False
 
+    def _give_up_spoilt(self, pool: Pool, connection: Connection, now: float) -> None:
+        """Fail what got a wrong reply and no right one behind it; without any, the whole connection makes no sense."""
+        connection.spoilt = False
+        spoilt = [question for question in connection.waiting.values() if question.spoilt]
+        if not spoilt:
+            connection.bad = BAD_REPLIES
+        for question in spoilt:
+            del connection.waiting[question.message[:2]]
+            self._lose(pool, question, o.UPSTREAM_FORMAT, now, reached=True)
+        self._drained()
 
-class _Link:
-    """What is asked of one upstream over streams, whatever connection carries it."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream
-        self.waiting: dict[bytes, Attempt] = {}
-        self.busy = False  # a task serves it
-        self.worked = False  # the present connection brought an answer
-        self.scope: trio.CancelScope | None = None
-        self.bad = 0
-        self._messages: dict[bytes, bytes] = {}  # to ask again when a connection ends under a question
-        self._unsent: list[bytes] = []
-        self._asked_again: set[bytes] = set()
-        self._wake = trio.Event()
-        self._tls: ssl.SSLContext | None = None
-        self._session: Any = None
-
-    def put(self, attempt: Attempt, message: bytes) -> None:
-        """Take a question to send."""
-        self.waiting[attempt.identifier] = attempt
-        self._messages[attempt.identifier] = message
-        self._unsent.append(attempt.identifier)
-        self._wake.set()
-
-    def done(self, identifier: bytes) -> None:
-        """Forget a question."""
-        self.waiting.pop(identifier, None)
-        self._messages.pop(identifier, None)
-        self._asked_again.discard(identifier)
-
-    def unanswered(self) -> list[Attempt]:
-        """Take out and return the questions that failed with their connection.
-
-        Those on a connection that had worked are kept, once: servers close idle connections when they like.
-        """
-        failed = []
-        for identifier, attempt in list(self.waiting.items()):
-            if self.worked and attempt.flight is not None and identifier not in self._asked_again:
-                self._asked_again.add(identifier)
-                continue
-            self.done(identifier)
-            if not self.worked or attempt.flight is not None:
-                failed.append(attempt)
-        self.bad = 0
-        return failed
-
-    async def open(self) -> _Stream:
-        """Connect; raises OSError (ssl.SSLError is one), or trio.BrokenResourceError."""
-        host, port = self.upstream.address
-        family = trio.socket.AF_INET6 if ":" in host else trio.socket.AF_INET
-        socket = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+    def _take(self, pool: Pool, connection: Connection, message: bytes, now: float, stream: Stream) -> None:
+        """Hand a reply to who asked; off-path forgers cannot get here, so only honest mistakes are looked for."""
+        question = connection.waiting.get(message[:2])
         try:
-            await socket.connect((host, port))
-        except BaseException:
-            socket.close()
-            raise
-        stream = trio.SocketStream(socket)  # sets TCP_NODELAY
-        spec = self.upstream.spec
-        if spec.transport is not Transport.TLS:
-            return stream
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=spec.authorities)
-            self._tls.set_alpn_protocols(["dot"])
-        secure = trio.SSLStream(stream, self._tls, server_hostname=spec.server_name or spec.host, https_compatible=True)
-        if self._session is not None:
-            secure.session = self._session
-        try:
-            await secure.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        return secure
+            kind = self._judge(question, message, now)
+        except Exception:  # a bug in one answer must not cost the others theirs; this question times out
+            log.exception("reply not taken in", upstream=pool.upstream.name)
+            kind = None
+        if kind is None and question is not None:
+            del connection.waiting[message[:2]]
+            connection.took(now)
+            pool.took(question, now)
+            if connection.answered == 1:
+                pool.opener.keep_session(stream)
+            return
+        pool.upstream.bad[kind or "malformed"] += 1
+        connection.bad += 1
+        connection.spoilt = connection.spoilt or question is not None or not connection.answered
+        if question is not None:
+            question.spoilt = True
 
-    def keep_session(self, stream: _Stream) -> None:
-        """Keep what makes the next handshake short; TLS 1.3 sends it after the handshake."""
-        if isinstance(stream, trio.SSLStream):
-            self._session = stream.session
-
-    async def write(self, stream: _Stream) -> None:
-        """Send what there is to send, all of it at once, for ever."""
-        self._unsent = list(self.waiting)
-        while True:
-            messages = [self._messages[i] for i in self._unsent if i in self._messages]
-            self._unsent = []
-            self._wake = trio.Event()
-            if messages:
-                await stream.send_all(b"".join(len(m).to_bytes(2) + m for m in messages))
-            if not self._unsent:
-                await self._wake.wait()
+    def _judge(self, question: Question | None, message: bytes, now: float) -> str | None:
+        """Return what is wrong with a reply, None if it was taken."""
+        if question is None or len(message) < 12:
+            return "id" if len(message) >= 12 else "malformed"
+        attempt = question.attempt
+        if message[2] & 0xF8 != 0x80:
+            return "not-a-reply"
+        # Some servers send an error as a header and nothing else.
+        bare = len(message) == 12 and message[4:6] == b"\0\0" and message[3] & 0x0F in _BARE_ERRORS
+        if not bare and message[4:6] != b"\0\1":
+            return "not-a-reply"
+        if not bare and message[12 : 12 + len(attempt.section)].lower() != attempt.section.lower():
+            return "question"
+        return None if self._receiver.replied(attempt, message, now) else "malformed"

@@ -7,6 +7,7 @@ import msgspec
 
 from dnsserver.resolver.health import Health
 from dnsserver.resolver.settings import Transport, UpstreamSpec
+from dnsserver.zone.record import Reason
 
 if TYPE_CHECKING:
     from dnsserver.resolver.exchange import Flight
@@ -17,6 +18,10 @@ _CASE_MISSES = 3
 
 # Queries whose replies are not looked for at once, after one for which that was in vain.
 UNWATCHED = 8
+
+
+_TOLD_NEXT = 1.0
+_TOLD_AGAIN = 600.0
 
 
 class UpstreamStatistics(msgspec.Struct, frozen=True):
@@ -59,6 +64,9 @@ class Upstream:
         "retired",
         "spec",
         "timeouts",
+        "told",
+        "told_at",
+        "trouble",
         "udp",
         "unwatched",
     )
@@ -82,6 +90,9 @@ class Upstream:
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
         self.case_misses = 0
+        self.trouble: Reason | None = None  # what a stream that is being opened waits for
+        self.told = ""  # the last failure of a stream that was logged
+        self.told_at = float("-inf")
         self.unwatched = 0  # queries to go before the reply to one is looked for at once again
         self.pause = UNWATCHED  # how many it will be when that one is not found
 
@@ -91,6 +102,14 @@ class Upstream:
         if not self.mixed_case or (self.case_misses < _CASE_MISSES and not sure):
             return False
         self.mixed_case = False
+        return True
+
+    def is_news(self, failure: str, now: float) -> bool:
+        """Tell whether a failure of a stream is to be logged: each once, and again after a while."""
+        if now < self.told_at + (_TOLD_AGAIN if failure == self.told else _TOLD_NEXT):
+            return False
+        self.told = failure
+        self.told_at = now
         return True
 
     def statistics(self) -> UpstreamStatistics:
