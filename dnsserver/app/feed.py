@@ -4,7 +4,7 @@ Down go the configuration, then the zone as it stands, then events as they happe
 stream in one order, so what a worker has read is a state that the first process was in.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,11 @@ class Figures(msgspec.Struct, frozen=True):
     process: metrics.Process
 
 
-Frame = model.Event | Settings | Stale | Flush | Figures
+class Beat(msgspec.Struct, frozen=True):
+    """A worker's sign of life while it has no figures: it is not there yet, or cannot count."""
+
+
+Frame = model.Event | Settings | Stale | Flush | Figures | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -61,6 +65,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"o": Stale,
     b"f": Flush,
     b"m": Figures,
+    b"h": Beat,
 }
 _LETTERS = {kind: letter for letter, kind in _TYPES.items()}
 _OBJECTS = tuple(model.KINDS)
@@ -81,8 +86,15 @@ def encode(frame: Frame) -> bytes:
     return len(body).to_bytes(_HEAD - 1, "big") + _LETTERS[type(value)] + body
 
 
-async def frames(stream: trio.abc.ReceiveStream) -> AsyncIterator[Frame]:
-    """Give the frames that come, until the other side ends; raises ValueError for what is no frame."""
+def _refuse(error: Exception) -> None:
+    raise error
+
+
+async def frames(stream: trio.abc.ReceiveStream, unread: Callable[[Exception], None] = _refuse) -> AsyncIterator[Frame]:
+    """Give the frames that come, until the other side ends; raises ValueError for what is no frame.
+
+    `unread` is told of a frame whose value cannot be read: it is passed over, unless that raises.
+    """
     buffer = bytearray()
     async for data in stream:
         buffer += data
@@ -95,7 +107,11 @@ async def frames(stream: trio.abc.ReceiveStream) -> AsyncIterator[Frame]:
                 raise ValueError(f"not a frame: {size} octets of kind {letter!r}")
             if len(buffer) - start < size:
                 break
-            value = _DECODERS[letter].decode(memoryview(buffer)[start : start + size])
             position = start + size
+            try:
+                value = _DECODERS[letter].decode(bytes(buffer[start:position]))
+            except (msgspec.MsgspecError, ValueError) as error:
+                unread(error)
+                continue
             yield model.Put(value) if isinstance(value, _OBJECTS) else value
         del buffer[:position]

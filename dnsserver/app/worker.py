@@ -5,15 +5,16 @@ long as its pipe: when the first process has gone, it ends.
 """
 
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import structlog
 import trio
 
 from dnsserver.app import feed
-from dnsserver.app.answering import Answering
+from dnsserver.app.answering import Answering, StartError
+from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
@@ -32,24 +33,28 @@ class Worker:
     def __init__(self, config: Config) -> None:
         """Build what answers."""
         self._answering = Answering(config, now)
-        self._keeper = Keeper(self._answering.cluster, self._answering.replies, self._answering.faults)
+        self._faults = self._answering.faults
+        self._keeper = Keeper(self._answering.cluster, self._answering.replies, self._faults)
         self._lag = Lag()
+        self._listening = False
 
     async def run(self, frames: AsyncIterator[feed.Frame], up: trio.abc.SendStream) -> None:
-        """Answer until the frames end."""
+        """Answer until the frames end. Raises StartError when its sockets cannot be had."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keeper.expire)
-            nursery.start_soon(self._answering.faults.keep, "metrics", self._lag.watch)
-            listening = False
+            nursery.start_soon(self._faults.keep, "metrics", self._lag.watch)
+            nursery.start_soon(self._report, up)
             async for frame in frames:
-                self._take(frame)
+                try:
+                    self._take(frame)
+                except Exception as error:
+                    self._faults.took("worker-frame", error, kind=type(frame).__name__)
                 # Clients come only once the zone is here: before that, the other processes answer them.
-                if not listening and not self._answering.cluster.missing:
-                    listening = True
+                if not self._listening and not self._answering.cluster.missing:
                     spare_zone()
                     self._answering.listen(reuse_port=True)
                     await nursery.start(self._answering.run)
-                    nursery.start_soon(self._report, up)
+                    self._listening = True
             nursery.cancel_scope.cancel()
 
     def _take(self, frame: feed.Frame) -> None:
@@ -58,22 +63,33 @@ class Worker:
                 self._answering.mark_stale(reason)
             case feed.Flush(name=name, below=below):
                 self._answering.flush(name, below)
-            case feed.Settings() | feed.Figures():
+            case feed.Settings() | feed.Figures() | feed.Beat():
                 log.error("unexpected frame", kind=type(frame).__name__)
             case event:
                 self._keeper.apply(event)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
-        while True:
-            await up.send_all(feed.encode(feed.Figures(process(self._answering, self._lag))))
-            await trio.sleep(_REPORT_EVERY)
+        """Say from time to time that this event loop goes round, and what was counted."""
+        with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
+            while True:
+                await up.send_all(feed.encode(self._figures()))
+                await trio.sleep(_REPORT_EVERY)
+
+    def _figures(self) -> feed.Figures | feed.Beat:
+        if not self._listening:
+            return feed.Beat()
+        try:
+            return feed.Figures(process(self._answering, self._lag))
+        except Exception as error:
+            self._faults.took("metrics", error)
+            return feed.Beat()
 
 
 async def main() -> None:
     """Run on the pipes that the first process made of standard input and output."""
     down = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
     up = trio.lowlevel.FdStream(os.dup(sys.stdout.fileno()))
-    frames = feed.frames(down)
+    frames = feed.frames(down, _unread)
     async for first in frames:
         assert isinstance(first, feed.Settings)  # what the first process sends first
         configure_logging(first.config.log.level, first.config.log.format)
@@ -81,9 +97,15 @@ async def main() -> None:
         return
 
 
+def _unread(error: Exception) -> None:
+    log.error("frame not read", problem=str(error))
+
+
 if __name__ == "__main__":
-    # Ctrl-C and SIGTERM are for the first process, which drains and then closes the pipe.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    settle_in(int(sys.argv[1]) if sys.argv[1:] else None)
     collect_seldom()
-    trio.run(main, clock=SystemClock())
+    try:
+        trio.run(main, clock=SystemClock())
+    except* StartError as group:
+        log.error("worker cannot start", problem=str(group.exceptions[0]))  # noqa: TRY400 - the text says it all
+        sys.exit(1)

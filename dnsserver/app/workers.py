@@ -1,7 +1,4 @@
-"""The further processes that answer, seen from the first one: started, fed, counted, replaced when they die."""
-
-import subprocess
-import sys
+"""The further processes that answer, seen from the first one: started, fed, counted, watched, replaced."""
 
 import msgspec
 import structlog
@@ -10,6 +7,7 @@ import trio
 from dnsserver import metrics
 from dnsserver.app import feed
 from dnsserver.app.answering import Answering
+from dnsserver.app.child import Child
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.zone.dump import objects
@@ -19,36 +17,81 @@ from dnsserver.zone.record import Reason
 log = structlog.get_logger("dnsserver.workers")
 
 _BITE = 200  # objects told to a new worker between two turns of the event loop, about 2 ms
-_BACKLOG = 256 * 1024 * 1024  # octets that a worker may be behind before it is given up
-_PAUSE = 0.5  # seconds until a worker that died has a successor
+_PIECE = 64 * 1024  # octets sent in one go: what a pipe takes
+_AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is told
+_BACKLOG = 64 * 1024 * 1024  # octets of events that a worker may be behind before it is given up
+_TICK = 0.5  # seconds between two looks at a worker
+# Clients of a worker that hangs get no answer until it is gone, and resolvers ask again after 5 s (resolv.conf(5),
+# `timeout`). It reports every half a second, and a turn of its event loop is 2 ms for each socket: silent for 4 s it is
+# not just busy.
+PATIENCE = 4.0
+_LONGEST_PATIENCE = 60.0  # where silence was not the end of it, the machine may be that slow: then twice as long
+_START = 60.0  # seconds of silence before it answers anybody: Python's start on a node that is just coming up
+_PAUSE = 0.5  # seconds until a worker that died has a successor, twice as long each time
+_LONGEST_PAUSE = 30.0
+_SOUND = 600.0  # seconds after which the death of a worker has nothing to do with the last one
 
 
-class _Worker:
+class FedWorker:
     """One process and what waits to be sent to it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, patience: float) -> None:
+        """Know nothing of it; `patience` is how many seconds it may be silent once it answers."""
         self.number = number
-        self.figures: metrics.Process | None = None
+        self.patience = patience
+        self.figures: metrics.Process | None = None  # once it answers
         self.told: set[Kind] = set()  # kinds of which it has been sent all
+        self.status: int | None = None
+        self.hung = False
+        self.heard = 0  # frames from it
+        self.taken = 0  # pieces that it has read, or the pipe holds
+        self.owed = False  # a piece is on its way
         self._waiting = bytearray()
         self._wake = trio.Event()
+        self._moved = trio.Event()
         self._full = False
 
     def send(self, frame: feed.Frame) -> None:
+        """Have a frame sent after those before it."""
         if len(self._waiting) > _BACKLOG:
             self._full = True
         else:
             self._waiting += feed.encode(frame)
         self._wake.set()
 
+    async def wait_room(self) -> None:
+        """Wait until it is not far behind any more."""
+        while len(self._waiting) > _AHEAD:
+            await self._moved.wait()
+
     async def write(self, down: trio.abc.SendStream) -> None:
         """Send what waits, until the worker has gone or is hopelessly behind."""
         while not self._full:
             await self._wake.wait()
             self._wake = trio.Event()
-            while self._waiting:
-                data, self._waiting = bytes(self._waiting), bytearray()
-                await down.send_all(data)
+            while self._waiting and not self._full:
+                piece = bytes(self._waiting[:_PIECE])
+                del self._waiting[:_PIECE]
+                self.owed = True
+                await down.send_all(piece)
+                self.owed = False
+                self.taken += 1
+                self._moved.set()
+                self._moved = trio.Event()
+
+    async def wait_hangs(self) -> None:
+        """Wait until it has given no sign of life for too long, or has read nothing of what it was sent.
+
+        What counts is looks and not the clock: when this process was stopped itself, or the whole machine, that is one
+        look, and what the worker has said meanwhile is read before the next one.
+        """
+        heard = taken = -1
+        silent = unread = 0
+        while max(silent, unread) * _TICK < (_START if self.figures is None else self.patience):
+            heard, taken = self.heard, self.taken
+            await trio.sleep(_TICK)
+            silent = silent + 1 if self.heard == heard else 0
+            unread = unread + 1 if self.owed and self.taken == taken else 0
 
 
 class Workers:
@@ -58,8 +101,9 @@ class Workers:
         """Feed from the zone of `answering` and the events of `sync`."""
         self._config = config
         self._answering = answering
+        self._faults = answering.faults
         self._sync = sync
-        self._fed: set[_Worker] = set()
+        self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
         self.restarts = 0
         sync.listeners.append(self._tell)
@@ -90,42 +134,49 @@ class Workers:
         """Keep as many processes as configured, this one among them, until cancelled."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._config.workers):
-                nursery.start_soon(self._keep, number)
+                nursery.start_soon(self._faults.keep, "workers", self._keep, number)
 
     async def _keep(self, number: int) -> None:
+        pause, patience = _PAUSE, PATIENCE
         while True:
-            worker = _Worker(number)
+            worker = FedWorker(number, patience)
+            began = trio.current_time()
             try:
-                status = await self._live(worker)
+                await self._faults.once("workers", self._live, worker)
             finally:
                 self._fed.discard(worker)
             if worker.figures is not None:
                 gone = _without_gauges(worker.figures)
                 self._ended = gone if self._ended is None else metrics.added(self._ended, gone)
             self.restarts += 1
-            log.error("worker ended, it is replaced", number=number, status=status)
-            await trio.sleep(_PAUSE)
+            if trio.current_time() - began > _SOUND:
+                pause, patience = _PAUSE, PATIENCE
+            if worker.hung:
+                patience = min(2 * patience, _LONGEST_PATIENCE)
+            log.error("worker ended, it is replaced", number=number, status=worker.status, in_seconds=pause)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _live(self, worker: _Worker) -> int | None:
-        """Run one process to its end and return its exit status."""
-        command = [sys.executable, "-m", "dnsserver.app.worker"]
-        process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin is not None  # as asked for
-        assert process.stdout is not None
+    async def _live(self, worker: FedWorker) -> None:
+        """Run one process to its end."""
+        child = Child("dnsserver.app.worker")
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._feed, worker, process.stdin, nursery.cancel_scope)
-                nursery.start_soon(self._listen, worker, process.stdout, nursery.cancel_scope)
-                await process.wait()
+                nursery.start_soon(self._feed, worker, child.down, nursery.cancel_scope)
+                nursery.start_soon(self._listen, worker, child.up, nursery.cancel_scope)
+                nursery.start_soon(self._watch, worker, nursery.cancel_scope)
+                worker.status = await child.wait()
                 nursery.cancel_scope.cancel()
         finally:
-            if process.returncode is None:
-                process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-        return process.returncode
+            await child.end()
 
-    async def _feed(self, worker: _Worker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
+    async def _watch(self, worker: FedWorker, scope: trio.CancelScope) -> None:
+        await worker.wait_hangs()
+        worker.hung = True
+        log.error("worker hangs, it is killed", number=worker.number, patience=worker.patience)
+        scope.cancel()
+
+    async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         """Tell a worker the zone as it stands, and from the same moment on every event."""
         addresses = tuple(address for address, _ in self._answering.udp)
         worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses)))
@@ -138,12 +189,13 @@ class Workers:
             for kind in self._sync.kinds:
                 await self._feed_kind(worker, kind)
 
-    async def _feed_kind(self, worker: _Worker, kind: Kind) -> None:
+    async def _feed_kind(self, worker: FedWorker, kind: Kind) -> None:
         """Tell a worker all objects of a kind; what changes meanwhile is told besides, but for the end of a list."""
         cluster = self._answering.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))
             if number % _BITE == 0:
+                await worker.wait_room()
                 await trio.lowlevel.checkpoint()
         worker.told.add(kind)
         if kind in cluster.denied:
@@ -151,22 +203,26 @@ class Workers:
         elif kind not in cluster.missing:  # else its list is under way, and its end is told like any event
             worker.send(ListDone(kind))
 
-    async def _write(self, worker: _Worker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
+    async def _write(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         try:
             await worker.write(down)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except trio.BrokenResourceError:
             return  # it has ended: whoever waits for that sees why
         log.error("worker does not keep up, it is ended", number=worker.number)
         scope.cancel()
 
-    async def _listen(self, worker: _Worker, up: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
+    async def _listen(self, worker: FedWorker, up: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
         try:
-            async for frame in feed.frames(up):
+            async for frame in feed.frames(up, self._unread):
+                worker.heard += 1
                 if isinstance(frame, feed.Figures):
                     worker.figures = frame.process
-        except (ValueError, msgspec.MsgspecError, trio.BrokenResourceError) as error:
+        except (ValueError, trio.BrokenResourceError) as error:
             log.error("worker is not understood, it is ended", number=worker.number, problem=str(error))  # noqa: TRY400
             scope.cancel()
+
+    def _unread(self, error: Exception) -> None:
+        self._faults.took("worker-frame", error)
 
 
 def _without_gauges(figures: metrics.Process) -> metrics.Process:

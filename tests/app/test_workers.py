@@ -87,6 +87,7 @@ _frames: st.SearchStrategy[feed.Frame] = st.one_of(
     st.builds(feed.Flush, st.binary(), st.booleans()),
     st.builds(feed.Stale, st.none() | _reasons),
     st.builds(feed.Figures, _processes),
+    st.just(feed.Beat()),
 )
 _sizes = st.lists(st.integers(1, 400), max_size=30)
 
@@ -306,7 +307,7 @@ async def test_both_processes_answer_and_see_every_change(tmp_path: Path) -> Non
             (OLD, things(OLD)),
         ):
             running.write(*changed)
-            await until(lambda expected=expected: _all_say(running, expected))  # type: ignore[misc]
+            await until(lambda expected=expected: all_say(running, expected))  # type: ignore[misc]
             assert await running.ask() == [expected] * CLIENTS
 
         running.process.terminate()
@@ -319,7 +320,7 @@ async def _has_counted(running: Program, requests: float) -> bool:
     return await running.value("coredns_dns_requests_total") >= requests
 
 
-async def _all_say(running: Program, expected: str) -> bool:
+async def all_say(running: Program, expected: str) -> bool:
     return set(await running.ask()) == {expected}
 
 
@@ -349,7 +350,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_nothing_counted_is_lost(t
             for address in (NEW, OLD):  # while its successor comes up, and after that
                 running.write(*things(address))
                 await until(lambda: is_complete(running))
-                await until(lambda address=address: _all_say(running, address))  # type: ignore[misc]
+                await until(lambda address=address: all_say(running, address))  # type: ignore[misc]
                 await scraped()
             assert running.workers() != [worker]
 
@@ -364,4 +365,4 @@ async def test_a_worker_ends_when_its_pipe_does(frames: list[feed.Frame]) -> Non
         )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert all(isinstance(frame, feed.Figures) for frame in await receive(done.stdout))
+    assert all(isinstance(frame, feed.Figures | feed.Beat) for frame in await receive(done.stdout))

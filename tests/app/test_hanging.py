@@ -1,0 +1,149 @@
+"""Workers that hang are killed, those that are busy or whose first process was stopped are not."""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from dnsserver import metrics
+from dnsserver.app.workers import PATIENCE, FedWorker
+from tests.app.test_workers import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
+from tests.clock import LoopbackClock
+
+
+def _silent_for(clock: LoopbackClock, act: Callable[[Any], Awaitable[None]], *, answers: bool = True) -> float | None:
+    """How long it takes until a worker counts as hanging, in virtual seconds; None for not within an hour."""
+
+    async def watched() -> float | None:
+        worker = FedWorker(1, PATIENCE)
+        worker.figures = metrics.Process() if answers else None
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(act, worker)
+            with trio.move_on_after(3600) as limit:
+                await worker.wait_hangs()
+            nursery.cancel_scope.cancel()
+        return None if limit.cancelled_caught else trio.current_time() - begun
+
+    return trio.run(watched, clock=clock)
+
+
+async def _says_nothing(worker: Any) -> None:
+    del worker
+
+
+async def _reports(worker: Any) -> None:
+    while True:
+        worker.heard += 1
+        await trio.sleep(0.5)
+
+
+async def _reports_late(worker: Any) -> None:
+    while True:
+        worker.heard += 1
+        await trio.sleep(3.0)
+
+
+async def _reports_and_reads_nothing(worker: Any) -> None:
+    worker.owed = True
+    await _reports(worker)
+
+
+async def _reports_and_reads_slowly(worker: Any) -> None:
+    worker.owed = True
+    while True:
+        worker.heard += 1
+        worker.taken += 1
+        await trio.sleep(3.0)
+
+
+class _StopsUs:
+    """This process is stopped for half a minute again and again: time passes, and nothing was read meanwhile."""
+
+    def __init__(self, clock: LoopbackClock) -> None:
+        self._clock = clock
+
+    async def __call__(self, worker: Any) -> None:
+        while True:
+            await trio.sleep(2.0)
+            self._clock.jump(30.0)
+            await trio.sleep(0.6)  # the look that was due comes before what the worker has said
+            worker.heard += 1
+
+
+@pytest.mark.parametrize(
+    ("act", "answers", "expected"),
+    [
+        (_says_nothing, True, 4.0),
+        (_says_nothing, False, 60.0),
+        (_reports, True, None),
+        (_reports_late, True, None),
+        (_reports, False, None),
+        (_reports_and_reads_nothing, True, 4.0),
+        (_reports_and_reads_nothing, False, 60.0),
+        (_reports_and_reads_slowly, True, None),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)).strip("_"),
+)
+def test_a_worker_hangs_when(act: Any, answers: bool, expected: float | None) -> None:
+    found = _silent_for(LoopbackClock(patience=0.0), act, answers=answers)
+    assert found == (None if expected is None else pytest.approx(expected, abs=0.6))
+
+
+def test_a_worker_does_not_hang_because_the_first_process_was_stopped() -> None:
+    clock = LoopbackClock(patience=0.0)
+    assert _silent_for(clock, _StopsUs(clock)) is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_worker_that_hangs_is_killed_in_time_for_its_clients_next_try(tmp_path: Path) -> None:
+    async with program(tmp_path, *things(OLD)) as running:
+        (worker,) = running.workers()
+        os.kill(worker, signal.SIGSTOP)
+        await trio.sleep(5.0)  # resolv.conf(5): a resolver asks again
+        assert await running.ask() == [OLD] * CLIENTS
+        assert worker not in running.workers()
+        await until(lambda: is_complete(running))
+        assert await running.value("dnsserver_worker_restarts_total") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("stopped", [False, True], ids=["working", "hanging"])
+async def test_workers_do_not_outlive_a_first_process_that_is_killed(tmp_path: Path, stopped: bool) -> None:
+    async with program(tmp_path, *things(OLD)) as running:
+        (worker,) = running.workers()
+        if stopped:
+            os.kill(worker, signal.SIGSTOP)
+        running.process.kill()
+        await running.process.wait()
+
+        async def is_gone() -> bool:
+            try:
+                stat = await trio.Path(f"/proc/{worker}/stat").read_text()
+            except OSError:
+                return True
+            return stat.rpartition(")")[2].split()[0] == "Z"
+
+        with trio.fail_after(2.0):
+            await until(is_gone)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_nothing_is_restarted_because_the_first_process_was_stopped(tmp_path: Path) -> None:
+    async with program(tmp_path, *things(OLD)) as running:
+        before = running.workers()
+        os.kill(running.process.pid, signal.SIGSTOP)
+        await trio.sleep(6.0)  # longer than the patience with a worker
+        os.kill(running.process.pid, signal.SIGCONT)
+        running.write(*things(NEW))
+        await until(lambda: all_say(running, NEW))
+        assert running.workers() == before
+        assert await running.value("dnsserver_worker_restarts_total") == 0
