@@ -2,72 +2,120 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dnsserver import __version__
-from dnsserver.config import DEFAULT_FILE, Config, ConfigError, Override, load, render
+from dnsserver.config import DEFAULT_FILE, ConfigError, Loaded, Override, read, render
 
 INVALID = 2  # exit status; click's own for a wrong flag
 
 # A flag's parameter to the key of the configuration that it stands in for; several have another name.
 KEYS = {"upstream": "upstreams"}
 
+_OPTIONS = (
+    click.option(
+        "--listen", multiple=True, metavar="ADDR:PORT", help="Where to answer DNS over UDP and TCP; repeatable."
+    ),
+    click.option("--admin", metavar="ADDR:PORT", help="Where to answer HTTP: health, readiness, metrics."),
+    click.option("--domain", metavar="NAME", help="The domain of the cluster."),
+    click.option("--ttl", type=int, metavar="SECONDS", help="TTL of the cluster's records."),
+    click.option("--pods", metavar="MODE", help="Names of pods: disabled, insecure or verified."),
+    click.option(
+        "--objects",
+        metavar="PATH",
+        help="A file or folder of Kubernetes objects to serve; no API server is asked then.",
+    ),
+    click.option("--kubeconfig", metavar="FILE", help="How to reach the API server from outside its cluster."),
+    click.option("--context", metavar="NAME", help="A context of the kubeconfig, instead of its current one."),
+    click.option(
+        "--upstream",
+        multiple=True,
+        metavar="SERVER",
+        help="Whom to ask for names outside the cluster: an address, ADDR:PORT, tls://NAME, or a file; repeatable.",
+    ),
+    click.option("--workers", type=int, metavar="N", help="How many processes answer."),
+    click.option("--state", metavar="DIR", help="A folder for a copy of the zone, which a restart begins with."),
+)
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that stand in for keys of the configuration."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="dnsserver", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Answer DNS for a Kubernetes cluster."""
+    """A DNS server for Kubernetes clusters."""
 
 
 @cli.command()
 @click.option(
     "--config", type=click.Path(path_type=Path), help=f"Configuration file.  [default: {DEFAULT_FILE}, if there]"
 )
-@click.option("--listen", multiple=True, metavar="ADDR:PORT", help="UDP and TCP address; repeatable.")
-@click.option("--admin", metavar="ADDR:PORT", help="Address of health, readiness and metrics over HTTP.")
-@click.option("--domain", metavar="NAME", help="The cluster's domain.")
-@click.option("--ttl", type=int, metavar="SECONDS", help="TTL of cluster records.")
-@click.option("--pods", metavar="MODE", help="Pod names: disabled, insecure or verified.")
-@click.option(
-    "--objects", metavar="PATH", help="Serve the Kubernetes objects of a file or folder, not those of an API server."
-)
-@click.option("--kubeconfig", metavar="FILE", help="How to reach the API server, from outside of its cluster.")
-@click.option("--context", metavar="NAME", help="A context of the kubeconfig, instead of its current one.")
-@click.option(
-    "--upstream", multiple=True, metavar="ADDR[:PORT]", help="Who answers for names outside the cluster; repeatable."
-)
-@click.option("--workers", type=int, metavar="N", help="Processes that answer.")
-@click.option("--state", metavar="DIR", help="Folder for a copy of the zone that a restart begins with.")
+@_flags
 def serve(config: Path | None, **flags: Any) -> None:
-    """Serve a cluster, until SIGTERM.
+    """Serve a cluster until SIGTERM or Ctrl-C.
 
-    What no flag says is taken from the configuration file, which `dnsserver check` reads.
+    Without --objects or --kubeconfig it serves the cluster whose pod it runs in. A flag wins over the configuration
+    file, in which every setting is explained. A mistake in either ends it with status 2; `dnsserver check` finds the
+    same mistakes without serving.
     """
-    settings = _load(config, flags)
-    # Late: help, `check` and a mistake in the configuration need none of what these bring along.
+    loaded = _load(config, flags)
+    # Late: help and a mistake in the configuration need none of what these bring along.
+    preflight = importlib.import_module("dnsserver.app.preflight")
+    found = preflight.findings(loaded.config)
+    refused = [finding for finding in found if finding.level == "refused"]
+    if refused:
+        _tell(loaded, refused)
+        sys.exit(INVALID)
     app = importlib.import_module("dnsserver.app")
     log = importlib.import_module("dnsserver.log")
-    log.configure_logging(settings.log.level, settings.log.format)
-    sys.exit(app.run(settings))
+    log.configure_logging(loaded.config.log.level, loaded.config.log.format)
+    sys.exit(app.run(loaded.config, [(loaded.place(finding.key), finding.text) for finding in found]))
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def check(file: Path | None) -> None:
-    """Check a configuration file, and print what would be in force."""
-    click.echo(render(_load(file, {})), nl=False)
+@click.option("--config", type=click.Path(path_type=Path), help="The same as FILE.")
+@_flags
+def check(file: Path | None, config: Path | None, **flags: Any) -> None:
+    """Find the mistakes in a configuration file and flags.
+
+    Prints what `serve` would do with them as TOML and ends with status 0, or prints every mistake on standard error
+    and ends with status 2. Object files, zone files and other paths are looked at as they are on this machine. What
+    may be right elsewhere or later, such as a port that is in use now, is a warning.
+    """
+    if file is not None and config is not None and file != config:
+        raise click.UsageError(f"expected one configuration file, got {file} and --config {config}")
+    loaded = _load(file or config, flags)
+    preflight = importlib.import_module("dnsserver.app.preflight")
+    found = [*preflight.findings(loaded.config), *preflight.rehearse(loaded.config)]
+    _tell(loaded, found)
+    if any(finding.level != "noted" for finding in found):
+        sys.exit(INVALID)
+    click.echo(render(loaded.config), nl=False)
 
 
-def _load(path: Path | None, flags: dict[str, Any]) -> Config:
+def _tell(loaded: Loaded, found: list[Any]) -> None:
+    for finding in found:
+        warning = "warning: " if finding.level == "noted" else ""
+        click.echo(f"{loaded.place(finding.key)}: {warning}{finding.text}", err=True)
+
+
+def _load(path: Path | None, flags: dict[str, Any]) -> Loaded:
     """Return the configuration, or tell all that is wrong with it and exit."""
     overrides = {
         KEYS.get(name, name): Override(f"--{name}", value) for name, value in flags.items() if value not in {None, ()}
     }
     try:
-        return load(path, overrides)
+        return read(path, overrides)
     except ConfigError as error:
         click.echo(error, err=True)
         sys.exit(INVALID)

@@ -3,19 +3,26 @@
 `answering` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `feed` the pipe between them,
 `settings` maps the configuration onto what the parts take, `figures` collects what they tell, `clock` is what all of a
-process goes by.
+process goes by. `preflight` finds what is in the way of a configuration before anything is begun.
 Must not know how any part does its work.
 """
+
+from collections.abc import Sequence
 
 from dnsserver.config import Config
 from dnsserver.kube import loader
 
 
-def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status: 0, or 1 when the server could not start."""
+def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status: 0, or 1 when the server could not start.
+
+    `warnings` are settings that cannot be used, and why: they are logged first.
+    """
     begun = None
     if config.objects is None:  # the loader of credentials works while the libraries below are imported
         begun = loader.begin(str(config.kubeconfig or ""), config.context or "")
-    from dnsserver.app.server import serve  # noqa: PLC0415 - 0.3 s of imports
+    from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
 
+    for setting, problem in warnings:
+        log.warning("setting cannot be used", setting=setting, problem=problem)
     return serve(config, begun)

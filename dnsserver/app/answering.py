@@ -13,7 +13,9 @@ import structlog
 import trio
 
 from dnsserver.app import settings
+from dnsserver.app.preflight import MOST_OF_A_ZONE
 from dnsserver.config import Address, Config
+from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.faults import Faults
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
@@ -24,8 +26,8 @@ from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
-from dnsserver.wire.codec import read_zone
 from dnsserver.wire.message import FormatError
+from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
 from dnsserver.zone.static import SpecialNames, StaticZone
@@ -145,8 +147,8 @@ def _open(address: Address, *, reuse_port: bool) -> tuple[socket.socket, socket.
 
 def _read_zone(path: Path) -> StaticZone:
     try:
-        return StaticZone(read_zone(path.read_text()))
-    except (OSError, UnicodeDecodeError, FormatError) as error:
+        return StaticZone(read_zone(read_text(path, MOST_OF_A_ZONE)))
+    except (UnusableFileError, FormatError) as error:
         raise StartError(f"static zone {path}: {error}") from error
 
 

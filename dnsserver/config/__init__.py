@@ -6,7 +6,7 @@ of the server: app maps a Config onto what the parts take.
 """
 
 from dnsserver.config.model import Config, Route
-from dnsserver.config.reader import DEFAULT_FILE, ConfigError, Override, load
+from dnsserver.config.reader import DEFAULT_FILE, ConfigError, Loaded, Override, load, read
 from dnsserver.config.render import render
 from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
 
@@ -16,11 +16,13 @@ __all__ = [
     "Config",
     "ConfigError",
     "Domain",
+    "Loaded",
     "Network",
     "Override",
     "Route",
     "ServiceName",
     "Upstream",
     "load",
+    "read",
     "render",
 ]

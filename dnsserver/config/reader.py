@@ -1,6 +1,6 @@
 """TOML text and flags to a Config, or every mistake in them at once."""
 
-import difflib
+import json
 import re
 import tomllib
 import types
@@ -10,26 +10,21 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 import msgspec
 
+from dnsserver.config import hints
+from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.config.model import Config, Table
-from dnsserver.config.values import Domain, TextValue
-from dnsserver.wire.name import ROOT, is_below
+from dnsserver.config.places import Places, TooDeepError
+from dnsserver.config.relations import mistakes
+from dnsserver.config.values import TextValue, Upstream
 
 T = TypeVar("T", bound=Table)
 
 DEFAULT_FILE = Path("zones/dnsserver.toml")
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_HEADER = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?")
-_KEY = re.compile(r"\s*([\w.-]+)\s*=")
 _SHOWN = 60
-
-# What was once, and what to write instead.
-_FORMER_KEYS = {
-    "search.namespaces_off": "is no key any more; write search.namespaces, the list of those where completion is on"
-}
-_FORMER_VALUES = {
-    ("ipv6", "auto"): '"auto" is no value any more; write "on", which is the default, or "off" to hide all outside AAAA'
-}
+_MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
+_MOST_PROBLEMS = 100
 
 
 class ConfigError(Exception):
@@ -47,7 +42,25 @@ class Override(NamedTuple):
     value: Any
 
 
+class Loaded(NamedTuple):
+    """A configuration, and where its values come from: `place` says the flag, or the file, line and key."""
+
+    config: Config
+    source: Path
+    places: Places
+    overrides: Mapping[str, Override]
+
+    def place(self, key: str) -> str:
+        """Return where a key's value was written, for the beginning of a message about it."""
+        return _place(key, self.source, self.places, self.overrides)
+
+
 def load(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Config:
+    """Return the configuration of a file, changed by flags; see `read`."""
+    return read(path, overrides).config
+
+
+def read(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Loaded:
     """Return the configuration of a file, changed by flags.
 
     `path` None reads DEFAULT_FILE, and takes the defaults where there is none. `overrides` are by top-level key. A
@@ -55,74 +68,114 @@ def load(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     """
     text, source = _read(path)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_error(source, text, str(error))]) from error
-    reader = _Reader(source, text, overrides or {})
-    return reader.config(data)
+        places = Places(text)
+    except TooDeepError as error:
+        raise ConfigError([f"{source}:{error.line}: {error}"]) from error
+    data, problems = _parse(text, source, places)
+    if data is None:
+        raise ConfigError(problems)
+    reader = _Reader(source, places, overrides or {}, problems)
+    return Loaded(reader.config(data), source, places, overrides or {})
 
 
 def _read(path: Path | None) -> tuple[str, Path]:
     source = DEFAULT_FILE if path is None else path
     try:
-        return source.read_text("utf-8"), source
-    except FileNotFoundError as error:
-        if path is None:
+        return read_text(source, _MOST_OCTETS), source
+    except UnusableFileError as error:
+        if path is None and isinstance(error.__cause__, FileNotFoundError):
             return "", source
-        raise ConfigError([f"{source}: there is no such file"]) from error
-    except OSError as error:
-        raise ConfigError([f"{source}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{source}: is not UTF-8 text, at octet {error.start}"]) from error
+        raise ConfigError([f"{source}: {error}"]) from error
 
 
-def _syntax_error(source: Path, text: str, message: str) -> str:
-    """Put the place in front, as compilers do, so that editors can jump to it."""
+def _parse(text: str, source: Path, places: Places) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the data and what is written twice in it, or None and what is wrong with the syntax.
+
+    tomllib stops at its first error. A key that was there before is taken away, so that what follows is told as well.
+    """
+    problems: list[str] = []
+    while True:
+        try:
+            return tomllib.loads(text), problems
+        except (ValueError, RecursionError) as error:  # ValueError: also a number of more digits than Python reads
+            message, line, column = _syntax_error(text, str(error))
+        repeated = places.repeated_at(line) if line else None
+        if repeated is None:
+            place = f"{source}:{line}:{column}" if line else f"{source}"
+            return None, [*problems, f"{place}: {message}"]
+        statement, before = repeated
+        name = _printable(statement.name)
+        problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
+        if not statement.is_key or len(problems) >= _MOST_PROBLEMS:
+            return None, problems
+        begin, end = statement.span
+        text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
+
+
+def _syntax_error(text: str, message: str) -> tuple[str, int, int]:
+    """Return what tomllib says, with its line and column apart; 0 and 0 where it names none."""
     found = _AT.search(message)
     if found is None:
-        return f"{source}: {message}"
+        return message, 0, 0
     lines = text.split("\n")
     line, column = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
-    return f"{source}:{line}:{column}: {message[: found.start()]}"
+    return message[: found.start()], line, column
+
+
+def _place(key: str, source: Path, places: Places, overrides: Mapping[str, Override]) -> str:
+    """Put the place in front as compilers do, so that editors can jump to it."""
+    override = overrides.get(_top(key))
+    if override is not None:
+        return override.flag
+    line = places.line_of(key)
+    key = _printable(key)
+    return f"{source}:{line}: {key}" if line else f"{source}: {key}"
 
 
 class _InvalidError(Exception):
     """A value was refused, and that has been noted."""
 
 
+class _TooManyError(Exception):
+    """Enough mistakes have been noted."""
+
+
 class _Reader:
     """Turns decoded TOML into a Config; collects what is wrong on the way."""
 
-    def __init__(self, source: Path, text: str, overrides: Mapping[str, Override]) -> None:
+    def __init__(self, source: Path, places: Places, overrides: Mapping[str, Override], problems: list[str]) -> None:
         self._source = source
+        self._places = places
         self._overrides = overrides
-        self._lines = _lines(text)
-        self._problems: list[str] = []
+        self._problems = problems
 
     def config(self, data: dict[str, Any]) -> Config:
         """Return the Config; raises ConfigError."""
         data = data | {key: override.value for key, override in self._overrides.items()}
+        config = None
         try:
             config = self._table(Config, data, "")
-        except _InvalidError:
-            raise ConfigError(self._problems) from None
-        if not self._problems:
-            self._relations(config)
-        if self._problems:
+            if not self._problems:
+                for key, message in mistakes(config):
+                    self._problem(key, message)
+        except (_InvalidError, _TooManyError):
+            pass
+        if config is None or self._problems:
             raise ConfigError(self._problems)
         return config
 
     def _table(self, table: type[T], data: Any, path: str) -> T:
         """Return a struct of type `table`; raises _InvalidError when everything wrong in it has been noted."""
         if not isinstance(data, dict):
-            raise self._invalid(path.removesuffix("."), data, "a table")
+            key = path.removesuffix(".")
+            brackets = f"; write [{key}] in single brackets" if isinstance(data, list) and "[" not in key else ""
+            raise self._invalid(key, data, f"a table{brackets}")
         fields = {field.name: field for field in msgspec.structs.fields(table)}
         values = {}
         whole = True
         for key, raw in data.items():
             if key not in fields:
-                former = _FORMER_KEYS.get(f"{path}{key}")
-                self._problem(f"{path}{key}", former or f"unknown key{self._hint(key, path, list(fields))}")
+                self._problem(f"{path}{key}", hints.unknown(key, path, list(fields)))
                 continue
             try:
                 values[key] = self._value(fields[key].type, raw, f"{path}{key}")
@@ -148,8 +201,9 @@ class _Reader:
             choices = get_args(expected)
             if isinstance(raw, str) and raw in choices:
                 return raw
-            if isinstance(raw, str) and (key, raw) in _FORMER_VALUES:
-                self._problem(key, _FORMER_VALUES[key, raw])
+            former = hints.former_value(key, raw)
+            if former:
+                self._problem(key, former)
                 raise _InvalidError
             raise self._invalid(key, raw, _alternatives(choices))
         if origin is Annotated:
@@ -173,23 +227,33 @@ class _Reader:
             raise self._invalid(key, raw, phrase)
         if issubclass(expected, TextValue):
             try:
-                return expected.parse(raw)
+                value = expected.parse(raw)
             except ValueError:
                 raise self._invalid(key, raw, phrase) from None
+            if isinstance(value, Upstream) and value.transport == "file":
+                return msgspec.structs.replace(value, host=str(self._path(raw, key, phrase)))
+            return value
         if expected is Path:
-            folder = Path() if _top(key) in self._overrides else self._source.parent
-            try:
-                path = folder / Path(raw).expanduser()
-            except RuntimeError:  # ~somebody, whom the system does not know
-                path = None
-            if not raw or "\0" in raw or path is None:
-                raise self._invalid(key, raw, phrase)
-            return path.absolute()
+            return self._path(raw, key, phrase)
+        if not raw.isprintable():
+            raise self._invalid(key, raw, "text without control characters")
         return raw
+
+    def _path(self, raw: str, key: str, phrase: str) -> Path:
+        """Return an absolute path: a relative one starts at the file's folder, one of a flag at the working folder."""
+        folder = Path() if _top(key) in self._overrides else self._source.parent
+        try:
+            path = folder / Path(raw).expanduser()
+        except RuntimeError:  # ~somebody, whom the system does not know
+            path = None
+        if not raw or "\0" in raw or path is None:
+            raise self._invalid(key, raw, phrase)
+        return path.absolute()
 
     def _list(self, item: Any, raw: Any, key: str) -> tuple[Any, ...]:
         if not isinstance(raw, list | tuple):
-            raise self._invalid(key, raw, "a list")
+            brackets = f"; write [[{key}]] in double brackets" if isinstance(raw, dict) else ""
+            raise self._invalid(key, raw, f"a list{brackets}")
         values = []
         for index, element in enumerate(raw):
             try:
@@ -200,55 +264,21 @@ class _Reader:
             raise _InvalidError
         return tuple(values)
 
-    def _relations(self, config: Config) -> None:
-        """Note what is wrong between values that are right by themselves."""
-        if not config.listen:
-            self._problem("listen", "is empty, expected at least one address")
-        for index, address in enumerate(config.listen):
-            if address.port and address in config.listen[:index]:
-                self._problem(f"listen[{index}]", f"{address} is already in the list")
-        if config.domain.wire == ROOT:
-            self._problem("domain", "is the root, expected a domain of the cluster's own")
-        routes = [("upstreams", config.upstreams)]
-        routes += [(f"forward[{index}].upstreams", forward.upstreams) for index, forward in enumerate(config.forward)]
-        for key, upstreams in routes:
-            if len(upstreams) > 1 and any(upstream.transport == "file" for upstream in upstreams):
-                self._problem(key, "a file of upstreams has to be the only entry")
-        seen: set[Domain] = set()
-        for index, forward in enumerate(config.forward):
-            key = f"forward[{index}].domain"
-            if forward.domain in seen:
-                self._problem(key, f'"{forward.domain}" is already in another [[forward]]')
-            if config.domain.wire != ROOT and is_below(forward.domain.wire, config.domain.wire):
-                self._problem(key, f'"{forward.domain}" lies in "{config.domain}", which is answered here')
-            seen.add(forward.domain)
-        for low, high in (("ttl_floor", "ttl_cap"), ("negative_floor", "negative_cap"), ("failure_ttl", "failure_cap")):
-            least, most = getattr(config.cache, low), getattr(config.cache, high)
-            if least > most:
-                self._problem(f"cache.{low}", f"{least} is above cache.{high}, which is {most}")
-
-    def _hint(self, key: str, path: str, known: list[str]) -> str:
-        """Say what an unknown key may have been meant to be: a neighbour, or a key of another table."""
-        meant = [name for name in _every_key(Config) if name.rpartition(".")[2] == key]
-        meant = meant or [f"{path}{name}" for name in difflib.get_close_matches(key, known, n=1)]
-        if meant:
-            return f"; did you mean {' or '.join(meant)}?"
-        place = f"the table {path.removesuffix('.')}" if path else "the file"
-        return f"; the keys of {place} are {', '.join(known)}"
-
     def _invalid(self, key: str, raw: Any, expected: str) -> _InvalidError:
         self._problem(key, f"found {_show(raw)}, expected {expected}")
         return _InvalidError()
 
     def _problem(self, key: str, message: str) -> None:
-        """Note a mistake at its place: the flag, or the key and its line."""
-        override = self._overrides.get(_top(key))
-        if override is not None:
-            self._problems.append(f"{override.flag}: {message}")
-            return
-        line = _line_of(key, self._lines)
-        place = f"{self._source}:{line}" if line else f"{self._source}"
-        self._problems.append(f"{place}: {key}: {message}")
+        """Note a mistake at its place: the flag, or the key and its line. Raises _TooManyError after very many."""
+        self._problems.append(f"{_place(key, self._source, self._places, self._overrides)}: {message}")
+        if len(self._problems) >= _MOST_PROBLEMS:
+            self._problems.append(f"{self._source}: and perhaps more; these are the first {_MOST_PROBLEMS}")
+            raise _TooManyError
+
+
+def _printable(key: str) -> str:
+    """Return a key as it may go to a terminal: TOML takes every character between quotes."""
+    return key if key.isprintable() else json.dumps(key)
 
 
 def _top(key: str) -> str:
@@ -262,11 +292,13 @@ def _show(raw: Any) -> str:
         case bool():
             shown = str(raw).lower()
         case str():
-            shown = f'"{raw}"'
+            shown = f'"{raw}"' if raw.isprintable() else json.dumps(raw)
         case dict():
             shown = "a table"
         case list() | tuple():
             shown = "a list"
+        case int() if raw.bit_length() > 256:
+            shown = "a very large number"  # Python does not print more than 4,300 digits
         case _:
             shown = str(raw)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
@@ -275,47 +307,3 @@ def _show(raw: Any) -> str:
 def _alternatives(choices: tuple[str, ...]) -> str:
     quoted = [f'"{choice}"' for choice in choices]
     return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-
-
-def _every_key(table: type[Table], path: str = "") -> list[str]:
-    """Return the dotted names of all keys below a table."""
-    keys = []
-    for field in msgspec.structs.fields(table):
-        inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
-        keys.append(f"{path}{field.name}")
-        if isinstance(inner, type) and issubclass(inner, Table):
-            keys += _every_key(inner, f"{path}{field.name}.")
-    return keys
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Return the line of each key, by its dotted name.
-
-    tomllib does not tell, so this reads the file again by its looks. A multi-line string can deceive it, and then a
-    message shows a wrong line; nothing else depends on it.
-    """
-    lines: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        header = _HEADER.match(line)
-        key = _KEY.match(line)
-        if header:
-            name = header[1]
-            if line.lstrip().startswith("[["):
-                index = counts[name] = counts.get(name, -1) + 1
-                name = f"{name}[{index}]"
-            table = f"{name}."
-            lines.setdefault(name, number)
-        elif key:
-            lines.setdefault(f"{table}{key[1]}", number)
-    return lines
-
-
-def _line_of(key: str, lines: dict[str, int]) -> int | None:
-    """Return the line of a key, or of what it stands in."""
-    while key:
-        if key in lines:
-            return lines[key]
-        key = key[: max(key.rfind("."), key.rfind("["), 0)]
-    return None

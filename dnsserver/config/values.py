@@ -37,10 +37,13 @@ class Address(TextValue, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ADDR:PORT, IPv6 in brackets; raises ValueError."""
+        """Read ADDR:PORT, IPv6 in brackets, neither with a zone nor with an IPv4 address in it; raises ValueError."""
         host, _, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
-            return cls(str(ipaddress.IPv6Address(host[1:-1])), _port(port))
+            address = ipaddress.IPv6Address(host[1:-1])
+            if address.scope_id is not None or address.ipv4_mapped is not None:
+                raise ValueError
+            return cls(str(address), _port(port))
         return cls(str(ipaddress.IPv4Address(host)), _port(port))
 
     def __str__(self) -> str:
@@ -113,7 +116,7 @@ class Upstream(TextValue, frozen=True):
 
     EXPECTED: ClassVar[str] = (
         'an address or hostname, as in "9.9.9.9", "10.0.0.2:5353", "[fd00::2]:53", "tcp://10.0.0.2", '
-        '"tls://9.9.9.9:853#dns.quad9.net", or the path of a file like "/etc/resolv.conf"'
+        '"tls://9.9.9.9:853#dns.quad9.net", or the path of a file like "/etc/resolv.conf" or "./resolv.conf"'
     )
 
     host: str
@@ -124,7 +127,7 @@ class Upstream(TextValue, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read any form of it; raises ValueError."""
-        if text.startswith("/"):
+        if "/" in text and "://" not in text:
             return cls(text, transport="file")
         scheme, separator, rest = text.rpartition("://")
         if separator and scheme not in {"udp", "tcp", "tls"}:

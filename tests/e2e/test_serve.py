@@ -130,7 +130,7 @@ def test_a_zone_file_that_cannot_be_read(flags: list[str], tmp_path: Path) -> No
     (tmp_path / "corp.zone").write_text("no zone")
     (tmp_path / "settings.toml").write_text(SETTINGS + f'static = ["{tmp_path}/corp.zone"]\n')
     status, said = run(*flags)
-    assert status == 1
+    assert status == 2
     assert "corp.zone" in said
     assert "Traceback" not in said
 

@@ -7,8 +7,8 @@ import pytest
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.search import Search
 from dnsserver.wire import message as m
-from dnsserver.wire.codec import read_zone
 from dnsserver.wire.name import from_text, to_text
+from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Put
 from dnsserver.zone.record import Answer

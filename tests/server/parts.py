@@ -19,9 +19,9 @@ from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
-from dnsserver.wire.codec import read_zone
 from dnsserver.wire.message import NOERROR, RRset
 from dnsserver.wire.writer import compose
+from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.static import StaticZone
 
 HOST = "127.0.0.1"

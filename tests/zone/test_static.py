@@ -5,7 +5,7 @@ import dns.rdatatype
 import pytest
 
 from dnsserver.wire import name as names
-from dnsserver.wire.codec import read_zone
+from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.record import Answer
 from dnsserver.zone.static import SpecialNames, StaticZone
 from tests.zone.asking import lines

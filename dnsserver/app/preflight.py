@@ -1,0 +1,266 @@
+"""What of a valid configuration this machine does not let be in force: files, folders, zones, settings without effect.
+
+`serve` asks `findings` before anything is opened. `check` asks the same, and `rehearse` besides: what `serve` says only
+while it runs, because it may change until then, as the contents of object files do.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dnsserver.config import Address, Config, Upstream
+from dnsserver.config.files import (
+    UnusableFileError,
+    expect_readable_folder,
+    expect_regular_file,
+    expect_writable_folder,
+    read_bytes,
+    read_text,
+    told,
+)
+
+Level = Literal["refused", "ignored", "noted"]
+
+MOST_OF_A_ZONE = 16 * 1024 * 1024
+_MOST_OF_A_FILE = 1024 * 1024
+_DNS = 53
+OBJECT_SUFFIXES = {".yaml", ".yml", ".json"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing about the value of a key.
+
+    `refused`: serve ends with status 2. `ignored`: it serves without that. `noted`: it is in force, but look at it.
+    """
+
+    key: str
+    text: str
+    level: Level
+
+
+def findings(config: Config) -> list[Finding]:
+    """Return what is in the way of a configuration, or without effect in it, in the order of the keys."""
+    return [
+        *_token(config),
+        *_statics(config),
+        *_objects(config),
+        *_upstreams(config),
+        *_authorities(config),
+        *_state(config),
+        *_without_effect(config),
+    ]
+
+
+def _token(config: Config) -> Iterator[Finding]:
+    path = config.admin_token
+    if path is None:
+        return
+    effect = "; until it is there only this machine may empty the cache"
+    try:
+        if not read_text(path, _MOST_OF_A_FILE).strip():
+            yield Finding("admin_token", f"{path}: is empty{effect}", "ignored")
+    except UnusableFileError as error:
+        yield Finding("admin_token", f"{path}: {error}{effect}", "ignored")
+
+
+def _statics(config: Config) -> Iterator[Finding]:
+    if not config.static:
+        return
+    from dnsserver.wire.zonefile import ZoneFileError, read_zone  # noqa: PLC0415 - dnslib: only who has a zone needs it
+
+    origins: list[tuple[bytes, Path]] = []
+    for index, path in enumerate(config.static):
+        key = f"static[{index}]"
+        try:
+            zone = read_zone(read_text(path, MOST_OF_A_ZONE))
+        except UnusableFileError as error:
+            yield Finding(key, f"{path}: {error}", "refused")
+        except ZoneFileError as error:
+            for line, text in error.mistakes:
+                yield Finding(key, f"{path}:{line}: {text}" if line else f"{path}: {text}", "refused")
+        else:
+            yield from _shadowed(config, key, path, zone[0].name, origins)
+            origins.append((zone[0].name, path))
+
+
+def _shadowed(
+    config: Config, key: str, path: Path, origin: bytes, before: list[tuple[bytes, Path]]
+) -> Iterator[Finding]:
+    """Find who answers for a static zone's names before it is asked."""
+    from dnsserver.wire.name import is_below, to_text  # noqa: PLC0415 - as above
+
+    shown = to_text(origin)
+    if is_below(origin, config.domain.wire):
+        yield Finding(
+            key, f'{path}: {shown} lies in the cluster domain "{config.domain}", which answers first', "refused"
+        )
+    for other, where in before:
+        if is_below(origin, other):
+            yield Finding(key, f"{path}: {shown} lies in {to_text(other)} of {where}, which answers first", "refused")
+    for number, forward in enumerate(config.forward):
+        if is_below(forward.domain.wire, origin):
+            text = f'"{forward.domain}" lies in the zone {shown} of {path}, which answers first'
+            yield Finding(f"forward[{number}].domain", text, "refused")
+
+
+def _upstreams(config: Config) -> Iterator[Finding]:
+    for index, route in enumerate(config.routes()):
+        key = f"forward[{index - 1}].upstreams" if index else "upstreams"
+        for upstream in route.upstreams:
+            if upstream.transport == "file":
+                yield from _resolv_conf(config, key, Path(upstream.host), given=config.upstreams != Config().upstreams)
+            else:
+                yield from _own(config, key, upstream, "")
+                yield from _looks_like_file(key, upstream)
+
+
+def _resolv_conf(config: Config, key: str, path: Path, *, given: bool) -> Iterator[Finding]:
+    """Look at a file of upstreams; the default one is nobody's mistake."""
+    from dnsserver.resolver.resolvconf import nameservers  # noqa: PLC0415 - 10 ms
+
+    level: Level = "ignored" if given else "noted"
+    effect = "; names outside fail until it is there"
+    try:
+        servers = nameservers(read_bytes(path, _MOST_OF_A_FILE).decode(errors="replace"))
+    except UnusableFileError as error:
+        yield Finding(key, f"{path}: {error}{effect}", level)
+        return
+    if not servers:
+        yield Finding(key, f"{path}: has no valid line `nameserver ADDRESS`{effect}", level)
+    for server in servers:
+        yield from _own(config, key, Upstream(server.host), f"{path}: ")
+
+
+def _looks_like_file(key: str, upstream: Upstream) -> Iterator[Finding]:
+    """Find a hostname that somebody meant as a file beside the configuration."""
+    if upstream.host.endswith((".conf", ".txt", ".resolv")):
+        text = f'"{upstream.host}" is taken as a hostname; for the file of that name write "./{upstream.host}"'
+        yield Finding(key, text, "ignored")
+
+
+def _own(config: Config, key: str, upstream: Upstream, where: str) -> Iterator[Finding]:
+    """Find an upstream that is this server itself."""
+    try:
+        address = ipaddress.ip_address(upstream.host)
+    except ValueError:
+        return
+    port = upstream.port or _DNS
+    for listener in config.listen:
+        host = ipaddress.ip_address(listener.host)
+        everywhere = host.is_unspecified and host.version == address.version and address.is_loopback
+        if listener.port == port and upstream.transport != "tls" and (host == address or everywhere):
+            yield Finding(
+                key, f"{where}{upstream} is where this server listens itself: a loop, it is left out", "ignored"
+            )
+            return
+
+
+def _authorities(config: Config) -> Iterator[Finding]:
+    seen: set[Path] = set()
+    over_tls = [route for route in config.routes() if any(upstream.transport == "tls" for upstream in route.upstreams)]
+    own = [("forwarding.authorities", config.forwarding.authorities)]
+    own += [(f"forward[{number}].authorities", forward.authorities) for number, forward in enumerate(config.forward)]
+    for key, path in own:
+        if path is None or path in seen:
+            continue
+        seen.add(path)
+        if problem := _pem_problem(path):
+            yield Finding(key, f"{path}: {problem}", "refused")
+        elif not any(route.authorities == path for route in over_tls):
+            yield Finding(key, "has no effect: none of its upstreams is asked over TLS", "ignored")
+
+
+def _pem_problem(path: Path) -> str:
+    """Return why a file does not hold certificate authorities; empty if it does."""
+    try:
+        text = read_bytes(path, MOST_OF_A_ZONE).decode("ascii", "replace")
+        ssl.create_default_context(cadata=text)
+    except UnusableFileError as error:
+        return str(error)
+    except (ssl.SSLError, ValueError):
+        return "has no certificates in PEM that can be read"
+    return "" if "-----BEGIN" in text else "has no certificates in PEM"
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    if config.state is None:
+        return
+    try:
+        expect_writable_folder(config.state)
+    except UnusableFileError as error:
+        yield Finding("state", f"{config.state}: {error}; no copy of the zone is kept", "ignored")
+
+
+def _without_effect(config: Config) -> Iterator[Finding]:
+    """Find settings that others make idle."""
+    default = Config()
+    if config.objects is not None:
+        for name in ("namespaces", "labels", "namespace_labels"):
+            if getattr(config.kubernetes, name) != getattr(default.kubernetes, name):
+                text = "has no effect beside objects: all objects of the files are served"
+                yield Finding(f"kubernetes.{name}", text, "ignored")
+
+
+def _objects(config: Config) -> Iterator[Finding]:
+    """Look at where objects come from; a server with a copy of the zone can do without for a while."""
+    path = config.objects
+    if path is None:
+        return
+    level: Level = "refused" if config.state is None else "ignored"
+    try:
+        if not path.is_dir():
+            expect_regular_file(path)
+            return
+        expect_readable_folder(path)
+        files = [file for file in path.iterdir() if file.suffix in OBJECT_SUFFIXES and not file.name.startswith(".")]
+    except UnusableFileError as error:
+        yield Finding("objects", f"{path}: {error}", level)
+        return
+    except OSError as error:
+        yield Finding("objects", f"{path}: {told(error)}", level)
+        return
+    if not files:
+        yield Finding(
+            "objects", f"{path}: has no file that ends in .yaml, .yml or .json; subfolders are not read", "ignored"
+        )
+
+
+def rehearse(config: Config) -> Iterator[Finding]:
+    """Yield what `serve` would say only as it goes on: addresses that cannot be had, no cluster to ask."""
+    for index, address in enumerate(config.listen):
+        yield from _binding(f"listen[{index}]", address, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    yield from _binding("admin", config.admin, (socket.SOCK_STREAM,))
+    if config.kubeconfig is not None:
+        try:
+            expect_regular_file(config.kubeconfig)
+        except UnusableFileError as error:
+            yield Finding("kubeconfig", f"{config.kubeconfig}: {error}", "refused")
+    elif config.objects is None and "KUBERNETES_SERVICE_HOST" not in os.environ:
+        text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
+        yield Finding("kubeconfig", text, "noted")
+
+
+def _binding(key: str, address: Address, kinds: tuple[socket.SocketKind, ...]) -> Iterator[Finding]:
+    """Try for a moment whether an address can be had; one that is in use may be by the server that is checked for."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    for kind in kinds:
+        try:
+            with socket.socket(family, kind) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address.host, address.port))
+        except OSError as error:
+            if address.host == "::" and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+                return  # passed over where the machine has no IPv6
+            level: Level = "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
+            yield Finding(key, f"cannot listen on {address} at present: {error.strerror or error}", level)
+            return

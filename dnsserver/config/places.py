@@ -1,0 +1,165 @@
+"""Where each key of a TOML text stands, and which keys stand there twice.
+
+tomllib says neither, and it has no bounds of its own: a name of a hundred thousand parts costs it minutes, as many
+brackets its stack. So the text is gone through once before, by its tokens. What is wrong with the syntax is left to
+tomllib; this stops there, and knows the places up to it.
+"""
+
+import re
+from typing import NamedTuple
+
+_DEEPEST = 16  # brackets in brackets, and parts of a dotted name; the configuration needs three
+
+_GAP = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
+_PART = re.compile(r"""[ \t]*+(?:([\w-]++)|"((?:[^"\\\n]|\\.)*+)"|'([^'\n]*+)')[ \t]*+""")
+_TOKEN = re.compile(
+    r"""(?P<text>\"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|'{3}(?:[^']|'{1,2}(?!'))*+'{3,5}"""
+    r"""|"(?!"")(?:[^"\\\n]|\\.)*+"|'(?!'')[^'\n]*+'|\#[^\n]*+|[^"'\#\[\]{}\n]++)"""
+    r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
+    re.DOTALL,
+)
+
+
+class TooDeepError(ValueError):
+    """The text nests deeper than any configuration does; `line` is where."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(f"{what}, expected at most {_DEEPEST}")
+        self.line = line
+
+
+class Statement(NamedTuple):
+    """A key with its value, or a table's header: its dotted name, its lines, and its part of the text."""
+
+    name: str
+    first: int
+    last: int
+    span: tuple[int, int]
+    is_key: bool
+
+
+class Places:
+    """The statements of a text, in order. Raises TooDeepError."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._statements: list[Statement] = []
+        self._elements: dict[str, int] = {}  # of arrays of tables: how many there are
+        self._lines: dict[str, int] = {}
+        self._repeated: list[tuple[Statement, int]] = []
+        self._scan()
+
+    def line_of(self, key: str) -> int | None:
+        """Return the line of a key, or of what it stands in."""
+        while key:
+            if key in self._lines:
+                return self._lines[key]
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return None
+
+    def repeated_at(self, line: int) -> tuple[Statement, int] | None:
+        """Return the statement of this line whose name was there before, and the line of the one before."""
+        for statement, before in self._repeated:
+            if statement.first <= line <= statement.last:
+                return statement, before
+        return None
+
+    def _scan(self) -> None:
+        text, position, line, table = self._text, 0, 1, ""
+        tables: dict[str, int] = {}  # by what opened them, a header or a dotted key, to the line
+        keys: dict[str, int] = {}
+        while True:
+            begin = _after(_GAP, text, position)
+            line += text.count("\n", position, begin)
+            position = begin
+            if position >= len(text):
+                return
+            brackets = 2 if text.startswith("[[", position) else 1 if text[position] == "[" else 0
+            parts, position = self._name(position + brackets, line)
+            if not parts:
+                return
+            name = ".".join(parts)
+            if brackets:
+                if not text.startswith("]" * brackets, position):
+                    return
+                end = position + brackets
+                name = self._resolved(parts)
+                before = keys.get(name) or tables.get(name)
+                if brackets == 2 and name in self._elements:
+                    before = None
+                if brackets == 2:
+                    number = self._elements[name] = self._elements.get(name, -1) + 1
+                    self._lines.setdefault(name, line)
+                    name = f"{name}[{number}]"
+                else:
+                    tables.setdefault(name, line)
+                table = f"{name}."
+                last = line
+            else:
+                if not text.startswith("=", position):
+                    return
+                ends = self._value(position + 1, line)
+                if ends is None:
+                    return
+                end = ends
+                last = line + text.count("\n", position, end)
+                name = f"{table}{name}"
+                before = keys.get(name) or tables.get(name)
+                keys.setdefault(name, line)
+                for size in range(1, len(parts)):
+                    above = f"{table}{'.'.join(parts[:size])}"
+                    before = before or keys.get(above)
+                    tables.setdefault(above, line)
+            statement = Statement(name, line, last, (begin, end), not brackets)
+            self._statements.append(statement)
+            self._lines.setdefault(name, line)
+            if before is not None:
+                self._repeated.append((statement, before))
+            position, line = end, last
+
+    def _name(self, position: int, line: int) -> tuple[list[str], int]:
+        """Return the parts of the dotted name at a position, none where there is no name, and where it ends."""
+        parts: list[str] = []
+        while found := _PART.match(self._text, position):
+            parts.append(next(part for part in found.groups() if part is not None))
+            if len(parts) > _DEEPEST:
+                raise TooDeepError(line, f"a name of more than {_DEEPEST} parts")
+            position = found.end()
+            if not self._text.startswith(".", position):
+                return parts, position
+            position += 1
+        return [], position
+
+    def _resolved(self, parts: list[str]) -> str:
+        """Return a header's name; below an array of tables it is about the array's last one."""
+        name = ""
+        for number, part in enumerate(parts):
+            name = f"{name}.{part}" if name else part
+            if name in self._elements and number < len(parts) - 1:
+                name = f"{name}[{self._elements[name]}]"
+        return name
+
+    def _value(self, position: int, line: int) -> int | None:
+        """Return where the value that begins here ends; None for one that never does."""
+        depth = 0
+        begin = position
+        while position < len(self._text):
+            token = _TOKEN.match(self._text, position)
+            if token is None:
+                return None
+            if token["open"]:
+                depth += 1
+                if depth > _DEEPEST:
+                    here = line + self._text.count("\n", begin, position)
+                    raise TooDeepError(here, f"more than {_DEEPEST} brackets within each other")
+            elif token["close"]:
+                depth -= 1
+            elif token["end"] and depth <= 0:
+                return position
+            position = token.end()
+        return position
+
+
+def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
+    found = pattern.match(text, position)
+    return found.end() if found else position

@@ -1,0 +1,102 @@
+"""What is wrong between values that are right by themselves."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from dnsserver.config import selectors
+from dnsserver.config.model import Config
+from dnsserver.config.values import Address, Domain
+from dnsserver.wire.name import ROOT, is_below
+
+_MOST_LISTENERS = 64
+
+Mistake = tuple[str, str]  # a key, and a sentence about it
+
+
+def mistakes(config: Config) -> Iterator[Mistake]:
+    """Yield what keeps the values of a configuration from being in force together."""
+    yield from _listeners(config)
+    yield from _sources(config)
+    if config.domain.wire == ROOT:
+        yield "domain", "is the root, expected a domain of the cluster's own"
+    yield from _forwards(config)
+    for low, high in (("ttl_floor", "ttl_cap"), ("negative_floor", "negative_cap"), ("failure_ttl", "failure_cap")):
+        least, most = getattr(config.cache, low), getattr(config.cache, high)
+        if least > most:
+            yield f"cache.{low}", f"{least} is above cache.{high}, which is {most}"
+
+
+def _listeners(config: Config) -> Iterator[Mistake]:
+    if not config.listen:
+        yield "listen", "is empty, expected at least one address"
+    if len(config.listen) > _MOST_LISTENERS:
+        yield "listen", f"has {len(config.listen)} addresses, expected at most {_MOST_LISTENERS}"
+        return
+    seen: dict[Address, None] = {}
+    for index, address in enumerate(config.listen):
+        key = f"listen[{index}]"
+        if address in seen and address.port:
+            yield key, f"{address} is already in the list"
+        else:
+            taken = next((other for other in _wider(address) if other in seen), None)
+            taken = taken or next((other for other in seen if _is_wildcard(address) and clash(address, other)), None)
+            if taken is not None:
+                yield (
+                    key,
+                    f"{address} clashes with {taken}, which is in the list: one of them takes the other's packets",
+                )
+        seen[address] = None
+    admin = config.admin
+    for address in seen:
+        if clash(address, admin, dual=admin.host == "::"):
+            yield "admin", f"{admin} clashes with {address} in listen: DNS over TCP needs that port itself"
+            return
+
+
+def clash(one: Address, other: Address, *, dual: bool = False) -> bool:
+    """Tell whether two sockets cannot be bound at once; with `dual` the other one takes IPv4 as well as IPv6."""
+    if one.port != other.port or not one.port:
+        return False
+    if dual:
+        return True
+    same_family = (":" in one.host) == (":" in other.host)
+    return same_family and (one.host == other.host or _is_wildcard(one) or _is_wildcard(other))
+
+
+def _is_wildcard(address: Address) -> bool:
+    return ipaddress.ip_address(address.host).is_unspecified
+
+
+def _wider(address: Address) -> tuple[Address, ...]:
+    """Return the address that takes in this one, if it is not that itself and has a port."""
+    if _is_wildcard(address) or not address.port:
+        return ()
+    return (Address("::" if ":" in address.host else "0.0.0.0", address.port),)
+
+
+def _sources(config: Config) -> Iterator[Mistake]:
+    if config.objects is not None and config.kubeconfig is not None:
+        yield "kubeconfig", "stands beside objects: the cluster comes from one of them; leave the other one out"
+    if config.context is not None and config.kubeconfig is None:
+        beside = "objects need none" if config.objects else "a context is one of a kubeconfig"
+        yield "context", f"stands without kubeconfig: {beside}"
+    for name in ("labels", "namespace_labels"):
+        text = getattr(config.kubernetes, name)
+        if not selectors.is_selector(text):
+            yield f"kubernetes.{name}", f'found "{text[:60]}", expected {selectors.EXPECTED}'
+
+
+def _forwards(config: Config) -> Iterator[Mistake]:
+    routes = [("upstreams", config.upstreams)]
+    routes += [(f"forward[{index}].upstreams", forward.upstreams) for index, forward in enumerate(config.forward)]
+    for key, upstreams in routes:
+        if len(upstreams) > 1 and any(upstream.transport == "file" for upstream in upstreams):
+            yield key, "a file of upstreams has to be the only entry"
+    seen: set[Domain] = set()
+    for index, forward in enumerate(config.forward):
+        key = f"forward[{index}].domain"
+        if forward.domain in seen:
+            yield key, f'"{forward.domain}" is already in another [[forward]]'
+        if config.domain.wire != ROOT and is_below(forward.domain.wire, config.domain.wire):
+            yield key, f'"{forward.domain}" lies in "{config.domain}", which is answered here'
+        seen.add(forward.domain)
