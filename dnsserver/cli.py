@@ -78,6 +78,7 @@ def serve(config: Path | None, **flags: Any) -> None:
     app = importlib.import_module("dnsserver.app")
     log = importlib.import_module("dnsserver.log")
     log.configure_logging(loaded.config.log.level, loaded.config.log.format)
+    log.report_uncaught()
     sys.exit(app.run(loaded.config, [(loaded.place(finding.key), finding.text) for finding in found]))
 
 

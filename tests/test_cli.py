@@ -29,7 +29,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         return 7
 
     monkeypatch.setattr(dnsserver.app, "run", run)
-    monkeypatch.setitem(sys.modules, "dnsserver.log", SimpleNamespace(configure_logging=lambda *_: None))
+    log = SimpleNamespace(configure_logging=lambda *_: None, report_uncaught=lambda: None)
+    monkeypatch.setitem(sys.modules, "dnsserver.log", log)
     return configs
 
 

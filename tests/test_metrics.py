@@ -20,6 +20,7 @@ from dnsserver.metrics import (
     Histogram,
     Kind,
     Lane,
+    Log,
     Process,
     Replies,
     Request,
@@ -71,6 +72,7 @@ PROCESS = Process(
     limited={"rate": 12},
     panics=1,
     faults={"event": 2},
+    log=Log(lost=6, suppressed=7),
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     now=100.0,
@@ -137,6 +139,8 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("coredns_kubernetes_rest_client_requests_total", {"code": "200", "method": "GET"}, 9),
         ("coredns_kubernetes_rest_client_request_duration_seconds_count", {"verb": "GET"}, 1),
         ("coredns_panics_total", {}, 2),
+        ("dnsserver_log_lines_lost_total", {}, 12),
+        ("dnsserver_log_lines_suppressed_total", {}, 14),
         ("dnsserver_answers_total", {"reason": "service-missing", "rcode": "NXDOMAIN"}, 10),
         ("dnsserver_udp_kernel_drops_total", {"family": "1"}, 8),
         ("dnsserver_tcp_connections", {}, 6),

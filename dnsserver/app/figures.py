@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from dnsserver import metrics
+from dnsserver import log, metrics
 from dnsserver.app.answering import Answering
 from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
 from dnsserver.resolver.reply_cache import Lane
@@ -117,6 +117,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
         limited=dict(guard.limited) if guard is not None else {},
         panics=answering.responder.panics,
         faults=dict(answering.faults.counts),
+        log=msgspec.convert(log.statistics(), metrics.Log, from_attributes=True),
     )
 
 

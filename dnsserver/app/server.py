@@ -1,7 +1,7 @@
 """The server: what answers, kept in step with the cluster, shown over HTTP; started, drained and ended in order."""
 
+import os
 import signal
-import sys
 from collections.abc import Callable
 
 import structlog
@@ -86,7 +86,7 @@ class Server:
         counts = {str(kind): self.cluster.index.count(kind) for kind in self.sync.kinds}
         log.info("serving", domain=str(self.config.domain), listen=listening, admin=str(admin), **counts)
         example = self.cluster.example()
-        if example and self.answering.udp and (sys.stderr.isatty() or self.config.objects):
+        if example and self.answering.udp and (os.isatty(2) or self.config.objects):
             address = self.answering.udp[0][0]
             host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
             log.info("try it", command=f"dig @{host} -p {address.port} {example}")

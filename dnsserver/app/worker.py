@@ -20,7 +20,7 @@ from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
 from dnsserver.config import Config
-from dnsserver.log import configure_logging
+from dnsserver.log import configure_logging, report_uncaught
 
 log = structlog.get_logger("dnsserver.worker")
 
@@ -103,6 +103,8 @@ def _unread(error: Exception) -> None:
 
 if __name__ == "__main__":
     settle_in(int(sys.argv[1]) if sys.argv[1:] else None)
+    configure_logging()  # until the first frame says how
+    report_uncaught()
     collect_seldom()
     try:
         trio.run(main, clock=SystemClock())

@@ -270,6 +270,11 @@ FAMILIES: tuple[Family, ...] = (
            (), _process(lambda process: process.forward.cache.hits)),
     Family("counter", "dnsserver_answer_cache_failures", "Outside questions answered with a remembered failure.",
            (), _process(lambda process: process.forward.cache.failures)),
+    # --- Logs
+    Family("counter", "dnsserver_log_lines_lost", "Log lines not written: the pipe unread or closed, the disk full.",
+           (), _process(lambda process: process.log.lost)),
+    Family("counter", "dnsserver_log_lines_suppressed", "Log lines left out: their cause had one a second ago or less.",
+           (), _process(lambda process: process.log.suppressed)),
     # --- Forwarding
     Family("gauge", "dnsserver_forward_in_flight", "Outside questions under way.",
            (), _process(lambda process: process.forward.in_flight)),

@@ -109,6 +109,13 @@ class Forward(Numbers, frozen=True):
     all_down: int = 0
 
 
+class Log(Numbers, frozen=True):
+    """Log lines that could not be written, and events left out as their cause had a line less than a second before."""
+
+    lost: int = 0
+    suppressed: int = 0
+
+
 class Process(Numbers, frozen=True):
     """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name,
     `faults` what went wrong inside, by the place.
@@ -126,6 +133,7 @@ class Process(Numbers, frozen=True):
     limited: dict[str, int] = {}
     panics: int = 0
     faults: dict[str, int] = {}
+    log: Log = Log()
 
 
 class Kind(Numbers, frozen=True):

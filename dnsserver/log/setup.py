@@ -1,0 +1,197 @@
+"""Sets up every logger of this process, and tells what became of the lines."""
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Literal, TextIO
+
+import msgspec
+import structlog
+
+from dnsserver.log.limiter import Event, Limiter
+from dnsserver.log.lines import as_text, renderer
+from dnsserver.log.writer import LineWriter
+
+_LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to be written
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """How many lines were not written, and how many events of causes with a line already had none of their own."""
+
+    lost: int = 0
+    suppressed: int = 0
+
+
+class _Output:
+    """Where the lines of this process go; of the configured ones, the last is in force."""
+
+    def __init__(self, stream: TextIO | None, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._line = renderer(as_json=as_json, colors=_has_colors(stream))
+        self.limiter = Limiter(monotonic, self._held)
+        self.writer = LineWriter(_descriptor(stream), self._lost_lines, self._overdue)
+
+    def take(self, event: Event, origin: str | None = None) -> None:
+        """Write an event, if it is its turn."""
+        shown = self.limiter.admit(event, origin)
+        if shown is not None:
+            self.writer.write(self._line(shown))
+
+    def stamp(self) -> str:
+        """Return the time as lines have it: UTC for machines, the time of the place for people."""
+        if self.as_json:
+            return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return datetime.now().astimezone().isoformat(" ", "milliseconds")
+
+    def _held(self) -> None:
+        self.writer.wake()
+
+    def _overdue(self, final: bool) -> list[bytes] | None:
+        due = self.limiter.overdue(final=final)
+        return None if due is None else [self._line(event) for event in due]
+
+    def _lost_lines(self, count: int) -> bytes:
+        event = {"event": "log lines were lost", "level": "warning", "logger": "dnsserver.log", "count": count}
+        return self._line({"timestamp": self.stamp(), **event})
+
+
+class _Logger:
+    """What structlog's loggers end in; `name` is the one that `structlog.get_logger` was given."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def msg(self, _: str) -> None:
+        """Do nothing: `_take` has written the event."""
+
+    debug = info = warning = error = critical = msg
+
+
+class _Handler(logging.Handler):
+    """Takes what libraries log through the standard library."""
+
+    def __init__(self, output: _Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record like an event."""
+        try:
+            text = record.getMessage()
+        except Exception:
+            text = str(record.msg)
+        head = {"timestamp": self._output.stamp(), "level": record.levelname.lower(), "event": text.strip()}
+        self._output.take({**head, "logger": record.name, "exc_info": record.exc_info}, str(record.msg))
+
+
+_output: _Output | None = None
+
+
+def configure_logging(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    style: Literal["auto", "json", "text"] = "auto",
+    file: TextIO | None = None,
+) -> None:
+    """Set up every logger of this process; `file` None is standard error. Can be called again."""
+    global _output  # noqa: PLW0603 - structlog's and logging's configuration are the process's, too
+    stream = sys.stderr if file is None else file
+    number = logging.getLevelNamesMapping()[level.upper()]
+    output = _Output(stream, as_json=style == "json" or (style == "auto" and not is_read_by_a_person(stream)))
+    if _output is None:
+        atexit.register(flush, _LAST_WORDS)
+    else:  # counters do not go back
+        _output.writer.close(_LAST_WORDS)
+        output.writer.lost = _output.writer.lost
+        output.limiter.suppressed = _output.limiter.suppressed
+    _output = output
+
+    def take(logger: _Logger, method: str, event: MutableMapping[str, Any]) -> str:
+        head = {"timestamp": output.stamp(), "level": _LEVELS.get(method, method), "event": event["event"]}
+        output.take({**head, "logger": logger.name, **event})
+        raise structlog.DropEvent
+
+    def make_logger(*args: Any) -> _Logger:
+        return _Logger(str(args[0]) if args else "dnsserver")
+
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, take],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=make_logger,
+        cache_logger_on_first_use=False,  # loggers made at import time have to see a later configuration
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Handler(output)]
+    root.setLevel(max(number, logging.WARNING))  # what other people's libraries tell at INFO is not about DNS
+
+
+_LEVELS = {"exception": "error", "warn": "warning", "fatal": "critical"}
+
+
+def flush(patience: float = _LAST_WORDS) -> bool:
+    """Wait until all lines are written, or for so many seconds; return whether they are."""
+    return _output is None or _output.writer.flush(patience)
+
+
+def statistics() -> Statistics:
+    """Return the counts of this process."""
+    if _output is None:
+        return Statistics()
+    return Statistics(_output.writer.lost, _output.limiter.suppressed)
+
+
+def report_uncaught() -> None:
+    """Have exceptions that nobody caught, and warnings, logged: Python itself writes them in a way that may block.
+
+    Standard descriptors that are closed are opened on /dev/null, so that no socket gets the number of one of them.
+    """
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(descriptor)
+            continue
+        with contextlib.suppress(OSError):
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+    log = structlog.get_logger("dnsserver")
+
+    def uncaught(kind: type[BaseException], error: BaseException, where: Any) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            log.critical("uncaught exception", exc_info=(kind, error, where))
+
+    def uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def unraisable(args: Any) -> None:
+        log.error("exception ignored", at=as_text(args.object), exc_info=args.exc_value)
+
+    sys.excepthook = uncaught
+    threading.excepthook = uncaught_in_thread
+    sys.unraisablehook = unraisable
+    logging.captureWarnings(True)
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """Return the descriptor behind a stream; Python has none where standard error was closed."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return stream.fileno() if stream is not None else None
+    return None
+
+
+def is_read_by_a_person(stream: TextIO | None) -> bool:
+    """Tell a terminal of a person from a pod's log; `kubectl run -it` has a terminal as well, but the log is kept."""
+    return stream is not None and stream.isatty() and "KUBERNETES_SERVICE_HOST" not in os.environ
+
+
+def _has_colors(stream: TextIO | None) -> bool:
+    """Tell whether colors are wanted: on a terminal that can, unless NO_COLOR (https://no-color.org) is set."""
+    return (
+        stream is not None
+        and stream.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") not in {"dumb", ""}
+    )
