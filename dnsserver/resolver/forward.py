@@ -11,6 +11,7 @@ import trio
 from dnsserver.faults import Faults
 from dnsserver.resolver import outcome as o
 from dnsserver.resolver.cache import AnswerCache, CacheStatistics
+from dnsserver.resolver.crowd import CROWD, thinned
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.exchange import NEVER, Exchange, Flight
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
@@ -83,6 +84,7 @@ class Forwarder:
         self._wakes_at = NEVER
         self._held_at = 0.0
         self._coalesced = self._dropped = self._loops = 0
+        self._waiting = 0  # who waits for any of the flights
 
     # ---- questions
 
@@ -106,7 +108,12 @@ class Forwarder:
                 self._looped(deliver, now)
                 return
             self._coalesced += 1
+            if len(flight.waiting) >= CROWD:
+                self._thin(flight, now)
             flight.waiting.append(deliver)
+            self._waiting += 1
+            if self._waiting > 2 * self._limits.in_flight:
+                self._end_oldest(now)
             if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
                 self.overdue(flight, now)
             return
@@ -164,13 +171,11 @@ class Forwarder:
             return
         flights = self._flights
         waiting = [] if deliver is None else [deliver]
+        self._waiting += len(waiting)
         flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight  # first, so that whoever asks the same because of the next lines joins in
         if len(flights) > self._limits.in_flight:
-            self._dropped += 1
-            oldest = next(iter(flights.values()))
-            oldest.failure = o.OVERLOAD
-            self._exchange.end(oldest, None, now)
+            self._end_oldest(now)
         if deliver is not None and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
@@ -183,6 +188,24 @@ class Forwarder:
         if flight.due < self._wakes_at:
             self._wakes_at = flight.due
             self._awake.set()
+
+    def _end_oldest(self, now: float) -> None:
+        """Make room: the question that has been under way longest fails, for all who wait for it."""
+        self._dropped += 1
+        oldest = next(iter(self._flights.values()))
+        oldest.failure = o.OVERLOAD
+        self._exchange.end(oldest, None, now)
+
+    def _thin(self, flight: Flight, now: float) -> None:
+        """Have fewer wait for a flight: who asked the same again is forgotten, who has more than its share fails."""
+        flight.waiting, again, over = thinned(flight.waiting)
+        self._waiting -= len(again) + len(over)
+        self._dropped += len(over)
+        for deliver in again:
+            deliver.__self__.give_up()  # type: ignore[attr-defined]  # it has an `asker`, so it has this
+        failure = Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now)
+        for deliver in over:
+            self._give(deliver, failure)
 
     def _route(self, name: bytes) -> Route | None:
         """Return the route of the longest domain that the name is below."""
@@ -274,11 +297,15 @@ class Forwarder:
     def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
         """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
         waiting, flight.waiting = flight.waiting, []  # who waits may be another flight that waits for this one
+        self._waiting -= len(waiting)
         for deliver in waiting:
-            try:
-                deliver(outcome)
-            except Exception as error:
-                self._faults.took("delivery", error, reason=outcome.reason.code)
+            self._give(deliver, outcome)
+
+    def _give(self, deliver: Deliver, outcome: Outcome) -> None:
+        try:
+            deliver(outcome)
+        except Exception as error:
+            self._faults.took("delivery", error, reason=outcome.reason.code)
 
     # ---- tasks
 

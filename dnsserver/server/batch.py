@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import msgspec
@@ -58,6 +58,9 @@ class UdpPort(Protocol):
 
     def host(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
+
+    def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
+        """Return the client's address, and what tells its questions apart: `client` is what `client` has returned."""
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply, at the next `flush` at the latest."""
@@ -274,6 +277,10 @@ class BatchPort:
         host: bytes = self._peers[at : at + self._host_size]
         return host
 
+    def asker(self, client: bytes, identifier: bytes) -> tuple[bytes, Hashable]:
+        """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
+        return client[self._host_at : self._host_at + self._host_size], (client, identifier)
+
     def flush(self) -> None:
         """Send the late replies."""
         self._outbox.flush()
@@ -406,6 +413,10 @@ class PlainPort:
         """Return the packed address of the sender of the packet at hand."""
         del index
         return socket.inet_pton(self._sock.family, self._client[0][0].partition("%")[0])
+
+    def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
+        """Return the address, and with the ID all that tells a sender from others."""
+        return client[0][0].encode(), (client[0], identifier)
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""

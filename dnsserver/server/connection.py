@@ -184,6 +184,11 @@ class Connection:
         del index
         return self._host
 
+    def asker(self, client: Any, identifier: bytes) -> tuple[bytes, None]:
+        """Return the client's address; each question of a connection is owed an answer."""
+        del client, identifier
+        return self._host, None
+
     def send(self, wire: bytes, client: Any) -> None:
         """Send an answer that had to wait."""
         del client

@@ -16,7 +16,7 @@ import msgspec
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
 from dnsserver.server.pursuit import Pursuer, Pursuit
-from dnsserver.server.reply import STREAM_LIMIT, Port, counted
+from dnsserver.server.reply import STREAM_LIMIT, Asker, Port, counted
 from dnsserver.wire import message as m
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.wire.query import Query, read_query
@@ -144,6 +144,13 @@ class Passage(msgspec.Struct, gc=False, eq=False):
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + form.extras)
         question = packet[m.HEADER_SIZE : len(packet) - form.tail]
         port.send(b"".join((packet[:2], head, question, data, form.opt)), self.client)
+
+    def asker(self) -> Asker:
+        """Return who waits; nobody else is equal to one that does not wait yet."""
+        return self.port.asker(self.client, self.packet[:2]) if self.waiting else (b"", None)
+
+    def give_up(self) -> None:
+        """Wait no more: the client has asked the same again. Nobody has counted that it did."""
 
     def _deliver_unusual(self, outcome: Outcome) -> None:
         self.pursuit = pursuit = self.of.pursuer.take_over(read_query(self.packet), self.port)

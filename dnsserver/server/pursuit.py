@@ -12,12 +12,13 @@ from dnsserver.resolver.outcome import Ask, Outcome
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
 from dnsserver.resolver.search import Found, Step, Walk
 from dnsserver.server.guard import Guard
-from dnsserver.server.reply import Outside, Port, ReplyWriter
+from dnsserver.server.reply import Asker, Outside, Port, ReplyWriter
 from dnsserver.wire import message as m
 from dnsserver.wire.query import Query
 from dnsserver.wire.records import rrsets
 from dnsserver.zone.record import Answer, Reason, joined
 
+_TAIL = 11  # octets of an OPT without options
 _MAX_TURNS = 16  # times a chain may come back into the cluster, or the zone change under a question
 _TOO_LONG = Reason("chain-too-long", m.EDE.OTHER, "the chain of names is too long")
 _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
@@ -60,6 +61,8 @@ class Pursuer:
             pursuit.done = partial(guard.end, host)
         pursuit.client = port.client(index)
         pursuit.waiting = True
+        if len(query.packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
+            query.packet = query.packet[: query.end]
         return None
 
     def take_over(self, query: Query, port: Port) -> "Pursuit":
@@ -112,6 +115,15 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
         if self.done is not None:
             self.done()
         self.port.send(reply, self.client)
+
+    def asker(self) -> Asker:
+        """Return who waits; nobody else is equal to one that does not wait yet."""
+        return self.port.asker(self.client, self.query.packet[:2]) if self.waiting else (b"", None)
+
+    def give_up(self) -> None:
+        """Wait no more: the client has asked the same again."""
+        if self.done is not None:
+            self.done()
 
     def _go_on(self, answer: Answer) -> bytes | None:
         """Return the reply that an answer of the chain makes by itself, or None if there is something to ask."""

@@ -1,6 +1,6 @@
 """Answers to replies: the octets for one client, and what of them the reply cache can keep for the next ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ from dnsserver.zone.record import Answer, Reason
 STREAM_LIMIT = 65535
 
 
+# A client, and what none of its questions have in common unless they are equal; None where each has to be answered.
+Asker = tuple[Hashable, Hashable | None]
+
+
 class Port(Protocol):
     """Where packets come from and replies go: a UDP socket, or one TCP connection."""
 
@@ -28,6 +32,9 @@ class Port(Protocol):
 
     def host(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
+
+    def asker(self, client: Any, identifier: bytes) -> Asker:
+        """Return who asks with this message ID; `client` is what `client` has returned."""
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send a whole message; one that cannot be sent is lost, as UDP loses them."""

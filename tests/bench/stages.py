@@ -12,6 +12,7 @@ import msgspec
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import Lane, ReplyCache
 from dnsserver.server.batch import BATCH, BatchPort, Miss
+from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.query import read_query
 from dnsserver.wire.writer import compose
@@ -52,6 +53,9 @@ class Port:
     def host(self, index: int) -> bytes:
         del index
         return b"\x7f\0\0\1"
+
+    def asker(self, client: Any, identifier: bytes) -> Asker:
+        return b"", (client, identifier)
 
     def send(self, wire: bytes, client: Any) -> None:
         raise AssertionError(f"a name of the cluster had to wait, and {client} got {wire!r}")

@@ -1,6 +1,7 @@
 """Plain answers are the long way's octets, whatever is asked, and whatever happens to the zone meanwhile."""
 
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import Lane, ReplyCache
 from dnsserver.server.plain import PlainAnswers
+from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
@@ -35,6 +37,9 @@ class _Port:
     def host(self, index: int) -> bytes:
         del index
         return b"\x7f\0\0\1"
+
+    def asker(self, client: Any, identifier: bytes) -> Asker:
+        return b"", (client, identifier)
 
     def send(self, wire: bytes, client: object) -> None:
         del wire, client

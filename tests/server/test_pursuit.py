@@ -19,6 +19,7 @@ from dnsserver.resolver.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, D
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard
+from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -138,6 +139,9 @@ class Port:
 
     def host(self, index: int) -> bytes:
         return bytes((10, 0, 0, index))
+
+    def asker(self, client: Any, identifier: bytes) -> Asker:
+        return b"", (client, identifier)
 
     def send(self, wire: bytes, client: int) -> None:
         self.sent.append((client, wire))

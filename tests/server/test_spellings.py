@@ -9,6 +9,7 @@ import dns.message
 import pytest
 
 from dnsserver.resolver.reply_cache import Lane
+from dnsserver.server.reply import Asker
 from dnsserver.wire import message as m
 from tests.messages import d, option
 from tests.server.parts import LARGE, Parts
@@ -30,6 +31,9 @@ class Port:
 
     def host(self, index: int) -> bytes:
         raise NotImplementedError
+
+    def asker(self, client: Any, identifier: bytes) -> Asker:
+        return b"", (client, identifier)
 
     def send(self, wire: bytes, client: Any) -> None:
         raise NotImplementedError
