@@ -3,7 +3,7 @@
 from collections import Counter
 from ipaddress import ip_address
 
-from dnsserver.kube.documents import read
+from dnsserver.kube.documents import Findings, read
 from tests.deployment import ROOT, Manifest, complaint, demo_objects, title
 
 DEMO = list(demo_objects())
@@ -36,8 +36,7 @@ def test_the_server_reads_each_file_without_a_word() -> None:
     known = 0
     for path in (ROOT / "zones/demo").glob("*.yaml"):
         content = read(path.read_bytes(), json=False)
-        assert content.problems == []
-        assert content.duplicates == []
+        assert content.findings == Findings()
         known += len(content.objects)
     assert known == len(DEMO)
 

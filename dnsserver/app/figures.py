@@ -75,9 +75,18 @@ class Figures:
                 held = kind not in cluster.missing and kind not in cluster.denied
                 return msgspec.structs.replace(told, objects=objects, from_copy=held and not stat.synced)
         files = server.sync.files
-        last = files.statistics().last_event if files is not None else None
         synced = kind not in server.cluster.missing
-        return metrics.Kind(kind=str(kind), objects=objects, synced=synced, last_event=last)
+        if files is None:
+            return metrics.Kind(kind=str(kind), objects=objects, synced=synced)
+        known = files.statistics()
+        return metrics.Kind(
+            kind=str(kind),
+            objects=objects,
+            synced=synced,
+            last_event=known.last_event,
+            bad_objects=known.bad_objects.get(kind, 0),
+            bad_values=known.bad_values.get(kind, 0),
+        )
 
 
 def process(answering: Answering, lag: Lag) -> metrics.Process:

@@ -1,90 +1,209 @@
-"""What a file of Kubernetes objects says: YAML or JSON text in, objects and problems out; no files, no clock.
+"""What a file of Kubernetes objects says: YAML or JSON text in, objects and findings out; no files, no clock.
 
 Reads what `kubectl get -o yaml` or `-o json` prints and what people write: several documents, Lists of any kind,
-items that leave out their kind because the list says it. Objects of other kinds are passed over. An object without a
-namespace is in `default`, as `kubectl apply` would have it.
+items that leave out their kind because the list says it. Objects of other kinds and groups are passed over, and said.
+An object without a namespace is in `default`, as `kubectl apply` would have it.
 """
 
-import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-import yaml
 
-from dnsserver.kube.decode import BadObject, from_parsed
-from dnsserver.zone.model import Kind, Object
+from dnsserver.kube import mistaken
+from dnsserver.kube.plain import Document, NotPlainError, documents
+from dnsserver.kube.salvage import Flaw, UnusableError, field_of, salvage
+from dnsserver.zone.model import Kind, Object, Service
 
 Key = tuple[Kind, str, str]
+TOLD = 10  # findings of one sort that are told of a file
+_NAMED = 5  # objects named in one finding
 
 _KINDS = {
-    "Namespace": Kind.NAMESPACES,
-    "Service": Kind.SERVICES,
-    "EndpointSlice": Kind.ENDPOINTSLICES,
-    "Pod": Kind.PODS,
+    "Namespace": (Kind.NAMESPACES, ""),
+    "Service": (Kind.SERVICES, ""),
+    "EndpointSlice": (Kind.ENDPOINTSLICES, "discovery.k8s.io"),
+    "Pod": (Kind.PODS, ""),
 }
-# libyaml is about ten times as fast, where PyYAML was built with it.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Path = tuple[str | int, ...]
 
 
-class Content(msgspec.Struct):
-    """The good objects of a text, and a sentence for each thing that is wrong, which begins with its line.
+class Findings(msgspec.Struct):
+    """What is to be said of a text: sentences, those about a place in it begin with its line.
 
-    `readable` is False when the text as a whole is not YAML or JSON.
+    `problems` are why it is broken, as a whole or in some object; `warnings` are about what is served without a part,
+    or is not served though whoever wrote it may think so; `notes` are about what is passed over. `readable` is False
+    when the text as a whole cannot be used. `bad_objects` and `bad_values` count, by kind, what is left out.
     """
 
-    objects: dict[Key, Object]
-    problems: list[str]
-    duplicates: list[Key]
+    problems: list[str] = []
+    warnings: list[str] = []
+    notes: list[str] = []
     readable: bool = True
+    bad_objects: dict[Kind, int] = {}
+    bad_values: dict[Kind, int] = {}
 
 
-def read(text: bytes, *, json: bool) -> Content:
-    """The objects of one file's text; `json` picks the faster parser."""
-    content = Content({}, [], [])
+class Content(msgspec.Struct):
+    """The good objects of a text, and what is to be said of it."""
+
+    objects: dict[Key, Object] = {}
+    findings: Findings = msgspec.field(default_factory=Findings)
+
+
+def read(text: bytes, *, json: bool = False, name: str = "") -> Content:
+    """Return what one file's text says; `json` picks the faster parser, `name` helps to tell what it is."""
+    reading = _Reading()
     try:
-        documents = [msgspec.json.decode(text)] if json else list(yaml.load_all(text, _Loader))
-    except (yaml.YAMLError, msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        content.readable = False
-        content.problems.append(_syntax(text, error))
+        for document in _documents(text, json=json):
+            reading.take(document, document.value, "", ())
+    except NotPlainError as error:
+        what = mistaken.text(name, text)
+        problem = what if what is not None else str(error)
+        return Content({}, Findings([problem], readable=False))
+    content = reading.content()
+    if not content.findings.problems or (what := mistaken.text(name, text)) is None:
         return content
-    bad: list[tuple[_Path, str]] = []
-    for number, document in enumerate(documents):
-        if document is not None:
-            _take(content, bad, document, "", (number,))
-    if bad:
-        content.problems.extend(_located(text, bad))
-    return content
+    if mistaken.is_kustomization(name):  # it is as it should be, and in the wrong place
+        return Content({}, Findings(warnings=[what]))
+    return Content({}, Findings([what], readable=False))
 
 
-def _take(content: Content, bad: list[tuple[_Path, str]], thing: object, kind: str, path: _Path) -> None:
-    """One document, or one item of a List, whose `kind` the list may have said."""
-    if not isinstance(thing, dict):
-        bad.append((path, f"expected an object with kind and metadata, got {type(thing).__name__}"))
+def _documents(text: bytes, *, json: bool) -> Iterator[Document]:
+    """Give the documents. JSON of which something is to be said is read again as YAML, which has lines."""
+    if not json:
+        yield from documents(text)
         return
-    kind = thing.get("kind") or kind
-    if not isinstance(kind, str) or not kind:
-        bad.append((path, "an object without kind"))
-    elif kind.endswith("List"):
-        items = thing.get("items") or []
-        if not isinstance(items, list):
-            bad.append(((*path, "items"), f"{kind}: expected `array`, got `{type(items).__name__}` - at `items`"))
+    plain = text.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = msgspec.json.decode(plain)
+    except RecursionError:
+        raise NotPlainError(1, "nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotPlainError(mistaken.line_in(str(error), plain), f"not JSON: {error}") from None
+    if _is_clean(value):
+        yield Document(value, 1, [], {})
+        return
+    try:
+        yield from documents(plain.replace(b"\t", b" "))
+    except NotPlainError:  # JSON that is no YAML: without lines then
+        yield Document(value, 1, [], {})
+
+
+def _is_clean(value: Any) -> bool:
+    """Whether nothing is to be said of a document."""
+    trial = _Reading()
+    trial.take(Document(value, 1, [], {}), value, "", ())
+    findings = trial.content().findings
+    return not (findings.problems or findings.warnings)
+
+
+class _Reading:
+    """A text being read."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+        self._problems = _Told()
+        self._warnings = _Told()
+        self._others: Counter[str] = Counter()
+        self._without_address: list[str] = []
+        self._bad_objects: Counter[Kind] = Counter()
+        self._bad_values: Counter[Kind] = Counter()
+
+    def content(self) -> Content:
+        """Return all of it."""
+        if self._without_address:
+            self._warnings.say(
+                f"{_names(self._without_address, 'Service')} no clusterIP, and so no address: only the API server "
+                "assigns one; write the clusterIP, or `clusterIP: None` and EndpointSlices"
+            )
+        others = ", ".join(f"{count} {name}" for name, count in sorted(self._others.items()))
+        notes = [f"not served, as they name nothing in a cluster's DNS: {others}"] if others else []
+        findings = Findings(
+            self._problems.all(),
+            self._warnings.all(),
+            notes,
+            bad_objects=dict(self._bad_objects),
+            bad_values=dict(self._bad_values),
+        )
+        return Content(self._objects, findings)
+
+    def take(self, document: Document, thing: object, kind: str, path: _Path) -> None:
+        """Take in one document, or one item of a List, whose `kind` the list may have said."""
+        if not path:
+            for line, key in document.twice:
+                self._warnings.say(f"line {line}: the key {key} is there twice; the last one counts")
+        if thing is None:
             return
-        for number, item in enumerate(items):
-            _take(content, bad, item, kind.removesuffix("List"), (*path, "items", number))
-    elif kind in _KINDS:
+        where = f"line {document.line_of(path)}"
+        if not isinstance(thing, dict):
+            self._problems.say(f"{where}: expected an object with kind and metadata, got {_kind_of(thing)}")
+            return
+        kind = thing.get("kind") or kind
+        if not isinstance(kind, str) or not kind:
+            self._problems.say(f"{where}: {mistaken.kindless(thing)}")
+        elif kind.endswith("List"):
+            items = thing.get("items") or []
+            if not isinstance(items, list):
+                at = document.line_of((*path, "items"))
+                self._problems.say(f"line {at}: {kind}: items: expected a list, got {_kind_of(items)}")
+                return
+            for number, item in enumerate(items):
+                self.take(document, item, kind.removesuffix("List"), (*path, "items", number))
+        elif kind in _KINDS and _group(thing) in {None, _KINDS[kind][1]}:
+            self._take_object(document, thing, kind, path)
+        elif (said := mistaken.kind(kind, thing)) is not None:
+            self._warnings.say(f"{where}: {said}")
+        else:
+            group = _group(thing)
+            self._others[f"{kind} of {group}" if kind in _KINDS and group is not None else kind] += 1
+
+    def _take_object(self, document: Document, thing: dict[Any, Any], kind: str, path: _Path) -> None:
+        each = _KINDS[kind][0]
         try:
-            made = _with_namespace(_KINDS[kind], from_parsed(_KINDS[kind], thing))
-        except BadObject as error:
-            problem, _, field = error.problem.partition(" - at `$")
-            inner = _steps(field)
-            where = f"{field.strip('.`')}: " if field else ""
-            bad.append(((*path, *inner), f"{kind} {error.namespace}/{error.name}: {where}{problem}"))
+            made, flaws = salvage(each, thing)
+        except UnusableError as error:
+            self._bad_objects[each] += 1
+            who = f"{kind} {error.bad.namespace}/{error.bad.name}"
+            self._problems.say(_sentence(document, path, who, error.flaw))
             return
-        key = (_KINDS[kind], made.metadata.namespace, made.metadata.name)
-        if key in content.objects:
-            content.duplicates.append(key)
-        content.objects[key] = made
+        made = _with_namespace(each, made)
+        metadata = made.metadata
+        who = f"{kind} {metadata.namespace}/{metadata.name}" if metadata.namespace else f"{kind} {metadata.name}"
+        for flaw in flaws:
+            self._warnings.say(_sentence(document, path, who, flaw))
+            self._bad_values[each] += 1
+        key = (each, metadata.namespace, metadata.name)
+        if key in self._objects:
+            self._warnings.say(f"line {document.line_of(path)}: {who} is there twice; the last one counts")
+        if isinstance(made, Service) and _lacks_address(made):
+            self._without_address.append(f"{metadata.namespace}/{metadata.name}")
+        self._objects[key] = made
+
+
+class _Told:
+    """Sentences, the first few of them and how many more there are."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+        self._more = 0
+
+    def say(self, sentence: str) -> None:
+        """Note one."""
+        if len(self._said) < TOLD:
+            self._said.append(sentence)
+        else:
+            self._more += 1
+
+    def all(self) -> list[str]:
+        """Return them."""
+        return [*self._said, f"and {self._more} more of this sort"] if self._more else self._said
+
+
+def _sentence(document: Document, path: _Path, who: str, flaw: Flaw) -> str:
+    field = f"{field_of(flaw.path)}: " if flaw.path else ""
+    return f"line {document.line_of((*path, *flaw.path))}: {who}: {field}{flaw.problem}"
 
 
 def _with_namespace(kind: Kind, thing: Object) -> Object:
@@ -93,40 +212,29 @@ def _with_namespace(kind: Kind, thing: Object) -> Object:
     return msgspec.structs.replace(thing, metadata=msgspec.structs.replace(thing.metadata, namespace="default"))
 
 
-def _steps(field: str) -> _Path:
-    """`.spec.ports[0].port` as steps; a dict's values (`[...]`) are as far as msgspec says."""
-    steps: list[str | int] = []
-    for name, index in re.findall(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", field):
-        if index == "...":
-            break
-        steps.append(name or int(index))
-    return tuple(steps)
+def _group(thing: dict[Any, Any]) -> str | None:
+    """Return the API group that an object says it is of, "" for the core, None if it does not say."""
+    version = thing.get("apiVersion")
+    if not isinstance(version, str):
+        return None
+    group, slash, _ = version.rpartition("/")
+    return group if slash else ""
 
 
-def _syntax(text: bytes, error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: not YAML: {error.problem or error.context}"
-    if found := re.search(r"\(byte (\d+)\)|in position (\d+)", str(error)):
-        line = text.count(b"\n", 0, int(found[1] or found[2])) + 1
-        return f"line {line}: not JSON or YAML: {error}"
-    lines = text.count(b"\n") + 1
-    return f"line {lines}: not JSON or YAML: {error}"
+def _lacks_address(service: Service) -> bool:
+    spec = service.spec
+    return spec.type != "ExternalName" and not spec.cluster_ip and not spec.cluster_ips
 
 
-def _located(text: bytes, bad: list[tuple[_Path, str]]) -> list[str]:
-    """The problems with their lines. Only a broken file pays for this second parse; JSON is YAML here."""
-    try:
-        nodes = list(yaml.compose_all(text.replace(b"\t", b" "), _Loader))
-    except yaml.YAMLError:
-        return [problem for _, problem in bad]
-    return [f"line {_line(nodes[int(path[0])], path[1:])}: {problem}" for path, problem in bad]
+def _names(names: Iterable[str], what: str) -> str:
+    """Return `Service shop/web has` or `7 Services (shop/web, shop/db, ...) have`."""
+    all_ = list(names)
+    if len(all_) == 1:
+        return f"{what} {all_[0]} has"
+    shown = ", ".join(all_[:_NAMED]) + (", ..." if len(all_) > _NAMED else "")
+    return f"{len(all_)} {what}s ({shown}) have"
 
 
-def _line(node: Any, path: _Path) -> int:
-    """The line of the deepest node on the path that is there."""
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            node = next((value for key, value in node.value if key.value == step), None) or node
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-    return int(node.start_mark.line) + 1 if node is not None else 1
+def _kind_of(thing: object) -> str:
+    names = {list: "a list", dict: "a map", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(thing), type(thing).__name__)

@@ -8,21 +8,24 @@ A file that breaks keeps its last good content, and says what is wrong. A change
 the same twice, so that half a file, written just now, is not believed; and an empty file is one being written.
 """
 
-import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
 import structlog
 import trio
 
-from dnsserver.kube.documents import Content, Key, read
-from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.kube.documents import Content, Key
+from dnsserver.kube.folder import Folder, look_around
+from dnsserver.kube.reader import read_files
+from dnsserver.kube.reading import Look
+from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Metadata, Namespace, Object, Put, Remove
 
 POLL = 0.3  # seconds; a change is seen within one poll and believed after the next, so within a second
-_SUFFIXES = {".yaml", ".yml", ".json"}
 _BITE = 64  # objects applied between two checkpoints
-_Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode
+_NAMED = 10  # names in one line of the log
 
 
 class ObjectsError(Exception):
@@ -30,7 +33,10 @@ class ObjectsError(Exception):
 
 
 class ObjectsStatistics(msgspec.Struct, frozen=True):
-    """`broken` has the first problem of each file that is served as it was before; times as `trio.current_time`."""
+    """`broken` has the first problem of each file that is served as it was before; times as `trio.current_time`.
+
+    `bad_objects` and `bad_values` count what could not be read of each kind, each time that a file was read.
+    """
 
     path: str
     files: int
@@ -38,6 +44,8 @@ class ObjectsStatistics(msgspec.Struct, frozen=True):
     objects: dict[Kind, int]
     loads: int
     last_event: float | None
+    bad_objects: dict[Kind, int]
+    bad_values: dict[Kind, int]
 
 
 class ObjectFiles:
@@ -48,12 +56,14 @@ class ObjectFiles:
         self._apply = apply
         self._poll = poll
         self._log = structlog.get_logger("dnsserver.kube")
-        self._looks: dict[Path, _Look] = {}  # of the files as they were taken up
+        self._looks: dict[Path, Look] = {}  # of the files as they were taken up
         self._content: dict[Path, dict[Key, Object]] = {}  # the last good of each file
         self._broken: dict[Path, str] = {}
         self._served: dict[Key, Object] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._told: dict[Path, set[str]] = {}  # of what each file says now
         self._loads = 0
+        self._bad_objects: Counter[Kind] = Counter()
+        self._bad_values: Counter[Kind] = Counter()
         self._last_event: float | None = None
 
     def statistics(self) -> ObjectsStatistics:
@@ -61,88 +71,147 @@ class ObjectFiles:
         objects = dict.fromkeys(Kind, 0)
         for kind, _, _ in self._served:
             objects[kind] += 1
-        broken = {str(path): problem for path, problem in self._broken.items()}
-        return ObjectsStatistics(str(self._path), len(self._content), broken, objects, self._loads, self._last_event)
+        return ObjectsStatistics(
+            path=str(self._path),
+            files=len(self._content),
+            broken={str(path): problem for path, problem in self._broken.items()},
+            objects=objects,
+            loads=self._loads,
+            last_event=self._last_event,
+            bad_objects=dict(self._bad_objects),
+            bad_values=dict(self._bad_values),
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serves the files for ever; started when all of them have been applied once.
 
         Raises ObjectsError if there is nothing to start with.
         """
-        looks = await trio.to_thread.run_sync(_look_around, self._path)
-        if looks is None:
-            raise ObjectsError(f"{self._path}: no such file or folder")
-        await self._take_up(looks)
+        folder = await trio.to_thread.run_sync(look_around, self._path)
+        if folder.problem:
+            raise ObjectsError(f"{self._path}: {folder.problem}")
+        self._note_passed_over(folder)
+        await self._take_up(folder.looks)
         if self._broken and not any(self._content.values()):
             raise ObjectsError("; ".join(self._broken.values()))
         if not any(self._content.values()):
-            self._log.warning("no objects found", path=str(self._path))
+            expected = "expected Namespaces, Services, EndpointSlices or Pods in *.yaml, *.yml or *.json"
+            self._log.warning("no objects found, so no name of the cluster exists", path=str(self._path), hint=expected)
         for kind in Kind:
             self._apply(ListStarted(kind))
         await self._serve()
         for kind in Kind:
             self._apply(ListDone(kind))
         task_status.started()
-        before = looks
+        await self._follow(folder)
+
+    async def _follow(self, before: Folder) -> None:
+        """Take up what changes, for ever."""
         while True:
             await trio.sleep(self._poll)
-            now = await trio.to_thread.run_sync(_look_around, self._path)
-            if now is None:
-                self._tell(self._path, "is gone; what it said last is served on")
-            elif now == before and now != self._looks:
-                await self._take_up(now)
-                await self._serve()
-            before = now if now is not None else before
+            folder = await trio.to_thread.run_sync(look_around, self._path)
+            if folder.problem:
+                self._tell(self._path, [f"{folder.problem}; what it said last is served on"])
+                continue
+            self._told.pop(self._path, None) if before.problem else None
+            if folder.looks == before.looks and folder.looks != self._looks:
+                self._note_passed_over(folder)
+                await self._reload(folder.looks)
+            before = folder
 
-    async def _take_up(self, looks: dict[Path, _Look]) -> None:
+    async def _reload(self, looks: dict[Path, Look]) -> None:
+        changed = [path for path, look in looks.items() if self._looks.get(path) != look]
+        gone = self._looks.keys() - looks.keys()
+        await self._take_up(looks)
+        if not looks:
+            self._log.warning("the folder is empty now, so no name of the cluster exists", path=str(self._path))
+        put, removed = await self._serve()
+        good = [path.name for path in sorted(changed) if path not in self._broken and path in self._looks]
+        if good or gone:
+            self._log.info(
+                "objects reloaded",
+                path=str(self._path),
+                files=_some(good),
+                gone=_some(sorted(path.name for path in gone)),
+                objects_changed=put,
+                objects_removed=removed,
+            )
+
+    async def _take_up(self, looks: dict[Path, Look]) -> None:
         """Read the files that have changed, forget those that are gone."""
         for path in self._looks.keys() - looks.keys():
             self._content.pop(path, None)
             self._broken.pop(path, None)
+            self._told.pop(path, None)
         changed = sorted(path for path, look in looks.items() if self._looks.get(path) != look)
         self._looks = {path: look for path, look in looks.items() if path not in changed}
-        for path in changed:
-            self._loads += 1
-            look, content = await trio.to_thread.run_sync(_read, path)
-            if look == looks[path]:
-                self._looks[path] = look
-                self._judge(path, content)
-            # Otherwise it was written just now; it differs from `_looks`, so that a later poll reads it again.
+        try:
+            async with aclosing(read_files(changed)) as contents:
+                async for path, look, content in contents:
+                    self._loads += 1
+                    if look == looks[path]:
+                        self._looks[path] = look
+                        self._judge(path, content)
+                    # Otherwise it was written just now; it differs from `_looks`, so that a later poll reads it again.
+        except OSError as error:
+            self._log.error("object files are not read", problem=f"no process for it: {error.strerror or error}")
 
     def _judge(self, path: Path, content: Content) -> None:
         """Believe what a file says, or keep what it said before."""
         known = path in self._content
-        if not content.problems:
+        findings = content.findings
+        self._bad_objects.update(findings.bad_objects)
+        self._bad_values.update(findings.bad_values)
+        if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
-                self._tell(path, "is empty; what it said last is served on")
+                self._tell(path, ["is empty; what it said last is served on"])
                 return
             if self._broken.pop(path, None):
-                self._told = {told for told in self._told if told[0] != str(path)}
                 self._log.info("objects file is good again", file=str(path))
             self._content[path] = content.objects
+            self._tell(path, findings.warnings)
         else:
-            for problem in content.problems:
-                self._tell(path, problem, kept=known)
-            self._broken[path] = f"{path}: {content.problems[0]}"
-            if not known and content.readable:
+            self._tell(path, [*findings.problems, *findings.warnings], kept=known)
+            self._broken[path] = f"{path}: {findings.problems[0]}"
+            if not known and findings.readable:
                 self._content[path] = content.objects  # at first sight its good objects are better than none
-        for key in content.duplicates:
-            self._tell(path, f"{'/'.join(key)} is there twice; the last one counts")
+        for note in findings.notes:
+            if note not in self._told[path]:
+                self._told[path].add(note)
+                self._log.info("objects file", file=str(path), note=note)
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> tuple[int, int]:
         """Hand on the difference to what is served, additions first, so that nothing that moves is ever missing."""
         wanted: dict[Key, Object] = {}
         origin: dict[Key, Path] = {}
         for path in sorted(self._content):
             for key, thing in self._content[path].items():
                 if key in wanted:
-                    self._tell(path, f"{'/'.join(key)} is in {origin[key]} as well; this one counts")
+                    self._tell_more(path, f"{'/'.join(key)} is in {origin[key]} as well; this one counts")
                 wanted[key], origin[key] = thing, path
+        self._imply_namespaces(wanted)
         puts = [Put(thing) for key, thing in wanted.items() if self._served.get(key) != thing]
         removes = [Remove(*key) for key in self._served.keys() - wanted.keys()]
         self._served = wanted
         await self._hand_on(puts)
         await self._hand_on(removes)
+        return len(puts), len(removes)
+
+    def _imply_namespaces(self, wanted: dict[Key, Object]) -> None:
+        """Take the namespaces that other objects name as existing: plain manifests mostly come without theirs."""
+        there = {key[2].lower() for key in wanted if key[0] is Kind.NAMESPACES}
+        named = {key[1].lower() for key in wanted if key[0] is not Kind.NAMESPACES}
+        implied: dict[Key, Object] = {
+            (Kind.NAMESPACES, "", name): Namespace(Metadata(name)) for name in sorted(named - there)
+        }
+        new = [name for _, _, name in implied if (Kind.NAMESPACES, "", name) not in self._served]
+        if new:
+            self._log.warning(
+                "namespaces without a Namespace object are taken as existing, since objects name them",
+                path=str(self._path),
+                namespaces=_some(new),
+            )
+        wanted.update(implied)
 
     async def _hand_on(self, events: Iterable[Event]) -> None:
         for count, event in enumerate(events, 1):
@@ -151,45 +220,29 @@ class ObjectFiles:
             if count % _BITE == 0:
                 await trio.lowlevel.checkpoint()
 
-    def _tell(self, path: Path, problem: str, *, kept: bool = False) -> None:
-        """Log a problem once."""
-        if (str(path), problem) in self._told:
-            return
-        self._told.add((str(path), problem))
-        if kept:
-            self._log.warning("broken file; its last good content is served on", file=str(path), problem=problem)
-        else:
-            self._log.warning("objects file", file=str(path), problem=problem)
+    def _note_passed_over(self, folder: Folder) -> None:
+        """Say what of a folder is not read."""
+        for sentence in folder.passed_over:
+            self._tell_more(self._path, sentence)
+
+    def _tell(self, path: Path, problems: Sequence[str], *, kept: bool = False) -> None:
+        """Log what a file says that it did not say the last time."""
+        told = self._told.get(path, set())
+        for problem in problems:
+            if problem in told:
+                continue
+            event = "objects file is broken, its last good content is served on" if kept else "objects file problem"
+            self._log.warning(event, file=str(path), problem=problem)
+        self._told[path] = set(problems)
+
+    def _tell_more(self, path: Path, problem: str) -> None:
+        """Log something else about a file once, as long as it does not change."""
+        told = self._told.setdefault(path, set())
+        if problem not in told:
+            told.add(problem)
+            self._log.warning("objects file problem", file=str(path), problem=problem)
 
 
-def _look_around(path: Path) -> dict[Path, _Look] | None:
-    """The files that count and what they look like; None if the path itself is not there."""
-    try:
-        if not path.is_dir():
-            return {path: _look(path.stat())}
-        found = [file for file in path.iterdir() if not file.name.startswith(".") and file.suffix in _SUFFIXES]
-    except OSError:
-        return None
-    looks = {}
-    for file in found:
-        try:
-            looks[file] = _look(file.stat())
-        except OSError:
-            continue  # a link whose target is being swapped, or a file just renamed
-    return looks
-
-
-def _look(stat: os.stat_result) -> _Look:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _read(path: Path) -> tuple[_Look | None, Content]:
-    """What a file says, and what it looks like after it was read; None if it is gone again."""
-    try:
-        text = path.read_bytes()
-        look = _look(path.stat())
-    except FileNotFoundError:
-        return None, Content({}, [], [])
-    except OSError as error:
-        return _look(path.stat()), Content({}, [f"line 1: {error}"], [], readable=False)
-    return look, read(text, json=path.suffix == ".json")
+def _some(names: Sequence[str]) -> list[str]:
+    more = len(names) - _NAMED
+    return [*names[:_NAMED], f"and {more} more"] if more > 0 else list(names)

@@ -326,6 +326,8 @@ FAMILIES: tuple[Family, ...] = (
            ("kind", "event"), _counted(_events)),
     Family("counter", "dnsserver_bad_objects", "Objects that could not be decoded and count as absent.",
            ("kind",), _kind(lambda kind: kind.bad_objects)),
+    Family("counter", "dnsserver_bad_values", "Addresses, ports and other fields in files that were left out.",
+           ("kind",), _kind(lambda kind: kind.bad_values)),
     Family("counter", "dnsserver_received_bytes", "Octets of lists and watches.",
            ("kind",), _kind(lambda kind: kind.bytes_received)),
     Family("counter", "dnsserver_lists", "Full lists begun.",

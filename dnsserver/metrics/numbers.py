@@ -152,6 +152,7 @@ class Kind(Numbers, frozen=True):
     removes: int = 0
     bookmarks: int = 0
     bad_objects: int = 0
+    bad_values: int = 0
     bytes_received: int = 0
     lists: int = 0
     resyncs: dict[str, int] = {}

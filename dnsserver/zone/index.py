@@ -7,7 +7,7 @@ address, and what is the same in thousands of objects is there once. Every metho
 no other slice of the service does. Over 400 lines, because both ways of an index change together or are wrong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
@@ -377,7 +377,7 @@ class Index:
         return ServiceView(tuple(filter(None, map(pack, texts))), ports)
 
     def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
-        read = _fqdn if obj.address_type == "FQDN" else _FAMILY_READERS.get(obj.address_type, pack)
+        read = address_reader(obj.address_type)
         addresses: list[bytes] = []
         hostnames: list[bytes | None] = []
         unready = 0
@@ -452,7 +452,12 @@ def _fqdn(text: str) -> bytes | None:
     return None if name == names.ROOT else name
 
 
-_FAMILY_READERS = {"IPv4": _pack4, "IPv6": _pack6}
+def address_reader(address_type: str) -> Callable[[str], bytes | None]:
+    """Return what reads the addresses of a slice of that type; of an unknown one, both families."""
+    return _READERS.get(address_type, pack)
+
+
+_READERS: dict[str, Callable[[str], bytes | None]] = {"IPv4": _pack4, "IPv6": _pack6, "FQDN": _fqdn}
 
 
 def _octets(text: str) -> bytes:

@@ -80,7 +80,7 @@ def test_a_change_of_a_file_is_served_within_a_second(server: Served, tmp_path: 
     assert wait_until(lambda: server.addresses(name) != {"10.96.0.9"}) < 1.5
     assert server.addresses(name) == {"10.96.0.10"}
     (tmp_path / "objects" / "objects.json").write_text('{"items": [')
-    broken = server.wait_for("broken file; its last good content is served on")
+    broken = server.wait_for("objects file is broken, its last good content is served on")
     assert "objects.json" in broken["file"]
     assert server.addresses(name) == {"10.96.0.10"}
     write_objects(tmp_path / "objects", THINGS)

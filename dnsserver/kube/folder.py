@@ -1,0 +1,68 @@
+"""What is at the path of object files: which of it is read, what it looks like, and what is passed over. Blocks."""
+
+import errno
+import os
+from pathlib import Path
+
+import msgspec
+
+from dnsserver.kube.reading import Look, look_at
+
+_SUFFIXES = {".yaml", ".yml", ".json"}
+_NAMED = 5
+# Beside a file while it is being edited: vim's test file, backups, JetBrains' safe write, and whatever ends in these.
+_PASSING = ("~", ".swp", ".swo", ".swx", ".tmp", ".temp", ".new", ".bak", ".part", "___jb_tmp___", "___jb_old___", "#")
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """The files that count and what they look like, or the `problem` of the path itself.
+
+    `passed_over` says what else is there, in sentences.
+    """
+
+    looks: dict[Path, Look] = {}
+    passed_over: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def look_around(path: Path) -> Folder:
+    """Return what is at a path: a file, or a folder of files."""
+    try:
+        if not _is_folder(path):
+            return Folder({path: look_at(path)})
+        with os.scandir(path) as entries:
+            names = {entry.name: _is_folder_entry(entry) for entry in entries if not entry.name.startswith(".")}
+    except OSError as error:
+        missing = error.errno == errno.ENOENT
+        return Folder(problem="no such file or folder" if missing else (error.strerror or str(error)).lower())
+    subfolders = sorted(name for name, is_folder in names.items() if is_folder)
+    files = {name for name, is_folder in names.items() if not is_folder}
+    counting = sorted(name for name in files if Path(name).suffix in _SUFFIXES)
+    others = sorted(name for name in files.difference(counting) if not _is_passing(name))
+    said = []
+    if subfolders:
+        said.append(f"subfolders are not read: {_some(subfolders)}")
+    if others:
+        said.append(f"files are not read whose name does not end in .yaml, .yml or .json: {_some(others)}")
+    return Folder({path / name: look_at(path / name) for name in counting}, tuple(said))
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell a folder from other things that are there. Raises OSError."""
+    path.stat()
+    return path.is_dir()
+
+
+def _is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or into what may not be looked at: reading it says so
+        return False
+
+
+def _is_passing(name: str) -> bool:
+    return name.endswith(_PASSING) or name.startswith("#") or name == "4913"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,132 @@
+"""Files of objects read in a process of their own, which may die of what they hold: a crash, memory, time.
+
+    python -m dnsserver.kube.reading PID FILE...      prints frames: each file's objects, then what was found
+
+PID is who asks. The parsers are bounded by themselves (`plain`); this is for what nobody thought of, for what holds
+Python's lock for long, and for a file system that hangs. It needs 16 MiB and a tenth of a second of its own.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from dnsserver.kube.documents import Content, Findings, read
+from dnsserver.kube.orphan import end_with_parent
+from dnsserver.zone.model import Kind, Object
+
+LARGEST = 64 << 20  # octets of a file
+MEMORY = 1 << 30  # octets of address space of the process
+TIME = 60  # seconds for one file, and as many of processor time for all of them
+BITE = 100  # objects in a frame, decoded between two turns of the event loop
+HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and objects of it or "done" and a Done
+
+Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno, 0 where it cannot be looked at
+
+
+class Done(msgspec.Struct):
+    """The end of a file's frames, and what it looks like after it was read."""
+
+    look: Look
+    findings: Findings
+
+
+class _RefusedError(Exception):
+    """It is nothing that is read; the text says what it is."""
+
+
+def look_at(path: Path) -> Look:
+    """Return what tells one state of a file from another."""
+    try:
+        return _look(path.stat())
+    except OSError as error:
+        return -1, error.errno or 0, 0
+
+
+def _look(found: os.stat_result) -> Look:
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_file(path: Path) -> tuple[Look, Content]:
+    """Return what a file says, and what it looks like after it was read; it never waits for a file to be written."""
+    try:
+        text = _text(path)
+        content = read(text, json=path.suffix == ".json", name=path.name)
+    except _RefusedError as error:
+        content = _unusable(str(error))
+    except OSError as error:
+        content = _unusable((error.strerror or str(error)).lower())
+    except MemoryError:
+        content = _unusable(f"reading it needed more than {MEMORY >> 20} MiB of memory")
+    except Exception as error:  # the border of this process: a bug of ours costs one file
+        content = _unusable(f"reading it failed: {type(error).__name__}: {error}")
+    return look_at(path), content
+
+
+def _unusable(problem: str) -> Content:
+    return Content({}, Findings([problem], readable=False))
+
+
+def _text(path: Path) -> bytes:
+    """Return the octets of a regular file. Raises OSError and _RefusedError."""
+    _expect_regular(path.stat())  # before it is opened, which is an event to some devices
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(handle, "rb") as file:  # noqa: PTH123  (a descriptor)
+        _expect_regular(os.fstat(handle))
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise _RefusedError(f"it has grown to more than {LARGEST:,} octets: expected no more")
+    return text
+
+
+def _expect_regular(found: os.stat_result) -> None:
+    mode = found.st_mode
+    if not stat.S_ISREG(mode):
+        names = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFDIR: "folder"}
+        raise _RefusedError(f"it is a {names.get(stat.S_IFMT(mode), 'device')}: expected a regular file")
+    if found.st_size > LARGEST:
+        raise _RefusedError(f"it has {found.st_size:,} octets: expected at most {LARGEST:,}")
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    encode = msgspec.msgpack.Encoder().encode
+    look, content = read_file(path)
+    by_kind: dict[Kind, list[Object]] = {}
+    for (kind, _, _), thing in content.objects.items():
+        by_kind.setdefault(kind, []).append(thing)
+    for kind, things in by_kind.items():
+        for start in range(0, len(things), BITE):
+            yield encode((str(kind), things[start : start + BITE]))
+    yield encode(("done", Done(look, content.findings)))
+
+
+def _bound_process() -> None:
+    """Bound what this process may take; when memory is short it goes first."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most < 0 else min(MEMORY, most), most))
+    resource.setrlimit(resource.RLIMIT_CPU, (TIME, TIME + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(5)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+
+
+def main(parent: str, *paths: str) -> None:
+    """Print what each file says, as long as the process that asked is there."""
+    end_with_parent(int(parent), signal.SIGKILL)
+    _bound_process()
+    for path in paths:
+        for frame in _frames(Path(path)):
+            sys.stdout.buffer.write(HEAD.pack(len(frame)) + frame)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
