@@ -87,6 +87,10 @@ def loaded(tmp_path: Path, text: str) -> Config:
         ("domain = ''", f'c.toml:1: domain: found "", {DOMAIN}'),
         ("domain = 'a b'", f'c.toml:1: domain: found "a b", {DOMAIN}'),
         ("domain = '.'", "c.toml:1: domain: is the root, expected a domain of the cluster's own"),
+        (
+            f"domain = '{'.'.join(['x' * 60] * 4)}.y'",
+            "c.toml:1: domain: has 247 octets, expected at most 244, so that the zone's own names fit into 255",
+        ),
         (f"domain = '{'x' * 64}'", f'c.toml:1: domain: found "{"x" * 59}…, {DOMAIN}'),
         (
             "reverse_zones = ['10.96.0.1/12']",

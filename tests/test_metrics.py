@@ -73,6 +73,7 @@ PROCESS = Process(
     panics=1,
     faults={"event": 2},
     log=Log(lost=6, suppressed=7),
+    left_out=3,
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     now=100.0,
@@ -145,6 +146,7 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_udp_kernel_drops_total", {"family": "1"}, 8),
         ("dnsserver_tcp_connections", {}, 6),
         ("dnsserver_faults_total", {"place": "event"}, 4),
+        ("dnsserver_records_left_out_total", {}, 6),
         ("dnsserver_limited_total", {"limit": "rate"}, 24),
         ("dnsserver_reply_cache_bytes", {}, 140_000),
         ("dnsserver_reply_cache_gone_total", {"cause": "change"}, 14),

@@ -151,6 +151,7 @@ def _questions() -> list[tuple[str, str]]:
             found += [(base, type_) for type_ in ("A", "AAAA", "SRV", "CNAME", "TXT", "ANY")]
             found += [(f"_{port}.{base}", type_) for port in ("http._tcp", "dns._udp") for type_ in ("SRV", "A")]
             found += [(f"{label}.{base}", type_) for label in ("h", *addresses) for type_ in ("A", "SRV")]
+            found += [(f"{label}.{base}", "SRV") for label in ("_tcp", "_udp", "tcp")]
         found += [(f"www.example.com.{space}.svc", type_) for type_ in ("A", "AAAA")]
         found += [(f"www.s.a.{space}.svc", "A"), (f"a.b.c.s.{space}.svc", "A")]
     whole = [(f"{name}.cluster.local", type_) for name, type_ in found]

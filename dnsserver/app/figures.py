@@ -127,6 +127,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
         panics=answering.responder.panics,
         faults=dict(answering.faults.counts),
         log=msgspec.convert(log.statistics(), metrics.Log, from_attributes=True),
+        left_out=answering.cluster.left_out,
     )
 
 

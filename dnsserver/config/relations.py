@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dnsserver.config import selectors
 from dnsserver.config.model import Config
 from dnsserver.config.values import Address, Domain
-from dnsserver.wire.name import ROOT, is_below
+from dnsserver.wire.name import MAX_NAME, ROOT, is_below
 
 _MOST_LISTENERS = 64
+_LONGEST_DOMAIN = MAX_NAME - len("hostmaster") - 1  # the longest name that a zone cannot be without
 
 Mistake = tuple[str, str]  # a key, and a sentence about it
 
@@ -19,6 +20,9 @@ def mistakes(config: Config) -> Iterator[Mistake]:
     yield from _sources(config)
     if config.domain.wire == ROOT:
         yield "domain", "is the root, expected a domain of the cluster's own"
+    if len(config.domain.wire) > _LONGEST_DOMAIN:
+        found = f"has {len(config.domain.wire)} octets, expected at most {_LONGEST_DOMAIN}"
+        yield "domain", f"{found}, so that the zone's own names fit into {MAX_NAME}"
     yield from _forwards(config)
     for low, high in (("ttl_floor", "ttl_cap"), ("negative_floor", "negative_cap"), ("failure_ttl", "failure_cap")):
         least, most = getattr(config.cache, low), getattr(config.cache, high)

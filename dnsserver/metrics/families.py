@@ -234,6 +234,8 @@ FAMILIES: tuple[Family, ...] = (
            ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
     Family("counter", "dnsserver_faults", "Bugs that cost one thing each (a reply, an event, a page), by where it was.",
            ("place",), lambda s: (((place,), n) for process in s.processes for place, n in process.faults.items())),
+    Family("counter", "dnsserver_records_left_out", "Records left out of answers, as a name would pass 255 octets.",
+           (), _process(lambda process: process.left_out)),
     Family("counter", "dnsserver_udp_received", "UDP packets read.",
            ("server", "family"), lambda s: (((sock.server, sock.family), sock.received) for sock in _udp(s))),
     Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",

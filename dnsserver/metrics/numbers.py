@@ -118,7 +118,7 @@ class Log(Numbers, frozen=True):
 
 class Process(Numbers, frozen=True):
     """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name,
-    `faults` what went wrong inside, by the place.
+    `faults` what went wrong inside, by the place, `left_out` records whose names would have passed 255 octets.
 
     One that is not `alive` any more counts on, since counters must not go back.
     """
@@ -134,6 +134,7 @@ class Process(Numbers, frozen=True):
     panics: int = 0
     faults: dict[str, int] = {}
     log: Log = Log()
+    left_out: int = 0
 
 
 class Kind(Numbers, frozen=True):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from dnsserver.wire import message as m
+from dnsserver.wire import name as names
 from dnsserver.zone import reverse
-from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
+from dnsserver.zone.endings import FAMILY_SIZE, NAME_TOO_LONG, NO_DATA, Endings, not_ready
 from dnsserver.zone.index import Entry, Index, pack
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import Answer, Key, Reason, RRset
@@ -70,28 +71,34 @@ class ReverseNames:
             return not_ready(waiting)
         if address is None:
             return None if zone is None else self._above(name, labels, zone, qtype)
-        index = self._index
-        keys = index.by_cluster_ip.get(address)
-        if keys:
-            targets = [self._end.name_of(min(keys))]
-        else:
-            targets = sorted(
-                bytes((len(label),)) + label + self._end.name_of(key)
-                for key in index.by_endpoint.get(address, ())
-                for label in _labels_of(index.entry(key), address)
-            )
         depends = (address,)
+        targets = self._targets(address)
         if targets:
-            if qtype == m.PTR:
-                return Answer(answer=(RRset(name, m.PTR, self._end.ttl, tuple(targets)),), depends=depends)
+            fitting = [target for target in targets if len(target) <= names.MAX_NAME]
+            self._end.left_out += len(targets) - len(fitting)
+            if qtype == m.PTR and fitting:
+                return Answer(answer=(RRset(name, m.PTR, self._end.ttl, tuple(fitting)),), depends=depends)
             if qtype == m.ANY:
                 return Answer(depends=depends)  # the cluster makes of it what ANY gets
-            return self._end.nodata(depends, zone=zone or name)
+            return self._end.nodata(depends, NO_DATA if fitting else NAME_TOO_LONG, zone or name)
         if zone is None:
             return None
         if name == zone:  # a network of one address
             return self._above(name, labels, zone, qtype)
         return self._end.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
+
+    def _targets(self, address: bytes) -> list[bytes]:
+        """Return the names that resolve to an address: a service's, or else those of its endpoints, sorted."""
+        index = self._index
+        services = [key for key in index.by_cluster_ip.get(address, ()) if key[0] in index.namespaces]
+        if services:
+            return [self._end.name_of(min(services))]
+        return sorted(
+            bytes((len(label),)) + label + self._end.name_of(key)
+            for key in index.by_endpoint.get(address, ())
+            if key[0] in index.namespaces
+            for label in _labels_of(index.entry(key), address)
+        )
 
     def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
         """Answer for a reverse name of the server's own zones that is no whole address."""

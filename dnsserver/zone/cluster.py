@@ -139,6 +139,11 @@ class Cluster:
         return self._end.serial
 
     @property
+    def left_out(self) -> int:
+        """How many records were left out of answers, since a name of theirs would be longer than names may be."""
+        return self._end.left_out
+
+    @property
     def held(self) -> int:
         """How many endpoints are held for their grace."""
         return len(self._holds)

@@ -9,7 +9,8 @@ from dnsserver.zone.index import Pair
 from dnsserver.zone.record import Answer, Key, Reason, RRset
 
 FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
-_NO_DATA = Reason("no-data")
+NAME_TOO_LONG = Reason("name-too-long", EDE.INVALID_DATA, "the name would have more than 255 octets")
+NO_DATA = Reason("no-data")
 _NO_ADDRESS = Reason("no-address-of-family")
 
 
@@ -21,6 +22,7 @@ class Endings:
         self.domain = domain
         self.ttl = ttl
         self.serial = 0
+        self.left_out = 0  # records whose names would be longer than names may be (RFC 1035 section 2.3.4)
         self.server_name = b"\x02ns\x03dns" + domain
         self._mailbox = b"\x0ahostmaster" + domain
         self._own_soa = self._make_soa(domain)
@@ -48,7 +50,7 @@ class Endings:
             return self.nodata(depends, _NO_ADDRESS)
         return Answer(answer=(RRset(name, qtype, self.ttl, of_family),), depends=depends)
 
-    def nodata(self, depends: tuple[Key, ...] | None, reason: Reason = _NO_DATA, zone: bytes | None = None) -> Answer:
+    def nodata(self, depends: tuple[Key, ...] | None, reason: Reason = NO_DATA, zone: bytes | None = None) -> Answer:
         """Answer that the name exists and has no such record (RFC 2308 section 2.2)."""
         return Answer(authority=(self.soa(zone),), reason=reason, depends=depends)
 

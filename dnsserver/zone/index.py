@@ -122,7 +122,7 @@ class Index:
         namespace = _octets(obj.metadata.name)
         if namespace not in self.namespaces:
             self.namespaces.add(namespace)
-            self.changed.add((namespace,))
+            self._namespace_changed(namespace)
 
     def put_service(self, obj: model.Service) -> None:
         """Take in the present state of a Service; one that no name can stand for is none."""
@@ -181,7 +181,7 @@ class Index:
         """Note that a namespace is gone."""
         if name in self.namespaces:
             self.namespaces.remove(name)
-            self.changed.add((name,))
+            self._namespace_changed(name)
 
     def remove_service(self, key: Pair) -> None:
         """Forget a Service."""
@@ -208,6 +208,16 @@ class Index:
         if not pods:
             del self._pods[namespace]
         self._drop_addresses(namespace, addresses)
+
+    def _namespace_changed(self, namespace: bytes) -> None:
+        """Note that names of a namespace came to be or ceased to: those that its addresses' PTRs lead to, too."""
+        self.changed.add((namespace,))
+        for entry in self.entries.get(namespace, {}).values():
+            if entry.service is not None:
+                self.changed.update(entry.service.addresses)
+            for part in entry.slices:
+                if not part.fqdn:
+                    self.changed.update(part.addresses)
 
     def _drop_addresses(self, namespace: bytes, addresses: bytes) -> None:
         for address in _split(addresses):

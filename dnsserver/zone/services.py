@@ -6,7 +6,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE
 from dnsserver.zone import reverse
-from dnsserver.zone.endings import FAMILY_SIZE, Endings
+from dnsserver.zone.endings import FAMILY_SIZE, NAME_TOO_LONG, Endings
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
 from dnsserver.zone.record import Answer, Key, Reason, RRset, joined
 
@@ -17,6 +17,7 @@ _TOO_MANY_LABELS = Reason("too-many-labels")
 _PORT_UNKNOWN = Reason("port-unknown")
 _ENDPOINT_MISSING = Reason("endpoint-missing")
 _NO_PORTS = Reason("no-ports")
+_ABOVE_PORTS = Reason("above-ports")
 _BELOW_EXTERNAL = Reason("below-external-name")
 _LOOP = Reason("cname-loop")
 
@@ -77,9 +78,7 @@ class ServiceNames:
         return self._srv(name, srv, {target: service.addresses}, depends)
 
     def _headless(self, name: bytes, entry: Entry, port: Pair | None, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        slices: Sequence[SliceView] = entry.slices
-        if not any(part.addresses for part in slices):
-            slices = _held(entry, None)
+        slices = _shown(entry)
         unready = sum(part.unready for part in entry.slices)
         if port is not None:
             slices = [part for part in slices if _matching(part.ports, port)]
@@ -94,6 +93,8 @@ class ServiceNames:
     def _endpoint(self, name: bytes, entry: Entry, label: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
         slices = _only(label, entry.slices) or _only(label, _held(entry, label))
         if not slices:
+            if label.startswith(b"_") and _has_port(entry, (b"", label[1:])):
+                return self._end.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
             return self._end.nxdomain(depends, _ENDPOINT_MISSING)
         return self._from_slices(name, entry.key, slices, None, qtype, depends)
 
@@ -117,17 +118,23 @@ class ServiceNames:
         if qtype != m.SRV:
             return self._end.nodata(depends)
         base = self._end.name_of(key)
+        room = names.MAX_NAME - 1 - len(base)  # for the label of an endpoint
+        reason = _NO_PORTS
         records: dict[tuple[int, bytes], None] = {}
         targets: dict[bytes, list[bytes]] = {}
         for part in slices:
             ports = part.ports if port is None else _matching(part.ports, port)
             for endpoint in part.endpoints():
                 label = endpoint_label(endpoint)
+                if len(label) > room:
+                    self._end.left_out += 1
+                    reason = NAME_TOO_LONG
+                    continue
                 target = bytes((len(label),)) + label + base
                 for number in {p.number: None for p in ports}:
                     records[number, target] = None
                     targets.setdefault(target, []).append(endpoint[0])
-        return self._srv(name, list(records), targets, depends)
+        return self._srv(name, list(records), targets, depends, reason)
 
     def _srv(
         self,
@@ -135,9 +142,11 @@ class ServiceNames:
         records: Sequence[tuple[int, bytes]],
         targets: dict[bytes, Sequence[bytes]] | dict[bytes, list[bytes]] | dict[bytes, tuple[bytes, ...]],
         depends: tuple[Key, ...],
+        without: Reason = _NO_PORTS,
     ) -> Answer:
+        """Answer with these (port, target); for the `without` reason if there are none."""
         if not records:
-            return self._end.nodata(depends, _NO_PORTS)
+            return self._end.nodata(depends, without)
         weight = max(1, 100 // len(records)).to_bytes(2, "big")
         rdatas = tuple(b"\0\0" + weight + number.to_bytes(2, "big") + target for number, target in records)
         additional = []
@@ -207,6 +216,19 @@ class ServiceNames:
 def endpoint_label(endpoint: Endpoint) -> bytes:
     """Return the label an endpoint is known by: its hostname, or its address with dashes (answers.md section 2)."""
     return endpoint[1] or reverse.dashed(endpoint[0])
+
+
+def _shown(entry: Entry) -> Sequence[SliceView]:
+    """Return the slices of a headless service that make its answers: those that are held if none has an endpoint."""
+    return entry.slices if any(part.addresses for part in entry.slices) else _held(entry, None)
+
+
+def _has_port(entry: Entry, port: Pair) -> bool:
+    """Tell whether there is a name `_PORT._PROTO` for such a port."""
+    assert entry.service is not None  # or there is no name of it at all
+    if not entry.service.headless:
+        return bool(_matching(entry.service.ports, port))
+    return any(part.addresses and _matching(part.ports, port) for part in _shown(entry))
 
 
 def _matching(ports: Iterable[Port], port: Pair) -> tuple[Port, ...]:

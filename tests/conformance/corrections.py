@@ -10,6 +10,7 @@ and the answer that it expects of them instead. Worked out from the recorded row
  7  SRV weight counts the records that are left when duplicates are dropped; no port, no SRV
 13  ANY: HINFO (RFC 8482)
 14  an endpoint's address without a service: no PTR
+16  a protocol's name above an existing port: NODATA
 """
 
 import ipaddress
@@ -42,6 +43,7 @@ class Book:
         self.zone = dns.zone.from_text(ZONE.read_text(), relativize=False)
         empty = {DOMAIN, f"svc.{DOMAIN}", f"pod.{DOMAIN}", f"dns.{DOMAIN}", f"dns-version.{DOMAIN}"}
         self.empty = empty | {f"{name}.{kind}.{DOMAIN}" for name in facts.namespaces for kind in ("svc", "pod")}
+        self.empty |= facts.above_ports
         self.orphaned = {dns.reversename.from_address(a).to_text() for a in facts.orphaned - facts.endpoints}
         self._existing = {
             name for (name, type_), said in self.said.items() if said.rcode == "NOERROR" and type_ != "SOA"
@@ -195,6 +197,7 @@ def _any(row: Row, book: Book) -> Said:
 CORRECTIONS = (
     Correction(14, lambda row, book: row.t == "PTR" and row.name in book.orphaned, lambda _row, _book: missing()),
     Correction(13, lambda row, _book: row.t == "ANY", _any),
+    Correction(16, lambda row, book: row.name in book.facts.above_ports, lambda _row, _book: nodata()),
     Correction(2, _is_empty_name, lambda _row, _book: nodata()),
     Correction(1, _has_soa_but_no_name, lambda _row, _book: missing()),
     Correction(3, _is_reverse, _reverse),

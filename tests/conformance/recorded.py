@@ -117,8 +117,24 @@ class Facts:
             for address in item["status"].get("podIPs", ())
         }
         self.orphaned, self.endpoints = set[str](), set[str]()
+        self.above_ports: set[str] = set()  # `_PROTOCOL.SERVICE…`, where a port of that protocol is
+        for (namespace, name), spec in self.services.items():
+            if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
+                self._note_ports(namespace, name, spec)
         for item in by_kind["EndpointSlice"]:
+            namespace = item["metadata"]["namespace"]
             service = item["metadata"].get("labels", {}).get("kubernetes.io/service-name", "")
-            owned = (item["metadata"]["namespace"], service) in self.services
+            owned = (namespace, service) in self.services
+            ready = any(endpoint.get("conditions", {}).get("ready", True) for endpoint in item.get("endpoints") or ())
+            if ready and owned and self.services[namespace, service].get("clusterIP") == "None":
+                self._note_ports(namespace, service, item)
             for endpoint in item.get("endpoints") or ():
                 (self.endpoints if owned else self.orphaned).update(endpoint["addresses"])
+
+    def _note_ports(self, namespace: str, service: str, of: dict[str, Any]) -> None:
+        if namespace not in self.namespaces:
+            return
+        for port in of.get("ports") or ():
+            if port.get("port") is not None:  # without a number it is none
+                protocol = port.get("protocol", "TCP").lower()
+                self.above_ports.add(f"_{protocol}.{service}.{namespace}.svc.{DOMAIN}")

@@ -3,9 +3,10 @@
 import pytest
 from dns.reversename import from_address
 
+from dnsserver.wire import name as names
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import Denied, Kind, ListDone, ListStarted
-from tests.cluster import Thing, endpoint, endpoints, namespace, pod, service
+from dnsserver.zone.model import Denied, Kind, ListDone, ListStarted, Put, Remove
+from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, pod, service
 from tests.zone.asking import answer, ask, zone
 
 HTTP = ("http", "TCP", 80)
@@ -35,6 +36,12 @@ THINGS: tuple[Thing, ...] = (
     service("alone"),
     endpoints("web", "10.1.4.1", endpoint("10.1.4.2", "named"), ports=[("http", "TCP", 8080)]),
     endpoints("nobody", endpoint("10.1.5.1", "orphan"), ports=[HTTP]),
+    service("lost", namespace="gone"),
+    endpoints("lost", endpoint("10.1.6.1", "orphan"), namespace="gone", ports=[HTTP]),
+    endpoints("alias", endpoint("10.1.6.2", "orphan"), ports=[HTTP]),
+    endpoints("web", endpoint("10.96.0.5", "stand-in"), name="web-2", ports=[HTTP]),
+    service("named-so", ports=[HTTP]),
+    endpoints("named-so", endpoint("10.1.6.3", "tcp"), ports=[("x", "TCP", 1)]),
     service("names"),
     endpoints("names", endpoint("backend.example.com", "b"), family="FQDN", ports=[HTTP]),
     service("alias", external="www.example.com"),
@@ -122,6 +129,36 @@ def test_headless_services(cluster: Cluster, question: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
+        ("_tcp.web.shop.svc A", "above-ports"),
+        ("_tcp.web.shop.svc SRV", "above-ports"),
+        ("_tcp.web.shop.svc ANY", '_tcp.web.shop.svc HINFO "RFC8482" ""'),
+        ("_udp.web.shop.svc SRV", "NXDOMAIN endpoint-missing"),
+        ("tcp.web.shop.svc SRV", "NXDOMAIN endpoint-missing"),  # an endpoint's name
+        ("_http.web.shop.svc SRV", "NXDOMAIN endpoint-missing"),
+        ("_tcp.bare.shop.svc A", "NXDOMAIN endpoint-missing"),
+        ("_tcp.db.shop.svc SRV", "above-ports"),
+        ("_udp.db.shop.svc SRV", "above-ports"),
+        ("_sctp.db.shop.svc SRV", "NXDOMAIN endpoint-missing"),
+        ("_udp.plain.shop.svc SRV", "NXDOMAIN endpoint-missing"),
+        ("_tcp.names.shop.svc A", "above-ports"),
+        ("_tcp.unready.shop.svc A", "NXDOMAIN endpoint-missing"),  # the service itself does not exist
+        ("_tcp.alone.shop.svc A", "NXDOMAIN endpoint-missing"),
+        ("_tcp.alias.shop.svc A", "NXDOMAIN below-external-name"),
+        ("_tcp.nobody.shop.svc A", "NXDOMAIN service-missing"),
+        ("_tcp.web.gone.svc A", "NXDOMAIN namespace-missing"),
+        ("tcp.named-so.shop.svc A", "10.1.6.3"),
+        ("_tcp.named-so.shop.svc A", "above-ports"),
+        ("x._tcp.web.shop.svc A", "NXDOMAIN port-unknown"),
+        ("x._http._tcp.web.shop.svc A", "NXDOMAIN too-many-labels"),
+    ],
+)
+def test_a_name_above_those_of_ports_exists(cluster: Cluster, question: str, expected: str) -> None:
+    check(cluster, question, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
         ("alias.shop.svc CNAME", "www.example.com."),
         ("alias.shop.svc SRV", "no-data"),
         ("x.alias.shop.svc A", "NXDOMAIN below-external-name"),
@@ -184,7 +221,10 @@ def test_other_modes_of_pods(mode: str, question: str, expected: str) -> None:
         ("1.0.1.10.in-addr.arpa. PTR", "db-0.db.shop.svc"),
         ("1.1.1.10.in-addr.arpa. PTR", "10-1-1-1.plain.shop.svc"),
         ("3.1.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
-        ("1.5.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
+        ("1.5.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),  # its service is missing
+        ("1.6.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),  # its namespace is
+        ("2.6.1.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),  # its service is an alias
+        ("5.0.96.10.in-addr.arpa. PTR", "stand-in.web.shop.svc"),  # the service of that ClusterIP is in no namespace
         ("1.0.96.10.in-addr.arpa. A", "no-data"),
         ("96.10.in-addr.arpa. PTR", "no-data"),
         ("97.10.in-addr.arpa. PTR", "NXDOMAIN address-unknown"),
@@ -243,6 +283,81 @@ def test_srv_shows_the_addresses_of_each_target_once(cluster: Cluster) -> None:
         "db-0.db.shop.svc AAAA fd00:1::1",
         "db-1.db.shop.svc A 10.1.0.2",
     ]
+
+
+LONG = "s" * 63, "n" * 63  # of a service and its namespace
+
+
+def _crowded(room: int) -> tuple[Cluster, str]:
+    """Return a zone in which an endpoint's label may have `room` octets, and what all its services' names end in."""
+    tail = 255 - 1 - room - 1 - 64 - 64 - 4  # the domain, with its root: labels of at most 62
+    labels = ["d" * 62] * (tail // 63) + ["e" * (tail % 63 - 1)] * (tail % 63 > 0)
+    domain = ".".join(labels)
+    cluster = zone(
+        namespace(LONG[1]),
+        service(LONG[0], namespace=LONG[1], ports=[HTTP]),
+        endpoints(
+            LONG[0], endpoint("10.3.0.1", "h" * 30), endpoint("10.3.0.2", "h" * 31), "10.3.0.3",
+            namespace=LONG[1], ports=[HTTP],
+        ),
+        domain=names.from_text(domain),
+        reverse_networks=["10.0.0.0/8"],
+    )  # fmt: skip
+    return cluster, f"{LONG[0]}.{LONG[1]}.svc.{domain}."
+
+
+@pytest.mark.parametrize(("room", "shown"), [(31, 3), (30, 2), (29, 1), (8, 1), (7, 0)])
+def test_a_record_whose_name_would_pass_255_octets_is_left_out_and_counted(room: int, shown: int) -> None:
+    cluster, tail = _crowded(room)
+    assert len(names.from_text(f"{'x' * room}.{tail}")) == 255
+    targets = {f"{label}.{tail}" for label in ("h" * 30, "h" * 31, "10-3-0-3") if len(label) <= room}
+    assert len(targets) == shown
+    srv = answer(cluster, tail, "SRV")
+    found = {names.to_text(rdata[6:]) for rrset in srv.answer for rdata in rrset.rdatas}
+    assert found == targets
+    assert {names.to_text(rrset.name) for rrset in srv.additional} == targets
+    assert {int.from_bytes(rdata[2:4]) for rrset in srv.answer for rdata in rrset.rdatas} <= {100 // max(1, shown)}
+    assert (srv.rcode, srv.reason.code) == (0, "found" if shown else "name-too-long")
+    assert cluster.left_out == 3 - shown
+    ptrs = [answer(cluster, f"{number}.0.3.10.in-addr.arpa.", "PTR") for number in (1, 2, 3)]
+    assert {names.to_text(rdata) for ptr in ptrs for rrset in ptr.answer for rdata in rrset.rdatas} == targets
+    assert all(ptr.rcode == 0 and (ptr.answer or ptr.authority) for ptr in ptrs)
+    assert cluster.left_out == 2 * (3 - shown)
+    # Its address is there all the same.
+    assert len(answer(cluster, tail, "A").answer[0].rdatas) == 3
+
+
+def test_ports_that_change_change_the_name_above_them() -> None:
+    moving = zone(*THINGS)
+    web, db = (b"shop", b"web"), (b"shop", b"db")
+    for things, key, name in (
+        ([service("web", "10.96.0.1", ports=[DNS])], web, "web"),
+        (
+            [
+                endpoints("db", endpoint("10.1.0.1", "db-0"), ports=[DNS]),
+                endpoints("db", endpoint("fd00:1::1", "db-0"), name="db-6", family="IPv6", ports=[DNS]),
+            ],
+            db,
+            "db",
+        ),
+    ):
+        found = answer(moving, f"_tcp.{name}.shop.svc", "SRV")
+        assert (found.rcode, found.depends) == (0, (key,))
+        for thing in things:
+            assert key in moving.apply(Put(decoded(thing)), 0, 1)
+        assert answer(moving, f"_tcp.{name}.shop.svc", "SRV").rcode == 3
+        assert answer(moving, f"_udp.{name}.shop.svc", "SRV").rcode == 0
+
+
+def test_a_namespace_that_comes_or_goes_changes_the_ptr_of_its_addresses() -> None:
+    moving = zone(*THINGS)
+    ends, headless = b"\x0a\x01\x06\x01", b"\x0a\x60\x00\x05"
+    assert moving.answer(names.from_text("1.6.1.10.in-addr.arpa"), 12) is None  # the upstreams may know it
+    assert moving.apply(Put(decoded(namespace("gone"))), 0, 1) == {(b"gone",), ends, headless}
+    assert ask(moving, "1.6.1.10.in-addr.arpa.", "PTR").records == ["1.6.1.10.in-addr.arpa. PTR orphan.lost.gone.svc"]
+    assert ask(moving, "5.0.96.10.in-addr.arpa.", "PTR").records == ["5.0.96.10.in-addr.arpa. PTR ghost-town.gone.svc"]
+    assert moving.apply(Remove(Kind.NAMESPACES, "", "gone"), 0, 1) == {(b"gone",), ends, headless}
+    assert moving.answer(names.from_text("1.6.1.10.in-addr.arpa"), 12) is None
 
 
 def test_names_that_are_not_the_clusters(cluster: Cluster) -> None:
