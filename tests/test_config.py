@@ -133,8 +133,12 @@ def loaded(tmp_path: Path, text: str) -> Config:
             "c.toml:1: upstreams: a file of upstreams has to be the only entry",
         ),
         (
-            "[[forward]]\ndomain = 'x.cluster.local'\nupstreams = []",
-            'c.toml:2: forward[0].domain: "x.cluster.local" lies in "cluster.local", which is answered here',
+            "[local]\ndomains = ['.']",
+            'c.toml:2: local.domains[0]: "." is every name: write upstreams = [] to ask nobody',
+        ),
+        (
+            "[[forward]]\ndomain = '*.x.y'\nupstreams = []",
+            'c.toml:2: forward[0].domain: found "*.x.y", a pattern; expected "x.y", which is all names below it',
         ),
         (
             "[[forward]]\ndomain = 'a'\nupstreams = []\n[[forward]]\ndomain = 'A.'\nupstreams = []",

@@ -22,6 +22,8 @@ import trio
 import trio.testing
 
 from dnsserver.app.server import Server
+from dnsserver.config import Domain
+from dnsserver.config.model import Local
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.query import read_query
 from tests.clock import LoopbackClock
@@ -395,4 +397,43 @@ async def test_row_25_special_names(server: Server, outside: Upstream) -> None:
         assert (text.rcode(), text.answer) == (dns.rcode.NOERROR, [])
     for reply in await ask(server, d("foo.invalid.", flags=rd), d("x.onion.", flags=rd)):
         assert reply.rcode() == dns.rcode.NXDOMAIN
+    assert outside.queries == []
+
+
+async def test_row_30_more_special_names(server: Server, outside: Upstream, release: Release) -> None:
+    release.event.set()
+    rd = dns.flags.RD
+    for name in ("_dns.resolver.arpa.", "resolver.arpa.", "x.Resolver.ARPA."):
+        (empty,) = await ask(server, d(name, "SVCB", flags=rd))
+        assert (empty.rcode(), empty.answer) == (dns.rcode.NOERROR, [])
+        assert negative_ttl(empty) > 0
+    for name in ("alt.", "www.gnu.alt."):
+        (missing,) = await ask(server, d(name, flags=rd))
+        assert missing.rcode() == dns.rcode.NXDOMAIN
+        assert negative_ttl(missing) > 0
+    assert outside.queries == []
+    elsewhere = [
+        "db.internal.",
+        "printer.local.",
+        "nas.home.arpa.",
+        "1.1.168.192.in-addr.arpa.",
+        "resolver.arpa.example.",
+    ]
+    for name in elsewhere:
+        await ask(server, d(name, flags=rd))
+    assert [query.name.lower() for query in outside.queries] == elsewhere
+
+
+async def test_row_30_local_domains_are_kept_here(tmp_path: Path, outside: Upstream) -> None:
+    kept = tuple(Domain.parse(text) for text in ("internal", "home.arpa", "96.10.in-addr.arpa", "local"))
+    things = [namespace("shop"), service("web", "10.96.0.1", ports=[("http", "TCP", 80)])]
+    objects = write_objects(tmp_path, things)
+    settings = config(objects=objects, upstreams=upstream_at(outside.port), local=Local(domains=kept))
+    async with running(settings) as server:
+        for name in ("internal.", "Db.Internal.", "nas.home.arpa.", "9.9.96.10.in-addr.arpa.", "printer.local."):
+            (missing,) = await ask(server, d(name, "PTR", flags=dns.flags.RD))
+            assert (missing.rcode(), negative_ttl(missing) > 0) == (dns.rcode.NXDOMAIN, True)
+        web, reverse = await ask(server, d(WEB), d("1.0.96.10.in-addr.arpa.", "PTR"))
+        assert addresses(web) == {"10.96.0.1"}
+        assert addresses(reverse) == {WEB}
     assert outside.queries == []

@@ -58,8 +58,9 @@ class Answering:
             own_addresses=_own_addresses(config),
         )
         zones = [_read_zone(path) for path in config.static]
-        sources: list[Source] = [self.cluster, SpecialNames(), *zones]  # the cluster's names are most of what is asked
-        own = [config.domain.wire, *(zone.origin for zone in zones)]
+        local = [domain.wire for domain in config.local.domains]
+        sources: list[Source] = [self.cluster, *zones, SpecialNames(local)]  # most of what is asked is the cluster's
+        own = [config.domain.wire, *(zone.origin for zone in zones), *local]
         self.forwarder = Forwarder(
             settings.routes(config),
             settings.cache(config),

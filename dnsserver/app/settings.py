@@ -27,6 +27,7 @@ def _forward(route: Route) -> ForwardSettings:
         deadline=route.deadline,
         hedge=route.hedge,
         mixed_case=route.mixed_case,
+        trusted=route.trusted,
     )
 
 

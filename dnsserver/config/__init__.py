@@ -1,8 +1,8 @@
 """One TOML file, and flags over it, to one frozen Config.
 
 Promises: a Config that exists is valid, every mistake of a file is told at once with its line, the value found and what
-was expected, and what `render` prints loads back equal. Knows the syntax of addresses and names (wire) and nothing else
-of the server: app maps a Config onto what the parts take.
+was expected, and what `render` prints loads back equal. Knows the syntax of addresses and names (wire), which names are
+special (zone), and nothing else of the server: app maps a Config onto what the parts take.
 """
 
 from dnsserver.config.model import Config, Route

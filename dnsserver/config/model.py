@@ -19,6 +19,7 @@ __all__ = [
     "Forward",
     "Forwarding",
     "Kubernetes",
+    "Local",
     "Log",
     "ReplyCache",
     "Route",
@@ -112,6 +113,13 @@ class Forward(Table, frozen=True):
     hedge: Hedge | None = None
     mixed_case: bool | None = None
     authorities: Path | None = None
+    trusted: bool = False
+
+
+class Local(Table, frozen=True):
+    """Names that are kept here."""
+
+    domains: tuple[Domain, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +132,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hedge: float
     mixed_case: bool
     authorities: Path | None
+    trusted: bool
 
 
 class Cache(Table, frozen=True):
@@ -201,6 +210,7 @@ class Config(Table, frozen=True):
     reply_cache: ReplyCache = ReplyCache()
     forwarding: Forwarding = Forwarding()
     forward: tuple[Forward, ...] = ()
+    local: Local = Local()
     cache: Cache = Cache()
     search: Search = Search()
     kubernetes: Kubernetes = Kubernetes()
@@ -222,4 +232,5 @@ def _route(forward: Forward, rest: Forwarding) -> Route:
         hedge=rest.hedge if forward.hedge is None else forward.hedge,
         mixed_case=rest.mixed_case if forward.mixed_case is None else forward.mixed_case,
         authorities=rest.authorities if forward.authorities is None else forward.authorities,
+        trusted=forward.trusted,
     )

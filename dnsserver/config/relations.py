@@ -4,9 +4,10 @@ import ipaddress
 from collections.abc import Iterator
 
 from dnsserver.config import selectors
+from dnsserver.config.domains import forward_problem, local_problem
 from dnsserver.config.model import Config
 from dnsserver.config.values import Address, Domain
-from dnsserver.wire.name import MAX_NAME, ROOT, is_below
+from dnsserver.wire.name import MAX_NAME, ROOT
 
 _MOST_LISTENERS = 64
 _LONGEST_DOMAIN = MAX_NAME - len("hostmaster") - 1  # the longest name that a zone cannot be without
@@ -101,6 +102,9 @@ def _forwards(config: Config) -> Iterator[Mistake]:
         key = f"forward[{index}].domain"
         if forward.domain in seen:
             yield key, f'"{forward.domain}" is already in another [[forward]]'
-        if config.domain.wire != ROOT and is_below(forward.domain.wire, config.domain.wire):
-            yield key, f'"{forward.domain}" lies in "{config.domain}", which is answered here'
+        if problem := forward_problem(forward.domain, config):
+            yield key, problem
         seen.add(forward.domain)
+    for index, kept in enumerate(config.local.domains):
+        if problem := local_problem(kept, config):
+            yield f"local.domains[{index}]", problem

@@ -5,13 +5,29 @@ comes in as an argument. The octets held are bounded; the oldest that nobody has
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from dnsserver.resolver.outcome import STALE, Ask, Outcome
 from dnsserver.resolver.settings import CacheSettings
-from dnsserver.wire.message import EDE, EMPTY, SERVFAIL
+from dnsserver.wire.message import (
+    AAAA,
+    CNAME,
+    EDE,
+    EMPTY,
+    HTTPS,
+    MX,
+    NAPTR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    SERVFAIL,
+    SOA,
+    SRV,
+    TXT,
+    A,
+)
 from dnsserver.wire.name import is_below
 from dnsserver.wire.response import with_ttl
 from dnsserver.zone.record import Reason
@@ -22,6 +38,7 @@ _OVERHEAD = 420
 _PER_RECORD = 40
 _STALE_TTL = 30  # RFC 8767 section 4
 _FAILURES = 10_000
+_USUAL_TYPES = (A, AAAA, HTTPS, SRV, TXT, MX, CNAME, PTR, NS, SOA, NAPTR)
 _SPARED = 8
 _RENEW_PART = 0.1
 _RENEW_MIN = 5.0
@@ -82,11 +99,16 @@ class AnswerCache:
         return entry.outcome
 
     def put(self, ask: Ask, outcome: Outcome) -> None:
-        """Keep an outcome until it expires, and then as long as it may be given out stale."""
-        if outcome.expires <= outcome.stored:
-            return
+        """Keep an outcome until it expires, and then as long as it may be given out stale.
+
+        One that may not be kept still ends what it follows on: a record that was seen gone does not come back.
+        """
         if self.failures:
             self.failures.pop(ask, None)
+        if outcome.expires <= outcome.stored:
+            for gone in self._of_name(ask, same_type=outcome.rcode != NXDOMAIN):
+                self._forget(self._entries.pop(gone.ask))
+            return
         body = outcome.body
         size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
         old = self._entries.get(ask)
@@ -137,8 +159,8 @@ class AnswerCache:
 
     def stale(self, ask: Ask, now: float, lasts: float = 0.0) -> Outcome | None:
         """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
-        entry = self._entries.get(ask)
-        if entry is None or entry.outcome.expires + self._settings.stale <= now:
+        entry = self._stale_entry(ask, now)
+        if entry is None:
             return None
         self._stale += 1
         old = entry.outcome
@@ -148,8 +170,30 @@ class AnswerCache:
 
     def has_stale(self, ask: Ask, now: float) -> bool:
         """Tell whether `stale` would return something."""
+        return self._stale_entry(ask, now) is not None
+
+    def _stale_entry(self, ask: Ask, now: float) -> _Entry | None:
+        """Return what is held, unless another type or another DO has shown since that it is gone."""
         entry = self._entries.get(ask)
-        return entry is not None and entry.outcome.expires + self._settings.stale > now
+        if entry is None or entry.outcome.expires + self._settings.stale <= now:
+            return None
+        for other in self._of_name(ask, same_type=False):
+            found = other.outcome
+            says_gone = found.rcode == NXDOMAIN or (other.ask.type == ask.type and not found.body.an)
+            if found.stored > entry.outcome.stored and says_gone:
+                return None
+        return entry
+
+    def _of_name(self, ask: Ask, *, same_type: bool) -> Iterator[_Entry]:
+        """Yield what is held of a name, with and without DO, for this type or also for the usual ones.
+
+        An index by name would cost each put; this costs those that something is gone for or that are stale.
+        """
+        for type_ in (ask.type,) if same_type else {ask.type, *_USUAL_TYPES}:
+            for do in (False, True):
+                entry = self._entries.get(Ask(ask.name, type_, do, ask.cd))
+                if entry is not None:
+                    yield entry
 
     def fail(self, ask: Ask, reason: Reason, now: float) -> Outcome:
         """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""

@@ -70,8 +70,7 @@ class Forwarder:
         self._own = tuple(own)
         self._routes: dict[bytes, Route] = {}
         for settings in routes:
-            denied = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
-            scope = Scope(settings.domain, (*own, *denied))
+            scope = _scope(settings, own, routes)
             self._routes[settings.domain] = Route(settings, scope, entropy)
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
@@ -247,8 +246,7 @@ class Forwarder:
             self._join(flight, reading, follow, now)
             return
         outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
-        if reading.ttl:
-            self._cache.put(ask, outcome)
+        self._cache.put(ask, outcome)
         self._deliver(flight, outcome)
 
     def _join(self, flight: Flight, reading: Reading, follow: bytes, now: float) -> None:
@@ -260,7 +258,7 @@ class Forwarder:
                 return
             flight.done = True
             if rest.rcode == SERVFAIL:
-                self._deliver(flight, rest)
+                self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or rest)
                 return
             try:
                 head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
@@ -385,3 +383,11 @@ class Forwarder:
             dropped=self._dropped,
             loops=self._loops,
         )
+
+
+def _scope(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[ForwardSettings]) -> Scope:
+    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here."""
+    if settings.trusted:
+        return Scope(settings.domain, tuple(own), trusted=True)
+    others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
+    return Scope(settings.domain, (*own, *others))

@@ -51,7 +51,7 @@ class ForwardSettings(msgspec.Struct, frozen=True):
 
     Times in seconds. `hedge` is how many extra questions, as a share of all, may be spent on asking a second upstream
     before the first one is known to be silent. `resolv_conf` names a file to take the upstreams from instead, followed
-    when it changes.
+    when it changes. `trusted` upstreams are believed where a chain of theirs leaves the domain.
     """
 
     domain: bytes = ROOT
@@ -61,6 +61,7 @@ class ForwardSettings(msgspec.Struct, frozen=True):
     deadline: float = 2.0
     hedge: float = 0.05
     mixed_case: bool = True
+    trusted: bool = False
 
 
 class CacheSettings(msgspec.Struct, frozen=True):

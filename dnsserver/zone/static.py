@@ -8,16 +8,29 @@ from dnsserver.zone.record import Answer, Reason, RRset, short
 
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
-_NOWHERE = (b"\x07invalid\0", b"\x05onion\0")  # RFC 6761 section 6.4, RFC 7686 section 2
+_NOWHERE = (b"\x07invalid\0", b"\x05onion\0", b"\x03alt\0")  # RFC 6761 section 6.4, RFC 7686, RFC 9476
+_RESOLVER = b"\x08resolver\x04arpa\0"  # RFC 9462 section 6.4: who has no designated resolvers answers NODATA
 _LOOPBACK = {m.A: b"\x7f\0\0\1", m.AAAA: bytes(15) + b"\1"}
 _SPECIAL = Reason("special-use-name")
+_LOCAL = Reason("local-domain")
+SPECIAL = (_LOCALHOST, _RESOLVER, *_NOWHERE)  # what is never asked upstream
 MAX_CHAIN = 16
 
 
 class SpecialNames:
-    """`localhost` and what is below it is this machine; `invalid` and `onion` do not exist (RFC 6761, 7686)."""
+    """`localhost` is this machine, `resolver.arpa` is empty, `invalid`, `onion` and `alt` do not exist, and so below.
 
-    ends = (_LOCALHOST, *_NOWHERE)
+    Neither does what lies in one of the `local` domains, which are kept from the upstreams by configuration.
+    """
+
+    def __init__(self, local: Iterable[bytes] = ()) -> None:
+        """Keep these domains here besides, lower-case names."""
+        self._nowhere = {**dict.fromkeys(local, _LOCAL), **dict.fromkeys(_NOWHERE, _SPECIAL)}
+
+    @property
+    def ends(self) -> tuple[bytes, ...]:
+        """How every name that is answered here ends."""
+        return (*SPECIAL, *self._nowhere)
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None."""
@@ -26,9 +39,11 @@ class SpecialNames:
             if address is None:
                 return short(Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL), name, qtype)
             return Answer(answer=(RRset(name, qtype, _DAY, (address,)),), reason=_SPECIAL)
-        for zone in _NOWHERE:
+        if name.endswith(_RESOLVER) and names.is_below(name, _RESOLVER):
+            return short(Answer(authority=(_soa(_RESOLVER),), reason=_SPECIAL), name, qtype)
+        for zone, reason in self._nowhere.items():
             if name.endswith(zone) and names.is_below(name, zone):
-                return Answer(m.NXDOMAIN, authority=(_soa(zone),), reason=_SPECIAL)
+                return Answer(m.NXDOMAIN, authority=(_soa(zone),), reason=reason)
         return None
 
 

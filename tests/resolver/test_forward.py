@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 from dnsserver.resolver.forward import Forwarder
-from dnsserver.resolver.outcome import Outcome
+from dnsserver.resolver.outcome import Ask, Outcome
 from dnsserver.resolver.settings import CacheSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import from_text
@@ -24,8 +24,10 @@ from tests.clock import LoopbackClock
 from tests.resolver.scripted import (
     AAAA,
     MX,
+    TXT,
     Late,
     Query,
+    Script,
     answers,
     ask,
     forwarder,
@@ -144,6 +146,49 @@ async def test_row_43_an_upstream_is_not_believed_about_other_domains() -> None:
         assert shown(asked, await forward.wait_outcome(asked)) == [
             "b.example.net. 300 IN CNAME b.corp.example.",
             "b.corp.example. 300 IN A 192.0.2.1",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown_of_it"),
+    [
+        ((), []),
+        (("www.example.com. 300 IN A 203.0.113.66",), ["www.example.com. 300 IN A 203.0.113.66"]),
+        (
+            ("www.example.com. 300 IN CNAME x.example.net.", "x.example.net. 300 IN A 203.0.113.66"),
+            ["www.example.com. 300 IN CNAME x.example.net.", "x.example.net. 300 IN A 203.0.113.66"],
+        ),
+        (
+            ("www.example.com. 300 IN CNAME y.sub.corp.example.", "y.sub.corp.example. 300 IN A 203.0.113.66"),
+            ["www.example.com. 300 IN CNAME y.sub.corp.example.", "y.sub.corp.example. 300 IN A 203.0.113.66"],
+        ),
+        (
+            (
+                "www.example.com. 300 IN CNAME db.prod.svc.cluster.local.",
+                "db.prod.svc.cluster.local. 9 IN A 203.0.113.66",
+            ),
+            ["www.example.com. 300 IN CNAME db.prod.svc.cluster.local."],
+        ),
+    ],
+)
+async def test_row_43_a_trusted_upstream_is_believed_about_all_but_the_cluster(
+    said: tuple[str, ...], shown_of_it: list[str]
+) -> None:
+    async with (
+        upstream(answers("{} 300 IN CNAME www.example.com.", *said)) as inner,
+        upstream(answers(RIGHT)) as outer,
+        forwarder(
+            route(inner, domain="corp.example", trusted=True),
+            route(outer, domain="sub.corp.example"),
+            route(outer),
+            own=(from_text("cluster.local"),),
+        ) as forward,
+    ):
+        asked = ask("a.corp.example")
+        rest = shown_of_it or ["www.example.com. 300 IN A 192.0.2.1"]  # what it does not know is asked of who may
+        assert shown(asked, await forward.wait_outcome(asked)) == [
+            "a.corp.example. 300 IN CNAME www.example.com.",
+            *rest,
         ]
 
 
@@ -402,6 +447,49 @@ async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock:
         assert trio.current_time() - began < 0.05
         await pass_time(clock, 86_400)
         assert (await forward.wait_outcome(asked)).rcode == SERVFAIL
+
+
+@pytest.mark.parametrize(
+    ("then", "asked_then"),
+    [
+        (answers("{} 0 IN A 192.0.2.9"), ask("www.example.com")),
+        (answers("{} 0 IN A 192.0.2.9"), ask("www.example.com", do=True)),
+        (answers(authority=(SOA,)), ask("www.example.com")),
+        (answers(authority=(SOA,)), ask("www.example.com", do=True)),
+        (answers(authority=(SOA,), rcode=3), ask("www.example.com")),
+        (answers(authority=(SOA,), rcode=3), ask("www.example.com", AAAA)),
+        (answers(authority=(SOA,), rcode=3), ask("www.example.com", TXT, do=True)),
+        (answers(rcode=3), ask("www.example.com")),
+        (answers(rcode=3), ask("www.example.com", AAAA)),
+        (answers(), ask("www.example.com")),
+        (answers("{} 0 IN CNAME x.example.com.", authority=(SOA,), rcode=3), ask("www.example.com")),
+    ],
+)
+async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: Ask, clock: LoopbackClock) -> None:
+    async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
+        asked = ask("www.example.com")
+        await forward.wait_outcome(asked)
+        await pass_time(clock, 11)
+        server.script = then
+        assert (await forward.wait_outcome(asked_then)).reason.code == "forwarded"
+        server.script = server.script_probes = silent
+        await pass_time(clock, 70)
+        outcome = await forward.wait_outcome(asked)
+        assert "192.0.2.1" not in str(shown(asked, outcome))
+        assert "192.0.2.9" not in str(shown(asked, outcome))
+
+
+@pytest.mark.parametrize("asked_then", [ask("www.example.com", AAAA), ask("www.example.com", do=True, cd=True)])
+async def test_row_62_what_was_not_seen_gone_does(asked_then: Ask, clock: LoopbackClock) -> None:
+    async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
+        asked = ask("www.example.com")
+        await forward.wait_outcome(asked)
+        await pass_time(clock, 11)
+        server.script = answers(authority=(SOA,))
+        await forward.wait_outcome(asked_then)
+        server.script = server.script_probes = silent
+        await pass_time(clock, 70)
+        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 30 IN A 192.0.2.1"]
 
 
 async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: LoopbackClock) -> None:

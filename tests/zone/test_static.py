@@ -43,6 +43,11 @@ def ask(source: SpecialNames | StaticZone, name: str, type_: str = "A") -> Answe
         ("invalid", "A", "NXDOMAIN", []),
         ("x.invalid", "TXT", "NXDOMAIN", []),
         ("abc.onion", "A", "NXDOMAIN", []),
+        ("alt", "A", "NXDOMAIN", []),
+        ("www.gnu.alt", "HTTPS", "NXDOMAIN", []),
+        ("resolver.arpa", "A", "NOERROR", []),
+        ("_dns.resolver.arpa", "SVCB", "NOERROR", []),
+        ("x.y.resolver.arpa", "TXT", "NOERROR", []),
     ],
 )
 def test_special_names(name: str, type_: str, rcode: str, records: list[str]) -> None:
@@ -52,8 +57,32 @@ def test_special_names(name: str, type_: str, rcode: str, records: list[str]) ->
     assert bool(answer.authority) is not bool(records)
 
 
+@pytest.mark.parametrize("name", ["internal", "db.internal", "1.1.168.192.in-addr.arpa"])
+def test_local_domains_do_not_exist(name: str) -> None:
+    kept = SpecialNames([names.from_text("internal"), names.from_text("168.192.in-addr.arpa")])
+    answer = ask(kept, name)
+    assert answer is not None
+    assert shown(answer) == ("NXDOMAIN", [])
+    assert answer.authority[0].name in kept.ends
+    assert ask(SpecialNames(), name) is None
+    assert ask(kept, "x.notinternal") is None
+
+
 @pytest.mark.parametrize(
-    "name", ["localhost.example", "notlocalhost", "onion.example", r"x\009localhost", "example", "."]
+    "name",
+    [
+        "arpa",
+        "xresolver.arpa",
+        "home.arpa",
+        "local",
+        "salt",
+        "localhost.example",
+        "notlocalhost",
+        "onion.example",
+        r"x\009localhost",
+        "example",
+        ".",
+    ],
 )
 def test_names_that_only_look_special(name: str) -> None:
     assert ask(SpecialNames(), name) is None

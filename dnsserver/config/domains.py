@@ -1,0 +1,109 @@
+"""Domains to forward or to keep here that no question would ever reach: what to write instead."""
+
+import ipaddress
+
+from dnsserver.config.model import Config
+from dnsserver.config.values import Domain
+from dnsserver.wire.name import ROOT, is_below, to_text
+from dnsserver.zone.static import SPECIAL
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_LABEL_BITS = {4: 8, 6: 4}
+_ENDS = {4: "in-addr.arpa", 6: "ip6.arpa"}
+_LISTED = 2
+
+
+def forward_problem(domain: Domain, config: Config) -> str | None:
+    """Return why a domain of its own upstreams never gets a question, and what to write instead; None if it does."""
+    shown = _misspelled(domain)
+    if shown is not None:
+        return shown
+    if domain.wire == ROOT:
+        return '"." is every name: write its servers into upstreams'
+    for kept in config.local.domains:
+        if is_below(domain.wire, kept.wire):
+            return f'"{domain}" lies in "{kept}" of local.domains, which is not forwarded: take it out of one of both'
+    for text in (network.text for network in config.reverse_zones):
+        inner = _network(domain)
+        outer = ipaddress.ip_network(text)
+        if inner is not None and _lies_in(inner, outer):
+            return f'"{domain}" lies in {text} of reverse_zones, which is answered here: take it out of one of both'
+    return _answered_here(domain, config)
+
+
+def local_problem(domain: Domain, config: Config) -> str | None:
+    """Return why a domain that is to be kept here makes no sense; None if it does."""
+    shown = _misspelled(domain)
+    if shown is not None:
+        return shown
+    if domain.wire == ROOT:
+        return '"." is every name: write upstreams = [] to ask nobody'
+    return _answered_here(domain, config)
+
+
+def _answered_here(domain: Domain, config: Config) -> str | None:
+    for special in SPECIAL:
+        if is_below(domain.wire, special):
+            name = to_text(special).removesuffix(".")
+            return f'"{domain}" lies in "{name}", a special-use name that is answered here: leave it out'
+    if config.domain.wire != ROOT and is_below(domain.wire, config.domain.wire):
+        return f'"{domain}" lies in "{config.domain}", which is answered here: leave it out'
+    return None
+
+
+def _misspelled(domain: Domain) -> str | None:
+    """Return what to write for a network, an address or a pattern, which are domains to the letter only."""
+    text = str(domain)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        pass
+    else:
+        kind = "a network" if "/" in text else "an address"
+        return f'found "{text}", {kind}; expected the names of its reverse zone, {_alternatives(network)}'
+    labels = text.split(".")
+    if "*" not in text:
+        return None
+    rest = ".".join(label for label in labels if "*" not in label)
+    every = "write the servers for all names into upstreams"
+    instead = f'expected "{rest}", which is all names below it' if rest else every
+    return f'found "{text}", a pattern; {instead}'
+
+
+def _alternatives(network: _Network) -> str:
+    """Return the reverse zones that make up a network, the first and the last of many."""
+    bits = _LABEL_BITS[network.version]
+    prefix = max(bits, -(-network.prefixlen // bits) * bits)
+    # Not `subnets`: fd00::/9 has few, but 10.0.0.0/1 has 128, and only two are shown.
+    count = 1 << max(0, prefix - network.prefixlen)
+    last = int(network.network_address) + ((count - 1) << (network.max_prefixlen - prefix))
+    names = [f'"{_reverse(type(network.network_address)(at), prefix)}"' for at in (int(network.network_address), last)]
+    if count == 1:
+        return names[0]
+    return " and ".join(names) if count == _LISTED else f"{names[0]} to {names[1]}"
+
+
+def _reverse(address: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int) -> str:
+    labels = address.reverse_pointer.removesuffix(f".{_ENDS[address.version]}").split(".")
+    return ".".join([*labels[len(labels) - prefix // _LABEL_BITS[address.version] :], _ENDS[address.version]])
+
+
+def _network(domain: Domain) -> _Network | None:
+    """Return the network of a reverse zone, None for another domain."""
+    text = str(domain)
+    for version, end in _ENDS.items():
+        if not text.endswith(f".{end}"):
+            continue
+        labels = text.removesuffix(f".{end}").split(".")[::-1]
+        bits = len(labels) * _LABEL_BITS[version]
+        try:
+            if version == 4:
+                return ipaddress.IPv4Network((".".join((labels + ["0"] * 4)[: max(4, len(labels))]), bits))
+            return ipaddress.IPv6Network((int("".join(labels).ljust(32, "0"), 16), bits))
+        except ValueError:
+            return None
+    return None
+
+
+def _lies_in(inner: _Network, outer: _Network) -> bool:
+    return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
