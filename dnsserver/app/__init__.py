@@ -8,21 +8,30 @@ Must not know how any part does its work.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
+from dnsserver import signals
 from dnsserver.config import Config
 from dnsserver.kube import loader
 
 
 def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status: 0, or 1 when the server could not start.
+    """Serve until SIGTERM or SIGINT; return the exit status: 0, 1 when the server could not start, 130 after two ^C.
 
-    `warnings` are settings that cannot be used, and why: they are logged first.
+    `warnings` are settings that cannot be used, and why: they are logged first. No process is left behind, whether this
+    one could start or not.
     """
     begun = None
-    if config.objects is None:  # the loader of credentials works while the libraries below are imported
-        begun = loader.begin(str(config.kubeconfig or ""), config.context or "")
-    from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
+    try:
+        if config.objects is None:  # the loader of credentials works while the libraries below are imported
+            with signals.held():
+                begun = loader.begin(str(config.kubeconfig or ""), config.context or "")
+                signals.end_at_once(partial(loader.end, begun))
+        from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
 
-    for setting, problem in warnings:
-        log.warning("setting cannot be used", setting=setting, problem=problem)
-    return serve(config, begun)
+        for setting, problem in warnings:
+            log.warning("setting cannot be used", setting=setting, problem=problem)
+        return serve(config, begun)
+    finally:
+        if begun is not None:
+            loader.end(begun)

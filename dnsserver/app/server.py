@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 import trio
@@ -17,28 +18,46 @@ from dnsserver.config import Address, Config
 from dnsserver.kube.credentials import Process
 from dnsserver.server.admin import Admin
 from dnsserver.server.pages import standard_routes
+from dnsserver.signals import INTERRUPTED
 
 log = structlog.get_logger("dnsserver")
+
+_FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread or in the kernel, is left to itself
 
 
 def serve(config: Config, begun: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
     collect_seldom()
     try:
-        trio.run(Server(config, begun, now).run, clock=SystemClock())
+        return trio.run(Server(config, begun, now, _end_within).run, clock=SystemClock())
     except StartError as error:
         log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
         return 1
-    return 0
+
+
+def _end_within(seconds: float) -> None:
+    """End this process by then, whatever still holds it up: a file on a network, say."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 class Server:
     """The first process: it answers, follows the cluster, and feeds the other processes that answer."""
 
     def __init__(
-        self, config: Config, begun: Process | None = None, clock: Callable[[], float] = trio.current_time
+        self,
+        config: Config,
+        begun: Process | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        end_within: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Build the parts; raises StartError for a zone file that cannot be read."""
+        """Build the parts; raises StartError for a zone file that cannot be read.
+
+        `end_within` is called when the end begins, with the seconds that it may take.
+        """
+        self._end_within = end_within
+        self._status = 0
         self.config = config
         self.answering = Answering(config, clock)
         self.cluster = self.answering.cluster
@@ -56,23 +75,42 @@ class Server:
         """Whether the first sync is complete and the end has not begun."""
         return not self.draining and not self.cluster.missing
 
-    async def run(self) -> None:
-        """Serve until told to end. Raises StartError."""
+    async def run(self) -> int:
+        """Serve until told to end, and return the exit status. Raises StartError."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
+            self.answering.listen(reuse_port=self.config.workers > 1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_told, told, nursery.cancel_scope)
+                await self._start(nursery)
+            log.info("ended")
+        return self._status
+
+    async def _start(self, nursery: trio.Nursery) -> None:
         faults = self.answering.faults
-        self.answering.listen(reuse_port=self.config.workers > 1)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.answering.run)
-            admin = await nursery.start(self.admin.run)
-            nursery.start_soon(faults.keep, "metrics", self.lag.watch)
-            nursery.start_soon(self.sync.run)
-            nursery.start_soon(self.workers.run)
-            nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
-            await _wait_signal()
-            log.info("draining", seconds=self.config.drain)
-            self.draining = True
-            await trio.sleep(self.config.drain)
-            nursery.cancel_scope.cancel()
-        log.info("ended")
+        await nursery.start(self.answering.run)
+        admin = await nursery.start(self.admin.run)
+        nursery.start_soon(faults.keep, "metrics", self.lag.watch)
+        nursery.start_soon(self.sync.run)
+        nursery.start_soon(self.workers.run)
+        nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
+
+    async def _end_when_told(self, told: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        """Drain at the first SIGTERM or SIGINT, and not even that at the next SIGINT.
+
+        Who was never ready has no clients that have to hear of the end first.
+        """
+        first = await anext(told)
+        seconds = self.config.drain if self.ready else 0.0
+        hint = {"hint": "Ctrl-C once more ends it at once"} if first == signal.SIGINT else {}
+        log.info("draining", seconds=seconds, **hint)
+        self.draining = True
+        self._end_within(seconds + _FAREWELL)
+        with trio.move_on_after(seconds):
+            async for number in told:
+                if number == signal.SIGINT:
+                    self._status = INTERRUPTED
+                    break
+        scope.cancel()
 
     def _flush(self, name: bytes, below: bool) -> int:
         self.workers.flush(name, below)
@@ -90,9 +128,3 @@ class Server:
             address = self.answering.udp[0][0]
             host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
             log.info("try it", command=f"dig @{host} -p {address.port} {example}")
-
-
-async def _wait_signal() -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return

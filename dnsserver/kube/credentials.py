@@ -7,7 +7,6 @@ answers from memory unless one of those is due; `distrust` is what a 401 or a fa
 
 import json
 import os
-import signal
 import ssl
 import subprocess
 import time
@@ -85,7 +84,7 @@ def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
         except subprocess.TimeoutExpired:
             raise CredentialsError(f"loading credentials took longer than {LOAD_TIMEOUT:.0f} s") from None
         finally:
-            _end(process)
+            loader.end(process)
         try:
             answer = json.loads(out)
         except ValueError:
@@ -95,16 +94,6 @@ def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
         return msgspec.convert(answer, Access)
 
     return load
-
-
-def _end(process: Process) -> None:
-    """If it has not ended by itself, end it, and the plugin that it waits for."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 class Credentials:

@@ -12,6 +12,8 @@ are gone from the disk when this process ends.
 import argparse
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +33,16 @@ def begin(kubeconfig: str = "", context: str = "", service_account: str = "") ->
     return subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """If it has not ended by itself, end it, and the plugin that it waits for."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 class _Told(logging.Handler):

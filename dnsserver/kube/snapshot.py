@@ -8,6 +8,7 @@ and how many parts of objects there were. All of it is verified before any of it
 import os
 import struct
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ BITE = 100  # objects in a part, which is what is done between two turns of the 
 _MAGIC = b"dnsserver zone copy\n"
 _HEAD = struct.Struct(">II")
 _WRITE = 1 << 16  # octets that are worth a turn of the writing thread
+_FAREWELL = 0.2  # seconds for a file to be closed when the server ends; one on a folder that hangs is left open
 _PATIENCE = 5.0  # seconds for a folder on a disk, or a network, that hangs
 
 log = structlog.get_logger("dnsserver")
@@ -109,7 +111,7 @@ async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[
     The zone may change meanwhile. Whatever happens, the folder has the old copy or the new one. Raises OSError.
     """
     encode = msgspec.msgpack.Encoder().encode
-    writer = await trio.to_thread.run_sync(_Writer, folder)
+    writer = await trio.to_thread.run_sync(_Writer, folder, abandon_on_cancel=True)
     try:
         buffer = bytearray(_MAGIC + _part(encode(("header", header))))
         count = 0
@@ -119,22 +121,27 @@ async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[
                 buffer += _part(encode((kind, bite)))
                 count += 1
                 if len(buffer) >= _WRITE:
-                    await trio.to_thread.run_sync(writer.write, bytes(buffer))
+                    await trio.to_thread.run_sync(writer.write, bytes(buffer), abandon_on_cancel=True)
                     buffer.clear()
                 else:
                     await trio.lowlevel.checkpoint()
         buffer += _part(encode(("end", count)))
-        await trio.to_thread.run_sync(writer.finish, bytes(buffer))
+        await trio.to_thread.run_sync(writer.finish, bytes(buffer), abandon_on_cancel=True)
     finally:
-        writer.close()
+        with trio.move_on_after(_FAREWELL, shield=True):
+            await trio.to_thread.run_sync(writer.close, abandon_on_cancel=True)
     return writer.size
 
 
 class _Writer:
-    """A new file beside the old one, until it takes its place. All methods but `close` block."""
+    """A new file beside the old one, until it takes its place. All methods block.
+
+    A thread that was abandoned may be in one of them when another one closes the file: that one waits.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Begin a file. Raises OSError."""
+        self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{NAME}.*.new"):  # by a process that was killed
             left.unlink(missing_ok=True)
@@ -145,18 +152,20 @@ class _Writer:
 
     def write(self, data: bytes) -> None:
         """Add to the file. Raises OSError."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
-        self.size += len(data)
+        with self._lock:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            self.size += len(data)
 
     def finish(self, data: bytes) -> None:
         """Add the last of it and put the file where the old one is. Raises OSError."""
         assert self._path is not None  # it is finished once
-        self.write(data)
-        os.fsync(self._file)
-        Path(self._path).rename(self._folder / NAME)
-        self._path = None
+        with self._lock:
+            self.write(data)
+            os.fsync(self._file)
+            Path(self._path).rename(self._folder / NAME)
+            self._path = None
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)  # only then does the rename outlive a power cut
@@ -165,10 +174,12 @@ class _Writer:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        os.close(self._file)
-        if self._path is not None:
-            with suppress(OSError):
-                Path(self._path).unlink()
+        with self._lock:
+            os.close(self._file)
+            self._file = -1  # its number may be a socket's by the time that an abandoned thread gets here
+            if self._path is not None:
+                with suppress(OSError):
+                    Path(self._path).unlink()
 
 
 def _part(body: bytes) -> bytes:

@@ -1,0 +1,52 @@
+"""What signals do before the event loop is there to be told of them, from the first line of the program on.
+
+SIGHUP, SIGUSR1 and SIGUSR2 do nothing, ever: files are followed without being told, and whoever sends one to see what
+happens must not end the cluster's DNS. They get a handler and are not ignored, which a child would inherit.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+IDLE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+ENDING = (signal.SIGTERM, signal.SIGINT)
+INTERRUPTED = 130  # exit status, as shells have it for SIGINT
+
+
+def pass_over() -> None:
+    """Have the signals that mean nothing to us do nothing."""
+
+    def nothing(number: int, frame: FrameType | None) -> None:
+        del number, frame
+
+    for number in IDLE:
+        signal.signal(number, nothing)
+
+
+def end_at_once(clean_up: Callable[[], None] = lambda: None) -> None:
+    """Have SIGTERM and SIGINT end this process where it stands, after `clean_up`: nothing is served yet, or any more.
+
+    No exception is raised for it, which an import could turn into a traceback.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        try:
+            clean_up()
+        finally:
+            os._exit(INTERRUPTED if number == signal.SIGINT else 0)
+
+    for number in ENDING:
+        signal.signal(number, end)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Have those that end us wait until the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,272 @@
+"""How the server ends: told once, told twice, told while it starts; what it leaves behind, and what ends it not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.cluster import namespace, service
+from tests.running import HOST, write_objects
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+PATIENCE = 30.0
+A_LITTLE = 2.5  # seconds beyond the drain, on a busy machine
+IDLE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+DRAIN = 1.5
+
+
+class Program:
+    """The server as a user starts it, and what it has said."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.said = b""
+        self._news = trio.Event()
+
+    async def read(self) -> None:
+        assert self.process.stderr is not None
+        async for data in self.process.stderr:
+            self.said += data
+            self._news.set()
+            self._news = trio.Event()
+
+    async def wait_says(self, event: str) -> dict[str, Any]:
+        with trio.fail_after(PATIENCE):
+            while True:
+                for line in self.said.splitlines():
+                    with suppress(ValueError):
+                        if (entry := json.loads(line))["event"] == event:
+                            found: dict[str, Any] = entry
+                            return found
+                await self._news.wait()
+
+    async def wait_heeds(self) -> None:
+        """Wait until it has said what signals do, which is its first line of code."""
+        mask = 1 << signal.SIGHUP - 1
+        with trio.fail_after(PATIENCE):
+            while not int(status_of(self.process.pid).get("SigCgt", "0"), 16) & mask:  # noqa: ASYNC110
+                await trio.sleep(0.001)
+
+    async def wait_ends(self) -> int:
+        with trio.fail_after(PATIENCE):
+            return await self.process.wait()
+
+    @property
+    def tracebacks(self) -> int:
+        return self.said.count(b"Traceback")
+
+
+def status_of(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def children(parent: int) -> list[int]:
+    """Processes that it has started itself and that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        status = status_of(int(folder.name))
+        if status.get("PPid") == str(parent) and status["State"][0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def left_behind(folder: Path) -> list[int]:
+    """Processes with this test's own folder in their environment, whoever their parent is by now; only to look at."""
+    mark = f"MARK={folder}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return [pid for pid in found if status_of(pid).get("State", "Z")[0] != "Z"]
+
+
+@asynccontextmanager
+async def program(
+    folder: Path, *flags: str, source: Sequence[str] | None = None, text: str = "", prelude: str = ""
+) -> AsyncIterator[Program]:
+    """Start it; `text` is more of its configuration, `prelude` is run before its first line."""
+    settings = folder / "dnsserver.toml"
+    settings.write_text(f"drain = {DRAIN}\nupstreams = []\n{text}")
+    if source is None:
+        source = ["--objects", str(write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")]))]
+    code = f"{prelude}from dnsserver.__main__ import main\nmain()"
+    command = [sys.executable, "-c", code, "serve", "--config", str(settings), *source, *flags]
+    command += ["--admin", f"{HOST}:0"] + ([] if "--listen" in flags else ["--listen", f"{HOST}:0"])
+    env = {**os.environ, "MARK": str(folder)}
+    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=env)
+    found = Program(process)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(found.read)
+            yield found
+            nursery.cancel_scope.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def nothing_left(folder: Path) -> None:
+    """Wait a moment for what the kernel ends by itself."""
+    left = [0]
+    with trio.move_on_after(2.0):
+        while left := left_behind(folder):  # noqa: ASYNC110
+            await trio.sleep(0.05)
+    assert not left
+
+
+def hanging_plugin(folder: Path) -> Sequence[str]:
+    """A kubeconfig whose plugin for credentials never answers."""
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["1000"],
+                     "interactiveMode": "Never"}}  # fmt: skip
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(content))
+    return ["--kubeconfig", str(path)]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_idle_signals_end_nothing_at_any_time(tmp_path: Path, workers: str) -> None:
+    async with program(tmp_path, "--workers", workers) as running:
+        await running.wait_heeds()
+
+        async def shower() -> None:
+            """All of them, to the server and its children, every few milliseconds, before the event loop and after."""
+            while True:
+                for number in IDLE:
+                    running.process.send_signal(number)
+                    for pid in children(running.process.pid):
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, number)
+                await trio.sleep(0.02)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shower)
+            await running.wait_says("serving")
+            await trio.sleep(1.0)  # for the worker
+            assert len(children(running.process.pid)) == int(workers) - 1
+            running.process.terminate()
+            await running.wait_says("draining")
+            assert await running.wait_ends() == 0
+            nursery.cancel_scope.cancel()
+        assert b"replaced" not in running.said
+        assert not running.tracebacks
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_end_while_it_starts_it_ends_and_leaves_nothing(
+    tmp_path: Path, delay: float, number: signal.Signals
+) -> None:
+    async with program(tmp_path, "--workers", "2", source=hanging_plugin(tmp_path)) as running:
+        await running.wait_heeds()
+        await trio.sleep(delay)
+        begun = time.monotonic()
+        os.kill(running.process.pid, number)
+        assert await running.wait_ends() in {0, 130 if number == signal.SIGINT else 0}
+        assert time.monotonic() - begun < A_LITTLE  # nobody has been served, who would have to be drained
+        assert not running.tracebacks
+        await nothing_left(tmp_path)
+
+
+async def test_once_drains_and_says_that_a_second_time_ends_it(tmp_path: Path) -> None:
+    async with program(tmp_path, "--workers", "2") as running:
+        await running.wait_says("serving")
+        begun = time.monotonic()
+        running.process.send_signal(signal.SIGINT)
+        assert "Ctrl-C once more" in (await running.wait_says("draining"))["hint"]
+        running.process.terminate()  # a second SIGTERM is no impatience: service managers repeat it
+        assert await running.wait_ends() == 0
+        assert DRAIN <= time.monotonic() - begun < DRAIN + A_LITTLE
+        assert not running.tracebacks
+        await nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_interrupt_ends_it_at_once(tmp_path: Path, first: signal.Signals) -> None:
+    async with program(tmp_path, "--workers", "2") as running:
+        await running.wait_says("serving")
+        running.process.send_signal(first)
+        await running.wait_says("draining")
+        begun = time.monotonic()
+        running.process.send_signal(signal.SIGINT)
+        assert await running.wait_ends() == 130
+        assert time.monotonic() - begun < DRAIN
+        assert not running.tracebacks
+        await nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "said"),
+    [
+        (["--listen", "192.0.2.1:53"], "", "192.0.2.1:53"),
+        ([], 'static = ["missing.zone"]\n', "missing.zone"),
+    ],
+    ids=["address", "zone"],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_start_that_fails_leaves_no_process(
+    tmp_path: Path, flags: list[str], text: str, said: str, workers: str
+) -> None:
+    source = hanging_plugin(tmp_path)
+    async with program(tmp_path, *flags, "--workers", workers, source=source, text=text) as running:
+        assert await running.wait_ends() in {1, 2}
+        assert said.encode() in running.said
+        assert not running.tracebacks
+        await nothing_left(tmp_path)
+
+
+# A folder on a network that is gone: whoever reads or writes there waits for ever, in a system call.
+_HANG = "import os, time, pathlib\ndef hang(*_, **__): time.sleep(1000)\n"
+HANGING = {
+    "write": (
+        "real = os.write\n"
+        "new = lambda fd: os.readlink(f'/proc/self/fd/{fd}').endswith('.new')\n"
+        "os.write = lambda fd, data: hang() if new(fd) else real(fd, data)\n"
+    ),
+    "sync": "os.fsync = hang\n",
+    "mkdir": "pathlib.Path.mkdir = hang\n",
+    "look": (
+        "look, begun = pathlib.Path.stat, time.monotonic()\n"
+        "pathlib.Path.stat = lambda path, **how: hang() if time.monotonic() > begun + 3 else look(path, **how)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("hanging", HANGING)
+async def test_draining_waits_for_no_file(tmp_path: Path, hanging: str) -> None:
+    text = f'state = "{tmp_path}/state"\n'
+    async with program(tmp_path, text=text, prelude=_HANG + HANGING[hanging]) as running:
+        await running.wait_says("serving")
+        await trio.sleep(3.5 if hanging == "look" else 0.5)
+        begun = time.monotonic()
+        running.process.terminate()
+        assert await running.wait_ends() == 0
+        assert time.monotonic() - begun < DRAIN + A_LITTLE
+        assert not running.tracebacks
