@@ -153,7 +153,7 @@ class Workers:
                 pause, patience = _PAUSE, PATIENCE
             if worker.hung:
                 patience = min(2 * patience, _LONGEST_PATIENCE)
-            log.error("worker ended, it is replaced", number=number, status=worker.status, in_seconds=pause)
+            log.error("worker ended, it is replaced", worker=number, status=worker.status, in_seconds=pause)
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -173,7 +173,7 @@ class Workers:
     async def _watch(self, worker: FedWorker, scope: trio.CancelScope) -> None:
         await worker.wait_hangs()
         worker.hung = True
-        log.error("worker hangs, it is killed", number=worker.number, patience=worker.patience)
+        log.error("worker hangs, it is killed", worker=worker.number, patience=worker.patience)
         scope.cancel()
 
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
@@ -208,7 +208,7 @@ class Workers:
             await worker.write(down)
         except trio.BrokenResourceError:
             return  # it has ended: whoever waits for that sees why
-        log.error("worker does not keep up, it is ended", number=worker.number)
+        log.error("worker does not keep up, it is ended", worker=worker.number)
         scope.cancel()
 
     async def _listen(self, worker: FedWorker, up: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
@@ -218,7 +218,7 @@ class Workers:
                 if isinstance(frame, feed.Figures):
                     worker.figures = frame.process
         except (ValueError, trio.BrokenResourceError) as error:
-            log.error("worker is not understood, it is ended", number=worker.number, problem=str(error))  # noqa: TRY400
+            log.error("worker is not understood, it is ended", worker=worker.number, problem=str(error))  # noqa: TRY400
             scope.cancel()
 
     def _unread(self, error: Exception) -> None:
