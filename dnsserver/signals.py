@@ -25,6 +25,12 @@ def pass_over() -> None:
         signal.signal(number, nothing)
 
 
+def pass_over_to_the_last() -> None:
+    """Have them do nothing while Python itself ends, which takes its handlers away first."""
+    for number in IDLE:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def end_at_once(clean_up: Callable[[], None] = lambda: None) -> None:
     """Have SIGTERM and SIGINT end this process where it stands, after `clean_up`: nothing is served yet, or any more.
 

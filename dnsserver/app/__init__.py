@@ -33,5 +33,6 @@ def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
             log.warning("setting cannot be used", setting=setting, problem=problem)
         return serve(config, begun)
     finally:
+        signals.pass_over_to_the_last()
         if begun is not None:
             loader.end(begun)
