@@ -1,0 +1,248 @@
+"""What a machine does not let be in force of a valid configuration: a row for each way a path is of no use."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import trustme
+
+from dnsserver.app.preflight import findings, rehearse
+from dnsserver.config import Address, Config, Domain, Upstream
+from dnsserver.config.model import Forward, Forwarding, Kubernetes
+
+ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
+LOOPBACK = Config(listen=(Address("127.0.0.1", 0),), admin=Address("127.0.0.1", 0), upstreams=())
+Made = Callable[[Path], Config]
+
+
+def with_(**values: object) -> Config:
+    return msgspec.structs.replace(LOOPBACK, **values)
+
+
+def shown(config: Config, folder: Path) -> list[str]:
+    found = [*findings(config), *rehearse(config)]
+    return [
+        f"{finding.level} {finding.key}: {finding.text}".replace(f"{folder}/", "").replace(str(folder), "FOLDER")
+        for finding in found
+        if not finding.text.startswith("is not set")
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one of everything that is not a file to read."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "text").write_text("hello\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "socket"))
+    return tmp_path
+
+
+UNUSABLE = [
+    ("none", "there is no such file"),
+    ("text/x", "a part of the path is a file, not a folder"),
+    ("dir", "is a folder, expected a regular file"),
+    ("fifo", "is a FIFO, expected a regular file"),
+    ("socket", "is a socket, expected a regular file"),
+    ("/dev/null", "is a device, expected a regular file"),
+    ("loop", "cannot be read: Too many levels of symbolic links"),
+    ("x" * 300, "cannot be read: File name too long"),
+]
+KEYS: list[tuple[str, str, str, Callable[[Path], Config]]] = [
+    ("refused", "static[0]", "", lambda path: with_(static=(path,))),
+    (
+        "ignored", "admin_token", "; until it is there only this machine may empty the cache",
+        lambda path: with_(admin_token=path),
+    ),
+    (
+        "ignored", "upstreams", "; names outside fail until it is there",
+        lambda path: with_(upstreams=(Upstream(str(path), transport="file"),)),
+    ),
+    (
+        "ignored", "forward[0].upstreams", "; names outside fail until it is there",
+        lambda path: with_(
+            forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream(str(path), transport="file"),)),)
+        ),
+    ),
+    ("refused", "forwarding.authorities", "", lambda path: with_(forwarding=Forwarding(authorities=path))),
+    ("refused", "kubeconfig", "", lambda path: with_(kubeconfig=path)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "why"), UNUSABLE, ids=lambda value: value[:8])
+@pytest.mark.parametrize(("level", "key", "effect", "made"), KEYS, ids=lambda value: value if "[" in str(value) else "")
+def test_a_path_that_is_no_regular_file(
+    folder: Path, name: str, why: str, level: str, key: str, effect: str, made: Made
+) -> None:
+    path = folder / name
+    shown_path = name if name.startswith("/") else str(path).replace(f"{folder}/", "")
+    assert shown(made(path), folder) == [f"{level} {key}: {shown_path}: {why}{effect}"]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda f: with_(static=(f / "empty",)), "refused static[0]: empty: 0 SOA records, expected one"),
+        (lambda f: with_(static=(f / "text",)), "refused static[0]: text:1: hello. has no type"),
+        (lambda f: with_(static=(f / "binary",)), "refused static[0]: binary: is UTF-16 text, expected UTF-8"),
+        (
+            lambda f: with_(admin_token=f / "empty"),
+            "ignored admin_token: empty: is empty; until it is there only this machine may empty the cache",
+        ),
+        (
+            lambda f: with_(upstreams=(Upstream(f"{f}/text", transport="file"),)),
+            "ignored upstreams: text: has no valid line `nameserver ADDRESS`; names outside fail until it is there",
+        ),
+        (
+            lambda f: with_(forwarding=Forwarding(authorities=f / "text")),
+            "refused forwarding.authorities: text: has no certificates in PEM that can be read",
+        ),
+        (
+            lambda f: with_(forwarding=Forwarding(authorities=f / "empty")),
+            "refused forwarding.authorities: empty: has no certificates in PEM that can be read",
+        ),
+        (lambda f: with_(objects=f / "none"), "refused objects: none: there is no such file"),
+        (lambda f: with_(objects=f / "fifo"), "refused objects: fifo: is a FIFO, expected a regular file"),
+        (
+            lambda f: with_(objects=f / "dir"),
+            "ignored objects: dir: has no file that ends in .yaml, .yml or .json; subfolders are not read",
+        ),
+        (lambda f: with_(state=f / "text"), "ignored state: text: is not a folder; no copy of the zone is kept"),
+        (
+            lambda f: with_(state=f / "text/x/y"),
+            "ignored state: text/x/y: cannot be made: text is not a folder; no copy of the zone is kept",
+        ),
+        (
+            lambda f: with_(objects=f, kubernetes=Kubernetes(labels="a=b")),
+            "ignored kubernetes.labels: has no effect beside objects: all objects of the files are served",
+        ),
+        (
+            lambda _: with_(upstreams=(Upstream("127.0.0.1", 53),), listen=(Address("0.0.0.0", 53),)),
+            "ignored upstreams: 127.0.0.1:53 is where this server listens itself: a loop, it is left out",
+        ),
+        (
+            lambda _: with_(upstreams=(Upstream("resolv.conf"),)),
+            'ignored upstreams: "resolv.conf" is taken as a hostname; for the file of that name write "./resolv.conf"',
+        ),
+        (
+            lambda _: with_(listen=(Address("192.0.2.1", 0),)),
+            "refused listen[0]: cannot listen on 192.0.2.1:0 at present: Cannot assign requested address",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_there_and_of_no_use(folder: Path, made: Made, message: str) -> None:
+    assert message in shown(made(folder), folder)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, as pytest's cannot."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_file_and_a_folder_that_this_user_may_not_read(open_folder: Path) -> None:
+    folder = open_folder
+    secret, closed, fixed = folder / "secret", folder / "closed", folder / "fixed"
+    secret.write_text(ZONE)
+    secret.chmod(0)
+    closed.mkdir(0o000)
+    fixed.mkdir(0o500)
+    config = with_(static=(secret, closed / "x"), objects=closed, state=fixed)
+    if os.geteuid() == 0:
+        said = as_nobody(config)
+    else:
+        said = [f"{finding.key}: {finding.text}" for finding in findings(config)]
+    assert [text.partition(" by user")[0] for text in said] == [
+        f"static[0]: {secret}: may not be read",
+        f"static[1]: {closed}/x: may not be read",
+        f"objects: {closed}: may not be read",
+        f"state: {fixed}: cannot be written to",
+    ]
+
+
+def as_nobody(config: Config) -> list[str]:
+    """Return what a user without rights finds, in a process of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setuid(65534)
+            said = "\n".join(f"{finding.key}: {finding.text}" for finding in findings(config))
+            os.write(writer, said.encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said.splitlines()
+
+
+def test_static_zones_that_are_never_asked(tmp_path: Path) -> None:
+    origins = {
+        "own": "lab.example.",
+        "below": "x.lab.example.",
+        "cluster": "svc.cluster.local.",
+        "twice": "lab.example.",
+    }
+    for name, origin in origins.items():
+        (tmp_path / name).write_text(f"$ORIGIN {origin}\n{ZONE}")
+    forward = Forward(domain=Domain.parse("y.lab.example"), upstreams=())
+    config = with_(static=tuple(tmp_path / name for name in origins), forward=(forward,))
+    found = {finding.key: finding.text.replace(f"{tmp_path}/", "") for finding in findings(config)}
+    assert found == {
+        "forward[0].domain": '"y.lab.example" lies in the zone lab.example. of twice, which answers first',
+        "static[1]": "below: x.lab.example. lies in lab.example. of own, which answers first",
+        "static[2]": 'cluster: svc.cluster.local. lies in the cluster domain "cluster.local", which answers first',
+        "static[3]": "twice: lab.example. lies in lab.example. of own, which answers first",
+    }
+
+
+def test_what_is_in_order(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "zone").write_text(f"$ORIGIN a.\n{ZONE}")
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.1\n")
+    (tmp_path / "o.yaml").write_text("")
+    config = with_(
+        admin_token=tmp_path / "token",
+        static=(tmp_path / "zone",),
+        upstreams=(Upstream(str(tmp_path / "resolv.conf"), transport="file"),),
+        forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream("192.0.2.1", transport="tls"),)),),
+        forwarding=Forwarding(authorities=tmp_path / "ca.pem"),
+        objects=tmp_path,
+        state=tmp_path / "new" / "state",
+    )
+    assert shown(config, tmp_path) == []
+    assert not (tmp_path / "new").exists()  # only looked at
+
+
+def test_authorities_that_nobody_asks(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    config = with_(upstreams=(Upstream("192.0.2.1"),), forwarding=Forwarding(authorities=tmp_path / "ca.pem"))
+    assert shown(config, tmp_path) == [
+        "ignored forwarding.authorities: has no effect: none of its upstreams is asked over TLS"
+    ]
+
+
+def test_the_default_file_of_upstreams_is_nobodys_mistake() -> None:
+    config = msgspec.structs.replace(Config(), listen=LOOPBACK.listen, admin=LOOPBACK.admin)
+    assert all(finding.level == "noted" for finding in findings(config))
+
+
+def test_an_address_in_use_is_a_warning_for_it_may_be_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = Address("127.0.0.1", other.getsockname()[1])
+        (found,) = (finding for finding in rehearse(with_(admin=address)) if finding.key == "admin")
+    assert (found.level, found.text) == ("noted", f"cannot listen on {address} at present: Address already in use")
