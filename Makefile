@@ -1,4 +1,5 @@
-# Needs make and a Python of 3.11 to 3.13; everything else comes into .venv from the hashed lock files.
+# Needs make and a Python of 3.11 to 3.13; everything else comes into .venv from the hashed lock files: what running needs
+# with the first `make run`, what testing needs besides with the first `make test`.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,24 +14,44 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 .DEFAULT_GOAL := help
 .PHONY: help venv run test lint format coverage bench bench-sync bench-forward profile lock clean
 
+# Where `make run` serves.
+PORT ?= 1053
+ADMIN_PORT ?= 8053
+
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo
+	@echo "ARGS is passed on, as in: make run ARGS='--upstream 9.9.9.9'"
+	@echo "                          make test ARGS='tests/zone -k apex'"
 
-venv: $(VENV)/.installed ## set up .venv from the lock files
+venv: $(VENV)/.installed ## set up .venv for running, testing and linting
 
 # --only-binary: a source package would be built with tools that no hash covers.
-$(VENV)/.installed: requirements-dev.lock
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
+
+# The project itself is not installed for running: a path and a script lead to this folder.
+$(VENV)/.runs: requirements.lock
 	@test -n "$(PYTHON)" || { \
 		echo "No Python 3.11, 3.12 or 3.13 with the venv module found; install one, or say: make PYTHON=/path/to/python" >&2; \
 		exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@echo "Setting up $(VENV) with what running needs, once; half a minute on a usual line"
+	@$(BIN)/python -c pass >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) -r requirements.lock
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dnsserver-here.pth"
+	@printf '#!/bin/sh\nexec "%s/python" -m dnsserver "$$@"\n' "$(CURDIR)/$(BIN)" > $(BIN)/dnsserver
+	@chmod +x $(BIN)/dnsserver
 	@touch $@
 
-run: venv ## serve the demo cluster on 127.0.0.1:1053, admin HTTP on 127.0.0.1:8053
+$(VENV)/.installed: requirements-dev.lock $(VENV)/.runs
+	@echo "Adding to $(VENV) what testing needs, once"
+	@$(PIP) --quiet -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+run: $(VENV)/.runs ## serve the demo cluster; PORT=1053 and ADMIN_PORT=8053 say where
 	@$(BIN)/python -m dnsserver serve --config zones/dnsserver.toml --objects zones/demo \
-		--listen 127.0.0.1:1053 --admin 127.0.0.1:8053 $(ARGS)
+		--listen 127.0.0.1:$(PORT) --admin 127.0.0.1:$(ADMIN_PORT) $(ARGS) || { status=$$?; \
+		[ $$status != 1 ] || echo "If another program has the port: make run PORT=1054 ADMIN_PORT=8054" >&2; exit $$status; }
 
 test: lint ## everything: linters, types, import contracts, tests
 	$(BIN)/python -m pytest $(ARGS)

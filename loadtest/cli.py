@@ -1,5 +1,6 @@
 """The command line: options in, a report out."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +17,22 @@ from loadtest.mixes import MixError
 from loadtest.questions import Manner, QuestionError
 from loadtest.report import ProgressLine, render, to_json
 
+_DEFAULT = ("127.0.0.1", 1053)
+_DNS = 53
+_TARGET = re.compile(
+    r"@?(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^\[\]#:]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?))(?:[#:](?P<port>\d{1,5}))?"
+)
+_OUTSIDE = {"search", "external"}  # mixes whose questions the server passes on to others
 _DURATION = 10.0
 _EDNS = 1232
 _OPEN_WINDOW = 1 << 15
 """Outstanding questions a client in open loop: half the IDs, so that lost ones rest before their reuse."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
-@click.argument("target", required=False, metavar="[ADDR[#PORT]]")
-@click.option("-s", "--server", default="127.0.0.1", help="Address of the server.")
-@click.option("-p", "--port", type=click.IntRange(1, 65535), default=53, help="Port of the server.")
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 80})
+@click.argument("target", required=False, metavar="[ADDR[:PORT]]")
+@click.option("-s", "--server", metavar="ADDR", help="Address of the server.  [default: where `make run` serves]")
+@click.option("-p", "--port", type=click.IntRange(1, 65535), help="Port of the server.  [default: 53 of a given ADDR]")
 @click.option(
     "-d", "--questions", "question_file", type=click.File(), help="Question file, `name type` a line; - is stdin."
 )
@@ -45,7 +52,11 @@ _OPEN_WINDOW = 1 << 15
 @click.option("--headless-pattern", default="headless-{i}", help="With --headless: their names.")
 @click.option("--namespace-pattern", default="ns-{i}", help="With --services: the namespaces' names.")
 @click.option("--port-pattern", default="_http._tcp", help="With --services: the port that SRV asks for.")
-@click.option("--external", multiple=True, help="External name for the mixes `search` and `external`; may be repeated.")
+@click.option(
+    "--external", multiple=True, metavar="NAME",
+    help="A name outside the cluster for the mixes `search` and `external`, which the server asks its upstreams for; "
+    "may be repeated.",
+)  # fmt: skip
 @click.option("--missing", type=click.IntRange(1), default=10_000, help="Different names in the mix `missing`.")
 @click.option("--most", type=click.IntRange(1), default=200_000, help="Questions in a mix at most.")
 @click.option("--domain", default="cluster.local", help="The cluster's domain.")
@@ -90,8 +101,8 @@ _OPEN_WINDOW = 1 << 15
 def main(
     *,
     target: str | None,
-    server: str,
-    port: int,
+    server: str | None,
+    port: int | None,
     question_file: TextIO | None,
     mix_texts: tuple[str, ...],
     objects: tuple[Path, ...],
@@ -128,8 +139,9 @@ def main(
     """Ask a DNS server many questions and report how they were answered.
 
     The questions come from a file (-d) or from mixes (--mix) over the names of --objects, --names or --services.
-    Closed loop keeps -q questions outstanding; open loop (-Q) asks at a fixed rate, and counts latency from when each
-    question was due. Exit status 1 if nothing was answered, 2 for options or files that cannot be used.
+    Without a server it asks 127.0.0.1:1053, where `make run` serves, and never the resolver of this machine. Closed
+    loop keeps -q questions outstanding; open loop (-Q) asks at a fixed rate, and counts latency from when each question
+    was due. Exit status 1 if nothing was answered, 2 for options or files that cannot be used.
     """
     pattern = inventory.Pattern(
         services or 0, namespaces, headless, service_pattern, namespace_pattern, headless_pattern, port_pattern
@@ -141,8 +153,12 @@ def main(
         if question_file is not None:
             asked = questions.read(question_file, question_file.name)
         else:
-            known = _inventory(objects, names, pattern, domain, external or inventory.EXTERNAL)
-            asked = mixes.mix(_weights(mix_texts), known, missing_names=missing, most=most)
+            known = _inventory(objects, names, pattern, domain, external)
+            weights = _weights(mix_texts)
+            if not external and _OUTSIDE & weights.keys():
+                kinds = " and ".join(f"`{kind}`" for kind in weights if kind in _OUTSIDE)
+                raise click.UsageError(f"expected --external NAME for {kinds}: real servers are asked for that name")
+            asked = mixes.mix(weights, known, missing_names=missing, most=most)
         if print_questions:
             click.echo(questions.write(asked), nl=False)
             return
@@ -177,13 +193,17 @@ def main(
         sys.exit(1)
 
 
-def _address(target: str | None, server: str, port: int) -> tuple[str, int]:
+def _address(target: str | None, server: str | None, port: int | None) -> tuple[str, int]:
+    """Return whom to ask: ADDR, ADDR:PORT, [ADDR]:PORT or ADDR#PORT, or what -s and -p say."""
     if target is None:
-        return server, port
-    host, mark, number = target.lstrip("@").partition("#")
-    if not host or (mark and not (number.isascii() and number.isdigit() and 0 < int(number) < 65536)):
-        raise click.UsageError(f"expected a server as ADDR or ADDR#PORT, got {target!r}")
-    return host, int(number) if mark else port
+        return (_DEFAULT[0], port or _DEFAULT[1]) if server is None else (server, port or _DNS)
+    if server is not None or port is not None:
+        raise click.UsageError(f"expected one server, got {target!r} and --server or --port")
+    found = _TARGET.fullmatch(target)
+    number = found and found["port"]
+    if not found or (number and not 0 < int(number) < 65536):
+        raise click.UsageError(f"expected a server as ADDR, ADDR:PORT or [ADDR]:PORT, got {target!r}")
+    return found["bracketed"] or found["host"], int(number) if number else _DNS
 
 
 def _weights(texts: Sequence[str]) -> dict[str, int]:

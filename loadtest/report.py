@@ -10,10 +10,11 @@ from rich.text import Text
 from loadtest.histogram import Histogram
 from loadtest.run import SECOND, Outcome, Progress
 
-SCHEMA = 1
+SCHEMA = 2
 """Changes when a field changes its name or meaning; new fields do not change it."""
 
 _CLOCK_STEP = 1_000_000
+_WIDTH = 79  # of a terminal, less the column that some leave to the cursor
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """All of a run. `latency` counts from the send, or in open loop from when the question was due; `lateness` is the
-    part of that which is the tool's own.
+    part of that which is the tool's own. Both are None where nothing was answered or sent.
     """
 
     schema: int
@@ -90,7 +91,7 @@ class Report(msgspec.Struct, frozen=True):
     elapsed_s: float
     qps: float
     loss: float
-    latency: Spread
+    latency: Spread | None
     lateness: Spread | None
     rate: Rate | None
     counts: Counts
@@ -141,9 +142,9 @@ def summarize(
     )
 
 
-def _spread(histogram: Histogram) -> Spread:
+def _spread(histogram: Histogram) -> Spread | None:
     if not histogram.count:
-        return Spread(0, 0, 0, 0, 0, 0, 0, 0)
+        return None
     p50, p90, p95, p99, p999 = (histogram.percentile(percent) / 1e3 for percent in (50, 90, 95, 99, 99.9))
     return Spread(histogram.minimum / 1e3, histogram.mean() / 1e3, p50, p90, p95, p99, p999, histogram.maximum / 1e3)
 
@@ -185,35 +186,36 @@ def to_json(report: Report) -> bytes:
 
 def render(report: Report) -> Group:
     """Give the report as a table and its notes, for a rich console."""
-    table = Table(title=_title(report.setting), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     counts, cost = report.counts, report.cost
-    table.add_row("queries a second", f"{report.qps:,.0f}  over {report.elapsed_s:.2f} s")
+    table.add_row("answers", f"{report.qps:,.0f} queries a second over {report.elapsed_s:.2f} s")
     if report.rate:
         rate = report.rate
-        table.add_row(
-            "rate", f"{rate.sent:,.0f} of {rate.wanted:,.0f} a second sent, {rate.unsent:,} due questions never sent"
-        )
+        table.add_row("rate", f"{rate.sent:,.0f} of {rate.wanted:,.0f} a second sent, {rate.unsent:,} never sent")
     table.add_row("latency", _times(report.latency))
-    if report.lateness:
-        table.add_row("  of it own lateness", _times(report.lateness))
+    if report.setting.rate:
+        table.add_row("our share", _times(report.lateness))
     table.add_row("questions", f"{counts.sent:,} sent, {counts.answered:,} answered, {counts.truncated:,} truncated")
     table.add_row("lost", f"{counts.lost:,} ({report.loss:.3%}), {counts.closed:,} of them with their connection")
     table.add_row("rcodes", "  ".join(f"{name} {times:,}" for name, times in report.rcodes.items()) or "none")
     table.add_row(
         "odd replies", f"{counts.mismatched:,} mismatched, {counts.late:,} late, {counts.unexpected:,} unexpected"
     )
-    table.add_row("reply size", f"{report.reply_octets:.0f} octets on average")
-    table.add_row("processor time", "  ".join(_costs(cost)) + " for each answered question")
-    return Group(table, *(Text(note, style="yellow") for note in report.notes))
+    if counts.answered:
+        table.add_row("reply size", f"{report.reply_octets:.0f} octets on average")
+        table.add_row("processor", "  ".join(_costs(cost)) + " for each answered question")
+    return Group(
+        *(Text(line) for line in _title(report.setting)), table, *(Text(note, style="yellow") for note in report.notes)
+    )
 
 
-def _title(setting: Setting) -> str:
+def _title(setting: Setting) -> tuple[str, str]:
     pace = f"{setting.rate:,.0f} a second" if setting.rate else f"{setting.outstanding} outstanding"
     return (
-        f"{setting.server} over {setting.protocol.upper()}, {setting.loop} loop: {pace}, "
-        f"{setting.clients} clients, {setting.questions:,} questions"
+        f"{setting.server} over {setting.protocol.upper()}",
+        f"{setting.loop} loop: {pace}, {setting.clients} clients, {setting.questions:,} questions",
     )
 
 
@@ -226,13 +228,19 @@ def _costs(cost: Cost) -> list[str]:
     return texts or ["none"]
 
 
-def _times(spread: Spread) -> str:
+def _times(spread: Spread | None) -> str:
+    if spread is None:
+        return "none"
     names = ("p50", "p95", "p99", "p999", "max")
     return "  ".join(f"{name.replace('999', '99.9')} {_time(getattr(spread, name))}" for name in names)
 
 
 def _time(microseconds: float) -> str:
-    return f"{microseconds:.0f} µs" if microseconds < 1e4 else f"{microseconds / 1e3:,.1f} ms"
+    """Return it with three digits."""
+    for unit, size in (("µs", 1.0), ("ms", 1e3)):
+        if microseconds < 999.5 * size:
+            return f"{microseconds / size:.3g} {unit}"
+    return f"{microseconds / 1e6:.3g} s"
 
 
 class ProgressLine:
@@ -251,13 +259,14 @@ class ProgressLine:
         self._seen, self._elapsed = latency.copy(), progress.elapsed
         lost = progress.tally.lost + progress.tally.closed
         p50, p99 = (_time(part.percentile(percent) / 1e3) for percent in (50, 99))
+        times = f"  p50 {p50}  p99 {p99}" if part.count else "  no answers"
         line = (
-            f"{progress.elapsed / SECOND:4.0f} s  {part.count / seconds:>9,.0f} q/s  p50 {p50}  p99 {p99}"
-            f"  lost {lost:,}  outstanding {progress.outstanding:,}"
+            f"{progress.elapsed / SECOND:4.0f} s  {part.count / seconds:>7,.0f} q/s{times}"
+            f"  lost {lost:,}  waiting {progress.outstanding:,}"
         )
         # Written plainly: a rich rendering takes milliseconds in which no question would be asked.
         end = "\r" if self._console.is_terminal else "\n"
-        self._console.file.write(f"{line:<100}"[:100].rstrip() + ("\x1b[K" if end == "\r" else "") + end)
+        self._console.file.write(line[:_WIDTH] + ("\x1b[K" if end == "\r" else "") + end)
         self._console.file.flush()
 
     def clear(self) -> None:

@@ -150,6 +150,7 @@ def loadtool(folder: Path, server: ProcessTimes, seconds: float, rate: int | Non
     _, _, used = timed(command, server)
     report = msgspec.json.decode(out.read_bytes(), type=Report)
     latency, answered = report.latency, report.counts.answered
+    assert latency is not None, "no answer at all"
     own = report.cost.own_us or 0.0
     late = report.lateness.p99 if report.lateness else None
     return Measured(report.qps, report.counts.lost, latency.mean, latency.p99, late, own, used * 1e6 / answered)

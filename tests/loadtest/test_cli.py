@@ -7,8 +7,11 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from loadtest.cli import _address as chosen
 from loadtest.cli import main
 from tests.loadtest.servers import echo, tcp_server, udp_server
+
+OUTSIDE = ["--mix", "external", "--external", "www.example.com"]
 
 
 def invoke(*arguments: str, stdin: str = "") -> Result:
@@ -68,9 +71,16 @@ def test_questions_come_from_stdin_and_names_from_a_file(tmp_path: Path) -> None
         (["--mix", "nothing"], "expected a mix of services, dual"),
         (["--mix", "services=0"], "expected KIND=WEIGHT"),
         (["--mix", "pods", "--services", "3"], "expected names for the mix `pods`"),
-        (["#53", "--mix", "external"], "expected a server as ADDR or ADDR#PORT"),
-        (["a#99999", "--mix", "external"], "expected a server as ADDR or ADDR#PORT"),
-        (["--mix", "external", "--pid", "4194305"], "expected a process that runs, got 4194305"),
+        (["#53", "--mix", "external"], "expected a server as ADDR, ADDR:PORT or [ADDR]:PORT, got '#53'"),
+        (["a#99999", "--mix", "external"], "expected a server as ADDR, ADDR:PORT or [ADDR]:PORT, got 'a#99999'"),
+        (["a", "-s", "b", "--mix", "external"], "expected one server, got 'a' and --server or --port"),
+        (["a", "-p", "5", "--mix", "external"], "expected one server, got 'a' and --server or --port"),
+        (["--mix", "missing", "--services", "1", "--pid", "4194305"], "expected a process that runs, got 4194305"),
+        (["--mix", "external"], "expected --external NAME for `external`: real servers are asked for that name"),
+        (
+            ["--mix", "search", "--mix", "external", "--services", "2"],
+            "expected --external NAME for `search` and `external`",
+        ),
         (["--mix", "services", "--services", "1", "--names", "-"], "expected one of --objects, --names and --services"),
     ],
 )
@@ -82,10 +92,36 @@ def test_what_cannot_be_used_is_said_and_ends_with_2(arguments: list[str], said:
 
 async def test_no_answer_ends_with_1() -> None:
     async with udp_server(lambda _: ()) as port:
-        result = await run(f"127.0.0.1#{port}", "--mix", "external", "--count", "1", "-t", "0.1", "--no-progress")
+        result = await run(f"127.0.0.1#{port}", *OUTSIDE, "--count", "1", "-t", "0.1", "--no-progress")
     assert result.exit_code == 1
     async with tcp_server(echo) as port:
         pass
-    result = await run(f"127.0.0.1#{port}", "--mix", "external", "-m", "tcp")
+    result = await run(f"127.0.0.1#{port}", *OUTSIDE, "-m", "tcp")
     assert result.exit_code == 1
     assert "refused" in result.output
+
+
+@pytest.mark.parametrize(
+    ("target", "server", "port", "address"),
+    [
+        (None, None, None, ("127.0.0.1", 1053)),
+        (None, None, 5353, ("127.0.0.1", 5353)),
+        (None, "10.0.0.10", None, ("10.0.0.10", 53)),
+        (None, "::1", 5353, ("::1", 5353)),
+        ("10.0.0.10", None, None, ("10.0.0.10", 53)),
+        ("@10.0.0.10#99", None, None, ("10.0.0.10", 99)),
+        ("10.0.0.10:99", None, None, ("10.0.0.10", 99)),
+        ("fd00::10", None, None, ("fd00::10", 53)),
+        ("[fd00::10]:99", None, None, ("fd00::10", 99)),
+        ("fe80::1%eth0#99", None, None, ("fe80::1%eth0", 99)),
+        ("dns.example", None, None, ("dns.example", 53)),
+    ],
+)
+def test_whom_it_asks_and_never_the_resolver_of_this_machine_by_itself(
+    target: str | None, server: str | None, port: int | None, address: tuple[str, int]
+) -> None:
+    assert chosen(target, server, port) == address
+
+
+def test_the_help_fits_80_columns() -> None:
+    assert max(map(len, invoke("--help").output.splitlines())) <= 80
