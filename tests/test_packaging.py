@@ -104,8 +104,37 @@ def test_make_has_the_targets_that_are_promised() -> None:
     }
 
 
-def test_make_says_which_python_it_needs() -> None:
-    command = ["make", "--always-make", "venv", "PYTHON="]
+def planned(*arguments: str) -> str:
+    """What make would do, everything anew."""
+    command = ["make", "--always-make", "--dry-run", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_running_installs_what_running_needs_only_and_shows_it() -> None:
+    plan = planned("run")
+    assert "-r requirements.lock" in plan
+    assert "requirements-dev.lock" not in plan
+    assert "--quiet" not in plan
+    assert "Setting up .venv" in plan
+    assert "-r requirements-dev.lock" in planned("test")
+
+
+def test_make_run_serves_where_it_is_told() -> None:
+    plan = planned("run", "PORT=1054", "ADMIN_PORT=8054", "ARGS=--ttl 9")
+    assert "--listen 127.0.0.1:1054 --admin 127.0.0.1:8054 --ttl 9 " in plan
+    assert "--listen 127.0.0.1:1053 --admin 127.0.0.1:8053 " in planned("run")
+
+
+def test_make_help_fits_80_columns_and_has_every_target() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert max(map(len, said.splitlines())) <= 80
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [line.split()[0] for line in said.split("\n\n")[0].splitlines()] == targets
+
+
+@pytest.mark.parametrize("target", ["venv", "run"])
+def test_make_says_which_python_it_needs(target: str) -> None:
+    command = ["make", "--always-make", target, "PYTHON="]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
     assert said.returncode != 0
     assert "3.11, 3.12 or 3.13" in said.stderr
