@@ -4,15 +4,13 @@ Here the two flows meet: an event goes to the zone, and what it changed is gone 
 packet is looked at.
 """
 
-import errno
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
 import trio
 
-from dnsserver.app import settings
+from dnsserver.app import listening, settings
 from dnsserver.app.preflight import MOST_OF_A_ZONE
 from dnsserver.config import Address, Config
 from dnsserver.config.files import UnusableFileError, read_text
@@ -24,15 +22,13 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
-from dnsserver.server.tcp import TcpServer, listen
-from dnsserver.server.udp import UdpServer, bind
+from dnsserver.server.tcp import TcpServer
+from dnsserver.server.udp import UdpServer
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
 from dnsserver.zone.static import SpecialNames, StaticZone
-
-log = structlog.get_logger("dnsserver")
 
 
 class StartError(Exception):
@@ -103,24 +99,19 @@ class Answering:
         self.replies.clear_outside()
         return len(flushed)
 
-    def listen(self, *, reuse_port: bool = False) -> None:
+    def listen(self, *, share: bool = False, join: bool = False) -> None:
         """Open the sockets: UDP and TCP of an address share its port, also when the system chooses it.
 
-        `reuse_port` lets other processes open the same ones. Raises StartError.
+        `share` lets this server's workers open the same ones, with `join`. Raises StartError.
         """
-        listen_on = self._config.listen
-        for address in listen_on:
-            try:
-                udp, tcp = _open(address, reuse_port=reuse_port)
-            except OSError as error:
-                if address.host == "::" and len(listen_on) > 1 and not _has_ipv6():
-                    log.info("no IPv6 on this machine", passed_over=str(address))
-                    continue
-                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-            bound = Address(address.host, udp.getsockname()[1])
-            self.udp.append((bound, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
-            limits = settings.tcp(self._config)
-            self.tcp.append((bound, TcpServer(tcp, self.responder, self.replies, self._clock, limits)))
+        try:
+            opened = listening.open_all(self._config.listen, share=share, join=join)
+        except listening.ListenError as error:
+            raise StartError(str(error)) from error
+        limits = settings.tcp(self._config)
+        for address, (udp, tcp) in opened:
+            self.udp.append((address, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
+            self.tcp.append((address, TcpServer(tcp, self.responder, self.replies, self._clock, limits)))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""
@@ -131,19 +122,6 @@ class Answering:
             for _, tcp in self.tcp:
                 nursery.start_soon(tcp.run)
             task_status.started()
-
-
-def _open(address: Address, *, reuse_port: bool) -> tuple[socket.socket, socket.socket]:
-    """Return a UDP and a TCP socket of one port; raises OSError."""
-    while True:
-        udp = bind(address.host, address.port, reuse_port=reuse_port)
-        try:
-            return udp, listen(address.host, udp.getsockname()[1], reuse_port=reuse_port)
-        except OSError as error:
-            udp.close()
-            if address.port or error.errno != errno.EADDRINUSE:
-                raise
-            # The port that the system chose for UDP is taken for TCP: let it choose again.
 
 
 def _read_zone(path: Path) -> StaticZone:
@@ -175,12 +153,3 @@ def _machine_address(family: int) -> list[bytes]:
             return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
     except OSError:
         return []
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True

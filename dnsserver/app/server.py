@@ -78,7 +78,7 @@ class Server:
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
-            self.answering.listen(reuse_port=self.config.workers > 1)
+            self.answering.listen(share=self.config.workers > 1)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_when_told, told, nursery.cancel_scope)
                 await self._start(nursery)

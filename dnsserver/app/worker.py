@@ -52,7 +52,7 @@ class Worker:
                 # Clients come only once the zone is here: before that, the other processes answer them.
                 if not self._listening and not self._answering.cluster.missing:
                     spare_zone()
-                    self._answering.listen(reuse_port=True)
+                    self._answering.listen(join=True)
                     await nursery.start(self._answering.run)
                     self._listening = True
             nursery.cancel_scope.cancel()

@@ -1,0 +1,168 @@
+"""The addresses that are answered on: had by this server alone, shared with its own workers, or why they cannot be.
+
+Several processes may share a port (SO_REUSEPORT), and the kernel lets any process of the same user join: a second
+server would silently take every other client. So the first process binds without that option, which fails wherever
+anybody has the address already, however he opened it; only then it sets the option, for its workers. Between two
+servers that start at the same moment the first bind decides. (Linux looks at the option of sockets that are bound when
+the next one comes: `inet_csk_bind_conflict`, `udp_lib_lport_inuse`.)
+"""
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from dnsserver.config import Address
+from dnsserver.server.tcp import listen
+from dnsserver.server.udp import bind
+
+log = structlog.get_logger("dnsserver")
+
+Transport = Literal["udp", "tcp"]
+Sockets = tuple[socket.socket, socket.socket]
+
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_LISTENS = "0A"  # the state in /proc/net/tcp
+
+
+class ListenError(Exception):
+    """An address cannot be had; the text says which, why, and what helps."""
+
+
+def open_all(addresses: Iterable[Address], *, share: bool = False, join: bool = False) -> list[tuple[Address, Sockets]]:
+    """Return a UDP and a TCP socket for each address, which says the port that the system chose for port 0.
+
+    `share` lets this server's workers open the same ones, `join` is for a worker to do so. `[::]` is passed over where
+    the kernel has no IPv6, unless nothing is left. Raises ListenError, with nothing left open.
+    """
+    found: list[tuple[Address, Sockets]] = []
+    passed_over = None
+    for address in addresses:
+        try:
+            sockets = _open(address, join=join)
+        except _NotBoundError as error:
+            if address.host == "::" and error.cause.errno in _NO_IPV6:
+                passed_over = address
+                continue
+            for _, opened in found:
+                _close(opened)
+            raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
+        if share:
+            for sock in sockets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        found.append((Address(address.host, sockets[0].getsockname()[1]), sockets))
+    if passed_over is not None:
+        if not found:
+            raise ListenError(
+                f"cannot listen on {passed_over}: this machine has no IPv6, and no other address is given"
+            )
+        log.info("no IPv6 on this machine", passed_over=str(passed_over))
+    return found
+
+
+class _NotBoundError(Exception):
+    def __init__(self, transport: Transport, cause: OSError) -> None:
+        super().__init__(transport, cause)
+        self.transport = transport
+        self.cause = cause
+
+
+def _open(address: Address, *, join: bool) -> Sockets:
+    """Return both sockets of one port."""
+    while True:
+        try:
+            udp = bind(address.host, address.port, reuse_port=join)
+        except OSError as error:
+            raise _NotBoundError("udp", error) from error
+        try:
+            return udp, listen(address.host, udp.getsockname()[1], reuse_port=join)
+        except OSError as error:
+            udp.close()
+            if address.port or error.errno != errno.EADDRINUSE:
+                raise _NotBoundError("tcp", error) from error
+            # The port that the system chose for UDP is taken for TCP: let it choose again.
+
+
+def _close(sockets: Sockets) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def _reason(address: Address, transport: Transport, error: OSError) -> str:
+    """Say why an address cannot be had, and what helps."""
+    said = f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{said} ({transport.upper()}){_by_whom(address, transport)}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{said}; no interface of this machine has {address.host}"
+    if error.errno in {errno.EACCES, errno.EPERM} and address.port < _first_unprivileged():
+        high = Address(address.host, address.port + 5300)
+        return (
+            f"{said}; this port needs one of three things: the capability NET_BIND_SERVICE (of a container, or by "
+            f"`setcap cap_net_bind_service=+ep {os.path.realpath(sys.executable)}`), the setting "
+            f"net.ipv4.ip_unprivileged_port_start={address.port} of sysctl, or another port instead: --listen {high}"
+        )
+    return said
+
+
+def _first_unprivileged() -> int:
+    try:
+        return int(_UNPRIVILEGED.read_bytes())
+    except (OSError, ValueError):
+        return 1024
+
+
+def _by_whom(address: Address, transport: Transport) -> str:
+    """Say which process has an address, as far as this one may see."""
+    inodes = {f"socket:[{inode}]" for inode in _holders(address, transport)}
+    if not inodes:
+        return ""
+    for folder in Path("/proc").glob("[0-9]*"):
+        if _has_one_of(folder, inodes):
+            if int(folder.name) == os.getpid():
+                return ", by another address of this configuration"
+            with suppress(OSError):
+                return f", by {(folder / 'comm').read_text(errors='replace').strip()}, process {folder.name}"
+    return ", by a process of another user"
+
+
+def _has_one_of(folder: Path, inodes: set[str]) -> bool:
+    """Tell whether the process of a folder in /proc has one of these sockets open."""
+    with suppress(OSError):
+        for handle in (folder / "fd").iterdir():
+            with suppress(OSError):  # closed by now
+                if str(handle.readlink()) in inodes:
+                    return True
+    return False
+
+
+def _holders(address: Address, transport: Transport) -> Iterator[str]:
+    """Give the inodes of sockets that are in the way of an address (proc_net_tcp.rst of the kernel)."""
+    wanted = _hex(address.host)
+    # Ours are for IPv6 alone, but who asks for IPv4 may meet one that is for both.
+    tables = [f"{transport}6"] if ":" in address.host else [transport, f"{transport}6"]
+    for table in tables:
+        try:
+            lines = Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            _, local, _, state, *rest = line.split()
+            host, _, port = local.rpartition(":")
+            meets = host == wanted or not int(host, 16) or not int(wanted, 16)
+            if int(port, 16) == address.port and meets and (state == _LISTENS or transport == "udp"):
+                yield rest[5]
+
+
+def _hex(host: str) -> str:
+    """Return an address as /proc/net has it: each word of 32 bits in the machine's order."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    words = (packed[at : at + 4] for at in range(0, len(packed), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
