@@ -288,7 +288,7 @@ FAMILIES: tuple[Family, ...] = (
            (), _process(lambda process: process.forward.retries)),
     Family("counter", "dnsserver_forward_over_tcp", "Outside questions that went on over TCP.",
            (), _process(lambda process: process.forward.over_tcp)),
-    Family("counter", "dnsserver_forward_loops", "Own questions that came back from an upstream.",
+    Family("counter", "dnsserver_forward_loops", "Probes of this server that came back from an upstream.",
            (), _process(lambda process: process.forward.loops)),
     Family("gauge", "dnsserver_upstream_up", "Share of the workers that find the upstream well.",
            _TO, _upstream_mean(lambda upstream: upstream.up)),

@@ -13,13 +13,15 @@ from dnsserver.resolver import outcome as o
 from dnsserver.resolver.cache import AnswerCache, CacheStatistics
 from dnsserver.resolver.crowd import CROWD, thinned
 from dnsserver.resolver.entropy import Entropy
-from dnsserver.resolver.exchange import NEVER, Exchange, Flight
+from dnsserver.resolver.exchange import Exchange
+from dnsserver.resolver.flight import NEVER, Flight
+from dnsserver.resolver.nonce import SECRET_SIZE, Nonces
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
 from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.resolver.sources import follow_upstreams
 from dnsserver.resolver.upstream import Upstream, UpstreamStatistics
-from dnsserver.wire.message import EMPTY, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
@@ -60,10 +62,12 @@ class Forwarder:
         drained: Callable[[], None] = lambda: None,
         entropy: Entropy | None = None,
         faults: Faults | None = None,
+        secret: bytes = b"",
     ) -> None:
-        """Open nothing yet; `run` does."""
+        """Open nothing yet; `run` does. The processes of a server share `secret`, to know each other's probes."""
         self._faults = faults = faults or Faults()
         entropy = entropy or Entropy()
+        nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
         self._clock = clock
         self._limits = limits or Limits()
         self._cache_settings = cache
@@ -75,14 +79,14 @@ class Forwarder:
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._exchange = Exchange(self, ttls, entropy, clock, drained, self._limits.loop_retry, faults)
+        self._exchange = Exchange(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
         self._flights = self._exchange.flights
-        self._probed = self._exchange.probes.names
+        self._probes = self._exchange.probes
         self._drained = drained
         self._awake = trio.Event()
         self._wakes_at = NEVER
         self._held_at = 0.0
-        self._coalesced = self._dropped = self._loops = 0
+        self._coalesced = self._dropped = 0
         self._waiting = 0  # who waits for any of the flights
 
     # ---- questions
@@ -90,8 +94,8 @@ class Forwarder:
     def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
         """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered.
 
-        `packet` is a client's, if one asks: should it be a query that this server sent itself, through a loop of
-        forwarders, then the upstream it was sent to is taken out.
+        `packet` is a client's, if one asks: should it look like a query that this server sent itself, and that came
+        back through a loop of forwarders, then the upstream it was sent to is probed.
         """
         now = self._held_at or self._clock()
         cache = self._cache
@@ -103,9 +107,8 @@ class Forwarder:
             return
         flight = self._flights.get(ask)
         if flight is not None:
-            if packet and self._exchange.question_came_back(flight, packet, now):
-                self._looped(deliver, now)
-                return
+            if packet:
+                self._exchange.look_for_loop(flight, packet, now)
             self._coalesced += 1
             if len(flight.waiting) >= CROWD:
                 self._thin(flight, now)
@@ -119,15 +122,21 @@ class Forwarder:
         if cache.failures and (outcome := cache.failure(ask, now)) is not None:
             deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
             return
-        if ask.name in self._probed:
-            self._exchange.probes.came_back(ask.name, now)
-            self._looped(deliver, now)
+        if ask.type == HINFO and self._probes.is_probe(ask.name):
+            self._probes.came_back(ask.name, now)
+            deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
             return
         self._start(ask, deliver, now)
 
-    def _looped(self, deliver: Deliver, now: float) -> None:
-        self._loops += 1
-        deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
+    def probe_seen(self, name: bytes) -> None:
+        """Record that a client asked another process for this probe's name: if it is one of ours, it came back."""
+        self._probes.seen(name, self._clock())
+
+    def take_strangers(self) -> list[bytes]:
+        """Return the probes' names, of other processes, that clients asked since the last time: tell those of them."""
+        names = self._probes.strangers.copy()
+        self._probes.strangers.clear()
+        return names
 
     def hold(self) -> None:
         """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
@@ -184,8 +193,12 @@ class Forwarder:
         except Exception as error:
             self._faults.took("upstream-query", error)
             self.broken(flight, now)
-        if flight.due < self._wakes_at:
-            self._wakes_at = flight.due
+        self.hurry(flight.due)
+
+    def hurry(self, at: float) -> None:
+        """Look at the wheel by then, which may be earlier than what is on it was due."""
+        if at < self._wakes_at:
+            self._wakes_at = at
             self._awake.set()
 
     def _end_oldest(self, now: float) -> None:
@@ -287,6 +300,8 @@ class Forwarder:
             route.reorder()
         if usable:
             self._cache.forget_failures()
+        elif upstream.looping:
+            self._exchange.leave(upstream, self._clock())
 
     def _deliver(self, flight: Flight, outcome: Outcome) -> None:
         self._flights.pop(flight.ask, None)
@@ -365,9 +380,10 @@ class Forwarder:
         while True:
             now = self._clock()
             upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
-            self._exchange.probes.tend(upstreams, now)
+            self._probes.tend(upstreams, now)
             self._exchange.udp.sweep(now)
-            await trio.sleep(_TEND if all(upstream.health.up for upstream in upstreams) else _TEND_SICK)
+            well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
+            await trio.sleep(_TEND if well else _TEND_SICK)
 
     def statistics(self) -> ForwardStatistics:
         """Return forwarding in numbers."""
@@ -381,7 +397,7 @@ class Forwarder:
             retries=self._exchange.retries,
             over_tcp=self._exchange.over_tcp,
             dropped=self._dropped,
-            loops=self._loops,
+            loops=self._probes.returned,
         )
 
 

@@ -11,8 +11,12 @@ LONGEST_PATIENCE = 0.4
 SHORTEST_PATIENCE = 0.1
 SHORTEST_HEDGE = 0.01
 
-# An upstream that once answered may miss one question (packets get lost); one that never did is down at the first.
-_SILENCES = 2
+# Whatever clients ask, an upstream gets no more than so many probes for it in so many seconds.
+PROBES_AT_ONCE = 3
+PROBES_WITHIN = 3.0
+
+# Silent names that take down an upstream that answers questions, but never a probe.
+_SILENT_NAMES = 3
 
 # What one failure costs in the order of upstreams, in seconds: about what a client loses by it.
 _PENALTY = 0.2
@@ -23,15 +27,21 @@ _LAST_PROBE = 10.0
 class Health:
     """One upstream's condition.
 
-    `up` is False from silence or a refused connection on until anything is heard from it. While it is down,
-    `probe_at` says when to ask it something that no client waits for.
+    `up` is False from its silence about a probe, or a refused connection, on until anything is heard from it. What
+    clients ask takes nothing down: names that are slow or lead nowhere are easily found. Silence about one only has
+    the upstream probed, and so has whatever else makes it `suspected`. `probe_at` says when the next probe is due,
+    where one is. `worry` puts the upstreams in order: 1 while a probe is under
+    way because of silence, 2 when it is down.
     """
 
     __slots__ = (
         "_backoff",
         "_count",
+        "_probe_replies",
+        "_probe_silent",
+        "_probed",
         "_samples",
-        "_silences",
+        "_silent",
         "asked",
         "failing",
         "heard",
@@ -39,13 +49,17 @@ class Health:
         "patience",
         "probe_at",
         "rtt",
+        "suspected",
         "up",
+        "worry",
     )
 
     def __init__(self) -> None:
         """Begin in good health, with nothing known."""
         self.up = True
+        self.worry = 0
         self.asked = False  # a probe was sent, once
+        self.suspected = False
         self.rtt = 0.0  # smoothed, seconds; 0 before the first reply
         self.p95 = 0.0
         self.patience = LONGEST_PATIENCE  # how long to wait for a reply before another upstream is asked
@@ -54,7 +68,10 @@ class Health:
         self.probe_at = float("-inf")
         self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._count = 0
-        self._silences = 0
+        self._silent: set[bytes] = set()  # names without an answer since it was heard
+        self._probe_silent = False
+        self._probe_replies = 0
+        self._probed = deque([float("-inf")] * PROBES_AT_ONCE, maxlen=PROBES_AT_ONCE)  # when the last ones were sent
         self._backoff = _FIRST_PROBE
 
     def replied(self, trip: float, now: float) -> bool:
@@ -71,10 +88,14 @@ class Health:
             self.p95 = sorted(samples)[len(samples) * 95 // 100]
             self.patience = min(max(3 * self.p95, SHORTEST_PATIENCE), LONGEST_PATIENCE)
         self.heard = now
-        self._silences = 0
+        if self._silent or self._probe_silent:
+            self._silent.clear()
+            self._probe_silent = False
+            self.worry = 0
         if self.up:
             return False
         self.up = True
+        self.worry = 0
         self._backoff = _FIRST_PROBE
         return True
 
@@ -82,32 +103,72 @@ class Health:
         """Take in a reply that was an error: it lives, but others are better."""
         self.failing += (1 - self.failing) / 10
 
-    def silent(self, sent: float, now: float) -> bool:
-        """Take in that a question of the time `sent` got no answer in time; True when that takes the upstream down.
+    def silent(self, name: bytes, sent: float, now: float) -> bool:
+        """Record that a question of the time `sent` got no answer in time; True when that takes the upstream down.
 
-        It does not count when anything else was heard since: then the name is slow, and not the upstream.
+        It does so only beside a probe that is not answered either. It does not count when anything else was heard
+        since: then the name is slow, and not the upstream.
         """
         self.failing += (1 - self.failing) / 10
         if self.heard > sent:
             return False
-        self._silences += 1
-        if self._silences < _SILENCES and self._samples:
+        if len(self._silent) < _SILENT_NAMES:
+            self._silent.add(name)
+        return self._is_dead() and self.broken(now)
+
+    def probe_silent(self, sent: float, now: float) -> bool:
+        """Record that a probe got no answer in time; True when that takes the upstream down."""
+        if self.heard > sent:
             return False
-        return self.broken(now)
+        self._probe_silent = True
+        return self._is_dead() and self.broken(now)
+
+    def _is_dead(self) -> bool:
+        if self._samples and not self._probe_replies:  # it answers no probe in the best of times
+            return len(self._silent) >= _SILENT_NAMES
+        return self._probe_silent and bool(self._silent)
 
     def broken(self, now: float) -> bool:
         """Take in that it cannot be reached at all; True when it was up until now."""
         if not self.up:
             return False
         self.up = False
+        self.worry = 2
         self.probe_at = now + self._backoff
         return True
 
+    def suspect(self, now: float) -> bool:
+        """Record a sign that something is wrong; True when a probe is to find out at once."""
+        self.suspected = True
+        self.probe_at = min(self.probe_at, max(now, self._probed[0] + PROBES_WITHIN))
+        return self.probe_at <= now
+
     def probed(self, now: float) -> None:
-        """Take in that a probe is on its way: the next one follows later and later."""
+        """Record that a probe is on its way: the next one follows later and later."""
         self.asked = True
+        self._probed.append(now)
+        if self._silent and self.up:
+            self.worry = 1
         self._backoff = min(self._backoff * 2, _LAST_PROBE)
         self.probe_at = now + self._backoff
+
+    def long_unprobed(self, now: float) -> bool:
+        """Tell whether the last probe was sent so long ago that a small sign is enough for one."""
+        return now > self._probed[-1] + _LAST_PROBE
+
+    def probe_replied(self) -> None:
+        """Record that a probe was answered in whatever way."""
+        self._probe_replies += 1
+
+    def cleared(self) -> None:
+        """Record that a probe has shown that nothing is wrong."""
+        self.suspected = False
+        self._backoff = _FIRST_PROBE
+
+    @property
+    def probe_patience(self) -> float:
+        """How long to wait for the reply to a probe: its name is in no cache."""
+        return min(2 * self.patience, LONGEST_PATIENCE)
 
     @property
     def hedge_after(self) -> float | None:

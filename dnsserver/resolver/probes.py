@@ -1,20 +1,33 @@
-"""Random names that no client asks for: any reply to one says that an upstream lives, its coming back that it loops."""
+"""Random names that no client knows: any reply to one says that an upstream lives, its coming back that it loops.
+
+Nothing else proves a loop. A client can repeat a question, and guess what this server sends; so whatever looks like a
+loop only has the upstream probed, and however much looks so, no more than once a second.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
 
+from dnsserver.faults import Faults
 from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.nonce import Nonces
 from dnsserver.resolver.settings import Transport
 from dnsserver.resolver.upstream import Attempt, Upstream
 from dnsserver.wire import request
-from dnsserver.wire.message import HINFO
+from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
 from dnsserver.wire.name import ROOT
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_DOMAIN = 200
+
+# Probes in a row that an upstream under suspicion answers with an error, and that are not seen here, until the errors
+# are taken for its own. A server that forwards back, and has found that out itself, gives them as well.
+_ERRORS = 3
+
+_UNDER_WAY = 4  # of one upstream: what another process saw is told half a second later
+_MOST_STRANGERS = 64
 
 
 class Listener(Protocol):
@@ -25,70 +38,119 @@ class Listener(Protocol):
 
 
 class Probes:
-    """The probes under way; `names` are those that were asked.
+    """The probes under way; `names` are those that were asked, `strangers` those of other processes seen here.
 
-    Each upstream gets one at first, and more while it is down or loops; one that loops is asked nothing else.
+    Each upstream gets one at first, and more while it is down, is suspected or loops; one that loops is asked nothing
+    else.
     """
 
     def __init__(
         self,
         entropy: Entropy,
+        nonces: Nonces,
         send: Callable[[Attempt, bytes, float], None],
         listener: Listener,
         loop_retry: float,
+        faults: Faults,
     ) -> None:
-        """Send through `send`; ask an upstream that loops again after `loop_retry` seconds."""
+        """Send through `send`; after `loop_retry` seconds errors are taken for the upstream's own."""
         self._entropy = entropy
+        self._nonces = nonces
         self._send = send
         self._listener = listener
         self._loop_retry = loop_retry
         self.names: dict[bytes, Upstream] = {}
+        self.strangers: list[bytes] = []
+        self.returned = 0
+        self._faults = faults
 
     def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
-        """Send the probes that are due."""
+        """Send the probes that are due, and try again what was left out for a while."""
         for upstream in upstreams:
-            health = upstream.health
-            if (not health.up or upstream.looping or not health.asked) and now >= health.probe_at:
-                self._probe(upstream, now)
+            try:
+                self._tend(upstream, now)
+            except Exception as error:  # a bug with one upstream must not cost the others their probes
+                self._faults.took("upstream-probes", error, upstream=upstream.name)
+
+    def _tend(self, upstream: Upstream, now: float) -> None:
+        upstream.edns_habit.review(now)
+        upstream.case_habit.review(now)
+        upstream.settle()
+        health = upstream.health
+        wanted = not health.up or upstream.looping or health.suspected or not health.asked
+        if wanted and now >= health.probe_at:
+            self._probe(upstream, now)
+
+    def suspect(self, upstream: Upstream, now: float) -> None:
+        """Record a sign that the upstream loops or is dead, and probe it if it was not probed a moment ago."""
+        if upstream.health.suspect(now):
+            self._probe(upstream, now)
 
     def _probe(self, upstream: Upstream, now: float) -> None:
-        self.names.pop(upstream.probe_name, None)
-        label = b"\x10" + self._entropy.take(8).hex().encode()
-        # Below the route's own domain, as another may go another way; for all names, one of two labels.
-        below = upstream.domain != ROOT and len(upstream.domain) < _LONGEST_DOMAIN
-        name = label + (upstream.domain if below else label + ROOT)
-        upstream.probe_name = name
+        while len(upstream.probes) >= _UNDER_WAY:
+            del self.names[upstream.probes.popleft()]
+        # Below the route's own domain, as another may go another way.
+        below = upstream.domain if len(upstream.domain) < _LONGEST_DOMAIN else ROOT
+        name = self._nonces.make() + below
+        upstream.probes.append(name)
         self.names[name] = upstream
         upstream.queries += 1
         upstream.health.probed(now)
         identifier, mixed = self._entropy.disguise(name)
         spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
-        attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier)
+        attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier, probe=True)
         self._send(attempt, request.write(attempt.section, False, False, upstream.edns), now)
 
-    def is_probe(self, attempt: Attempt) -> bool:
-        """Tell whether an attempt is a probe that is under way."""
-        return attempt.section[:-4].lower() in self.names
+    def answered(self, attempt: Attempt, rcode: int, now: float) -> None:
+        """Record the reply to a probe: where it did not come back before, there is no loop.
 
-    def answered(self, upstream: Upstream) -> None:
-        """Take in a reply to a probe that did not come back: there is no loop."""
-        self.names.pop(upstream.probe_name, None)
-        upstream.probe_name = b""
+        An error shows less: a server that forwards back here may have found the loop as well, and answers with errors.
+        """
+        upstream = attempt.upstream
+        upstream.health.probe_replied()
+        name = attempt.section[:-4].lower()
+        if self.names.get(name) is not upstream:
+            return
+        if rcode not in {NOERROR, NXDOMAIN}:
+            upstream.probe_errors += 1
+            if now < upstream.looped_at + self._loop_retry or upstream.probe_errors < _ERRORS:
+                upstream.health.suspected = True
+                return
+        self._forget(upstream)
+        upstream.health.cleared()
         if upstream.looping:
             upstream.looping = False
             log.info("upstream does not loop any more", upstream=upstream.name)
             self._listener.changed(upstream, usable=True)
 
-    def came_back(self, name: bytes, now: float) -> None:
-        """Take in that a client asks for a probe's name."""
-        self.loops(self.names[name], now)
+    def is_probe(self, name: bytes) -> bool:
+        """Tell whether a lower-case name is a probe of this server, of whichever process and time."""
+        return self._nonces.ours(name)
 
-    def loops(self, upstream: Upstream, now: float) -> None:
-        """Ask an upstream nothing but probes until one of them does not come back."""
-        self.names.pop(upstream.probe_name, None)
-        upstream.probe_name = b""
-        upstream.health.probe_at = now + self._loop_retry
+    def came_back(self, name: bytes, now: float) -> None:
+        """Record that a probe's name was asked of this process.
+
+        If it is not one of ours under way it is over, or another process's, which has to be told.
+        """
+        self.returned += 1
+        if not self.seen(name, now) and len(self.strangers) < _MOST_STRANGERS:
+            self.strangers.append(name)
+
+    def seen(self, name: bytes, now: float) -> bool:
+        """Record that a probe's name was asked of some process; True when it is one of ours and proves a loop."""
+        upstream = self.names.get(name)
+        if upstream is None:
+            return False
+        self._forget(upstream)
+        upstream.health.suspected = False
+        upstream.looped_at = now
         if not upstream.looping:
             upstream.looping = True
             log.error("upstream forwards to this server, taken out", upstream=upstream.name)
             self._listener.changed(upstream, usable=False)
+        return True
+
+    def _forget(self, upstream: Upstream) -> None:
+        while upstream.probes:
+            del self.names[upstream.probes.popleft()]
+        upstream.probe_errors = 0

@@ -46,7 +46,7 @@ class Route:
         elif self.settings.policy is Policy.RANDOM:
             # Each its own key: any order is as likely as any other.
             usable.sort(key=lambda _: self._entropy.take(4))
-        usable.sort(key=lambda upstream: not upstream.health.up)
+        usable.sort(key=lambda upstream: upstream.health.worry)
         self._order = usable
         return usable
 

@@ -16,7 +16,7 @@ from dnsserver.resolver.stream_link import OpenError, Stream
 from dnsserver.resolver.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, Question
 from dnsserver.resolver.transport_udp import BAD_REPLIES
 from dnsserver.resolver.upstream import Attempt, Upstream
-from dnsserver.wire.message import EDE, FORMERR, NOTIMP, REFUSED, SERVFAIL
+from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger(__name__)
@@ -29,14 +29,15 @@ _LOST = 6  # connections that may end under a question
 _LOST_ALONE = 2  # that had nothing but this question, and answered nothing
 _FRUITLESS = 4  # in a row without an answer: from then on one is enough
 
-_BARE_ERRORS = frozenset((FORMERR, SERVFAIL, NOTIMP, REFUSED))
-
 
 class Receiver(Protocol):
     """Who is told what became of an attempt."""
 
     def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
+
+    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
 
     def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Take in that no connection brought an answer; `reached` is False where none could even be opened."""
@@ -244,10 +245,10 @@ class StreamTransport:
         attempt = question.attempt
         if message[2] & 0xF8 != 0x80:
             return "not-a-reply"
-        # Some servers send an error as a header and nothing else.
-        bare = len(message) == 12 and message[4:6] == b"\0\0" and message[3] & 0x0F in _BARE_ERRORS
-        if not bare and message[4:6] != b"\0\1":
+        if self._receiver.errored(attempt, message, now):
+            return None
+        if message[4:6] != b"\0\1":
             return "not-a-reply"
-        if not bare and message[12 : 12 + len(attempt.section)].lower() != attempt.section.lower():
+        if message[12 : 12 + len(attempt.section)].lower() != attempt.section.lower():
             return "question"
         return None if self._receiver.replied(attempt, message, now) else "malformed"

@@ -38,8 +38,11 @@ class Receiver(Protocol):
     def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
 
-    def misspelled(self, attempt: Attempt) -> None:
-        """Take in that a reply had the right ID and question, in another case."""
+    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
+
+    def misspelled(self, attempt: Attempt, now: float) -> None:
+        """Record that a reply had the right ID and question, in another case."""
 
     def besieged(self, attempt: Attempt, now: float) -> None:
         """Take in that so much of what came was wrong that the question must leave UDP."""
@@ -239,6 +242,10 @@ class UdpTransport:
                     self._close(port)
                 return
             kind = "malformed"
+        elif self._receiver.errored(attempt, reply, now):
+            if port.retired and not port.waiting:
+                self._close(port)
+            return
         elif len(reply) < 12:
             kind = "malformed"
         elif reply[2] & 0xF8 != 0x80:
@@ -249,13 +256,15 @@ class UdpTransport:
             kind = "question"
         port.waiting[reply[:2]] = attempt
         if kind == "case":
-            self._receiver.misspelled(attempt)
+            self._receiver.misspelled(attempt, now)
         self._reject(port, kind, now)
 
     def _reject(self, port: Port, kind: str, now: float) -> None:
         """Count a reply that answers nothing; at ten somebody is guessing, and all questions here leave UDP."""
         port.upstream.bad[kind] += 1
         port.bad += 1
+        for attempt in port.waiting.values():
+            attempt.spoilt = True
         if port.bad >= BAD_REPLIES and port.waiting:
             self._close(port)
             for attempt in list(port.waiting.values()):

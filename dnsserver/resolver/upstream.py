@@ -5,20 +5,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dnsserver.resolver.habits import CaseHabit, EdnsHabit
 from dnsserver.resolver.health import Health
 from dnsserver.resolver.settings import Transport, UpstreamSpec
 from dnsserver.zone.record import Reason
 
 if TYPE_CHECKING:
-    from dnsserver.resolver.exchange import Flight
+    from dnsserver.resolver.flight import Flight
     from dnsserver.resolver.transport_udp import Port
-
-# So many replies in another case than asked, with none in the right one between them, are no forgery.
-_CASE_MISSES = 3
 
 # Queries whose replies are not looked for at once, after one for which that was in vain.
 UNWATCHED = 8
-
 
 _TOLD_NEXT = 1.0
 _TOLD_AGAIN = 600.0
@@ -35,6 +32,7 @@ class UpstreamStatistics(msgspec.Struct, frozen=True):
     replies: int
     failures: int
     timeouts: int
+    probe_failures: int
     rtt: float
     p95: float
     failing: float
@@ -43,22 +41,31 @@ class UpstreamStatistics(msgspec.Struct, frozen=True):
 
 
 class Upstream:
-    """One address that questions are sent to, and all that is known about it."""
+    """One address that questions are sent to, and all that is known about it.
+
+    `edns` and `mixed_case` say how it is asked, `doubted` that its replies still show something about that: they are
+    what its habits come to, and looked at for each question.
+    """
 
     __slots__ = (
         "address",
         "bad",
-        "case_misses",
+        "case_habit",
         "domain",
+        "doubted",
         "edns",
+        "edns_habit",
         "failures",
         "health",
+        "looped_at",
         "looping",
         "mixed_case",
         "name",
         "pause",
         "ports",
-        "probe_name",
+        "probe_errors",
+        "probe_failures",
+        "probes",
         "queries",
         "replies",
         "retired",
@@ -81,28 +88,29 @@ class Upstream:
         prefix = "" if spec.transport is Transport.UDP else f"{spec.transport}://"
         self.name = f"{prefix}{shown}:{spec.real_port}"
         self.health = Health()
-        self.mixed_case = mixed_case
-        self.edns = True
+        self.case_habit = CaseHabit(wanted=mixed_case and self.udp)
+        self.edns_habit = EdnsHabit()
+        self.settle()
         self.looping = False
-        self.probe_name = b""  # of the probe that is under way
+        self.looped_at = float("-inf")  # when that was last seen
+        self.probes: deque[bytes] = deque()  # names of those under way
+        self.probe_errors = 0  # probes in a row that were answered with an error
+        self.probe_failures = 0
         self.ports: deque[Port] = deque()  # those that take questions still
         self.retired = 0  # those that only wait for replies
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
-        self.case_misses = 0
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
         self.told = ""  # the last failure of a stream that was logged
         self.told_at = float("-inf")
         self.unwatched = 0  # queries to go before the reply to one is looked for at once again
         self.pause = UNWATCHED  # how many it will be when that one is not found
 
-    def spelled_wrong(self, *, sure: bool = False) -> bool:
-        """Take in a reply in another case; True when from now on it is asked in plain lower case."""
-        self.case_misses += 1
-        if not self.mixed_case or (self.case_misses < _CASE_MISSES and not sure):
-            return False
-        self.mixed_case = False
-        return True
+    def settle(self) -> None:
+        """Bring up to date how it is asked, after its habits have changed."""
+        self.edns = self.edns_habit.used
+        self.mixed_case = self.case_habit.mixed
+        self.doubted = self.edns_habit.doubted or self.case_habit.doubted
 
     def is_news(self, failure: str, now: float) -> bool:
         """Tell whether a failure of a stream is to be logged: each once, and again after a while."""
@@ -123,6 +131,7 @@ class Upstream:
             replies=self.replies,
             failures=self.failures,
             timeouts=self.timeouts,
+            probe_failures=self.probe_failures,
             rtt=self.health.rtt,
             p95=self.health.p95,
             failing=self.health.failing,
@@ -136,7 +145,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 
     `flight` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
     `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that its
-    silence was counted or that it was answered, `plain` that it goes without EDNS.
+    silence was counted or that it was answered, `plain` that it goes without EDNS, `spoilt` that something came instead
+    of an answer that can be used, `confirms` that it asks in lower case for what was not found in mixed case.
     """
 
     flight: "Flight | None"
@@ -145,6 +155,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     sent: float
     identifier: bytes = b""
     late: bool = False
-    misspelled: bool = False
+    spoilt: bool = False
     over_stream: bool = False
     plain: bool = False
+    probe: bool = False
+    confirms: bool = False

@@ -15,17 +15,16 @@ from dnsserver.wire.response import Scope
 
 def test_one_silence_takes_down_who_was_never_heard() -> None:
     health = Health()
-    assert health.silent(0.0, 0.4)
+    assert not health.silent(b"a", 0.0, 0.4)
+    assert health.probe_silent(0.1, 0.5)
     assert health.replied(0.01, 1.0)  # it was down until now
-    assert not health.silent(2.0, 2.4)
-    assert health.silent(2.1, 2.5)
 
 
 def test_silence_about_one_name_is_no_silence() -> None:
     health = Health()
     for second in range(5):
         health.replied(0.01, second)
-    assert not any(health.silent(second - 0.5, second) for second in range(1, 5))
+    assert not any(health.silent(b"%d" % second, second - 0.5, second) for second in range(1, 5))
     assert health.up
 
 
@@ -60,7 +59,7 @@ def test_loss_costs_an_upstream_its_place() -> None:
         fast.health.replied(0.001, i)
         slow.health.replied(0.004, i)
         if i % 3 == 0:
-            fast.health.silent(i - 1, i)
+            fast.health.silent(b"a", i - 1, i)
     route = Route(ForwardSettings(upstreams=(fast.spec, slow.spec)), Scope(), Entropy())
     route.replace([fast, slow])
     assert route.order(0.0) == [slow, fast]

@@ -33,8 +33,11 @@ class Receiver:
         self.replies.append(reply)
         return True
 
-    def misspelled(self, attempt: Attempt) -> None:
-        raise AssertionError(attempt)
+    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        raise AssertionError(attempt, reply, now)
+
+    def misspelled(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
 
     def besieged(self, attempt: Attempt, now: float) -> None:
         raise AssertionError(attempt, now)
