@@ -206,6 +206,10 @@ def test_what_is_no_upstream_is_refused(tmp_path: Path, text: str) -> None:
         ("tls://dns.quad9.net", Upstream("dns.quad9.net", 0, "tls")),
         ("DNS.example.", Upstream("dns.example")),
         ("resolver:5353", Upstream("resolver", 5353)),
+        ("fe80::53%eth0", Upstream("fe80::53%eth0")),
+        ("[fe80::53%eth0]:5353", Upstream("fe80::53%eth0", 5353)),
+        ("tls://[FE80::53%eth0.7]:853#dns.example", Upstream("fe80::53%eth0.7", 853, "tls", "dns.example")),
+        ("2001:db8::53%eth0", Upstream("2001:db8::53")),
         ("/etc/resolv.conf", Upstream("/etc/resolv.conf", 0, "file")),
     ],
 )

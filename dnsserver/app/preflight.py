@@ -123,18 +123,20 @@ def _upstreams(config: Config) -> Iterator[Finding]:
 
 def _resolv_conf(config: Config, key: str, path: Path, *, given: bool) -> Iterator[Finding]:
     """Look at a file of upstreams; the default one is nobody's mistake."""
-    from dnsserver.resolver.resolvconf import nameservers  # noqa: PLC0415 - 10 ms
+    from dnsserver.resolver import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if given else "noted"
     effect = "; names outside fail until it is there"
     try:
-        servers = nameservers(read_bytes(path, _MOST_OF_A_FILE).decode(errors="replace"))
+        found = resolvconf.read(read_bytes(path, _MOST_OF_A_FILE).decode(errors="replace"))
     except UnusableFileError as error:
         yield Finding(key, f"{path}: {error}{effect}", level)
         return
-    if not servers:
+    if not found.nameservers:
         yield Finding(key, f"{path}: has no valid line `nameserver ADDRESS`{effect}", level)
-    for server in servers:
+    if found.not_followed:
+        yield Finding(key, f"{path}: options that are not followed: {' '.join(found.not_followed)}", "noted")
+    for server in found.nameservers:
         yield from _own(config, key, Upstream(server.host), f"{path}: ")
 
 

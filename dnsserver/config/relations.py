@@ -91,12 +91,28 @@ def _sources(config: Config) -> Iterator[Mistake]:
             yield f"kubernetes.{name}", f'found "{text[:60]}", expected {selectors.EXPECTED}'
 
 
+def _lacks_zone(host: str) -> bool:
+    """Tell whether it is an address of some link, without which one: no socket can be connected to that."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id
+
+
 def _forwards(config: Config) -> Iterator[Mistake]:
     routes = [("upstreams", config.upstreams)]
     routes += [(f"forward[{index}].upstreams", forward.upstreams) for index, forward in enumerate(config.forward)]
     for key, upstreams in routes:
         if len(upstreams) > 1 and any(upstream.transport == "file" for upstream in upstreams):
             yield key, "a file of upstreams has to be the only entry"
+        for upstream in upstreams:
+            if (
+                upstream.host.startswith(("fe8", "fe9", "fea", "feb"))
+                and ":" in upstream.host
+                and "%" not in upstream.host
+            ):
+                yield key, f'{upstream} is link-local, expected its interface behind it, as in "{upstream.host}%eth0"'
     seen: set[Domain] = set()
     for index, forward in enumerate(config.forward):
         key = f"forward[{index}].domain"

@@ -13,6 +13,7 @@ from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import ROOT, from_text, to_text
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_ZONE = re.compile(r"[^\s/:]{1,15}")  # the name of an interface, as Linux takes it
 _PORT_DIGITS = 5
 
 
@@ -115,7 +116,7 @@ class Upstream(TextValue, frozen=True):
     """
 
     EXPECTED: ClassVar[str] = (
-        'an address or hostname, as in "9.9.9.9", "10.0.0.2:5353", "[fd00::2]:53", "tcp://10.0.0.2", '
+        'an address or hostname, as in "9.9.9.9", "10.0.0.2:5353", "[fd00::2]:53", "fe80::2%eth0", "tcp://10.0.0.2", '
         '"tls://9.9.9.9:853#dns.quad9.net", or the path of a file like "/etc/resolv.conf" or "./resolv.conf"'
     )
 
@@ -158,14 +159,16 @@ def _port(digits: str, lowest: int = 0) -> int:
 def _host_port(text: str) -> tuple[str, int]:
     """Read an address or hostname, and a port or 0; raises ValueError."""
     try:
-        return str(ipaddress.ip_address(text)), 0  # an IPv6 address may stand without brackets when no port follows
+        return _address(text), 0  # an IPv6 address may stand without brackets when no port follows
     except ValueError:
         pass
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError
-        return str(ipaddress.IPv6Address(host)), _port(rest[1:], 1) if rest else 0
+        if ":" not in host:
+            raise ValueError
+        return _address(host), _port(rest[1:], 1) if rest else 0
     host, colon, digits = text.partition(":")
     port = _port(digits, 1) if colon else 0
     try:
@@ -174,6 +177,16 @@ def _host_port(text: str) -> tuple[str, int]:
         if not _is_hostname(host):
             raise
         return host.lower().removesuffix("."), port
+
+
+def _address(text: str) -> str:
+    """Read an address, a zone only where it says anything (RFC 4007): as the C library reads it. Raises ValueError."""
+    address = ipaddress.ip_address(text)
+    if not isinstance(address, ipaddress.IPv6Address) or address.scope_id is None:
+        return str(address)
+    if not _ZONE.fullmatch(address.scope_id):
+        raise ValueError
+    return str(address) if address.is_link_local else str(address).partition("%")[0]
 
 
 def _is_hostname(text: str) -> bool:

@@ -60,7 +60,7 @@ class Exchange:
         self.probes = Probes(entropy, nonces, self._send_probe, owner, loop_retry, faults)
         reports = Reports(self, owner, limits, entropy, faults)
         self.udp = UdpTransport(reports, entropy, clock, drained, faults)
-        self.streams = StreamTransport(reports, entropy, clock, drained)
+        self.streams = StreamTransport(reports, entropy, clock, drained, faults)
         self.hedges = self.retries = self.over_tcp = 0
 
     # ---- a flight from its first query to its end

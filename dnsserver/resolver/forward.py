@@ -21,11 +21,13 @@ from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.resolver.sources import follow_upstreams
 from dnsserver.resolver.upstream import Upstream, UpstreamStatistics
-from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.message import EDE, EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
+from dnsserver.zone.record import Reason
 
+_LONGEST_TEXT = 200  # of an EDE
 _TEND = 1.0
 _TEND_SICK = 0.25  # while an upstream is down
 
@@ -173,9 +175,7 @@ class Forwarder:
         order = route.order(now) if route is not None else []
         if route is None or not order:
             if deliver is not None:
-                looping = route is not None and route.upstreams
-                rcode, reason = (SERVFAIL, o.LOOP) if looping else (REFUSED, o.NO_UPSTREAMS)
-                deliver(self._cache.stale(ask, now) or Outcome(rcode, EMPTY, False, reason, now, now))
+                deliver(self._cache.stale(ask, now) or _unasked(route, now))
             return
         flights = self._flights
         waiting = [] if deliver is None else [deliver]
@@ -407,3 +407,14 @@ def _scope(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[For
         return Scope(settings.domain, tuple(own), trusted=True)
     others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
     return Scope(settings.domain, (*own, *others))
+
+
+def _unasked(route: Route | None, now: float) -> Outcome:
+    """Return the outcome of a question that there is nobody to ask for."""
+    if route is not None and route.upstreams:
+        rcode, reason = SERVFAIL, o.LOOP
+    elif route is not None and route.trouble:
+        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble[:_LONGEST_TEXT])
+    else:
+        rcode, reason = REFUSED, o.NO_UPSTREAMS
+    return Outcome(rcode, EMPTY, False, reason, now, now)

@@ -20,6 +20,7 @@ class Route:
         self.settings = settings
         self.scope = scope
         self.upstreams: tuple[Upstream, ...] = ()
+        self.trouble = ""  # why some of those that are configured are not known
         self._entropy = entropy
         self._order: list[Upstream] = []
         self._order_until = float("-inf")

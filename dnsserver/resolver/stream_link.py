@@ -71,9 +71,9 @@ class Opener:
         return await self._secure(stream)
 
     async def _connect(self) -> trio.SocketStream:
-        address = self._upstream.address
-        family = trio.socket.AF_INET6 if ":" in address[0] else trio.socket.AF_INET
+        family = trio.socket.AF_INET6 if ":" in self._upstream.address[0] else trio.socket.AF_INET
         try:
+            address = self._upstream.socket_address()
             socket = trio.socket.socket(family, trio.socket.SOCK_STREAM)
             try:
                 await socket.connect(address)

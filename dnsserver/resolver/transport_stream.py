@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from dnsserver.faults import Faults
 from dnsserver.resolver import outcome as o
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.stream_link import OpenError, Stream
@@ -47,9 +48,15 @@ class StreamTransport:
     """All connections to all upstreams; `drained` is called after each batch of replies."""
 
     def __init__(
-        self, receiver: Receiver, entropy: Entropy, clock: Callable[[], float], drained: Callable[[], None]
+        self,
+        receiver: Receiver,
+        entropy: Entropy,
+        clock: Callable[[], float],
+        drained: Callable[[], None],
+        faults: Faults | None = None,
     ) -> None:
         """Connect to nothing yet."""
+        self._faults = faults or Faults()
         self._receiver = receiver
         self._entropy = entropy
         self._clock = clock
@@ -136,9 +143,10 @@ class StreamTransport:
             why = next(e.reason for e in group.exceptions if isinstance(e, OpenError))
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
             log.debug("upstream connection ended", upstream=pool.upstream.name, error=repr(group.exceptions[0]))
-        except* Exception:  # a bug here must not end the others' connections
-            log.exception("upstream connection failed", upstream=pool.upstream.name)
-        pool.connections.remove(connection)
+        except* Exception as group:
+            self._faults.took("upstream-stream", group, upstream=pool.upstream.name)
+        finally:
+            pool.connections.remove(connection)
         now = self._clock()
         if why is not None:
             for question in connection.waiting.values():
@@ -222,8 +230,8 @@ class StreamTransport:
         question = connection.waiting.get(message[:2])
         try:
             kind = self._judge(question, message, now)
-        except Exception:  # a bug in one answer must not cost the others theirs; this question times out
-            log.exception("reply not taken in", upstream=pool.upstream.name)
+        except Exception as error:  # it must not cost the others theirs; this question times out
+            self._faults.took("upstream-reply", error, upstream=pool.upstream.name)
             kind = None
         if kind is None and question is not None:
             del connection.waiting[message[:2]]

@@ -61,7 +61,7 @@ class Port:
         family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self.socket.connect(upstream.address)
+            self.socket.connect(upstream.socket_address())
         except OSError:
             self.socket.close()
             raise

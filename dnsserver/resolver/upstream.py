@@ -1,5 +1,6 @@
 """One upstream server, and one query under way to it."""
 
+import socket
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class Upstream:
     """
 
     __slots__ = (
+        "_zone",
         "address",
         "bad",
         "case_habit",
@@ -84,6 +86,7 @@ class Upstream:
         self.udp = spec.transport is Transport.UDP
         self.address = (address, spec.real_port)
         self.domain = domain
+        self._zone = address.partition("%")[2]
         shown = f"[{address}]" if ":" in address else address
         prefix = "" if spec.transport is Transport.UDP else f"{spec.transport}://"
         self.name = f"{prefix}{shown}:{spec.real_port}"
@@ -111,6 +114,17 @@ class Upstream:
         self.edns = self.edns_habit.used
         self.mixed_case = self.case_habit.mixed
         self.doubted = self.edns_habit.doubted or self.case_habit.doubted
+
+    def socket_address(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """Return what a socket is connected to; raises OSError while there is no interface of an address's zone.
+
+        Python looks a zone up only in a tuple of four, and an interface may come, or another one with its name.
+        """
+        if not self._zone:
+            return self.address
+        host, port = self.address
+        number = int(self._zone) if self._zone.isdecimal() else socket.if_nametoindex(self._zone)
+        return host.partition("%")[0], port, 0, number
 
     def is_news(self, failure: str, now: float) -> bool:
         """Tell whether a failure of a stream is to be logged: each once, and again after a while."""

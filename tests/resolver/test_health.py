@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from dnsserver.resolver.entropy import Entropy
 from dnsserver.resolver.health import LONGEST_PATIENCE, SHORTEST_PATIENCE, Health
-from dnsserver.resolver.resolvconf import nameservers
 from dnsserver.resolver.route import Route
 from dnsserver.resolver.settings import ForwardSettings, Policy, UpstreamSpec
 from dnsserver.resolver.upstream import Upstream
@@ -114,10 +113,3 @@ def test_no_random_octet_is_used_twice() -> None:
     blocks = iter(bytes([i]) * 8 for i in range(256))
     entropy = Entropy(lambda _: next(blocks), block=8)
     assert [entropy.take(3) for _ in range(4)] == [b"\0\0\0", b"\0\0\0", b"\1\1\1", b"\1\1\1"]
-
-
-def test_resolv_conf_is_read_as_the_c_library_does() -> None:
-    text = "# none\nnameserver 192.0.2.1\n nameserver\t2001:DB8::1 \nnameserver what\noptions ndots:5\n"
-    text += "nameserver 192.0.2.1\n"
-    assert [spec.host for spec in nameservers(text)] == ["192.0.2.1", "2001:db8::1"]
-    assert nameservers("") == ()

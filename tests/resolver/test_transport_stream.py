@@ -4,7 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import trio
 import trio.testing
 import trustme
 
-from dnsserver.resolver.settings import Limits, Transport, UpstreamSpec
+from dnsserver.resolver.settings import Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, SERVFAIL
 from tests.clock import LoopbackClock
 from tests.resolver.scripted import HOST, Query, Upstream, ask, forwarder, helpful, route, shown, silent, upstream
@@ -186,38 +186,3 @@ async def test_unbound_answers_over_tls(unbound: int, authorities: str) -> None:
         asked = ask("www.example.com")
         assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
         assert (await forward.wait_outcome(ask("nope.example.com"))).rcode == NXDOMAIN
-
-
-# ---- where upstreams come from
-
-
-async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what threads and files bring about: no event tells of it."""
-    with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110
-            await trio.sleep(0.01)
-
-
-async def test_a_hostname_is_looked_up() -> None:
-    async with upstream() as server, forwarder(route(UpstreamSpec("localhost", server.port))) as forward:
-        await wait_until(lambda: bool(forward.statistics().upstreams))
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
-
-
-async def test_resolv_conf_is_followed(tmp_path: Path) -> None:
-    path = tmp_path / "resolv.conf"
-    path.write_text("nameserver 127.0.0.1\n")
-    limits = Limits(file_interval=0.02)
-    async with forwarder(route(resolv_conf=str(path)), limits=limits) as forward:
-
-        async def wait_upstreams(*names: str) -> None:
-            await wait_until(lambda: [server.name for server in forward.statistics().upstreams] == list(names))
-
-        await wait_upstreams("127.0.0.1:53")
-        path.write_text("nameserver 127.0.0.2\nnameserver 127.0.0.1\n")
-        await wait_upstreams("127.0.0.2:53", "127.0.0.1:53")
-        path.write_text("")  # being written: what was known stays
-        path.unlink()
-        await trio.sleep(0.05)
-        path.write_text("nameserver 127.0.0.3\n")
-        await wait_upstreams("127.0.0.3:53")
