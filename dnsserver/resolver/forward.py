@@ -17,17 +17,15 @@ from dnsserver.resolver.exchange import Exchange
 from dnsserver.resolver.flight import NEVER, Flight
 from dnsserver.resolver.nonce import SECRET_SIZE, Nonces
 from dnsserver.resolver.outcome import Ask, Deliver, Outcome
-from dnsserver.resolver.route import Route
+from dnsserver.resolver.route import Route, scope_of, unasked
 from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.resolver.sources import follow_upstreams
 from dnsserver.resolver.upstream import Upstream, UpstreamStatistics
-from dnsserver.wire.message import EDE, EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.response import Reading, Scope, TTLLimits, whole_body
-from dnsserver.zone.record import Reason
+from dnsserver.wire.response import Reading, TTLLimits, whole_body
 
-_LONGEST_TEXT = 200  # of an EDE
 _TEND = 1.0
 _TEND_SICK = 0.25  # while an upstream is down
 
@@ -76,7 +74,7 @@ class Forwarder:
         self._own = tuple(own)
         self._routes: dict[bytes, Route] = {}
         for settings in routes:
-            scope = _scope(settings, own, routes)
+            scope = scope_of(settings, own, routes)
             self._routes[settings.domain] = Route(settings, scope, entropy)
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
@@ -175,7 +173,7 @@ class Forwarder:
         order = route.order(now) if route is not None else []
         if route is None or not order:
             if deliver is not None:
-                deliver(self._cache.stale(ask, now) or _unasked(route, now))
+                deliver(self._cache.stale(ask, now) or unasked(route, now))
             return
         flights = self._flights
         waiting = [] if deliver is None else [deliver]
@@ -399,22 +397,3 @@ class Forwarder:
             dropped=self._dropped,
             loops=self._probes.returned,
         )
-
-
-def _scope(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[ForwardSettings]) -> Scope:
-    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here."""
-    if settings.trusted:
-        return Scope(settings.domain, tuple(own), trusted=True)
-    others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
-    return Scope(settings.domain, (*own, *others))
-
-
-def _unasked(route: Route | None, now: float) -> Outcome:
-    """Return the outcome of a question that there is nobody to ask for."""
-    if route is not None and route.upstreams:
-        rcode, reason = SERVFAIL, o.LOOP
-    elif route is not None and route.trouble:
-        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble[:_LONGEST_TEXT])
-    else:
-        rcode, reason = REFUSED, o.NO_UPSTREAMS
-    return Outcome(rcode, EMPTY, False, reason, now, now)

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 
+from dnsserver.resolver import outcome as o
 from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.outcome import Outcome
 from dnsserver.resolver.settings import ForwardSettings, Policy
 from dnsserver.resolver.upstream import Upstream
+from dnsserver.wire.message import EDE, EMPTY, REFUSED, SERVFAIL
+from dnsserver.wire.name import is_below
 from dnsserver.wire.response import Scope
+from dnsserver.zone.record import Reason
 
 _ORDER_LASTS = 0.05
 _SAVED_HEDGES = 10.0
 _LOOK_ASIDE = 64
+_LONGEST_TEXT = 200  # of an EDE
 
 
 class Route:
@@ -63,3 +69,22 @@ class Route:
             return False
         self._hedges -= 1
         return True
+
+
+def scope_of(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[ForwardSettings]) -> Scope:
+    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here."""
+    if settings.trusted:
+        return Scope(settings.domain, tuple(own), trusted=True)
+    others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
+    return Scope(settings.domain, (*own, *others))
+
+
+def unasked(route: Route | None, now: float) -> Outcome:
+    """Return the outcome of a question that there is nobody to ask for."""
+    if route is not None and route.upstreams:
+        rcode, reason = SERVFAIL, o.LOOP
+    elif route is not None and route.trouble:
+        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble[:_LONGEST_TEXT])
+    else:
+        rcode, reason = REFUSED, o.NO_UPSTREAMS
+    return Outcome(rcode, EMPTY, False, reason, now, now)
