@@ -84,3 +84,33 @@ class Faults:
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             began = trio.current_time()
+
+    async def keep_started(
+        self,
+        place: Place,
+        task: Callable[..., Awaitable[None]],
+        *arguments: Any,
+        task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Do what `keep` does with a task for `nursery.start`; one that fails first has started, with None."""
+        status = _Once(task_status)
+
+        async def run() -> None:
+            try:
+                await task(*arguments, task_status=status)
+            finally:
+                status.started()
+
+        await self.keep(place, run)
+
+
+class _Once:
+    """A task status that may be told more than once."""
+
+    def __init__(self, status: trio.TaskStatus[Any]) -> None:
+        self._status: trio.TaskStatus[Any] | None = status
+
+    def started(self, value: Any = None) -> None:
+        status, self._status = self._status, None
+        if status is not None:
+            status.started(value)

@@ -5,7 +5,6 @@ PR_SET_PDEATHSIG). This one forks where it is called, 1 ms; the child starts wit
 what they do, so that ^C to the whole group does not meet it in the middle of its imports.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,7 +13,8 @@ from contextlib import suppress
 
 import trio
 
-_PR_SET_PDEATHSIG = 1
+from dnsserver.kube.orphan import end_with_parent
+
 _POLL = 0.1  # seconds, where there is no pidfd
 _FAREWELL = 1.0  # seconds until a process that was killed is left to itself: it may hang in the kernel
 _OURS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
@@ -81,7 +81,5 @@ def settle_in(parent: int | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
     if parent is None:
         return
-    with suppress(OSError, AttributeError):  # where there is no prctl, the end of the pipe has to do
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit()
+    with suppress(AttributeError):  # where there is no prctl, the end of the pipe has to do
+        end_with_parent(parent, signal.SIGKILL)

@@ -88,7 +88,7 @@ class Server:
     async def _start(self, nursery: trio.Nursery) -> None:
         faults = self.answering.faults
         await nursery.start(self.answering.run)
-        admin = await nursery.start(self.admin.run)
+        admin = await nursery.start(faults.keep_started, "admin", self.admin.run)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
         nursery.start_soon(self.sync.run)
         nursery.start_soon(self.workers.run)

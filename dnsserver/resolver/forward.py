@@ -324,9 +324,9 @@ class Forwarder:
         """Serve for ever; started when the upstreams' addresses are known as far as no look-up is needed."""
         try:
             async with trio.open_nursery() as nursery:
-                keep = self._faults.keep
+                keep, start = self._faults.keep, self._faults.keep_started
                 for route in self._routes.values():
-                    await nursery.start(self._follow_upstreams, route)
+                    await nursery.start(start, "upstream-source", follow_upstreams, route, self._limits)
                 nursery.start_soon(keep, "upstream-reply", self._exchange.udp.run)
                 nursery.start_soon(keep, "upstream-stream", self._exchange.streams.run)
                 nursery.start_soon(keep, "upstream-timer", self._keep_time)
@@ -334,27 +334,6 @@ class Forwarder:
                 task_status.started()
         finally:
             self._exchange.udp.close()
-
-    async def _follow_upstreams(self, route: Route, *, task_status: trio.TaskStatus[None]) -> None:
-        """Follow a route's upstreams; started, for better or worse, after the first look at where they come from."""
-        started = False
-
-        class Status:
-            def started(self, value: None = None) -> None:
-                nonlocal started
-                if not started:
-                    started = True
-                    task_status.started(value)
-
-        status = Status()
-
-        async def follow() -> None:
-            try:
-                await follow_upstreams(route, self._limits, task_status=status)
-            finally:
-                status.started()
-
-        await self._faults.keep("upstream-source", follow)
 
     async def _keep_time(self) -> None:
         """Turn the wheel while anything is on it."""

@@ -73,7 +73,7 @@ class StreamTransport:
         pool.sweep(self._clock())
         if len(pool.asked) >= _MOST_ASKED:
             if self._nursery is not None:
-                self._nursery.start_soon(self._turn_away, attempt)
+                self._nursery.start_soon(self._faults.once, "upstream-stream", self._turn_away, attempt)
             return
         identifier = self._entropy.take(2)
         while identifier in pool.asked:
@@ -100,7 +100,7 @@ class StreamTransport:
                 if connection is None and len(pool.connections) < CONNECTIONS:
                     connection = Connection(now)
                     pool.connections.append(connection)
-                    self._nursery.start_soon(self._serve, pool, connection)
+                    self._nursery.start_soon(self._faults.once, "upstream-stream", self._serve, pool, connection)
                 if connection is None:
                     return
                 connection.put(question, now)
