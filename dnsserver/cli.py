@@ -97,7 +97,10 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
         raise click.UsageError(f"expected one configuration file, got {file} and --config {config}")
     loaded = _load(file or config, flags)
     preflight = importlib.import_module("dnsserver.app.preflight")
-    found = [*preflight.findings(loaded.config), *preflight.rehearse(loaded.config)]
+    rehearsal = importlib.import_module("dnsserver.app.rehearsal")
+    found = list(preflight.findings(loaded.config))
+    keys = {finding.key for finding in found}  # of which the same would be said again in other words
+    found += [finding for finding in rehearsal.rehearse(loaded.config) if finding.key not in keys]
     _tell(loaded, found)
     if any(finding.level != "noted" for finding in found):
         sys.exit(INVALID)

@@ -1,13 +1,10 @@
 """What of a valid configuration this machine does not let be in force: files, folders, zones, settings without effect.
 
-`serve` asks `findings` before anything is opened. `check` asks the same, and `rehearse` besides: what `serve` says only
-while it runs, because it may change until then, as the contents of object files do.
+`serve` asks this before anything is opened, and `check` asks the same; what `serve` would say only later is found by
+`rehearsal`.
 """
 
-import errno
 import ipaddress
-import os
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from dnsserver.config import Address, Config, Upstream
+from dnsserver.config import Config, Upstream
 from dnsserver.config.files import (
     UnusableFileError,
     expect_readable_folder,
@@ -31,7 +28,6 @@ Level = Literal["refused", "ignored", "noted"]
 MOST_OF_A_ZONE = 16 * 1024 * 1024
 _MOST_OF_A_FILE = 1024 * 1024
 _DNS = 53
-OBJECT_SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -211,58 +207,15 @@ def _without_effect(config: Config) -> Iterator[Finding]:
 
 
 def _objects(config: Config) -> Iterator[Finding]:
-    """Look at where objects come from; a server with a copy of the zone can do without for a while."""
+    """Look at where objects come from; a server that has a copy of the zone can do without for a while."""
     path = config.objects
     if path is None:
         return
-    level: Level = "refused" if config.state is None else "ignored"
     try:
-        if not path.is_dir():
+        if path.is_dir():
+            expect_readable_folder(path)
+        else:
             expect_regular_file(path)
-            return
-        expect_readable_folder(path)
-        files = [file for file in path.iterdir() if file.suffix in OBJECT_SUFFIXES and not file.name.startswith(".")]
-    except UnusableFileError as error:
-        yield Finding("objects", f"{path}: {error}", level)
-        return
-    except OSError as error:
-        yield Finding("objects", f"{path}: {told(error)}", level)
-        return
-    if not files:
-        yield Finding(
-            "objects", f"{path}: has no file that ends in .yaml, .yml or .json; subfolders are not read", "ignored"
-        )
-
-
-def rehearse(config: Config) -> Iterator[Finding]:
-    """Yield what `serve` would say only as it goes on: addresses that cannot be had, no cluster to ask."""
-    for index, address in enumerate(config.listen):
-        yield from _binding(f"listen[{index}]", address, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
-    yield from _binding("admin", config.admin, (socket.SOCK_STREAM,))
-    if config.kubeconfig is not None:
-        try:
-            expect_regular_file(config.kubeconfig)
-        except UnusableFileError as error:
-            yield Finding("kubeconfig", f"{config.kubeconfig}: {error}", "refused")
-    elif config.objects is None and "KUBERNETES_SERVICE_HOST" not in os.environ:
-        text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
-        yield Finding("kubeconfig", text, "noted")
-
-
-def _binding(key: str, address: Address, kinds: tuple[socket.SocketKind, ...]) -> Iterator[Finding]:
-    """Try for a moment whether an address can be had; one that is in use may be by the server that is checked for."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    for kind in kinds:
-        try:
-            with socket.socket(family, kind) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                if kind == socket.SOCK_STREAM:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((address.host, address.port))
-        except OSError as error:
-            if address.host == "::" and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
-                return  # passed over where the machine has no IPv6
-            level: Level = "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
-            yield Finding(key, f"cannot listen on {address} at present: {error.strerror or error}", level)
-            return
+    except (UnusableFileError, OSError) as error:
+        why = str(error) if isinstance(error, UnusableFileError) else told(error)
+        yield Finding("objects", f"{path}: {why}", "refused" if config.state is None else "ignored")

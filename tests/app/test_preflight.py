@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import trustme
 
-from dnsserver.app.preflight import findings, rehearse
+from dnsserver.app.preflight import findings
+from dnsserver.app.rehearsal import rehearse
 from dnsserver.config import Address, Config, Domain, Upstream
 from dnsserver.config.model import Forward, Forwarding, Kubernetes
 
@@ -24,7 +25,8 @@ def with_(**values: object) -> Config:
 
 
 def shown(config: Config, folder: Path) -> list[str]:
-    found = [*findings(config), *rehearse(config)]
+    found = list(findings(config))
+    found += [finding for finding in rehearse(config) if finding.key not in {one.key for one in found}]
     return [
         f"{finding.level} {finding.key}: {finding.text}".replace(f"{folder}/", "").replace(str(folder), "FOLDER")
         for finding in found
@@ -113,7 +115,10 @@ def test_a_path_that_is_no_regular_file(
         (lambda f: with_(objects=f / "fifo"), "refused objects: fifo: is a FIFO, expected a regular file"),
         (
             lambda f: with_(objects=f / "dir"),
-            "ignored objects: dir: has no file that ends in .yaml, .yml or .json; subfolders are not read",
+            (
+                "ignored objects: dir: no objects found, so no name of the cluster exists: "
+                "expected Namespaces, Services, EndpointSlices or Pods in *.yaml, *.yml or *.json"
+            ),
         ),
         (lambda f: with_(state=f / "text"), "ignored state: text: is not a folder; no copy of the zone is kept"),
         (
@@ -214,14 +219,14 @@ def test_what_is_in_order(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret\n")
     (tmp_path / "zone").write_text(f"$ORIGIN a.\n{ZONE}")
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.1\n")
-    (tmp_path / "o.yaml").write_text("")
+    (tmp_path / "o.yaml").write_text("kind: Namespace\napiVersion: v1\nmetadata: {name: a}\n")
     config = with_(
         admin_token=tmp_path / "token",
         static=(tmp_path / "zone",),
         upstreams=(Upstream(str(tmp_path / "resolv.conf"), transport="file"),),
         forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream("192.0.2.1", transport="tls"),)),),
         forwarding=Forwarding(authorities=tmp_path / "ca.pem"),
-        objects=tmp_path,
+        objects=tmp_path / "o.yaml",
         state=tmp_path / "new" / "state",
     )
     assert shown(config, tmp_path) == []

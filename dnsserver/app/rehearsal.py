@@ -1,0 +1,98 @@
+"""What `serve` would say only as it goes on, found without serving: `check` asks for it after `preflight`.
+
+It is said by the same code: object files are read by what serves them, and what that logs is what is found.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from dnsserver.app.preflight import Finding, Level
+from dnsserver.config import Address, Config
+from dnsserver.config.files import UnusableFileError, expect_regular_file
+
+_HARMLESS = ("are taken as existing", "files are not read whose name")  # of what is said of object files
+
+
+def rehearse(config: Config) -> Iterator[Finding]:
+    """Yield what is found: addresses that cannot be had, objects that are not served, no cluster to ask."""
+    for index, address in enumerate(config.listen):
+        yield from _binding(f"listen[{index}]", address, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    yield from _binding("admin", config.admin, (socket.SOCK_STREAM,))
+    if config.objects is not None:
+        yield from _objects(config.objects)
+    elif config.kubeconfig is not None:
+        try:
+            expect_regular_file(config.kubeconfig)
+        except UnusableFileError as error:
+            yield Finding("kubeconfig", f"{config.kubeconfig}: {error}", "refused")
+    elif "KUBERNETES_SERVICE_HOST" not in os.environ:
+        text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
+        yield Finding("kubeconfig", text, "noted")
+
+
+def _binding(key: str, address: Address, kinds: tuple[socket.SocketKind, ...]) -> Iterator[Finding]:
+    """Try for a moment whether an address can be had; one that is in use may be by the server that is checked for."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    for kind in kinds:
+        try:
+            with socket.socket(family, kind) as probe:
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address.host, address.port))
+        except OSError as error:
+            if address.host == "::" and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+                return  # passed over where the machine has no IPv6
+            level: Level = "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
+            yield Finding(key, f"cannot listen on {address} at present: {error.strerror or error}", level)
+            return
+
+
+def _objects(path: Path) -> Iterator[Finding]:
+    """Yield what is said when the files are read for the first time; nothing that has been said is said twice."""
+    import structlog  # noqa: PLC0415 - these three cost 0.2 s, and only object files need them
+    import trio  # noqa: PLC0415
+
+    from dnsserver.kube.objects import ObjectFiles, ObjectsError  # noqa: PLC0415
+
+    said: list[tuple[str, Mapping[str, Any]]] = []
+
+    def record(_: object, level: str, event: MutableMapping[str, Any]) -> str:
+        said.append((level, event))
+        raise structlog.DropEvent
+
+    async def read() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(ObjectFiles(path, lambda _: None).run)
+            nursery.cancel_scope.cancel()
+
+    before = structlog.get_config()
+    structlog.configure(processors=[record])
+    try:
+        trio.run(read)
+    except* ObjectsError as errors:
+        if not said:
+            for error in errors.exceptions:
+                yield Finding("objects", str(error), "ignored")
+    finally:
+        structlog.configure(**before)
+    for level, event in said:
+        if level in {"warning", "error"}:
+            text = _sentence(event)
+            yield Finding("objects", text, "noted" if any(words in text for words in _HARMLESS) else "ignored")
+
+
+def _sentence(event: Mapping[str, Any]) -> str:
+    """Return an event of the log as a sentence: where, what, and what else is said of it."""
+    where = event.get("file") or event.get("path")
+    what = event.get("problem") or event["event"]
+    rest = [value for name, value in event.items() if name not in {"event", "file", "path", "problem"}]
+    words = [
+        ", ".join(map(str, word)) if isinstance(word, list) else str(word) for word in (where, what, *rest) if word
+    ]
+    return ": ".join(words)
