@@ -230,8 +230,8 @@ class Exchange:
     def _try(self, flight: Flight, upstream: Upstream, now: float) -> bool:
         """Send one query; False when it cannot even be sent.
 
-        Whoever was silent is asked again without EDNS, which some throw away, and the third time over TCP. With DO the
-        second query still has EDNS: packets get lost as well, and no other way brings signatures.
+        Whoever was silent is asked again without EDNS, which some throw away, and the third time over TCP as well. With
+        DO the second query still has EDNS: packets get lost as well, and nothing else brings signatures.
         """
         again = flight.tries // len(flight.order)
         flight.tries += 1
@@ -240,12 +240,12 @@ class Exchange:
         if not upstream.udp:
             self.ask_stream(flight, upstream, now, plain=plain)
             return True
+        identifier, mixed = self._entropy.disguise(ask.name)
+        sent = self.ask(flight, upstream, mixed if upstream.mixed_case else ask.name, identifier, now, plain=plain)
         if again and (again > 1 or not upstream.health.up) and upstream not in flight.streamless:
             self.ask_stream(flight, upstream, now)
-            if not ask.do or again == 1:
-                return True
-        identifier, mixed = self._entropy.disguise(ask.name)
-        return self.ask(flight, upstream, mixed if upstream.mixed_case else ask.name, identifier, now, plain=plain)
+            return True
+        return sent
 
     def ask(
         self, flight: Flight, upstream: Upstream, spelled: bytes, identifier: bytes, now: float, *, plain: bool
