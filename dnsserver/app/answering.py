@@ -22,6 +22,7 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
+from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer
 from dnsserver.server.udp import UdpServer
 from dnsserver.wire.message import FormatError
@@ -109,9 +110,10 @@ class Answering:
         except listening.ListenError as error:
             raise StartError(str(error)) from error
         limits = settings.tcp(self._config)
+        room = Room(limits.connections, limits.buffers)
         for address, (udp, tcp) in opened:
             self.udp.append((address, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
-            self.tcp.append((address, TcpServer(tcp, self.responder, self.replies, self._clock, limits)))
+            self.tcp.append((address, TcpServer(tcp, self.responder, self.replies, self._clock, limits, room)))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""

@@ -71,6 +71,7 @@ class Tcp(Table, frozen=True):
     partial: Annotated[float, _seconds(0.1, 3600)] = 3.0
     write: Annotated[float, _seconds(0.1, 3600)] = 5.0
     backlog: Annotated[int, _whole(65_537, 1 << 30, _OCTETS)] = 262_144
+    buffers: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 33_554_432
     in_flight: Count = 256
 
 

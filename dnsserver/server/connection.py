@@ -14,16 +14,22 @@ import msgspec
 
 from dnsserver.resolver.reply_cache import Lane
 from dnsserver.server.respond import Responder
+from dnsserver.server.room import LARGEST, Room
 
 # One read brings at most some 200 questions, which is a few milliseconds of work: then it is another client's turn.
 _READ = 4096
 _NEVER = float("inf")
+_EXPECTED = 1024  # octets that an answer under way counts for at least
 
 
 class TcpLimits(msgspec.Struct, frozen=True):
-    """What one client may take: times in seconds, `backlog` in octets of replies it does not read."""
+    """What one client may take: times in seconds, `backlog` in octets of replies it does not read.
+
+    `connections` and `buffers`, in octets, are what all of them may take together.
+    """
 
     connections: int = 1024
+    buffers: int = 32 * 1024 * 1024
     idle: float = 10.0
     partial: float = 3.0
     write: float = 5.0
@@ -36,24 +42,27 @@ class Connection:
 
     stream = True
     __slots__ = (
+        "_accounted",
         "_changed",
         "_clock",
         "_ended",
+        "_expected",
         "_guard",
         "_heard",
         "_held",
-        "_host",
         "_in",
         "_limits",
         "_out",
         "_owed",
         "_partial_by",
         "_responder",
+        "_room",
         "_waiting",
         "_write_by",
         "events",
         "is_gone",
         "lane",
+        "peer",
         "sock",
     )
 
@@ -66,18 +75,25 @@ class Connection:
         clock: Callable[[], float],
         limits: TcpLimits,
         changed: Callable[["Connection"], None],
+        room: Room,
     ) -> None:
-        """Take over a non-blocking socket; `changed` hears of an answer that came from outside."""
+        """Take over a non-blocking socket; `changed` hears of an answer that came from outside.
+
+        `room` is what it shares with all others.
+        """
         self.sock = sock
         self.lane = lane
         self.events = 0
         self.is_gone = False
-        self._host = host
+        self.peer = host
         self._responder = responder
         self._guard = responder.guard
         self._clock = clock
         self._limits = limits
         self._changed = changed
+        self._room = room
+        self._accounted = (0, 0)
+        self._expected = LARGEST  # octets of an answer that is under way; the last ones tell
         self._in = b""
         self._out = bytearray()
         self._owed = 0  # octets at the front of `_out` that have to be gone by `_write_by`
@@ -106,6 +122,11 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether it can be closed without loss: nothing asked, nothing half asked, nothing to send."""
         return not (self._waiting or self._out or self._in)
+
+    @property
+    def is_half_asked(self) -> bool:
+        """Whether nothing would be lost with it but a part of a question."""
+        return not (self._waiting or self._out or self._held)
 
     @property
     def is_pressed(self) -> bool:
@@ -142,6 +163,7 @@ class Connection:
             self._in = data
             self._partial_by = now + self._limits.partial
         self._answer(now)
+        self._account()
 
     def write(self, now: float) -> None:
         """Send what is in line, and answer what had no room before."""
@@ -156,13 +178,14 @@ class Connection:
             del self._out[:sent]
             self._owed -= sent
             if self._owed <= 0:  # what was there at the last deadline is gone; the rest has as long
-                self._owed = len(self._out)
+                self._owed = min(len(self._out), self._limits.backlog)
                 self._write_by = now + self._limits.write
             self._heard = now
         if self._held and self._has_room():
             self._held = False
             self._partial_by = now + self._limits.partial
             self._answer(now)
+        self._account()
 
     def close(self) -> None:
         """Close it; answers that are under way find nobody."""
@@ -172,22 +195,28 @@ class Connection:
         with contextlib.suppress(OSError):
             self.sock.close()
 
+    def give_way(self) -> None:
+        """End, for others' sake."""
+        self.is_gone = True
+        self._changed(self)
+
     # ---- for the responder
 
     def client(self, index: int) -> Any:
         """Note that an answer is under way."""
         del index
         self._waiting += 1
+        self._account()
 
     def host(self, index: int) -> bytes:
         """Return the client's address, packed."""
         del index
-        return self._host
+        return self.peer
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, None]:
         """Return the client's address; each question of a connection is owed an answer."""
         del client, identifier
-        return self._host, None
+        return self.peer, None
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send an answer that had to wait."""
@@ -195,20 +224,38 @@ class Connection:
         self._waiting -= 1
         if self.is_gone:
             return
-        if len(self._out) > 2 * self._limits.backlog:  # it has not read for that long, and asked all the same
-            self.is_gone = True
-        else:
-            now = self._clock()
-            self._heard = now
-            self._put(len(wire).to_bytes(2, "big") + wire, now)
-            if self._held:
-                self._hold(now)
+        now = self._clock()
+        self._heard = now
+        self._expected = max(len(wire), self._expected // 2, _EXPECTED)
+        self._put(len(wire).to_bytes(2, "big") + wire, now)
+        if self._held:
+            self._hold(now)
+        self._account()
         self._changed(self)
 
     # ----
 
     def _has_room(self) -> bool:
-        return self._waiting < self._limits.in_flight and len(self._out) <= self._limits.backlog
+        """Whether one more question may be answered: what is under way counts as if its answers were here."""
+        limits = self._limits
+        waiting = self._waiting
+        if waiting >= limits.in_flight or len(self._out) > limits.backlog:
+            return False
+        expected = self._expected
+        if not waiting or len(self._out) + (waiting + 1) * expected <= limits.backlog:
+            return True
+        return expected == LARGEST and self._room.may_expect(expected)
+
+    def _account(self) -> None:
+        """Tell the room what this connection holds and expects, if that is another than before."""
+        waiting = self._waiting
+        if not (waiting or self._in or self._out) and self._accounted == (0, 0):
+            return
+        held, expected = len(self._in), waiting * self._expected
+        if self._out:
+            held += self._out.__alloc__()
+        self._accounted = held, expected
+        self._room.account(self, held, expected)
 
     def _answer(self, now: float) -> None:
         """Answer the whole messages that are in; the replies that are known go out in one write."""
@@ -224,7 +271,7 @@ class Connection:
             stop = start + (data[position] << 8 | data[position + 1])
             if stop > end:
                 break
-            if room < 0 or self._waiting >= self._limits.in_flight:
+            if room < 0 or (self._waiting and not self._has_room()):
                 self._hold(now)
                 break
             if stop == start:  # no message is empty: this is not DNS
@@ -234,7 +281,7 @@ class Connection:
             position = stop
             if guard is not None:
                 try:
-                    reason = guard.turns_away(self._host, now)
+                    reason = guard.turns_away(self.peer, now)
                 except Exception as error:
                     self._responder.faults.took("client-limits", error)
                     reason = None

@@ -17,12 +17,15 @@ import trio
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.respond import Responder
+from dnsserver.server.room import Room
 from dnsserver.server.udp import FAMILIES
 
 __all__ = ["TcpLimits", "TcpServer", "listen"]
 
 log = structlog.get_logger(__name__)
 
+SEND_BUFFER = 32 * 1024
+RECEIVE_BUFFER = 16 * 1024
 _BACKLOG = 1024
 _ACCEPTS = 64  # connections taken in before those that are there get their turn
 _TURN = 0.002  # seconds of answering after which other tasks get theirs
@@ -37,6 +40,10 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What a connection has in the kernel counts as this server's memory, too, and would grow to 4 MiB by itself.
+        # The kernel doubles both; they are inherited like the next one.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         # Every write is a whole reply, and must not wait for the last one's acknowledgement. Connections inherit it.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
@@ -54,9 +61,9 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 class TcpServer:
     """Answers the connections of one listening socket.
 
-    There are at most `limits.connections`. For one more, the one that has been silent longest is closed: its client
-    can expect that at any time (RFC 7766 section 6.2.3) and connects again when it has something to ask, while a client
-    that is sent here by a truncated reply has nowhere else to go. Only when none is silent, the new one is refused.
+    What they may take together is a Room's to say. For one connection too many, the one that has been silent longest is
+    closed: its client can expect that at any time (RFC 7766 section 6.2.3) and connects again when it has something to
+    ask, while a client that is sent here by a truncated reply has nowhere else to go.
     """
 
     def __init__(
@@ -66,14 +73,19 @@ class TcpServer:
         replies: ReplyCache,
         clock: Callable[[], float],
         limits: TcpLimits,
+        room: Room | None = None,
     ) -> None:
-        """Wire it up; `listener` is closed at the end. `refused` counts connections closed for too many."""
+        """Wire it up; `listener` is closed at the end. `refused` counts connections closed for too many.
+
+        `room` is shared with other listeners.
+        """
         self._listener = listener
         self._responder = responder
         self._guard = responder.guard
         self._faults = responder.faults
         self._clock = clock
         self._limits = limits
+        self.room = Room(limits.connections, limits.buffers) if room is None else room
         self._selector = DefaultSelector()
         self._open: OrderedDict[Connection, None] = OrderedDict()  # heard of longest ago first
         self._pressed: set[Connection] = set()
@@ -149,7 +161,7 @@ class TcpServer:
             except ConnectionAbortedError:
                 continue
             except OSError as error:  # out of file descriptors or memory; whoever waits goes on waiting
-                if not made_room and self._close_silent():
+                if not made_room and self.room.vacate():
                     made_room = True
                     continue
                 log.warning("cannot accept", problem=str(error), connections=len(self._open))
@@ -160,14 +172,17 @@ class TcpServer:
             if guard is not None and not guard.refuses and not guard.allows(host):
                 sock.close()
                 continue
-            if len(self._open) >= self._limits.connections:
-                self.refused += 1
-                if not self._close_silent():
-                    sock.close()
-                    continue
+            admitted, was_free = self.room.admit(host)
+            self.refused += not was_free
+            if not admitted:
+                sock.close()
+                continue
             sock.setblocking(False)
-            connection = Connection(sock, host, self._responder, self.lane, self._clock, self._limits, self._heard)
+            connection = Connection(
+                sock, host, self._responder, self.lane, self._clock, self._limits, self._heard, self.room
+            )
             self._open[connection] = None
+            self.room.enter(connection)
             self._follow(connection)
             self._occupied.set()
             if made_room:  # accept(2) would fail again now, whether or not anybody is waiting
@@ -183,6 +198,7 @@ class TcpServer:
         """Take in that something has come from a connection or gone to it."""
         if connection in self._open:
             self._open.move_to_end(connection)
+            self.room.heard(connection)
             self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
@@ -208,6 +224,7 @@ class TcpServer:
         """Close a connection and forget it, if that was not done yet."""
         if connection in self._open:
             del self._open[connection]
+            self.room.leave(connection)
             self._pressed.discard(connection)
             if connection.events:
                 self._selector.unregister(connection.sock)
@@ -220,14 +237,6 @@ class TcpServer:
         except Exception as error:
             self._faults.took("tcp", error)
             connection.close()
-
-    def _close_silent(self) -> bool:
-        """Close the connection that has been silent longest; return whether there was one."""
-        for connection in self._open:
-            if connection.is_idle:
-                self._close(connection)
-                return True
-        return False
 
     async def _close_late(self) -> None:
         """Close the connections whose deadline has come."""

@@ -17,6 +17,7 @@ from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
 from dnsserver.server.connection import TcpLimits
 from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
+from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
 from dnsserver.wire.message import NOERROR, RRset
@@ -96,9 +97,10 @@ class Parts:
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def tcp(self, limits: TcpLimits | None = None) -> AsyncIterator[TcpServer]:
+    async def tcp(self, limits: TcpLimits | None = None, room: Room | None = None) -> AsyncIterator[TcpServer]:
         """Answer on TCP; `address` tells where."""
-        server = TcpServer(listen(HOST, 0), self.responder, self.replies, trio.current_time, limits or TcpLimits())
+        limits = limits or TcpLimits()
+        server = TcpServer(listen(HOST, 0), self.responder, self.replies, trio.current_time, limits, room)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             yield server

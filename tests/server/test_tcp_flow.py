@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 import trio
+import trio.testing
 
 from dnsserver.server.connection import TcpLimits
+from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer
 from tests.clock import LoopbackClock
 from tests.server.parts import LARGE, Parts, TcpClient, framed, query, tcp_client
@@ -196,16 +198,65 @@ async def test_questions_under_way_are_bounded_by_not_reading_on() -> None:
         assert (await client.receive()).id in {8, 9, 10}
 
 
-async def test_late_answers_that_nobody_reads_end_the_connection(clock: LoopbackClock) -> None:
+@pytest.mark.parametrize("size", [1, 40, 300])
+async def test_large_answers_are_asked_for_no_faster_than_they_are_taken(size: int) -> None:
     parts = Parts()
-    limits = TcpLimits(backlog=70_000, in_flight=5000)
-    async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client:
-        for first in range(0, 5000, 100):
-            await client.send(*(query("www.example.com", number, "TXT") for number in range(first, first + 100)))
-        await parts.outside.wait_asked(5000)
-        parts.deliver(size=200)
-        assert server.connections == 0
-    assert clock.current_time() < LIMITS.write
+    limits = TcpLimits(backlog=200_000)
+    count = 400
+    async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, *(query(f"{n}.example.com", n, "TXT") for n in range(count)))
+        left = set(range(count))
+        asked: list[int] = []
+        while left:
+            await parts.outside.wait_asked()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            asked.append(len(parts.outside.waiting))
+            parts.deliver(size)
+            for _ in range(asked[-1]):
+                left.remove((await client.receive()).id)
+    octets = size * 212
+    assert max(asked) <= limits.in_flight
+    assert all(after <= max(1, limits.backlog // octets) for after in asked[1:])
+    if size == 1:
+        assert asked[1] > 100
+
+
+@pytest.mark.parametrize("clients", [1, 8])
+async def test_answers_under_way_of_all_connections_are_bounded_in_sum(clients: int, clock: LoopbackClock) -> None:
+    parts = Parts()
+    limits = TcpLimits(buffers=4 * 1024 * 1024)
+    asking = [query(f"{n}.example.com", n, "TXT") for n in range(150)]
+    async with parts.tcp(limits) as server, AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        for number in range(clients):
+            client = await stack.enter_async_context(tcp_client(server, f"127.0.1.{number}", buffer=4096))
+            nursery.start_soon(client.send, *asking)
+        await parts.outside.wait_asked(clients)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        most = limits.buffers // 2 // 65_537 + clients * (limits.backlog // 65_537)
+        assert clients < len(parts.outside.waiting) <= most
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_connection_with_most_octets_unread_ends_when_all_have_too_many(clock: LoopbackClock) -> None:
+    parts = Parts()
+    limits = TcpLimits(buffers=1024 * 1024, backlog=400_000)
+    async with parts.tcp(limits) as server, AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        clients = [
+            await stack.enter_async_context(tcp_client(server, f"127.0.1.{number}", buffer=4096)) for number in range(4)
+        ]
+        for number, client in enumerate(clients):
+            large = [query(LARGE, n, "TXT") for n in range(20 if number == 2 else 4)]
+            await client.send(*large)
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        for _ in range(3):  # the kernel takes some of each
+            await clients[3].send(query(LARGE, 99, "TXT"))
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        assert server.room.held <= limits.buffers
+        assert server.connections == 3
+        for number in (0, 1):
+            assert [(await clients[number].receive()).id for _ in range(4)] == [0, 1, 2, 3]
+        assert len(await clients[2].wait_closed()) < 20 * 60_000
+        nursery.cancel_scope.cancel()
 
 
 # ---- clients that vanish
@@ -241,7 +292,7 @@ async def test_answers_under_way_end_with_the_server() -> None:
 async def test_a_newcomer_takes_the_place_of_the_longest_silent_connection() -> None:
     parts = Parts()
     async with parts.tcp(TcpLimits(connections=3)) as server, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(tcp_client(server)) for _ in range(3)]
+        clients = [await stack.enter_async_context(tcp_client(server, f"127.0.1.{n}")) for n in range(3)]
         for client in clients:
             await client.send(query("web.shop"))
             await client.receive()
@@ -260,7 +311,7 @@ async def test_a_newcomer_takes_the_place_of_the_longest_silent_connection() -> 
 async def test_a_newcomer_is_refused_when_all_others_wait_for_answers() -> None:
     parts = Parts()
     async with parts.tcp(TcpLimits(connections=2)) as server, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(tcp_client(server)) for _ in range(2)]
+        clients = [await stack.enter_async_context(tcp_client(server, f"127.0.1.{n}")) for n in range(2)]
         for client in clients:
             await client.send(query("www.example.com", 1))
         await parts.outside.wait_asked(2)
@@ -269,6 +320,65 @@ async def test_a_newcomer_is_refused_when_all_others_wait_for_answers() -> None:
         parts.deliver()
         assert [(await client.receive()).id for client in clients] == [1, 1]
         assert server.refused == 1
+
+
+async def test_one_client_has_half_of_the_connections_at_most_and_pushes_out_its_own() -> None:
+    parts = Parts()
+    async with parts.tcp(TcpLimits(connections=4)) as server, AsyncExitStack() as stack:
+        other = await stack.enter_async_context(tcp_client(server, "127.0.1.1"))
+        clients = [await stack.enter_async_context(tcp_client(server)) for _ in range(5)]
+        for client in clients[:3]:
+            assert await client.wait_closed() == b""
+        for client in (*clients[3:], other):
+            await client.send(query("web.shop"))
+            await client.receive()
+        assert (server.connections, server.refused) == (3, 3)
+
+
+async def test_one_client_that_waits_for_all_its_answers_gets_no_further_connection_and_others_do() -> None:
+    parts = Parts()
+    async with parts.tcp(TcpLimits(connections=4)) as server, AsyncExitStack() as stack:
+        for _ in range(2):
+            await (await stack.enter_async_context(tcp_client(server))).send(query("www.example.com"))
+        await parts.outside.wait_asked(2)
+        assert await (await stack.enter_async_context(tcp_client(server))).wait_closed() == b""
+        other = await stack.enter_async_context(tcp_client(server, "127.0.1.1"))
+        await other.send(query("web.shop"))
+        await other.receive()
+
+
+async def test_who_has_half_asked_gives_way_after_who_is_silent() -> None:
+    parts = Parts()
+    async with parts.tcp(TcpLimits(connections=2)) as server, AsyncExitStack() as stack:
+        half = await stack.enter_async_context(tcp_client(server, "127.0.1.1"))
+        await half.stream.send_all(b"\0\x1dhalf a message")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        idle = await stack.enter_async_context(tcp_client(server, "127.0.1.2"))
+        waits = await stack.enter_async_context(tcp_client(server, "127.0.1.3"))
+        assert await idle.wait_closed() == b""
+        await waits.send(query("www.example.com", 1))
+        await parts.outside.wait_asked(1)
+        newcomer = await stack.enter_async_context(tcp_client(server, "127.0.1.4"))
+        assert await half.wait_closed() == b""
+        await newcomer.send(query("web.shop"))
+        await newcomer.receive()
+        parts.deliver()
+        assert (await waits.receive()).id == 1
+
+
+async def test_listeners_share_the_room() -> None:
+    parts = Parts()
+    room = Room(2, 1 << 20)
+    async with parts.tcp(room=room) as one, parts.tcp(room=room) as two, AsyncExitStack() as stack:
+        first = await stack.enter_async_context(tcp_client(one, "127.0.1.1"))
+        await first.send(query("web.shop"))
+        await first.receive()
+        for number in (2, 3):
+            client = await stack.enter_async_context(tcp_client(two, f"127.0.1.{number}"))
+            await client.send(query("web.shop"))
+            await client.receive()
+        assert (one.connections, two.connections, len(room)) == (0, 2, 2)
+        assert await first.wait_closed() == b""
 
 
 class Descriptors:

@@ -1,0 +1,129 @@
+"""The room that TCP clients share in a process: how many connections, and how many octets wait in them. Pure.
+
+Promises: there are never more connections than `connections`, of one client than half of them, and when the octets that
+wait exceed `buffers` the connection with most of them ends. A newcomer takes the place of a connection that can be
+closed without loss, and then of one that has half asked, those silent longest first; else it is refused.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+LARGEST = 65_535 + 2  # octets of a message with its length
+
+
+class Tenant(Protocol):
+    """A connection, as far as its place among others is concerned."""
+
+    peer: bytes
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can be closed without loss."""
+
+    @property
+    def is_half_asked(self) -> bool:
+        """Whether nothing but a part of a question would be lost with it."""
+
+    def give_way(self) -> None:
+        """End."""
+
+
+class Room:
+    """All connections of a process, whatever listener they came to."""
+
+    def __init__(self, connections: int, buffers: int) -> None:
+        """`buffers` is in octets."""
+        self.connections = connections
+        self.buffers = buffers
+        self._tenants: OrderedDict[Tenant, None] = OrderedDict()  # heard of longest ago first
+        self._hosts: Counter[bytes] = Counter()
+        self._held: dict[Tenant, int] = {}
+        self._expected: dict[Tenant, int] = {}
+        self.held = 0
+        self.expected = 0
+
+    def __len__(self) -> int:
+        """Return how many connections there are."""
+        return len(self._tenants)
+
+    @property
+    def share(self) -> int:
+        """How many connections one client may have."""
+        return max(1, self.connections // 2)
+
+    def admit(self, host: bytes) -> tuple[bool, bool]:
+        """Return whether a client may have one more connection, and whether there was a free place for it."""
+        if self._hosts[host] >= self.share:
+            return self._vacate(lambda tenant: tenant.peer == host), False
+        if len(self._tenants) >= self.connections:
+            return self._vacate(lambda tenant: True), False  # noqa: ARG005
+        return True, True
+
+    def enter(self, tenant: Tenant) -> None:
+        """Take in a connection."""
+        self._tenants[tenant] = None
+        self._hosts[tenant.peer] += 1
+
+    def heard(self, tenant: Tenant) -> None:
+        """Take in that something has come from a connection or gone to it."""
+        if tenant in self._tenants:
+            self._tenants.move_to_end(tenant)
+
+    def leave(self, tenant: Tenant) -> None:
+        """Take in that a connection is closed."""
+        if tenant not in self._tenants:
+            return
+        del self._tenants[tenant]
+        self._hosts[tenant.peer] -= 1
+        if not self._hosts[tenant.peer]:
+            del self._hosts[tenant.peer]
+        self.held -= self._held.pop(tenant, 0)
+        self.expected -= self._expected.pop(tenant, 0)
+
+    def vacate(self) -> bool:
+        """Close the connection that is missed least; return whether there was one."""
+        return self._vacate(lambda tenant: True)  # noqa: ARG005
+
+    def _vacate(self, among: Callable[[Tenant], bool]) -> bool:
+        half_asked = None
+        for tenant in self._tenants:
+            if not among(tenant):
+                continue
+            if tenant.is_idle:
+                tenant.give_way()
+                return True
+            if half_asked is None and tenant.is_half_asked:
+                half_asked = tenant
+        if half_asked is not None:
+            half_asked.give_way()
+        return half_asked is not None
+
+    # ---- octets
+
+    def may_expect(self, octets: int) -> bool:
+        """Tell whether answers of so many octets may be asked for beyond what a connection is sure to take.
+
+        Half of the room is for those who have not shown yet how large their answers are.
+        """
+        return self.held + self.expected + octets <= self.buffers // 2
+
+    def account(self, tenant: Tenant, held: int, expected: int) -> None:
+        """Take in what a connection holds and expects now, in octets, and end the largest while all hold too much."""
+        if tenant not in self._tenants:
+            return
+        self.held += held - self._held.get(tenant, 0)
+        self.expected += expected - self._expected.get(tenant, 0)
+        _set(self._held, tenant, held)
+        _set(self._expected, tenant, expected)
+        while self.held > self.buffers:
+            largest = max(self._held, key=self._held.__getitem__)
+            self.held -= self._held.pop(largest)
+            largest.give_way()
+
+
+def _set(numbers: dict[Tenant, int], tenant: Tenant, number: int) -> None:
+    if number:
+        numbers[tenant] = number
+    else:
+        numbers.pop(tenant, None)

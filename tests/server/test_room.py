@@ -1,0 +1,74 @@
+"""The room of TCP clients, as a table: who is let in, who gives way, and what is held."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.server.room import Room
+
+
+class Tenant:
+    """A connection: idle, half (has half asked) or busy."""
+
+    def __init__(self, room: Room, name: str) -> None:
+        self.room, self.name = room, name
+        self.peer = name[0].encode()
+        self.is_idle = "idle" in name
+        self.is_half_asked = self.is_idle or "half" in name
+        room.enter(self)
+
+    def give_way(self) -> None:
+        self.room.leave(self)
+
+
+# Room for so many; who is there, longest silent first, by client, number and state; who comes; who goes, or "" for
+# nobody, or None when the newcomer is refused.
+CASES = [
+    (4, ["a1 idle", "b1 busy"], "c", ""),
+    (4, ["a1 idle", "a2 idle"], "a", "a1 idle"),
+    (4, ["a1 busy", "a2 idle", "b1 idle"], "a", "a2 idle"),
+    (4, ["b1 idle", "a1 busy", "a2 busy"], "a", None),
+    (4, ["b1 idle", "a1 half", "a2 busy"], "a", "a1 half"),
+    (4, ["b1 idle", "a1 half", "a2 idle"], "a", "a2 idle"),
+    (4, ["a1 busy", "a2 busy", "b1 half", "b2 idle"], "c", "b2 idle"),
+    (4, ["a1 busy", "a2 busy", "b1 half", "b2 half"], "c", "b1 half"),
+    (4, ["a1 busy", "a2 busy", "b1 busy", "b2 busy"], "c", None),
+    (1, [], "a", ""),
+    (1, ["a1 idle"], "a", "a1 idle"),
+    (1, ["a1 busy"], "b", None),
+]
+
+
+@pytest.mark.parametrize(("places", "there", "comes", "goes"), CASES)
+def test_who_gives_way(places: int, there: list[str], comes: str, goes: str | None) -> None:
+    room = Room(places, 1 << 20)
+    tenants = [Tenant(room, name) for name in there]
+    left = len(room)
+    admitted, free = room.admit(comes.encode())
+    assert admitted == (goes is not None)
+    assert free == (goes == "")
+    assert len(room) == left - bool(goes)
+    if goes:
+        gone = tenants[there.index(goes)]
+        assert gone not in room._tenants  # noqa: SLF001
+
+
+_steps = st.tuples(st.sampled_from("abc"), st.sampled_from(["idle", "half", "busy"]), st.integers(0, 900))
+
+
+@given(st.lists(_steps, max_size=60), st.integers(1, 9))
+def test_nothing_is_ever_exceeded_and_nothing_stays_behind(steps: list[tuple[str, str, int]], places: int) -> None:
+    room = Room(places, 1000)
+    entered: list[Tenant] = []
+    for number, (client, state, octets) in enumerate(steps):
+        if room.admit(client.encode())[0]:
+            entered.append(Tenant(room, f"{client}{number} {state}"))
+            room.account(entered[-1], octets, octets)
+        if entered and octets % 3 == 0:
+            room.account(entered[octets % len(entered)], octets, 0)
+        assert len(room) <= places
+        assert room.held <= 1000
+        assert max(room._hosts.values(), default=0) <= room.share  # noqa: SLF001
+    for tenant in entered:
+        room.leave(tenant)
+    assert (len(room), room.held, room.expected, len(room._hosts)) == (0, 0, 0, 0)  # noqa: SLF001
