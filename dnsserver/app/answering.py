@@ -35,6 +35,14 @@ from dnsserver.zone.static import SpecialNames, StaticZone
 class StartError(Exception):
     """The server cannot start; the text says what is in the way, and what was expected."""
 
+    status = 1  # of the process
+
+
+class MistakeError(StartError):
+    """What it was told cannot be right, and only a person can change it."""
+
+    status = 2
+
 
 class Answering:
     """The parts of one process that answer; `clock` gives the seconds that trio runs by."""

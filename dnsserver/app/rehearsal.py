@@ -13,6 +13,7 @@ from typing import Any
 from dnsserver.app.preflight import Finding, Level
 from dnsserver.config import Address, Config
 from dnsserver.config.files import UnusableFileError, expect_regular_file
+from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
 
 _HARMLESS = ("are taken as existing", "files are not read whose name")  # of what is said of object files
 
@@ -27,8 +28,11 @@ def rehearse(config: Config) -> Iterator[Finding]:
     elif config.kubeconfig is not None:
         try:
             expect_regular_file(config.kubeconfig)
+            expect_usable(str(config.kubeconfig), config.context or "")
         except UnusableFileError as error:
             yield Finding("kubeconfig", f"{config.kubeconfig}: {error}", "refused")
+        except KubeconfigError as error:
+            yield Finding("kubeconfig", str(error).removeprefix("kubeconfig "), "refused")
     elif "KUBERNETES_SERVICE_HOST" not in os.environ:
         text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
         yield Finding("kubeconfig", text, "noted")

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import structlog
 import trio
@@ -28,11 +28,22 @@ _FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread o
 def serve(config: Config, begun: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
     collect_seldom()
+    status = 0
     try:
-        return trio.run(Server(config, begun, now, _end_within).run, clock=SystemClock())
-    except StartError as error:
-        log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
-        return 1
+        status = trio.run(Server(config, begun, now, _end_within).run, clock=SystemClock())
+    except* StartError as group:
+        for error in _each(group):
+            log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
+            status = max(status, error.status)
+    return status
+
+
+def _each(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _each(error)
+        else:
+            yield error
 
 
 def _end_within(seconds: float) -> None:

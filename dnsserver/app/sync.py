@@ -6,13 +6,22 @@ import structlog
 import trio
 
 from dnsserver.app import settings
+from dnsserver.app.answering import MistakeError
 from dnsserver.app.keeper import Keeper
 from dnsserver.app.warm import WarmStart, warm_start
 from dnsserver.config import Config
 from dnsserver.faults import Faults
 from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import Credentials, Process, from_cluster, from_kubeconfig
+from dnsserver.kube.credentials import (
+    Credentials,
+    CredentialsError,
+    HopelessCredentialsError,
+    Process,
+    from_cluster,
+    from_kubeconfig,
+)
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
+from dnsserver.kube.outage import Outage
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
 from dnsserver.metrics import PROGRAMMING, Histogram
@@ -68,7 +77,8 @@ class Sync:
         path, context = config.kubeconfig, config.context or ""
         load = from_kubeconfig(str(path), context, begun=begun) if path else from_cluster(begun=begun)
         kubernetes = config.kubernetes
-        self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
+        client = self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
+        self._outage = Outage(lambda: client.server)
         for kind in self.kinds:
             scopes = scopes_of(
                 kind,
@@ -83,6 +93,7 @@ class Sync:
                 timing=settings.timing(config),
                 changes=lambda: self.changes,
                 on_programmed=self._programmed,
+                outage=self._outage,
                 faults=self._faults,
             )
             self.reflectors.append(reflector)
@@ -155,7 +166,11 @@ class Sync:
         await self._synced.wait()
 
     async def run(self) -> None:
-        """Follow the source until cancelled; nothing that it does ends the server."""
+        """Follow the source until cancelled; nothing that it does ends the server.
+
+        Raises MistakeError when there is no way to the source, and nobody but a person can change that, and there is no
+        copy of the zone to serve.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.keeper.expire)
             nursery.start_soon(self._faults.keep, "age", self._watch_age)
@@ -165,8 +180,21 @@ class Sync:
                 nursery.start_soon(self._faults.keep, "snapshot", self._keep_copy, self.warm)
             if self.files is not None:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
+            if self.client is not None:
+                await self._expect_way_in(self.client)
             for reflector in self.reflectors:
                 nursery.start_soon(self._faults.keep, "api", reflector.run)
+
+    async def _expect_way_in(self, client: Client) -> None:
+        """Wait for credentials, or for the first attempt to fail."""
+        try:
+            await client.expect_way_in()
+        except HopelessCredentialsError as error:
+            if not self.serving_copy:
+                raise MistakeError(str(error)) from None
+            log.warning("no way to the API server, serving the saved copy of the zone", problem=str(error))
+        except CredentialsError:
+            return  # said by whoever asks next, and tried again
 
     async def _keep_copy(self, warm: WarmStart) -> None:
         """Save the zone from time to time, once it is the source's."""
@@ -195,6 +223,8 @@ class Sync:
 
     def look(self) -> None:
         """Take in which kinds will not come, and how old the data is."""
+        if self.client is not None:
+            self._outage.look(self.client.waiting())
         for stat in (reflector.statistics() for reflector in self.reflectors):
             # What a copy has is served on: an API server says 403 to everything for a moment when it starts. Kinds
             # other than pods stay missing, and the server not ready, until they may be read.

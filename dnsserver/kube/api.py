@@ -5,8 +5,8 @@ Objects of pages leave here as raw JSON, those of watches as `decode` gives them
 """
 
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import msgspec
 import trio
@@ -80,12 +80,41 @@ class Client:
         self._headers = {"user-agent": user_agent, "accept-encoding": "identity"}
         self._session: Session | None = None
         self._lock = trio.Lock()
+        self._waiting: dict[object, tuple[float, str]] = {}
 
     async def aclose(self) -> None:
         """End all connections; running lists and watches end with Disconnected."""
         if self._session is not None:
             await self._session.aclose()
             self._session = None
+
+    @property
+    def server(self) -> str:
+        """The API server's URL; empty before credentials are there."""
+        return self._credentials.server
+
+    def waiting(self) -> tuple[float, str] | None:
+        """Since when the oldest request waits (`trio.current_time`), and for what; None if none does."""
+        return min(self._waiting.values(), default=None)
+
+    async def expect_way_in(self) -> None:
+        """Return once there are credentials. Raises CredentialsError, and HopelessCredentialsError."""
+        with self._noting("credentials") as _:
+            await self._credentials.current()
+
+    @contextmanager
+    def _noting(self, what: str) -> Generator[Callable[[str], None]]:
+        """While in this block, something is waited for; what it gives changes what that is."""
+        token, since = object(), trio.current_time()
+
+        def note(other: str) -> None:
+            self._waiting[token] = since, other
+
+        note(what)
+        try:
+            yield note
+        finally:
+            del self._waiting[token]
 
     async def pages(
         self, scope: Scope, *, version: str = "", received: Callable[[int], None] = _uncounted
@@ -157,9 +186,16 @@ class Client:
             await answer.aclose()
 
     async def _send(self, path: str, params: dict[str, str], accept: str, silence: float) -> Answer:
-        """The answer, which is 200; after a 401 it asks once more if there are newer credentials by then."""
+        """The answer, which is 200 and JSON; after a 401 it asks once more if there are newer credentials by then."""
+        with self._noting("credentials") as note:
+            return await self._sent(path, params, accept, silence, note)
+
+    async def _sent(
+        self, path: str, params: dict[str, str], accept: str, silence: float, note: Callable[[str], None]
+    ) -> Answer:
         asked_again = False
         while True:
+            note("credentials")
             try:
                 access = await self._credentials.current()
                 session = await self._session_for(access)
@@ -168,6 +204,7 @@ class Client:
             headers = {"accept": accept, **self._headers}
             if access.authorization:
                 headers["authorization"] = access.authorization
+            note("answer")
             try:
                 with trio.fail_after(self._connect_timeout + self._answer_timeout):
                     answer = await session.get(path, params, headers, self._connect_timeout, silence)
@@ -178,7 +215,11 @@ class Client:
                     self._credentials.distrust(access)
                 raise
             if answer.status == 200:
-                return answer
+                kind = answer.headers.get("content-type", "application/json")
+                if "json" in kind:
+                    return answer
+                await answer.aclose()
+                raise Malformed(f"expected JSON, got {kind.partition(';')[0][:60]}: is this an API server?")
             failure = await _failure(answer)
             if isinstance(failure, Unauthorized):
                 self._credentials.distrust(access)

@@ -30,6 +30,10 @@ class CredentialsError(Exception):
     """There is no way in: the kubeconfig, the ServiceAccount or an exec plugin gives nothing usable."""
 
 
+class HopelessCredentialsError(CredentialsError):
+    """There is no way in until a person changes something: a file or a key is missing or wrong, a plugin not there."""
+
+
 class Access(msgspec.Struct, frozen=True):
     """Where an API server is and what it wants to see.
 
@@ -88,9 +92,10 @@ def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
         try:
             answer = json.loads(out)
         except ValueError:
-            raise CredentialsError(f"loading credentials failed: {said.decode(errors='replace')[-500:]}") from None
+            told = said.decode(errors="replace").strip()[-500:]
+            raise CredentialsError(f"loading credentials failed: {told or 'their loader ended'}") from None
         if "error" in answer:
-            raise CredentialsError(answer["error"])
+            raise (HopelessCredentialsError if answer.get("hopeless") else CredentialsError)(answer["error"])
         return msgspec.convert(answer, Access)
 
     return load
@@ -109,6 +114,8 @@ class Credentials:
         self._wall = wall
         self._reload_pause = reload_pause
         self._access: Access | None = None
+        self._failure: CredentialsError | None = None  # the last one to load the first
+        self._told = ""
         self._loaded = -float("inf")
         self._distrusted = False
         self._lock = trio.Lock()
@@ -123,7 +130,9 @@ class Credentials:
             access = self._access
             age = trio.current_time() - self._loaded
             if access is None:
-                access = await self._load()
+                if self._failure is not None and age < self._reload_pause:
+                    raise self._failure
+                access = await self._first()
             elif access.token_file:
                 if not self._distrusted and age < REREAD:
                     return access
@@ -141,12 +150,28 @@ class Credentials:
         if access is self._access:
             self._distrusted = True
 
+    @property
+    def server(self) -> str:
+        """The API server's URL; empty before it is known."""
+        return self._access.server if self._access is not None else ""
+
+    async def _first(self) -> Access:
+        self._failure = None
+        try:
+            return await self._load()
+        except CredentialsError as error:
+            self._failure, self._loaded = error, trio.current_time()
+            raise
+
     async def _renewed(self, old: Access, renew: Load) -> Access:
         try:
             new = await renew()
-        except (CredentialsError, OSError) as error:
-            self._log.warning("credentials not renewed, using the last ones", error=str(error))
+        except (CredentialsError, OSError, ValueError) as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                self._log.warning("credentials not renewed, using the last ones", server=old.server, error=str(error))
             return old
+        self._told = ""
         return old if new == old else new
 
 

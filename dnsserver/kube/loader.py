@@ -10,6 +10,8 @@ are gone from the disk when this process ends.
 """
 
 import argparse
+import atexit
+import contextlib
 import json
 import logging
 import os
@@ -20,16 +22,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
+from dnsserver.kube.orphan import end_with_parent
+
+_NOWHERE = (
+    "no cluster to follow: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and neither kubeconfig nor objects "
+    "says where else its objects are"
+)
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def begin(kubeconfig: str = "", context: str = "", service_account: str = "") -> "subprocess.Popen[bytes]":
     """This program, started. Called first thing, it is done when our own imports are: a third of a second saved."""
-    command = [sys.executable, "-m", "dnsserver.kube.loader"]
+    command = [sys.executable, "-m", "dnsserver.kube.loader", "--parent", str(os.getpid())]
     for flag, value in (("--kubeconfig", kubeconfig), ("--context", context), ("--service-account", service_account)):
         if value:
             command += [flag, value]
-    # In a session of its own: a plugin that hangs can be ended with it, and ^C is for the server to handle.
+    # In a session of its own: its plugins can be ended with it, and ^C is for the server to handle.
     return subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -57,11 +66,22 @@ class _Told(logging.Handler):
         self.said.append(record.getMessage())
 
 
+class HopelessError(ValueError):
+    """There is no way in, and only a person can change that; the text is a sentence for him."""
+
+
 def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:
     """The fields of `credentials.Access`, for a kubeconfig (or several, joined by `:`) or else for this pod.
 
-    Raises ValueError with a sentence for the user when there is no way in.
+    Raises HopelessError when there is no way in, and ValueError when there is none now.
     """
+    if kubeconfig:
+        try:
+            expect_usable(kubeconfig, context)
+        except KubeconfigError as error:
+            raise HopelessError(str(error)) from None
+    elif not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        raise HopelessError(_NOWHERE)
     from kubernetes.client import Configuration  # noqa: PLC0415  (35 MiB: only in this process, and late even here)
     from kubernetes.config import ConfigException, incluster_config, kube_config  # noqa: PLC0415
 
@@ -77,8 +97,6 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
     try:
         if kubeconfig:
             merged = kubeconfig_files(kubeconfig)
-            if merged.config is None:
-                raise ValueError(f"kubeconfig {kubeconfig}: no such file")
             loader = kubeconfig_loader(
                 merged.config,
                 active_context=context or None,
@@ -97,8 +115,8 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
             # The kubelet renews these files; who reads them again needs no second run of this program.
             access["token_file"], access["ca_file"] = token_file, ca_file
     except ConfigException as error:
-        where = f"kubeconfig {kubeconfig}" if kubeconfig else "no ServiceAccount of a pod, and no kubeconfig given"
-        raise ValueError(f"{where}: {error}") from error
+        where = f"kubeconfig {kubeconfig}" if kubeconfig else "ServiceAccount of this pod"
+        raise HopelessError(f"{where}: {error}") from error
     access["server"] = configuration.host
     access["authorization"] = (configuration.api_key.get("BearerToken") or "").strip()
     access["verify"] = bool(configuration.verify_ssl)
@@ -114,18 +132,36 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the access, or `{"error": ...}` and end with 1."""
+    """Print the access, or `{"error": ..., "hopeless": ...}` and end with 1."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kubeconfig", default="")
     parser.add_argument("--context", default="")
     parser.add_argument("--service-account", default=SERVICE_ACCOUNT)
+    parser.add_argument("--parent", type=int, default=0)
     options = parser.parse_args(arguments)
+    if options.parent:
+        _be_a_child(options.parent)
     try:
         answer, status = load(options.kubeconfig, options.context, options.service_account), 0
     except Exception as error:  # the border of this process: whatever went wrong is told, not traced
-        answer, status = {"error": str(error) or repr(error)}, 1
+        answer, status = {"error": str(error) or repr(error), "hopeless": isinstance(error, HopelessError)}, 1
     json.dump(answer, sys.stdout)
+    sys.stdout.flush()
     return status
+
+
+def _be_a_child(parent: int) -> None:
+    """End with the parent, however it ends, and have no plugin of ours, nor what it started, outlive either of us."""
+    signal.signal(signal.SIGTERM, lambda *_: _end_group())
+    end_with_parent(parent, signal.SIGTERM)
+    atexit.register(_end_group)  # first in, last out: the package removes the keys that it unpacked before
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+
+
+def _end_group() -> None:
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

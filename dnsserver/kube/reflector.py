@@ -34,6 +34,7 @@ from dnsserver.kube.errors import (
     Refused,
     TooLargeVersion,
 )
+from dnsserver.kube.outage import Outage
 from dnsserver.kube.progress import Backoff, Bite, Progress, State, Statistics, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
 from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
@@ -57,7 +58,7 @@ class Reflector:
     `scopes`: see `scope.scopes_of`. `changes`: how often the zone has really changed so far; it makes repairs of the
     check countable, and `on_programmed` blind to repeats. `on_programmed(slice, seconds, initial)`: an EndpointSlice
     was applied that long after the change that caused it; `initial` says that it came by a list. `streaming`: try
-    streaming lists first. `wall` is the unix clock.
+    streaming lists first. `outage` says for all kinds that the API fails. `wall` is the unix clock.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Reflector:
         changes: Callable[[], int] | None = None,
         on_programmed: OnProgrammed | None = None,
         streaming: bool = True,
+        outage: Outage | None = None,
         faults: Faults | None = None,
         wall: Callable[[], float] = time.time,
         rng: random.Random | None = None,
@@ -86,6 +88,7 @@ class Reflector:
         self._rng = rng or random.Random()  # noqa: S311  (jitter)
         self._log = structlog.get_logger("dnsserver.kube").bind(kind=str(self._kind))
         self._progress = Progress(self._kind, streaming=streaming)
+        self._outage = outage or Outage()
         self._backoff = Backoff(self._timing, self._rng)
         self._positions: list[Position] = []
         self._unlisted: set[Scope] = set()
@@ -116,7 +119,7 @@ class Reflector:
             assert error is not None, "a list and its watches end by an error only"
             if self._progress.synced:
                 self._progress.resyncs[error.reason] += 1
-            self._note(error, "lists again")
+            self._note(error, "relisting")
             await trio.sleep(self._backoff.next(error))
 
     async def _list_then_watch(self) -> None:
@@ -343,10 +346,12 @@ class Reflector:
 
     def _begun(self) -> None:
         """A stream is there again, though nothing has come by it."""
+        self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
             self._recovered()
 
     def _recovered(self) -> None:
+        self._outage.works(self._kind)
         if self._progress.denied is not None:
             self._log.info("this kind can be read again")
         self._progress.denied = None
@@ -354,7 +359,7 @@ class Reflector:
 
     def _note_cut(self, error: ApiError) -> None:
         self._progress.reconnects[error.reason] += 1
-        self._note(error, "resumes")
+        self._note(error, "resuming")
 
     def _note(self, error: ApiError, then: str) -> None:
         """Remember and log a failure; what only a person can change is logged once."""
@@ -362,8 +367,14 @@ class Reflector:
         progress.last_error = str(error)
         if not isinstance(error, Forbidden | NotFound):
             progress.state = State.WAITING
-            self._log.info(f"watch ended, {then}", reason=error.reason, error=str(error))
+            if isinstance(error, Gone):
+                self._outage.works(self._kind)
+                self._log.info("watch ended, relisting", reason=error.reason, error=str(error))
+            else:
+                self._log.debug(f"watch ended, {then}", reason=error.reason, error=str(error))
+                self._outage.failed(self._kind, error)
             return
+        self._outage.works(self._kind)  # it answers, if only this
         progress.state = State.FORBIDDEN if isinstance(error, Forbidden) else State.MISSING
         progress.rule = rbac_rule(self._scopes[0])
         if progress.denied is not type(error):

@@ -1,0 +1,66 @@
+"""What is said of an API server that cannot be followed: one warning when it begins, one line when it is over.
+
+Four kinds are followed at once, and each tries again on its own; who reads the log wants to know once. A watch that is
+cut and resumed is no outage (servers restart, balancers close): only what fails again is, or at once if nothing has
+ever worked. Another cause during the same outage is news, and said once as well.
+"""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from dnsserver.kube.errors import ApiError
+from dnsserver.zone.model import Kind
+
+SLOW = 7.0  # seconds without an answer, before it is said; an exec plugin or a server may just be busy
+_STEADY = 2.0  # seconds without a failure, before it is over
+
+
+class Outage:
+    """The state of one API server, as its users see it; `server` gives its URL, "" as long as nobody knows."""
+
+    def __init__(self, server: Callable[[], str] = str) -> None:
+        """Begin with a server that has not been heard."""
+        self._server = server
+        self._log = structlog.get_logger("dnsserver.kube")
+        self._failing: dict[Kind, str] = {}  # the kinds that do not get through, and why
+        self._told: set[str] = set()
+        self._began = self._last = 0.0
+        self._heard = False
+
+    def failed(self, kind: Kind, error: ApiError) -> None:
+        """A kind's request or stream failed; it will be tried again."""
+        now = trio.current_time()
+        if not self._failing and not self._told:
+            self._began = now
+        again = kind in self._failing
+        self._failing[kind] = error.reason
+        self._last = now
+        if error.reason not in self._told and (again or not self._heard):
+            self._say(error.reason, str(error))
+
+    def works(self, kind: Kind) -> None:
+        """A kind got an answer."""
+        self._heard = True
+        self._failing.pop(kind, None)
+
+    def look(self, waiting: tuple[float, str] | None) -> None:
+        """Say what only time tells; `waiting` is since when the oldest request is without an answer, and for what."""
+        now = trio.current_time()
+        if waiting is not None and now - waiting[0] >= SLOW and "slow" not in self._told:
+            if not self._told:
+                self._began = waiting[0]
+            self._say("slow", f"no {waiting[1]} for {now - waiting[0]:.0f} s")
+        elif self._told and waiting is None and not self._failing and now - self._last >= _STEADY:
+            self._log.info("the API server answers again", server=self._server(), seconds=round(now - self._began))
+            self._told.clear()
+
+    def _say(self, reason: str, problem: str) -> None:
+        self._told.add(reason)
+        self._log.warning(
+            "the API server cannot be followed, trying again",
+            server=self._server() or "not known yet",
+            reason=reason,
+            problem=problem,
+        )
