@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
-from dnsserver.kube.orphan import end_with_parent
+from dnsserver.kube.orphan import settle_in, signals_held
 
 _NOWHERE = (
     "no cluster to follow: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and neither kubeconfig nor objects "
@@ -39,9 +39,10 @@ def begin(kubeconfig: str = "", context: str = "", service_account: str = "") ->
         if value:
             command += [flag, value]
     # In a session of its own: its plugins can be ended with it, and ^C is for the server to handle.
-    return subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    with signals_held():
+        return subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
 def _be_a_child(parent: int) -> None:
     """End with the parent, however it ends, and have no plugin of ours, nor what it started, outlive either of us."""
     signal.signal(signal.SIGTERM, lambda *_: _end_group())
-    end_with_parent(parent, signal.SIGTERM)
+    settle_in(parent, signal.SIGTERM)
     atexit.register(_end_group)  # first in, last out: the package removes the keys that it unpacked before
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")

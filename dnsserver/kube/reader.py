@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from dnsserver.kube.documents import Content, Findings, Key
+from dnsserver.kube.orphan import signals_held
 from dnsserver.kube.reading import HEAD, TIME, Done, Look, look_at
 from dnsserver.zone.model import KINDS, Kind, Object
 
@@ -121,9 +122,10 @@ class _Frames:
 def _begin(paths: Sequence[Path]) -> Process:
     # Not by trio, which starts it on a thread: with the thread that started it, the process would end.
     command = [sys.executable, "-m", "dnsserver.kube.reading", str(os.getpid()), *map(str, paths)]
-    return subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with signals_held():
+        return subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
 
 
 def _end(process: Process) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver.kube.documents import Content, Findings, read
-from dnsserver.kube.orphan import end_with_parent
+from dnsserver.kube.orphan import settle_in
 from dnsserver.zone.model import Kind, Object
 
 LARGEST = 64 << 20  # octets of a file
@@ -120,7 +120,7 @@ def _bound_process() -> None:
 
 def main(parent: str, *paths: str) -> None:
     """Print what each file says, as long as the process that asked is there."""
-    end_with_parent(int(parent), signal.SIGKILL)
+    settle_in(int(parent), signal.SIGKILL)
     _bound_process()
     for path in paths:
         for frame in _frames(Path(path)):
