@@ -145,6 +145,9 @@ def loaded(tmp_path: Path, text: str) -> Config:
             'c.toml:5: forward[1].domain: "a" is already in another [[forward]]',
         ),
         ("[[forward]]\nupstreams = []", "c.toml:1: forward[0].domain: is missing"),
+        ("upstreams = ['0.0.0.0']", "c.toml:1: upstreams[0]: 0.0.0.0 is not the address of one machine"),
+        ("upstreams = ['[ff02::1]:53']", "c.toml:1: upstreams[0]: [ff02::1]:53 is not the address of one machine"),
+        ("upstreams = ['9.9.9.9', 'udp://9.9.9.9']", "c.toml:1: upstreams[1]: 9.9.9.9 is already in the list"),
         ("[forwarding]\nmixed_case = 1", "c.toml:2: forwarding.mixed_case: found 1, expected true or false"),
         ("[forwarding]\nhedge = 5", "c.toml:2: forwarding.hedge: found 5, expected a share from 0 to 1"),
         (
@@ -463,16 +466,18 @@ def test_every_key_of_the_shipped_file_has_a_comment() -> None:
 
 
 hosts = st.ip_addresses().map(str)
-addresses = hosts.filter(lambda host: host not in {"::", "0.0.0.0"} and not host.startswith("::ffff:"))
+machines = st.ip_addresses(network="10.0.0.0/8").map(str) | st.ip_addresses(network="fd00::/8").map(str)
 ports = st.integers(0, 65535)
 names = st.from_regex(r"[a-z][a-z0-9]{0,10}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True)
 paths = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(lambda text: Path("/x") / text)
 upstreams = st.lists(
-    st.builds(Upstream, hosts | names, ports, st.just("udp")) | st.builds(Upstream, names, ports, st.just("tls"), names)
+    st.builds(Upstream, machines | names, ports, st.just("udp"))
+    | st.builds(Upstream, names, ports, st.just("tls"), names),
+    unique=True,
 ).map(tuple)
 configs = st.builds(
     Config,
-    listen=st.lists(st.builds(Address, addresses, ports), min_size=1, unique=True).map(tuple),
+    listen=st.lists(st.builds(Address, machines, ports), min_size=1, unique=True).map(tuple),
     domain=names.map(Domain.parse),
     ttl=st.integers(0, 3600),
     pods=st.sampled_from(["disabled", "insecure", "verified"]),

@@ -6,7 +6,7 @@
 
 import ipaddress
 import ssl
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -41,8 +41,8 @@ class Finding(msgspec.Struct, frozen=True):
     level: Level
 
 
-def findings(config: Config) -> list[Finding]:
-    """Return what is in the way of a configuration, or without effect in it, in the order of the keys."""
+def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
+    """Return what is in the way of a configuration, or without effect in it; `written` are the keys of its file."""
     return [
         *_token(config),
         *_statics(config),
@@ -50,7 +50,7 @@ def findings(config: Config) -> list[Finding]:
         *_upstreams(config),
         *_authorities(config),
         *_state(config),
-        *_without_effect(config),
+        *_without_effect(config, written),
     ]
 
 
@@ -196,14 +196,45 @@ def _state(config: Config) -> Iterator[Finding]:
         yield Finding("state", f"{config.state}: {error}; no copy of the zone is kept", "ignored")
 
 
-def _without_effect(config: Config) -> Iterator[Finding]:
+# What only an API server makes use of.
+_OF_THE_API = ("namespaces", "labels", "namespace_labels", "page_size", "silence", "check_interval", "stale_after")
+
+
+def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding]:
     """Find settings that others make idle."""
     default = Config()
+    idle: list[tuple[str, str]] = []
     if config.objects is not None:
-        for name in ("namespaces", "labels", "namespace_labels"):
-            if getattr(config.kubernetes, name) != getattr(default.kubernetes, name):
-                text = "has no effect beside objects: all objects of the files are served"
-                yield Finding(f"kubernetes.{name}", text, "ignored")
+        idle += [
+            (f"kubernetes.{name}", "has no effect beside objects, all of which are served") for name in _OF_THE_API
+        ]
+    if config.state is None:
+        idle.append(("kubernetes.snapshot_interval", "has no effect without state, the folder of the copy"))
+    clients = config.clients
+    if clients.allow == default.clients.allow and not clients.rate and not clients.in_flight:
+        idle.append(("clients.excess", "has no effect: allow, rate and in_flight limit nobody"))
+    if not any(route.upstreams for route in config.routes()):
+        names = [("forwarding", name) for name in config.forwarding.__struct_fields__ if name != "authorities"]
+        names += [("cache", name) for name in config.cache.__struct_fields__] + [("search", "enabled")]
+        idle += [(f"{table}.{name}", "has no effect: there are no upstreams") for table, name in names]
+        idle.append(("ipv6", "has no effect: there are no upstreams"))
+    if not config.search.enabled and "search.enabled" not in written:  # who wrote `false` keeps the rest for later
+        idle += [
+            (f"search.{name}", "has no effect without `enabled = true`") for name in ("namespaces", "node_domains")
+        ]
+    for key, text in idle:
+        if _value(config, key) != _value(default, key):
+            yield Finding(key, text, "ignored")
+    if not clients.allow:
+        yield Finding("clients.allow", "is empty: nobody gets an answer", "noted")
+
+
+def _value(config: Config, key: str) -> object:
+    """Return what stands at a dotted key."""
+    value: object = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
 
 
 def _objects(config: Config) -> Iterator[Finding]:

@@ -57,6 +57,10 @@ class Places:
             key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return None
 
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key is written in the text."""
+        return key in self._lines
+
     def repeated_at(self, line: int) -> tuple[Statement, int] | None:
         """Return the statement of this line whose name was there before, and the line of the one before."""
         for statement, before in self._repeated:

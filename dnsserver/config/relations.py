@@ -10,6 +10,7 @@ from dnsserver.config.values import Address, Domain
 from dnsserver.wire.name import MAX_NAME, ROOT
 
 _MOST_LISTENERS = 64
+_MOST_UPSTREAMS = 64
 _LONGEST_DOMAIN = MAX_NAME - len("hostmaster") - 1  # the longest name that a zone cannot be without
 
 Mistake = tuple[str, str]  # a key, and a sentence about it
@@ -91,28 +92,33 @@ def _sources(config: Config) -> Iterator[Mistake]:
             yield f"kubernetes.{name}", f'found "{text[:60]}", expected {selectors.EXPECTED}'
 
 
-def _lacks_zone(host: str) -> bool:
-    """Tell whether it is an address of some link, without which one: no socket can be connected to that."""
+def _address_problem(host: str) -> str:
+    """Return why no server can be asked at an address; empty for a hostname and for all others."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id:
+        return f'is link-local, expected its interface behind it, as in "{host}%eth0"'
+    if address.is_unspecified or address.is_multicast or host == "255.255.255.255":
+        return "is not the address of one machine"
+    return ""
 
 
 def _forwards(config: Config) -> Iterator[Mistake]:
     routes = [("upstreams", config.upstreams)]
     routes += [(f"forward[{index}].upstreams", forward.upstreams) for index, forward in enumerate(config.forward)]
     for key, upstreams in routes:
+        if len(upstreams) > _MOST_UPSTREAMS:
+            yield key, f"has {len(upstreams)} entries, expected at most {_MOST_UPSTREAMS}"
+            continue
         if len(upstreams) > 1 and any(upstream.transport == "file" for upstream in upstreams):
             yield key, "a file of upstreams has to be the only entry"
-        for upstream in upstreams:
-            if (
-                upstream.host.startswith(("fe8", "fe9", "fea", "feb"))
-                and ":" in upstream.host
-                and "%" not in upstream.host
-            ):
-                yield key, f'{upstream} is link-local, expected its interface behind it, as in "{upstream.host}%eth0"'
+        for number, upstream in enumerate(upstreams):
+            if wrong := _address_problem(upstream.host):
+                yield f"{key}[{number}]", f"{upstream} {wrong}"
+            if upstream in upstreams[:number]:
+                yield f"{key}[{number}]", f"{upstream} is already in the list"
     seen: set[Domain] = set()
     for index, forward in enumerate(config.forward):
         key = f"forward[{index}].domain"

@@ -12,8 +12,8 @@ import trustme
 
 from dnsserver.app.preflight import findings
 from dnsserver.app.rehearsal import rehearse
-from dnsserver.config import Address, Config, Domain, Upstream
-from dnsserver.config.model import Forward, Forwarding, Kubernetes
+from dnsserver.config import Address, Config, Domain, Network, Upstream
+from dnsserver.config.model import Cache, Clients, Forward, Forwarding, Kubernetes, Search
 
 ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
 LOOPBACK = Config(listen=(Address("127.0.0.1", 0),), admin=Address("127.0.0.1", 0), upstreams=())
@@ -127,7 +127,7 @@ def test_a_path_that_is_no_regular_file(
         ),
         (
             lambda f: with_(objects=f, kubernetes=Kubernetes(labels="a=b")),
-            "ignored kubernetes.labels: has no effect beside objects: all objects of the files are served",
+            "ignored kubernetes.labels: has no effect beside objects, all of which are served",
         ),
         (
             lambda _: with_(upstreams=(Upstream("127.0.0.1", 53),), listen=(Address("0.0.0.0", 53),)),
@@ -251,3 +251,41 @@ def test_an_address_in_use_is_a_warning_for_it_may_be_ours() -> None:
         address = Address("127.0.0.1", other.getsockname()[1])
         (found,) = (finding for finding in rehearse(with_(admin=address)) if finding.key == "admin")
     assert (found.level, found.text) == ("noted", f"cannot listen on {address} at present: Address already in use")
+
+
+IDLE: list[tuple[Config, list[str]]] = [
+    (
+        with_(objects=Path("/o"), kubernetes=Kubernetes(page_size=9, silence=9)),
+        ["kubernetes.page_size", "kubernetes.silence"],
+    ),
+    (with_(objects=Path("/o"), kubernetes=Kubernetes(grace=0)), []),
+    (with_(kubernetes=Kubernetes(labels="a=b", page_size=9)), []),
+    (with_(kubernetes=Kubernetes(snapshot_interval=9)), ["kubernetes.snapshot_interval"]),
+    (with_(state=Path("/tmp"), kubernetes=Kubernetes(snapshot_interval=9)), []),  # noqa: S108
+    (with_(clients=Clients(excess="refuse")), ["clients.excess"]),
+    (with_(clients=Clients(excess="refuse", rate=9)), []),
+    (with_(clients=Clients(excess="refuse", allow=(Network("10.0.0.0/8"),))), []),
+    (with_(clients=Clients(allow=())), ["clients.allow"]),
+    (
+        with_(forwarding=Forwarding(deadline=9), cache=Cache(stale=0), ipv6="off", search=Search(enabled=True)),
+        ["cache.stale", "forwarding.deadline", "ipv6", "search.enabled"],
+    ),
+    (
+        with_(upstreams=(Upstream("192.0.2.1"),), forwarding=Forwarding(deadline=9), cache=Cache(stale=0), ipv6="off"),
+        [],
+    ),
+    (with_(forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream("192.0.2.1"),)),), ipv6="off"), []),
+    (with_(search=Search(namespaces=("a",))), ["search.namespaces"]),
+    (with_(search=Search(node_domains=(Domain.parse("x"),))), ["search.node_domains"]),
+]
+
+
+@pytest.mark.parametrize(("config", "keys"), IDLE)
+def test_a_setting_that_another_one_makes_idle_is_said(config: Config, keys: list[str]) -> None:
+    found = sorted(finding.key for finding in findings(config) if finding.key != "objects")
+    assert found == keys
+
+
+def test_search_lists_may_be_kept_for_later() -> None:
+    config = with_(search=Search(namespaces=("a",)))
+    assert findings(config, {"search.enabled"}) == []

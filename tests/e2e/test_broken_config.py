@@ -115,6 +115,15 @@ ROWS = [
         "file without upstreams", 'upstreams = ["./c.toml"]', "c.toml: has no valid line `nameserver", serve=SERVES
     ),
     Row("file meant, hostname written", 'upstreams = ["resolv.conf"]', 'write "./resolv.conf"', serve=SERVES),
+    Row(
+        "the server as its own upstream", 'listen = ["127.0.0.1:18553"]\nupstreams = ["127.0.0.1:18553"]',
+        "a loop, it is left out", serve=SERVES,
+    ),
+    Row("upstream twice", 'upstreams = ["9.9.9.9", "9.9.9.9"]', "c.toml:6: upstreams[1]: 9.9.9.9 is already in"),
+    Row(
+        "search list without search", '[search]\nnamespaces = ["a"]',
+        "has no effect without `enabled = true`", serve=SERVES,
+    ),
     Row("no token", 'admin_token = "token"', "token: there is no such file", serve=SERVES),
     Row("state is a file", 'state = "c.toml"', "c.toml: is not a folder; no copy of the zone is kept", serve=SERVES),
 ]  # fmt: skip
