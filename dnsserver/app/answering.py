@@ -4,6 +4,7 @@ Here the two flows meet: an event goes to the zone, and what it changed is gone 
 packet is looked at.
 """
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from dnsserver.faults import Faults
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.forward import Forwarder
+from dnsserver.resolver.nonce import SECRET_SIZE
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.plain import PlainAnswers
@@ -45,10 +47,16 @@ class MistakeError(StartError):
 
 
 class Answering:
-    """The parts of one process that answer; `clock` gives the seconds that trio runs by."""
+    """The parts of one process that answer; `clock` gives the seconds that trio runs by.
 
-    def __init__(self, config: Config, clock: Callable[[], float] = trio.current_time) -> None:
+    `secret` is known to the processes of this server and to nobody else: it marks their probes.
+    """
+
+    def __init__(
+        self, config: Config, clock: Callable[[], float] = trio.current_time, secret: bytes | None = None
+    ) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read."""
+        self.secret = secret or os.urandom(SECRET_SIZE)
         self._config = config
         self._clock = clock
         self.faults = Faults()
@@ -74,6 +82,7 @@ class Answering:
             clock=clock,
             drained=self._flush_late,
             faults=self.faults,
+            secret=self.secret,
         )
         self.responder = Responder(
             Chain(sources, settings.search(config)),

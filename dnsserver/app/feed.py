@@ -4,7 +4,7 @@ Down go the configuration, then the zone as it stands, then events as they happe
 stream in one order, so what a worker has read is a state that the first process was in.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ _LIMIT = 64 * 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The first frame: the configuration, with the ports that the first process got."""
+    """The first frame: the configuration, with the ports that the first process got, and what names its probes."""
 
     config: Config
+    secret: bytes
 
 
 class Stale(msgspec.Struct, frozen=True):
@@ -39,6 +40,12 @@ class Flush(msgspec.Struct, frozen=True):
     below: bool
 
 
+class ProbeSeen(msgspec.Struct, frozen=True):
+    """A client asked some process for the name of another one's probe: so its upstream forwards back here."""
+
+    name: bytes
+
+
 class Figures(msgspec.Struct, frozen=True):
     """What a worker has counted so far."""
 
@@ -49,7 +56,7 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no figures: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Stale | Flush | Figures | Beat
+Frame = model.Event | Settings | Stale | Flush | ProbeSeen | Figures | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -64,6 +71,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"c": Settings,
     b"o": Stale,
     b"f": Flush,
+    b"q": ProbeSeen,
     b"m": Figures,
     b"h": Beat,
 }
@@ -90,7 +98,9 @@ def _refuse(error: Exception) -> None:
     raise error
 
 
-async def frames(stream: trio.abc.ReceiveStream, unread: Callable[[Exception], None] = _refuse) -> AsyncIterator[Frame]:
+async def frames(
+    stream: trio.abc.ReceiveStream, unread: Callable[[Exception], None] = _refuse
+) -> AsyncGenerator[Frame, None]:
     """Give the frames that come, until the other side ends; raises ValueError for what is no frame.
 
     `unread` is told of a frame whose value cannot be read: it is passed over, unless that raises.

@@ -19,7 +19,6 @@ from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
-from dnsserver.config import Config
 from dnsserver.log import configure_logging, report_uncaught
 
 log = structlog.get_logger("dnsserver.worker")
@@ -30,9 +29,9 @@ _REPORT_EVERY = 0.5  # seconds
 class Worker:
     """One worker, from the first frame to the last."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, settings: feed.Settings) -> None:
         """Build what answers."""
-        self._answering = Answering(config, now)
+        self._answering = Answering(settings.config, now, settings.secret)
         self._faults = self._answering.faults
         self._keeper = Keeper(self._answering.cluster, self._answering.replies, self._faults)
         self._lag = Lag()
@@ -63,16 +62,19 @@ class Worker:
                 self._answering.mark_stale(reason)
             case feed.Flush(name=name, below=below):
                 self._answering.flush(name, below)
+            case feed.ProbeSeen(name=name):
+                self._answering.forwarder.probe_seen(name)
             case feed.Settings() | feed.Figures() | feed.Beat():
                 log.error("unexpected frame", kind=type(frame).__name__)
             case event:
                 self._keeper.apply(event)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
-        """Say from time to time that this event loop goes round, and what was counted."""
+        """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
-                await up.send_all(feed.encode(self._figures()))
+                seen = [feed.ProbeSeen(name) for name in self._answering.forwarder.take_strangers()]
+                await up.send_all(b"".join(map(feed.encode, (*seen, self._figures()))))
                 await trio.sleep(_REPORT_EVERY)
 
     def _figures(self) -> feed.Figures | feed.Beat:
@@ -93,7 +95,7 @@ async def main() -> None:
     async for first in frames:
         assert isinstance(first, feed.Settings)  # what the first process sends first
         configure_logging(first.config.log.level, first.config.log.format)
-        await Worker(first.config).run(frames, up)
+        await Worker(first).run(frames, up)
         return
 
 

@@ -119,6 +119,12 @@ class Workers:
         for worker in self._fed:
             worker.send(feed.Flush(name, below))
 
+    def probe_seen(self, name: bytes) -> None:
+        """Tell every process that a client asked one of them for this probe's name: one of them has sent it."""
+        self._answering.forwarder.probe_seen(name)
+        for worker in self._fed:
+            worker.send(feed.ProbeSeen(name))
+
     def _tell(self, event: Event) -> None:
         if isinstance(event, ListStarted):
             return  # all that its end drops is told by name
@@ -135,6 +141,15 @@ class Workers:
         async with trio.open_nursery() as nursery:
             for number in range(1, self._config.workers):
                 nursery.start_soon(self._faults.keep, "workers", self._keep, number)
+            if self._config.workers > 1:
+                nursery.start_soon(self._faults.keep, "workers", self._tell_probes)
+
+    async def _tell_probes(self) -> None:
+        """Tell the workers whose probes came to this process."""
+        while True:
+            for name in self._answering.forwarder.take_strangers():
+                self.probe_seen(name)
+            await trio.sleep(_TICK)
 
     async def _keep(self, number: int) -> None:
         pause, patience = _PAUSE, PATIENCE
@@ -179,7 +194,7 @@ class Workers:
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         """Tell a worker the zone as it stands, and from the same moment on every event."""
         addresses = tuple(address for address, _ in self._answering.udp)
-        worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses)))
+        worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses), self._answering.secret))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:
@@ -217,6 +232,8 @@ class Workers:
                 worker.heard += 1
                 if isinstance(frame, feed.Figures):
                     worker.figures = frame.process
+                elif isinstance(frame, feed.ProbeSeen):
+                    self.probe_seen(frame.name)
         except (ValueError, trio.BrokenResourceError) as error:
             log.error("worker is not understood, it is ended", worker=worker.number, problem=str(error))  # noqa: TRY400
             scope.cancel()

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dnsserver import metrics
 from dnsserver.app import feed
+from dnsserver.app.child import Child
 from dnsserver.app.server import Server
 from dnsserver.config import Address, Config, Upstream
 from dnsserver.metrics.families import FAMILIES
+from dnsserver.resolver.entropy import Entropy
+from dnsserver.resolver.nonce import Nonces
 from dnsserver.wire.message import EDE
+from dnsserver.wire.name import ROOT
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove
 from dnsserver.zone.record import Reason
 from tests.cluster import Thing, decoded, namespace, service
-from tests.running import HOST, config, write_objects
+from tests.running import HOST, config, upstream_at, write_objects
 from tests.universe import with_denied
 
+SETTINGS = feed.Settings(config(), b"s")
 CLIENTS = 24  # source ports: the kernel gives each to one of the processes, and all to one of two once in 8 million
 PATIENCE = 30.0
 NAME = "web.shop.svc.cluster.local."
@@ -85,6 +91,7 @@ _processes = st.builds(
 _frames: st.SearchStrategy[feed.Frame] = st.one_of(
     with_denied,
     st.builds(feed.Flush, st.binary(), st.booleans()),
+    st.builds(feed.ProbeSeen, st.binary()),
     st.builds(feed.Stale, st.none() | _reasons),
     st.builds(feed.Figures, _processes),
     st.just(feed.Beat()),
@@ -107,7 +114,7 @@ def test_the_whole_configuration_goes_through_the_pipe() -> None:
         state=Path("/state"),
         upstreams=(Upstream("192.0.2.1", 853, "tls", "dns.example"),),
     )
-    assert received(feed.encode(feed.Settings(everything))) == [feed.Settings(everything)]
+    assert received(feed.encode(feed.Settings(everything, b"s"))) == [feed.Settings(everything, b"s")]
 
 
 @settings(deadline=None)
@@ -231,14 +238,14 @@ class Program:
 
 
 @asynccontextmanager
-async def program(folder: Path, *things: Thing) -> AsyncIterator[Program]:
+async def program(folder: Path, *things: Thing, port: int = 0, upstreams: str = "[]") -> AsyncIterator[Program]:
     """Start it with one worker, and wait until both answer."""
     (folder / "fresh").mkdir()
     objects = write_objects(folder, things)
     command = [sys.executable, "-m", "dnsserver", "serve", "--objects", str(objects), "--workers", "2"]
-    command += ["--listen", f"{HOST}:0", "--admin", f"{HOST}:0"]
+    command += ["--listen", f"{HOST}:{port}", "--admin", f"{HOST}:0"]
     settings_file = folder / "dnsserver.toml"
-    settings_file.write_text("drain = 0.0\nupstreams = []\n")
+    settings_file.write_text(f"drain = 0.0\nupstreams = {upstreams}\n")
     command += ["--config", str(settings_file)]
     process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
     serving: dict[str, Any] = {}
@@ -248,8 +255,8 @@ async def program(folder: Path, *things: Thing) -> AsyncIterator[Program]:
             nursery.start_soon(_read_log, process, serving, known)
             with trio.fail_after(PATIENCE):
                 await known.wait()
-            port, admin = (int(address.rpartition(":")[2]) for address in (*serving["listen"], serving["admin"]))
-            found = Program(process, port, admin, objects)
+            asked, admin = (int(address.rpartition(":")[2]) for address in (*serving["listen"], serving["admin"]))
+            found = Program(process, asked, admin, objects)
             await until(lambda: is_complete(found))
             yield found
             nursery.cancel_scope.cancel()
@@ -356,7 +363,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_nothing_counted_is_lost(t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frames", [[], [feed.Settings(config())], [feed.Settings(config()), *map(ListDone, Kind)]])
+@pytest.mark.parametrize("frames", [[], [SETTINGS], [SETTINGS, *map(ListDone, Kind)]])
 async def test_a_worker_ends_when_its_pipe_does(frames: list[feed.Frame]) -> None:
     command = [sys.executable, "-m", "dnsserver.app.worker"]
     with trio.fail_after(PATIENCE):
@@ -366,3 +373,71 @@ async def test_a_worker_ends_when_its_pipe_does(frames: list[feed.Frame]) -> Non
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert all(isinstance(frame, feed.Figures | feed.Beat) for frame in await receive(done.stdout))
+
+
+@asynccontextmanager
+async def worker(*frames: feed.Frame) -> AsyncIterator[Child]:
+    """Run a worker by itself, told this much."""
+    child = Child("dnsserver.app.worker")
+    try:
+        await child.down.send_all(b"".join(map(feed.encode, frames)))
+        yield child
+    finally:
+        await child.end()
+
+
+async def wait_frame(frames: AsyncIterator[feed.Frame], wanted: Callable[[feed.Frame], bool]) -> feed.Frame:
+    """Return the next frame of this kind."""
+    with trio.fail_after(PATIENCE):
+        async for frame in frames:
+            if wanted(frame):
+                return frame
+    raise AssertionError("the worker has ended")
+
+
+@pytest.mark.slow
+async def test_a_worker_tells_of_another_ones_probe_and_hears_of_its_own() -> None:
+    probe = Nonces(SETTINGS.secret, Entropy()).make() + ROOT
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+        outside.bind((HOST, 0))
+        outside.settimeout(PATIENCE)
+        settings = config(listen=(Address(HOST, port),), upstreams=upstream_at(outside.getsockname()[1]))
+        async with (
+            worker(feed.Settings(settings, SETTINGS.secret), *map(ListDone, Kind)) as child,
+            aclosing(feed.frames(child.up)) as frames,
+        ):
+            own = await trio.to_thread.run_sync(outside.recv, 512)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"\1\2\1\0\0\1" + bytes(6) + probe + b"\0\x0d\0\1", (HOST, port))
+            told = await wait_frame(frames, lambda frame: isinstance(frame, feed.ProbeSeen))
+            assert told == feed.ProbeSeen(probe)
+            name = own[12 : own.index(b"\0", 12) + 1].lower()
+            await child.down.send_all(feed.encode(feed.ProbeSeen(name)))
+
+            def found(frame: feed.Frame) -> bool:
+                return isinstance(frame, feed.Figures) and frame.process.forward.upstreams[0].looping
+
+            await wait_frame(frames, found)
+
+
+def free_port() -> int:
+    """Return a port that was free for UDP a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_loop_is_found_by_every_process_whichever_its_probes_come_back_to(tmp_path: Path) -> None:
+    port = free_port()
+    async with program(tmp_path, *things(OLD), port=port, upstreams=f'["{HOST}:{port}"]') as running:
+
+        async def both_know() -> bool:
+            return await running.value("dnsserver_upstream_looping") == 1.0
+
+        await until(both_know)
+        assert await running.ask(name="www.example.com") == ["SERVFAIL"] * CLIENTS
+        assert await running.ask() == [OLD] * CLIENTS
