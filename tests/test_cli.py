@@ -119,3 +119,35 @@ def test_the_module_is_the_same_program_and_check_imports_no_server() -> None:
         [sys.executable, "-m", "dnsserver", "check"], capture_output=True, text=True, cwd=FOLDER, check=True
     )
     assert by_name.stdout == by_code.stdout
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("check",)])
+def test_help_fits_80_columns(command: tuple[str, ...]) -> None:
+    status, out, _ = run(*command, "--help")
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_check_and_serve_take_the_same_flags() -> None:
+    flags = {name: {option.opts[0] for option in cli.commands[name].params} for name in ("serve", "check")}
+    assert flags["check"] == flags["serve"] | {"file"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("shop.yaml", "; this file is TOML, Kubernetes objects go with --objects"),
+        ("Corefile", "; this file is TOML, a Corefile is not read"),
+        ("c.toml", ""),
+    ],
+)
+def test_check_of_a_file_that_is_something_else(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / name).write_text("kind: Service")
+    _, _, err = run("check", str(tmp_path / name))
+    assert err == f"{tmp_path / name}:1:5: Expected '=' after a key in a key/value pair{hint}\n"
+
+
+def test_check_of_two_files(tmp_path: Path) -> None:
+    status, _, err = run("check", "a.toml", "--config", "b.toml")
+    assert status == 2
+    assert "expected one configuration file, got a.toml and --config b.toml" in err

@@ -249,4 +249,6 @@ def _objects(config: Config) -> Iterator[Finding]:
             expect_regular_file(path)
     except (UnusableFileError, OSError) as error:
         why = str(error) if isinstance(error, UnusableFileError) else told(error)
+        if isinstance(error.__cause__, FileNotFoundError):
+            why = "there is no such file or folder"
         yield Finding("objects", f"{path}: {why}", "refused" if config.state is None else "ignored")

@@ -12,9 +12,11 @@ from typing import Any
 
 from dnsserver.app.preflight import Finding, Level
 from dnsserver.config import Address, Config
-from dnsserver.config.files import UnusableFileError, expect_regular_file
+from dnsserver.config.files import UnusableFileError, expect_regular_file, read_text
 from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
+from dnsserver.kube.loader import SERVICE_ACCOUNT
 
+_MOST_OF_A_FILE = 1024 * 1024
 _HARMLESS = ("are taken as existing", "files are not read whose name")  # of what is said of object files
 
 
@@ -33,7 +35,9 @@ def rehearse(config: Config) -> Iterator[Finding]:
             yield Finding("kubeconfig", f"{config.kubeconfig}: {error}", "refused")
         except KubeconfigError as error:
             yield Finding("kubeconfig", str(error).removeprefix("kubeconfig "), "refused")
-    elif "KUBERNETES_SERVICE_HOST" not in os.environ:
+    elif os.environ.get("KUBERNETES_SERVICE_HOST"):
+        yield from _service_account(Path(SERVICE_ACCOUNT))
+    else:
         text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
         yield Finding("kubeconfig", text, "noted")
 
@@ -55,6 +59,17 @@ def _binding(key: str, address: Address, kinds: tuple[socket.SocketKind, ...]) -
             level: Level = "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
             yield Finding(key, f"cannot listen on {address} at present: {error.strerror or error}", level)
             return
+
+
+def _service_account(folder: Path) -> Iterator[Finding]:
+    """Look at what a pod has to have to be let in by its API server."""
+    for path in (folder / "token", folder / "ca.crt"):
+        try:
+            problem = "" if read_text(path, _MOST_OF_A_FILE).strip() else "is empty"
+        except UnusableFileError as error:
+            problem = str(error)
+        if problem:
+            yield Finding("kubeconfig", f"is not set, and of this pod's ServiceAccount {path}: {problem}", "refused")
 
 
 def _objects(path: Path) -> Iterator[Finding]:

@@ -133,7 +133,13 @@ class Server:
         spare_zone()
         listening = [str(address) for address, _ in self.answering.udp]
         counts = {str(kind): self.cluster.index.count(kind) for kind in self.sync.kinds}
-        log.info("serving", domain=str(self.config.domain), listen=listening, admin=str(admin), **counts)
+        log.info(
+            "serving",
+            domain=str(self.config.domain),
+            listen=listening,
+            admin=str(admin) if admin else "not yet",
+            **counts,
+        )
         example = self.cluster.example()
         if example and self.answering.udp and (os.isatty(2) or self.config.objects):
             address = self.answering.udp[0][0]

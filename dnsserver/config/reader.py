@@ -102,7 +102,7 @@ def _parse(text: str, source: Path, places: Places) -> tuple[dict[str, Any] | No
         repeated = places.repeated_at(line) if line else None
         if repeated is None:
             place = f"{source}:{line}:{column}" if line else f"{source}"
-            return None, [*problems, f"{place}: {message}"]
+            return None, [*problems, f"{place}: {message}{_mistaken(source)}"]
         statement, before = repeated
         name = _printable(statement.name)
         problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
@@ -110,6 +110,15 @@ def _parse(text: str, source: Path, places: Places) -> tuple[dict[str, Any] | No
             return None, problems
         begin, end = statement.span
         text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
+
+
+def _mistaken(source: Path) -> str:
+    """Say what a file that is no TOML may be instead."""
+    if source.suffix in {".yaml", ".yml", ".json"}:
+        return "; this file is TOML, Kubernetes objects go with --objects"
+    if source.name == "Corefile":
+        return "; this file is TOML, a Corefile is not read"
+    return ""
 
 
 def _syntax_error(text: str, message: str) -> tuple[str, int, int]:

@@ -111,7 +111,7 @@ def test_a_path_that_is_no_regular_file(
             lambda f: with_(forwarding=Forwarding(authorities=f / "empty")),
             "refused forwarding.authorities: empty: has no certificates in PEM that can be read",
         ),
-        (lambda f: with_(objects=f / "none"), "refused objects: none: there is no such file"),
+        (lambda f: with_(objects=f / "none"), "refused objects: none: there is no such file or folder"),
         (lambda f: with_(objects=f / "fifo"), "refused objects: fifo: is a FIFO, expected a regular file"),
         (
             lambda f: with_(objects=f / "dir"),
@@ -289,3 +289,17 @@ def test_a_setting_that_another_one_makes_idle_is_said(config: Config, keys: lis
 def test_search_lists_may_be_kept_for_later() -> None:
     config = with_(search=Search(namespaces=("a",)))
     assert findings(config, {"search.enabled"}) == []
+
+
+def test_a_pod_without_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setattr("dnsserver.app.rehearsal.SERVICE_ACCOUNT", str(tmp_path))
+    (tmp_path / "ca.crt").write_text("")
+    of = "is not set, and of this pod's ServiceAccount"
+    assert [finding.text for finding in rehearse(LOOPBACK)] == [
+        f"{of} {tmp_path}/token: there is no such file",
+        f"{of} {tmp_path}/ca.crt: is empty",
+    ]
+    for name in ("token", "ca.crt"):
+        (tmp_path / name).write_text("x")
+    assert list(rehearse(LOOPBACK)) == []
