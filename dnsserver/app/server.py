@@ -78,7 +78,7 @@ class Server:
         self.lag = Lag()
         self.figures = Figures(self)
         pages = standard_routes(self.figures.snapshot, self.figures.brief, self._flush, config.admin_token)
-        self.admin = Admin(config.admin.host, config.admin.port, pages)
+        self.admin = Admin(config.admin.host, config.admin.port, pages, self.answering.faults)
         self.draining = False
 
     @property

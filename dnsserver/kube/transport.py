@@ -2,7 +2,7 @@
 
 Not one HTTP/2 connection for all: there a stream that dies may take the others with it, the silence of one is hidden
 by the noise of another, and to read 100 MB took httpx2 1.03 s of processor time over HTTP/2, 0.26 s over HTTP/1.1, and
-0.10 s with the transport below (hypercorn at the other end, Python 3.11, h2 4.4).
+0.10 s with the transport below (Python 3.11, h2 4.4).
 
 The transport is our own, over httpcore2's pool, for three reasons. TLS comes in records of at most 16 KiB, an event of
 a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived.

@@ -36,11 +36,14 @@ def standard_routes(
     routes = {
         "/readyz": ready,
         "/healthz": health,
-        "/metrics": Route("GET", lambda _: Response(expose(registry), type=CONTENT_TYPE), "for Prometheus"),
+        "/metrics": Route(
+            "GET", lambda _: Response(expose(registry), type=CONTENT_TYPE), "for Prometheus", costly=True
+        ),
         "/cache/flush": Route(
             "POST",
             lambda request: _flush(request, flush, token),
             "POST with ?name=NAME or ?domain=NAME: forget outside answers",
+            costly=True,
         ),
         "/health": health._replace(text=""),
         "/ready": ready._replace(text=""),

@@ -16,7 +16,7 @@ PODS = 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
 def readyz(snapshot: Snapshot, accept: str = "") -> tuple[int, str]:
     routes = standard_routes(lambda: snapshot, lambda: snapshot, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {"accept": accept}, "127.0.0.1"))
-    return response.status, response.body if isinstance(response.body, str) else response.body.decode()
+    return response.status, response.body.decode() if isinstance(response.body, bytes) else str(response.body)
 
 
 READING = Kind(kind="services", objects=7, state="listing")

@@ -1,0 +1,383 @@
+"""HTTP/1.1 (RFC 9112) for probes, Prometheus and people: the one door to h11, which reads and writes what is sent.
+
+Promises: connections, headers, bodies, unsent output and every wait are bounded; who is idle or slow makes room for who
+comes, so that a probe is answered whatever others do; one request is worked on between two turns of the event loop;
+nothing that a client sends is logged. There is no upgrade to anything.
+"""
+
+import socket
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing
+from http import HTTPStatus
+from math import inf
+from urllib.parse import parse_qsl, unquote
+
+import h11
+import msgspec
+import structlog
+import trio
+
+from dnsserver.faults import Faults
+
+log = structlog.get_logger(__name__)
+
+TEXT = "text/plain; charset=utf-8"
+
+_PIECE = 8 * 1024  # octets read at once
+_LINGER = 1.0  # seconds in which a client may still read its response before the connection is gone
+_LINGER_OCTETS = 1024 * 1024
+_REST = 0.1  # seconds without accepting when the system is out of something
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is asked; `client` is the peer's address, header names are in lower case. A body is read and left out."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    client: str
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What is answered. A body that is a generator is sent piece by piece, as they come, until the client goes."""
+
+    body: bytes | str | AsyncGenerator[bytes, None]
+    status: int = 200
+    type: str = TEXT
+    headers: dict[str, str] = {}
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """Seconds and octets. One address may have half of the connections that the others leave."""
+
+    connections: int = 128
+    head: int = 16 * 1024
+    body: int = 64 * 1024
+    unsent: int = 4 * 1024 * 1024  # of all connections together
+    first_wait: float = 10.0  # for a new connection's first octet
+    idle: float = 75.0  # between two requests: longer than the usual intervals of Prometheus and the kubelet
+    head_time: float = 5.0
+    body_time: float = 5.0
+    write: float = 10.0  # for a response, or a piece of a streamed one
+
+
+class _RefusedError(Exception):
+    """A request that is answered with an error status, after which the connection is closed."""
+
+    def __init__(self, status: int, text: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Connection:
+    """One client's connection, and what it holds."""
+
+    def __init__(self, stream: trio.SocketStream, client: str) -> None:
+        self.stream = stream
+        self.client = client
+        self.scope = trio.CancelScope()
+        self.busy = False
+        self.unsent = 0
+
+
+class HttpServer:
+    """Answers the connections of a listening socket."""
+
+    def __init__(
+        self,
+        respond: Callable[[Request], Response],
+        faults: Faults,
+        *,
+        costly: AbstractSet[str] = frozenset(),
+        limits: HttpLimits | None = None,
+    ) -> None:
+        """`respond` must not wait. Requests for `costly` paths wait for each other, and hold up no others."""
+        self._respond = respond
+        self._faults = faults
+        self._costly = costly
+        self._limits = limits or HttpLimits()
+        self._open: OrderedDict[_Connection, None] = OrderedDict()  # whose last response is longest ago first
+        self._clients: Counter[str] = Counter()
+        self._unsent = 0
+        # One holder does its work in each turn of the event loop; the packets in between are answered.
+        self._quick_turn = trio.Lock()
+        self._costly_turn = trio.Lock()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are now."""
+        return len(self._open)
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Serve until cancelled; the socket is closed then."""
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        async with listener, trio.open_nursery() as nursery:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:  # out of file descriptors or memory
+                    log.warning("cannot accept a connection", error=str(error), connections=len(self._open))
+                    self._evict(None)
+                    await trio.sleep(_REST)
+                    continue
+                nursery.start_soon(self._live, self._admitted(stream))
+
+    def _admitted(self, stream: trio.SocketStream) -> _Connection:
+        """Return a new connection; for one too many, another one goes."""
+        try:
+            client = str(stream.socket.getpeername()[0])
+        except OSError:
+            client = ""
+        connection = _Connection(stream, client)
+        self._open[connection] = None
+        self._clients[client] += 1
+        of_others = len(self._open) - self._clients[client]
+        if self._clients[client] > max(1, (self._limits.connections - of_others) // 2):
+            self._evict(connection, client)
+        elif len(self._open) > self._limits.connections:
+            self._evict(connection)
+        return connection
+
+    def _evict(self, newest: _Connection | None, client: str | None = None) -> None:
+        """Close the connection whose last response is longest ago, a waiting one if there is any."""
+        those = [each for each in self._open if each is not newest and (client is None or each.client == client)]
+        chosen = next((each for each in those if not each.busy), those[0] if those else None)
+        if chosen is not None:
+            self._forget(chosen)
+            chosen.scope.cancel()
+
+    def _forget(self, connection: _Connection) -> None:
+        if connection in self._open:
+            del self._open[connection]
+            self._clients[connection.client] -= 1
+            if not self._clients[connection.client]:
+                del self._clients[connection.client]
+
+    async def _live(self, connection: _Connection) -> None:
+        """Answer the requests of one connection."""
+        try:
+            with connection.scope:
+                await _Conversation(self, connection).run()
+        except* _GONE:
+            pass
+        except* Exception as group:
+            self._faults.took("admin", group)
+        finally:
+            self._forget(connection)
+            await trio.aclose_forcefully(connection.stream)
+
+    async def respond(self, connection: _Connection, request: Request) -> Response:
+        """Return the response to a request when it is its turn."""
+        connection.busy = True
+        async with self._costly_turn if request.path in self._costly else self._quick_turn:
+            return self._respond(request)
+
+    async def next_event(self, http: h11.Connection) -> object:
+        """Return what h11 makes of what has come, when it is its turn. Raises h11.RemoteProtocolError."""
+        async with self._quick_turn:
+            return http.next_event()
+
+    async def send(self, connection: _Connection, data: bytes) -> None:
+        """Send; raises one of _GONE. Where too much is unsent, others that do not read give way."""
+        connection.unsent = len(data)
+        self._unsent += len(data)
+        try:
+            excess = self._unsent - self._limits.unsent
+            for each in [each for each in self._open if each.unsent and each is not connection]:
+                if excess > 0:
+                    excess -= each.unsent
+                    self._forget(each)
+                    each.scope.cancel()
+            with trio.fail_after(self._limits.write):
+                await connection.stream.send_all(data)
+        finally:
+            self._unsent -= connection.unsent
+            connection.unsent = 0
+
+    def answered(self, connection: _Connection) -> None:
+        """Record that a connection's client has got a response."""
+        connection.busy = False
+        if connection in self._open:
+            self._open.move_to_end(connection)
+
+    def failed(self, error: BaseException) -> None:
+        """Record that a streamed page failed."""
+        self._faults.took("page", error)
+
+
+class _Conversation:
+    """The requests and responses of one connection, one after the other."""
+
+    def __init__(self, server: HttpServer, connection: _Connection) -> None:
+        self._server = server
+        self._limits = server._limits  # noqa: SLF001 - its other half
+        self._connection = connection
+        self._stream = connection.stream
+        self._allowance = inf  # octets that may still come; h11 bounds a head by itself
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
+
+    async def run(self) -> None:
+        """Go on until one side closes."""
+        wait = self._limits.first_wait
+        while await self._begins(wait):
+            try:
+                request = await self._head()
+                if request is None:
+                    return
+                await self._body()
+                response = await self._server.respond(self._connection, request)
+                await self._send(response, request.method)
+            except h11.RemoteProtocolError as error:
+                await self._refuse(error.error_status_hint, str(error))
+                return
+            except _RefusedError as error:
+                await self._refuse(error.status, str(error))
+                return
+            self._server.answered(self._connection)
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                await self._linger()
+                return
+            self._http.start_next_cycle()
+            wait = self._limits.idle
+
+    async def _begins(self, wait: float) -> bool:
+        """Wait for the first octets of a request; return whether there are any."""
+        if self._http.trailing_data[0]:
+            return True
+        with trio.move_on_after(wait):
+            data = await self._stream.receive_some(_PIECE)
+            self._http.receive_data(data)
+            return bool(data)
+        return False
+
+    async def _next(self) -> object:
+        while True:
+            event = await self._server.next_event(self._http)
+            if event is not h11.NEED_DATA:
+                return event
+            if self._http.they_are_waiting_for_100_continue:
+                await self._server.send(
+                    self._connection, _sent(self._http, h11.InformationalResponse(status_code=100, headers=[]))
+                )
+            data = await self._stream.receive_some(_PIECE)
+            self._allowance -= len(data)
+            if self._allowance < 0:
+                raise _RefusedError(413)
+            self._http.receive_data(data)
+
+    async def _head(self) -> Request | None:
+        """Return the request that comes; None if the client closed. Raises _RefusedError, h11.RemoteProtocolError."""
+        with trio.move_on_after(self._limits.head_time) as scope:
+            event = await self._next()
+        if scope.cancelled_caught:
+            raise _RefusedError(408)
+        if not isinstance(event, h11.Request):
+            return None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+        if event.http_version not in {b"1.0", b"1.1"}:
+            raise _RefusedError(505)
+        length = headers.get("content-length")
+        if length is not None and "transfer-encoding" in headers:
+            raise _RefusedError(400, "both Content-Length and Transfer-Encoding")
+        if length is not None and int(length) > self._limits.body:
+            raise _RefusedError(413)
+        path, query = _target(event.target)
+        return Request(event.method.decode("latin-1"), path, query, headers, self._connection.client)
+
+    async def _body(self) -> None:
+        """Read a request's body. Raises _RefusedError and h11.RemoteProtocolError."""
+        self._allowance = 2 * self._limits.body  # chunks have heads, which may be longer than they are
+        size = 0
+        with trio.move_on_after(self._limits.body_time):
+            while isinstance(event := await self._next(), h11.Data):
+                size += len(event.data)
+                if size > self._limits.body:
+                    raise _RefusedError(413)
+            self._allowance = inf
+            return
+        raise _RefusedError(408)
+
+    async def _send(self, response: Response, method: str) -> None:
+        body = response.body.encode() if isinstance(response.body, str) else response.body
+        headers = [("Date", _date()), ("Content-Type", response.type), ("Cache-Control", "no-store")]
+        headers += response.headers.items()
+        if isinstance(body, bytes):
+            headers.append(("Content-Length", str(len(body))))
+            data = self._start(response.status, headers)
+            if method != "HEAD":
+                data += _sent(self._http, h11.Data(data=body))
+            await self._server.send(self._connection, data + _sent(self._http, h11.EndOfMessage()))
+        else:
+            await self._send_stream(self._start(response.status, [*headers, ("Connection", "close")]), body, method)
+
+    async def _send_stream(self, start: bytes, body: AsyncGenerator[bytes, None], method: str) -> None:
+        """Send pieces as they come, until there are no more or the client has gone."""
+        async with aclosing(body), trio.open_nursery() as nursery:
+            await self._server.send(self._connection, start)
+            if method != "HEAD":
+                nursery.start_soon(self._watch, nursery.cancel_scope)
+                try:
+                    async for piece in body:
+                        await self._server.send(self._connection, _sent(self._http, h11.Data(data=piece)))
+                except _GONE:
+                    raise
+                except Exception as error:
+                    self._server.failed(error)
+                    raise trio.BrokenResourceError from error  # without the end, so that the client sees it is not all
+                nursery.cancel_scope.cancel()
+        await self._server.send(self._connection, _sent(self._http, h11.EndOfMessage()))
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        """Wait until the client closes, or sends what it should not."""
+        await self._stream.receive_some(1)
+        scope.cancel()
+
+    def _start(self, status: int, headers: list[tuple[str, str]]) -> bytes:
+        return _sent(self._http, h11.Response(status_code=status, headers=headers, reason=_reason(status)))
+
+    async def _refuse(self, status: int, text: str) -> None:
+        """Say what is wrong with a request, and close."""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            body = f"{_reason(status).decode().lower()}{': ' if text else ''}{text[:200]}\n".encode()
+            headers = [("Date", _date()), ("Content-Type", TEXT), ("Content-Length", str(len(body)))]
+            data = self._start(status, [*headers, ("Connection", "close")])
+            data += _sent(self._http, h11.Data(data=body)) + _sent(self._http, h11.EndOfMessage())
+            await self._server.send(self._connection, data)
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Let the client read: closing with something of its own unread would take the response from it."""
+        with trio.move_on_after(_LINGER):
+            await self._stream.send_eof()
+            size = 0
+            while size < _LINGER_OCTETS and (data := await self._stream.receive_some(_PIECE)):
+                size += len(data)
+
+
+def _sent(http: h11.Connection, event: h11.Event) -> bytes:
+    return http.send(event) or b""
+
+
+def _target(target: bytes) -> tuple[str, dict[str, str]]:
+    """Return the path and the query of a request's target, in whichever form (RFC 9112 section 3.2)."""
+    path, _, query = target.decode("latin-1").partition("?")
+    if not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+    try:
+        return unquote(path), dict(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
+    except ValueError as error:
+        raise _RefusedError(400, "too many fields in the query") from error
+
+
+def _date() -> str:
+    """Return now as HTTP has it (RFC 9110 section 5.6.7); no locale is set, so the names are English."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+
+
+def _reason(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
