@@ -18,7 +18,7 @@ import trio
 from dnsserver import faults, metrics
 from dnsserver.app import feed, server, sync, warm, worker, workers
 from dnsserver.app.child import Child
-from dnsserver.app.figures import Figures, Lag
+from dnsserver.app.figures import Lag
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.kube import reflector
@@ -105,7 +105,7 @@ async def a_client_over_tcp_is_not_judged(run: Running) -> None:
 async def a_batch_is_lost_at_most(run: Running) -> None:
     run.fuse.arm()
     said = await run.ask_all([WEB, WEB], patience=1.5)
-    assert said in ([ADDRESS, ADDRESS], [None, None])
+    assert said in ([ADDRESS, ADDRESS], [None, None], [None, ADDRESS])  # in one batch or in two
 
 
 async def one_reply_is_lost(run: Running) -> None:
@@ -326,7 +326,7 @@ TABLE = [
     Border("tcp", Connection, "wants", a_connection_is_closed_and_no_other, lambda c: bool(c.events)),
     Border("tcp-accept", Connection, "__init__", a_connection_is_not_taken_in),
     Border(
-        "tcp-deadlines", Connection, "deadline", a_silent_connection_is_closed_later, settings={"tcp": Tcp(idle=0.3)}
+        "tcp-deadlines", Connection, "deadline", a_silent_connection_is_closed_later, settings={"tcp": Tcp(idle=1.0)}
     ),
     Border(
         "upstream-query", UdpTransport, "send", one_question_outside_is_servfail, lambda _, a, *__: a.flight is not None
@@ -484,7 +484,7 @@ def test_a_fault_is_counted_whatever_becomes_of_the_log(monkeypatch: pytest.Monk
 
 
 def test_every_place_has_a_row() -> None:
-    assert {border.place for border in TABLE} | {"worker-frame"} == set(PLACES)
+    assert {border.place for border in TABLE} | {"worker-frame", "page"} == set(PLACES)
 
 
 # Tasks that are started without `Faults`, and why a fault in them is no danger.
@@ -492,6 +492,7 @@ UNKEPT = {
     "dnsserver/app/answering.py: udp.run": "guards each turn",
     "dnsserver/app/answering.py: tcp.run": "keeps what it starts",
     "dnsserver/app/answering.py: self.forwarder.run": "keeps what it starts",
+    "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
     "dnsserver/app/server.py: self._end_when_told": "the end itself",
     "dnsserver/app/server.py: self.answering.run": "starts others only",
     "dnsserver/app/server.py: self.sync.run": "keeps what it starts",

@@ -123,7 +123,7 @@ class TcpServer:
             await self._turn()
             if self._rests and self._listener in self._selector.get_map():
                 self._selector.unregister(self._listener)
-                nursery.start_soon(self._rest)
+                nursery.start_soon(self._faults.once, "tcp-accept", self._rest)
 
     async def _turn(self) -> None:
         """Wait until sockets are ready, and serve each of them once."""
