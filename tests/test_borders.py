@@ -439,7 +439,7 @@ async def test_a_worker_loses_one_frame_and_answers(
     events = [Put(decoded(service("lost", "10.9.1.1"))), *listed(BASE)]
     octets = b"".join(feed.encode(event) for event in events if not isinstance(event, ListStarted))
     fuse.arm()
-    made = worker.Worker(config())
+    made = worker.Worker(feed.Settings(config(), bytes(16)))
     answering = made._answering  # noqa: SLF001
     sink = _Sink()
     async with trio.open_nursery() as nursery:
@@ -466,7 +466,7 @@ async def test_a_frame_that_cannot_be_read_costs_itself() -> None:
     frames = feed.frames(_Stream(octets), unread.append)
     assert await anext(frames) == good
     assert [type(error) for error in unread] == [msgspec.DecodeError]
-    await frames.aclose()  # type: ignore[attr-defined]  # an async generator
+    await frames.aclose()
 
 
 def test_a_fault_is_counted_whatever_becomes_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
