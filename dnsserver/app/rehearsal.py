@@ -17,14 +17,20 @@ from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
 from dnsserver.kube.loader import SERVICE_ACCOUNT
 
 _MOST_OF_A_FILE = 1024 * 1024
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _HARMLESS = ("are taken as existing", "files are not read whose name")  # of what is said of object files
 
 
 def rehearse(config: Config) -> Iterator[Finding]:
     """Yield what is found: addresses that cannot be had, objects that are not served, no cluster to ask."""
     for index, address in enumerate(config.listen):
-        yield from _binding(f"listen[{index}]", address, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
-    yield from _binding("admin", config.admin, (socket.SOCK_STREAM,))
+        error = _not_bound(address, socket.SOCK_DGRAM) or _not_bound(address, socket.SOCK_STREAM)
+        if error is not None and not (address.host == "::" and error.errno in _NO_IPV6 and len(config.listen) > 1):
+            yield Finding(f"listen[{index}]", _why_not(address, error), _level(error))
+    if (error := _not_bound(config.admin, socket.SOCK_STREAM)) and not (
+        config.admin.host == "::" and error.errno in _NO_IPV6
+    ):
+        yield Finding("admin", _cannot(config.admin, error), _level(error))
     if config.objects is not None:
         yield from _objects(config.objects)
     elif config.kubeconfig is not None:
@@ -42,23 +48,41 @@ def rehearse(config: Config) -> Iterator[Finding]:
         yield Finding("kubeconfig", text, "noted")
 
 
-def _binding(key: str, address: Address, kinds: tuple[socket.SocketKind, ...]) -> Iterator[Finding]:
-    """Try for a moment whether an address can be had; one that is in use may be by the server that is checked for."""
+def _not_bound(address: Address, kind: socket.SocketKind) -> OSError | None:
+    """Try for a moment whether an address can be had."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    for kind in kinds:
-        try:
-            with socket.socket(family, kind) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                if kind == socket.SOCK_STREAM:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((address.host, address.port))
-        except OSError as error:
-            if address.host == "::" and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
-                return  # passed over where the machine has no IPv6
-            level: Level = "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
-            yield Finding(key, f"cannot listen on {address} at present: {error.strerror or error}", level)
-            return
+    try:
+        with socket.socket(family, kind) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+    except OSError as error:
+        return error
+    return None
+
+
+def _level(error: OSError) -> Level:
+    """Judge an address that cannot be had: what has it may be the server that is checked for, and its user another."""
+    return "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
+
+
+def _cannot(address: Address, error: OSError) -> str:
+    return f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
+
+
+def _why_not(address: Address, error: OSError) -> str:
+    """Return what `serve` would say; it is imported only here, as it brings all that answers with it."""
+    from dnsserver.app.listening import ListenError, open_all  # noqa: PLC0415
+
+    try:
+        for _, sockets in open_all([address]):
+            for sock in sockets:
+                sock.close()
+    except ListenError as reason:
+        return str(reason)
+    return _cannot(address, error)
 
 
 def _service_account(folder: Path) -> Iterator[Finding]:
