@@ -105,6 +105,8 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
     if any(finding.level != "noted" for finding in found):
         sys.exit(INVALID)
     click.echo(render(loaded.config), nl=False)
+    ceiling = importlib.import_module("dnsserver.app.ceiling")
+    click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)
 
 
 def _tell(loaded: Loaded, found: list[Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from dnsserver.app import listening, settings
+from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.preflight import MOST_OF_A_ZONE
 from dnsserver.config import Address, Config
 from dnsserver.config.files import UnusableFileError, read_text
@@ -60,7 +60,7 @@ class Answering:
         self._config = config
         self._clock = clock
         self.faults = Faults()
-        self.replies = ReplyCache(config.reply_cache.size)
+        self.replies = ReplyCache(config.reply_cache.size // config.workers)
         self.cluster = Cluster(
             config.domain.wire,
             ttl=config.ttl,
@@ -127,10 +127,15 @@ class Answering:
         except listening.ListenError as error:
             raise StartError(str(error)) from error
         limits = settings.tcp(self._config)
-        room = Room(limits.connections, limits.buffers)
+        room = Room(self._places(limits.connections), limits.buffers)
         for address, (udp, tcp) in opened:
             self.udp.append((address, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
             self.tcp.append((address, TcpServer(tcp, self.responder, self.replies, self._clock, limits, room)))
+
+    def _places(self, wanted: int) -> int:
+        """Return how many TCP connections there may be: fewer than `wanted` where descriptors are few."""
+        limit = descriptors.raise_limit()
+        return descriptors.for_clients(self._config, wanted, limit)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""

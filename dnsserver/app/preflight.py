@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from dnsserver.app import descriptors
 from dnsserver.config import Config, Upstream
 from dnsserver.config.files import (
     UnusableFileError,
@@ -50,6 +51,7 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_upstreams(config),
         *_authorities(config),
         *_state(config),
+        *_open_files(config),
         *_without_effect(config, written),
     ]
 
@@ -198,6 +200,14 @@ def _state(config: Config) -> Iterator[Finding]:
 
 # What only an API server makes use of.
 _OF_THE_API = ("namespaces", "labels", "namespace_labels", "page_size", "silence", "check_interval", "stale_after")
+
+
+def _open_files(config: Config) -> Iterator[Finding]:
+    limit, wanted = descriptors.highest_limit(), config.tcp.connections // config.workers
+    places = descriptors.for_clients(config, wanted, limit)
+    if places < wanted:
+        why = f"{limit} open files are allowed, and {limit - places} are kept for upstreams, admin and the API"
+        yield Finding("tcp.connections", f"only {places} connections at once: {why}", "noted")
 
 
 def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding]:

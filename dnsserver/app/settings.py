@@ -45,18 +45,22 @@ def search(config: Config) -> Search | None:
 
 
 def cache(config: Config) -> CacheSettings:
-    """Return what is kept of answers from outside."""
-    return msgspec.convert(config.cache, CacheSettings, from_attributes=True)
+    """Return what one process keeps of answers from outside: the size is that of all of them."""
+    whole = msgspec.convert(config.cache, CacheSettings, from_attributes=True)
+    return msgspec.structs.replace(whole, size=whole.size // config.workers)
 
 
 def limits(config: Config) -> Limits:
-    """Return what bounds forwarding."""
-    return msgspec.convert(config.forwarding, Limits, from_attributes=True)
+    """Return what bounds forwarding in one process."""
+    whole = msgspec.convert(config.forwarding, Limits, from_attributes=True)
+    return msgspec.structs.replace(whole, in_flight=max(1, whole.in_flight // config.workers))
 
 
 def tcp(config: Config) -> TcpLimits:
-    """Return what a TCP client may take."""
-    return msgspec.convert(config.tcp, TcpLimits, from_attributes=True)
+    """Return what a TCP client may take, and all of them together in one process."""
+    whole = msgspec.convert(config.tcp, TcpLimits, from_attributes=True)
+    connections, buffers = max(1, whole.connections // config.workers), whole.buffers // config.workers
+    return msgspec.structs.replace(whole, connections=connections, buffers=buffers)
 
 
 def guard(config: Config) -> Guard | None:

@@ -71,7 +71,7 @@ class Tcp(Table, frozen=True):
     partial: Annotated[float, _seconds(0.1, 3600)] = 3.0
     write: Annotated[float, _seconds(0.1, 3600)] = 5.0
     backlog: Annotated[int, _whole(65_537, 1 << 30, _OCTETS)] = 262_144
-    buffers: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 33_554_432
+    buffers: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 16_777_216
     in_flight: Count = 256
 
 
@@ -87,7 +87,7 @@ class Clients(Table, frozen=True):
 class ReplyCache(Table, frozen=True):
     """How much is held of finished replies."""
 
-    size: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 33_554_432
+    size: Annotated[int, _whole(1 << 20, 1 << 40, _OCTETS)] = 25_165_824
 
 
 class Forwarding(Table, frozen=True):
@@ -139,7 +139,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Cache(Table, frozen=True):
     """What is kept of answers from outside."""
 
-    size: Annotated[int, _whole(1 << 16, 1 << 40, _OCTETS)] = 67_108_864
+    size: Annotated[int, _whole(1 << 16, 1 << 40, _OCTETS)] = 33_554_432
     ttl_cap: Ttl = 86_400
     ttl_floor: Ttl = 0
     negative_cap: Ttl = 3_600

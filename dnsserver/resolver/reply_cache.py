@@ -34,7 +34,7 @@ _GLIMPSED = (
     1024  # octets of room for replies, for each question that is remembered by its number (two sets, 200 octets)
 )
 
-SIZE = 32 * 1024 * 1024
+SIZE = 24 * 1024 * 1024
 
 
 # What a reply is counted under in metrics: type, rcode, and the code of the reason.

@@ -72,7 +72,7 @@ class CacheSettings(msgspec.Struct, frozen=True):
     in the last tenth of its life (0 turns it off).
     """
 
-    size: int = 64 * 1024 * 1024
+    size: int = 32 * 1024 * 1024
     ttl_cap: int = 86_400
     ttl_floor: int = 0
     negative_cap: int = 3_600

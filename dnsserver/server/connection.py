@@ -29,7 +29,7 @@ class TcpLimits(msgspec.Struct, frozen=True):
     """
 
     connections: int = 1024
-    buffers: int = 32 * 1024 * 1024
+    buffers: int = 16 * 1024 * 1024
     idle: float = 10.0
     partial: float = 3.0
     write: float = 5.0

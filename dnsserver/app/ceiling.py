@@ -1,0 +1,102 @@
+"""The most memory that a configuration can take, part by part: what `check` prints and a pod's limit has to be above.
+
+Pure but for one look at the kernel's limits of socket buffers. Each bound is one that its part keeps; what is measured
+(programs, the zone) says how. Nothing here is asked while serving.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from dnsserver.config import Config
+
+MIB = 1024 * 1024
+KIB = 1024
+
+SERVICES = 10_000
+
+# Private memory of the programs after their imports (RssAnon, CPython 3.11 to 3.13), with what trio, logging and admin
+# HTTP take while they run; and the code and libraries that all of them have in common.
+_SERVER = 44 * MIB
+_WORKER = 36 * MIB
+_LOADER = 32 * MIB
+_SECOND = 20 * MIB
+_SHARED = 26 * MIB
+
+# A service with a slice of two endpoints takes 1.6 KiB of the zone (tracemalloc over 12,500 of them), with pods 2.4.
+# A page of a list is held twice while it is read, and the whole zone as octets while its copy is written.
+_SERVICE = 2560
+_LISTING = 8 * MIB
+_COPY = 640  # octets for each service
+
+# Beside the octets that its entries count: two sets of numbers of names asked once.
+_GLIMPSED = 1 / 16
+_FLIGHT = 2560  # a question under way with all its attempts, the name at its longest
+_WAITER = 800  # who waits for it: the question at its longest, the address, and what makes the reply
+_FAILURES = 10_000 * 500
+_TEMPLATES = 4 * MIB  # 256 of each kind
+_CONNECTION = 3 * KIB
+_LATE = 2 * MIB  # replies and packets of one turn, and the buffers of the UDP sockets
+TCP_BUFFERS = 64 * KIB  # of a connection, both ways, doubled by the kernel
+UDP_BUFFERS = {"rmem": 2 * MIB, "wmem": MIB // 2}  # asked for, granted up to the kernel's limit, and doubled as well
+_BEHIND = 64 * MIB  # what a worker has not read of the events for it, before it is given up
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part, the octets that it takes at most in all processes together, and the setting that bounds it."""
+
+    name: str
+    octets: int
+    bound: str = ""
+
+
+def parts(config: Config, *, services: int = SERVICES) -> tuple[Part, ...]:
+    """Return what all processes take at most, for a cluster of so many services."""
+    return tuple(_parts(config, services))
+
+
+def total(found: tuple[Part, ...]) -> int:
+    """Return the sum in octets."""
+    return sum(part.octets for part in found)
+
+
+def _parts(config: Config, services: int) -> Iterator[Part]:
+    workers = config.workers - 1
+    processes = config.workers
+    yield Part("server", _SERVER)
+    if workers:
+        yield Part(f"{workers} more that answer", workers * _WORKER, "workers")
+    if config.objects is None:
+        yield Part("loader of credentials", _LOADER)
+    yield Part("a second process, as `kubectl exec` starts one", _SECOND)
+    yield Part("code that they share", _SHARED)
+    yield Part(f"zone of {services:,} services", processes * services * _SERVICE)
+    yield Part("zone while it is read and copied", _LISTING + services * _COPY)
+    if workers:
+        yield Part("events on their way to the others", workers * _BEHIND)
+    yield Part("finished replies", int(config.reply_cache.size * (1 + _GLIMPSED)), "reply_cache.size")
+    yield Part("answers from outside", config.cache.size + processes * _FAILURES, "cache.size")
+    in_flight = config.forwarding.in_flight
+    yield Part("questions under way, and who waits", in_flight * (_FLIGHT + 2 * _WAITER), "forwarding.in_flight")
+    yield Part("templates of replies", processes * _TEMPLATES)
+    yield Part("UDP packets under way", processes * _LATE)
+    yield Part("TCP connections", config.tcp.connections * _CONNECTION + config.tcp.buffers, "tcp.buffers")
+    yield Part("TCP in the kernel", config.tcp.connections * TCP_BUFFERS, "tcp.connections")
+    yield Part("UDP in the kernel", processes * len(config.listen) * (_granted("rmem") + _granted("wmem")))
+
+
+def _granted(kind: str) -> int:
+    """Return the octets that the kernel gives a UDP socket for one direction."""
+    try:
+        most = int(Path(f"/proc/sys/net/core/{kind}_max").read_text("ascii"))
+    except (OSError, ValueError):
+        most = 212_992
+    return 2 * min(UDP_BUFFERS[kind], most)
+
+
+def table(found: tuple[Part, ...]) -> str:
+    """Return the parts and their sum as lines of a comment in TOML."""
+    rows = [(part.name, part.octets, part.bound) for part in found] + [("all", total(found), "")]
+    lines = [f"# {name:<48}{octets / MIB:>7.1f}  {bound}".rstrip() for name, octets, bound in rows]
+    return "\n".join(["# Memory at the most, in MiB (docs/security.md), and the setting that bounds it:", *lines, ""])

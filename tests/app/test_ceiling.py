@@ -1,0 +1,95 @@
+"""The most memory that a configuration takes: below the manifest's limit, and made of the bounds that parts keep."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from dnsserver.app import ceiling
+from dnsserver.config import Address, Config, load
+from dnsserver.server import tcp, udp
+from tests.deployment import ROOT
+
+replaced = msgspec.structs.replace
+
+
+def manifest() -> tuple[Config, int]:
+    """The configuration that the base's pod runs with, and its memory limit in octets."""
+    deployment: Any = yaml.safe_load((ROOT / "manifests/base/deployment.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    listen = tuple(Address.parse(arg.split("=")[1]) for arg in container["args"] if arg.startswith("--listen="))
+    limit = re.fullmatch(r"(\d+)Mi", container["resources"]["limits"]["memory"])
+    assert limit is not None
+    return replaced(load(ROOT / "zones/dnsserver.toml"), listen=listen), int(limit[1]) * ceiling.MIB
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_manifests_limit_is_above_it_with_loader_second_process_and_a_worker(workers: int) -> None:
+    config, limit = manifest()
+    parts = ceiling.parts(replaced(config, workers=workers))
+    names = " ".join(part.name for part in parts)
+    for counted in ("loader", "kubectl exec", *(["1 more that answer"] if workers > 1 else [])):
+        assert counted in names
+    assert ceiling.total(parts) < limit
+
+
+BOUNDS = [
+    ("reply_cache", "size", 1.0),
+    ("cache", "size", 1.0),
+    ("tcp", "buffers", 1.0),
+    ("tcp", "connections", 60_000),
+    ("forwarding", "in_flight", 1500),
+]
+
+
+@pytest.mark.parametrize(("table", "key", "octets"), BOUNDS)
+def test_each_setting_that_bounds_a_part_counts(table: str, key: str, octets: float) -> None:
+    config = Config()
+    section = getattr(config, table)
+    more = replaced(config, **{table: replaced(section, **{key: getattr(section, key) + 100_000})})
+    grown = ceiling.total(ceiling.parts(more)) - ceiling.total(ceiling.parts(config))
+    assert octets * 100_000 <= grown <= 3 * octets * 100_000
+    bounds = {part.bound for part in ceiling.parts(config)}
+    assert f"{table}.{key}" in bounds
+
+
+def test_the_zone_and_further_processes_count() -> None:
+    one = ceiling.total(ceiling.parts(Config()))
+    assert ceiling.total(ceiling.parts(Config(), services=20_000)) - one > 10_000 * 1600
+    assert ceiling.total(ceiling.parts(replaced(Config(), workers=2))) - one > 64 * ceiling.MIB
+    assert ceiling.total(ceiling.parts(replaced(Config(), objects=Path("demo")))) < one
+
+
+def test_the_buffers_that_it_counts_are_those_that_are_asked_for() -> None:
+    assert ceiling.TCP_BUFFERS == 2 * (tcp.SEND_BUFFER + tcp.RECEIVE_BUFFER)
+    assert ceiling.UDP_BUFFERS == {"rmem": udp.RECEIVE_BUFFER, "wmem": udp.SEND_BUFFER}
+
+
+PROGRAMS = {
+    "server": "import dnsserver.app.server",
+    "more that answer": "import dnsserver.app.worker",
+    "loader": "import dnsserver.kube.loader, kubernetes.client, kubernetes.config",
+    "second process": "import dnsserver.cli, dnsserver.app.preflight, dnsserver.app.rehearsal, dnsserver.app.ceiling",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_program_takes_no_more_than_is_counted_for_it(program: str) -> None:
+    said = "import re; print(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    ran = subprocess.run([sys.executable, "-c", f"{PROGRAMS[program]}\n{said}"], capture_output=True, check=True)
+    (part,) = [part for part in ceiling.parts(replaced(Config(), workers=2)) if program in part.name]
+    assert int(ran.stdout) * 1024 < part.octets
+
+
+def test_check_shows_each_part_and_the_sum_as_a_comment() -> None:
+    parts = ceiling.parts(Config())
+    lines = ceiling.table(parts).splitlines()
+    assert all(line.startswith("#") for line in lines)
+    assert len(lines) == len(parts) + 2
+    assert f"{ceiling.total(parts) / ceiling.MIB:.1f}" in lines[-1]
