@@ -242,6 +242,25 @@ async def test_a_start_that_fails_leaves_no_process(
         await nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, workers: int) -> None:
+    _, kubeconfig = hanging_plugin(tmp_path)
+    code = (
+        "import os, subprocess, threading, msgspec\n"
+        "from pathlib import Path\n"
+        "from dnsserver.app import run\n"
+        "import dnsserver.app.server\n"
+        "from dnsserver.config import Address, Config\n"
+        f"listen = (Address('{HOST}', 0), Address('192.0.2.1', 53))\n"
+        f"more = dict(kubeconfig=Path({kubeconfig!r}), workers={workers})\n"
+        "config = msgspec.structs.replace(Config(), listen=listen, **more)\n"
+        "assert run(config) == 1\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert not Path(f'/proc/self/task/{os.getpid()}/children').read_text()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
 # A folder on a network that is gone: whoever reads or writes there waits for ever, in a system call.
 _HANG = "import os, time, pathlib\ndef hang(*_, **__): time.sleep(1000)\n"
 HANGING = {
