@@ -132,8 +132,6 @@ def _resolv_conf(config: Config, key: str, path: Path, *, given: bool) -> Iterat
         return
     if not found.nameservers:
         yield Finding(key, f"{path}: has no valid line `nameserver ADDRESS`{effect}", level)
-    if found.not_followed:
-        yield Finding(key, f"{path}: options that are not followed: {' '.join(found.not_followed)}", "noted")
     for server in found.nameservers:
         yield from _own(config, key, Upstream(server.host), f"{path}: ")
 

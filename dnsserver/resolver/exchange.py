@@ -313,7 +313,14 @@ class Exchange:
             dead = health.silent(attempt.section[:-4].lower(), attempt.sent, now)
             self.probes.suspect(upstream, now)
         if dead:
-            self._went_down(upstream, "it does not answer")
+            self._went_down(upstream, self._why_silent(upstream, now))
+
+    def _why_silent(self, upstream: Upstream, now: float) -> str:
+        """Return why, as far as a stream that is being opened shows it; that is told with it."""
+        if upstream.udp or upstream.trouble is None:
+            return "it does not answer"
+        upstream.is_news(upstream.trouble.text, now)
+        return upstream.trouble.text.removeprefix(f"{upstream.name}: ")
 
     def broken(self, upstream: Upstream, now: float) -> None:
         """Record that an upstream cannot be reached."""

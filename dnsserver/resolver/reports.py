@@ -243,7 +243,7 @@ class Reports:
             flight.streamless = (*flight.streamless, upstream)
         if upstream.is_news(why.text, now) or down:
             event = "upstream down" if down else "upstream connection failed"
-            log.warning(event, upstream=upstream.name, why=why.text)
+            log.warning(event, upstream=upstream.name, why=why.text.removeprefix(f"{upstream.name}: "))
         if down:
             self._owner.changed(upstream, usable=False)
         self._exchange.failed(attempt, why, now)

@@ -67,7 +67,9 @@ class Opener:
         stream = await self._connect()
         if self._upstream.spec.transport is not Transport.TLS:
             return stream
-        self._upstream.trouble = self._reason("it does not complete the TLS handshake in time", o.UPSTREAM_TIMEOUT)
+        self._upstream.trouble = self._reason(
+            "it does not complete the TLS handshake in time; does it speak TLS?", o.UPSTREAM_TIMEOUT
+        )
         return await self._secure(stream)
 
     async def _connect(self) -> trio.SocketStream:
