@@ -11,6 +11,7 @@ import click
 from dnsserver import __version__
 from dnsserver.config import DEFAULT_FILE, ConfigError, Loaded, Override, read, render
 
+_MOST_TOLD = 100  # lines
 INVALID = 2  # exit status; click's own for a wrong flag
 
 # A flag's parameter to the key of the configuration that it stands in for; several have another name.
@@ -110,9 +111,11 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
 
 
 def _tell(loaded: Loaded, found: list[Any]) -> None:
-    for finding in found:
+    for finding in found[:_MOST_TOLD]:
         warning = "warning: " if finding.level == "noted" else ""
         click.echo(f"{loaded.place(finding.key)}: {warning}{finding.text}", err=True)
+    if len(found) > _MOST_TOLD:
+        click.echo(f"and {len(found) - _MOST_TOLD} more", err=True)
 
 
 def _load(path: Path | None, flags: dict[str, Any]) -> Loaded:

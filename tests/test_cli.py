@@ -151,3 +151,13 @@ def test_check_of_two_files(tmp_path: Path) -> None:
     status, _, err = run("check", "a.toml", "--config", "b.toml")
     assert status == 2
     assert "expected one configuration file, got a.toml and --config b.toml" in err
+
+
+def test_not_more_is_told_than_anybody_reads(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f"static = {[f'x{number}' for number in range(1000)]}")
+    status, out, err = run("check", str(file))
+    assert (status, out) == (2, "")
+    assert err.splitlines()[0] == f"{file}:1: static[0]: {tmp_path}/x0: there is no such file"
+    assert len(err.splitlines()) == 101
+    assert err.splitlines()[-1].startswith("and 90")
