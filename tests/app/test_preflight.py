@@ -309,3 +309,15 @@ def test_a_pod_without_its_service_account(tmp_path: Path, monkeypatch: pytest.M
     for name in ("token", "ca.crt"):
         (tmp_path / name).write_text("x")
     assert list(rehearse(LOOPBACK)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [("README.md", "noted"), ("Makefile", "noted"), ("objects.txt", "ignored"), ("web.yaml.disabled", "ignored")],
+)
+def test_a_file_beside_the_objects_may_be_about_them_or_one_with_a_wrong_name(
+    tmp_path: Path, name: str, level: str
+) -> None:
+    (tmp_path / "o.yaml").write_text("kind: Namespace\napiVersion: v1\nmetadata: {name: a}\n")
+    (tmp_path / name).write_text("")
+    assert [finding.level for finding in rehearse(with_(objects=tmp_path))] == [level]
