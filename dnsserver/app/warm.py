@@ -1,6 +1,5 @@
 """The copy of the zone in the state folder: served at a start until the API is heard, and kept up to date from then."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import trio
 from dnsserver import metrics
 from dnsserver.config import Config
 from dnsserver.kube import snapshot
-from dnsserver.kube.snapshot import Header, Identity
+from dnsserver.kube.snapshot import ANY, Header, Identity
 from dnsserver.zone.dump import objects
 from dnsserver.zone.index import Index
 from dnsserver.zone.model import Event, Kind, ListDone
@@ -123,15 +122,18 @@ def warm_start(config: Config) -> WarmStart | None:
 def _source(config: Config) -> str:
     """Return where the objects come from and how they are chosen: a copy is of use only where that is the same.
 
-    The server's address is not known yet, and need not be reachable to be known: a kubeconfig stands for it by its
-    octets, and in a cluster the folder is the cluster's own.
+    A kubeconfig says which server it leads to; one that cannot be read, as somebody broke it, may have led to any. In a
+    cluster the folder is the cluster's own.
     """
     kubernetes = config.kubernetes
     if config.objects is not None:
         source = f"objects in {config.objects.absolute()}"
     elif config.kubeconfig is not None:
+        from dnsserver.kube.kubeconfig import server_of  # noqa: PLC0415 - 50 ms: YAML; only who has a kubeconfig
+
         path = config.kubeconfig.absolute()
-        source = " ".join(filter(None, ("kubeconfig", str(path), _digest(path), config.context)))
+        server = server_of(str(path), config.context or "") or ANY
+        source = " ".join(filter(None, ("kubeconfig", str(path), server, config.context)))
     else:
         source = f"the cluster at {os.environ.get('KUBERNETES_SERVICE_HOST', 'an unknown address')}"
     chosen = {
@@ -141,10 +143,3 @@ def _source(config: Config) -> str:
         "pods": config.pods,
     }
     return "; ".join([source, *(f"{name} {value}" for name, value in chosen.items() if value)])
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
-        return "unread"

@@ -50,6 +50,22 @@ def expect_usable(paths: str, context: str = "") -> None:
 
     Raises KubeconfigError.
     """
+    cluster, user = _chosen(paths, context)
+    _expect_cluster(cluster)
+    if user is not None:
+        _expect_user(user)
+
+
+def server_of(paths: str, context: str = "") -> str:
+    """Return the URL of the API server that a kubeconfig leads to; empty if it leads nowhere."""
+    try:
+        return _chosen(paths, context)[0].text("server")
+    except KubeconfigError:
+        return ""
+
+
+def _chosen(paths: str, context: str) -> tuple[_Entry, _Entry | None]:
+    """Return the cluster and the user of the context. Raises KubeconfigError."""
     found: dict[str, dict[str, _Entry]] = {kind: {} for kind in _LISTS}
     current, files = "", [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
     for path in files:
@@ -68,10 +84,7 @@ def expect_usable(paths: str, context: str = "") -> None:
     cluster = _of(chosen, "cluster", found["clusters"])
     if cluster is None:
         raise chosen.error("cluster", f"is not set: {_one_of(found['clusters'])}")
-    _expect_cluster(cluster)
-    user = _of(chosen, "user", found["users"])
-    if user is not None:
-        _expect_user(user)
+    return cluster, _of(chosen, "user", found["users"])
 
 
 def _content(path: Path) -> dict[Any, Any]:

@@ -26,7 +26,7 @@ def settle_in(parent: int, number: signal.Signals) -> None:
     """Have this process end with `parent`, by that signal, and do nothing at signals that are for the parent."""
     for each in _OURS:
         signal.signal(each, _pass)  # not SIG_IGN, which what this process starts would be born with
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_OURS, signal.SIGTERM})  # it may have been started with that held too
     end_with_parent(parent, number)
 
 

@@ -1,5 +1,7 @@
 """Whose copy it is, and that nothing wrong with it reaches the server."""
 
+import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,12 +71,28 @@ def test_what_makes_no_other_objects_keeps_the_copy() -> None:
 def test_a_kubeconfig_that_leads_elsewhere_makes_another_copy(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     config = Config(state=Path("x"), kubeconfig=path)
-    found = [identity(config)]
-    for text in ("current-context: one", "current-context: two"):
-        path.write_text(text)
-        found.append(identity(config))
-    found.append(identity(msgspec.structs.replace(config, context="three")))
-    assert len(set(found)) == 4
+    clusters = [{"name": name, "cluster": {"server": f"https://{name}.example"}} for name in ("one", "two")]
+    contexts = [{"name": name, "context": {"cluster": name}} for name in ("one", "two")]
+
+    def write(current: str, **rest: Any) -> None:
+        content = {"clusters": clusters, "contexts": contexts, "current-context": current, **rest}
+        path.write_text(json.dumps(content))
+
+    write("one")
+    one = identity(config)
+    write("two")
+    two = identity(config)
+    named = identity(msgspec.structs.replace(config, context="one"))
+    assert not any(this.fits(other) for this, other in itertools.permutations((one, two, named), 2))
+    write("one", users=[{"name": "u", "user": {"token": "another"}}])
+    assert identity(config) == one
+    # What led there may have been broken since; then what it led to is not known any more.
+    path.write_text("[")
+    assert identity(config).fits(one)
+    assert not identity(config).fits(named)
+    path.unlink()
+    assert identity(config).fits(two)
+    assert not identity(msgspec.structs.replace(config, context="two")).fits(named)
 
 
 def shop() -> Index:

@@ -1,0 +1,94 @@
+"""One run of the program with something wrong: what it says until it serves or ends, and what /readyz is meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+from typing import Any, NamedTuple
+
+from tests.e2e.process import FOLDER, PATIENCE
+
+Line = dict[str, Any]
+
+
+class Observed(NamedTuple):
+    """`status` is None where it went on; `ready` and `page` are of /readyz then."""
+
+    status: int | None
+    log: list[Line]
+    ready: int
+    page: str
+
+    def line(self, says: str) -> Line:
+        """Return the first line of the log with that text in one of its fields."""
+        found = (line for line in self.log if any(says in str(value) for value in line.values()))
+        line = next(found, None)
+        assert line is not None, f"{says!r} is not in {self.log}"
+        return line
+
+
+def observe(
+    folder: Path,
+    *flags: str,
+    until: Callable[[Line], object],
+    environment: dict[str, str] | None = None,
+    linger: float = 0.0,
+) -> Observed:
+    """Run `serve` until a line of its log is the one that is waited for, or it ends; `folder` is for its settings.
+
+    `linger`: seconds that it runs on, so that what it repeats is seen.
+    """
+    settings = folder / "observed.toml"
+    settings.write_text('listen = ["127.0.0.1:0"]\nupstreams = []\ndrain = 0\n')
+    command = [sys.executable, "-m", "dnsserver", "serve", "--config", str(settings), *flags]
+    process = subprocess.Popen(
+        command, cwd=FOLDER, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    )
+    assert process.stderr is not None
+    log: list[Line] = []
+
+    def read(text: str) -> Line:
+        log.append(json.loads(text) if text.startswith("{") else {"event": text, "level": "unstructured"})
+        return log[-1]
+
+    try:
+        for text in process.stderr:
+            if until(read(text)):
+                sleep(linger)
+                ready, page = readiness(flags)
+                process.send_signal(signal.SIGTERM)
+                for rest in process.stderr:
+                    read(rest)
+                assert process.wait(PATIENCE) == 0
+                return Observed(None, log, ready, page)
+        return Observed(process.wait(PATIENCE), log, 0, "")
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def readiness(flags: tuple[str, ...]) -> tuple[int, str]:
+    """Return status and body of /readyz, at the address that the flags name."""
+    url = f"http://{flags[flags.index('--admin') + 1]}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def show(name: str, seen: Observed, says: str, folder: Path) -> None:
+    """Print a row of the table, if somebody asks for it: DNSSERVER_TABLE=1 pytest -s."""
+    if "DNSSERVER_TABLE" not in os.environ:
+        return
+    line = seen.line(says)
+    text = str(line.get("problem") or line.get("error") or line["event"]).replace(f"{folder}/", "").replace("|", "\\|")
+    ended = "serves" if seen.status is None else seen.status
+    print(f"\n| {name} | {line['level']} | {text[:140]} | {ended} | {seen.ready or '-'} |")  # noqa: T201
