@@ -15,6 +15,7 @@ from dnsserver.app.server import Server
 from dnsserver.config import Address
 from dnsserver.config.model import Kubernetes
 from dnsserver.faults import Place
+from dnsserver.resolver.reply_cache import Reply
 from dnsserver.server import batch, udp
 from dnsserver.zone.model import Kind
 from tests.cluster import endpoints, listed, namespace, service
@@ -85,6 +86,11 @@ class Running:
         with trio.move_on_after(patience):
             await (_exchange_tcp if tcp else _exchange_udp)(self.port, packets, take)
         return [found.get(number) for number in range(len(names))]
+
+    def kept(self, kind: type[Reply]) -> list[Reply]:
+        """The replies of a kind in the cache."""
+        lanes = self.server.answering.replies.lanes
+        return [reply for lane in lanes for reply in lane.replies.values() if type(reply) is kind]
 
     async def get(self, path: str) -> int:
         """The status of an admin page."""

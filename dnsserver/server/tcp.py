@@ -167,26 +167,35 @@ class TcpServer:
                 log.warning("cannot accept", problem=str(error), connections=len(self._open))
                 self._rests = True
                 return
-            host = socket.inet_pton(sock.family, address[0].partition("%")[0])
-            guard = self._guard
-            if guard is not None and not guard.refuses and not guard.allows(host):
+            try:
+                self._take_in(sock, socket.inet_pton(sock.family, address[0].partition("%")[0]))
+            except Exception as error:
+                self._faults.took("tcp-accept", error)
+                for connection in [connection for connection in self._open if connection.sock is sock]:
+                    self._give_up(connection)
                 sock.close()
-                continue
-            admitted, was_free = self.room.admit(host)
-            self.refused += not was_free
-            if not admitted:
-                sock.close()
-                continue
-            sock.setblocking(False)
-            connection = Connection(
-                sock, host, self._responder, self.lane, self._clock, self._limits, self._heard, self.room
-            )
-            self._open[connection] = None
-            self.room.enter(connection)
-            self._follow(connection)
-            self._occupied.set()
             if made_room:  # accept(2) would fail again now, whether or not anybody is waiting
                 return
+
+    def _take_in(self, sock: socket.socket, host: bytes) -> None:
+        """Begin with a connection, if its client may have one."""
+        guard = self._guard
+        if guard is not None and not guard.refuses and not guard.allows(host):
+            sock.close()
+            return
+        admitted, was_free = self.room.admit(host)
+        self.refused += not was_free
+        if not admitted:
+            sock.close()
+            return
+        sock.setblocking(False)
+        connection = Connection(
+            sock, host, self._responder, self.lane, self._clock, self._limits, self._heard, self.room
+        )
+        self._open[connection] = None
+        self.room.enter(connection)
+        self._follow(connection)
+        self._occupied.set()
 
     async def _rest(self) -> None:
         """Accept again after a while."""

@@ -289,3 +289,5 @@ async def test_draining_waits_for_no_file(tmp_path: Path, hanging: str) -> None:
         assert await running.wait_ends() == 0
         assert time.monotonic() - begun < DRAIN + A_LITTLE
         assert not running.tracebacks
+        # The state folder's thread is left to itself; for the others there is a limit.
+        assert (b'"ended"' in running.said) == (hanging != "look")

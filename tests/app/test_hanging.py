@@ -1,9 +1,11 @@
 """Workers that hang are killed, those that are busy or whose first process was stopped are not."""
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ import pytest
 import trio
 
 from dnsserver import metrics
+from dnsserver.app import workers
+from dnsserver.app.server import Server
 from dnsserver.app.workers import PATIENCE, FedWorker
 from tests.app.test_workers import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
 from tests.clock import LoopbackClock
+from tests.running import config
 
 
 def _silent_for(clock: LoopbackClock, act: Callable[[Any], Awaitable[None]], *, answers: bool = True) -> float | None:
@@ -98,6 +103,46 @@ def test_a_worker_hangs_when(act: Any, answers: bool, expected: float | None) ->
 def test_a_worker_does_not_hang_because_the_first_process_was_stopped() -> None:
     clock = LoopbackClock(patience=0.0)
     assert _silent_for(clock, _StopsUs(clock)) is None
+
+
+def test_workers_that_die_at_once_come_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[float] = []
+
+    class Dies:
+        def __init__(self, module: str) -> None:
+            moments.append(trio.current_time())
+            raise OSError(errno.EAGAIN, module)
+
+    async def ten_minutes() -> None:
+        server = Server(config(objects=Path("not-there"), workers=2))
+        with trio.move_on_after(600):
+            await server.workers.run()
+        assert server.workers.restarts == len(moments)
+        assert dict(server.answering.faults.counts) == {"workers": len(moments)}
+
+    monkeypatch.setattr(workers, "Child", Dies)
+    trio.run(ten_minutes, clock=LoopbackClock(patience=0.0))
+    pauses = [after - before for before, after in pairwise(moments)]
+    assert pauses[:3] == pytest.approx([0.5, 1.0, 2.0], abs=0.1)
+    assert max(pauses) == pytest.approx(30.0, abs=0.1)
+
+
+def test_a_successor_of_one_that_hung_may_be_silent_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience: list[float] = []
+
+    async def hangs(fed: FedWorker) -> None:
+        patience.append(fed.patience)
+        fed.hung = True
+        await trio.lowlevel.checkpoint()
+
+    async def five_minutes() -> None:
+        server = Server(config(objects=Path("not-there"), workers=2))
+        monkeypatch.setattr(server.workers, "_live", hangs)
+        with trio.move_on_after(300):
+            await server.workers.run()
+
+    trio.run(five_minutes, clock=LoopbackClock(patience=0.0))
+    assert patience[:6] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
 @pytest.mark.slow
