@@ -105,6 +105,7 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
     _tell(loaded, found)
     if any(finding.level != "noted" for finding in found):
         sys.exit(INVALID)
+    click.echo(f"# In force, from {loaded.origin()}:")
     click.echo(render(loaded.config), nl=False)
     ceiling = importlib.import_module("dnsserver.app.ceiling")
     click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)

@@ -56,6 +56,7 @@ def test_check_of_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     status, out, _ = run("check")
     assert status == 0
+    assert out.startswith("# In force, from the defaults, as there is no zones/dnsserver.toml:\n")
     assert "ttl = 5\n" in out
 
 

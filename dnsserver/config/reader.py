@@ -49,6 +49,13 @@ class Loaded(NamedTuple):
     source: Path
     places: Places
     overrides: Mapping[str, Override]
+    is_there: bool = True
+
+    def origin(self) -> str:
+        """Return in words where all of it comes from."""
+        flags = sorted({override.flag for override in self.overrides.values()})
+        file = str(self.source) if self.is_there else f"the defaults, as there is no {self.source}"
+        return " and ".join([file, *([", ".join(flags)] if flags else [])])
 
     def place(self, key: str) -> str:
         """Return where a key's value was written, for the beginning of a message about it."""
@@ -66,7 +73,7 @@ def read(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     `path` None reads DEFAULT_FILE, and takes the defaults where there is none. `overrides` are by top-level key. A
     relative path in the file starts at the file's folder, one in a flag at the working folder. Raises ConfigError.
     """
-    text, source = _read(path)
+    text, source, is_there = _read(path)
     try:
         places = Places(text)
     except TooDeepError as error:
@@ -75,16 +82,16 @@ def read(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     if data is None:
         raise ConfigError(problems)
     reader = _Reader(source, places, overrides or {}, problems)
-    return Loaded(reader.config(data), source, places, overrides or {})
+    return Loaded(reader.config(data), source, places, overrides or {}, is_there)
 
 
-def _read(path: Path | None) -> tuple[str, Path]:
+def _read(path: Path | None) -> tuple[str, Path, bool]:
     source = DEFAULT_FILE if path is None else path
     try:
-        return read_text(source, _MOST_OCTETS), source
+        return read_text(source, _MOST_OCTETS), source, True
     except UnusableFileError as error:
         if path is None and isinstance(error.__cause__, FileNotFoundError):
-            return "", source
+            return "", source, False
         raise ConfigError([f"{source}: {error}"]) from error
 
 

@@ -11,26 +11,34 @@ from dnsserver.config.values import TextValue
 
 
 def render(config: Config) -> str:
-    """Return the effective configuration as TOML: every key, those that are not set as comments."""
-    return "\n".join(_table(config, "")) + "\n"
+    """Return the configuration in force as TOML: every key; what is not set, and defaults that differ, in comments."""
+    return "\n".join(_table(config, Config(), "")) + "\n"
 
 
-def _table(table: Table, path: str) -> list[str]:
+def _table(table: Table, default: Table | None, path: str) -> list[str]:
     lines = []
     later: list[str] = []  # TOML wants a table's own keys before its sub-tables
     for field in msgspec.structs.fields(table):
         value = getattr(table, field.name)
         name = f"{path}{field.name}"
         if isinstance(value, Table):
-            later += ["", f"[{name}]", *_table(value, f"{name}.")]
+            later += ["", f"[{name}]", *_table(value, getattr(default, field.name), f"{name}.")]
         elif isinstance(value, tuple) and value and isinstance(value[0], Table):
             for item in value:
-                later += ["", f"[[{name}]]", *_table(item, f"{name}.")]
+                later += ["", f"[[{name}]]", *_table(item, None, f"{name}.")]
         elif value is None:
             lines.append(f"# {field.name} is not set")
         else:
-            lines.append(f"{field.name} = {_value(value)}")
+            lines.append(f"{field.name} = {_value(value)}{_difference(value, default, field.name)}")
     return lines + later
+
+
+def _difference(value: Any, default: Table | None, name: str) -> str:
+    """Return a comment that says what a value is without the file and the flags, where it is another."""
+    usual = value if default is None else getattr(default, name)
+    if usual == value:
+        return ""
+    return f"  # default: {'not set' if usual is None else _value(usual)}"
 
 
 def _value(value: Any) -> str:

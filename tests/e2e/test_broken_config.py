@@ -226,5 +226,13 @@ def test_check_takes_the_flags_of_serve(folder: Path) -> None:
     done = subprocess.run(
         command("check", folder, row), cwd=folder, capture_output=True, text=True, check=True, timeout=20
     )
-    for line in ('listen = ["127.0.0.1:1"]', 'domain = "k8s.example"', f'state = "{folder}/here"', "ttl = 9"):
-        assert line in done.stdout.splitlines()
+    lines = done.stdout.splitlines()
+    assert lines[0] == "# In force, from c.toml and --domain, --listen, --state, --ttl:"
+    for line in (
+        'listen = ["127.0.0.1:1"]  # default: ["0.0.0.0:53", "[::]:53"]',
+        'domain = "k8s.example"  # default: "cluster.local"',
+        f'state = "{folder}/here"  # default: not set',
+        "ttl = 9  # default: 5",
+        'pods = "insecure"',
+    ):
+        assert line in lines
