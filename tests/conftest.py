@@ -6,15 +6,34 @@ It is on the same examples in every run, so that a change is not blamed for what
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests import observed
 from tests.clock import LoopbackClock
 
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("explore", derandomize=False, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+observed.watch()
+
+
+@pytest.fixture(autouse=True)
+def _every_packet_is_well_formed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """See that what was sent in this test can be read by a strict client."""
+    observed.spoilt.clear()
+    observed.watching = request.node.get_closest_marker("made_up") is None
+    yield
+    assert not observed.spoilt, observed.spoilt[0]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many packets were looked at."""
+    terminalreporter.write_line(f"{observed.seen:,} packets read strictly")
 
 
 @pytest.fixture

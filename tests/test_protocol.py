@@ -157,8 +157,17 @@ async def test_row_07_options_are_never_echoed(server: Server, option: dns.edns.
 
 @pytest.mark.parametrize(
     ("extras", "records"),
-    [(2, OPT + OPT), (1, b"\1x" + OPT), (1, OPT[:-2] + b"\0\5"), (1, OPT[:-2] + b"\xff\xff" + b"x" * 20)],
-    ids=["two", "owner", "length", "long-length"],
+    [
+        (2, OPT + OPT),
+        (1, b"\1x" + OPT),
+        (1, OPT[:-2] + b"\0\5"),
+        (1, OPT[:-2] + b"\xff\xff" + b"x" * 20),
+        (1, OPT[:-2] + b"\0\6\0\x0a\0\5xy"),
+        (1, OPT[:-2] + b"\0\6\0\x0a\0\5xyzab"),
+        (1, OPT[:-2] + b"\0\3\0\x0a\0"),
+        (1, OPT[:-2] + b"\0\x0c\0\x0c\0\4pads\0\x0a\xff\xff"),
+    ],
+    ids=["two", "owner", "length", "long-length", "option", "option-over-end", "half-option", "second-option"],
 )
 async def test_row_08_broken_opt(server: Server, extras: int, records: bytes) -> None:
     reply = await ask_one(server, header(extras=extras) + QUESTION + records)
@@ -318,6 +327,23 @@ async def test_row_17_bad_names(server: Server, name: bytes) -> None:
     assert min(processor_time(query) for _ in range(5)) < 0.001
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        b"\xc0\x2c" + bytes(10),  # an owner that points to itself
+        b"\xc0\x2e" + bytes(10),
+        b"".join(b"\xc0" + bytes((44 + 2 * number,)) for number in range(100)),
+        b"\x3f" + b"x" * 63 + (b"\x3f" + b"x" * 63) * 3 + bytes(11),
+    ],
+    ids=["itself", "forward", "chain", "long"],
+)
+async def test_row_17_bad_names_behind_the_question(server: Server, records: bytes) -> None:
+    query = header(extras=1) + QUESTION + records
+    (reply,) = await ask_udp(port_of(server), [query])
+    assert int.from_bytes(reply[2:4]) & 0xF == dns.rcode.FORMERR
+    assert min(processor_time(query) for _ in range(5)) < 0.001
+
+
 def processor_time(packet: bytes) -> float:
     """How many seconds it takes to see that a packet is malformed."""
     before = time.process_time()
@@ -351,18 +377,24 @@ async def test_row_20_transfers(server: Server, type_: str, tcp: bool) -> None:
     assert (reply.rcode(), reply.answer) == (dns.rcode.REFUSED, [])
 
 
-async def test_row_21_any(server: Server) -> None:
-    for name in (Z, WEB, BIG):
-        (wire,) = await ask_udp(port_of(server), [d(name, "ANY").to_wire()])
+async def test_row_21_any(server: Server, outside: Upstream) -> None:
+    inside = (Z, WEB, BIG, f"_tcp.{WEB}", "1.0.96.10.in-addr.arpa.", "localhost.")
+    for name in (*inside, "www.example.com.", "example.com.", "9.9.9.9.in-addr.arpa."):
+        (wire,) = await ask_udp(port_of(server), [d(name, "ANY", flags=dns.flags.RD).to_wire()])
         reply = dns.message.from_wire(wire)
         assert len(wire) < 100
         assert addresses(reply) == {'"RFC8482" ""'}
         assert not tc(reply)
+        assert aa(reply) == (name in inside)
+    gone = await ask(server, *(d(name, "ANY") for name in (f"gone.shop.svc.{Z}", "x.invalid.", f"_udp.{WEB}")))
+    assert [reply.rcode() for reply in gone] == [dns.rcode.NXDOMAIN] * 3
+    assert outside.queries == []
 
 
 async def test_row_22_empty_and_missing_names(server: Server) -> None:
-    empty = [Z, f"svc.{Z}", f"shop.svc.{Z}", f"pod.{Z}", f"shop.pod.{Z}"]
+    empty = [Z, f"_tcp.{WEB}", f"svc.{Z}", f"shop.svc.{Z}", f"pod.{Z}", f"shop.pod.{Z}"]
     below_leaf = [f"x.10-3-0-1.shop.pod.{Z}", f"a.b.{WEB}", f"a.b.c.{BIG}", f"x.dns-version.{Z}", f"nothing.{Z}"]
+    below_leaf += [f"_udp.{WEB}", f"tcp.{WEB}", f"x._tcp.{WEB}", f"x._http._tcp.{WEB}"]
     for names, rcode in ((empty, dns.rcode.NOERROR), (below_leaf, dns.rcode.NXDOMAIN)):
         for reply in await ask(server, *(d(name, "TXT") for name in names)):
             assert (reply.rcode(), reply.answer, aa(reply)) == (rcode, [], True), reply

@@ -9,7 +9,7 @@ import dnslib
 
 from dnsserver.wire.message import HEADER_SIZE, FormatError
 from dnsserver.wire.name import from_text, to_text
-from dnsserver.wire.records import plain_rdata
+from dnsserver.wire.records import Names
 
 
 class _Srv(dnslib.SRV):  # type: ignore[misc]  # it has no types
@@ -95,7 +95,7 @@ def _data(rtype: str, number: int, words: Sequence[str], origin: bytes) -> bytes
     buffer.offset = HEADER_SIZE
     rdata.pack(buffer)
     message = bytes(buffer.data)
-    return plain_rdata(message, number, HEADER_SIZE, len(message))
+    return Names(message).rdata(number, HEADER_SIZE, len(message))
 
 
 def _octets(word: str) -> bytes:

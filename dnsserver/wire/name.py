@@ -104,3 +104,10 @@ def is_below(name: bytes, zone: bytes) -> bool:
     while position < start:
         position += name[position] + 1
     return position == start
+
+
+def end_of_name(data: bytes, position: int = 0) -> int:
+    """Return where the octets behind a well-formed, uncompressed name begin."""
+    while data[position]:
+        position += data[position] + 1
+    return position + 1

@@ -9,7 +9,8 @@ import msgspec
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EDE, Body, FormatError
-from dnsserver.wire.name import MAX_LABEL, MAX_NAME
+from dnsserver.wire.name import MAX_LABEL, MAX_NAME, ROOT
+from dnsserver.wire.records import Names
 
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
@@ -23,6 +24,8 @@ _DO = 0x8000
 _OPT_START = b"\0\0\x29"
 _OPT_SIZE = 11
 _OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked at apart), flags, length of the options
+_MOST_RECORDS = 64  # after a question; what a query may have there are an OPT, a TSIG and an SOA
+_OPTION = struct.Struct("!HH")  # code, length
 _EDE_OPTION = 15
 _TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 
@@ -142,12 +145,19 @@ def read_query(packet: bytes) -> Query:
 
 def _read_extras(packet: bytes, position: int, authorities: int, extras: int, query: Query) -> None:
     """Take in the OPT; skip any other record (an IXFR's SOA, a TSIG), which must still be whole."""
+    if authorities + extras > _MOST_RECORDS:
+        raise FormatError(f"{authorities + extras} records after the question, expected at most {_MOST_RECORDS}")
     found = False
     others = authorities
     options = 0
+    names = Names(packet)
+    names.read(m.HEADER_SIZE)
     for index in range(authorities + extras):
         start = position
-        position = skip_name(packet, position)
+        if packet[position : position + 1] == ROOT:
+            position += 1
+        else:
+            _, position = names.read(position)
         if position + _RECORD.size > len(packet):
             msg = f"record {index + 1} after the question ends past the message"
             raise FormatError(msg)
@@ -169,8 +179,20 @@ def _read_extras(packet: bytes, position: int, authorities: int, extras: int, qu
         query.do = bool(ttl & _DO)
         if ttl & ~_DO:
             query.regular = False
+        if not query.version:  # what another version's options look like, nobody knows yet
+            _check_options(packet, position - length, position)
     if others or options or position != len(packet) or (found and query.size not in _USUAL_SIZES):
         query.regular = False
+
+
+def _check_options(packet: bytes, position: int, end: int) -> None:
+    """Raise FormatError unless the options fill the OPT that ends at `end` (RFC 6891 section 6.1.2)."""
+    while position < end:
+        if position + _OPTION.size > end:
+            raise FormatError(f"option at octet {position} ends past its OPT, at {end}")
+        position += _OPTION.size + _OPTION.unpack_from(packet, position)[1]
+    if position > end:
+        raise FormatError(f"option ends at octet {position}, its OPT at {end}")
 
 
 def skip_name(data: bytes, position: int) -> int:

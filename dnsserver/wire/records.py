@@ -1,7 +1,10 @@
 """Names and records read out of a whole message from a stranger, in bounded time (RFC 1035 section 4.1).
 
-Every pointer must go back, past the header and before where the name began, at most `MAX_POINTERS` times for a name
-(RFC 9267 section 2): so no name loops, and none costs more than its 255 octets and those jumps.
+A pointer must lead to where a name, or the end of one, stood before in the same message, and a name in rdata must end
+where its field does (RFC 9267). So no name loops, none runs over its own beginning or into what is not a name, and the
+octets of a message that was read whole may be sent on as they are: each name is found again where it was, whatever
+becomes of TTLs and of the question's case. A name costs its own labels and one look-up, and a message has room for so
+many of them.
 """
 
 import struct
@@ -14,24 +17,32 @@ from dnsserver.wire.message import (
     CNAME,
     DNAME,
     HEADER_SIZE,
+    HTTPS,
     MX,
     NAPTR,
     NS,
+    NSEC,
     PTR,
+    RRSIG,
     SOA,
     SRV,
+    SVCB,
     A,
     Body,
     FormatError,
     RRset,
 )
+from dnsserver.wire.name import MAX_NAME, ROOT
 
 MAX_POINTERS = 127  # labels of the longest name: a writer that ends each name in a pointer, as ours, needs so many
+MAX_LABELS = 12_000  # written out in one message; one of 1,000 SRV records has some 7,000
 
 _unpack_fixed = struct.Struct("!HHIH").unpack_from
+_ANY_REST = -1
 
-# Where names stand in rdata that may hold compressed ones (RFC 1035, 1183, 2163, 2230, 3597 section 4):
-# octets before the first name, number of names, octets after the last. NAPTR has strings before its name.
+# Where names stand in rdata (RFC 1035, 1183, 2163, 2230, 2782, 4034, 6672, 9460): octets before the first name, number
+# of names, octets after the last. NAPTR has strings before its name. Those younger than RFC 3597 are not to be
+# compressed, but names after them may point to theirs.
 _NAMES_IN_RDATA = {
     NS: (0, 1, 0),
     3: (0, 1, 0),  # MD
@@ -47,17 +58,101 @@ _NAMES_IN_RDATA = {
     17: (0, 2, 0),  # RP
     18: (2, 1, 0),  # AFSDB
     21: (2, 1, 0),  # RT
+    24: (18, 1, _ANY_REST),  # SIG
     26: (2, 2, 0),  # PX
+    30: (0, 1, _ANY_REST),  # NXT
     SRV: (6, 1, 0),
     36: (2, 1, 0),  # KX
     DNAME: (0, 1, 0),
+    RRSIG: (18, 1, _ANY_REST),
+    NSEC: (0, 1, _ANY_REST),
+    58: (0, 2, 0),  # TALINK
+    SVCB: (2, 1, _ANY_REST),
+    HTTPS: (2, 1, _ANY_REST),
+    107: (2, 1, 0),  # LP
 }
 HAS_NAMES = frozenset(_NAMES_IN_RDATA) | {NAPTR}
 FIXED_LENGTHS = {A: 4, AAAA: 16}
 
 
+class Names:
+    """The names of one message, read in the order in which they stand in it; of `most` labels all together."""
+
+    __slots__ = ("_known", "_message", "_most", "_read")
+
+    def __init__(self, message: bytes, most: int = MAX_LABELS) -> None:
+        """Know none yet."""
+        self._message = message
+        self._most = most
+        self._read: list[tuple[int, bytes, int]] = []  # where each name begins, the name, its jumps
+        self._known: dict[int, int] = {}  # which of them it is that a name, or the end of one, stands in
+
+    def read(self, position: int) -> tuple[bytes, int]:
+        """Return the name at `position`, uncompressed, case kept, and where the octets after it begin.
+
+        Raises FormatError.
+        """
+        octets = self._message[position : position + MAX_NAME + 1]
+        known = self._known
+        labels = []
+        at = 0
+        try:
+            while 0 < (length := octets[at]) < 0x40:
+                labels.append(position + at)
+                at += length + 1
+            labels.append(position + at)
+            after = position + at + 1
+            if not length:
+                tail, jumps = ROOT, 0
+            elif length >= 0xC0:
+                target = (length & 0x3F) << 8 | octets[at + 1]
+                after += 1
+                begun, whole, jumps = self._read[known[target]]
+                tail = whole[target - begun :]
+                jumps += 1
+            else:
+                raise FormatError(f"label type {length:#x} at octet {after - 1}, expected a length or a pointer")
+        except IndexError:
+            raise FormatError(f"name at octet {position} of {len(self._message)} does not end") from None
+        except KeyError:
+            raise FormatError(f"name pointer at octet {after - 2} to {target}, where no name stood before") from None
+        name = octets[:at] + tail
+        known.update(dict.fromkeys(labels, len(self._read)))
+        if len(name) > MAX_NAME or jumps > MAX_POINTERS or len(known) > self._most:
+            raise FormatError(f"name at octet {position}: {len(name)} octets, {jumps} jumps, label {len(known)}")
+        self._read.append((position, name, jumps))
+        return name, after
+
+    def jumps(self, position: int) -> int:
+        """Return how many pointers the name that was read at `position` goes by."""
+        return self._read[self._known[position]][2]
+
+    def rdata(self, type_: int, start: int, end: int) -> bytes:
+        """Return rdata without compression; names keep their case.
+
+        Raises FormatError when its names do not fill it, or an address has the wrong length.
+        """
+        message = self._message
+        if type_ not in HAS_NAMES:
+            if end - start != FIXED_LENGTHS.get(type_, end - start):
+                raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {FIXED_LENGTHS[type_]}")
+            return message[start:end]
+        before, names, rest = _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(message, start, end), 1, 0)
+        position = start + before
+        parts = [message[start:position]]
+        for _ in range(names):
+            if position >= end:
+                raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, before its names")
+            name, position = self.read(position)
+            parts.append(name)
+        if position + rest != end if rest >= 0 else position > end:
+            raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, its names at {position}")
+        parts.append(message[position:end])
+        return b"".join(parts)
+
+
 class Record(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """One record as it stands in a message: its owner, its fields, and where its octets are.
+    """One record as it stands in a message: its owner, its fields, where its octets are, and its data uncompressed.
 
     Two are never the same record but by identity: dicts of them hash no field.
     """
@@ -69,6 +164,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, eq=False):
     start: int
     rdata: int
     end: int
+    plain: bytes
 
     @property
     def ttl_at(self) -> int:
@@ -82,18 +178,17 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     Names are whole and keep their case, for where records of two origins meet in one reply. Records keep their order,
     one RRset for each run of the same owner, type and TTL.
     """
-    front = bytes(HEADER_SIZE) + name + bytes(4)
-    message = front + body.data
-    position = len(front)
+    message = bytes(HEADER_SIZE) + name + bytes(4) + body.data
+    names = Names(message, len(message))  # of a Body all names are read that are there: it was made here
+    position = names.read(HEADER_SIZE)[1] + 4
     sections = []
     for count in (body.an, body.ns, body.ar):
         found: list[tuple[tuple[bytes, int, int], list[bytes]]] = []
         for _ in range(count):
-            # Whoever took the Body has read all its names, but an owner may be one pointer more: to such a name.
-            owner, position = read_name(message, position, lower=False, most=MAX_POINTERS + 1)
+            owner, position = names.read(position)
             type_, _, ttl, start, position = _fields(message, position)
             key = (owner, type_, ttl)
-            rdata = plain_rdata(message, type_, start, position)
+            rdata = names.rdata(type_, start, position)
             if found and found[-1][0] == key:
                 found[-1][1].append(rdata)
             else:
@@ -102,47 +197,15 @@ def rrsets(body: Body, name: bytes) -> tuple[tuple[RRset, ...], tuple[RRset, ...
     return sections[0], sections[1], sections[2]
 
 
-def read_name(message: bytes, position: int, *, lower: bool = True, most: int = MAX_POINTERS) -> tuple[bytes, int]:
-    """Return the name at `position`, uncompressed, and where the octets after it begin. Raises FormatError."""
-    parts = []
-    size = 1
-    after = 0
-    limit = position
-    pointers = 0
-    try:
-        while length := message[position]:
-            if length < 0x40:
-                follows = position + 1 + length
-                parts.append(message[position:follows])
-                size += length + 1
-                if size > 255:
-                    raise FormatError(f"name at octet {limit} has more than 255 octets")
-                position = follows
-            elif length >= 0xC0:
-                target = (length & 0x3F) << 8 | message[position + 1]
-                pointers += 1
-                if not HEADER_SIZE <= target < limit or pointers > most:
-                    raise FormatError(f"name pointer at octet {position} to {target}, expected one that goes back")
-                after = after or position + 2
-                limit = position = target
-            else:
-                raise FormatError(f"label type {length:#x} at octet {position}, expected a length or a pointer")
-    except IndexError:
-        raise FormatError(f"message of {len(message)} octets ends in a name") from None
-    name = b"".join(parts) + b"\0"
-    return (name.lower() if lower else name), after or position + 1
+def read_records(message: bytes, names: Names, position: int, count: int) -> Iterator[Record]:
+    """Yield `count` records from `position` on, owners in lower case. Raises FormatError.
 
-
-def read_records(message: bytes, position: int, count: int) -> Iterator[Record]:
-    """Yield `count` records from `position` on, owners in lower case, names in their rdata checked.
-
-    Raises FormatError.
+    `names` have been read up to there.
     """
     for _ in range(count):
-        owner, fixed = read_name(message, position)
+        owner, fixed = names.read(position)
         type_, cls, ttl, rdata, end = _fields(message, fixed)
-        check_rdata(message, type_, rdata, end)
-        yield Record(owner, type_, cls, ttl, position, rdata, end)
+        yield Record(owner.lower(), type_, cls, ttl, position, rdata, end, names.rdata(type_, rdata, end))
         position = end
 
 
@@ -157,30 +220,6 @@ def _fields(message: bytes, fixed: int) -> tuple[int, int, int, int, int]:
     if end > len(message):
         raise FormatError(f"rdata at octet {rdata} ends at {end}, the message at {len(message)}")
     return type_, cls, ttl, rdata, end
-
-
-def check_rdata(message: bytes, type_: int, start: int, end: int) -> None:
-    """Raise FormatError when the rdata's names do not fill it or an address has the wrong length."""
-    if type_ in HAS_NAMES:
-        plain_rdata(message, type_, start, end)
-    elif end - start != FIXED_LENGTHS.get(type_, end - start):
-        raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {FIXED_LENGTHS[type_]}")
-
-
-def plain_rdata(message: bytes, type_: int, start: int, end: int) -> bytes:
-    """Return the rdata without compression; names keep their case. Raises FormatError when they do not fill it."""
-    if type_ not in HAS_NAMES:
-        return message[start:end]
-    before, names, rest = _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(message, start, end), 1, 0)
-    position = start + before
-    parts = [message[start:position]]
-    for _ in range(names):
-        name, position = read_name(message, position, lower=False)
-        parts.append(name)
-    if position + rest != end:
-        raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, its fields at {position + rest}")
-    parts.append(message[position:end])
-    return b"".join(parts)
 
 
 def _naptr_prefix(message: bytes, start: int, end: int) -> int:

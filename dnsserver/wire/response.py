@@ -28,13 +28,16 @@ from dnsserver.wire.message import (
     RRSIG,
     SOA,
     Body,
+    FormatError,
     RRset,
 )
-from dnsserver.wire.name import ROOT, is_below
-from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, Record, check_rdata, plain_rdata, read_name, read_records
+from dnsserver.wire.name import ROOT, end_of_name, is_below
+from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, MAX_POINTERS, Names, Record, read_records
 from dnsserver.wire.writer import compose
 
 MAX_CHAIN = 16
+MAX_DATA = 65_000  # octets of records that fit into a message behind the longest question, with an OPT
+MAX_AUTHORITY = 128  # the proofs for each name of the longest chain, and their signatures, are fewer
 MAX_RECORDS = 1000  # walked in about a millisecond; no reply within 1232 octets has a tenth of it
 
 _unpack_counts = struct.Struct("!HHH").unpack_from
@@ -129,13 +132,19 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     an, ns, ar = _unpack_counts(reply, 6)
     if rcode not in _ABOUT_NAMES:
         return Reading(Verdict.FAILED, rcode)
-    if an + ns > MAX_RECORDS:
+    if an + ns > MAX_RECORDS or ns > MAX_AUTHORITY:
         return Reading(Verdict.TOO_LARGE, rcode)
     if an and rcode == NOERROR and not (do and ns):
-        plain = _plain_answer(reply, name, type_, an, do, scope, limits)
+        try:
+            plain = _plain_answer(reply, name, type_, an, do, scope, limits)
+        except FormatError:  # or not: it has not read all the names that a pointer may lead to
+            plain = None
         if plain is not None:
             return plain
-    return _Selection(reply, name, type_, (an, ns, ar), do=do, scope=scope).reading(rcode, limits)
+    selected = _Selection(reply, name, type_, (an, ns, ar), do=do, scope=scope).reading(rcode, limits)
+    if len(selected.body.data) > MAX_DATA:  # written out, names can take many times the room
+        return Reading(Verdict.TOO_LARGE, rcode)
+    return selected
 
 
 def aged(body: Body, seconds: int) -> Body:
@@ -150,10 +159,7 @@ def with_ttl(body: Body, ttl: int) -> Body:
 
 def whole_body(name: bytes, answer: Sequence[RRset], authority: Sequence[RRset]) -> Body:
     """Return records from outside as a Body behind the question for `name`; all their TTLs count down."""
-    body = compose(name, answer, authority)
-    front = bytes(HEADER_SIZE) + name + bytes(4)
-    written = read_records(front + body.data, len(front), body.an + body.ns)
-    return Body(body.an, body.ns, 0, body.data, tuple(record.ttl_at - len(front) for record in written))
+    return compose(name, answer, authority, own=0)
 
 
 def _with_ttls(body: Body, change: Callable[[int], int]) -> Body:
@@ -189,6 +195,7 @@ def _plain_answer(
     owner = _QUESTION_POINTER
     size = FIXED_LENGTHS.get(type_)
     has_names = type_ in HAS_NAMES
+    names: Names | None = None
     offsets = []
     lowest = _TOP_BIT
     highest = 0
@@ -208,16 +215,21 @@ def _plain_answer(
             if length != size and size is not None:
                 return None
             if has_names:
-                check_rdata(reply, type_, rdata, position)
+                names = names or _names_of(reply)
+                names.rdata(type_, rdata, position)
         elif rtype == CNAME and not final:
-            target, after = read_name(reply, rdata)
-            if after != position or target in aliases or target == name or rdata > 0x3FFF:
+            names = names or _names_of(reply)
+            target = names.rdata(CNAME, rdata, position).lower()
+            if target in aliases or target == name or rdata > 0x3FFF or names.jumps(rdata) >= MAX_POINTERS:
                 return None
             if len(aliases) >= MAX_CHAIN or not scope.allows(target):
                 return None
             aliases.append(target)
             owner = (0xC000 | rdata).to_bytes(2, "big")
-        elif not (do and rtype == RRSIG):
+        elif do and rtype == RRSIG:
+            names = names or _names_of(reply)
+            names.rdata(RRSIG, rdata, position)
+        else:
             return None
         offsets.append(rdata - 6 - start)
         if ttl < lowest:  # noqa: PLR1730 - a third of the cost of min()
@@ -231,6 +243,13 @@ def _plain_answer(
         body = _with_ttls(body, lambda ttl: _bounded(ttl, limits))
         lowest = min(int.from_bytes(body.data[offset : offset + 4], "big") for offset in offsets)
     return Reading(_GOOD, NOERROR, body, lowest, bool(reply[3] & 0x20))
+
+
+def _names_of(reply: bytes) -> Names:
+    """Return the names of a reply, that of its question read."""
+    names = Names(reply)
+    names.read(HEADER_SIZE)
+    return names
 
 
 def _bounded(ttl: int, limits: TTLLimits) -> int:
@@ -252,14 +271,15 @@ class _Selection:
         self._scope = scope
         an, ns, ar = counts
         self._start = HEADER_SIZE + len(name) + 4
-        self._records = list(read_records(reply, self._start, an + ns))
+        names = _names_of(reply)
+        self._records = list(read_records(reply, names, self._start, an + ns))
         self._answer = self._records[:an]
         self._authority = self._records[an:]
         after = self._records[-1].end if self._records else self._start
         # An extended RCODE, say BADVERS, hides behind NOERROR in the header (RFC 6891 section 6.1.3).
         self._extended = 0
         if not an and ar and ar <= MAX_RECORDS:
-            for record in read_records(reply, after, ar):
+            for record in read_records(reply, names, after, ar):
                 if record.type == OPT:
                     self._extended = record.ttl >> 24
 
@@ -314,7 +334,7 @@ class _Selection:
             if alias is None:
                 return kept, name, False, None
             kept += [alias, *self._signatures(here, CNAME)]
-            name, _ = read_name(self._reply, alias.rdata)
+            name = alias.plain.lower()
             if name in seen or len(seen) > MAX_CHAIN:
                 return None
             seen.add(name)
@@ -336,9 +356,9 @@ class _Selection:
         if not self._do:
             return [] if soa is None else [soa]
         names = {self._name, *(record.owner for record in chain)}
-        whole = (r for r in self._authority if r.type == RRSIG and r.end - r.rdata > _SIGNER)
-        signatures = {r: read_name(self._reply, r.rdata + _SIGNER)[0] for r in whole}
-        zones = {zone for zone in signatures.values() if any(is_below(name, zone) for name in names)}
+        above = {zone for name in names for zone in (name, *_ancestors(name))}
+        signatures = {r: _signer(r) for r in self._authority if r.type == RRSIG}
+        zones = above.intersection(signatures.values())
         kept = {r for r in self._authority if r is soa or (r.type in _PROOFS and self._proves(r.owner, zones))}
         sets = {(r.owner, r.type.to_bytes(2, "big")) for r in kept}
         kept.update(r for r in signatures if (r.owner, self._reply[r.rdata : r.rdata + 2]) in sets)
@@ -346,8 +366,10 @@ class _Selection:
 
     def _proves(self, owner: bytes, zones: set[bytes]) -> bool:
         """Tell whether a proof of this owner is taken: the neighbours of a name may lie out of scope, in its zone."""
-        near = any(is_below(owner, zone) for zone in zones) and not self._scope.is_inside_denied(owner)
-        return near or self._scope.allows(owner)
+        if self._scope.allows(owner):
+            return True
+        near = owner in zones or any(zone in zones for zone in _ancestors(owner))
+        return near and not self._scope.is_inside_denied(owner)
 
     def _body(
         self,
@@ -377,7 +399,12 @@ class _Selection:
         return body, lowest
 
     def _rrset(self, record: Record, ttl: int) -> RRset:
-        return RRset(record.owner, record.type, ttl, (plain_rdata(self._reply, record.type, record.rdata, record.end),))
+        return RRset(record.owner, record.type, ttl, (record.plain,))
+
+
+def _signer(signature: Record) -> bytes:
+    """Return the name of the zone whose key made an RRSIG (RFC 4034 section 3.1.7)."""
+    return signature.plain[_SIGNER : end_of_name(signature.plain, _SIGNER)].lower()
 
 
 def _ancestors(name: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import Body, RRset
-from dnsserver.wire.name import is_below
+from dnsserver.wire.name import end_of_name, is_below
 
 _FIXED = struct.Struct("!HHIH")
 _POINTER_TO_QUESTION = b"\xc0\x0c"
@@ -30,8 +30,8 @@ def compose(
 ) -> Body:
     """Return the records as they stand after a question that asks `name`.
 
-    Of the answer, all but the first `own` RRsets count their TTL down. Address records of one RRset may be rotated; of
-    several such RRsets the last one is.
+    Of the answer, all but the first `own` RRsets count their TTL down; if there are such, or `own` is 0, the authority
+    does as well. Address records of one RRset may be rotated; of several such RRsets the last one is.
     """
     if len(answer) == 1 and not authority and not additional and answer[0].name == name:
         rrset = answer[0]
@@ -41,7 +41,7 @@ def compose(
             count = len(rrset.rdatas)
             data = front + front.join(rrset.rdatas)
             return Body(count, 0, 0, data, (), (0, 12 + size, count) if count > 1 else None)
-    if not answer and len(authority) == 1 and not additional:
+    if not answer and len(authority) == 1 and not additional and own:
         (soa,) = authority
         # What the others get: all names in it end in the zone's.
         if soa.type == m.SOA and len(soa.rdatas) == 1 and name.endswith(soa.name):
@@ -55,8 +55,8 @@ def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
     """Return an SOA record cut where the zone's name stands in it: joined by a pointer to that name, it is whole."""
     zone = soa.name
     rdata = soa.rdatas[0]
-    primary = _end_of_name(rdata)
-    mailbox = primary + _end_of_name(rdata[primary:])
+    primary = end_of_name(rdata)
+    mailbox = primary + end_of_name(rdata[primary:])
     cut = [b"", rdata[:primary], rdata[primary:mailbox], rdata[mailbox:]]
     parts = [b"", b""]
     for field in cut[1:3]:
@@ -88,7 +88,7 @@ class _Writer:
 
     def body(self, answer: Sequence[RRset], authority: Sequence[RRset], additional: Sequence[RRset], own: int) -> Body:
         answers = self._section(answer[:own], rotate=True) + self._section(answer[own:], aging=True)
-        authorities = self._section(authority, aging=len(answer) > own, lean=True)
+        authorities = self._section(authority, aging=len(answer) > own or not own, lean=True)
         additionals = self._section(additional)
         return Body(answers, authorities, additionals, bytes(self._data), tuple(self._ttls), self._ring)
 
@@ -108,7 +108,7 @@ class _Writer:
                 at = len(data)
                 rest = rdata
                 for _ in range(names):
-                    end = _end_of_name(rest)
+                    end = end_of_name(rest)
                     self._name(rest[:end], owner=False)
                     rest = rest[end:]
                 if rrset.type == m.SRV:  # its target stays whole, but others may point to it
@@ -151,10 +151,3 @@ class _Writer:
         while name[position] and offset + position <= _MAX_POINTER:
             self._seen.setdefault(name[position:], offset + position)
             position += name[position] + 1
-
-
-def _end_of_name(data: bytes) -> int:
-    position = 0
-    while data[position]:
-        position += data[position] + 1
-    return position + 1

@@ -4,7 +4,6 @@ Over 400 lines, so that the rows stand in their order in one place.
 """
 
 import os
-import struct
 from collections.abc import Callable
 
 import dns.edns
@@ -18,7 +17,6 @@ from dnsserver.resolver.outcome import Ask, Outcome
 from dnsserver.resolver.settings import Limits, Policy, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import from_text
-from dnsserver.wire.records import MAX_POINTERS, rrsets
 from tests.clock import LoopbackClock
 from tests.resolver.scripted import (
     AAAA,
@@ -685,40 +683,6 @@ async def test_mail_names_stay_readable() -> None:
     async with upstream(answers(*lines)) as server, forwarder(route(server)) as forward:
         asked = ask("example.com", MX)
         assert shown(asked, await forward.wait_outcome(asked)) == list(lines)
-
-
-def pointers(query: Query) -> bytes:
-    """A reply whose last owner is one pointer more than a name may have, behind a CNAME target that has all of them."""
-    wire = query.wire
-    end = wire.index(b"\0", 12) + 5
-    chain = MAX_POINTERS - 1
-    reply = bytearray(wire[:2] + struct.pack("!5H", 0x8180, 1, 3, 0, 0) + wire[12:end])
-    reply += b"\xc0\x0c" + struct.pack("!HHIH", 46, 1, 60, 2 * chain)
-    target = 13 + wire[12]
-    for _ in range(chain):
-        here = len(reply)
-        reply += (0xC000 | target).to_bytes(2, "big")
-        target = here
-    reply += b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 60, 4)
-    alias = len(reply)
-    reply += b"\x01x" + (0xC000 | target).to_bytes(2, "big")
-    reply += (0xC000 | alias).to_bytes(2, "big") + struct.pack("!HHIH", 1, 1, 60, 4) + bytes(4)
-    return bytes(reply)
-
-
-async def test_a_chain_over_two_routes_with_as_many_pointers_as_may_be() -> None:
-    async def script(query: Query) -> None:
-        await query.send(pointers(query))
-
-    async with (
-        upstream(answers("{} 300 IN CNAME www.example.net.")) as one,
-        upstream(script) as other,
-        forwarder(route(one, domain="corp.example"), route(other)) as forward,
-    ):
-        asked = ask("x.corp.example", do=True)
-        outcome = await forward.wait_outcome(asked)
-        assert outcome.rcode == NOERROR
-        assert len(rrsets(outcome.body, asked.name)[0]) == 4
 
 
 async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from dnsserver.resolver.outcome import Ask
 from dnsserver.resolver.reply_cache import AgingReply, Lane, Reply, ReplyCache, RingReply
 from dnsserver.zone.record import Key
 
+pytestmark = pytest.mark.made_up
+
 LABELS = (1, 0, "found")
 KEYS: list[Key] = [(b"a",), (b"b",), (b"a", b"s"), (b"a", b"t"), (b"b", b"s"), b"\x0a\0\0\1", b"\x0a\0\0\2"]
 

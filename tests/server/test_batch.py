@@ -155,6 +155,7 @@ def test_row_15_source_port_zero_gets_no_reply(bench: Bench) -> None:
     assert len(bench.ask(WEB)) == 1
 
 
+@pytest.mark.made_up
 @pytest.mark.parametrize("late", [False, True])
 def test_replies_of_the_largest_size_stay_apart(kind: Kind, late: bool) -> None:
     """As large as `udp.size` may be: a slot of a batch holds one, and the next slot is another client's."""

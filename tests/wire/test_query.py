@@ -48,6 +48,10 @@ def test_edns(query: dns.message.Message, size: int, version: int, do: bool) -> 
 _TAIL = b"\0\1\0\1"
 
 
+def opt_with(options: bytes, version: int = 0) -> bytes:
+    return b"\0\0\x29\4\xd0\0" + bytes((version,)) + b"\0\0" + len(options).to_bytes(2) + options
+
+
 @pytest.mark.parametrize(
     ("packet", "complaint"),
     [
@@ -60,13 +64,24 @@ _TAIL = b"\0\1\0\1"
         (header() + b"\xc0\x0c" + _TAIL, "label type 0b11 in the question"),
         (header() + b"\x40" + _TAIL, "label type 0b1 in the question"),
         (header() + b"\1x" * 128 + b"\0" + _TAIL, "question name of 257 octets, expected at most 255"),
-        (header(extras=1) + b"\0" + _TAIL, "name past the end"),
+        (header(extras=1) + b"\0" + _TAIL, "name at octet 17 of 17 does not end"),
         (header(extras=1) + b"\0" + _TAIL + b"\0\0\x29", "record 1 after the question ends past the message"),
         (header(extras=1) + b"\0" + _TAIL + b"\0\0\x29\4\xd0\0\0\0\0\0\1", "has 1 octets of data, past the message"),
         (header(authorities=1) + b"\0" + _TAIL + opt_record(512), "a second OPT, or one not at the root"),
         (header(extras=2) + b"\0" + _TAIL + opt_record(512) * 2, "a second OPT"),
         (header(extras=1) + b"\0" + _TAIL + b"\1x" + opt_record(512), "not at the root"),
-        (header(extras=1) + b"\0" + _TAIL + b"\x41" + opt_record(512), "label type 0b1 at octet 17"),
+        (header(extras=1) + b"\0" + _TAIL + b"\xc0\x11" + opt_record(512), "name pointer at octet 17 to 17"),
+        (header(extras=1) + b"\0" + _TAIL + b"\xc0\x13" + opt_record(512), "name pointer at octet 17 to 19"),
+        (header(authorities=33, extras=32) + b"\0" + _TAIL + opt_record(512), "65 records after the question"),
+        (header(extras=65535) + b"\0" + _TAIL, "65535 records after the question"),
+        (
+            header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0a\0\x09" + bytes(8)),
+            "option ends at octet 41, its OPT at 40",
+        ),
+        (header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0a\0"), "option at octet 28 ends past its OPT, at 31"),
+        (header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x03\0\0\0"), "option at octet 32 ends past its OPT"),
+        (header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0c\xff\xff") + bytes(40), "option ends at octet 65567"),
+        (header(extras=1) + b"\0" + _TAIL + b"\x41" + opt_record(512), "label type 0x41 at octet 17"),
     ],
 )
 def test_what_is_malformed(packet: bytes, complaint: str) -> None:
@@ -174,6 +189,15 @@ def test_echo_puts_the_clients_spelling_in_place() -> None:
     lower, mixed = read_query(d(WEB).to_wire()), read_query(d(WEB.title()).to_wire())
     wire = reply(lower, 0, 0, EMPTY, LIMIT, b"")
     assert echo(wire, mixed.question) == reply(mixed, 0, 0, EMPTY, LIMIT, b"")
+
+
+@pytest.mark.parametrize("options", [b"", b"\0\3\0\0", b"\0\x0a\0\x08" + bytes(8) + b"\0\3\0\0"])
+def test_options_that_fill_their_opt(options: bytes) -> None:
+    assert read_query(header(extras=1) + b"\0" + _TAIL + opt_with(options)).size == 1232
+
+
+def test_what_options_of_another_version_look_like_nobody_knows() -> None:
+    assert read_query(header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0a\0\x09", version=1)).version == 1
 
 
 def test_skip_name() -> None:

@@ -1,0 +1,60 @@
+"""Everything that the server in a test's process sends is read strictly, whatever the test itself looks at.
+
+`watch()` stands at the few places where finished octets come out: the reply of a miss, a kept reply and its renewals,
+what goes out late, and the queries to upstreams. A message that no strict client could read is an error there and then;
+since the server's own borders would catch it, it is also kept in `spoilt`, which each test is asked about at its end.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import dns.message
+
+from dnsserver.resolver.reply_cache import AgingReply, RingReply
+from dnsserver.server.batch import PlainPort, _Outbox
+from dnsserver.server.connection import Connection
+from dnsserver.server.respond import Responder
+from dnsserver.wire import request
+from tests import strict
+
+spoilt: list[str] = []
+seen = 0
+watching = True
+
+
+def _check(wire: bytes, parse: Callable[[bytes], strict.Message]) -> None:
+    global seen  # noqa: PLW0603 - one number for the whole run
+    seen += 1
+    try:
+        parse(wire)
+    except strict.MalformedError as error:
+        spoilt.append(str(error))
+        raise
+
+
+def _after(of: Any, name: str, wire_of: Callable[..., bytes | None], parse: Callable[[bytes], Any]) -> None:
+    """Look at what `wire_of` finds in a method's result and arguments, each time it was called."""
+    plain = getattr(of, name)
+
+    @functools.wraps(plain)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        result = plain(*arguments, **options)
+        wire = wire_of(result, *arguments)
+        if wire is not None and watching:
+            _check(wire, parse)
+        return result
+
+    setattr(of, name, watched)
+
+
+def watch() -> None:
+    """Look at all that is sent from now on, and at each message that a test reads with dnspython."""
+    _after(Responder, "respond", lambda result, _, packet, *__: result and packet[:2] + result[2:], strict.reply)
+    for kept in (RingReply, AgingReply):
+        _after(kept, "renew", lambda result, *_: result and b"\0\0" + result, strict.reply)
+    for port, send in ((Connection, "send"), (PlainPort, "send"), (_Outbox, "add")):
+        _after(port, send, lambda _, __, wire, ___: wire, strict.reply)
+    _after(request, "write", lambda result, *_: b"\0\0" + result, strict.message)
+    # Only replies: what tests ask may be as odd as they like.
+    _after(dns.message, "from_wire", lambda _, wire, *__: bytes(wire) if wire[2] & 0x80 else None, strict.message)
