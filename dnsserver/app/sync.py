@@ -8,6 +8,7 @@ import trio
 from dnsserver.app import settings
 from dnsserver.app.answering import MistakeError
 from dnsserver.app.keeper import Keeper
+from dnsserver.app.policies import warn_of_policies_by_name
 from dnsserver.app.warm import WarmStart, warm_start
 from dnsserver.config import Config
 from dnsserver.faults import Faults
@@ -182,6 +183,8 @@ class Sync:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
             if self.client is not None:
                 await self._expect_way_in(self.client)
+                if self._config.search.enabled:
+                    nursery.start_soon(warn_of_policies_by_name, self.client)
             for reflector in self.reflectors:
                 nursery.start_soon(self._faults.keep, "api", reflector.run)
 

@@ -40,6 +40,15 @@ class _List(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
 
+class _Group(msgspec.Struct):
+    name: str
+
+
+class _Groups(msgspec.Struct):
+    groups: list[_Group]
+
+
+_groups = msgspec.json.Decoder(_Groups)
 _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_List)
 
@@ -168,6 +177,18 @@ class Client:
             begun()
             async for text in lines:
                 yield _change(scope, text)
+
+    async def groups(self) -> frozenset[str]:
+        """The names of all API groups that the server offers, those of custom resources too. Raises ApiError."""
+        answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
+        try:
+            body = await _body(answer, _uncounted)
+        finally:
+            await answer.aclose()
+        try:
+            return frozenset(group.name for group in _groups.decode(body).groups)
+        except UNREADABLE as error:
+            raise Malformed(f"the list of API groups is none: {error}") from None
 
     @asynccontextmanager
     async def _asked(

@@ -118,6 +118,7 @@ class ApiServer:
         self.token = "the-token"
         self.forbidden: set[Kind] = set()
         self.missing: set[Kind] = set()
+        self.groups = ["apps", "discovery.k8s.io"]  # what GET /apis lists
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.watches: set[_Watch] = set()
@@ -234,6 +235,10 @@ class ApiServer:
         try:
             if head.target.startswith(b"/-/"):
                 await self._control(exchange, urlsplit(head.target.decode()))
+                return
+            if head.target == b"/apis":
+                groups = [{"name": group} for group in self.groups]
+                await exchange.whole(200, json.dumps({"kind": "APIGroupList", "groups": groups}).encode(), {})
                 return
             request = _parse(head)
             self._admit(request)
