@@ -4,9 +4,12 @@ NSD serves zones that ldns has signed, from the root on. Unbound without validat
 of a kind ask beside each other: one through the server, one that upstream itself.
 """
 
+import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,10 +23,11 @@ import dns.rdatatype
 import pytest
 
 from tests.cluster import namespace
-from tests.e2e.process import served, wait_until
+from tests.e2e.process import FOLDER, served, wait_until
 from tests.running import write_objects
 
 HOST = "127.0.0.1"
+Reply = dns.message.Message
 SOA = "@ 300 IN SOA ns hostmaster 1 7200 1800 86400 60\n@ 300 IN NS ns\nns 300 IN A 127.0.0.1\n"
 
 # The root; a signed zone with NSEC, ones below it with NSEC3 and opt-out, one that is not signed, one signed with a key
@@ -229,52 +233,61 @@ def dnsmasq(ds: str, port: int, upstream: int) -> list[str]:
     ]
 
 
+class Running:
+    """What runs in front of the validators; they are started with it."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        self.ds = sign(folder)
+        authority = self.start(nsd(folder, port := free_port()), port)
+        self.upstream = self.start(unbound(folder, port := free_port(), stubs(authority)), port)
+        (folder / "c.toml").write_text(
+            f'listen = ["{HOST}:0"]\nadmin = "{HOST}:0"\ndrain = 0\nupstreams = ["{HOST}:{self.upstream}"]\n'
+        )
+        objects = write_objects(folder, [namespace("default")])
+        self.server = stack.enter_context(served("--config", str(folder / "c.toml"), "--objects", str(objects))).port
+
+    def start(self, command: list[str], port: int, host: str = HOST, stack: ExitStack | None = None) -> int:
+        """Start a program, until the stack ends; return its port when it listens there."""
+        stack = stack or self._stack
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, cwd=self._folder, stdout=quiet, stderr=quiet)
+        stack.callback(process.wait, 10)
+        stack.callback(process.terminate)
+        wait_until(lambda: process.poll() is not None or listens(port, host))
+        assert process.poll() is None, command
+        return port
+
+
 @pytest.fixture(scope="module")
 def resolvers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resolvers]:
     """Run all of them."""
     folder = tmp_path_factory.mktemp("validators")
-    ds = sign(folder)
     with ExitStack() as stack:
-
-        def start(command: list[str], port: int) -> int:
-            quiet = subprocess.DEVNULL
-            process = subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet)
-            stack.callback(process.wait, 10)
-            stack.callback(process.terminate)
-            wait_until(lambda: process.poll() is not None or listens(port))
-            assert process.poll() is None, command
-            return port
-
-        authority = start(nsd(folder, port := free_port()), port)
-        upstream = start(unbound(folder, port := free_port(), stubs(authority)), port)
-        (folder / "c.toml").write_text(
-            f'listen = ["{HOST}:0"]\nadmin = "{HOST}:0"\ndrain = 0\nupstreams = ["{HOST}:{upstream}"]\n'
-        )
-        objects = write_objects(folder, [namespace("default")])
-        server = stack.enter_context(served("--config", str(folder / "c.toml"), "--objects", str(objects))).port
-        both = (upstream, server)
+        running = Running(stack, folder)
+        start, ds, both = running.start, running.ds, (running.upstream, running.server)
         validators = [start(unbound(folder, port := free_port(), forwards(ds, below)), port) for below in both]
         others = None
         if Path(find("dnsmasq")).exists():
             others = [start(dnsmasq(ds, port := free_port(), below), port) for below in both]
-        yield Resolvers(upstream, server, (validators[0], validators[1]), (others[0], others[1]) if others else None)
+        yield Resolvers(*both, (validators[0], validators[1]), (others[0], others[1]) if others else None)
 
 
-def listens(port: int) -> bool:
+def listens(port: int, host: str = HOST) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
-def ask(
-    port: int, name: str, type_: str, *, do: bool = True, cd: bool = False, ad: bool = False
-) -> dns.message.Message:
+def ask(port: int, name: str, type_: str, *, do: bool = True, cd: bool = False, host: str = HOST) -> Reply:
+    """Ask over UDP, and over TCP what is cut; AD is set, so that the reply shows it without DO as well."""
     query = dns.message.make_query(f"{name}.", type_, use_edns=0, want_dnssec=do, payload=1232)
     query.flags |= dns.flags.AD | (dns.flags.CD if cd else 0)
-    reply = dns.query.udp(query, HOST, port=port, timeout=10)
-    return dns.query.tcp(query, HOST, port=port, timeout=10) if reply.flags & dns.flags.TC else reply
+    reply = dns.query.udp(query, host, port=port, timeout=10)
+    return dns.query.tcp(query, host, port=port, timeout=10) if reply.flags & dns.flags.TC else reply
 
 
-def shown(reply: dns.message.Message) -> list[str]:
+def shown(reply: Reply) -> list[str]:
     """Return what counts of a reply: everything but TTLs and the order of records."""
     lines = [dns.rcode.to_text(reply.rcode()), "ad" if reply.flags & dns.flags.AD else "-"]
     for section in (reply.answer, reply.authority):
@@ -286,11 +299,11 @@ def shown(reply: dns.message.Message) -> list[str]:
     return [line.lower() for line in lines]
 
 
-def failures(ports: tuple[int, int], **flags: bool) -> dict[str, tuple[list[str], list[str]]]:
+def failures(ports: tuple[int, int], *, do: bool = True, cd: bool = False) -> dict[str, tuple[list[str], list[str]]]:
     """Return the questions to which the two give different answers, with these."""
     found = {}
     for name, type_ in QUESTIONS:
-        direct, through = (shown(ask(port, name, type_, **flags)) for port in ports)
+        direct, through = (shown(ask(port, name, type_, do=do, cd=cd)) for port in ports)
         if direct != through:
             found[f"{name} {type_}"] = (direct, through)
     return found
@@ -330,3 +343,65 @@ def test_the_questions_are_worth_asking(resolvers: Resolvers) -> None:
         ("www.bogus.example", "A", ("servfail", "-")),
     ):
         assert tuple(shown(ask(resolvers.unbound[1], name, type_))[:2]) == status, (name, type_)
+
+
+# ---- systemd-resolved, of which there is one on a machine: in a namespace, first in front of one and then of the other
+
+RESOLVED = os.environ.get("SYSTEMD_RESOLVED", "/lib/systemd/systemd-resolved")
+STUB = "127.0.0.53"
+SPACE = """
+set -e
+ip link set lo up
+ip link add out0 type veth peer name out1  # without a link of the outside it takes the network for down
+ip link set out0 up
+ip link set out1 up
+ip address add 198.51.100.1/24 dev out0
+mount --make-rprivate /
+mount -t tmpfs none /run
+mkdir -p /run/systemd/resolve /run/dnssec-trust-anchors.d
+for file in passwd group; do
+    grep -v "^systemd-resolve:" /etc/$file > "$0/$file"
+    mount --bind "$0/$file" /etc/$file
+done
+echo "systemd-resolve:x:991:991::/:/usr/sbin/nologin" >> /etc/passwd
+echo "systemd-resolve:x:991:" >> /etc/group
+chown 991:991 /run/systemd/resolve
+mkdir -p "$0/systemd"
+mount --bind "$0/systemd" /etc/systemd
+exec "$@"
+"""
+
+
+def ask_resolved(folder: Path) -> list[dict[str, list[str]]]:
+    """Run inside of the namespace: return what resolved says directly and through the server."""
+    questions = [(name, type_) for name, type_ in QUESTIONS if "dn." not in name]  # whose targets it compresses
+    said = []
+    with ExitStack() as stack:
+        running = Running(stack, folder)
+        Path("/run/dnssec-trust-anchors.d/root.positive").write_text(f"{running.ds}\n")
+        for below in (running.upstream, running.server):
+            (folder / "systemd" / "resolved.conf").write_text(
+                f"[Resolve]\nDNS={HOST}:{below}\nDomains=~.\nDNSSEC=allow-downgrade\nCache=no\n"
+                "LLMNR=no\nMulticastDNS=no\nResolveUnicastSingleLabel=yes\n"
+            )
+            with ExitStack() as inner:
+                running.start([RESOLVED], 53, STUB, inner)
+                said.append({f"{name} {type_}": shown(ask(53, name, type_, host=STUB)) for name, type_ in questions})
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace needs root")
+@pytest.mark.skipif(not Path(RESOLVED).exists(), reason="needs systemd-resolved (Debian: systemd-resolved)")
+def test_resolved_validates_as_without_us(tmp_path: Path) -> None:
+    program = f"""
+import json, pathlib
+from {__name__} import ask_resolved
+print(json.dumps(ask_resolved(pathlib.Path({str(tmp_path)!r}))))
+"""
+    command = ["unshare", "-n", "-m", "bash", "-c", SPACE, str(tmp_path), sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    direct, through = json.loads(done.stdout)
+    assert {name: (direct[name], through[name]) for name in direct if direct[name] != through[name]} == {}
+    assert direct["www.example A"][:2] == ["noerror", "ad"]
+    assert direct["www.bogus.example A"][0] == "servfail"
