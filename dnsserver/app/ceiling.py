@@ -35,10 +35,11 @@ _GLIMPSED = 1 / 16
 _FLIGHT = 2560  # a question under way with all its attempts, the name at its longest
 _WAITER = 800  # who waits for it: the question at its longest, the address, and what makes the reply
 _FAILURES = 10_000 * 500
+_ARRIVING = 8 * MIB  # what streams have brought of answers of up to 64 KiB, and what is made of them
 _TEMPLATES = 4 * MIB  # 256 of each kind
 _CONNECTION = 3 * KIB
 _LATE = 2 * MIB  # replies and packets of one turn, and the buffers of the UDP sockets
-TCP_BUFFERS = 64 * KIB  # of a connection, both ways, doubled by the kernel
+TCP_BUFFERS = 48 * KIB  # of a connection, both ways, doubled by the kernel
 UDP_BUFFERS = {"rmem": 2 * MIB, "wmem": MIB // 2}  # asked for, granted up to the kernel's limit, and doubled as well
 _BEHIND = 64 * MIB  # what a worker has not read of the events for it, before it is given up
 
@@ -79,6 +80,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("answers from outside", config.cache.size + processes * _FAILURES, "cache.size")
     in_flight = config.forwarding.in_flight
     yield Part("questions under way, and who waits", in_flight * (_FLIGHT + 2 * _WAITER), "forwarding.in_flight")
+    yield Part("answers on their way from upstreams", processes * _ARRIVING)
     yield Part("templates of replies", processes * _TEMPLATES)
     yield Part("UDP packets under way", processes * _LATE)
     yield Part("TCP connections", config.tcp.connections * _CONNECTION + config.tcp.buffers, "tcp.buffers")

@@ -21,6 +21,9 @@ PORTS = 64  # open at once for each upstream, and as many again that only wait f
 QUESTIONS = 16
 LIFETIME = 10.0
 FORGET_AFTER = 5.0
+MOST_WAITING = 512  # queries on one socket, but for those that are recent or whose question is still open
+RECENT = 1.0
+_NOW_AND_THEN = 64
 BAD_REPLIES = 10
 
 NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
@@ -74,6 +77,12 @@ class Port:
         self.opened = now
         self.bad = 0
 
+    def forget_ended(self, now: float) -> None:
+        """Make room where an upstream is silent: what has ended elsewhere needs its reply least."""
+        waiting = self.waiting
+        for key in [k for k, attempt in waiting.items() if attempt.flight is None and attempt.sent + RECENT < now]:
+            del waiting[key]
+
 
 class UdpTransport:
     """All UDP sockets to all upstreams; `drained` is called after each batch of replies."""
@@ -103,14 +112,18 @@ class UdpTransport:
         ports = upstream.ports
         try:
             port = ports[0] if len(ports) >= PORTS else self._open(upstream, now)
-        except OSError:
-            return False
+        except OSError:  # out of descriptors, mostly: the sockets that are there must do
+            if not ports:
+                return False
+            port = ports[0]
         ports.rotate(-1)
         waiting = port.waiting
         identifier = attempt.identifier
         while identifier in waiting:
             attempt.identifier = identifier = self._entropy.take(2)
         waiting[identifier] = attempt
+        if len(waiting) > MOST_WAITING and not len(waiting) % _NOW_AND_THEN:
+            port.forget_ended(now)
         port.left -= 1
         # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
         if port.left <= 0 and upstream.retired < PORTS:

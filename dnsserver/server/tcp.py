@@ -25,7 +25,7 @@ __all__ = ["TcpLimits", "TcpServer", "listen"]
 log = structlog.get_logger(__name__)
 
 SEND_BUFFER = 16 * 1024
-RECEIVE_BUFFER = 16 * 1024
+RECEIVE_BUFFER = 8 * 1024
 _BACKLOG = 1024
 _ACCEPTS = 64  # connections taken in before those that are there get their turn
 _TURN = 0.002  # seconds of answering after which other tasks get theirs

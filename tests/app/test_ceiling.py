@@ -42,7 +42,7 @@ BOUNDS = [
     ("reply_cache", "size", 1.0),
     ("cache", "size", 1.0),
     ("tcp", "buffers", 1.0),
-    ("tcp", "connections", 60_000),
+    ("tcp", "connections", 50_000),
     ("forwarding", "in_flight", 1500),
 ]
 

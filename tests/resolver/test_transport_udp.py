@@ -1,5 +1,6 @@
 """The UDP transport by itself: a reply from close by is there when its query was released."""
 
+import resource
 import socket
 import threading
 import time
@@ -110,3 +111,46 @@ def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.sock
         upstream.pause, upstream.unwatched = 1024, 0
         send(transport, upstream)
         assert (upstream.unwatched, upstream.pause) == (1024, 1024)
+
+
+def test_what_waits_on_silent_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_udp, "PORTS", 2)
+    with (
+        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((HOST, 0))
+        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        open_ones = []
+        for number in range(20_000):
+            now = number / 2000
+            attempt = Attempt(None, upstream, SECTION, now, number.to_bytes(2))
+            if number < 50:
+                attempt.flight = object()  # type: ignore[assignment]  # a question that is still open
+                open_ones.append(attempt)
+            assert transport.send(attempt, QUERY, now)
+            if number % 500 == 0:
+                held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+                assert len(held) <= 2000 * transport_udp.RECENT + 4 * (transport_udp.MOST_WAITING + 64) + 50
+        held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+        kept = {id(each) for each in held}
+        assert all(id(each) in kept for each in open_ones)
+        assert all(any(each.sent == number / 2000 for each in held) for number in range(19_900, 20_000))
+
+
+def test_without_descriptors_the_sockets_that_are_there_do() -> None:
+    with (
+        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((HOST, 0))
+        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), QUERY, 0.0)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (server.fileno(), hard))
+        try:
+            assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"cd"), QUERY, 0.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(transport._ports) == 1  # noqa: SLF001
+        assert [server.recv(4096)[:2] for _ in range(2)] == [b"ab", b"cd"]

@@ -1,0 +1,385 @@
+"""All that clients can do to a server's memory at once, inside one memory cgroup with the manifest's limit.
+
+    python -m tests.bench.ceiling [SECONDS]      as root, on Linux; traffic stays on loopback
+
+Each attack is run alone first, for the peak of its own part beside what `dnsserver check` counts for it; then all of
+them together, with a victim that asks on. It holds when nothing was killed and the peak stayed below the limit.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import resource
+import selectors
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dnsserver.app import ceiling
+from tests.app.test_ceiling import manifest
+
+MIB = 1024 * 1024
+HOST = "127.0.0.1"
+VICTIM, ATTACKER = "127.0.0.2", "127.0.0.3"
+_READY = 20.0
+_A, _TXT = 1, 16
+_TOGETHER = 12  # a share of the rates at which a processor is left for the victim: here it is about memory
+_OBJECTS = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}
+"""
+
+
+# ---- one memory cgroup
+
+
+class Group:
+    """A memory cgroup of either version."""
+
+    def __init__(self, limit: int) -> None:
+        """Make it; raises OSError where that is not possible."""
+        root = Path("/sys/fs/cgroup")
+        self.first = (root / "memory/memory.limit_in_bytes").exists()
+        self.path = (root / "memory" if self.first else root) / f"dnsserver-ceiling-{os.getpid()}"
+        self.path.mkdir()
+        (self.path / ("memory.limit_in_bytes" if self.first else "memory.max")).write_text(str(limit))
+
+    def enter(self) -> None:
+        """Move this process into it."""
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def peak(self) -> int:
+        """Return the most octets that were used, pages of files included."""
+        return int((self.path / ("memory.max_usage_in_bytes" if self.first else "memory.peak")).read_text())
+
+    def kills(self) -> int:
+        """Return how many processes the kernel has killed."""
+        text = (self.path / ("memory.oom_control" if self.first else "memory.events")).read_text()
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+    def remove(self) -> None:
+        """Remove it; its processes have ended."""
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+                return
+            time.sleep(0.1)
+
+
+# ---- the outside
+
+
+def upstream(port: str) -> None:
+    """Answer TXT with 63 KiB over TCP and TC over UDP, `silent` names never, the rest with one address."""
+    address = (HOST, int(port))
+    udp = socket.socket(type=socket.SOCK_DGRAM)
+    udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
+    udp.bind(address)
+    listener = socket.create_server(address, backlog=100)
+    ready = selectors.DefaultSelector()
+    for each in (udp, listener):
+        ready.register(each, selectors.EVENT_READ, each)
+    waiting: dict[socket.socket, bytes] = {}
+    sock: socket.socket
+    while True:
+        for key, _ in ready.select():
+            sock = key.data
+            if sock is udp:
+                packet, client = udp.recvfrom(4096)
+                if b"\6silent" not in packet.lower():
+                    udp.sendto(_answer(packet, stream=False), client)
+            elif sock is listener:
+                made, _ = listener.accept()
+                waiting[made] = b""
+                ready.register(made, selectors.EVENT_READ, made)
+            else:
+                data = b""
+                with contextlib.suppress(OSError):
+                    data = sock.recv(65536)
+                waiting[sock] += data
+                if not data:
+                    ready.unregister(sock)
+                    sock.close()
+                    continue
+                while len(waiting[sock]) > 2 and len(waiting[sock]) >= (end := 2 + int.from_bytes(waiting[sock][:2])):
+                    reply = _answer(waiting[sock][2:end], stream=True)
+                    waiting[sock] = waiting[sock][end:]
+                    with contextlib.suppress(OSError):
+                        sock.sendall(len(reply).to_bytes(2) + reply)
+
+
+def _answer(packet: bytes, *, stream: bool) -> bytes:
+    end = packet.index(b"\0", 12) + 5
+    if packet[end - 4 : end - 2] == b"\0\x10":
+        if not stream:
+            return packet[:2] + b"\x83\x80\0\1\0\0\0\0\0\0" + packet[12:end]
+        records = b"".join(b"\xc0\x0c\0\x10\0\1\0\0\x0e\x10\0\xfb\xfa%08d" % n + b"x" * 242 for n in range(240))
+        return packet[:2] + b"\x81\x80\0\1\0\xf0\0\0\0\0" + packet[12:end] + records
+    return packet[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + packet[12:end] + b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1"
+
+
+# ---- attacks: each goes on until its time is over
+
+
+def _query(name: str, kind: int = _A, flags: int = 0x100, edns: tuple[int, int] | None = None) -> bytes:
+    """Return a query with a random ID; `edns` is the size and the flags of an OPT. By hand: they are many."""
+    head = struct.pack("!HHHHHH", random.getrandbits(16), flags, 1, 0, 0, edns is not None)
+    labels = b"".join(bytes((len(label),)) + label for label in name.encode().split(b"."))
+    opt = b"" if edns is None else struct.pack("!BHHIH", 0, 41, *edns, 0)
+    return b"%b%b\0%b%b" % (head, labels, struct.pack("!HH", kind, 1), opt)
+
+
+def spellings(port: int, until: float, share: int = 1) -> None:
+    """One question with a large answer, in all its spellings, over one TCP connection."""
+    del share
+    with socket.create_connection((HOST, port), source_address=(ATTACKER, 0)) as sock, sock.makefile("rb") as replies:
+        for size, do, flags in itertools.product(range(512, 1500), (0, 0x8000), range(0, 0x140, 0x10)):
+            if time.time() > until:
+                return
+            query = _query("big.example.org", _TXT, flags | 0x100, (size, do))
+            for _ in range(2):
+                sock.sendall(len(query).to_bytes(2) + query)
+                replies.read(int.from_bytes(replies.read(2)))
+
+
+def padded(port: int, until: float, share: int = 1) -> None:
+    """Packets of 4,000 octets for one silent name, 20,000 a second."""
+    query = _query("silent.example.org") + bytes(3950)
+    _flood(port, until, 20_000 / share, lambda number: (number & 0xFFFF).to_bytes(2) + query[2:])
+
+
+def silent(port: int, until: float, share: int = 1) -> None:
+    """Ever new silent names, 5,000 a second, as long as a name may be."""
+    label = "x" * 50
+    queries = [_query(f"n{n:08}.{label}.{label}.{label}.silent.example.org") for n in range(40_000)]
+    _flood(port, until, 5000 / share, lambda number: queries[number % len(queries)])
+
+
+def missing(port: int, until: float, share: int = 1) -> None:
+    """Names of the cluster that do not exist, each asked twice, and every type of one that does."""
+    names = [_query(f"n{n}.shop.svc.cluster.local") for n in range(15_000) for _ in range(3)]
+    types = [_query("web.shop.svc.cluster.local", n) for n in range(256, 20_000)]
+    queries = [query for pair in zip(names, itertools.cycle(types), strict=False) for query in pair]
+    _flood(port, until, 8000 / share, lambda number: queries[number % len(queries)])
+
+
+def outside(port: int, until: float, share: int = 1) -> None:
+    """Ever new names outside, 2,000 a second, each asked twice."""
+    queries = [_query(f"o{n}.example.org") for n in range(60_000)]
+    _flood(port, until, 4000 / share, lambda number: queries[number // 2 % len(queries)])
+
+
+def _flood(port: int, until: float, rate: float, packet: Callable[[int], bytes]) -> None:
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind((ATTACKER, 0))
+    sock.connect((HOST, port))
+    sock.setblocking(False)
+    sent, began = 0, time.time()
+    while (now := time.time()) < until:
+        if sent >= (now - began) * rate:
+            time.sleep(0.001)
+            continue
+        with contextlib.suppress(OSError):
+            sock.send(packet(sent))
+        sent += 1
+
+
+def large(port: int, until: float, share: int = 1) -> None:
+    """60 connections that ask for large answers, each for its own, and read them slowly or not at all."""
+    del share
+    socks = []
+    for number in range(60):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.bind((f"127.0.3.{number}", 0))
+        sock.connect((HOST, port))
+        sock.setblocking(False)
+        socks.append(sock)
+    asked = itertools.count()
+    while time.time() < until:
+        for number, sock in enumerate(socks):
+            query = _query(f"l{next(asked)}.example.org", _TXT)
+            with contextlib.suppress(OSError):
+                sock.send(len(query).to_bytes(2) + query)
+            if number % 2:
+                with contextlib.suppress(OSError):
+                    sock.recv(2000)
+        time.sleep(0.002)
+
+
+def half_asked(port: int, until: float, share: int = 1) -> None:
+    """1,100 connections with half a message of 60,000 octets."""
+    del share
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    socks: list[socket.socket] = []
+    while time.time() < until:
+        while len(socks) < 1100:
+            sock = socket.socket()
+            sock.bind((f"127.0.4.{len(socks) % 8}", 0))
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect((HOST, port))
+            socks.append(sock)
+        for index, sock in enumerate(socks):
+            try:
+                sock.send(b"\xea\x60" + bytes(3000))
+            except BlockingIOError:
+                continue
+            except OSError:
+                sock.close()
+                del socks[index]
+                break
+        time.sleep(0.01)
+
+
+# Each with the parts of the ceiling that it is after.
+_REPLIES, _ANSWERS, _UNDER_WAY, _TCP = "finished replies", "answers from", "questions under way", "TCP connections"
+ATTACKS: dict[str, tuple[Callable[[int, float, int], None], tuple[str, ...]]] = {
+    "spellings": (spellings, (_REPLIES,)),
+    "missing": (missing, (_REPLIES,)),
+    "outside": (outside, (_REPLIES, _ANSWERS)),
+    "padded": (padded, (_UNDER_WAY,)),
+    "silent": (silent, (_UNDER_WAY, _ANSWERS)),
+    "large": (large, (_TCP, _ANSWERS, "answers on their way")),
+    "half_asked": (half_asked, (_TCP,)),
+}
+
+
+def victim(port: str, seconds: str) -> None:
+    """Ask for a cluster name and ever new outside names, 50 a second each, and print what came of it."""
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    sock.bind((VICTIM, 0))
+    sock.connect((HOST, int(port)))
+    until = time.time() + float(seconds)
+    times: list[float] = []
+    lost = 0
+    while time.time() < until:
+        for name in ("web.shop.svc.cluster.local", f"v{random.getrandbits(40):x}.example.org"):
+            query = _query(name)
+            began = time.time()
+            sock.send(query)
+            sock.settimeout(1.0)
+            try:
+                while sock.recv(4096)[:2] != query[:2]:
+                    pass
+                times.append(time.time() - began)
+            except TimeoutError:
+                lost += 1
+        time.sleep(0.02)
+    times.sort()
+    asked = len(times) + lost
+    print(json.dumps({"asked": asked, "lost": lost, "p99_ms": round(1000 * times[len(times) * 99 // 100], 1)}))
+
+
+# ---- runs
+
+
+@contextlib.contextmanager
+def served(group: Group) -> Iterator[tuple[int, int]]:
+    """A server in the group; yields its port and process."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects = Path(folder, "objects.yaml")
+        objects.write_text(_OBJECTS)
+        port, admin, outside_port = (_free() for _ in range(3))
+        own = [sys.executable, "-m", "tests.bench.ceiling"]
+        other = subprocess.Popen([*own, "upstream", str(outside_port)])
+        flags = ["--objects", str(objects), "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}"]
+        command = [sys.executable, "-m", "dnsserver", "serve", *flags, "--upstream", f"{HOST}:{outside_port}"]
+        with Path(folder, "log").open("wb") as log:
+            server = subprocess.Popen(command, preexec_fn=group.enter, stdout=log, stderr=log)  # noqa: PLW1509
+        try:
+            _wait_answer(port)
+            yield port, server.pid
+            if server.poll() is not None:
+                raise SystemExit(f"the server has ended, status {server.returncode}: {Path(folder, 'log').read_text()}")
+        finally:
+            for process in (server, other):
+                process.kill()
+                process.wait()
+
+
+def _free() -> int:
+    with socket.create_server((HOST, 0)) as sock:
+        found: int = sock.getsockname()[1]
+        return found
+
+
+def _wait_answer(port: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.2)
+        until = time.time() + _READY
+        while time.time() < until:
+            sock.sendto(_query("web.shop.svc.cluster.local"), (HOST, port))
+            with contextlib.suppress(OSError):
+                if sock.recv(4096)[3] & 15 == 0:
+                    return
+    raise SystemExit("the server does not answer")
+
+
+def _private(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("RssAnon:")[1].split()[0]) * 1024
+
+
+def _under(attacks: list[str], port: int, pid: int, seconds: float, share: int = 1) -> int:
+    """Run attacks, those by UDP at a share of their rate, and return the most private memory of the server."""
+    own = [sys.executable, "-m", "tests.bench.ceiling", "attack"]
+    running = [subprocess.Popen([*own, attack, str(port), str(seconds), str(share)]) for attack in attacks]
+    most = 0
+    while any(process.poll() is None for process in running):
+        most = max(most, _private(pid))
+        time.sleep(0.05)
+    return most
+
+
+def main(seconds: float) -> int:
+    """Run each attack alone and all of them together; return 0 if it holds."""
+    config, limit = manifest()
+    parts = ceiling.parts(config)
+    print(f"{'attack':<12} {'peak above idle, MiB':>22} {'counted for its part':>22}")
+    for attack, (_, names) in ATTACKS.items():
+        group = Group(limit)
+        try:
+            with served(group) as (port, pid):
+                idle = _private(pid)
+                grown = _under([attack], port, pid, seconds) - idle
+        finally:
+            group.remove()
+        counted = sum(part.octets for part in parts if part.name.startswith(names))
+        print(f"{attack:<12} {grown / MIB:>22.1f} {counted / MIB:>22.1f}  {', '.join(names)}", flush=True)
+    group = Group(limit)
+    try:
+        with served(group) as (port, pid):
+            ask = [sys.executable, "-m", "tests.bench.ceiling", "victim", str(port), str(2 * seconds)]
+            asking = subprocess.Popen(ask, stdout=subprocess.PIPE, text=True)
+            most = _under(list(ATTACKS), port, pid, 2 * seconds, _TOGETHER)
+            seen = json.loads(asking.communicate()[0])
+        peak, kills = group.peak(), group.kills()
+    finally:
+        group.remove()
+    total = ceiling.total(parts)
+    print(f"all together: private {most / MIB:.0f} MiB, group {peak / MIB:.0f} MiB of {limit / MIB:.0f}, ", end="")
+    print(f"counted {total / MIB:.0f}, killed {kills}; the victim: {seen}")
+    return int(kills > 0 or peak >= limit)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["upstream", port]:
+            upstream(port)
+        case ["victim", port, seconds]:
+            victim(port, seconds)
+        case ["attack", attack, port, seconds, share]:
+            with contextlib.suppress(ConnectionError):
+                ATTACKS[attack][0](int(port), time.time() + float(seconds), int(share))
+        case _:
+            sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
