@@ -228,21 +228,30 @@ class Exchange:
             self._next(flight, now)
 
     def _try(self, flight: Flight, upstream: Upstream, now: float) -> bool:
-        """Send one query; False when it cannot even be sent.
+        """Send one query; False when it cannot even be sent."""
+        tries = flight.tries
+        flight.tries = tries + 1
+        ask = flight.ask
+        if tries >= len(flight.order) or not upstream.udp:
+            return self._try_again(flight, upstream, tries // len(flight.order), now)
+        identifier, mixed = self._entropy.disguise(ask.name)
+        spelled = mixed if upstream.mixed_case else ask.name
+        return self.ask(flight, upstream, spelled, identifier, now, plain=not (upstream.edns or ask.do))
+
+    def _try_again(self, flight: Flight, upstream: Upstream, again: int, now: float) -> bool:
+        """Send one query after `again` in vain, or over a stream.
 
         Whoever was silent is asked again without EDNS, which some throw away, and the third time over TCP as well. With
         DO the second query still has EDNS: packets get lost as well, and nothing else brings signatures.
         """
-        again = flight.tries // len(flight.order)
-        flight.tries += 1
         ask = flight.ask
-        plain = again > ask.do or (not upstream.edns and not ask.do)
+        plain = again > ask.do or not (upstream.edns or ask.do)
         if not upstream.udp:
             self.ask_stream(flight, upstream, now, plain=plain)
             return True
         identifier, mixed = self._entropy.disguise(ask.name)
         sent = self.ask(flight, upstream, mixed if upstream.mixed_case else ask.name, identifier, now, plain=plain)
-        if again and (again > 1 or not upstream.health.up) and upstream not in flight.streamless:
+        if (again > 1 or not upstream.health.up) and upstream not in flight.streamless:
             self.ask_stream(flight, upstream, now)
             return True
         return sent

@@ -57,42 +57,50 @@ class Reports:
         """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
         flight = attempt.flight
         try:
-            return self._replied(attempt, flight, reply, now)
+            if flight is None or (reply[2] & _TRUNCATED and not attempt.over_stream):
+                self._heard(attempt, now)
+                if flight is None:
+                    self._overtaken(attempt, reply[3] & 0x0F, now)
+                else:
+                    self._exchange.to_tcp(attempt, now)
+                return True
+            reading = self._read(attempt, flight, reply, now)
+            if reading is None:
+                return False
+            self._heard(attempt, now)
+            if reading.verdict is not _GOOD:
+                self._rejected_reading(attempt, flight, reading, now)
+                return True
+            if attempt.upstream.doubted or attempt.plain:
+                reading = self._weighed(attempt, flight, reading, now)
+            if reading is not None:
+                flight.attempts.remove(attempt)
+                self._exchange.end(flight, reading, now)
         except Exception as error:  # it must not cost others theirs
             self._faults.took("upstream-reply", error, upstream=attempt.upstream.name)
             self._exchange.give_up(flight, now)
-            return True
+        return True
 
-    def _replied(self, attempt: Attempt, flight: Flight | None, reply: bytes, now: float) -> bool:
-        upstream = attempt.upstream
-        reading = None
-        if flight is not None and (not reply[2] & _TRUNCATED or attempt.over_stream):
-            ask = flight.ask
-            try:
-                reading = response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
-            except FormatError:
-                self._spoil(attempt, now)
-                return False
-            except Exception as error:  # a bug in reading it: as if it could not be read
-                self._faults.took("upstream-reply", error, upstream=upstream.name, reply=reply.hex())
-                self._spoil(attempt, now)
-                return False
-        self._heard(attempt, now)
-        if flight is None:
-            self._overtaken(attempt, reply[3] & 0x0F, now)
-        elif reading is None:
-            self._exchange.to_tcp(attempt, now)
-        elif reading.verdict is _GOOD:
-            good = self._weighed(attempt, flight, reading, now) if upstream.doubted or attempt.plain else reading
-            if good is not None:
-                flight.attempts.remove(attempt)
-                self._exchange.end(flight, good, now)
-        elif reading.verdict in _HOPELESS:
-            flight.failure = _VERDICTS[reading.verdict]
+    def _read(self, attempt: Attempt, flight: Flight, reply: bytes, now: float) -> Reading | None:
+        """Return what a reply says, None where it cannot be read."""
+        ask = flight.ask
+        try:
+            return response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
+        except FormatError:
+            pass
+        except Exception as error:  # a bug in reading it: as if it could not be read
+            self._faults.took("upstream-reply", error, upstream=attempt.upstream.name, reply=reply.hex())
+        self._spoil(attempt, now)
+        return None
+
+    def _rejected_reading(self, attempt: Attempt, flight: Flight, reading: Reading, now: float) -> None:
+        """Go on after a whole reply that is no answer."""
+        reason = _VERDICTS.get(reading.verdict)
+        if reading.verdict in _HOPELESS:
+            flight.failure = reason
             self._exchange.end(flight, None, now)
         else:
-            self._rejected(attempt, flight, reading.rcode, _VERDICTS.get(reading.verdict), now)
-        return True
+            self._rejected(attempt, flight, reading.rcode, reason, now)
 
     def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
