@@ -290,7 +290,7 @@ ROWS: dict[str, Row] = {
     "no such name": streams(always(absent), NO_NAME._replace(sent=2), NO_NAME._replace(sent=1)),
     "no such data": streams(always(empty), NO_DATA._replace(sent=2), NO_DATA._replace(sent=1)),
     "another ID, each time": Row(
-        here(other_id), later(ANSWER, 0.5), *(later(FAILS, 1.0)._replace(sent=5),) * 2, down=True),
+        here(other_id), later(ANSWER, 0.5), *(later(FAILS, 1.0)._replace(sent=9),) * 2, down=True),
     "another ID, then the answer": everywhere(always(other_id, good), ANSWER_1),
     "another case, each time": streams(here(lower), later(ANSWER, 0.2), ANSWER),
     "a reply of 6,000 octets": streams(here(too_long), later(ANSWER, 0.2), NO_DATA),
