@@ -11,9 +11,10 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 import msgspec
 import trio
 
+from dnsserver.kube import shallow
 from dnsserver.kube.credentials import Access, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
-from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, Unauthorized, error_of
+from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, Unauthorized, error_of
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import Answer, Session
 from dnsserver.zone.model import Kind
@@ -21,6 +22,11 @@ from dnsserver.zone.model import Kind
 # Of namespaces only name and labels are wanted; a server that cannot cut an object down sends the whole one instead.
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+
+_LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
+_LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
+_LONGEST_FAILURE = 64 << 10
 
 
 class Page(msgspec.Struct):
@@ -139,16 +145,22 @@ class Client:
         if version:
             params |= {"resourceVersion": version, "resourceVersionMatch": "Exact"}
         while True:
-            async with self._asked(scope, params, _METADATA_LIST, self._answer_timeout) as answer:
-                body = await _body(answer, received)
             try:
-                page = _list.decode(body)
+                async with self._asked(scope, params, _METADATA_LIST, self._answer_timeout) as answer:
+                    body = await _body(answer, received, _LARGEST_PAGE)
+            except TooLarge:
+                if params["limit"] == "1":
+                    raise
+                params = {**params, "limit": str(max(1, int(params["limit"]) // 8))}
+                continue
+            try:
+                page = _page(body)
             except UNREADABLE as error:
                 raise Malformed(f"a page of {scope.kind} is not a list: {error}") from None
             yield Page(page.metadata.resource_version, page.items or [])
             if not page.metadata.continue_:
                 return
-            params = {"limit": str(self._page_size), "continue": page.metadata.continue_}
+            params = {"limit": params["limit"], "continue": page.metadata.continue_}
 
     async def watch(
         self,
@@ -260,10 +272,20 @@ class Client:
             return self._session
 
 
+def _page(body: bytes) -> _List:
+    """Return a page; what is nested too deeply in one object costs no other. Raises one of UNREADABLE."""
+    try:
+        return _list.decode(body)
+    except RecursionError:
+        parts = shallow.fields(body)
+        metadata = msgspec.json.decode(parts.get("metadata", b"{}"), type=_ListMeta)
+        return _List(metadata, [msgspec.Raw(item) for item in shallow.elements(parts.get("items", b"[]"))])
+
+
 async def _failure(answer: Answer) -> ApiError:
     try:
-        body = await _body(answer, _uncounted)
-    except Disconnected:
+        body = await _body(answer, _uncounted, _LONGEST_FAILURE)
+    except (Disconnected, TooLarge):
         body = b""
     finally:
         await answer.aclose()
@@ -275,18 +297,23 @@ async def _failure(answer: Answer) -> ApiError:
     return error_of(status, answer.status, answer.headers.get("retry-after", ""))
 
 
-async def _body(answer: Answer, received: Callable[[int], None]) -> bytes:
-    pieces = []
+async def _body(answer: Answer, received: Callable[[int], None], longest: int) -> bytes:
+    """Return a whole body. Raises Disconnected and TooLarge."""
+    pieces, size = [], 0
     async with aclosing(answer.pieces()) as arriving:
         async for piece in arriving:
             received(len(piece))
             pieces.append(piece)
+            size += len(piece)
+            if size > longest:
+                raise TooLarge(f"an answer of more than {longest} octets")
     return b"".join(pieces)
 
 
 async def _lines(answer: Answer, received: Callable[[int], None]) -> AsyncGenerator[bytes]:
     """The lines of a stream; a last line without its end is a cut, not a line."""
     pending: list[bytes] = []
+    size = 0
     async with aclosing(answer.pieces()) as arriving:
         async for piece in arriving:
             received(len(piece))
@@ -295,8 +322,12 @@ async def _lines(answer: Answer, received: Callable[[int], None]) -> AsyncGenera
                 pending.append(ended[0])
                 ended[0] = b"".join(pending)
                 pending.clear()
+                size = 0
             if rest:
                 pending.append(rest)
+                size += len(rest)
+                if size > _LONGEST_LINE:
+                    raise TooLarge(f"a line of more than {_LONGEST_LINE} octets")
             for text in ended:
                 if text:
                     yield text

@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from dnsserver.kube import shallow
 from dnsserver.zone.model import EndpointSlice, Kind, Metadata, Namespace, Object, Pod, Service
 
 TYPES: dict[Kind, type[Object]] = {
@@ -60,8 +61,9 @@ class _LooselyIdentified(msgspec.Struct):
     metadata: _LooseIdentity | None = None
 
 
-# Invalid UTF-8 surfaces as UnicodeDecodeError in a field that is read, and elsewhere not at all.
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+# Invalid UTF-8 surfaces as UnicodeDecodeError in a field that is read, and elsewhere not at all. RecursionError is what
+# is nested too deeply, even where it is only skipped; `shallow` gets at what stands around it.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in TYPES.items()}
 _lines = {kind: msgspec.json.Decoder(Line[type_]) for kind, type_ in TYPES.items()}  # type: ignore[valid-type]
@@ -75,11 +77,23 @@ def from_json(kind: Kind, raw: msgspec.Raw | bytes) -> Object:
     try:
         return _named(kind, _decoders[kind].decode(raw))
     except UNREADABLE as error:
-        try:
-            loose = _loosely_identified.decode(raw).metadata
-        except UNREADABLE:
-            loose = None
-        raise _bad(kind, loose, error) from None
+        raise _bad(kind, _loosely(raw), error) from None
+
+
+def _loosely(raw: msgspec.Raw | bytes) -> _LooseIdentity | None:
+    try:
+        return _loosely_identified.decode(raw).metadata
+    except RecursionError:
+        return _loose_metadata(raw)
+    except UNREADABLE:
+        return None
+
+
+def _loose_metadata(raw: msgspec.Raw | bytes) -> _LooseIdentity | None:
+    try:
+        return msgspec.json.decode(shallow.fields(raw).get("metadata", b"null"), type=_LooseIdentity | None)
+    except UNREADABLE:
+        return None
 
 
 def line(kind: Kind, text: bytes) -> Change:
@@ -90,10 +104,19 @@ def line(kind: Kind, text: bytes) -> Change:
     try:
         found: Change = _lines[kind].decode(text)
     except UNREADABLE:  # a bookmark, an error, a bad object
-        return _raw_line.decode(text)
+        return _raw(text)
     if isinstance(found.object, msgspec.Raw) or found.object.metadata.name:
         return found
-    return _raw_line.decode(text)
+    return _raw(text)
+
+
+def _raw(text: bytes) -> Change:
+    try:
+        return _raw_line.decode(text)
+    except RecursionError:
+        parts = shallow.fields(text)
+        kind = msgspec.json.decode(parts.get("type", b'""'), type=str)
+        return Line(kind, msgspec.Raw(parts.get("object", b"{}")))
 
 
 def from_parsed(kind: Kind, parsed: object) -> Object:
@@ -110,7 +133,12 @@ def from_parsed(kind: Kind, parsed: object) -> Object:
 
 def identity(thing: Object | msgspec.Raw) -> Identity | Metadata:
     """Only the object's identity. Raises one of UNREADABLE."""
-    return _identified.decode(thing).metadata if isinstance(thing, msgspec.Raw) else thing.metadata
+    if not isinstance(thing, msgspec.Raw):
+        return thing.metadata
+    try:
+        return _identified.decode(thing).metadata
+    except RecursionError:
+        return msgspec.json.decode(shallow.fields(thing).get("metadata", b"{}"), type=Identity)
 
 
 def _named(kind: Kind, thing: Object) -> Object:

@@ -74,6 +74,16 @@ class Malformed(ApiError):
     reason = "malformed"
 
 
+class TooLarge(Malformed):
+    """More than an answer, or a line of one, may have."""
+
+
+def first_of(group: BaseExceptionGroup[ApiError]) -> ApiError:
+    """One of the errors of a group, which mostly are one."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error
+
+
 _BY_CODE: dict[int, type[ApiError]] = {
     400: Refused,
     401: Unauthorized,

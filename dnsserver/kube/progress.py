@@ -96,6 +96,14 @@ class Progress:
         self.lists += 1
         self.last_list = self.last_check = self.last_heard = now
 
+    def effect_of_denial(self) -> str:
+        """What it means that the kind may not be read."""
+        if self.synced:
+            return "their last known state is served on"
+        if self.kind is Kind.PODS:
+            return "names of pods fail until it is allowed"
+        return "not ready: names of the cluster fail until it is allowed, unless a saved copy has them"
+
     def statistics(self) -> Statistics:
         """The present figures."""
         return Statistics(

@@ -33,6 +33,7 @@ from dnsserver.kube.errors import (
     NotFound,
     Refused,
     TooLargeVersion,
+    first_of,
 )
 from dnsserver.kube.outage import Outage
 from dnsserver.kube.progress import Backoff, Bite, Progress, State, Statistics, Timing
@@ -115,7 +116,7 @@ class Reflector:
             try:
                 await self._list_then_watch()
             except* ApiError as group:
-                error = _first(group)
+                error = first_of(group)
             assert error is not None, "a list and its watches end by an error only"
             if self._progress.synced:
                 self._progress.resyncs[error.reason] += 1
@@ -383,17 +384,9 @@ class Reflector:
             self._log.error(
                 f"the API server {'does not allow to' if told else 'cannot'} list and watch these objects",
                 error=str(error),
-                effect=self._effect(),
+                effect=progress.effect_of_denial(),
                 **told,
             )
-
-    def _effect(self) -> str:
-        """What it means that the kind cannot be read."""
-        if self._progress.synced:
-            return "their last known state is served on"
-        if self._kind is Kind.PODS:
-            return "names of pods fail until it is allowed"
-        return "not ready: names of the cluster fail until it is allowed, unless a saved copy has them"
 
 
 def _since_trigger(thing: EndpointSlice, now: float) -> float | None:
@@ -404,9 +397,3 @@ def _since_trigger(thing: EndpointSlice, now: float) -> float | None:
         return now - datetime.fromisoformat(stamp).timestamp()
     except ValueError:
         return None
-
-
-def _first(group: BaseExceptionGroup[ApiError]) -> ApiError:
-    """One of the errors that ended the scopes, which mostly are one."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -13,6 +13,7 @@ import structlog
 import trio
 import trio.testing
 
+from dnsserver.kube import api
 from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
 from dnsserver.kube.scope import scopes_of
@@ -268,6 +269,7 @@ async def test_events_about_objects_never_seen(server: ApiServer) -> None:
         assert Remove(Kind.SERVICES, "shop", "moved") in mirror.sink.events
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
 BAD: dict[str, tuple[bytes, bytes]] = {
     "wrong type": (b'{"metadata":{"name":"bad","namespace":"shop","resourceVersion":"', b'"},"spec":{"ports":"many"}}'),
     "invalid utf-8": (
@@ -282,6 +284,14 @@ BAD: dict[str, tuple[bytes, bytes]] = {
     "a name that is a number": (b'{"metadata":{"name":7,"namespace":"shop","resourceVersion":"', b'"}}'),
     "a name that is no utf-8": (b'{"metadata":{"name":"\xff","namespace":"shop","resourceVersion":"', b'"}}'),
     "metadata is a list": (b'{"metadata":["', b'"]}'),
+    "100,000 brackets that are read": (
+        b'{"metadata":{"name":"bad","namespace":"shop","resourceVersion":"',
+        b'"},"spec":{"ports":%b}}' % DEEP,
+    ),
+    "100,000 brackets that are skipped": (
+        b'{"metadata":{"name":"bad","namespace":"shop","resourceVersion":"',
+        b'"},"status":%b}' % DEEP,
+    ),
 }
 
 
@@ -349,6 +359,32 @@ async def test_fields_that_are_missing(server: ApiServer) -> None:
         server.put_split(kind, "", "bare", head, b'"}}')
         async with mirroring(server, kind) as mirror:
             await wait_for(lambda mirror=mirror, kind=kind: mirror.sink.names(kind) == {"bare"})  # type: ignore[misc]
+
+
+async def test_a_page_that_is_too_large_is_asked_in_parts(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_LARGEST_PAGE", 20_000)
+    server.streaming = False
+    for number in range(30):
+        server.put(Kind.SERVICES, thing(f"s{number}", annotations={"note": "x" * 2000}))
+    async with mirroring(server, page_size=30) as mirror:
+        await mirror.wait_equal()
+    limits = [request.query["limit"] for request in server.requests if "limit" in request.query]
+    assert limits[:2] == ["30", "3"]
+    assert set(limits[1:]) == {"3"}
+
+
+async def test_an_object_that_is_too_large_keeps_its_place_and_no_more_memory(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a page it is the last, and of a watch the next; what else changes is seen by lists."""
+    monkeypatch.setattr(api, "_LONGEST_LINE", 20_000)
+    filled(server)
+    async with mirroring(server) as mirror:
+        await settled(mirror)
+        server.put(Kind.SERVICES, thing("big", annotations={"note": "x" * 300_000}))
+        server.put(Kind.SERVICES, thing("other"))
+        await mirror.wait_equal()  # by a list, whose pages may be larger
+        assert "malformed" in mirror.reflector.statistics().resyncs
 
 
 async def test_an_object_of_a_mebibyte(server: ApiServer) -> None:
