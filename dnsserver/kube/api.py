@@ -194,7 +194,7 @@ class Client:
         """The names of all API groups that the server offers, those of custom resources too. Raises ApiError."""
         answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
         try:
-            body = await _body(answer, _uncounted)
+            body = await _body(answer, _uncounted, _LARGEST_PAGE)
         finally:
             await answer.aclose()
         try:
