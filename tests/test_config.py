@@ -307,6 +307,34 @@ def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
     assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
 
 
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (
+            "listen = 127.0.0.1:53\nttl = 'x'\ndomain = cluster.local # mine\nudp.size = 1k",
+            [
+                "c.toml:1:15: ",
+                "c.toml:3:10: Invalid value; text stands between quotes",
+                "c.toml:4:13: ",
+                'c.toml:2: ttl: found "x", expected',
+            ],
+        ),
+        (
+            "[[forward]]\ndomain = corp.example\nupstreams = ['9.9.9']",
+            ["c.toml:2:10: Invalid value", 'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected'],
+        ),
+        ("ttl = five\nttl = 5\nttl = 6", ["c.toml:1:7: Invalid value", "c.toml:3: ttl: is already in line 1"]),
+        ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 brackets"]),
+        ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:3:"]),
+        ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:2:6: Expected '='"]),
+    ],
+)
+def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: str, messages: list[str]) -> None:
+    found = problems(tmp_path, text)
+    assert len(found) == len(messages), found
+    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
+
+
 DEEP = 100_000
 
 

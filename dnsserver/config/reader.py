@@ -5,6 +5,7 @@ import re
 import tomllib
 import types
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -22,6 +23,7 @@ T = TypeVar("T", bound=Table)
 DEFAULT_FILE = Path("zones/dnsserver.toml")
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_ONE_VALUE = re.compile(r"""[ \t]*[\w.-]+[ \t]*=[^"'\[\]{}=]*""")  # no bracket or quote that reaches into other lines
 _SHOWN = 60
 _MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
 _MOST_PROBLEMS = 100
@@ -74,15 +76,9 @@ def read(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     relative path in the file starts at the file's folder, one in a flag at the working folder. Raises ConfigError.
     """
     text, source, is_there = _read(path)
-    try:
-        places = Places(text)
-    except TooDeepError as error:
-        raise ConfigError([f"{source}:{error.line}: {error}"]) from error
-    data, problems = _parse(text, source, places)
-    if data is None:
-        raise ConfigError(problems)
-    reader = _Reader(source, places, overrides or {}, problems)
-    return Loaded(reader.config(data), source, places, overrides or {}, is_there)
+    parsed = _parse(text, source)
+    reader = _Reader(source, parsed.places, overrides or {}, parsed.problems, parsed.broken)
+    return Loaded(reader.config(parsed.data), source, parsed.places, overrides or {}, is_there)
 
 
 def _read(path: Path | None) -> tuple[str, Path, bool]:
@@ -95,28 +91,57 @@ def _read(path: Path | None) -> tuple[str, Path, bool]:
         raise ConfigError([f"{source}: {error}"]) from error
 
 
-def _parse(text: str, source: Path, places: Places) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the data and what is written twice in it, or None and what is wrong with the syntax.
+class _Parsed(NamedTuple):
+    """What is said in a text, less what is wrong with its syntax; `broken` are the keys of values that are no TOML."""
 
-    tomllib stops at its first error. A key that was there before is taken away, so that what follows is told as well.
+    data: dict[str, Any]
+    places: Places
+    problems: list[str]
+    broken: set[str]
+
+
+def _parse(text: str, source: Path) -> _Parsed:
+    """Return the data, and what is written twice in it or is no TOML value. Raises ConfigError.
+
+    tomllib stops at its first error. A key that was there before is taken away, and so is a line whose value alone is
+    wrong, as one without quotes, so that what follows is told as well.
     """
     problems: list[str] = []
+    broken: set[str] = set()
+    try:
+        places = Places(text)
+    except TooDeepError as error:
+        raise ConfigError([f"{source}:{error.line}: {error}"]) from error
     while True:
         try:
-            return tomllib.loads(text), problems
+            return _Parsed(tomllib.loads(text), places, problems, broken)
         except (ValueError, RecursionError) as error:  # ValueError: also a number of more digits than Python reads
             message, line, column = _syntax_error(text, str(error))
         repeated = places.repeated_at(line) if line else None
-        if repeated is None:
+        if repeated is not None:
+            statement, before = repeated
+            name = _printable(statement.name)
+            problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
+            begin, end = statement.span if statement.is_key else (0, 0)
+        else:
             place = f"{source}:{line}:{column}" if line else f"{source}"
-            return None, [*problems, f"{place}: {message}{_mistaken(source)}"]
-        statement, before = repeated
-        name = _printable(statement.name)
-        problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
-        if not statement.is_key or len(problems) >= _MOST_PROBLEMS:
-            return None, problems
-        begin, end = statement.span
+            begin, end = _line_of_one_value(text, line)
+            quotes = "; text stands between quotes" if begin != end else ""
+            problems.append(f"{place}: {message}{quotes}{_mistaken(source)}")
+            broken.add(text[begin:end].partition("=")[0].strip().rpartition(".")[2])
+        if begin == end or len(problems) >= _MOST_PROBLEMS:
+            raise ConfigError(problems)
         text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
+
+
+def _line_of_one_value(text: str, line: int) -> tuple[int, int]:
+    """Return where a line stands in a text, if all of it is a key and a value on that line; else an empty part."""
+    lines = text.split("\n")
+    found = _ONE_VALUE.fullmatch(lines[line - 1]) if 0 < line <= len(lines) else None
+    if found is None:
+        return 0, 0
+    begin = sum(len(before) + 1 for before in lines[: line - 1])
+    return begin, begin + len(lines[line - 1])
 
 
 def _mistaken(source: Path) -> str:
@@ -159,11 +184,19 @@ class _TooManyError(Exception):
 class _Reader:
     """Turns decoded TOML into a Config; collects what is wrong on the way."""
 
-    def __init__(self, source: Path, places: Places, overrides: Mapping[str, Override], problems: list[str]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        places: Places,
+        overrides: Mapping[str, Override],
+        problems: list[str],
+        broken: AbstractSet[str],
+    ) -> None:
         self._source = source
         self._places = places
         self._overrides = overrides
         self._problems = problems
+        self._broken = broken
 
     def config(self, data: dict[str, Any]) -> Config:
         """Return the Config; raises ConfigError."""
@@ -199,7 +232,8 @@ class _Reader:
                 whole = False
         for field in fields.values():
             if field.required and field.name not in data:
-                self._problem(f"{path}{field.name}", "is missing")
+                if field.name not in self._broken:  # else that has been said
+                    self._problem(f"{path}{field.name}", "is missing")
                 whole = False
         if not whole:
             raise _InvalidError
