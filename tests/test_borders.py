@@ -18,7 +18,7 @@ import trio
 from dnsserver import faults, metrics
 from dnsserver.app import feed, server, sync, warm, worker, workers
 from dnsserver.app.child import Child
-from dnsserver.app.figures import Lag
+from dnsserver.app.figures import Figures, Lag
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.kube import reflector
@@ -359,6 +359,8 @@ TABLE = [
     Border("snapshot", warm.WarmStart, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
+    Border("page", Figures, "brief", one_page_is_an_error),
+    Border("page", Figures, "snapshot", one_scrape_is_an_error),
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),
     Border("announce", server, "spare_zone", nothing_is_lost_since_the_start, armed=True),
     Border("workers", Child, "__init__", another_worker_is_started, armed=True, settings={"workers": 2}),
@@ -489,7 +491,7 @@ def test_a_fault_is_counted_whatever_becomes_of_the_log(monkeypatch: pytest.Monk
 
 
 def test_every_place_has_a_row() -> None:
-    assert {border.place for border in TABLE} | {"worker-frame", "page"} == set(PLACES)
+    assert {border.place for border in TABLE} | {"worker-frame"} == set(PLACES)
 
 
 # Tasks that are started without `Faults`, and why a fault in them is no danger.
