@@ -38,6 +38,7 @@ from dnsserver.server.respond import Responder
 from dnsserver.wire import response
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListStarted, Put, Remove
+from tests.answering import Answering
 from tests.cluster import decoded, listed, service
 from tests.faulty import ADDRESS, BASE, PATIENCE, TWO, WEB, Border, Fuse, InjectedError, Running, helpful, running
 from tests.kube.support import thing
@@ -474,6 +475,20 @@ async def test_a_frame_that_cannot_be_read_costs_itself() -> None:
     assert await anext(frames) == good
     assert [type(error) for error in unread] == [msgspec.DecodeError]
     await frames.aclose()
+
+
+def test_a_kept_reply_that_fails_is_forgotten() -> None:
+    cluster = Cluster()
+    for event in listed(BASE):
+        cluster.apply(event, 0, 1)
+    answering = Answering(cluster)
+    packet = dns.message.make_query(TWO, "A").to_wire()
+    answering.ask(packet)
+    assert packet[2:] in answering.lane.replies
+    answering.responder.forget(packet[2:], answering, InjectedError())
+    assert packet[2:] not in answering.lane.replies
+    assert answering.replies.statistics().replies == 0
+    assert dict(answering.responder.faults.counts) == {"cache-hit": 1}
 
 
 def test_a_fault_is_counted_whatever_becomes_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
