@@ -257,8 +257,7 @@ class Reports:
         self._exchange.failed(attempt, why, now)
 
     def _spoil(self, attempt: Attempt, now: float) -> None:
-        """Ask over TCP if the right reply does not follow at once."""
-        attempt.spoilt = True
+        """Have a question whose reply was spoilt go on over TCP, if the right one does not follow at once."""
         flight = attempt.flight
         if flight is not None and not attempt.over_stream and now + _MENDED < flight.retry_at:
             flight.retry_at = now + _MENDED

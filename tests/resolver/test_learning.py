@@ -114,6 +114,17 @@ async def test_row_58_an_answer_without_signatures_after_silence_is_not_kept(clo
         assert [query.message.ednsflags & dns.flags.DO for query in sent] == [dns.flags.DO]
 
 
+async def test_row_58_a_lost_packet_costs_nobody_the_signatures(clock: LoopbackClock) -> None:
+    async with upstream() as server, forwarder(route(server)) as forward:
+
+        async def script(query: Query) -> None:
+            await (helpful(query) if len(server.queries) > 1 else silent(query))
+
+        server.script = script
+        assert (await forward.wait_outcome(ask("www.example.com", do=True))).rcode == NOERROR
+        assert [bool(query.message.ednsflags & dns.flags.DO) for query in server.queries] == [True, True]
+
+
 # ---- the case of names
 
 

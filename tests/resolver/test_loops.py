@@ -166,6 +166,25 @@ async def test_row_54_a_probe_that_comes_back_to_another_process_is_told_to_its_
         assert first(sender).looping
 
 
+async def test_row_54_a_question_under_way_does_not_go_to_an_upstream_that_loops_since(clock: LoopbackClock) -> None:
+    async with upstream() as slow, upstream() as looping:
+        slow.script_probes = looping.script_probes = silent
+
+        async def fail_late(query: Query) -> None:
+            await trio.sleep(0.05)
+            await query.send(query.reply(rcode=SERVFAIL))
+
+        slow.script = fail_late
+        async with forwarder(route(slow, looping, policy=Policy.SEQUENTIAL)) as forward:
+            outcomes: list[Outcome] = []
+            forward.ask(ask("www.example.com"), outcomes.append)
+            await trio.sleep(0.02)
+            forward.probe_seen(from_text(looping.probes[-1].name).lower())
+            await trio.sleep(0.1)
+            assert [outcome.reason.code for outcome in outcomes] == ["loop"]
+            assert not looping.queries
+
+
 # ---- the way back
 
 

@@ -54,7 +54,10 @@ def later(gets: Gets, seconds: float) -> Gets:
 
 
 class Row(NamedTuple):
-    """One behaviour, and what comes of it over each transport; `do` is asked with DO, `hopeless` has no answer."""
+    """One behaviour, and what comes of it over each transport; `do` is asked with DO, `hopeless` has no answer.
+
+    `down` upstreams may be found dead, `prompt` ones answer each query.
+    """
 
     script: Script
     udp: Gets
@@ -63,6 +66,7 @@ class Row(NamedTuple):
     do: bool = False
     hopeless: bool = False
     down: bool = False
+    prompt: bool = False
 
 
 def everywhere(script: Script, gets: Gets, *, do: bool = False) -> Row:
@@ -227,7 +231,14 @@ async def spoils_the_first_and_closes(query: Query, _: str, number: int) -> None
     if query.protocol != "udp":
         await query.close()
     else:
-        await query.send(good(query)[: -5 if number == 1 else None])
+        await query.send(good(query)[: -13 if number == 1 else None])
+
+
+async def cut_and_mended(query: Query, _: str, __: int) -> None:
+    """Cut a reply, and send it whole a moment later."""
+    await query.send(good(query)[:-13])
+    await trio.sleep(0.02)
+    await query.send(good(query))
 
 
 async def silent_over_udp(query: Query, _: str, __: int) -> None:
@@ -261,7 +272,6 @@ EDNS = {
     "a header with the query's counts": copied_counts,
 }
 PACKETS = {  # what a stream cannot mend either, but TCP does for UDP
-    "cut in the address": cut(13),
     "cut in the question": cut_in_question,
     "cut to ten octets": lambda query: good(query)[:10],
     "five octets of garbage": lambda query: query.wire[:2] + b"abc",
@@ -281,14 +291,17 @@ ROWS: dict[str, Row] = {
     "cut before the OPT": everywhere(always(cut(11)), ANSWER_1),
     "silence, to EDNS": streams(to_edns(lambda _: None), later(ANSWER, 0.5), later(ANSWER, 0.5)),
     "silence, to EDNS with DO": everywhere(to_edns(lambda _: None), later(ANSWER, 1.6)._replace(sent=5), do=True),
-    "a header, REFUSED": everywhere(always(bare(REFUSED)), FAILS_1),
-    "REFUSED": everywhere(always(rcode(REFUSED)), FAILS_1),
-    "SERVFAIL": everywhere(always(rcode(SERVFAIL)), FAILS_1),
+    "a header, REFUSED": everywhere(always(bare(REFUSED)), FAILS_1)._replace(prompt=True),
+    "REFUSED": everywhere(always(rcode(REFUSED)), FAILS_1)._replace(prompt=True),
+    "SERVFAIL": everywhere(always(rcode(SERVFAIL)), FAILS_1)._replace(prompt=True),
     "a referral": everywhere(always(referral), FAILS_1),
     "a chain of 20": everywhere(always(chain(20)), FAILS_1),
     "a chain of 3": everywhere(always(chain(3)), ANSWER_1),
     "no such name": streams(always(absent), NO_NAME._replace(sent=2), NO_NAME._replace(sent=1)),
     "no such data": streams(always(empty), NO_DATA._replace(sent=2), NO_DATA._replace(sent=1)),
+    "cut in the address, each time": streams(here(cut(13)), later(ANSWER, 0.1), GARBLED),
+    "cut in the address, then the answer": everywhere(always(cut(13), good), ANSWER_1),
+    "cut in the address, the answer a moment later": everywhere(cut_and_mended, ANSWER_1),
     "another ID, each time": Row(
         here(other_id), later(ANSWER, 0.5), *(later(FAILS, 1.0)._replace(sent=9),) * 2, down=True),
     "another ID, then the answer": everywhere(always(other_id, good), ANSWER_1),
@@ -355,6 +368,7 @@ async def test_what_the_client_gets(name: str, transport: Transport, authorities
     assert (shows(outcome), took <= gets.within + 0.02) == (gets.what, True), took
     assert len(server.queries) <= gets.sent
     assert seen.up or row.down, "it answers, or one name says nothing about it"
+    assert seen.replies == seen.queries or not row.prompt, "an error is an answer"
 
 
 def test_no_client_waits_for_the_deadline_where_an_answer_could_be_had() -> None:
