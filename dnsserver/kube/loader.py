@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
 from dnsserver.kube.orphan import settle_in, signals_held
 
 _NOWHERE = (
@@ -77,6 +76,9 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
     Raises HopelessError when there is no way in, and ValueError when there is none now.
     """
     if kubeconfig:
+        # Late: YAML is 50 ms and 2 MiB, and this module is also imported by the server, which begins the loader.
+        from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable  # noqa: PLC0415
+
         try:
             expect_usable(kubeconfig, context)
         except KubeconfigError as error:
