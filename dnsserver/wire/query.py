@@ -150,13 +150,15 @@ def _read_extras(packet: bytes, position: int, authorities: int, extras: int, qu
     found = False
     others = authorities
     options = 0
-    names = Names(packet)
-    names.read(m.HEADER_SIZE)
+    names: Names | None = None
     for index in range(authorities + extras):
         start = position
         if packet[position : position + 1] == ROOT:
             position += 1
         else:
+            if names is None:
+                names = Names(packet)
+                names.read(m.HEADER_SIZE)
             _, position = names.read(position)
         if position + _RECORD.size > len(packet):
             msg = f"record {index + 1} after the question ends past the message"

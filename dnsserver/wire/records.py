@@ -32,7 +32,7 @@ from dnsserver.wire.message import (
     FormatError,
     RRset,
 )
-from dnsserver.wire.name import MAX_NAME, ROOT
+from dnsserver.wire.name import MAX_NAME
 
 MAX_POINTERS = 127  # labels of the longest name: a writer that ends each name in a pointer, as ours, needs so many
 MAX_LABELS = 12_000  # written out in one message; one of 1,000 SRV records has some 7,000
@@ -92,40 +92,35 @@ class Names:
 
         Raises FormatError.
         """
-        octets = self._message[position : position + MAX_NAME + 1]
+        message = self._message
         known = self._known
-        labels = []
-        at = 0
+        number = len(self._read)
+        at = position
         try:
-            while 0 < (length := octets[at]) < 0x40:
-                labels.append(position + at)
+            while 0 < (length := message[at]) < 0x40:
+                known[at] = number
                 at += length + 1
-            labels.append(position + at)
-            after = position + at + 1
+            known[at] = number
             if not length:
-                tail, jumps = ROOT, 0
+                after = at + 1
+                name = message[position:after]
+                jumps = 0
             elif length >= 0xC0:
-                target = (length & 0x3F) << 8 | octets[at + 1]
-                after += 1
+                after = at + 2
+                target = (length & 0x3F) << 8 | message[at + 1]
                 begun, whole, jumps = self._read[known[target]]
-                tail = whole[target - begun :]
+                name = message[position:at] + whole[target - begun :]
                 jumps += 1
             else:
-                raise FormatError(f"label type {length:#x} at octet {after - 1}, expected a length or a pointer")
-        except IndexError:
-            raise FormatError(f"name at octet {position} of {len(self._message)} does not end") from None
+                raise FormatError(f"label type {length:#x} at octet {at}, expected a length or a pointer")
+        except IndexError:  # also of a pointer into the name that it ends
+            raise FormatError(f"name at octet {position} of {len(message)} does not end") from None
         except KeyError:
-            raise FormatError(f"name pointer at octet {after - 2} to {target}, where no name stood before") from None
-        name = octets[:at] + tail
-        known.update(dict.fromkeys(labels, len(self._read)))
+            raise FormatError(f"name pointer at octet {at} to {target}, where no name stood before") from None
         if len(name) > MAX_NAME or jumps > MAX_POINTERS or len(known) > self._most:
             raise FormatError(f"name at octet {position}: {len(name)} octets, {jumps} jumps, label {len(known)}")
         self._read.append((position, name, jumps))
         return name, after
-
-    def jumps(self, position: int) -> int:
-        """Return how many pointers the name that was read at `position` goes by."""
-        return self._read[self._known[position]][2]
 
     def rdata(self, type_: int, start: int, end: int) -> bytes:
         """Return rdata without compression; names keep their case.
@@ -133,6 +128,11 @@ class Names:
         Raises FormatError when its names do not fill it, or an address has the wrong length.
         """
         message = self._message
+        if type_ == CNAME:  # one of those that are nothing but a name, and the one that there are most of
+            name, position = self.read(start)
+            if position != end:
+                raise FormatError(f"CNAME at octet {start} ends at {end}, its name at {position}")
+            return name
         if type_ not in HAS_NAMES:
             if end - start != FIXED_LENGTHS.get(type_, end - start):
                 raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {FIXED_LENGTHS[type_]}")

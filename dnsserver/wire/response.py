@@ -196,7 +196,7 @@ def _plain_answer(
     size = FIXED_LENGTHS.get(type_)
     has_names = type_ in HAS_NAMES
     names: Names | None = None
-    offsets = []
+    offsets: list[int] = []
     lowest = _TOP_BIT
     highest = 0
     aliases: list[bytes] = []
@@ -219,8 +219,12 @@ def _plain_answer(
                 names.rdata(type_, rdata, position)
         elif rtype == CNAME and not final:
             names = names or _names_of(reply)
-            target = names.rdata(CNAME, rdata, position).lower()
-            if target in aliases or target == name or rdata > 0x3FFF or names.jumps(rdata) >= MAX_POINTERS:
+            target, after = names.read(rdata)
+            # A name goes by fewer pointers than there are records before it, and the next owner by one more.
+            if after != position or rdata > 0x3FFF or len(offsets) >= MAX_POINTERS:
+                return None
+            target = target.lower()
+            if target in aliases or target == name:
                 return None
             if len(aliases) >= MAX_CHAIN or not scope.allows(target):
                 return None

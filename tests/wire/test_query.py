@@ -70,7 +70,7 @@ def opt_with(options: bytes, version: int = 0) -> bytes:
         (header(authorities=1) + b"\0" + _TAIL + opt_record(512), "a second OPT, or one not at the root"),
         (header(extras=2) + b"\0" + _TAIL + opt_record(512) * 2, "a second OPT"),
         (header(extras=1) + b"\0" + _TAIL + b"\1x" + opt_record(512), "not at the root"),
-        (header(extras=1) + b"\0" + _TAIL + b"\xc0\x11" + opt_record(512), "name pointer at octet 17 to 17"),
+        (header(extras=1) + b"\0" + _TAIL + b"\xc0\x11" + opt_record(512), "name at octet 17 of 30 does not end"),
         (header(extras=1) + b"\0" + _TAIL + b"\xc0\x13" + opt_record(512), "name pointer at octet 17 to 19"),
         (header(authorities=33, extras=32) + b"\0" + _TAIL + opt_record(512), "65 records after the question"),
         (header(extras=65535) + b"\0" + _TAIL, "65535 records after the question"),
