@@ -22,6 +22,7 @@ from dnsserver.app.figures import Figures, Lag
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.kube import reflector
+from dnsserver.kube.api import Client
 from dnsserver.kube.objects import ObjectFiles
 from dnsserver.resolver import forward
 from dnsserver.resolver.cache import AnswerCache
@@ -356,6 +357,7 @@ TABLE = [
     Border("age", sync.Sync, "_judge_age", nothing_is_lost),
     Border("objects", ObjectFiles, "run", nothing_is_lost_since_the_start, armed=True, files=True),
     Border("api", reflector.Reflector, "_list_then_watch", nothing_is_lost_since_the_start, armed=True, api=True),
+    Border("api", Client, "expect_way_in", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("api", reflector.Reflector, "_watched", one_watch_is_begun_again, api=True),
     Border("snapshot", warm.WarmStart, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),

@@ -184,7 +184,7 @@ class Sync:
             if self.client is not None:
                 await self._expect_way_in(self.client)
                 if self._config.search.enabled:
-                    nursery.start_soon(warn_of_policies_by_name, self.client)
+                    nursery.start_soon(self._faults.once, "api", warn_of_policies_by_name, self.client)
             for reflector in self.reflectors:
                 nursery.start_soon(self._faults.keep, "api", reflector.run)
 
@@ -198,6 +198,8 @@ class Sync:
             log.warning("no way to the API server, serving the saved copy of the zone", problem=str(error))
         except CredentialsError:
             return  # said by whoever asks next, and tried again
+        except Exception as error:  # a bug; whoever asks next tries again
+            self._faults.took("api", error)
 
     async def _keep_copy(self, warm: WarmStart) -> None:
         """Save the zone from time to time, once it is the source's."""
