@@ -213,11 +213,15 @@ class Sync:
         return {kind: known.get(kind, ()) for kind in held}
 
     async def _follow_files(self, files: ObjectFiles) -> None:
+        """Serve the files, and look from time to time whether there are any; each reason why not is said once."""
+        told = ""
         while True:
             try:
                 await files.run()
             except ObjectsError as error:
-                log.error("no objects to serve", problem=str(error), retry_in=_RETRY)  # noqa: TRY400 - as above
+                if str(error) != told:
+                    told = str(error)
+                    log.error("no objects to serve", problem=told, retry_in=_RETRY)  # noqa: TRY400 - it says it all
                 await trio.sleep(_RETRY)
 
     async def _watch_age(self) -> None:
