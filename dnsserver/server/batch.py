@@ -53,6 +53,9 @@ class UdpPort(Protocol):
     def exchange(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
 
+    def take(self) -> list[tuple[bytes, Any, bytes]]:
+        """Receive one batch and leave it to the caller: packet, client and host of each."""
+
     def client(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
@@ -208,6 +211,19 @@ class BatchPort:
         if start < count:
             self._flush(start, count)
         return count
+
+    def take(self) -> list[tuple[bytes, Any, bytes]]:
+        """Receive one batch and leave it to the caller: packet, client and host of each."""
+        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        if count <= 0:
+            self._take_error()
+            return []
+        self._received += count
+        if self._wildcard:
+            self._interfaces[:count] = self._no_interfaces[:count]
+        starts = range(0, count * _SLOT, _SLOT)
+        packets = [self._packets[at : at + length] for at, length in zip(starts, self._lengths, strict=False)]
+        return [(packet, self.client(i), self.host(i)) for i, packet in enumerate(packets)]
 
     def _turn_away(self, guard: Guard, count: int, now: float) -> None:
         """Leave nothing of the packets that are not to be answered.
@@ -403,6 +419,19 @@ class PlainPort:
                 reply.hits += 1
                 return packet[:2] + wire
         return miss(packet, self, 0)
+
+    def take(self) -> list[tuple[bytes, Any, bytes]]:
+        """Receive up to a batch and leave it to the caller: packet, client and host of each."""
+        taken = []
+        for _ in range(BATCH):
+            try:
+                packet, control, _, address = self._sock.recvmsg(_PACKET, self._control)
+            except (BlockingIOError, ConnectionRefusedError):
+                break
+            self._received += 1
+            self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
+            taken.append((packet, self._client, self.host(0)))
+        return taken
 
     def client(self, index: int) -> Any:
         """Return the sender of the packet at hand."""

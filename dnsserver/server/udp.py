@@ -3,12 +3,16 @@
 import socket
 from collections.abc import Callable
 
+import structlog
 import trio
 
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.backlog import PATIENCE, catch_up
 from dnsserver.server.batch import UdpPort, make_port
 from dnsserver.server.respond import Responder
+
+log = structlog.get_logger(__name__)
 
 # Seconds of answering before other tasks get their turn, whatever an answer costs. A turn costs one wake-up, 9 µs or
 # 0.5 % of it; with both address families flooded a timer was 5 ms of processor time late at most (9 ms at 0.004).
@@ -19,6 +23,8 @@ _REST = 0.01  # seconds of silence after a turn that failed, lest it fails a tho
 _FEW = 2
 RECEIVE_BUFFER = 2 * 1024 * 1024
 SEND_BUFFER = 512 * 1024
+_BEAT = 1.0
+_STOOD_STILL = PATIENCE + 2 * _BEAT  # seconds without a beat
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
 
 
@@ -60,11 +66,37 @@ class UdpServer:
         self._outside = responder.outside
         self._faults = responder.faults
         self.durations = durations
+        self._responder = responder
+        self._beat = clock()
         lane = replies.lane("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, lane, responder)
 
     async def run(self) -> None:
         """Answer until cancelled, then close the socket."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_beat)
+            await self._answer()
+
+    async def _keep_beat(self) -> None:
+        """Note every second that the event loop goes round; after a stall this may come before the first packet."""
+        while True:
+            self._look_back(self._clock())
+            await trio.sleep(_BEAT)
+
+    def _look_back(self, now: float) -> None:
+        """Drop what is too old of what has come, if this process stood still."""
+        gap = now - self._beat
+        self._beat = now
+        if gap <= _STOOD_STILL:
+            return
+        try:
+            dropped = catch_up(self.port, self._responder, gap, now)
+        except Exception as error:
+            self._faults.took("udp", error)
+        else:
+            log.warning("stood still", seconds=round(gap, 1), dropped=dropped)
+
+    async def _answer(self) -> None:
         exchange = self.port.exchange
         outside = self._outside
         clock = self._clock
@@ -73,6 +105,8 @@ class UdpServer:
                 await trio.lowlevel.wait_readable(self._sock)
                 try:
                     now = clock()
+                    if now - self._beat > _STOOD_STILL:
+                        self._look_back(now)
                     end = now + _TURN
                     outside.hold()
                     while now < end:
