@@ -26,6 +26,10 @@ _LONGEST_DOMAIN = 200
 # are taken for its own. A server that forwards back, and has found that out itself, gives them as well.
 _ERRORS = 3
 
+# Seconds between two probes of an upstream that loops, at most: they come back, so nobody else is bothered by them, and
+# whoever repairs the loop is waiting.
+_LOOPING_EVERY = 2.0
+
 _UNDER_WAY = 4  # of one upstream: what another process saw is told half a second later
 _MOST_STRANGERS = 64
 
@@ -95,7 +99,10 @@ class Probes:
         upstream.probes.append(name)
         self.names[name] = upstream
         upstream.queries += 1
-        upstream.health.probed(now)
+        health = upstream.health
+        health.probed(now)
+        if upstream.looping:
+            health.probe_at = min(health.probe_at, now + _LOOPING_EVERY)
         identifier, mixed = self._entropy.disguise(name)
         spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
         attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier, probe=True)

@@ -196,11 +196,11 @@ async def test_row_54_it_is_used_again_as_soon_as_a_probe_is_answered(clock: Loo
     async with upstream() as looping, forwarder(route(looping)) as forward:
         loop(looping, forward)
         await forward.wait_outcome(ask("www.example.com"))
-        await trio.sleep(2)
+        await trio.sleep(60)
         assert first(forward).looping
         looping.script, looping.script_probes = helpful, PROPER[kind]
         with events() as logged:
-            await trio.sleep(10.5)
+            await trio.sleep(2.5)
         assert logged == ["upstream does not loop any more"]
         assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
 
@@ -225,7 +225,7 @@ async def test_row_54_probes_of_an_upstream_that_loops_on_come_seldom(clock: Loo
         await forward.wait_outcome(ask("www.example.com"))
         with events() as logged:
             await trio.sleep(60)
-        assert len(looping.probes) < 15
+        assert len(looping.probes) < 35
         assert logged == []
 
 

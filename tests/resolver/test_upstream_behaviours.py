@@ -299,7 +299,7 @@ ROWS: dict[str, Row] = {
     "a chain of 3": everywhere(always(chain(3)), ANSWER_1),
     "no such name": streams(always(absent), NO_NAME._replace(sent=2), NO_NAME._replace(sent=1)),
     "no such data": streams(always(empty), NO_DATA._replace(sent=2), NO_DATA._replace(sent=1)),
-    "cut in the address, each time": streams(here(cut(13)), later(ANSWER, 0.1), GARBLED),
+    "cut in the address, each time": streams(here(cut(13)), later(ANSWER, 0.06), GARBLED),
     "cut in the address, then the answer": everywhere(always(cut(13), good), ANSWER_1),
     "cut in the address, the answer a moment later": everywhere(cut_and_mended, ANSWER_1),
     "another ID, each time": Row(
