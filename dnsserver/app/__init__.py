@@ -30,7 +30,7 @@ def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
         from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
 
         for setting, problem in warnings:
-            log.warning("this setting is not in force as it is written", setting=setting, problem=problem)
+            log.warning("this setting is not in force as it is written", setting=setting, error=problem)
         return serve(config, begun)
     finally:
         signals.pass_over_to_the_last()

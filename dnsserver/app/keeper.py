@@ -33,7 +33,7 @@ class Keeper:
                 if self._cluster.next_expiry is not None:
                     self._holding.set()
         except Exception as error:
-            self._faults.took("event", error, event_=repr(event)[:_SHOWN])
+            self._faults.took("event", error, change=repr(event)[:_SHOWN])
             self.changes += 1
             self._replies.clear()  # which of them are wrong is not known
 

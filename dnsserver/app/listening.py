@@ -63,7 +63,7 @@ def open_all(addresses: Iterable[Address], *, share: bool = False, join: bool = 
             raise ListenError(
                 f"cannot listen on {passed_over}: this machine has no IPv6, and no other address is given"
             )
-        log.info("no IPv6 on this machine", passed_over=str(passed_over))
+        log.info("no IPv6 on this machine", address=str(passed_over))
     return found
 
 

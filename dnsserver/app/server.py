@@ -33,7 +33,7 @@ def serve(config: Config, begun: Process | None = None) -> int:
         status = trio.run(Server(config, begun, now, _end_within).run, clock=SystemClock())
     except* StartError as group:
         for error in _each(group):
-            log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
+            log.error("cannot start", error=str(error))  # noqa: TRY400 - the text says it all
             status = max(status, error.status)
     return status
 
@@ -112,8 +112,8 @@ class Server:
         """
         first = await anext(told)
         seconds = self.config.drain if self.ready else 0.0
-        hint = {"hint": "Ctrl-C once more ends it at once"} if first == signal.SIGINT else {}
-        log.info("draining", seconds=seconds, **hint)
+        hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
+        log.info("draining", seconds=seconds, hint=hint)
         self.draining = True
         self._end_within(seconds + _FAREWELL)
         with trio.move_on_after(seconds):

@@ -195,7 +195,7 @@ class Sync:
         except HopelessCredentialsError as error:
             if not self.serving_copy:
                 raise MistakeError(str(error)) from None
-            log.warning("no way to the API server, serving the saved copy of the zone", problem=str(error))
+            log.warning("no way to the API server, serving the saved copy of the zone", error=str(error))
         except CredentialsError:
             return  # said by whoever asks next, and tried again
         except Exception as error:  # a bug; whoever asks next tries again
@@ -221,7 +221,7 @@ class Sync:
             except ObjectsError as error:
                 if str(error) != told:
                     told = str(error)
-                    log.error("no objects to serve", problem=told, retry_in=_RETRY)  # noqa: TRY400 - it says it all
+                    log.error("no objects to serve", error=told, retry_seconds=_RETRY)  # noqa: TRY400 - it says it all
                 await trio.sleep(_RETRY)
 
     async def _watch_age(self) -> None:
@@ -254,8 +254,12 @@ class Sync:
                     listener(self.stale_reason())
                 except Exception as error:
                     self._faults.took("age", error)
-            state = "a copy until the API is heard" if self.serving_copy else "stale" if stale else "fresh again"
-            log.warning("state of the cluster data", state=state, seconds_old=round(self.age()))
+            if self.serving_copy:
+                log.warning("the saved copy is served until the API server answers", seconds=round(self.age()))
+            elif stale:
+                log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))
+            else:
+                log.info("cluster data is fresh again")
 
     def _programmed(self, part: EndpointSlice, seconds: float, initial: bool) -> None:
         """Count how long a change took from the cluster to the zone (SIG Scalability's DNS programming latency)."""

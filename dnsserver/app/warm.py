@@ -65,7 +65,7 @@ class WarmStart:
         try:
             await found.give(take)
         except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
-            log.error("copy of the zone not understood", problem=str(error))  # noqa: TRY400 - the text says it all
+            log.error("copy of the zone cannot be read", error=str(error))  # noqa: TRY400 - the text says it all
 
     async def keep(self, index: Index, changes: Callable[[], int], versions: Versions) -> None:
         """Save the zone when it has changed, until cancelled; nothing that goes wrong ends the server.
@@ -103,7 +103,7 @@ class WarmStart:
         self._failures += 1
         if problem != self._problem:
             self._problem = problem
-            log.warning("copy of the zone not saved", folder=str(self._folder), problem=problem)
+            log.warning("copy of the zone not saved", folder=str(self._folder), error=problem)
 
     def statistics(self) -> metrics.ZoneCopy:
         """Return the copy in numbers."""

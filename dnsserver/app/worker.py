@@ -47,7 +47,7 @@ class Worker:
                 try:
                     self._take(frame)
                 except Exception as error:
-                    self._faults.took("worker-frame", error, kind=type(frame).__name__)
+                    self._faults.took("worker-frame", error, frame=type(frame).__name__)
                 # Clients come only once the zone is here: before that, the other processes answer them.
                 if not self._listening and not self._answering.cluster.missing:
                     spare_zone()
@@ -65,7 +65,7 @@ class Worker:
             case feed.ProbeSeen(name=name):
                 self._answering.forwarder.probe_seen(name)
             case feed.Settings() | feed.Figures() | feed.Beat():
-                log.error("unexpected frame", kind=type(frame).__name__)
+                log.error("unexpected frame", frame=type(frame).__name__)
             case event:
                 self._keeper.apply(event)
 
@@ -100,7 +100,7 @@ async def main() -> None:
 
 
 def _unread(error: Exception) -> None:
-    log.error("frame not read", problem=str(error))
+    log.error("invalid frame from the first process", error=str(error))
 
 
 if __name__ == "__main__":
@@ -111,5 +111,5 @@ if __name__ == "__main__":
     try:
         trio.run(main, clock=SystemClock())
     except* StartError as group:
-        log.error("worker cannot start", problem=str(group.exceptions[0]))  # noqa: TRY400 - the text says it all
+        log.error("worker cannot start", error=str(group.exceptions[0]))  # noqa: TRY400 - the text says it all
         sys.exit(1)

@@ -168,7 +168,7 @@ class Workers:
                 pause, patience = _PAUSE, PATIENCE
             if worker.hung:
                 patience = min(2 * patience, _LONGEST_PATIENCE)
-            log.error("worker ended, it is replaced", worker=number, status=worker.status, in_seconds=pause)
+            log.error("worker ended, it is replaced", worker=number, status=worker.status, retry_seconds=pause)
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -188,7 +188,7 @@ class Workers:
     async def _watch(self, worker: FedWorker, scope: trio.CancelScope) -> None:
         await worker.wait_hangs()
         worker.hung = True
-        log.error("worker hangs, it is killed", worker=worker.number, patience=worker.patience)
+        log.error("worker hangs, it is killed", worker=worker.number, seconds=worker.patience)
         scope.cancel()
 
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
@@ -235,7 +235,7 @@ class Workers:
                 elif isinstance(frame, feed.ProbeSeen):
                     self.probe_seen(frame.name)
         except (ValueError, trio.BrokenResourceError) as error:
-            log.error("worker is not understood, it is ended", worker=worker.number, problem=str(error))  # noqa: TRY400
+            log.error("invalid frame from a worker, it is ended", worker=worker.number, error=str(error))  # noqa: TRY400
             scope.cancel()
 
     def _unread(self, error: Exception) -> None:

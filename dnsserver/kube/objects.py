@@ -154,7 +154,7 @@ class ObjectFiles:
                         self._judge(path, content)
                     # Otherwise it was written just now; it differs from `_looks`, so that a later poll reads it again.
         except OSError as error:
-            self._log.error("object files are not read", problem=f"no process for it: {error.strerror or error}")
+            self._log.error("object files are not read", error=f"no process for it: {error.strerror or error}")
 
     def _judge(self, path: Path, content: Content) -> None:
         """Believe what a file says, or keep what it said before."""
@@ -178,7 +178,7 @@ class ObjectFiles:
         for note in findings.notes:
             if note not in self._told[path]:
                 self._told[path].add(note)
-                self._log.info("objects file", file=str(path), note=note)
+                self._log.info("objects file has parts that are not served", file=str(path), note=note)
 
     async def _serve(self) -> tuple[int, int]:
         """Hand on the difference to what is served, additions first, so that nothing that moves is ever missing."""
@@ -231,8 +231,12 @@ class ObjectFiles:
         for problem in problems:
             if problem in told:
                 continue
-            event = "objects file is broken, its last good content is served on" if kept else "objects file problem"
-            self._log.warning(event, file=str(path), problem=problem)
+            if kept:
+                self._log.warning(
+                    "objects file is broken, its last good content is served on", file=str(path), error=problem
+                )
+            else:
+                self._log.warning("objects file problem", file=str(path), error=problem)
         self._told[path] = set(problems)
 
     def _tell_more(self, path: Path, problem: str) -> None:
@@ -240,7 +244,7 @@ class ObjectFiles:
         told = self._told.setdefault(path, set())
         if problem not in told:
             told.add(problem)
-            self._log.warning("objects file problem", file=str(path), problem=problem)
+            self._log.warning("objects file problem", file=str(path), error=problem)
 
 
 def _some(names: Sequence[str]) -> list[str]:

@@ -62,5 +62,5 @@ class Outage:
             "the API server cannot be followed, trying again",
             server=self._server() or "not known yet",
             reason=reason,
-            problem=problem,
+            error=problem,
         )

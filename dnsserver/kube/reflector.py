@@ -120,7 +120,7 @@ class Reflector:
             assert error is not None, "a list and its watches end by an error only"
             if self._progress.synced:
                 self._progress.resyncs[error.reason] += 1
-            self._note(error, "relisting")
+            self._note(error)
             await trio.sleep(self._backoff.next(error))
 
     async def _list_then_watch(self) -> None:
@@ -341,9 +341,7 @@ class Reflector:
         key = (bad.namespace, bad.name, bad.problem)
         if key not in self._bad_seen and len(self._bad_seen) < _BAD_LOGGED:
             self._bad_seen[key] = None
-            self._log.warning(
-                "object skipped", object_namespace=bad.namespace, object_name=bad.name, problem=bad.problem
-            )
+            self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
     def _begun(self) -> None:
         """A stream is there again, though nothing has come by it."""
@@ -354,15 +352,15 @@ class Reflector:
     def _recovered(self) -> None:
         self._outage.works(self._kind)
         if self._progress.denied is not None:
-            self._log.info("this kind can be read again")
+            self._log.info("these objects can be read again")
         self._progress.denied = None
         self._progress.state = State.LISTING if self._unlisted else State.WATCHING
 
     def _note_cut(self, error: ApiError) -> None:
         self._progress.reconnects[error.reason] += 1
-        self._note(error, "resuming")
+        self._note(error)
 
-    def _note(self, error: ApiError, then: str) -> None:
+    def _note(self, error: ApiError) -> None:
         """Remember and log a failure; what only a person can change is logged once."""
         progress = self._progress
         progress.last_error = str(error)
@@ -372,7 +370,7 @@ class Reflector:
                 self._outage.works(self._kind)
                 self._log.info("watch ended, relisting", reason=error.reason, error=str(error))
             else:
-                self._log.debug(f"watch ended, {then}", reason=error.reason, error=str(error))
+                self._log.debug("list or watch ended, trying again", reason=error.reason, error=str(error))
                 self._outage.failed(self._kind, error)
             return
         self._outage.works(self._kind)  # it answers, if only this
@@ -380,13 +378,19 @@ class Reflector:
         progress.rule = rbac_rule(self._scopes[0])
         if progress.denied is not type(error):
             progress.denied = type(error)
-            told = {"rule_to_add": progress.rule} if isinstance(error, Forbidden) else {}
-            self._log.error(
-                f"the API server {'does not allow to' if told else 'cannot'} list and watch these objects",
-                error=str(error),
-                effect=progress.effect_of_denial(),
-                **told,
-            )
+            if isinstance(error, Forbidden):
+                self._log.error(
+                    "the API server does not allow to list and watch these objects",
+                    error=str(error),
+                    effect=progress.effect_of_denial(),
+                    rule_to_add=progress.rule,
+                )
+            else:
+                self._log.error(
+                    "the API server does not know these objects",
+                    error=str(error),
+                    effect=progress.effect_of_denial(),
+                )
 
 
 def _since_trigger(thing: EndpointSlice, now: float) -> float | None:

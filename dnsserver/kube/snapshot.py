@@ -106,11 +106,11 @@ async def find(folder: Path, whose: Identity, *, wall: Callable[[], float] = tim
         with trio.fail_after(_PATIENCE):
             return await trio.to_thread.run_sync(_read, path, whose, wall(), abandon_on_cancel=True)
     except FileNotFoundError:
-        log.info("no copy of the zone yet", path=str(path))
+        log.info("no copy of the zone yet", file=str(path))
     except (OSError, _UnusableError) as error:
-        log.warning("copy of the zone ignored", path=str(path), problem=str(error))
+        log.warning("copy of the zone ignored", file=str(path), error=str(error))
     except trio.TooSlowError:
-        log.warning("copy of the zone ignored", path=str(path), problem=f"not read within {_PATIENCE:.0f} s")
+        log.warning("copy of the zone ignored", file=str(path), error=f"not read within {_PATIENCE:.0f} s")
     return None
 
 

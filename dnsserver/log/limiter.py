@@ -20,8 +20,8 @@ _CAUSES = 1000  # remembered at once
 # Fields that say what an event is about. All are taken from the configuration, the cluster or the machine.
 ABOUT = frozenset(
     {
-        "address", "effect", "field", "file", "folder", "host", "kind", "line", "object_name", "object_namespace",
-        "path", "place", "state", "upstream", "worker",
+        "address", "field", "file", "folder", "host", "kind", "line", "note", "object_name", "object_namespace", "path",
+        "place", "reason", "server", "setting", "upstream", "worker",
     }
 )  # fmt: skip
 
@@ -145,7 +145,7 @@ def _cause(event: Mapping[str, Any], origin: str | None, raised: ExcInfo | None)
     about = [f"{name}={event[name]}"[:200] for name in sorted(ABOUT & event.keys())]
     if raised is not None:
         about += [raised[0].__name__, _place(raised[2])]
-    elif "file" in event:  # what a person wrote: every mistake in it is one of its own
+    elif "file" in event or "setting" in event:  # what a person wrote: every mistake in it is one of its own
         about.append(str(event.get("error", ""))[:200])
     return (f"{event.get('logger')}: {origin if origin is not None else event.get('event')}"[:300], *about)
 

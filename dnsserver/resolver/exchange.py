@@ -338,7 +338,7 @@ class Exchange:
             self._went_down(upstream, "it cannot be reached")
 
     def _went_down(self, upstream: Upstream, why: str) -> None:
-        log.warning("upstream down", upstream=upstream.name, why=why)
+        log.warning("upstream down", upstream=upstream.name, error=why)
         if not upstream.udp:
             self.streams.drop(upstream)
         self._owner.changed(upstream, usable=False)

@@ -250,8 +250,11 @@ class Reports:
         elif flight is not None:
             flight.streamless = (*flight.streamless, upstream)
         if upstream.is_news(why.text, now) or down:
-            event = "upstream down" if down else "upstream connection failed"
-            log.warning(event, upstream=upstream.name, why=why.text.removeprefix(f"{upstream.name}: "))
+            said = why.text.removeprefix(f"{upstream.name}: ")
+            if down:
+                log.warning("upstream down", upstream=upstream.name, error=said)
+            else:
+                log.warning("upstream connection failed", upstream=upstream.name, error=said)
         if down:
             self._owner.changed(upstream, usable=False)
         self._exchange.failed(attempt, why, now)

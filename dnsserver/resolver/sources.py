@@ -114,7 +114,7 @@ async def _look_up(spec: UpstreamSpec, known: dict[str, tuple[str, ...]], troubl
         known[host] = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
         return
     if troubles.get(host) != trouble:
-        log.warning("upstream's name not resolved", host=host, why=trouble)
+        log.warning("upstream's name not resolved", host=host, error=trouble)
     troubles[host] = trouble
 
 
@@ -148,7 +148,7 @@ async def _read(route: Route, path: str) -> None:
 def _note_trouble(route: Route, path: str, why: str, odd: tuple[str, ...]) -> None:
     route.trouble = f"{path} {why}"
     in_use = [upstream.name for upstream in route.upstreams]
-    log.warning("no upstreams in their file", file=path, why=why, lines=list(odd[:_SHOWN]), in_use=in_use)
+    log.warning("no upstreams in their file", file=path, error=why, lines=list(odd[:_SHOWN]), in_use=in_use)
 
 
 def _text(path: str) -> str:

@@ -19,6 +19,7 @@ __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 log = structlog.get_logger(__name__)
 
 _RETRY = 10.0
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _BACKLOG = 1024
 # Kernel memory of a connection: requests are short, and a page of metrics is sent in a few parts.
 _RECEIVE_BUFFER = 16 * 1024
@@ -104,7 +105,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return _bound(host, port, socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        if host != "::" or error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+        if host != "::" or error.errno not in _NO_IPV6:
             raise
         return _bound("0.0.0.0", port, socket.AF_INET)
 

@@ -164,7 +164,7 @@ class TcpServer:
                 if not made_room and self.room.vacate():
                     made_room = True
                     continue
-                log.warning("cannot accept", problem=str(error), connections=len(self._open))
+                log.warning("cannot accept a connection", error=str(error), connections=len(self._open))
                 self._rests = True
                 return
             try:

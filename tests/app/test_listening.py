@@ -178,7 +178,7 @@ def test_a_second_server_is_told_which_process_has_its_address(tmp_path: Path, w
     first = started(tmp_path, "--listen", f"{HOST}:0", "--admin", f"{HOST}:0", "--workers", workers)
     address = said(first, "serving")["listen"][0]
     second = started(tmp_path, "--listen", address, "--admin", f"{HOST}:0", "--workers", workers)
-    problem = said(second, "cannot start")["problem"]
+    problem = said(second, "cannot start")["error"]
     assert second.wait(20) == 1
     assert ended(first) == 0
     ended(second)
@@ -192,7 +192,7 @@ def test_a_second_server_is_told_which_process_has_its_address(tmp_path: Path, w
 def test_a_kernel_without_ipv6_is_no_obstacle(tmp_path: Path, workers: str) -> None:
     flags = ["--listen", f"{ANY}:0", "--listen", f"[{ANY6}]:0", "--admin", f"[{ANY6}]:0", "--workers", workers]
     process = started(tmp_path, *flags, before=(sys.executable, "-m", "tests.without_ipv6"))
-    assert said(process, "no IPv6 on this machine")["passed_over"] == "[::]:0"
+    assert said(process, "no IPv6 on this machine")["address"] == "[::]:0"
     (address,) = said(process, "serving")["listen"]
     assert address.startswith(f"{ANY}:")
     assert ended(process) == 0

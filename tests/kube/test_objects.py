@@ -187,7 +187,7 @@ async def test_the_same_object_in_two_files(tmp_path: Path) -> None:
             (tmp_path / "2.yaml").unlink()
             await wait_for(lambda: sink.objects[Kind.SERVICES, "shop", "web"].metadata.labels == {"from": "1"})
             assert sink.count(Remove) == 0
-    assert "this one counts" in logs[0]["problem"]
+    assert "this one counts" in logs[0]["error"]
 
 
 def a_pipe(path: Path) -> None:
@@ -243,7 +243,7 @@ async def test_what_is_no_file_of_objects_costs_itself_only(
     with structlog.testing.capture_logs() as logs:
         async with serving_files(tmp_path) as (files, sink):
             await shows(sink, "a")
-    assert [log["problem"] for log in logs if log.get("file") == str(path)] == [problem]
+    assert [log["error"] for log in logs if log.get("file") == str(path)] == [problem]
     with pytest.raises(ObjectsError, match=re.escape(f"{path}: {problem[:12]}")):
         await ObjectFiles(path, Sink().apply).run()
 
@@ -298,7 +298,7 @@ async def test_no_file_ends_more_than_its_own_change(tmp_path: Path) -> None:
     assert set(told) == {str(path) for path in paths}
     for log in told.values():
         assert log["event"] == "objects file is broken, its last good content is served on"
-        assert re.match(r"line \d+: ", log["problem"]), log
+        assert re.match(r"line \d+: ", log["error"]), log
     async with serving_files(tmp_path) as (files, sink):
         await shows(sink, "b")
         assert set(files.statistics().broken) == set(told)
@@ -356,7 +356,7 @@ async def test_what_is_not_read_is_said_once(tmp_path: Path) -> None:
         async with serving_files(tmp_path) as (_, sink):
             (tmp_path / "a.yaml").write_text(services("b"))
             await shows(sink, "b")
-    assert [log["problem"] for log in logs if log.get("file") == str(tmp_path)] == [
+    assert [log["error"] for log in logs if log.get("file") == str(tmp_path)] == [
         "subfolders are not read: sub",
         "files are not read whose name does not end in .yaml, .yml or .json: Corefile, notes.txt",
     ]
@@ -408,5 +408,5 @@ async def test_the_same_mistake_is_said_again_after_it_was_mended(tmp_path: Path
                 await polled(files, loads + 1)
             await shows(sink, "a")
             assert files.statistics().bad_values == {Kind.SERVICES: 3}
-    told = [log["problem"] for log in logs if log["log_level"] == "warning"]
+    told = [log["error"] for log in logs if log["log_level"] == "warning"]
     assert told == ["line 3: Service shop/a: spec.clusterIP: `10.0.0.300` is no IP address"] * 3

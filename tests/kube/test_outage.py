@@ -30,7 +30,7 @@ async def test_one_warning_for_all_kinds_and_one_line_at_the_end(mock_clock: tri
         outage.look(None)
     assert said(logs) == [("warning", "disconnected"), ("info", "33")]
     assert {log["server"] for log in logs} == {URL}
-    assert logs[0]["problem"] == "refused"
+    assert logs[0]["error"] == "refused"
 
 
 async def test_a_cut_that_is_resumed_is_no_outage(mock_clock: trio.testing.MockClock) -> None:
@@ -69,5 +69,5 @@ async def test_what_hangs_is_said_once_in_time(mock_clock: trio.testing.MockCloc
         outage.works(Kind.PODS)
         outage.look(None)
     assert said(logs) == [("warning", "slow"), ("info", "30")]
-    assert logs[0]["problem"] == "no credentials for 7 s"
+    assert logs[0]["error"] == "no credentials for 7 s"
     assert logs[0]["server"] == "not known yet"

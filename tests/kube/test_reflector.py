@@ -316,11 +316,11 @@ async def test_a_bad_object_hides_no_other(server: ApiServer, how: str, streamin
             assert mirror.sink.names(Kind.SERVICES) == good | {"last"}
             assert mirror.reflector.statistics().bad_objects >= 3
     skipped = [log for log in logs if log["event"] == "object skipped"]
-    assert len(skipped) == len({(log["object_name"], log["problem"]) for log in skipped}), "each is logged once"
+    assert len(skipped) == len({(log["object_name"], log["error"]) for log in skipped}), "each is logged once"
     if how == "wrong type":
         assert skipped[0]["object_name"] == "aaa"
         assert skipped[0]["object_namespace"] == "shop"
-        assert "$.spec.ports" in skipped[0]["problem"]
+        assert "$.spec.ports" in skipped[0]["error"]
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ async def test_a_damaged_file_is_ignored(tmp_path: Path, damage: Callable[[bytes
         assert await load(tmp_path) is None
     (log,) = logs
     assert log["log_level"] == "warning"
-    assert problem in log["problem"]
+    assert problem in log["error"]
 
 
 async def test_any_octet_flipped_anywhere_and_any_cut_is_noticed(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_a_copy_of_another_zone_or_time_is_ignored(
     await snapshot.save(tmp_path, header(**changes), held)
     with structlog.testing.capture_logs() as logs:
         assert await load(tmp_path, now) is None
-    assert [problem in log["problem"] for log in logs] == [True]
+    assert [problem in log["error"] for log in logs] == [True]
 
 
 async def test_a_clock_a_little_behind_is_forgiven(tmp_path: Path) -> None:

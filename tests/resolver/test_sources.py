@@ -78,7 +78,7 @@ async def test_a_file_without_upstreams_is_told_and_comes_right(
             assert outcome.reason.ede is EDE.NO_REACHABLE_AUTHORITY
             assert outcome.reason.text.startswith(f"{path} {why}")
         await trio.sleep(0.1)
-        assert [line["why"].startswith(why) for line in logs if line["log_level"] == "warning"] == [True]
+        assert [line["error"].startswith(why) for line in logs if line["log_level"] == "warning"] == [True]
         (tmp_path / "new").write_text("nameserver 127.0.0.1\n")
         if path.is_dir():
             path.rmdir()

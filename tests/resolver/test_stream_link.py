@@ -107,7 +107,7 @@ async def test_tls_says_why(trouble: str, folder: Path, clock: LoopbackClock) ->
                 assert text.format(folder=folder) in outcome.reason.text
                 assert outcome.reason.text.startswith(f"tls://{HOST}:{server.port}: ")
     warnings = [line for line in logs if line["log_level"] in {"warning", "error"}]
-    why = [line["why"] for line in warnings if text.format(folder=folder) in line["why"]]
+    why = [line["error"] for line in warnings if text.format(folder=folder) in line["error"]]
     assert len(why) == 1, warnings
 
 

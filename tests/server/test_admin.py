@@ -298,7 +298,7 @@ async def test_a_method_that_is_not_allowed_is_told_which_is() -> None:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
 @pytest.mark.parametrize("host", ["::", "::1", "127.0.0.1"])
 def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch, host: str, number: int) -> None:
     """`::` is every address, of IPv4 alone where there is no IPv6; an address of IPv6 is an error there."""
