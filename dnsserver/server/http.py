@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from http import HTTPStatus
 from math import inf
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import h11
@@ -28,7 +29,9 @@ TEXT = "text/plain; charset=utf-8"
 
 _PIECE = 8 * 1024  # octets read at once
 _LINGER = 1.0  # seconds in which a client may still read its response before the connection is gone
-_LINGER_OCTETS = 1024 * 1024
+_LINGER_OCTETS = 256 * 1024
+_LINGER_PIECE = 64 * 1024
+_ACCEPTS = 32  # connections taken in before those that are there get their turn
 _REST = 0.1  # seconds without accepting when the system is out of something
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
@@ -55,7 +58,7 @@ class Response(msgspec.Struct, frozen=True):
 class HttpLimits(msgspec.Struct, frozen=True):
     """Seconds and octets. One address may have half of the connections that the others leave."""
 
-    connections: int = 128
+    connections: int = 64
     head: int = 16 * 1024
     body: int = 64 * 1024
     unsent: int = 4 * 1024 * 1024  # of all connections together
@@ -114,26 +117,25 @@ class HttpServer:
         return len(self._open)
 
     async def serve(self, sock: socket.socket) -> None:
-        """Serve until cancelled; the socket is closed then."""
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-        async with listener, trio.open_nursery() as nursery:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:  # out of file descriptors or memory
-                    log.warning("cannot accept a connection", error=str(error), connections=len(self._open))
-                    self._evict(None)
-                    await trio.sleep(_REST)
-                    continue
-                nursery.start_soon(self._live, self._admitted(stream))
+        """Serve until cancelled; the socket, which must not block, is closed then."""
+        with sock:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await trio.lowlevel.wait_readable(sock)
+                    try:
+                        for _ in range(_ACCEPTS):
+                            nursery.start_soon(self._live, self._admitted(*sock.accept()))
+                    except (BlockingIOError, ConnectionAbortedError):
+                        pass
+                    except OSError as error:  # out of file descriptors or memory
+                        log.warning("cannot accept a connection", error=str(error), connections=len(self._open))
+                        self._evict(None)
+                        await trio.sleep(_REST)
 
-    def _admitted(self, stream: trio.SocketStream) -> _Connection:
+    def _admitted(self, sock: socket.socket, address: tuple[Any, ...]) -> _Connection:
         """Return a new connection; for one too many, another one goes."""
-        try:
-            client = str(stream.socket.getpeername()[0])
-        except OSError:
-            client = ""
-        connection = _Connection(stream, client)
+        client = str(address[0])
+        connection = _Connection(trio.SocketStream(trio.socket.from_stdlib_socket(sock)), client)
         self._open[connection] = None
         self._clients[client] += 1
         of_others = len(self._open) - self._clients[client]
@@ -355,7 +357,7 @@ class _Conversation:
         with trio.move_on_after(_LINGER):
             await self._stream.send_eof()
             size = 0
-            while size < _LINGER_OCTETS and (data := await self._stream.receive_some(_PIECE)):
+            while size < _LINGER_OCTETS and (data := await self._stream.receive_some(_LINGER_PIECE)):
                 size += len(data)
 
 

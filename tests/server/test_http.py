@@ -435,18 +435,17 @@ async def test_a_client_that_hangs_up_costs_nothing(clock: LoopbackClock) -> Non
 
 async def test_out_of_descriptors_it_goes_on(clock: LoopbackClock, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = [OSError(errno.EMFILE, "Too many open files")] * 3
-    accept = trio.SocketListener.accept
+    accept = socket.socket.accept
 
-    async def failing(self: trio.SocketListener) -> trio.SocketStream:
+    def failing(self: socket.socket) -> tuple[socket.socket, Any]:
         if failures:
-            await trio.lowlevel.checkpoint()
             raise failures.pop()
-        return await accept(self)
+        return accept(self)
 
     with capture_logs() as logs:
         async with running() as rig:
             idle = await rig.connect()
-            monkeypatch.setattr(trio.SocketListener, "accept", failing)
+            monkeypatch.setattr(socket.socket, "accept", failing)
             assert status(await page(await rig.connect())) == 200
             await idle.aclose()
     assert {entry["event"] for entry in logs} == {"cannot accept a connection"}
