@@ -12,7 +12,8 @@ import structlog
 import trio
 
 from dnsserver.faults import Faults
-from dnsserver.server.http import TEXT, HttpLimits, HttpServer, Request, Response
+from dnsserver.server.http import TEXT, HttpLimits, Request, Response
+from dnsserver.server.http_server import HttpServer
 
 __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 

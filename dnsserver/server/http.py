@@ -1,29 +1,22 @@
-"""HTTP/1.1 (RFC 9112) for probes, Prometheus and people: the one door to h11, which reads and writes what is sent.
+"""HTTP/1.1 (RFC 9112) on one connection: the one door to h11, which reads and writes what is sent.
 
-Promises: connections, headers, bodies, unsent output and every wait are bounded; who is idle or slow makes room for who
-comes, so that a probe is answered whatever others do; one request is worked on between two turns of the event loop;
-nothing that a client sends is logged. There is no upgrade to anything.
+Promises: heads, bodies and every wait are bounded; nothing that a client sends is logged; there is no upgrade.
 """
 
 import socket
 import time
-from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Callable
-from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from http import HTTPStatus
 from math import inf
-from typing import Any
+from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import h11
 import msgspec
-import structlog
 import trio
 
-from dnsserver.faults import Faults
-
-log = structlog.get_logger(__name__)
+Event = TypeVar("Event")
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -31,9 +24,7 @@ _PIECE = 8 * 1024  # octets read at once
 _LINGER = 1.0  # seconds in which a client may still read its response before the connection is gone
 _LINGER_OCTETS = 256 * 1024
 _LINGER_PIECE = 64 * 1024
-_ACCEPTS = 32  # connections taken in before those that are there get their turn
-_REST = 0.1  # seconds without accepting when the system is out of something
-_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -77,156 +68,53 @@ class _RefusedError(Exception):
         self.status = status
 
 
-class _Connection:
-    """One client's connection, and what it holds."""
+class Connection:
+    """One client's connection, and what it holds. It has a task from its first octets on."""
 
-    def __init__(self, stream: trio.SocketStream, client: str) -> None:
-        self.stream = stream
+    def __init__(self, sock: socket.socket, client: str, due: float) -> None:
+        """Begin with nothing sent or received."""
+        self.sock = sock
         self.client = client
+        self.due = due  # when it is closed if nothing has come
         self.scope = trio.CancelScope()
         self.busy = False
         self.unsent = 0
 
 
-class HttpServer:
-    """Answers the connections of a listening socket."""
+class Owner(Protocol):
+    """What bounds all conversations together: whose turn it is, and what may be unsent."""
 
-    def __init__(
-        self,
-        respond: Callable[[Request], Response],
-        faults: Faults,
-        *,
-        costly: AbstractSet[str] = frozenset(),
-        limits: HttpLimits | None = None,
-    ) -> None:
-        """`respond` must not wait. Requests for `costly` paths wait for each other, and hold up no others."""
-        self._respond = respond
-        self._faults = faults
-        self._costly = costly
-        self._limits = limits or HttpLimits()
-        self._open: OrderedDict[_Connection, None] = OrderedDict()  # whose last response is longest ago first
-        self._clients: Counter[str] = Counter()
-        self._unsent = 0
-        # One holder does its work in each turn of the event loop; the packets in between are answered.
-        self._quick_turn = trio.Lock()
-        self._costly_turn = trio.Lock()
-
-    @property
-    def connections(self) -> int:
-        """How many connections there are now."""
-        return len(self._open)
-
-    async def serve(self, sock: socket.socket) -> None:
-        """Serve until cancelled; the socket, which must not block, is closed then."""
-        with sock:
-            async with trio.open_nursery() as nursery:
-                while True:
-                    await trio.lowlevel.wait_readable(sock)
-                    try:
-                        for _ in range(_ACCEPTS):
-                            nursery.start_soon(self._live, self._admitted(*sock.accept()))
-                    except (BlockingIOError, ConnectionAbortedError):
-                        pass
-                    except OSError as error:  # out of file descriptors or memory
-                        log.warning("cannot accept a connection", error=str(error), connections=len(self._open))
-                        self._evict(None)
-                        await trio.sleep(_REST)
-
-    def _admitted(self, sock: socket.socket, address: tuple[Any, ...]) -> _Connection:
-        """Return a new connection; for one too many, another one goes."""
-        client = str(address[0])
-        connection = _Connection(trio.SocketStream(trio.socket.from_stdlib_socket(sock)), client)
-        self._open[connection] = None
-        self._clients[client] += 1
-        of_others = len(self._open) - self._clients[client]
-        if self._clients[client] > max(1, (self._limits.connections - of_others) // 2):
-            self._evict(connection, client)
-        elif len(self._open) > self._limits.connections:
-            self._evict(connection)
-        return connection
-
-    def _evict(self, newest: _Connection | None, client: str | None = None) -> None:
-        """Close the connection whose last response is longest ago, a waiting one if there is any."""
-        those = [each for each in self._open if each is not newest and (client is None or each.client == client)]
-        chosen = next((each for each in those if not each.busy), those[0] if those else None)
-        if chosen is not None:
-            self._forget(chosen)
-            chosen.scope.cancel()
-
-    def _forget(self, connection: _Connection) -> None:
-        if connection in self._open:
-            del self._open[connection]
-            self._clients[connection.client] -= 1
-            if not self._clients[connection.client]:
-                del self._clients[connection.client]
-
-    async def _live(self, connection: _Connection) -> None:
-        """Answer the requests of one connection."""
-        try:
-            with connection.scope:
-                await _Conversation(self, connection).run()
-        except* _GONE:
-            pass
-        except* Exception as group:
-            self._faults.took("admin", group)
-        finally:
-            self._forget(connection)
-            await trio.aclose_forcefully(connection.stream)
-
-    async def respond(self, connection: _Connection, request: Request) -> Response:
+    async def respond(self, connection: Connection, request: Request) -> Response:
         """Return the response to a request when it is its turn."""
-        connection.busy = True
-        async with self._costly_turn if request.path in self._costly else self._quick_turn:
-            return self._respond(request)
 
-    async def next_event(self, http: h11.Connection) -> object:
-        """Return what h11 makes of what has come, when it is its turn. Raises h11.RemoteProtocolError."""
-        async with self._quick_turn:
-            return http.next_event()
+    async def parse(self, parse: Callable[[], Event]) -> Event:
+        """Return what `parse` makes of what has come, when it is its turn."""
 
-    async def send(self, connection: _Connection, data: bytes) -> None:
-        """Send; raises one of _GONE. Where too much is unsent, others that do not read give way."""
-        connection.unsent = len(data)
-        self._unsent += len(data)
-        try:
-            excess = self._unsent - self._limits.unsent
-            for each in [each for each in self._open if each.unsent and each is not connection]:
-                if excess > 0:
-                    excess -= each.unsent
-                    self._forget(each)
-                    each.scope.cancel()
-            with trio.fail_after(self._limits.write):
-                await connection.stream.send_all(data)
-        finally:
-            self._unsent -= connection.unsent
-            connection.unsent = 0
+    async def send(self, connection: Connection, stream: trio.SocketStream, data: bytes) -> None:
+        """Send; raises one of GONE."""
 
-    def answered(self, connection: _Connection) -> None:
+    def answered(self, connection: Connection) -> None:
         """Record that a connection's client has got a response."""
-        connection.busy = False
-        if connection in self._open:
-            self._open.move_to_end(connection)
 
     def failed(self, error: BaseException) -> None:
         """Record that a streamed page failed."""
-        self._faults.took("page", error)
 
 
-class _Conversation:
+class Conversation:
     """The requests and responses of one connection, one after the other."""
 
-    def __init__(self, server: HttpServer, connection: _Connection) -> None:
+    def __init__(self, server: Owner, limits: HttpLimits, connection: Connection, stream: trio.SocketStream) -> None:
+        """Take over a connection that has sent something."""
         self._server = server
-        self._limits = server._limits  # noqa: SLF001 - its other half
+        self._limits = limits
         self._connection = connection
-        self._stream = connection.stream
+        self._stream = stream
         self._allowance = inf  # octets that may still come; h11 bounds a head by itself
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head)
 
     async def run(self) -> None:
         """Go on until one side closes."""
-        wait = self._limits.first_wait
-        while await self._begins(wait):
+        while await self._begins():
             try:
                 request = await self._head()
                 if request is None:
@@ -245,13 +133,12 @@ class _Conversation:
                 await self._linger()
                 return
             self._http.start_next_cycle()
-            wait = self._limits.idle
 
-    async def _begins(self, wait: float) -> bool:
+    async def _begins(self) -> bool:
         """Wait for the first octets of a request; return whether there are any."""
         if self._http.trailing_data[0]:
             return True
-        with trio.move_on_after(wait):
+        with trio.move_on_after(self._limits.idle):
             data = await self._stream.receive_some(_PIECE)
             self._http.receive_data(data)
             return bool(data)
@@ -259,13 +146,12 @@ class _Conversation:
 
     async def _next(self) -> object:
         while True:
-            event = await self._server.next_event(self._http)
+            event = await self._server.parse(self._http.next_event)
             if event is not h11.NEED_DATA:
                 return event
             if self._http.they_are_waiting_for_100_continue:
-                await self._server.send(
-                    self._connection, _sent(self._http, h11.InformationalResponse(status_code=100, headers=[]))
-                )
+                go_on = _sent(self._http, h11.InformationalResponse(status_code=100, headers=[]))
+                await self._server.send(self._connection, self._stream, go_on)
             data = await self._stream.receive_some(_PIECE)
             self._allowance -= len(data)
             if self._allowance < 0:
@@ -313,26 +199,26 @@ class _Conversation:
             data = self._start(response.status, headers)
             if method != "HEAD":
                 data += _sent(self._http, h11.Data(data=body))
-            await self._server.send(self._connection, data + _sent(self._http, h11.EndOfMessage()))
+            await self._server.send(self._connection, self._stream, data + _sent(self._http, h11.EndOfMessage()))
         else:
             await self._send_stream(self._start(response.status, [*headers, ("Connection", "close")]), body, method)
 
     async def _send_stream(self, start: bytes, body: AsyncGenerator[bytes, None], method: str) -> None:
         """Send pieces as they come, until there are no more or the client has gone."""
         async with aclosing(body), trio.open_nursery() as nursery:
-            await self._server.send(self._connection, start)
+            await self._server.send(self._connection, self._stream, start)
             if method != "HEAD":
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 try:
                     async for piece in body:
-                        await self._server.send(self._connection, _sent(self._http, h11.Data(data=piece)))
-                except _GONE:
+                        await self._server.send(self._connection, self._stream, _sent(self._http, h11.Data(data=piece)))
+                except GONE:
                     raise
                 except Exception as error:
                     self._server.failed(error)
                     raise trio.BrokenResourceError from error  # without the end, so that the client sees it is not all
                 nursery.cancel_scope.cancel()
-        await self._server.send(self._connection, _sent(self._http, h11.EndOfMessage()))
+        await self._server.send(self._connection, self._stream, _sent(self._http, h11.EndOfMessage()))
 
     async def _watch(self, scope: trio.CancelScope) -> None:
         """Wait until the client closes, or sends what it should not."""
@@ -349,7 +235,7 @@ class _Conversation:
             headers = [("Date", _date()), ("Content-Type", TEXT), ("Content-Length", str(len(body)))]
             data = self._start(status, [*headers, ("Connection", "close")])
             data += _sent(self._http, h11.Data(data=body)) + _sent(self._http, h11.EndOfMessage())
-            await self._server.send(self._connection, data)
+            await self._server.send(self._connection, self._stream, data)
         await self._linger()
 
     async def _linger(self) -> None:

@@ -220,7 +220,7 @@ async def test_the_copy_of_another_choice_of_objects_is_not_served(
     server.stop()
     with structlog.testing.capture_logs() as logs:
         async with following(change(config)) as rig:
-            await wait_for(lambda: any(log.get("problem") for log in logs))
+            await wait_for(lambda: any(log.get("error") for log in logs))
             assert rig.ask("stays")[0] == m.SERVFAIL
             assert not rig.sync.serving_copy
 

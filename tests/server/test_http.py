@@ -14,7 +14,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from dnsserver.faults import Faults
 from dnsserver.server.admin import bind
-from dnsserver.server.http import HttpLimits, HttpServer, Request, Response
+from dnsserver.server.http import HttpLimits, Request, Response
+from dnsserver.server.http_server import HttpServer
 from tests.clock import LoopbackClock
 
 GET = b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
