@@ -33,6 +33,6 @@ async def warn_of_policies_by_name(client: Client) -> None:
                 "search completion is on where policies may go by DNS names",
                 kinds=kinds,
                 effect="they see names of the search list, not those that are meant, and deny what they should allow",
-                remedy="[search] enabled = false, or namespaces without such policies",
+                hint="[search] enabled = false, or namespaces without such policies",
             )
         return

@@ -21,8 +21,8 @@ Event = TypeVar("Event")
 
 log = structlog.get_logger(__name__)
 
-_STARTS = 4  # connections that begin to be answered before others get their turn
-_ACCEPTS = 32  # connections taken in before those that are there get their turn
+_STARTS = 2  # connections that begin to be answered before others get their turn
+_ACCEPTS = 8  # connections taken in before those that are there get their turn
 _REST = 0.1  # seconds without accepting when the system is out of something
 
 

@@ -89,6 +89,6 @@ def show(name: str, seen: Observed, says: str, folder: Path) -> None:
     if "DNSSERVER_TABLE" not in os.environ:
         return
     line = seen.line(says)
-    text = str(line.get("problem") or line.get("error") or line["event"]).replace(f"{folder}/", "").replace("|", "\\|")
+    text = str(line.get("error") or line["event"]).replace(f"{folder}/", "").replace("|", "\\|")
     ended = "serves" if seen.status is None else seen.status
     print(f"\n| {name} | {line['level']} | {text[:140]} | {ended} | {seen.ready or '-'} |")  # noqa: T201

@@ -131,14 +131,14 @@ async def test_what_no_waiting_mends_ends_it_with_status_2(
     assert seen.status == 2
     (line,) = seen.log
     assert line["level"] == "error"
-    assert line["problem"].startswith(f"kubeconfig {path}: ")
-    assert row.says in line["problem"]
+    assert line["error"].startswith(f"kubeconfig {path}: ")
+    assert row.says in line["error"]
 
 
 async def test_no_cluster_at_all_ends_it_with_status_2(tmp_path: Path, admin: str) -> None:
     seen = await observed(tmp_path, "--admin", admin, until=never, environment={"KUBERNETES_SERVICE_HOST": ""})
     assert seen.status == 2
-    assert seen.log[-1]["problem"].startswith("no cluster to follow: this is not a pod")
+    assert seen.log[-1]["error"].startswith("no cluster to follow: this is not a pod")
 
 
 @pytest.mark.parametrize("how", ["kubeconfig gone", "CA gone", "plugin not installed"])
@@ -233,7 +233,7 @@ async def test_what_may_come_right_is_one_warning(tmp_path: Path, admin: str, se
     assert (seen.status, seen.ready) == (None, 503)
     told = [line for line in seen.log if line["level"] in {"warning", "error"}]
     assert [(line["level"], line["reason"]) for line in told] == [("warning", row.reason)], told
-    assert row.says in told[0]["problem"]
+    assert row.says in told[0]["error"]
     url = content["clusters"][0]["cluster"]["server"]
     assert told[0]["server"] == (url if row.reason != "unauthorized" or row.name == "401" else "not known yet")
     assert len(seen.log) < 6

@@ -149,4 +149,4 @@ def test_nothing_but_a_broken_file_is_not_ready_and_said_once(tmp_path: Path, ad
 
     seen = observe(tmp_path, "--objects", str(folder), "--admin", admin, until=until)
     assert (seen.status, seen.ready) == (None, 503)
-    assert "broken.yaml: line 2: not YAML" in seen.line("no objects to serve")["problem"]
+    assert "broken.yaml: line 2: not YAML" in seen.line("no objects to serve")["error"]

@@ -38,6 +38,7 @@ FIELDS = {
     "in_use": "upstreams that are asked meanwhile",
     "key": "of a kept reply, in hexadecimal",
     "kind": "the kind of API objects",
+    "kinds": "several",
     "line": "a line of a file",
     "lines": "several",
     "listen": "where DNS is served",
