@@ -71,7 +71,7 @@ def test_questions_of_this_server_itself_share_the_room_too() -> None:
 
 
 @pytest.mark.parametrize("different", [1, 3, 0])
-async def test_a_flood_of_questions_for_a_silent_name_is_small_and_costs_others_nothing(
+async def test_row_29_a_flood_of_questions_for_a_silent_name_is_small_and_costs_others_nothing(
     different: int, clock: LoopbackClock
 ) -> None:
     async with (

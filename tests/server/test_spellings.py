@@ -58,7 +58,7 @@ QUESTIONS = [("web.shop.", "A"), ("medium.shop.", "TXT"), (LARGE, "TXT"), ("web.
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
 @pytest.mark.parametrize(("name", "type_"), QUESTIONS)
-async def test_all_spellings_of_a_question_are_kept_few_times_and_answered_alike(
+async def test_row_29_all_spellings_of_a_question_are_kept_few_times_and_answered_alike(
     name: str, type_: str, protocol: str
 ) -> None:
     parts = Parts()

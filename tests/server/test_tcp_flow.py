@@ -222,7 +222,9 @@ async def test_large_answers_are_asked_for_no_faster_than_they_are_taken(size: i
 
 
 @pytest.mark.parametrize("clients", [1, 8])
-async def test_answers_under_way_of_all_connections_are_bounded_in_sum(clients: int, clock: LoopbackClock) -> None:
+async def test_row_29_answers_under_way_of_all_connections_are_bounded_in_sum(
+    clients: int, clock: LoopbackClock
+) -> None:
     parts = Parts()
     limits = TcpLimits(buffers=4 * 1024 * 1024)
     asking = [query(f"{n}.example.com", n, "TXT") for n in range(150)]
