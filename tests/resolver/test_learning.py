@@ -245,3 +245,14 @@ async def test_errors_for_one_name_do_not_change_the_order(clock: LoopbackClock)
                 await trio.sleep(5)
         assert logged == []
         assert forward.statistics().upstreams[0].up
+
+
+async def test_row_60_silence_over_tcp_says_nothing_about_udp(clock: LoopbackClock) -> None:
+    async def script(query: Query) -> None:
+        if query.protocol == "udp":
+            await query.send(query.reply(truncated=True))
+
+    async with upstream(script) as server, forwarder(route(server)) as forward:
+        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == SERVFAIL
+        assert forward.statistics().upstreams[0].up
+        assert len(server.probes) == 1, "nothing is suspected"
