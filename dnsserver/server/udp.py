@@ -94,7 +94,7 @@ class UdpServer:
         except Exception as error:
             self._faults.took("udp", error)
         else:
-            log.warning("stood still", seconds=round(gap, 1), dropped=dropped)
+            log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
 
     async def _answer(self) -> None:
         exchange = self.port.exchange

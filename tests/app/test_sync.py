@@ -320,7 +320,7 @@ async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
     with structlog.testing.capture_logs() as logs:
 
         def errors() -> list[str]:
-            return [log["problem"] for log in logs if log["log_level"] == "error"]
+            return [log["error"] for log in logs if log["log_level"] == "error"]
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rig.sync.run)
