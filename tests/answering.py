@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.reply import Asker

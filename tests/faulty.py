@@ -19,9 +19,9 @@ from dnsserver.resolver.reply_cache import Reply
 from dnsserver.server import batch, udp
 from dnsserver.zone.model import Kind
 from tests.cluster import endpoints, listed, namespace, service
+from tests.forward.scripted import Query, upstream
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing
-from tests.resolver.scripted import Query, upstream
 from tests.running import HOST, config, kubeconfig, take_messages, upstream_at, write_objects
 
 PATIENCE = 20.0

@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.zone
 import trio
 
-from tests.resolver.scripted import Query, Script, upstream
+from tests.forward.scripted import Query, Script, upstream
 
 ZONE = Path(__file__).with_name("conformance") / "upstream.zone"
 _MAX_ALIASES = 8

@@ -21,16 +21,16 @@ from dnsserver.app.child import Child
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
+from dnsserver.forward import forwarder
+from dnsserver.forward.answer_cache import AnswerCache
+from dnsserver.forward.exchange import Exchange
+from dnsserver.forward.probes import Probes
+from dnsserver.forward.transport_stream import StreamTransport
+from dnsserver.forward.transport_udp import UdpTransport
 from dnsserver.kube import reflector
 from dnsserver.kube.api import Client
 from dnsserver.kube.objects import ObjectFiles
-from dnsserver.resolver import forward
-from dnsserver.resolver.cache import AnswerCache
-from dnsserver.resolver.exchange import Exchange
-from dnsserver.resolver.probes import Probes
 from dnsserver.resolver.reply_cache import AgingReply, ReplyCache, RingReply
-from dnsserver.resolver.transport_stream import StreamTransport
-from dnsserver.resolver.transport_udp import UdpTransport
 from dnsserver.server import batch
 from dnsserver.server.admin import Admin
 from dnsserver.server.connection import Connection
@@ -42,8 +42,8 @@ from dnsserver.zone.model import Kind, ListStarted, Put, Remove
 from tests.answering import Answering
 from tests.cluster import decoded, listed, service
 from tests.faulty import ADDRESS, BASE, PATIENCE, TWO, WEB, Border, Fuse, InjectedError, Running, helpful, running
+from tests.forward.scripted import Query, silent
 from tests.kube.support import thing
-from tests.resolver.scripted import Query, silent
 from tests.running import HOST, config
 
 # --- what is lost
@@ -346,12 +346,12 @@ TABLE = [
     Border("upstream-outcome", AnswerCache, "put", one_question_outside_is_servfail),
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
     Border("upstream-probes", Probes, "_tend", nothing_is_lost),
-    Border("upstream-source", forward, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
+    Border("upstream-source", forwarder, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
     Border("delivery", batch._Outbox, "add", one_client_of_two_gets_no_reply),  # noqa: SLF001
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
     Border("event", sync.Sync, "_take_whole", one_event_is_lost),
-    Border("event", forward.Forwarder, "hold", one_event_is_lost_to_one_listener),
+    Border("event", forwarder.Forwarder, "hold", one_event_is_lost_to_one_listener),
     Border("event", reflector, "from_json", one_object_of_the_api_is_lost, _odd, armed=True, api=True),
     Border("grace", Cluster, "expire", what_goes_goes_a_moment_later),
     Border("age", sync.Sync, "_judge_age", nothing_is_lost),
@@ -528,7 +528,7 @@ UNKEPT = {
 }
 # Below a task that is kept: their failure is its failure.
 BELOW = {
-    "dnsserver/app/workers.py", "dnsserver/kube/reflector.py", "dnsserver/resolver/transport_stream.py",
+    "dnsserver/app/workers.py", "dnsserver/kube/reflector.py", "dnsserver/forward/transport_stream.py",
     "dnsserver/server/tcp.py", "dnsserver/server/http.py", "dnsserver/server/admin.py",
 }  # fmt: skip
 

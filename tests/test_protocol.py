@@ -28,8 +28,8 @@ from dnsserver.wire.message import FormatError
 from dnsserver.wire.query import read_query
 from tests.clock import LoopbackClock
 from tests.cluster import endpoints, namespace, pod, service
+from tests.forward.scripted import Query, Upstream, upstream
 from tests.messages import SIZE, aa, addresses, d, header, negative_ttl, option, tc
-from tests.resolver.scripted import Query, Upstream, upstream
 from tests.running import HOST, ask_tcp, ask_udp, config, port_of, running, take_messages, upstream_at, write_objects
 
 Z = "cluster.local."

@@ -17,8 +17,8 @@ from dnsserver.zone.ordered import Ordered
 from tests.answering import Answering
 from tests.clock import LoopbackClock
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
-from tests.resolver.scripted import answers, forwarder, route, shown, upstream
-from tests.resolver.scripted import ask as outside
+from tests.forward.scripted import answers, forwarder, route, shown, upstream
+from tests.forward.scripted import ask as outside
 
 SHOP = namespace("shop")
 APEXES = {"10.in-addr.arpa", "d.f.ip6.arpa", "9.2.0.192.in-addr.arpa"}

@@ -16,10 +16,10 @@ from dnsserver.app.preflight import MOST_OF_A_ZONE
 from dnsserver.config import Address, Config
 from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.faults import Faults
+from dnsserver.forward.forwarder import Forwarder
+from dnsserver.forward.nonce import SECRET_SIZE
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
-from dnsserver.resolver.forward import Forwarder
-from dnsserver.resolver.nonce import SECRET_SIZE
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.plain import PlainAnswers

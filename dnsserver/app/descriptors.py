@@ -13,8 +13,8 @@ _SANE = 65_536  # a limit above it only makes what walks all descriptors slow
 _OWN = 64  # listeners, event loops, pipes, files that are read
 _ADMIN = 128
 _API = 32
-UDP_SOCKETS = 128  # to one upstream, at most; `resolver.transport_udp` opens them
-STREAMS = 16  # to one upstream, at most; `resolver.stream_pool` opens them
+UDP_SOCKETS = 128  # to one upstream, at most; `forward.transport_udp` opens them
+STREAMS = 16  # to one upstream, at most; `forward.stream_pool` opens them
 _IN_A_FILE = 3  # upstreams that a resolv.conf names at most
 _BY_NAME = 4  # addresses that an upstream's hostname usually has at most
 

@@ -121,7 +121,7 @@ def _upstreams(config: Config) -> Iterator[Finding]:
 
 def _resolv_conf(config: Config, key: str, path: Path, *, given: bool) -> Iterator[Finding]:
     """Look at a file of upstreams; the default one is nobody's mistake."""
-    from dnsserver.resolver import resolvconf  # noqa: PLC0415 - 10 ms
+    from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if given else "noted"
     effect = "; names outside fail until it is there"

@@ -5,9 +5,9 @@ from ipaddress import ip_network
 import msgspec
 
 from dnsserver.config import Config, Route, Upstream
+from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
 from dnsserver.kube.progress import Timing
 from dnsserver.resolver.search import Search
-from dnsserver.resolver.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
 from dnsserver.server.guard import Guard
 from dnsserver.server.tcp import TcpLimits
 

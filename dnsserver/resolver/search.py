@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import msgspec
 
-from dnsserver.resolver.outcome import Outcome
+from dnsserver.forward.outcome import Outcome
 from dnsserver.resolver.reply_cache import FOREVER
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.server.reply import Outside
 from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from dnsserver.forward.outcome import FORWARDED, Ask, Outcome
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
 from dnsserver.server.pursuit import Pursuer, Pursuit
 from dnsserver.server.reply import STREAM_LIMIT, Asker, Port, counted
 from dnsserver.wire import message as m

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from dnsserver.faults import Faults
+from dnsserver.forward.outcome import Ask, Outcome
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import Ask, Outcome
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
 from dnsserver.resolver.search import Found, Step, Walk
 from dnsserver.server.guard import Guard

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol
 
-from dnsserver.resolver.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q

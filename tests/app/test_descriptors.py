@@ -9,7 +9,7 @@ import pytest
 from dnsserver.app import descriptors
 from dnsserver.app.preflight import findings
 from dnsserver.config import Config, Upstream
-from dnsserver.resolver import stream_pool, transport_udp
+from dnsserver.forward import stream_pool, transport_udp
 
 UPSTREAM = descriptors.UDP_SOCKETS + descriptors.STREAMS
 

@@ -25,9 +25,9 @@ from dnsserver.app import feed
 from dnsserver.app.child import Child
 from dnsserver.app.server import Server
 from dnsserver.config import Address, Config, Upstream
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.nonce import Nonces
 from dnsserver.metrics.families import FAMILIES
-from dnsserver.resolver.entropy import Entropy
-from dnsserver.resolver.nonce import Nonces
 from dnsserver.wire.message import EDE
 from dnsserver.wire.name import ROOT
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove

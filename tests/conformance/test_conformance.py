@@ -18,9 +18,9 @@ from dnsserver.config import Network
 from dnsserver.zone.model import Kind
 from tests.conformance.corrections import Book, expected
 from tests.conformance.recorded import OBJECTS, Facts, Row, Said, read, rows
+from tests.forward.scripted import upstream
 from tests.kube.apiserver import ApiServer, serving
 from tests.outside import answering_from
-from tests.resolver.scripted import upstream
 from tests.running import ask_tcp, ask_udp, config, kubeconfig, port_of, running, upstream_at
 
 UDP_SIZE = 1232

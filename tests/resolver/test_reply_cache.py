@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsserver.resolver.outcome import Ask
+from dnsserver.forward.outcome import Ask
 from dnsserver.resolver.reply_cache import AgingReply, Lane, Reply, ReplyCache, RingReply
 from dnsserver.zone.record import Key
 

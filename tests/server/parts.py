@@ -9,9 +9,9 @@ import dns.message
 import pytest
 import trio
 
+from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
 from dnsserver.server.connection import TcpLimits

@@ -8,8 +8,8 @@ import dns.message
 import dns.rcode
 import pytest
 
+from dnsserver.forward.outcome import Ask
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import Ask
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m

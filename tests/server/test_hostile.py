@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.resolver.outcome import FORWARDED, Ask, Outcome
+from dnsserver.forward.outcome import FORWARDED, Ask, Outcome
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire import response

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import STALE as OLD
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
-from dnsserver.resolver.outcome import STALE as OLD
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard

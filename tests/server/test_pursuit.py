@@ -14,8 +14,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard
@@ -30,7 +30,7 @@ from dnsserver.zone.model import Kind, Put, Remove
 from dnsserver.zone.record import Reason
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import Thing, decoded, listed, namespace, service
-from tests.resolver.scripted import rrset as parsed
+from tests.forward.scripted import rrset as parsed
 
 WWW = "www.example.com."
 ALIAS = "alias.shop.svc.cluster.local."

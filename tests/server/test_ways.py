@@ -10,7 +10,7 @@ from collections.abc import Callable
 import dns.flags
 import pytest
 
-from dnsserver.resolver.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, RRset

@@ -1,0 +1,49 @@
+"""Who goes on waiting for one question under way when too many do. Pure.
+
+A client that asks the same again and again, with the same ID or ever new ones, must not take all the room, nor push
+out who waits for the same name beside it. So equal askers count once, and each client has the same share of the room.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+from dnsserver.forward.outcome import Deliver
+
+CROWD = 512  # waiting for one question, at about 0.6 KiB each; when there are as many, half of them at most are kept
+
+
+def thinned(waiting: Sequence[Deliver], most: int = CROWD // 2) -> tuple[list[Deliver], list[Deliver], list[Deliver]]:
+    """Return who is kept, who asked the same again and is answered with it, and whose share is used up.
+
+    Who waits is the object that a `deliver` belongs to: its `asker()` gives the client, and what no two questions of it
+    have in common unless they are equal, or None. What has no asker is another question of this server itself.
+    The newest ones of a client are kept; order is.
+    """
+    clients: defaultdict[Hashable, list[int]] = defaultdict(list)
+    again: list[Deliver] = []
+    seen: set[Hashable] = set()
+    for at in range(len(waiting) - 1, -1, -1):
+        asker = getattr(getattr(waiting[at], "__self__", None), "asker", None)
+        client, question = (None, None) if asker is None else asker()
+        if question is not None:
+            if (client, question) in seen:
+                again.append(waiting[at])
+                continue
+            seen.add((client, question))
+        clients[client].append(at)
+    share = _share([len(places) for places in clients.values()], most)
+    kept = sorted(at for places in clients.values() for at in places[:share])
+    over = [waiting[at] for places in clients.values() for at in places[share:]]
+    return [waiting[at] for at in kept], again, over
+
+
+def _share(counts: Sequence[int], most: int) -> int:
+    """Return the largest share for each, at least one, with which all of them together have at most `most`."""
+    share, left = max(counts, default=0), len(counts)
+    room = most
+    for count in sorted(counts):
+        if count * left > room:
+            return max(1, room // left)
+        room -= count
+        left -= 1
+    return share

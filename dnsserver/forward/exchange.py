@@ -1,0 +1,365 @@
+"""From a question to an upstream's answer: who is asked, when the next one is, and when to stop.
+
+A Flight is one question under way. It is not a task: it moves on when a reply comes, when a query fails, and when the
+wheel brings it up. Its end is one call of `finished`. The wheel holds what a flight asks and not the flight: most have
+ended long before they come up, and their memory serves the next ones while it is still in the processor's cache.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from dnsserver.faults import Faults
+from dnsserver.forward import outcome as o
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.flight import NEVER, Flight, Owner, detach
+from dnsserver.forward.health import LONGEST_PATIENCE
+from dnsserver.forward.nonce import Nonces
+from dnsserver.forward.outcome import Ask
+from dnsserver.forward.probes import Probes
+from dnsserver.forward.reports import Reports
+from dnsserver.forward.transport_stream import StreamTransport
+from dnsserver.forward.transport_udp import UdpTransport
+from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.forward.wheel import Wheel
+from dnsserver.wire import request
+from dnsserver.wire.response import Reading, TTLLimits
+from dnsserver.zone.record import Reason
+
+log = structlog.get_logger(__name__)
+
+_MOST_ATTEMPTS = 6
+# Flights looked after before others get their turn: each may cost another query, 15 us, and when an upstream falls
+# silent thousands come up at once.
+_BITE = 8
+
+
+class Exchange:
+    """All flights and all transports to all upstreams; the owner puts flights into `flights` and takes them out."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        limits: TTLLimits,
+        entropy: Entropy,
+        nonces: Nonces,
+        clock: Callable[[], float],
+        drained: Callable[[], None],
+        loop_retry: float,
+        faults: Faults,
+    ) -> None:
+        """Open nothing yet."""
+        self._faults = faults
+        self._owner = owner
+        self._entropy = entropy
+        self.flights: dict[Ask, Flight] = {}
+        # Beside flights there are attempts that were overtaken, and probes, until they are answered or count as silent.
+        self.wheel: Wheel[Ask | Attempt] = Wheel()
+        self._overdue: deque[Ask | Attempt] = deque()  # off the wheel, and not looked after yet
+        self.probes = Probes(entropy, nonces, self._send_probe, owner, loop_retry, faults)
+        reports = Reports(self, owner, limits, entropy, faults)
+        self.udp = UdpTransport(reports, entropy, clock, drained, faults)
+        self.streams = StreamTransport(reports, entropy, clock, drained, faults)
+        self.hedges = self.retries = self.over_tcp = 0
+
+    # ---- a flight from its first query to its end
+
+    def launch(self, flight: Flight, now: float) -> None:
+        """Send the first query of a flight."""
+        self._next(flight, now)
+        if flight.done:
+            return
+        order = flight.order
+        if len(order) > 1:
+            if flight.route.started() and flight.route.take_hedge():
+                self._hedge(flight, now)
+            elif (after := order[0].health.hedge_after) is not None:
+                flight.hedge_at = now + after
+        self._schedule(flight)
+
+    def wait(self, flight: Flight, deadline: float) -> None:
+        """Keep an ended flight open for its owner, who ends it again, or the deadline does."""
+        flight.done = False
+        flight.attempts = []
+        flight.unconfirmed = None
+        flight.deadline = deadline
+        flight.retry_at = flight.hedge_at = flight.stale_at = NEVER
+        flight.failure = o.CHAIN_TOO_LONG
+        self._schedule(flight)
+
+    def turn(self, now: float) -> bool:
+        """Look after the flights whose time has come; True when there are more than can be done in one go."""
+        overdue = self._overdue
+        if not overdue:
+            overdue.extend(self.wheel.due(now))
+        bite = _BITE
+        while overdue and bite:
+            thing = overdue.popleft()
+            flight = None
+            try:
+                if isinstance(thing, Attempt):
+                    if not thing.late:
+                        bite -= 1
+                        self._stray(thing, now)
+                    continue
+                flight = self.flights.get(thing)
+                if flight is not None and flight.due <= now:  # else it is a later one, which has its own place
+                    bite -= 1
+                    self._look_after(flight, now)
+            except Exception as error:  # the others whose time has come must not be forgotten for it
+                self._faults.took("upstream-timer", error)
+                self.give_up(flight, now)
+        return bool(overdue)
+
+    def _look_after(self, flight: Flight, now: float) -> None:
+        """Do what a flight's time has come for."""
+        if now >= flight.deadline:
+            troubles = (attempt.upstream.trouble for attempt in flight.attempts if attempt.over_stream)
+            flight.failure = flight.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT)
+            self.end(flight, None, now)
+            return
+        if now >= flight.stale_at:
+            flight.stale_at = NEVER
+            self._owner.overdue(flight, now)
+        if now >= flight.retry_at:
+            self._retry(flight, now)
+        elif now >= flight.hedge_at:
+            flight.hedge_at = NEVER
+            if flight.route.take_hedge():
+                self._hedge(flight, now)
+        if not flight.done:
+            self._schedule(flight)
+
+    def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """End a flight; queries still under way only tell how their upstreams do (see `_stray`)."""
+        flight.done = True
+        for attempt in flight.attempts:
+            attempt.flight = None
+            if not attempt.late:
+                self.wheel.add(attempt, attempt.sent + attempt.upstream.health.patience)
+        self._owner.finished(flight, flight.unconfirmed if reading is None else reading, now)
+
+    def give_up(self, flight: Flight | None, now: float) -> None:
+        """Have done with a flight that a bug has stopped."""
+        if flight is not None:
+            for attempt in flight.attempts:
+                attempt.flight = None
+            self._owner.broken(flight, now)
+
+    def leave(self, upstream: Upstream, now: float) -> None:
+        """Have all flights that wait for an upstream that loops go on elsewhere."""
+        for flight in self.flights.values():
+            if any(attempt.upstream is upstream for attempt in flight.attempts):
+                flight.retry_at = now
+                self._schedule(flight)
+        self._owner.hurry(now)
+
+    def _stray(self, attempt: Attempt, now: float) -> None:
+        """Count the silence of one that was overtaken: else an upstream that others stand in for is never down."""
+        health = attempt.upstream.health
+        end = attempt.sent + (health.probe_patience if attempt.probe else health.patience)
+        if now < end:
+            self.wheel.add(attempt, end)
+        else:
+            attempt.late = True
+            self._silent(attempt, now)
+
+    def hurry(self, flight: Flight) -> None:
+        """Look after a flight earlier than planned."""
+        self._schedule(flight)
+        self._owner.hurry(flight.due)
+
+    def _schedule(self, flight: Flight) -> None:
+        at = flight.retry_at
+        # Three comparisons: 0.1 us, where min() of the four takes 0.28.
+        if flight.deadline < at:  # noqa: PLR1730
+            at = flight.deadline
+        if flight.hedge_at < at:  # noqa: PLR1730
+            at = flight.hedge_at
+        if flight.stale_at < at:  # noqa: PLR1730
+            at = flight.stale_at
+        flight.due = at
+        self.wheel.add(flight.ask, at)
+
+    def _next(self, flight: Flight, now: float) -> None:
+        """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""
+        order = flight.order
+        while (tries := flight.tries) < _MOST_ATTEMPTS:
+            upstream = order[tries % len(order)]
+            if upstream.looping:  # since the flight began
+                flight.tries += 1
+                flight.failure = o.LOOP
+            elif self._try(flight, upstream, now):
+                # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
+                flight.retry_at = now + upstream.health.patience * (1 << tries // len(order))
+                return
+            else:
+                flight.failure = o.UPSTREAM_UNREACHABLE
+            if flight.tries >= len(order):
+                break
+        if not flight.attempts:
+            self.end(flight, None, now)
+
+    def _hedge(self, flight: Flight, now: float) -> None:
+        self.hedges += 1
+        self._try(flight, flight.order[flight.tries % len(flight.order)], now)
+
+    def _retry(self, flight: Flight, now: float) -> None:
+        """The last query had its time: ask the next upstream, or this one again over TCP if UDP is spoilt."""
+        flight.retry_at = NEVER
+        spoilt = looping = None
+        for attempt in flight.attempts:
+            if attempt.upstream.looping:
+                looping = attempt
+            elif attempt.spoilt and not attempt.over_stream:
+                spoilt = attempt
+            elif not attempt.late and now >= attempt.sent + attempt.upstream.health.patience:
+                attempt.late = True
+                self._silent(attempt, now)
+        if flight.unconfirmed is not None:
+            self.end(flight, None, now)
+        elif looping is not None:
+            self.failed(looping, o.LOOP, now)
+        elif spoilt is not None:
+            self.to_tcp(spoilt, now)
+        elif flight.tries < _MOST_ATTEMPTS:
+            self.retries += 1
+            self._next(flight, now)
+
+    def _try(self, flight: Flight, upstream: Upstream, now: float) -> bool:
+        """Send one query; False when it cannot even be sent."""
+        tries = flight.tries
+        flight.tries = tries + 1
+        ask = flight.ask
+        if tries >= len(flight.order) or not upstream.udp:
+            return self._try_again(flight, upstream, tries // len(flight.order), now)
+        identifier, mixed = self._entropy.disguise(ask.name)
+        spelled = mixed if upstream.mixed_case else ask.name
+        return self.ask(flight, upstream, spelled, identifier, now, plain=not (upstream.edns or ask.do))
+
+    def _try_again(self, flight: Flight, upstream: Upstream, again: int, now: float) -> bool:
+        """Send one query after `again` in vain, or over a stream.
+
+        Whoever was silent is asked again without EDNS, which some throw away, and the third time over TCP as well. With
+        DO the second query still has EDNS: packets get lost as well, and nothing else brings signatures.
+        """
+        ask = flight.ask
+        plain = again > ask.do or not (upstream.edns or ask.do)
+        if not upstream.udp:
+            self.ask_stream(flight, upstream, now, plain=plain)
+            return True
+        identifier, mixed = self._entropy.disguise(ask.name)
+        sent = self.ask(flight, upstream, mixed if upstream.mixed_case else ask.name, identifier, now, plain=plain)
+        if (again > 1 or not upstream.health.up) and upstream not in flight.streamless:
+            self.ask_stream(flight, upstream, now)
+            return True
+        return sent
+
+    def ask(
+        self, flight: Flight, upstream: Upstream, spelled: bytes, identifier: bytes, now: float, *, plain: bool
+    ) -> bool:
+        """Send one query over UDP; False when it cannot be sent."""
+        ask = flight.ask
+        section = request.question(spelled, ask.type)
+        attempt = Attempt(flight, upstream, section, now, identifier, plain=plain)
+        upstream.queries += 1
+        if not self.udp.send(attempt, request.write(section, ask.do, ask.cd, not plain), now):
+            self.broken(upstream, now)
+            return False
+        flight.attempts.append(attempt)
+        return True
+
+    def ask_stream(self, flight: Flight, upstream: Upstream, now: float, *, plain: bool = False) -> None:
+        """Send one query over TCP or TLS, as soon as that is possible."""
+        ask = flight.ask
+        attempt = Attempt(flight, upstream, request.question(ask.name, ask.type), now, plain=plain)
+        upstream.queries += 1
+        flight.attempts.append(attempt)
+        self.streams.submit(attempt, request.write(attempt.section, ask.do, ask.cd, not plain))
+
+    def to_tcp(self, attempt: Attempt, now: float) -> None:
+        """Ask the same upstream the same thing again over TCP, unless that was in vain before."""
+        flight = attempt.flight
+        if flight is None:
+            return
+        if attempt.upstream in flight.streamless:
+            self.failed(attempt, flight.failure or o.UPSTREAM_UNREACHABLE, now)
+            return
+        self.over_tcp += 1
+        detach(attempt)
+        self.ask_stream(flight, attempt.upstream, now)
+        flight.retry_at = now + LONGEST_PATIENCE
+
+    # ---- what becomes of queries
+
+    def failed(self, attempt: Attempt, reason: Reason, now: float) -> None:
+        """One query came to nothing: ask the next upstream, if there is one that was not asked.
+
+        UDP is tried again where TCP, which was to carry it on, is closed and nothing else is under way.
+        """
+        flight = attempt.flight
+        if flight is None:
+            return
+        detach(attempt)
+        flight.failure = reason
+        carried = attempt.over_stream and attempt.upstream.udp
+        if flight.unconfirmed is None and (flight.tries < len(flight.order) or (carried and not flight.attempts)):
+            self._next(flight, now)
+        elif not flight.attempts:
+            self.end(flight, None, now)
+
+    def _silent(self, attempt: Attempt, now: float) -> None:
+        """Count that nothing came in time: one name says little, and nothing is believed that a probe does not show."""
+        upstream, health = attempt.upstream, attempt.upstream.health
+        upstream.timeouts += 1
+        if attempt.probe:
+            upstream.probe_failures += 1
+            dead = health.probe_silent(attempt.sent, now)
+        elif attempt.over_stream and upstream.udp:
+            return
+        else:
+            dead = health.silent(attempt.section[:-4].lower(), attempt.sent, now)
+            self.probes.suspect(upstream, now)
+        if dead:
+            self._went_down(upstream, self._why_silent(upstream, now))
+
+    def _why_silent(self, upstream: Upstream, now: float) -> str:
+        """Return why, as far as a stream that is being opened shows it; that is told with it."""
+        if upstream.udp or upstream.trouble is None:
+            return "it does not answer"
+        upstream.is_news(upstream.trouble.text, now)
+        return upstream.trouble.text.removeprefix(f"{upstream.name}: ")
+
+    def broken(self, upstream: Upstream, now: float) -> None:
+        """Record that an upstream cannot be reached."""
+        upstream.failures += 1
+        if upstream.health.broken(now):
+            self._went_down(upstream, "it cannot be reached")
+
+    def _went_down(self, upstream: Upstream, why: str) -> None:
+        log.warning("upstream down", upstream=upstream.name, error=why)
+        if not upstream.udp:
+            self.streams.drop(upstream)
+        self._owner.changed(upstream, usable=False)
+
+    def look_for_loop(self, flight: Flight, packet: bytes, now: float) -> None:
+        """Probe the upstreams that a flight waits for, as a client asks the same: he may be one of them.
+
+        At once if his packet looks like a query of ours, else now and then: servers on the way change ID and case. It
+        proves nothing. Clients ask the same all the time, and one who guesses has tried all IDs in 65,536 packets.
+        """
+        for attempt in flight.attempts:
+            same = packet.startswith(attempt.identifier) and packet.startswith(attempt.section, 12)
+            if same or attempt.upstream.health.long_unprobed(now):
+                self.probes.suspect(attempt.upstream, now)
+
+    def _send_probe(self, attempt: Attempt, query: bytes, now: float) -> None:
+        end = now + attempt.upstream.health.probe_patience
+        self.wheel.add(attempt, end)
+        self._owner.hurry(end)
+        if not attempt.upstream.udp:
+            self.streams.submit(attempt, query)
+        elif not self.udp.send(attempt, query, now):
+            attempt.late = True
+            self.broken(attempt.upstream, now)

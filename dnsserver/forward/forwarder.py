@@ -1,0 +1,378 @@
+"""Names outside the cluster: from the cache, from a question already under way, or from the upstreams.
+
+`Forwarder.ask` is the whole of it for everybody else: it never blocks, never raises, and calls `deliver` exactly once.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import trio
+
+from dnsserver.faults import Faults
+from dnsserver.forward import outcome as o
+from dnsserver.forward.answer_cache import AnswerCache, CacheStatistics
+from dnsserver.forward.crowd import CROWD, thinned
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.exchange import Exchange
+from dnsserver.forward.flight import NEVER, Flight
+from dnsserver.forward.nonce import SECRET_SIZE, Nonces
+from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.route import Route, scope_of, unasked
+from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
+from dnsserver.forward.sources import follow_upstreams
+from dnsserver.forward.upstream import Upstream, UpstreamStatistics
+from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.name import ROOT, is_below
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.response import Reading, TTLLimits, whole_body
+
+_TEND = 1.0
+_TEND_SICK = 0.25  # while an upstream is down
+
+
+class ForwardStatistics(msgspec.Struct, frozen=True):
+    """Forwarding in numbers, since the start but for `in_flight`."""
+
+    upstreams: tuple[UpstreamStatistics, ...]
+    cache: CacheStatistics
+    in_flight: int
+    coalesced: int
+    hedges: int
+    retries: int
+    over_tcp: int
+    dropped: int
+    loops: int
+
+
+class Forwarder:
+    """All upstreams, and what they said.
+
+    `routes` has one entry for each domain, `own` the zones of which no upstream is believed. `drained` is called after
+    each batch of deliveries, so that replies can be sent in one go. Time is that of `clock`, in seconds.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[ForwardSettings],
+        cache: CacheSettings,
+        *,
+        own: Sequence[bytes] = (),
+        limits: Limits | None = None,
+        clock: Callable[[], float] = trio.current_time,
+        drained: Callable[[], None] = lambda: None,
+        entropy: Entropy | None = None,
+        faults: Faults | None = None,
+        secret: bytes = b"",
+    ) -> None:
+        """Open nothing yet; `run` does. The processes of a server share `secret`, to know each other's probes."""
+        self._faults = faults = faults or Faults()
+        entropy = entropy or Entropy()
+        nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._cache_settings = cache
+        self._own = tuple(own)
+        self._routes: dict[bytes, Route] = {}
+        for settings in routes:
+            scope = scope_of(settings, own, routes)
+            self._routes[settings.domain] = Route(settings, scope, entropy)
+        self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
+        self._cache = AnswerCache(cache)
+        ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
+        self._exchange = Exchange(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
+        self._flights = self._exchange.flights
+        self._probes = self._exchange.probes
+        self._drained = drained
+        self._awake = trio.Event()
+        self._wakes_at = NEVER
+        self._held_at = 0.0
+        self._coalesced = self._dropped = 0
+        self._waiting = 0  # who waits for any of the flights
+
+    # ---- questions
+
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered.
+
+        `packet` is a client's, if one asks: should it look like a query that this server sent itself, and that came
+        back through a loop of forwarders, then the upstream it was sent to is probed.
+        """
+        now = self._held_at or self._clock()
+        cache = self._cache
+        outcome = cache.get(ask, now)
+        if outcome is not None:
+            deliver(outcome)
+            if cache.renewal_due(ask, now):
+                self._start(ask, None, now)
+            return
+        flight = self._flights.get(ask)
+        if flight is not None:
+            if packet:
+                self._exchange.look_for_loop(flight, packet, now)
+            self._coalesced += 1
+            if len(flight.waiting) >= CROWD:
+                self._thin(flight, now)
+            flight.waiting.append(deliver)
+            self._waiting += 1
+            if self._waiting > 2 * self._limits.in_flight:
+                self._end_oldest(now)
+            if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
+                self.overdue(flight, now)
+            return
+        if cache.failures and (outcome := cache.failure(ask, now)) is not None:
+            deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
+            return
+        if ask.type == HINFO and self._probes.is_probe(ask.name):
+            self._probes.came_back(ask.name, now)
+            deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
+            return
+        self._start(ask, deliver, now)
+
+    def probe_seen(self, name: bytes) -> None:
+        """Record that a client asked another process for this probe's name: if it is one of ours, it came back."""
+        self._probes.seen(name, self._clock())
+
+    def take_strangers(self) -> list[bytes]:
+        """Return the probes' names, of other processes, that clients asked since the last time: tell those of them."""
+        names = self._probes.strangers.copy()
+        self._probes.strangers.clear()
+        return names
+
+    def hold(self) -> None:
+        """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
+        self._held_at = self._clock()
+        self._exchange.udp.hold()
+
+    def release(self) -> None:
+        """Send what was held back."""
+        self._held_at = 0.0
+        self._exchange.udp.release()
+
+    async def wait_outcome(self, ask: Ask) -> Outcome:
+        """Return the outcome of one question, as `ask` delivers it."""
+        send, receive = trio.open_memory_channel[Outcome](1)
+        self.ask(ask, send.send_nowait)
+        return await receive.receive()
+
+    def touch(self, ask: Ask, hits: int = 1) -> None:
+        """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
+        try:
+            now = self._clock()
+            if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
+                self._start(ask, None, now)
+        except Exception as error:
+            self._faults.took("prefetch", error)
+
+    def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
+        """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
+        return self._cache.flush(name, below=below)
+
+    def _start(self, ask: Ask, deliver: Deliver | None, now: float) -> None:
+        """Send a question on its way; without `deliver` to renew what is held."""
+        route = self._default or self._route(ask.name)
+        order = route.order(now) if route is not None else []
+        if route is None or not order:
+            if deliver is not None:
+                deliver(self._cache.stale(ask, now) or unasked(route, now))
+            return
+        flights = self._flights
+        waiting = [] if deliver is None else [deliver]
+        self._waiting += len(waiting)
+        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
+        flights[ask] = flight  # first, so that whoever asks the same because of the next lines joins in
+        if len(flights) > self._limits.in_flight:
+            self._end_oldest(now)
+        if deliver is not None and self._cache.has_stale(ask, now):
+            # With every upstream down there is nothing to wait for; the question is asked all the same.
+            wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
+            flight.stale_at = now + min(wait, route.settings.deadline)
+        try:
+            self._exchange.launch(flight, now)
+        except Exception as error:
+            self._faults.took("upstream-query", error)
+            self.broken(flight, now)
+        self.hurry(flight.due)
+
+    def hurry(self, at: float) -> None:
+        """Look at the wheel by then, which may be earlier than what is on it was due."""
+        if at < self._wakes_at:
+            self._wakes_at = at
+            self._awake.set()
+
+    def _end_oldest(self, now: float) -> None:
+        """Make room: the question that has been under way longest fails, for all who wait for it."""
+        self._dropped += 1
+        oldest = next(iter(self._flights.values()))
+        oldest.failure = o.OVERLOAD
+        self._exchange.end(oldest, None, now)
+
+    def _thin(self, flight: Flight, now: float) -> None:
+        """Have fewer wait for a flight: who asked the same again is forgotten, who has more than its share fails."""
+        flight.waiting, again, over = thinned(flight.waiting)
+        self._waiting -= len(again) + len(over)
+        self._dropped += len(over)
+        for deliver in again:
+            deliver.__self__.give_up()  # type: ignore[attr-defined]  # it has an `asker`, so it has this
+        failure = Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now)
+        for deliver in over:
+            self._give(deliver, failure)
+
+    def _route(self, name: bytes) -> Route | None:
+        """Return the route of the longest domain that the name is below."""
+        routes = self._routes
+        position = 0
+        while name[position]:
+            route = routes.get(name[position:])
+            if route is not None:
+                return route
+            position += name[position] + 1
+        return routes.get(ROOT)
+
+    # ---- what becomes of flights
+
+    def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """Deliver the end of a flight, and keep it."""
+        try:
+            self._finish(flight, reading, now)
+        except Exception as error:
+            self._faults.took("upstream-outcome", error)
+            self.broken(flight, now)
+
+    def broken(self, flight: Flight, now: float) -> None:
+        """Have done with a flight that a bug has stopped: whoever asks the same from now on must not join it."""
+        flight.done = True
+        if self._flights.get(flight.ask) is flight:
+            del self._flights[flight.ask]
+        self._hand_out(flight, Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
+
+    def _finish(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        ask = flight.ask
+        if reading is None:
+            reason = flight.failure or o.UPSTREAM_TIMEOUT
+            failed = self._cache.fail(ask, reason, now)
+            self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed)
+            return
+        follow = reading.follow
+        if follow is not None and not any(is_below(follow, zone) for zone in self._own):
+            self._join(flight, reading, follow, now)
+            return
+        outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
+        self._cache.put(ask, outcome)
+        self._deliver(flight, outcome)
+
+    def _join(self, flight: Flight, reading: Reading, follow: bytes, now: float) -> None:
+        """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
+        ask = flight.ask
+
+        def joined(rest: Outcome) -> None:
+            if flight.done:  # it took too long
+                return
+            flight.done = True
+            if rest.rcode == SERVFAIL:
+                self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or rest)
+                return
+            try:
+                head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
+                body = whole_body(ask.name, (*head, *tail[0]), tail[1])
+            except FormatError:
+                self._deliver(flight, Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now))
+                return
+            expires = min(now + reading.ttl, rest.expires)
+            outcome = Outcome(rest.rcode, body, reading.ad and rest.ad, rest.reason, now, expires, rest.follow)
+            self._cache.put(ask, outcome)
+            self._deliver(flight, outcome)
+
+        self._exchange.wait(flight, now + flight.route.settings.deadline)
+        self.ask(Ask(follow, ask.type, ask.do, ask.cd), joined)
+
+    def overdue(self, flight: Flight, now: float) -> None:
+        """Give those who wait a stale answer; the flight goes on for the cache's sake."""
+        outcome = self._cache.stale(flight.ask, now)
+        if outcome is not None:
+            self._hand_out(flight, outcome)
+
+    def changed(self, upstream: Upstream, *, usable: bool) -> None:
+        """Take in that an upstream is back, or gone for now."""
+        route = self._routes.get(upstream.domain)
+        if route is not None:
+            route.reorder()
+        if usable:
+            self._cache.forget_failures()
+        elif upstream.looping:
+            self._exchange.leave(upstream, self._clock())
+
+    def _deliver(self, flight: Flight, outcome: Outcome) -> None:
+        self._flights.pop(flight.ask, None)
+        self._hand_out(flight, outcome)
+
+    def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
+        """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
+        waiting, flight.waiting = flight.waiting, []  # who waits may be another flight that waits for this one
+        self._waiting -= len(waiting)
+        for deliver in waiting:
+            self._give(deliver, outcome)
+
+    def _give(self, deliver: Deliver, outcome: Outcome) -> None:
+        try:
+            deliver(outcome)
+        except Exception as error:
+            self._faults.took("delivery", error, reason=outcome.reason.code)
+
+    # ---- tasks
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve for ever; started when the upstreams' addresses are known as far as no look-up is needed."""
+        try:
+            async with trio.open_nursery() as nursery:
+                keep, start = self._faults.keep, self._faults.keep_started
+                for route in self._routes.values():
+                    await nursery.start(start, "upstream-source", follow_upstreams, route, self._limits)
+                nursery.start_soon(keep, "upstream-reply", self._exchange.udp.run)
+                nursery.start_soon(keep, "upstream-stream", self._exchange.streams.run)
+                nursery.start_soon(keep, "upstream-timer", self._keep_time)
+                nursery.start_soon(keep, "upstream-probes", self._tend)
+                task_status.started()
+        finally:
+            self._exchange.udp.close()
+
+    async def _keep_time(self) -> None:
+        """Turn the wheel while anything is on it."""
+        wheel = self._exchange.wheel
+        while True:
+            soonest = wheel.next
+            self._awake = trio.Event()
+            self._wakes_at = NEVER if soonest is None else max(soonest, self._clock() + 0.005)
+            with trio.move_on_at(self._wakes_at):
+                await self._awake.wait()
+                continue  # something has to be looked after sooner
+            # After a stall of this process the replies are here already, and their senders were not silent.
+            self._exchange.udp.drain()
+            while self._exchange.turn(self._clock()):
+                self._drained()
+                await trio.lowlevel.checkpoint()
+            self._drained()
+
+    async def _tend(self) -> None:
+        """Probe upstreams and clear away old sockets, now and then."""
+        while True:
+            now = self._clock()
+            upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
+            self._probes.tend(upstreams, now)
+            self._exchange.udp.sweep(now)
+            well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
+            await trio.sleep(_TEND if well else _TEND_SICK)
+
+    def statistics(self) -> ForwardStatistics:
+        """Return forwarding in numbers."""
+        upstreams = (upstream.statistics() for route in self._routes.values() for upstream in route.upstreams)
+        return ForwardStatistics(
+            upstreams=tuple(upstreams),
+            cache=self._cache.statistics(),
+            in_flight=len(self._flights),
+            coalesced=self._coalesced,
+            hedges=self._exchange.hedges,
+            retries=self._exchange.retries,
+            over_tcp=self._exchange.over_tcp,
+            dropped=self._dropped,
+            loops=self._probes.returned,
+        )

@@ -1,0 +1,163 @@
+"""Random names that no client knows: any reply to one says that an upstream lives, its coming back that it loops.
+
+Nothing else proves a loop. A client can repeat a question, and guess what this server sends; so whatever looks like a
+loop only has the upstream probed, and however much looks so, no more than once a second.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from dnsserver.faults import Faults
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.nonce import Nonces
+from dnsserver.forward.settings import Transport
+from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.wire import request
+from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
+from dnsserver.wire.name import ROOT
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_DOMAIN = 200
+
+# Probes in a row that an upstream under suspicion answers with an error, and that are not seen here, until the errors
+# are taken for its own. A server that forwards back, and has found that out itself, gives them as well.
+_ERRORS = 3
+
+# Seconds between two probes of an upstream that loops, at most: they come back, so nobody else is bothered by them, and
+# whoever repairs the loop is waiting.
+_LOOPING_EVERY = 2.0
+
+_UNDER_WAY = 4  # of one upstream: what another process saw is told half a second later
+_MOST_STRANGERS = 64
+
+
+class Listener(Protocol):
+    """Who has to know which upstreams can be used."""
+
+    def changed(self, upstream: Upstream, *, usable: bool) -> None:
+        """Take in that an upstream is back, or gone for now."""
+
+
+class Probes:
+    """The probes under way; `names` are those that were asked, `strangers` those of other processes seen here.
+
+    Each upstream gets one at first, and more while it is down, is suspected or loops; one that loops is asked nothing
+    else.
+    """
+
+    def __init__(
+        self,
+        entropy: Entropy,
+        nonces: Nonces,
+        send: Callable[[Attempt, bytes, float], None],
+        listener: Listener,
+        loop_retry: float,
+        faults: Faults,
+    ) -> None:
+        """Send through `send`; after `loop_retry` seconds errors are taken for the upstream's own."""
+        self._entropy = entropy
+        self._nonces = nonces
+        self._send = send
+        self._listener = listener
+        self._loop_retry = loop_retry
+        self.names: dict[bytes, Upstream] = {}
+        self.strangers: list[bytes] = []
+        self.returned = 0
+        self._faults = faults
+
+    def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
+        """Send the probes that are due, and try again what was left out for a while."""
+        for upstream in upstreams:
+            try:
+                self._tend(upstream, now)
+            except Exception as error:  # a bug with one upstream must not cost the others their probes
+                self._faults.took("upstream-probes", error, upstream=upstream.name)
+
+    def _tend(self, upstream: Upstream, now: float) -> None:
+        upstream.edns_habit.review(now)
+        upstream.case_habit.review(now)
+        upstream.settle()
+        health = upstream.health
+        wanted = not health.up or upstream.looping or health.suspected or not health.asked
+        if wanted and now >= health.probe_at:
+            self._probe(upstream, now)
+
+    def suspect(self, upstream: Upstream, now: float) -> None:
+        """Record a sign that the upstream loops or is dead, and probe it if it was not probed a moment ago."""
+        if upstream.health.suspect(now):
+            self._probe(upstream, now)
+
+    def _probe(self, upstream: Upstream, now: float) -> None:
+        while len(upstream.probes) >= _UNDER_WAY:
+            del self.names[upstream.probes.popleft()]
+        # Below the route's own domain, as another may go another way.
+        below = upstream.domain if len(upstream.domain) < _LONGEST_DOMAIN else ROOT
+        name = self._nonces.make() + below
+        upstream.probes.append(name)
+        self.names[name] = upstream
+        upstream.queries += 1
+        health = upstream.health
+        health.probed(now)
+        if upstream.looping:
+            health.probe_at = min(health.probe_at, now + _LOOPING_EVERY)
+        identifier, mixed = self._entropy.disguise(name)
+        spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
+        attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier, probe=True)
+        self._send(attempt, request.write(attempt.section, False, False, upstream.edns), now)
+
+    def answered(self, attempt: Attempt, rcode: int, now: float) -> None:
+        """Record the reply to a probe: where it did not come back before, there is no loop.
+
+        An error shows less: a server that forwards back here may have found the loop as well, and answers with errors.
+        """
+        upstream = attempt.upstream
+        upstream.health.probe_replied()
+        name = attempt.section[:-4].lower()
+        if self.names.get(name) is not upstream:
+            return
+        if rcode not in {NOERROR, NXDOMAIN}:
+            upstream.probe_errors += 1
+            if now < upstream.looped_at + self._loop_retry or upstream.probe_errors < _ERRORS:
+                upstream.health.suspected = True
+                return
+        self._forget(upstream)
+        upstream.health.cleared()
+        if upstream.looping:
+            upstream.looping = False
+            log.info("upstream does not loop any more", upstream=upstream.name)
+            self._listener.changed(upstream, usable=True)
+
+    def is_probe(self, name: bytes) -> bool:
+        """Tell whether a lower-case name is a probe of this server, of whichever process and time."""
+        return self._nonces.ours(name)
+
+    def came_back(self, name: bytes, now: float) -> None:
+        """Record that a probe's name was asked of this process.
+
+        If it is not one of ours under way it is over, or another process's, which has to be told.
+        """
+        self.returned += 1
+        if not self.seen(name, now) and len(self.strangers) < _MOST_STRANGERS:
+            self.strangers.append(name)
+
+    def seen(self, name: bytes, now: float) -> bool:
+        """Record that a probe's name was asked of some process; True when it is one of ours and proves a loop."""
+        upstream = self.names.get(name)
+        if upstream is None:
+            return False
+        self._forget(upstream)
+        upstream.health.suspected = False
+        upstream.looped_at = now
+        if not upstream.looping:
+            upstream.looping = True
+            log.error("upstream forwards to this server, taken out", upstream=upstream.name)
+            self._listener.changed(upstream, usable=False)
+        return True
+
+    def _forget(self, upstream: Upstream) -> None:
+        while upstream.probes:
+            del self.names[upstream.probes.popleft()]
+        upstream.probe_errors = 0

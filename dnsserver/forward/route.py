@@ -1,0 +1,90 @@
+"""The upstreams of one domain, and which of them is asked first."""
+
+from collections.abc import Sequence
+
+from dnsserver.forward import outcome as o
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.settings import ForwardSettings, Policy
+from dnsserver.forward.upstream import Upstream
+from dnsserver.wire.message import EDE, EMPTY, REFUSED, SERVFAIL
+from dnsserver.wire.name import is_below
+from dnsserver.wire.response import Scope
+from dnsserver.zone.record import Reason
+
+_ORDER_LASTS = 0.05
+_SAVED_HEDGES = 10.0
+_LOOK_ASIDE = 64
+_LONGEST_TEXT = 200  # of an EDE
+
+
+class Route:
+    """One domain's upstreams in the order of its policy, and its budget of extra questions."""
+
+    def __init__(self, settings: ForwardSettings, scope: Scope, entropy: Entropy) -> None:
+        """Make a route without upstreams; they come in when their addresses are known."""
+        self.settings = settings
+        self.scope = scope
+        self.upstreams: tuple[Upstream, ...] = ()
+        self.trouble = ""  # why some of those that are configured are not known
+        self._entropy = entropy
+        self._order: list[Upstream] = []
+        self._order_until = float("-inf")
+        self._hedges = _SAVED_HEDGES
+        self._count = 0
+
+    def replace(self, upstreams: Sequence[Upstream]) -> None:
+        """Use these upstreams from now on."""
+        self.upstreams = tuple(upstreams)
+        self.reorder()
+
+    def reorder(self) -> None:
+        """Take in that an upstream's condition has changed."""
+        self._order_until = float("-inf")
+
+    def order(self, now: float) -> list[Upstream]:
+        """Return the upstreams to ask, best first: those that are down last, those that loop not at all."""
+        if now < self._order_until:
+            return self._order
+        usable = [upstream for upstream in self.upstreams if not upstream.looping]
+        if self.settings.policy is Policy.FASTEST:
+            usable.sort(key=lambda upstream: upstream.health.score)
+            self._order_until = now + _ORDER_LASTS
+        elif self.settings.policy is Policy.RANDOM:
+            # Each its own key: any order is as likely as any other.
+            usable.sort(key=lambda _: self._entropy.take(4))
+        usable.sort(key=lambda upstream: upstream.health.worry)
+        self._order = usable
+        return usable
+
+    def started(self) -> bool:
+        """Count a question; True when it should go to a second upstream at once, to see how that one does."""
+        self._hedges = min(self._hedges + self.settings.hedge, _SAVED_HEDGES)
+        self._count += 1
+        return self._count % _LOOK_ASIDE == 0 and self.settings.policy is Policy.FASTEST and len(self.upstreams) > 1
+
+    def take_hedge(self) -> bool:
+        """Take one extra question out of the budget, if there is one left."""
+        if self._hedges < 1:
+            return False
+        self._hedges -= 1
+        return True
+
+
+def scope_of(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[ForwardSettings]) -> Scope:
+    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here."""
+    if settings.trusted:
+        return Scope(settings.domain, tuple(own), trusted=True)
+    others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
+    return Scope(settings.domain, (*own, *others))
+
+
+def unasked(route: Route | None, now: float) -> Outcome:
+    """Return the outcome of a question that there is nobody to ask for."""
+    if route is not None and route.upstreams:
+        rcode, reason = SERVFAIL, o.LOOP
+    elif route is not None and route.trouble:
+        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble[:_LONGEST_TEXT])
+    else:
+        rcode, reason = REFUSED, o.NO_UPSTREAMS
+    return Outcome(rcode, EMPTY, False, reason, now, now)

@@ -1,0 +1,156 @@
+"""Opening a TCP or TLS connection to an upstream, and saying in a sentence why that failed.
+
+TLS is RFC 7858 with the strict profile of RFC 8310: the name in the certificate is checked, or nothing is asked;
+sessions are resumed.
+"""
+
+import os
+import ssl
+from typing import Any
+
+import trio
+
+from dnsserver.forward import outcome as o
+from dnsserver.forward.settings import Transport
+from dnsserver.forward.upstream import Upstream
+from dnsserver.wire.message import EDE
+from dnsserver.zone.record import Reason
+
+CONNECT_TIME = 3.0
+
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+# What OpenSSL says of a certificate (X509_V_ERR_*), by what is wrong with it.
+_NO_AUTHORITY = frozenset((2, 18, 19, 20, 21, 24))
+_OTHER_NAME = frozenset((62, 64))
+_NOT_YET, _EXPIRED = 9, 10
+# What it says of octets that are no TLS.
+_NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE"))
+
+
+class OpenError(Exception):
+    """No connection could be opened; `reason` says why, for clients and for the log."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+
+
+class Opener:
+    """Opens connections to one upstream, the next one faster than the first."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        """Open nothing yet."""
+        self._upstream = upstream
+        self._tls: ssl.SSLContext | None = None
+        self._session: Any = None
+
+    async def open(self) -> Stream:
+        """Connect, within CONNECT_TIME; raises OpenError.
+
+        Until that has succeeded the upstream's `trouble` says what is in the way, for questions that end before.
+        """
+        upstream = self._upstream
+        try:
+            with trio.fail_after(CONNECT_TIME):
+                stream = await self._open()
+        except trio.TooSlowError as error:
+            raise OpenError(upstream.trouble or o.UPSTREAM_TIMEOUT) from error
+        except OpenError as error:
+            upstream.trouble = error.reason
+            raise
+        upstream.trouble = None
+        return stream
+
+    async def _open(self) -> Stream:
+        self._upstream.trouble = self._reason("it does not accept TCP connections in time", o.UPSTREAM_TIMEOUT)
+        stream = await self._connect()
+        if self._upstream.spec.transport is not Transport.TLS:
+            return stream
+        self._upstream.trouble = self._reason(
+            "it does not complete the TLS handshake in time; does it speak TLS?", o.UPSTREAM_TIMEOUT
+        )
+        return await self._secure(stream)
+
+    async def _connect(self) -> trio.SocketStream:
+        family = trio.socket.AF_INET6 if ":" in self._upstream.address[0] else trio.socket.AF_INET
+        try:
+            address = self._upstream.socket_address()
+            socket = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+            try:
+                await socket.connect(address)
+            except BaseException:
+                socket.close()
+                raise
+        except OSError as error:
+            raise OpenError(self._reason(f"no TCP connection: {_errno_text(error)}")) from error
+        return trio.SocketStream(socket)  # sets TCP_NODELAY
+
+    async def _secure(self, stream: trio.SocketStream) -> Stream:
+        try:
+            secure = self._wrap(stream)
+            await secure.do_handshake()
+        except (OSError, trio.BrokenResourceError, ValueError) as error:
+            await trio.aclose_forcefully(stream)
+            self._tls = self._session = None  # the next one reads the authorities again, they may have come right
+            raise OpenError(self._reason(self._tls_trouble(error))) from error
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return secure
+
+    def _wrap(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=self._upstream.spec.authorities)
+            self._tls.set_alpn_protocols(["dot"])
+        secure = trio.SSLStream(stream, self._tls, server_hostname=self._name, https_compatible=True)
+        if self._session is not None:
+            secure.session = self._session
+        return secure
+
+    @property
+    def _name(self) -> str:
+        """Who the certificate has to be for; a zone belongs to this machine and stands in no certificate."""
+        spec = self._upstream.spec
+        return spec.server_name or spec.host.partition("%")[0]
+
+    def keep_session(self, stream: Stream) -> None:
+        """Keep what makes the next handshake short; TLS 1.3 sends it after the handshake."""
+        if isinstance(stream, trio.SSLStream):
+            self._session = stream.session
+
+    def _reason(self, why: str, like: Reason = o.UPSTREAM_UNREACHABLE) -> Reason:
+        return Reason(like.code, EDE.NETWORK_ERROR, f"{self._upstream.name}: {why}")
+
+    def _tls_trouble(self, error: BaseException) -> str:
+        """Say what is wrong, and with which name or file."""
+        authorities = self._upstream.spec.authorities
+        of = authorities or "the system"
+        cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) and error.__cause__ else error
+        match cause:
+            case ssl.SSLCertVerificationError(verify_code=code) if code in _OTHER_NAME:
+                return f'its certificate is not for "{self._name}"'
+            case ssl.SSLCertVerificationError(verify_code=code) if code == _EXPIRED:
+                return f'the certificate for "{self._name}" has expired'
+            case ssl.SSLCertVerificationError(verify_code=code) if code == _NOT_YET:
+                return f'the certificate for "{self._name}" is not valid yet'
+            case ssl.SSLCertVerificationError(verify_code=code) if code in _NO_AUTHORITY:
+                return f"its certificate is not signed by an authority of {of}"
+            case ssl.SSLCertVerificationError():
+                return f"its certificate cannot be trusted: {cause.verify_message}"
+            case ssl.SSLEOFError() | ConnectionError():
+                return "it closed the connection in the TLS handshake"
+            case ssl.SSLError(reason=reason) if reason in _NO_TLS:
+                return "it does not speak TLS on this port"
+            case ssl.SSLError() if self._tls is None and authorities:
+                return f"the file of authorities {authorities} has no certificate that can be read"
+            case ssl.SSLError():
+                return f"TLS failed: {cause.reason or cause}"
+            case OSError() if self._tls is None and authorities:
+                return f"the file of authorities {authorities} cannot be read: {_errno_text(cause)}"
+        return f"TLS failed: {cause}"
+
+
+def _errno_text(error: OSError) -> str:
+    """Return what the system says of an error; trio puts the address in front of that."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,262 @@
+"""Questions over TCP and TLS: persistent connections, many questions on each at once (RFC 7766).
+
+One connection for each upstream, as long as that one takes all questions. What a connection leaves unanswered when it
+ends is asked again on another one (`stream_pool`), a bounded number of times.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from dnsserver.faults import Faults
+from dnsserver.forward import outcome as o
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.stream_link import OpenError, Stream
+from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, Question
+from dnsserver.forward.transport_udp import BAD_REPLIES
+from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.wire.message import EDE
+from dnsserver.zone.record import Reason
+
+log = structlog.get_logger(__name__)
+
+_CLOSE_TIME = 0.5
+_READ = 65536
+
+_MOST_ASKED = 32_768  # of one upstream at once: half of the IDs
+_LOST = 6  # connections that may end under a question
+_LOST_ALONE = 2  # that had nothing but this question, and answered nothing
+_FRUITLESS = 4  # in a row without an answer: from then on one is enough
+
+
+class Receiver(Protocol):
+    """Who is told what became of an attempt."""
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
+
+    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
+
+    def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
+        """Take in that no connection brought an answer; `reached` is False where none could even be opened."""
+
+
+class StreamTransport:
+    """All connections to all upstreams; `drained` is called after each batch of replies."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        entropy: Entropy,
+        clock: Callable[[], float],
+        drained: Callable[[], None],
+        faults: Faults | None = None,
+    ) -> None:
+        """Connect to nothing yet."""
+        self._faults = faults or Faults()
+        self._receiver = receiver
+        self._entropy = entropy
+        self._clock = clock
+        self._drained = drained
+        self._pools: dict[Upstream, Pool] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def submit(self, attempt: Attempt, rest: bytes) -> None:
+        """Send the attempt as soon as there is a connection; how it goes is told to the receiver, never at once."""
+        attempt.over_stream = True
+        pool = self._pools.get(attempt.upstream)
+        if pool is None:
+            pool = self._pools[attempt.upstream] = Pool(attempt.upstream)
+        pool.sweep(self._clock())
+        if len(pool.asked) >= _MOST_ASKED:
+            if self._nursery is not None:
+                self._nursery.start_soon(self._faults.once, "upstream-stream", self._turn_away, attempt)
+            return
+        identifier = self._entropy.take(2)
+        while identifier in pool.asked:
+            identifier = self._entropy.take(2)
+        attempt.identifier = identifier
+        pool.add(Question(attempt, identifier + rest, attempt.flight is not None))
+        self._pump(pool)
+
+    async def _turn_away(self, attempt: Attempt) -> None:
+        """Fail an attempt for which there is no ID."""
+        await trio.lowlevel.checkpoint()
+        self._receiver.lost(attempt, o.OVERLOAD, self._clock(), reached=True)
+        self._drained()
+
+    def _pump(self, pool: Pool) -> None:
+        """Put questions on connections as far as there is room, and open connections for the others."""
+        if self._nursery is None:
+            return
+        now = self._clock()
+        while pool.queue:
+            question = pool.queue[0]
+            if not question.dead:
+                connection = pool.place(question, now)
+                if connection is None and len(pool.connections) < CONNECTIONS:
+                    connection = Connection(now)
+                    pool.connections.append(connection)
+                    self._nursery.start_soon(self._faults.once, "upstream-stream", self._serve, pool, connection)
+                if connection is None:
+                    return
+                connection.put(question, now)
+            else:
+                pool.forget(question)
+            pool.queue.popleft()
+
+    async def run(self) -> None:
+        """Hold the connections, for ever."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for pool in self._pools.values():
+                self._pump(pool)
+            await trio.sleep_forever()
+
+    def drop(self, upstream: Upstream) -> None:
+        """End the connections to an upstream that went silent; what it still owes is asked on new ones."""
+        pool = self._pools.get(upstream)
+        for connection in pool.connections if pool is not None else ():
+            if connection.open:
+                connection.drop()
+
+    async def _serve(self, pool: Pool, connection: Connection) -> None:
+        """Open a connection and use it until it ends."""
+        why: Reason | None = None
+        try:
+            with connection.scope:
+                stream = await pool.opener.open()
+                connection.open = True
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(connection.write, stream)
+                        await self._read(pool, connection, stream)
+                        nursery.cancel_scope.cancel()
+                finally:
+                    connection.ended = True
+                    with trio.move_on_after(_CLOSE_TIME):
+                        await stream.aclose()
+        except* OpenError as group:
+            why = next(e.reason for e in group.exceptions if isinstance(e, OpenError))
+        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
+            log.debug("upstream connection ended", upstream=pool.upstream.name, error=repr(group.exceptions[0]))
+        except* Exception as group:
+            self._faults.took("upstream-stream", group, upstream=pool.upstream.name)
+        finally:
+            pool.connections.remove(connection)
+        now = self._clock()
+        if why is not None:
+            for question in connection.waiting.values():
+                self._lose(pool, question, why, now, reached=False)
+        else:
+            pool.learn(connection, now)
+            self._ask_again(pool, connection, now)
+        self._pump(pool)
+        self._drained()
+
+    def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
+        """Queue what a connection left unanswered, but for questions that too many connections ended under."""
+        alone = connection.sent == 1 and not connection.answered and not connection.dropped
+        again = []
+        for question in connection.waiting.values():
+            question.lost += 1
+            question.alone += alone
+            tired = question.alone >= (1 if pool.fruitless >= _FRUITLESS else _LOST_ALONE)
+            if question.dead:
+                pool.forget(question)
+            elif tired or question.lost >= _LOST or not question.wanted:
+                kind = "closes connections without an answer" if not connection.bad else "sends what is no answer"
+                why = Reason("upstream-closed", EDE.NETWORK_ERROR, f"{pool.upstream.name}: it {kind}")
+                self._lose(pool, question, why, now, reached=pool.fruitless < _FRUITLESS)
+            else:
+                again.append(question)
+        pool.queue.extendleft(reversed(again))
+
+    def _lose(self, pool: Pool, question: Question, why: Reason, now: float, *, reached: bool) -> None:
+        pool.forget(question)
+        self._receiver.lost(question.attempt, why, now, reached=reached)
+
+    async def _read(self, pool: Pool, connection: Connection, stream: Stream) -> None:
+        """Take in replies until the peer closes, nothing comes for a while, or what comes makes no sense."""
+        buffer = bytearray()
+        while connection.bad < BAD_REPLIES:
+            data: bytes | None = None
+            with trio.move_on_after(connection.patience(pool.limit)):
+                data = bytes(await stream.receive_some(_READ))
+            now = self._clock()
+            if data is None:
+                if not self._is_worth_waiting(pool, connection, now):
+                    return
+                continue
+            if not data:
+                return
+            buffer += data
+            while len(buffer) >= 2 and len(buffer) >= 2 + (size := int.from_bytes(buffer[:2])):
+                message = bytes(buffer[2 : 2 + size])
+                del buffer[: 2 + size]
+                self._take(pool, connection, message, now, stream)
+            self._drained()
+
+    def _is_worth_waiting(self, pool: Pool, connection: Connection, now: float) -> bool:
+        """Do what a silence means; False when the connection is of no more use."""
+        if connection.waiting and connection.spoilt:
+            self._give_up_spoilt(pool, connection, now)
+            return connection.bad < BAD_REPLIES
+        if connection.waiting:
+            connection.stalled = all(question.dead for question in connection.waiting.values())
+            return not connection.stalled and now < max(connection.heard, connection.busy_since) + IDLE_TIME
+        if connection.is_used_up(pool.limit) and not pool.leaves_open:
+            pool.takes_more(connection)
+            self._pump(pool)
+            return True
+        return False
+
+    def _give_up_spoilt(self, pool: Pool, connection: Connection, now: float) -> None:
+        """Fail what got a wrong reply and no right one behind it; without any, the whole connection makes no sense."""
+        connection.spoilt = False
+        spoilt = [question for question in connection.waiting.values() if question.spoilt]
+        if not spoilt:
+            connection.bad = BAD_REPLIES
+        for question in spoilt:
+            del connection.waiting[question.message[:2]]
+            self._lose(pool, question, o.UPSTREAM_FORMAT, now, reached=True)
+        self._drained()
+
+    def _take(self, pool: Pool, connection: Connection, message: bytes, now: float, stream: Stream) -> None:
+        """Hand a reply to who asked; off-path forgers cannot get here, so only honest mistakes are looked for."""
+        question = connection.waiting.get(message[:2])
+        try:
+            kind = self._judge(question, message, now)
+        except Exception as error:  # it must not cost the others theirs; this question times out
+            self._faults.took("upstream-reply", error, upstream=pool.upstream.name)
+            kind = None
+        if kind is None and question is not None:
+            del connection.waiting[message[:2]]
+            connection.took(now)
+            pool.took(question, now)
+            if connection.answered == 1:
+                pool.opener.keep_session(stream)
+            return
+        pool.upstream.bad[kind or "malformed"] += 1
+        connection.bad += 1
+        connection.spoilt = connection.spoilt or question is not None or not connection.answered
+        if question is not None:
+            question.spoilt = True
+
+    def _judge(self, question: Question | None, message: bytes, now: float) -> str | None:
+        """Return what is wrong with a reply, None if it was taken."""
+        if question is None or len(message) < 12:
+            return "id" if len(message) >= 12 else "malformed"
+        attempt = question.attempt
+        if message[2] & 0xF8 != 0x80:
+            return "not-a-reply"
+        if self._receiver.errored(attempt, message, now):
+            return None
+        if message[4:6] != b"\0\1":
+            return "not-a-reply"
+        if message[12 : 12 + len(attempt.section)].lower() != attempt.section.lower():
+            return "question"
+        return None if self._receiver.replied(attempt, message, now) else "malformed"

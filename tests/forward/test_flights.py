@@ -1,0 +1,95 @@
+"""Flights that meet each other, the limit, or a process that stood still."""
+
+import gc
+import itertools
+import socket
+import weakref
+
+import dns.message
+import dns.rrset
+import trio
+import trio.testing
+
+from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
+from tests.clock import LoopbackClock
+from tests.forward.scripted import HOST, A, answers, ask, forwarder, route, silent, upstream
+
+
+def answer(server: socket.socket) -> int:
+    """Answer all questions that have come, without letting anybody else run; return how many they were."""
+    for count in itertools.count():
+        try:
+            wire, client = server.recvfrom(4096)
+        except BlockingIOError:
+            return count
+        reply = dns.message.make_response(dns.message.from_wire(wire), recursion_available=True)
+        if reply.question[0].rdtype == A:
+            reply.answer.append(dns.rrset.from_text(reply.question[0].name, 300, "IN", "A", "192.0.2.1"))
+        server.sendto(reply.to_wire(), client)
+    raise AssertionError
+
+
+async def test_replies_that_came_while_the_process_stood_still_are_no_silence(clock: LoopbackClock) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as second:
+        for server in (first, second):
+            server.bind((HOST, 0))
+            server.setblocking(False)
+        specs = [UpstreamSpec(HOST, server.getsockname()[1]) for server in (first, second)]
+        async with forwarder(route(*specs, policy=Policy.SEQUENTIAL)) as forward:
+            answer(second)
+            outcomes: list[Outcome] = []
+            for i in range(5):
+                forward.ask(ask(f"w{i}.example.com"), outcomes.append)
+                answer(first)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            assert len(outcomes) == 5
+            forward.ask(ask("www.example.com"), outcomes.append)
+            await trio.sleep(0.03)
+            assert forward.statistics().hedges == 1
+            assert (answer(second), answer(first)) == (1, 1)
+            clock.jump(0.5)
+            await trio.sleep(3)
+            assert len(outcomes) == 6
+            assert [(seen.up, seen.timeouts) for seen in forward.statistics().upstreams] == [(True, 0), (True, 0)]
+
+
+async def test_a_question_that_the_limit_gives_rise_to_joins_the_one_that_needed_room(clock: LoopbackClock) -> None:
+    ended = []
+    async with upstream(silent) as server, forwarder(route(server), limits=Limits(in_flight=4)) as forward:
+
+        def go_on(outcome: Outcome) -> None:
+            ended.append(f"old: {outcome.reason.code}")
+            forward.ask(ask("new.example"), lambda outcome: ended.append(f"old goes on: {outcome.reason.code}"))
+
+        forward.ask(ask("old.example"), go_on)
+        for i in range(3):
+            forward.ask(ask(f"n{i}.example"), lambda _: None)
+        forward.ask(ask("new.example"), lambda outcome: ended.append(f"new: {outcome.reason.code}"))
+        assert ended == ["old: forward-overload"]
+        await trio.sleep(3)
+        assert sorted(ended[1:]) == ["new: upstream-timeout", "old goes on: upstream-timeout"]
+        assert forward.statistics().in_flight == 0
+
+
+async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_go(clock: LoopbackClock) -> None:
+    class Client:
+        outcome: Outcome | None = None
+
+        def deliver(self, outcome: Outcome) -> None:
+            self.outcome = outcome
+
+    async with (
+        upstream(answers("{} 300 IN CNAME www.corp.")) as first,
+        upstream(answers("{} 300 IN CNAME www.example.com.")) as second,
+        forwarder(route(first), route(second, domain="corp")) as forward,
+    ):
+        client = Client()
+        forward.ask(ask("www.example.com"), client.deliver)
+        await trio.sleep(5)
+        assert client.outcome is not None
+        assert forward.statistics().in_flight == 0
+        trace = weakref.ref(client)
+        del client
+        gc.collect()
+        assert trace() is None

@@ -1,0 +1,115 @@
+"""Health, the wheel, the random source, resolv.conf: the small pure parts of the forwarder."""
+
+from itertools import pairwise
+
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.health import LONGEST_PATIENCE, SHORTEST_PATIENCE, Health
+from dnsserver.forward.route import Route
+from dnsserver.forward.settings import ForwardSettings, Policy, UpstreamSpec
+from dnsserver.forward.upstream import Upstream
+from dnsserver.forward.wheel import Wheel
+from dnsserver.wire.name import ROOT, from_text
+from dnsserver.wire.response import Scope
+
+
+def test_one_silence_takes_down_who_was_never_heard() -> None:
+    health = Health()
+    assert not health.silent(b"a", 0.0, 0.4)
+    assert health.probe_silent(0.1, 0.5)
+    assert health.replied(0.01, 1.0)  # it was down until now
+
+
+def test_silence_about_one_name_is_no_silence() -> None:
+    health = Health()
+    for second in range(5):
+        health.replied(0.01, second)
+    assert not any(health.silent(b"%d" % second, second - 0.5, second) for second in range(1, 5))
+    assert health.up
+
+
+def test_probes_come_less_and_less_often() -> None:
+    health = Health()
+    health.broken(0.0)
+    times = []
+    for _ in range(8):
+        times.append(health.probe_at)
+        health.probed(health.probe_at)
+    gaps = [after - before for before, after in pairwise(times)]
+    assert gaps == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_patience_follows_the_round_trips() -> None:
+    health = Health()
+    assert (health.patience, health.hedge_after) == (LONGEST_PATIENCE, None)
+    for i in range(64):
+        health.replied(0.001, i)
+    assert health.patience == SHORTEST_PATIENCE
+    after: float | None = health.hedge_after
+    assert after == 0.01
+    for i in range(64):
+        health.replied(0.06 + 0.001 * i, i)
+    assert LONGEST_PATIENCE >= health.patience > 0.3
+    assert 0.11 < health.p95 < 0.125
+
+
+def test_loss_costs_an_upstream_its_place() -> None:
+    fast, slow = upstream("192.0.2.1"), upstream("192.0.2.2")
+    for i in range(30):
+        fast.health.replied(0.001, i)
+        slow.health.replied(0.004, i)
+        if i % 3 == 0:
+            fast.health.silent(b"a", i - 1, i)
+    route = Route(ForwardSettings(upstreams=(fast.spec, slow.spec)), Scope(), Entropy())
+    route.replace([fast, slow])
+    assert route.order(0.0) == [slow, fast]
+
+
+def upstream(address: str) -> Upstream:
+    return Upstream(UpstreamSpec(address), address, ROOT)
+
+
+def test_policies_order_the_upstreams() -> None:
+    servers = [upstream(f"192.0.2.{i}") for i in range(4)]
+    for i, server in enumerate(servers):
+        server.health.replied(0.01 * (4 - i), 0.0)
+    servers[3].health.broken(0.0)
+
+    def first(policy: Policy) -> list[Upstream]:
+        route = Route(ForwardSettings(policy=policy), Scope(), Entropy())
+        route.replace(servers)
+        orders = [route.order(float(i)) for i in range(60)]
+        assert all(order[-1] is servers[3] for order in orders)
+        return [order[0] for order in orders]
+
+    assert set(first(Policy.SEQUENTIAL)) == {servers[0]}
+    assert set(first(Policy.FASTEST)) == {servers[2]}
+    assert set(first(Policy.RANDOM)) == set(servers[:3])
+
+
+def test_the_wheel_is_never_early() -> None:
+    wheel: Wheel[str] = Wheel(0.01)
+    wheel.add("late", 5.0)
+    wheel.add("soon", 1.004)
+    wheel.add("soon too", 1.006)
+    assert wheel.due(1.0) == []
+    assert wheel.next is not None
+    assert 1.006 <= wheel.next < 1.02
+    assert wheel.due(1.011) == ["soon", "soon too"]
+    assert wheel.due(100.0) == ["late"]
+    assert wheel.next is None
+
+
+def test_names_are_disguised_in_their_letters_only() -> None:
+    entropy = Entropy()
+    name = from_text("a-1.www.example.com")
+    seen = [entropy.disguise(name) for _ in range(500)]
+    assert {mixed.lower() for _, mixed in seen} == {name}
+    assert len({mixed for _, mixed in seen}) > 450
+    assert len({identifier for identifier, _ in seen}) > 480
+    assert {len(identifier) for identifier, _ in seen} == {2}
+
+
+def test_no_random_octet_is_used_twice() -> None:
+    blocks = iter(bytes([i]) * 8 for i in range(256))
+    entropy = Entropy(lambda _: next(blocks), block=8)
+    assert [entropy.take(3) for _ in range(4)] == [b"\0\0\0", b"\0\0\0", b"\1\1\1", b"\1\1\1"]

@@ -1,0 +1,156 @@
+"""The UDP transport by itself: a reply from close by is there when its query was released."""
+
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from dnsserver.forward import transport_udp
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.settings import UpstreamSpec
+from dnsserver.forward.transport_udp import UdpTransport
+from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.wire import request
+from dnsserver.wire.name import from_text
+from tests.forward.scripted import HOST, A
+
+SECTION = request.question(from_text("www.example.com"), A)
+QUERY = request.write(SECTION, False, False)
+
+
+class Receiver:
+    """Takes replies, and nothing else should come."""
+
+    def __init__(self) -> None:
+        self.replies: list[bytes] = []
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        assert reply.startswith(attempt.identifier)
+        assert now == 0.0
+        self.replies.append(reply)
+        return True
+
+    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        raise AssertionError(attempt, reply, now)
+
+    def misspelled(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
+
+    def besieged(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
+
+    def unreachable(self, attempt: Attempt, now: float) -> None:
+        raise AssertionError(attempt, now)
+
+
+@pytest.fixture
+def near() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        sock.settimeout(10)
+        yield sock
+
+
+def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport, Receiver, Upstream]:
+    """Send so many queries to an upstream that usually takes `trip` seconds."""
+    upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
+    upstream.health.rtt = trip
+    receiver = Receiver()
+    transport = UdpTransport(receiver, Entropy(), lambda: 0.0, lambda: None)
+    send(transport, upstream, count)
+    return transport, receiver, upstream
+
+
+def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
+    transport.hold()
+    for number in range(count):
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0)
+    transport.release()
+
+
+@pytest.mark.parametrize(("trip", "count", "at_once"), [(0.0001, 1, 1), (0.0001, 2, 0), (0.001, 1, 0), (0.0, 1, 0)])
+def test_one_reply_from_close_by_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, near: socket.socket, trip: float, count: int, at_once: int
+) -> None:
+    monkeypatch.setattr(transport_udp, "_LOOKS", 10_000_000)  # a busy machine may take its time over the other thread
+    asked = threading.Event()
+
+    def reply() -> None:
+        for _ in range(count):
+            wire, client = near.recvfrom(4096)
+            if not at_once:
+                asked.wait(10)
+            near.sendto(wire[:2] + b"\x81\x80" + wire[4:], client)
+
+    thread = threading.Thread(target=reply)
+    thread.start()
+    transport, receiver, _ = ask(near, trip, count)
+    with closing(transport):
+        assert len(receiver.replies) == at_once
+        asked.set()
+        thread.join()
+        deadline = time.monotonic() + 10
+        while len(receiver.replies) < count and time.monotonic() < deadline:
+            transport.drain()
+        assert len(receiver.replies) == count
+
+
+def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.socket) -> None:
+    transport, receiver, upstream = ask(near, 0.0001)
+    with closing(transport):
+        waits = [upstream.unwatched]
+        for _ in range(25):
+            send(transport, upstream)
+            waits.append(upstream.unwatched)
+        assert waits == [*range(8, -1, -1), *range(16, -1, -1)]
+        assert not receiver.replies
+        upstream.pause, upstream.unwatched = 1024, 0
+        send(transport, upstream)
+        assert (upstream.unwatched, upstream.pause) == (1024, 1024)
+
+
+def test_what_waits_on_silent_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_udp, "PORTS", 2)
+    with (
+        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((HOST, 0))
+        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        open_ones = []
+        for number in range(20_000):
+            now = number / 2000
+            attempt = Attempt(None, upstream, SECTION, now, number.to_bytes(2))
+            if number < 50:
+                attempt.flight = object()  # type: ignore[assignment]  # a question that is still open
+                open_ones.append(attempt)
+            assert transport.send(attempt, QUERY, now)
+            if number % 500 == 0:
+                held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+                assert len(held) <= 2000 * transport_udp.RECENT + 4 * (transport_udp.MOST_WAITING + 64) + 50
+        held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+        kept = {id(each) for each in held}
+        assert all(id(each) in kept for each in open_ones)
+        assert all(any(each.sent == number / 2000 for each in held) for number in range(19_900, 20_000))
+
+
+def test_without_descriptors_the_sockets_that_are_there_do() -> None:
+    with (
+        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((HOST, 0))
+        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), QUERY, 0.0)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (server.fileno(), hard))
+        try:
+            assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"cd"), QUERY, 0.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(transport._ports) == 1  # noqa: SLF001
+        assert [server.recv(4096)[:2] for _ in range(2)] == [b"ab", b"cd"]
