@@ -48,14 +48,14 @@ class Answering:
     def __init__(self, cluster: Cluster, replies: ReplyCache | None = None) -> None:
         self.cluster = cluster
         self.replies = replies or ReplyCache()
-        self.lane = self.replies.lane("tcp", "1")
+        self.table = self.replies.add_table("tcp", "1")
         self.chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
         self.outside = Outside()
         self.responder = Responder(self.chain, self.outside, self.replies, lambda: 0.0)
 
     def ask(self, packet: bytes) -> bytes:
         """Return the reply, as the ports do: a kept one if there is one."""
-        reply = self.lane.replies.get(packet[2:])
+        reply = self.table.replies.get(packet[2:])
         if reply is not None:
             wire = reply.wire if reply.due > 0 else reply.renew(0)
             if wire is not None:
@@ -69,11 +69,11 @@ class Answering:
     def apply(self, event: Event, now: float = 0) -> None:
         self.replies.drop(self.cluster.apply(event, now, 1))
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         del index
         raise AssertionError("nothing waits here")
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         del index
         return b"\x7f\0\0\1"
 

@@ -89,8 +89,8 @@ class Running:
 
     def kept(self, kind: type[Reply]) -> list[Reply]:
         """The replies of a kind in the cache."""
-        lanes = self.server.answering.replies.lanes
-        return [reply for lane in lanes for reply in lane.replies.values() if type(reply) is kind]
+        tables = self.server.answering.replies.tables
+        return [reply for table in tables for reply in table.replies.values() if type(reply) is kind]
 
     async def get(self, path: str) -> int:
         """The status of an admin page."""

@@ -221,7 +221,7 @@ async def nothing_is_lost_since_the_start(run: Running) -> None:
 
 async def one_event_is_lost(run: Running) -> None:
     assert await run.ask(WEB) == ADDRESS
-    assert any(lane.replies for lane in run.server.answering.replies.lanes)
+    assert any(table.replies for table in run.server.answering.replies.tables)
     run.fuse.arm()
     for number in (1, 2):
         run.server.sync.apply(Put(decoded(service(f"new{number}", f"10.9.1.{number}"))))
@@ -314,16 +314,16 @@ TABLE = [
     Border("cache-hit", RingReply, "renew", nothing_is_lost_of_another_spelling),
     Border("cache-hit", AgingReply, "renew", nothing_is_lost_of_what_is_kept_of_the_outside),
     Border("prefetch", AnswerCache, "renewal_due", nothing_is_lost_of_what_is_kept_of_the_outside, _hits),
-    Border("client-limits", Guard, "turns_away", a_client_is_not_judged, settings=LIMITED),
+    Border("client-limits", Guard, "admission_denial", a_client_is_not_judged, settings=LIMITED),
     Border(
         "client-limits",
         Guard,
-        "turns_away",
+        "admission_denial",
         a_client_is_not_judged,
         settings=LIMITED,
         plain=True,
     ),
-    Border("client-limits", Guard, "turns_away", a_client_over_tcp_is_not_judged, settings=LIMITED),
+    Border("client-limits", Guard, "admission_denial", a_client_over_tcp_is_not_judged, settings=LIMITED),
     Border("udp", batch.BatchPort, "_take_error", a_batch_is_lost_at_most),
     Border("udp", batch.BatchPort, "_flush", a_batch_is_lost_at_most),
     Border("udp", UdpTransport, "release", a_question_outside_is_late_at_most),
@@ -486,9 +486,9 @@ def test_a_kept_reply_that_fails_is_forgotten() -> None:
     answering = Answering(cluster)
     packet = dns.message.make_query(TWO, "A").to_wire()
     answering.ask(packet)
-    assert packet[2:] in answering.lane.replies
+    assert packet[2:] in answering.table.replies
     answering.responder.forget(packet[2:], answering, InjectedError())
-    assert packet[2:] not in answering.lane.replies
+    assert packet[2:] not in answering.table.replies
     assert answering.replies.statistics().replies == 0
     assert dict(answering.responder.faults.counts) == {"cache-hit": 1}
 

@@ -19,13 +19,13 @@ from dnsserver.metrics import (
     Forward,
     Histogram,
     Kind,
-    Lane,
     Log,
     Process,
     Replies,
     Request,
     Snapshot,
     TcpListener,
+    Traffic,
     UdpSocket,
     Upstream,
     Zone,
@@ -45,15 +45,15 @@ def histogram(*values: float, bounds: tuple[float, ...] = TIME) -> Histogram:
 
 
 PROCESS = Process(
-    lanes=(
-        Lane(
+    traffic=(
+        Traffic(
             server="dns://:53",
             protocol="udp",
             family="1",
             replies={(1, 0, "found"): 10, (1, 3, "service-missing"): 5, (28, 0, "forwarded"): 3, (99, 4, "class-x"): 1},
             durations=histogram(0.0001, 0.003),
         ),
-        Lane(server="dns://:53", protocol="tcp", family="2", replies={(1, 0, "found"): 2, (1, 2, "upstream-x"): 1}),
+        Traffic(server="dns://:53", protocol="tcp", family="2", replies={(1, 0, "found"): 2, (1, 2, "upstream-x"): 1}),
     ),
     udp=(UdpSocket(server="dns://:53", family="1", received=20, unsent=1, kernel_drops=4),),
     tcp=(TcpListener(server="dns://:53", family="2", connections=3, refused=2),),
@@ -279,6 +279,6 @@ def test_every_word_for_a_problem_of_an_upstream_counts_as_forwarded() -> None:
     source = Path(__file__).parents[1] / "dnsserver" / "resolver" / "outcome.py"
     reasons = set(re.findall(r'Reason\("([a-z-]+)"', source.read_text()))
     assert reasons
-    lane = Lane(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
-    (responses,) = scraped(Snapshot(processes=(Process(lanes=(lane,)),)))["coredns_dns_responses"].samples
+    part = Traffic(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
+    (responses,) = scraped(Snapshot(processes=(Process(traffic=(part,)),)))["coredns_dns_responses"].samples
     assert (responses.labels["plugin"], responses.value) == ("forward", len(reasons))

@@ -188,7 +188,7 @@ def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
     for number in range(1000, 1500):
         for name, klass in (("web.shop.svc.cluster.local", "IN"), ("x.shop.svc.cluster.local", "IN"), ("x.", "CH")):
             made.ask(dns.message.make_query(name, dns.rdatatype.RdataType(number), klass).to_wire())
-    traffic = made.lane.traffic()
+    traffic = made.table.traffic()
     assert set(traffic) == {(0, 0, "no-data"), (0, 3, "service-missing"), (0, 5, "class-refused")}
     assert sum(traffic.values()) == 1500
 
@@ -196,18 +196,18 @@ def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
 @pytest.mark.parametrize("count", [1, 60, 70, 500])
 def test_what_many_replies_depend_on_drops_them_all_and_only_them(count: int) -> None:
     cache = ReplyCache()
-    lane = cache.lane("udp", "1")
+    table = cache.add_table("udp", "1")
     shared, own = (b"com",), (b"shop", b"com")
     for number in range(count):
-        cache.keep(lane, b"%d" % number, Reply(b"", (1, 0, "found"), (shared, own) if number % 2 else (shared,)))
-    cache.keep(lane, b"other", Reply(b"", (1, 0, "found"), ((b"net",),)))
+        cache.keep(table, b"%d" % number, Reply(b"", (1, 0, "found"), (shared, own) if number % 2 else (shared,)))
+    cache.keep(table, b"other", Reply(b"", (1, 0, "found"), ((b"net",),)))
     for number in range(0, count, 3):
-        cache.discard(lane, b"%d" % number)
+        cache.discard(table, b"%d" % number)
     cache.drop({own})
     left = {b"%d" % number for number in range(count) if number % 3 and not number % 2}
-    assert set(lane.replies) == {b"other"} | left
+    assert set(table.replies) == {b"other"} | left
     cache.drop({shared})
-    assert set(lane.replies) == {b"other"}
+    assert set(table.replies) == {b"other"}
     assert cache.statistics().replies == 1
 
 

@@ -31,7 +31,7 @@ _LISTING = 8 * MIB
 _COPY = 640  # octets for each service
 
 # Beside the octets that its entries count: two sets of numbers of names asked once.
-_GLIMPSED = 1 / 16
+_SEEN_ONCE = 1 / 16
 _FLIGHT = 2560  # a question under way with all its attempts, the name at its longest
 _WAITER = 800  # who waits for it: the question at its longest, the address, and what makes the reply
 _FAILURES = 10_000 * 500
@@ -76,7 +76,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("zone while it is read and copied", _LISTING + services * _COPY)
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)
-    yield Part("finished replies", int(config.reply_cache.size * (1 + _GLIMPSED)), "reply_cache.size")
+    yield Part("finished replies", int(config.reply_cache.size * (1 + _SEEN_ONCE)), "reply_cache.size")
     yield Part("answers from outside", config.cache.size + processes * _FAILURES, "cache.size")
     in_flight = config.forwarding.in_flight
     yield Part("questions under way, and who waits", in_flight * (_FLIGHT + 2 * _WAITER), "forwarding.in_flight")

@@ -8,7 +8,7 @@ import trio
 from dnsserver import log, metrics
 from dnsserver.app.answering import Answering
 from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
-from dnsserver.resolver.reply_cache import Lane
+from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.model import Kind
 
 if TYPE_CHECKING:
@@ -91,16 +91,16 @@ class Figures:
 
 def process(answering: Answering, lag: Lag) -> metrics.Process:
     """Return what one process that answers has counted."""
-    lanes, udp, tcp = [], [], []
+    traffic, udp, tcp = [], [], []
     for address, socket in answering.udp:
         label = server_label(address.host, address.port)
-        lane = socket.port.lane
-        lanes.append(_lane(label, lane, socket.durations))
+        table = socket.port.table
+        traffic.append(_traffic(label, table, socket.durations))
         counts = socket.port.statistics()
         udp.append(
             metrics.UdpSocket(
                 server=label,
-                family=lane.family,
+                family=table.family,
                 received=counts.received,
                 unsent=counts.unsent,
                 kernel_drops=socket.kernel_drops(),
@@ -108,16 +108,16 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
         )
     for address, listener in answering.tcp:
         label = server_label(address.host, address.port)
-        lane = listener.lane
-        lanes.append(_lane(label, lane, None))
+        table = listener.table
+        traffic.append(_traffic(label, table, None))
         tcp.append(
             metrics.TcpListener(
-                server=label, family=lane.family, connections=listener.connections, refused=listener.refused
+                server=label, family=table.family, connections=listener.connections, refused=listener.refused
             )
         )
     guard = answering.responder.guard
     return metrics.Process(
-        lanes=tuple(lanes),
+        traffic=tuple(traffic),
         udp=tuple(udp),
         tcp=tuple(tcp),
         replies=msgspec.convert(answering.replies.statistics(), metrics.Replies, from_attributes=True),
@@ -131,6 +131,8 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
     )
 
 
-def _lane(label: str, lane: Lane, durations: Histogram | None) -> metrics.Lane:
-    replies = {(qtype, rcode, reason): count for (qtype, rcode, reason), count in lane.traffic().items()}
-    return metrics.Lane(server=label, protocol=lane.protocol, family=lane.family, replies=replies, durations=durations)
+def _traffic(label: str, table: ReplyTable, durations: Histogram | None) -> metrics.Traffic:
+    replies = {(qtype, rcode, reason): count for (qtype, rcode, reason), count in table.traffic().items()}
+    return metrics.Traffic(
+        server=label, protocol=table.protocol, family=table.family, replies=replies, durations=durations
+    )

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from dnsserver import __version__
 from dnsserver.metrics.histogram import Histogram
-from dnsserver.metrics.numbers import Kind, Lane, Process, Snapshot, TcpListener, UdpSocket, Upstream
+from dnsserver.metrics.numbers import Kind, Process, Snapshot, TcpListener, Traffic, UdpSocket, Upstream
 from dnsserver.wire.name import to_text
 
 Sample = tuple[tuple[str, ...], float | Histogram]
@@ -54,8 +54,8 @@ def _alive(s: Snapshot) -> int:
     return sum(process.alive for process in s.processes)
 
 
-def _lanes(s: Snapshot) -> Iterator[Lane]:
-    return (lane for process in s.processes for lane in process.lanes)
+def _traffic(s: Snapshot) -> Iterator[Traffic]:
+    return (part for process in s.processes for part in process.traffic)
 
 
 def _udp(s: Snapshot) -> Iterator[UdpSocket]:
@@ -71,31 +71,31 @@ def _upstreams(s: Snapshot) -> Iterator[Upstream]:
 
 
 def _servers(s: Snapshot) -> set[str]:
-    return {lane.server for lane in _lanes(s)}
+    return {part.server for part in _traffic(s)}
 
 
 def _requests(s: Snapshot) -> Iterator[Sample]:
-    for lane in _lanes(s):
-        for (qtype, _, _), count in lane.replies.items():
-            yield (lane.server, _ZONE, _VIEW, lane.protocol, lane.family, _TYPES.get(qtype, "other")), count
+    for part in _traffic(s):
+        for (qtype, _, _), count in part.replies.items():
+            yield (part.server, _ZONE, _VIEW, part.protocol, part.family, _TYPES.get(qtype, "other")), count
 
 
 def _responses(s: Snapshot) -> Iterator[Sample]:
-    for lane in _lanes(s):
-        for (_, rcode, reason), count in lane.replies.items():
-            yield (lane.server, _ZONE, _VIEW, _RCODES.get(rcode, str(rcode)), _plugin(reason)), count
+    for part in _traffic(s):
+        for (_, rcode, reason), count in part.replies.items():
+            yield (part.server, _ZONE, _VIEW, _RCODES.get(rcode, str(rcode)), _plugin(reason)), count
 
 
 def _answers(s: Snapshot) -> Iterator[Sample]:
-    for lane in _lanes(s):
-        for (_, rcode, reason), count in lane.replies.items():
+    for part in _traffic(s):
+        for (_, rcode, reason), count in part.replies.items():
             yield (reason, _RCODES.get(rcode, str(rcode))), count
 
 
 def _durations(s: Snapshot) -> Iterator[Sample]:
-    for lane in _lanes(s):
-        if lane.durations is not None:
-            yield (lane.server, _ZONE, _VIEW), lane.durations
+    for part in _traffic(s):
+        if part.durations is not None:
+            yield (part.server, _ZONE, _VIEW), part.durations
 
 
 def _plugins(s: Snapshot) -> Iterator[Sample]:

@@ -17,7 +17,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """Some numbers of one moment."""
 
 
-class Lane(Numbers, frozen=True):
+class Traffic(Numbers, frozen=True):
     """Replies of one transport on one listening address.
 
     `server` is that address as CoreDNS labels it (see `server_label`), `family` "1" for IPv4 and "2" for IPv6, and
@@ -124,7 +124,7 @@ class Process(Numbers, frozen=True):
     """
 
     alive: bool = True
-    lanes: tuple[Lane, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
     udp: tuple[UdpSocket, ...] = ()
     tcp: tuple[TcpListener, ...] = ()
     replies: Replies = Replies()

@@ -4,7 +4,7 @@ Promises: a reply that is found is what the server would answer now, so a change
 the replies that depend on what changed, and no others. Pure: the time comes in as an argument.
 
 A pod asks the same few thousand questions all day, and a reply depends on nothing but the query's octets after its ID.
-So the hot path is one look-up in `Lane.replies`; all the bookkeeping is on the way in and out.
+So the hot path is one look-up in `ReplyTable.replies`; all the bookkeeping is on the way in and out.
 """
 
 import struct
@@ -30,9 +30,8 @@ _RING = 120
 _TTL = struct.Struct("!HI")  # where a TTL stands, and what it was at first
 
 _LARGE = 4096  # octets of a reply that only TCP can have carried
-_GLIMPSED = (
-    1024  # octets of room for replies, for each question that is remembered by its number (two sets, 200 octets)
-)
+# Octets of room for replies, for each question that is remembered by its number (two sets, 200 octets).
+_SEEN_ONCE = 1024
 
 SIZE = 24 * 1024 * 1024
 
@@ -51,7 +50,7 @@ class Reply:
 
     due: float = FOREVER
     more = _REPLY  # octets it takes beside its wire, its key and what it depends on
-    home: "Lane | None"  # these four are set when it is kept
+    home: "ReplyTable | None"  # these four are set when it is kept
     shelf: "_Shelf"
     key: bytes
     size: int
@@ -143,13 +142,13 @@ class AgingReply(Reply):
         return self.wire
 
 
-class Lane:
+class ReplyTable:
     """The replies of one transport and address family, by the query's octets after its ID."""
 
     __slots__ = ("counts", "family", "protocol", "replies", "sent")
 
     def __init__(self, protocol: str, family: str) -> None:
-        """Make an empty lane; `protocol` and `family` are metric labels (udp or tcp, 1 or 2 for IPv4 or IPv6)."""
+        """Make an empty table; `protocol` and `family` are metric labels (udp or tcp, 1 or 2 for IPv4 or IPv6)."""
         self.protocol = protocol
         self.family = family
         self.replies: dict[bytes, Reply] = {}
@@ -189,7 +188,7 @@ class _Shelf:
         self.count = 0
         self.queue: deque[Reply] = deque()
 
-    def victim(self) -> Reply:
+    def evict(self) -> Reply:
         """Take the reply to give up; one that was sent since it was last looked at is spared, a few times at most."""
         spared = 0
         while True:
@@ -212,7 +211,7 @@ class _Shelf:
 
 
 class ReplyCache:
-    """All lanes, and which reply depends on what.
+    """All tables, and which reply depends on what.
 
     At most `size` octets are held, what Python needs for them included. A quarter of them is for replies that say
     NXDOMAIN and an eighth for those too large for UDP: a flood of one kind pushes out nothing but its like.
@@ -220,13 +219,13 @@ class ReplyCache:
 
     def __init__(self, size: int = SIZE) -> None:
         """Make an empty cache."""
-        self.lanes: list[Lane] = []
+        self.tables: list[ReplyTable] = []
         self._missing = _Shelf(size // 4)
         self._large = _Shelf(size // 8)
         self._shelf = _Shelf(size - self._missing.limit - self._large.limit)
-        self._glimpses = max(1, self._missing.limit // _GLIMPSED)
-        self._glimpsed: set[int] = set()
-        self._glimpsed_before: set[int] = set()
+        self._most_seen_once = max(1, self._missing.limit // _SEEN_ONCE)
+        self._seen_once: set[int] = set()
+        self._seen_once_before: set[int] = set()
         # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods want
         # hang on there being no namespace of that name: to find one of 32,000 in a list took 0.3 ms.
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
@@ -234,16 +233,16 @@ class ReplyCache:
         self._dropped = self._evicted = self._expired = 0
         self.changes = 0  # how often `drop` was called: an answer worked out before the last time may be old
 
-    def lane(self, protocol: str, family: str) -> Lane:
-        """Make the lane of a transport and family."""
-        lane = Lane(protocol, family)
-        self.lanes.append(lane)
-        return lane
+    def add_table(self, protocol: str, family: str) -> ReplyTable:
+        """Make the table of a transport and family."""
+        table = ReplyTable(protocol, family)
+        self.tables.append(table)
+        return table
 
-    def keep(self, lane: Lane, key: bytes, reply: Reply, *, missing: bool = False) -> None:
+    def keep(self, table: ReplyTable, key: bytes, reply: Reply, *, missing: bool = False) -> None:
         """Hold a reply under the octets of its question, if there can be room for it."""
-        if key in lane.replies:
-            self.discard(lane, key)
+        if key in table.replies:
+            self.discard(table, key)
         length = len(reply.wire)
         shelf = self._missing if missing else self._shelf if length <= _LARGE else self._large
         reply.size = size = reply.more + length + 2 * len(key) + _DEPENDENCY * len(reply.depends)
@@ -252,9 +251,9 @@ class ReplyCache:
                 return
             while shelf.size + size > shelf.limit:
                 self._evicted += 1
-                self._forget(shelf.victim())
-        lane.replies[key] = reply
-        reply.home = lane
+                self._forget(shelf.evict())
+        table.replies[key] = reply
+        reply.home = table
         reply.key = key
         shelf.add(reply)
         dependents = self._dependents
@@ -283,16 +282,16 @@ class ReplyCache:
         random name that is asked once, a number is all that is kept, and no room is made for it.
         """
         number = hash(key)
-        if number in self._glimpsed or number in self._glimpsed_before:
+        if number in self._seen_once or number in self._seen_once_before:
             return True
-        self._glimpsed.add(number)
-        if len(self._glimpsed) >= self._glimpses:
-            self._glimpsed, self._glimpsed_before = set(), self._glimpsed
+        self._seen_once.add(number)
+        if len(self._seen_once) >= self._most_seen_once:
+            self._seen_once, self._seen_once_before = set(), self._seen_once
         return False
 
-    def discard(self, lane: Lane, key: bytes) -> None:
+    def discard(self, table: ReplyTable, key: bytes) -> None:
         """Forget the reply to a question, if there is one: it has come to its end."""
-        reply = lane.replies.get(key)
+        reply = table.replies.get(key)
         if reply is not None:
             self._expired += 1
             self._forget(reply)
@@ -311,15 +310,15 @@ class ReplyCache:
     def clear(self) -> None:
         """Forget every reply."""
         self.changes += 1
-        for lane in self.lanes:
-            for reply in tuple(lane.replies.values()):
+        for table in self.tables:
+            for reply in tuple(table.replies.values()):
                 self._dropped += 1
                 self._forget(reply)
 
     def clear_outside(self) -> None:
         """Forget every reply with records from outside."""
-        for lane in self.lanes:
-            for reply in tuple(lane.replies.values()):
+        for table in self.tables:
+            for reply in tuple(table.replies.values()):
                 if isinstance(reply, AgingReply):
                     self._dropped += 1
                     self._forget(reply)
@@ -331,7 +330,7 @@ class ReplyCache:
             replies=usual.count + large.count,
             missing=missing.count,
             size=usual.size + large.size + missing.size,
-            hits=sum(lane.hits() for lane in self.lanes),
+            hits=sum(table.hits() for table in self.tables),
             dropped=self._dropped,
             evicted=self._evicted,
             expired=self._expired,
@@ -343,7 +342,7 @@ class ReplyCache:
             self._forget(reply)
 
     def _forget(self, reply: Reply) -> None:
-        """Take a reply out of its lane and out of all that it depends on."""
+        """Take a reply out of its table and out of all that it depends on."""
         home, shelf = reply.home, reply.shelf
         assert home is not None  # only replies that are held are forgotten
         del home.replies[reply.key]

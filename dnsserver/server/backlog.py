@@ -9,7 +9,7 @@ from collections import deque
 from math import ceil
 from typing import Any
 
-from dnsserver.resolver.reply_cache import Lane
+from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
@@ -25,17 +25,17 @@ class _Packet:
     stream = False
 
     def __init__(self, port: UdpPort, client: Any, host: bytes) -> None:
-        self.lane: Lane = port.lane
+        self.table: ReplyTable = port.table
         self.send = port.send
         self._port = port
         self._client = client
         self._host = host
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         del index
         return self._client
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         del index
         return self._host
 
@@ -51,10 +51,10 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
         count += len(batch)
         newest.extend(batch)
     wanted = min(len(newest), ceil(count * PATIENCE / max(gap, PATIENCE)))
-    guard, replies = responder.guard, port.lane.replies
+    guard, replies = responder.guard, port.table.replies
     for _ in range(wanted):
         packet, client, host = newest.pop()
-        if guard is not None and guard.turns_away(host, now) is not None:
+        if guard is not None and guard.admission_denial(host, now) is not None:
             continue
         reply = replies.get(packet[2:])
         if reply is not None and reply.due > now:

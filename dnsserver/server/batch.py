@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dnsserver.faults import Faults
-from dnsserver.resolver.reply_cache import Lane
+from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.guard import Guard
 from dnsserver.zone.record import Reason
 
@@ -47,19 +47,19 @@ class PortStatistics(msgspec.Struct, frozen=True):
 class UdpPort(Protocol):
     """What both kinds of UDP socket can do."""
 
-    lane: Lane
+    table: ReplyTable
     stream: bool
 
-    def exchange(self, miss: Miss, now: float) -> int:
+    def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
 
     def take(self) -> list[tuple[bytes, Any, bytes]]:
         """Receive one batch and leave it to the caller: packet, client and host of each."""
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
@@ -88,11 +88,11 @@ class Screen(Protocol):
         """Forget the reply kept under `key`, which cannot be sent."""
 
 
-def make_port(sock: socket.socket, lane: Lane, screen: Screen) -> UdpPort:
+def make_port(sock: socket.socket, table: ReplyTable, screen: Screen) -> UdpPort:
     """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
-        return BatchPort(sock, lane, screen)
-    return PlainPort(sock, lane, screen)
+        return BatchPort(sock, table, screen)
+    return PlainPort(sock, table, screen)
 
 
 def ask_for_destination(sock: socket.socket) -> None:
@@ -108,9 +108,9 @@ class BatchPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane, screen: Screen) -> None:
+    def __init__(self, sock: socket.socket, table: ReplyTable, screen: Screen) -> None:
         """Prepare the buffers once; `sock` is bound and non-blocking."""
-        self.lane = lane
+        self.table = table
         self._guard = screen.guard
         self._screen = screen
         self._turned_away: dict[int, tuple[int, Reason]] = {}  # packets of this batch to refuse, and their lengths
@@ -172,7 +172,7 @@ class BatchPort:
                 words[at + 5] = self._control_size
                 words[at + 6] = 0
 
-    def exchange(self, miss: Miss, now: float) -> int:
+    def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
         count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
         if count <= 0:
@@ -183,7 +183,7 @@ class BatchPort:
             self._interfaces[:count] = self._no_interfaces[:count]
         if self._guard is not None:
             self._turn_away(self._guard, count, now)
-        get = self.lane.replies.get
+        get = self.table.replies.get
         packets = self._packets
         lengths, octets, sizes = self._lengths, self._octets, self._sizes
         start = 0  # of the run of packets with a reply
@@ -223,7 +223,7 @@ class BatchPort:
             self._interfaces[:count] = self._no_interfaces[:count]
         starts = range(0, count * _SLOT, _SLOT)
         packets = [self._packets[at : at + length] for at, length in zip(starts, self._lengths, strict=False)]
-        return [(packet, self.client(i), self.host(i)) for i, packet in enumerate(packets)]
+        return [(packet, self.begin_deferred(i), self.peer_address(i)) for i, packet in enumerate(packets)]
 
     def _turn_away(self, guard: Guard, count: int, now: float) -> None:
         """Leave nothing of the packets that are not to be answered.
@@ -233,7 +233,7 @@ class BatchPort:
         self._turned_away.clear()
         for i in range(count):
             try:
-                reason = guard.turns_away(self.host(i), now)
+                reason = guard.admission_denial(self.peer_address(i), now)
             except Exception as error:
                 self._screen.faults.took("client-limits", error)
                 continue
@@ -282,12 +282,12 @@ class BatchPort:
         if error not in {0, errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE}:
             raise OSError(error, os.strerror(error))
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         """Return the address and control data of packet `index`, copied."""
         at = index * _PEER
         return self._peers[at : at + self._peer_size]
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index`."""
         at = index * _PEER + self._host_at
         host: bytes = self._peers[at : at + self._host_size]
@@ -365,9 +365,9 @@ class PlainPort:
 
     stream = False
 
-    def __init__(self, sock: socket.socket, lane: Lane, screen: Screen) -> None:
+    def __init__(self, sock: socket.socket, table: ReplyTable, screen: Screen) -> None:
         """`sock` is bound and non-blocking."""
-        self.lane = lane
+        self.table = table
         self._guard = screen.guard
         self._screen = screen
         self._sock = sock
@@ -378,7 +378,7 @@ class PlainPort:
         self._received = 0
         self._unsent = 0
 
-    def exchange(self, miss: Miss, now: float) -> int:
+    def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive up to a batch of packets and reply to each; return how many came."""
         for count in range(BATCH):
             try:
@@ -402,13 +402,13 @@ class PlainPort:
         guard = self._guard
         if guard is not None:
             try:
-                reason = guard.turns_away(self.host(0), now)
+                reason = guard.admission_denial(self.peer_address(0), now)
             except Exception as error:
                 self._screen.faults.took("client-limits", error)
                 reason = None
             if reason is not None:
                 return self._screen.turn_away(packet, self, reason) if guard.refuses else None
-        reply = self.lane.replies.get(packet[2:])
+        reply = self.table.replies.get(packet[2:])
         if reply is not None:
             wire = None
             try:
@@ -430,15 +430,15 @@ class PlainPort:
                 break
             self._received += 1
             self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
-            taken.append((packet, self._client, self.host(0)))
+            taken.append((packet, self._client, self.peer_address(0)))
         return taken
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         """Return the sender of the packet at hand."""
         del index
         return self._client
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         """Return the packed address of the sender of the packet at hand."""
         del index
         return socket.inet_pton(self._sock.family, self._client[0][0].partition("%")[0])

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dnsserver.resolver.reply_cache import Lane
+from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import LARGEST, Room
 
@@ -61,9 +61,9 @@ class Connection:
         "_write_by",
         "events",
         "is_gone",
-        "lane",
         "peer",
         "sock",
+        "table",
     )
 
     def __init__(
@@ -71,7 +71,7 @@ class Connection:
         sock: socket.socket,
         host: bytes,
         responder: Responder,
-        lane: Lane,
+        table: ReplyTable,
         clock: Callable[[], float],
         limits: TcpLimits,
         changed: Callable[["Connection"], None],
@@ -82,7 +82,7 @@ class Connection:
         `room` is what it shares with all others.
         """
         self.sock = sock
-        self.lane = lane
+        self.table = table
         self.events = 0
         self.is_gone = False
         self.peer = host
@@ -202,13 +202,13 @@ class Connection:
 
     # ---- for the responder
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         """Note that an answer is under way."""
         del index
         self._waiting += 1
         self._account()
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         """Return the client's address, packed."""
         del index
         return self.peer
@@ -259,7 +259,7 @@ class Connection:
 
     def _answer(self, now: float) -> None:
         """Answer the whole messages that are in; the replies that are known go out in one write."""
-        get = self.lane.replies.get
+        get = self.table.replies.get
         guard = self._guard
         data = self._in
         end = len(data)
@@ -281,7 +281,7 @@ class Connection:
             position = stop
             if guard is not None:
                 try:
-                    reason = guard.turns_away(self.peer, now)
+                    reason = guard.admission_denial(self.peer, now)
                 except Exception as error:
                     self._responder.faults.took("client-limits", error)
                     reason = None

@@ -53,7 +53,7 @@ class Guard:
         self._full_at_before: dict[bytes, float] = {}
         self._share = max(1, remembered // 2)
 
-    def turns_away(self, client: bytes, now: float) -> Reason | None:
+    def admission_denial(self, client: bytes, now: float) -> Reason | None:
         """Return why one more query of a client is not to be answered, or None; an admitted one is counted."""
         full_at = self._full_at.get(client)
         if full_at is None:
@@ -87,7 +87,7 @@ class Guard:
         """Whether the questions of a client that wait for the outside have to be counted."""
         return self._in_flight > 0
 
-    def is_busy(self, client: bytes) -> Reason | None:
+    def inflight_denial(self, client: bytes) -> Reason | None:
         """Return why a question of a client may not wait for the outside, or None."""
         if not self._in_flight or self._waiting.get(client, 0) < self._in_flight:
             return None

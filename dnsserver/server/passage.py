@@ -82,7 +82,7 @@ class Passages:
         self._outside.ask(Ask(name, form.type, form.do, form.cd), passage.deliver, packet)
         if passage.reply is None:
             waits = passage.pursuit or passage
-            waits.client = port.client(index)
+            waits.client = port.begin_deferred(index)
             waits.waiting = True
         return passage
 
@@ -140,7 +140,7 @@ class Passage(msgspec.Struct, gc=False, eq=False):
         flags = form.flags | outcome.rcode
         if outcome.ad and form.wants_ad:
             flags |= m.AD
-        port.lane.counts[form.counted, outcome.rcode, FORWARDED.code] += 1
+        port.table.counts[form.counted, outcome.rcode, FORWARDED.code] += 1
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + form.extras)
         question = packet[m.HEADER_SIZE : len(packet) - form.tail]
         port.send(b"".join((packet[:2], head, question, data, form.opt)), self.client)

@@ -74,8 +74,8 @@ class PlainAnswers:
             pattern.back,
         )
         labels = pattern.labels
-        port.lane.counts[labels] += 1
-        self._replies.keep(port.lane, packet[2:], Reply(wire, labels, depends))
+        port.table.counts[labels] += 1
+        self._replies.keep(port.table, packet[2:], Reply(wire, labels, depends))
         return packet[:2] + wire
 
     def _absent(
@@ -90,10 +90,10 @@ class PlainAnswers:
             return None
         wire = b"%b%b%b" % (pattern.absent_head, packet[12 : pattern.end or len(packet)], back)
         labels = pattern.absent_labels
-        port.lane.counts[labels] += 1
+        port.table.counts[labels] += 1
         key = packet[2:]
         if self._replies.seen_before(key):
-            self._replies.keep(port.lane, key, Reply(wire, labels, depends), missing=True)
+            self._replies.keep(port.table, key, Reply(wire, labels, depends), missing=True)
         return packet[:2] + wire
 
     def learn(self, query: Query, answer: Answer, reply: bytes) -> None:

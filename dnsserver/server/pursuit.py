@@ -48,8 +48,8 @@ class Pursuer:
         """Return the reply if it is there at once; else it goes out through `port.send` when it comes."""
         guard, host = self.guard, b""
         if guard is not None:
-            host = port.host(index)
-            busy = guard.is_busy(host)
+            host = port.peer_address(index)
+            busy = guard.inflight_denial(host)
             if busy is not None:
                 return self.writer.refuse(query, m.REFUSED, busy, port) if guard.refuses else None
         pursuit = Pursuit(self, query, key, port, answer, answer, self.replies.changes)
@@ -59,7 +59,7 @@ class Pursuer:
         if guard is not None:
             guard.begin(host)
             pursuit.done = partial(guard.end, host)
-        pursuit.client = port.client(index)
+        pursuit.client = port.begin_deferred(index)
         pursuit.waiting = True
         if len(query.packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet = query.packet[: query.end]
@@ -139,7 +139,7 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
     def _ask_or_reply(self) -> bytes | None:
         """Ask for what the answer leads to, or return the reply, if it leads to nothing."""
         if self.answer.follow is None:
-            return self.of.writer.own(self.query, self.key, self.answer, self.port)
+            return self.of.writer.local(self.query, self.key, self.answer, self.port)
         self.turns += 1
         self._ask(self.answer.follow, self.query.type)
         return None
@@ -169,9 +169,9 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
         if outcome.follow is not None:
             return self._return(self.answer, outcome, outcome.follow)
         # What did not have to wait was in the cache of outcomes, so it is asked for more than once.
-        known = not self.waiting
-        return self.of.writer.joined(
-            self.query, self.key, self.answer, outcome, self.port, until=self.until, known=known
+        from_cache = not self.waiting
+        return self.of.writer.forwarded(
+            self.query, self.key, self.answer, outcome, self.port, until=self.until, from_cache=from_cache
         )
 
     def _walk_on(self, outcome: Outcome | None) -> bytes | None:
@@ -191,7 +191,7 @@ class Pursuit(msgspec.Struct, gc=False, eq=False):
             return writer.refuse(query, m.SERVFAIL, found.failure, self.port)
         missing = msgspec.structs.replace(self.answer, depends=joined(self.answer.depends, found.depends))
         if found.name is None:
-            return writer.missing(query, self.key, missing, found.expires, self.port)
+            return writer.search_nxdomain(query, self.key, missing, found.expires, self.port)
         self.answer = self.of.chain.alias(query.name, found.name, query.type, missing)
         if self.answer.follow is None and self.until < FOREVER:
             self.answer = msgspec.structs.replace(self.answer, depends=None)  # it does not say how long it lasts

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from dnsserver.forward.outcome import Ask, Deliver, Outcome
-from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Lane, Reply, ReplyCache, RingReply
+from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import EMPTY, Body
@@ -24,13 +24,13 @@ Asker = tuple[Hashable, Hashable | None]
 class Port(Protocol):
     """Where packets come from and replies go: a UDP socket, or one TCP connection."""
 
-    lane: Lane
+    table: ReplyTable
     stream: bool
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
@@ -80,7 +80,7 @@ class ReplyWriter:
         self.stale: Reason | None = None  # why own data is marked as too old, when it is
         self._opts = {do: q.opt_record(udp_limit, do=do) for do in (False, True)}
 
-    def own(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
+    def local(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
         labels = (counted(query), answer.rcode, answer.reason.code)
@@ -97,10 +97,10 @@ class ReplyWriter:
         reason = answer.reason
         if self.stale is not None and reason.ede is None and answer.aa:
             reason = self.stale
-        port.lane.counts[labels] += 1
+        port.table.counts[labels] += 1
         return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
-    def joined(
+    def forwarded(
         self,
         query: Query,
         key: bytes,
@@ -109,11 +109,11 @@ class ReplyWriter:
         port: Port,
         *,
         until: float = FOREVER,
-        known: bool,
+        from_cache: bool,
     ) -> bytes:
         """Reply with the outcome from outside, behind the CNAMEs that led to it, which hold `until` then.
 
-        `known` is one that was asked for before: a finished reply is kept of it as well.
+        `from_cache` is one that was asked for before: a finished reply is kept of it as well.
         """
         assert answer.follow is not None  # it is what was asked outside
         flags = m.AA if answer.aa else 0
@@ -125,10 +125,10 @@ class ReplyWriter:
             body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
         labels = (counted(query), outcome.rcode, outcome.reason.code)
         wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
-        port.lane.counts[labels] += 1
+        port.table.counts[labels] += 1
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
-        keep = known and answer.depends is not None and expires > now + 1
+        keep = from_cache and answer.depends is not None and expires > now + 1
         if not keep and now < outcome.stored + 1:
             return query.packet[:2] + wire
         start = query.end - 2
@@ -142,7 +142,7 @@ class ReplyWriter:
             self._keep(query, key, reply, port, body)
         return query.packet[:2] + wire
 
-    def missing(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
+    def search_nxdomain(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
         """Reply that the name does not exist, which what the search list led to says `until` then."""
         labels = (counted(query), answer.rcode, answer.reason.code)
         body = compose(query.name, (), answer.authority)
@@ -154,12 +154,12 @@ class ReplyWriter:
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
         """Reply to a well-formed query that is not for this server."""
-        port.lane.counts[counted(query), rcode, reason.code] += 1
+        port.table.counts[counted(query), rcode, reason.code] += 1
         return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
-        port.lane.counts[0, rcode, reason.code] += 1
+        port.table.counts[0, rcode, reason.code] += 1
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
@@ -170,7 +170,7 @@ class ReplyWriter:
             ):
                 return
             reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
-        self._replies.keep(port.lane, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
+        self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
 
     def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
         size = query.size

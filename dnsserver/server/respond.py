@@ -87,7 +87,7 @@ class Responder:
             query.size, query.regular = self._udp_limit, False
         key = query.key(self._udp_limit)
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
-            reply = port.lane.replies.get(key)
+            reply = port.table.replies.get(key)
             if reply is not None:
                 now = self._clock()
                 wire = None
@@ -104,7 +104,7 @@ class Responder:
             return self._write.refuse(query, m.REFUSED, _REFUSED_TRANSFER, port)
         answer = self._chain.answer(query.name, query.type)
         if answer.follow is None and not answer.search:
-            made = self._write.own(query, key, answer, port)
+            made = self._write.local(query, key, answer, port)
             if self._plain is not None:
                 self._plain.learn(query, answer, made)
             return made
@@ -116,10 +116,10 @@ class Responder:
         """Forget a kept reply that cannot be sent because of a bug, so that the question is answered afresh."""
         self.faults.took("cache-hit", error, key=key.hex())
         try:
-            self._replies.discard(port.lane, key)
+            self._replies.discard(port.table, key)
         except Exception as bug:
             self.faults.took("cache-hit", bug)
-            port.lane.replies.pop(key, None)
+            port.table.replies.pop(key, None)
 
     @property
     def panics(self) -> int:

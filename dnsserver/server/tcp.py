@@ -91,7 +91,7 @@ class TcpServer:
         self._pressed: set[Connection] = set()
         self._occupied = trio.Event()
         self._rests = False
-        self.lane = replies.lane("tcp", FAMILIES[listener.family])
+        self.table = replies.add_table("tcp", FAMILIES[listener.family])
         self.refused = 0
 
     @property
@@ -190,7 +190,7 @@ class TcpServer:
             return
         sock.setblocking(False)
         connection = Connection(
-            sock, host, self._responder, self.lane, self._clock, self._limits, self._heard, self.room
+            sock, host, self._responder, self.table, self._clock, self._limits, self._heard, self.room
         )
         self._open[connection] = None
         self.room.enter(connection)

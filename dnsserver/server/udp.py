@@ -68,8 +68,8 @@ class UdpServer:
         self.durations = durations
         self._responder = responder
         self._beat = clock()
-        lane = replies.lane("udp", FAMILIES[sock.family])
-        self.port: UdpPort = make_port(sock, lane, responder)
+        table = replies.add_table("udp", FAMILIES[sock.family])
+        self.port: UdpPort = make_port(sock, table, responder)
 
     async def run(self) -> None:
         """Answer until cancelled, then close the socket."""
@@ -97,7 +97,7 @@ class UdpServer:
             log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
 
     async def _answer(self) -> None:
-        exchange = self.port.exchange
+        serve_batch = self.port.serve_batch
         outside = self._outside
         clock = self._clock
         with self._sock:
@@ -110,7 +110,7 @@ class UdpServer:
                     end = now + _TURN
                     outside.hold()
                     while now < end:
-                        count = exchange(self._respond, now)
+                        count = serve_batch(self._respond, now)
                         if not count:
                             break
                         before, now = now, clock()

@@ -56,7 +56,7 @@ class Rig:
 
     def __init__(self, config: Config) -> None:
         self.replies = ReplyCache()
-        self.lane = self.replies.lane("udp", "1")
+        self.table = self.replies.add_table("udp", "1")
         self.cluster = Cluster(pods=config.pods)
         self.sync = Sync(config, self.cluster, self.replies)
 
@@ -71,7 +71,7 @@ class Rig:
 
     def keep_reply(self) -> None:
         """Something in the reply cache that no event touches."""
-        self.replies.keep(self.lane, b"a question", Reply(b"a reply", (1, 0, "found")))
+        self.replies.keep(self.table, b"a question", Reply(b"a reply", (1, 0, "found")))
 
     @property
     def saves(self) -> int:
@@ -166,7 +166,7 @@ async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(ser
         await wait_for(lambda: not rig.sync.serving_copy, 30)
         assert sorted(real) == sorted(Kind)
         assert rig.sync.stale_reason() is None
-        assert not rig.lane.replies  # also what was not changed was marked as stale
+        assert not rig.table.replies  # also what was not changed was marked as stale
         assert not rig.sync.warm.statistics().serving
         assert rig.ask("goes")[0] == m.NXDOMAIN
         assert rig.ask("changes") == (m.NOERROR, ("10.0.0.22",))

@@ -74,8 +74,8 @@ def received(octets: bytes, sizes: Sequence[int] = ()) -> list[feed.Frame]:
 
 _reasons = st.builds(Reason, st.text(), st.sampled_from([None, *EDE]), st.text())
 _counts = st.dictionaries(st.tuples(st.integers(0, 65535), st.integers(0, 23), st.text()), st.integers(0, 1 << 60))
-_lanes = st.builds(
-    metrics.Lane,
+_traffic = st.builds(
+    metrics.Traffic,
     server=st.sampled_from(["dns://:53", "dns://10.9.0.10:53"]),
     protocol=st.sampled_from(["udp", "tcp"]),
     family=st.sampled_from(["1", "2"]),
@@ -84,7 +84,7 @@ _lanes = st.builds(
 )
 _processes = st.builds(
     metrics.Process,
-    lanes=st.lists(_lanes, max_size=2, unique_by=lambda lane: (lane.server, lane.protocol, lane.family)).map(tuple),
+    traffic=st.lists(_traffic, max_size=2, unique_by=lambda part: (part.server, part.protocol, part.family)).map(tuple),
     limited=st.dictionaries(st.text(), st.integers(0, 1 << 60)),
     panics=st.integers(0, 1 << 60),
 )

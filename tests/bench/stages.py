@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import Lane, ReplyCache
+from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
 from dnsserver.server.batch import BATCH, BatchPort, Miss
 from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
@@ -44,13 +44,13 @@ class Port:
 
     stream = False
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
+    def __init__(self, table: ReplyTable) -> None:
+        self.table = table
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         return index
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         del index
         return b"\x7f\0\0\1"
 
@@ -87,7 +87,7 @@ def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
     replies = ReplyCache(1 << 30)
     chain = Chain((of, SpecialNames()))
     # Nobody is asked outside: the names are the cluster's.
-    return Responder(chain, None, replies, time.monotonic), chain, Port(replies.lane("udp", "1"))  # type: ignore[arg-type]
+    return Responder(chain, None, replies, time.monotonic), chain, Port(replies.add_table("udp", "1"))  # type: ignore[arg-type]
 
 
 def stages(of: Cluster, packets: Sequence[bytes]) -> Stages:
@@ -118,9 +118,9 @@ class Blind(BatchPort):
 
     shut = False
 
-    def exchange(self, miss: Miss, now: float) -> int:
+    def serve_batch(self, miss: Miss, now: float) -> int:
         if not self.shut:
-            return super().exchange(miss, now)
+            return super().serve_batch(miss, now)
         count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
         self._flush(0, count)
         return count
@@ -142,14 +142,14 @@ def batch(of: Cluster, questions: Path) -> Batch:
     with _socket() as server, _socket() as client:
         client.connect(server.getsockname())
 
-        port = Blind(server, own.lane, made)
+        port = Blind(server, own.table, made)
 
         def once(number: int) -> float:
             """Send one batch, and time the answering of it."""
             position = number * BATCH % (len(deck) // BATCH * BATCH)
             calls.send(client.fileno(), outbox.number(position, number, BATCH), BATCH)
             start = time.perf_counter()
-            count = port.exchange(made.respond, start)
+            count = port.serve_batch(made.respond, start)
             spent = time.perf_counter() - start
             for _ in range(count):
                 client.recv(65535)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.forward.outcome import Ask
-from dnsserver.resolver.reply_cache import AgingReply, Lane, Reply, ReplyCache, RingReply
+from dnsserver.resolver.reply_cache import AgingReply, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.zone.record import Key
 
 pytestmark = pytest.mark.made_up
@@ -22,42 +22,42 @@ def reply(*depends: Key, wire: bytes = b"reply") -> Reply:
     return Reply(wire, LABELS, depends)
 
 
-def cache(size: int = 1 << 30) -> tuple[ReplyCache, Lane]:
+def cache(size: int = 1 << 30) -> tuple[ReplyCache, ReplyTable]:
     made = ReplyCache(size)
-    return made, made.lane("udp", "1")
+    return made, made.add_table("udp", "1")
 
 
 def room(count: int, of: Reply, key: bytes = b"1") -> int:
     """How large a cache has room for so many replies of the usual kind."""
-    replies, lane = cache()
-    replies.keep(lane, key, of)
+    replies, table = cache()
+    replies.keep(table, key, of)
     return -(-count * of.size * 8 // 5)
 
 
-def held(lane: Lane) -> set[bytes]:
-    return set(lane.replies)
+def held(table: ReplyTable) -> set[bytes]:
+    return set(table.replies)
 
 
 def test_a_change_drops_what_depends_on_it() -> None:
-    replies, lane = cache()
-    replies.keep(lane, b"1", reply((b"a", b"s")))
-    replies.keep(lane, b"2", reply((b"a", b"s"), (b"b", b"s")))
-    replies.keep(lane, b"3", reply((b"b", b"s")))
-    replies.keep(lane, b"4", reply())
+    replies, table = cache()
+    replies.keep(table, b"1", reply((b"a", b"s")))
+    replies.keep(table, b"2", reply((b"a", b"s"), (b"b", b"s")))
+    replies.keep(table, b"3", reply((b"b", b"s")))
+    replies.keep(table, b"4", reply())
     replies.drop({(b"a", b"s"), (b"x", b"y")})
-    assert held(lane) == {b"3", b"4"}
+    assert held(table) == {b"3", b"4"}
     assert replies.statistics().dropped == 2
 
 
 def test_a_namespace_stands_for_its_services() -> None:
-    replies, lane = cache()
-    replies.keep(lane, b"1", reply((b"a", b"s")))
-    replies.keep(lane, b"2", reply((b"a",)))
-    replies.keep(lane, b"3", reply((b"b", b"s"), b"\x0a\0\0\1"))
+    replies, table = cache()
+    replies.keep(table, b"1", reply((b"a", b"s")))
+    replies.keep(table, b"2", reply((b"a",)))
+    replies.keep(table, b"3", reply((b"b", b"s"), b"\x0a\0\0\1"))
     replies.drop({(b"a",)})
-    assert held(lane) == {b"3"}
+    assert held(table) == {b"3"}
     replies.drop({b"\x0a\0\0\1"})
-    assert held(lane) == set()
+    assert held(table) == set()
 
 
 _keys = st.sets(st.sampled_from(KEYS), max_size=3)
@@ -68,15 +68,15 @@ _discard = st.tuples(st.just("discard"), st.integers(0, 30), st.just(set[Key]())
 
 @given(st.lists(st.one_of(_keep, _keep, _drop, _discard), max_size=60), st.sampled_from([2500, 6000, 1 << 30]))
 def test_what_is_held_is_what_nothing_has_dropped(steps: list[tuple[str, int, set[Key], bool]], limit: int) -> None:
-    replies, lane = cache(limit)
+    replies, table = cache(limit)
     expected: dict[bytes, set[Key]] = {}
     for step, number, keys, missing in steps:
         key = bytes((number,))
         if step == "keep":
-            replies.keep(lane, key, reply(*keys), missing=missing)
+            replies.keep(table, key, reply(*keys), missing=missing)
             expected[key] = keys
         elif step == "discard":
-            replies.discard(lane, key)
+            replies.discard(table, key)
             expected.pop(key, None)
         else:
             replies.drop(keys)
@@ -86,48 +86,48 @@ def test_what_is_held_is_what_nothing_has_dropped(steps: list[tuple[str, int, se
                 if depends & keys or services & spaces:
                     del expected[kept]
         if limit == 1 << 30:
-            assert held(lane) == set(expected)
+            assert held(table) == set(expected)
         else:
-            assert held(lane) <= set(expected)
+            assert held(table) <= set(expected)
         figures = replies.statistics()
-        assert figures.replies + figures.missing == len(lane.replies)
-        assert figures.size == sum(found.size for found in lane.replies.values()) <= limit
+        assert figures.replies + figures.missing == len(table.replies)
+        assert figures.size == sum(found.size for found in table.replies.values()) <= limit
     replies.drop(set(KEYS))
-    assert all(not found.depends for found in lane.replies.values())
+    assert all(not found.depends for found in table.replies.values())
 
 
 def test_room_is_made_by_the_oldest_that_nobody_asks_for() -> None:
-    replies, lane = cache(room(3, reply()))
+    replies, table = cache(room(3, reply()))
     for key in (b"1", b"2", b"3"):
-        replies.keep(lane, key, reply())
-    lane.replies[b"1"].hits += 1
-    replies.keep(lane, b"4", reply())
-    assert held(lane) == {b"1", b"3", b"4"}
-    replies.keep(lane, b"5", reply())
-    assert held(lane) == {b"1", b"4", b"5"}
+        replies.keep(table, key, reply())
+    table.replies[b"1"].hits += 1
+    replies.keep(table, b"4", reply())
+    assert held(table) == {b"1", b"3", b"4"}
+    replies.keep(table, b"5", reply())
+    assert held(table) == {b"1", b"4", b"5"}
     assert replies.statistics().evicted == 2
 
 
 def test_names_that_do_not_exist_push_out_nothing_but_their_like() -> None:
     size = room(10, reply())
-    replies, lane = cache(size)
-    replies.keep(lane, b"good", reply())
+    replies, table = cache(size)
+    replies.keep(table, b"good", reply())
     for number in range(50):
-        replies.keep(lane, b"missing%d" % number, reply(), missing=True)
-        replies.keep(lane, b"large%d" % number, reply(wire=bytes(4097)))
-    assert b"good" in held(lane)
+        replies.keep(table, b"missing%d" % number, reply(), missing=True)
+        replies.keep(table, b"large%d" % number, reply(wire=bytes(4097)))
+    assert b"good" in held(table)
     figures = replies.statistics()
     assert (figures.replies, figures.missing) == (1, size // 4 // (reply().more + 5 + 18))
 
 
 def test_large_replies_push_out_nothing_but_their_like() -> None:
-    replies, lane = cache(1 << 20)
-    replies.keep(lane, b"good", reply())
+    replies, table = cache(1 << 20)
+    replies.keep(table, b"good", reply())
     for number in range(50):
-        replies.keep(lane, b"large%d" % number, reply(wire=bytes(60_000)))
-    assert held(lane) == {b"good", b"large48", b"large49"}
-    replies.keep(lane, b"larger than the room for all", reply(wire=bytes(200_000)))
-    assert len(held(lane)) == 3
+        replies.keep(table, b"large%d" % number, reply(wire=bytes(60_000)))
+    assert held(table) == {b"good", b"large48", b"large49"}
+    replies.keep(table, b"larger than the room for all", reply(wire=bytes(200_000)))
+    assert len(held(table)) == 3
 
 
 def _touch(ask: Ask, hits: int) -> None:
@@ -160,18 +160,18 @@ KINDS: dict[str, Callable[[int], Reply]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_it_says_it_holds_is_what_it_takes_of_memory(kind: str) -> None:
-    replies, lane = cache()
+    replies, table = cache()
     make, count = KINDS[kind], 60 if "4,000" in kind or "64 KiB" in kind else 2000
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(count):
             key = b"\1\0\0\1\0\0\0\0\0\0\x14%020d\7example\3com\0\0\1\0\1" % number
-            replies.keep(lane, key, make(number))
+            replies.keep(table, key, make(number))
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert len(lane.replies) == count
+    assert len(table.replies) == count
     assert 0.8 * taken < replies.statistics().size < 1.4 * taken
 
 
@@ -189,14 +189,14 @@ def test_what_is_remembered_of_questions_asked_once_is_bounded() -> None:
 
 
 def test_many_that_depend_on_one_key_go_together() -> None:
-    replies, lane = cache()
+    replies, table = cache()
     for number in range(500):
-        replies.keep(lane, b"%d" % number, reply((b"a",), b"\x0a\0\0\1"))
+        replies.keep(table, b"%d" % number, reply((b"a",), b"\x0a\0\0\1"))
     for number in range(0, 500, 3):
-        replies.discard(lane, b"%d" % number)
-    assert len(held(lane)) == 333
+        replies.discard(table, b"%d" % number)
+    assert len(held(table)) == 333
     replies.drop({(b"a",)})
-    assert held(lane) == set()
+    assert held(table) == set()
 
 
 def test_a_question_is_remembered_once_it_was_asked() -> None:
@@ -213,7 +213,7 @@ def test_a_question_is_remembered_once_it_was_asked() -> None:
 
 def test_lanes_share_the_room_and_not_the_replies() -> None:
     replies, udp = cache(room(2, reply((b"a",))))
-    tcp = replies.lane("tcp", "1")
+    tcp = replies.add_table("tcp", "1")
     replies.keep(udp, b"1", reply((b"a",)))
     replies.keep(tcp, b"1", reply((b"a",)))
     replies.keep(tcp, b"2", reply())
@@ -223,13 +223,13 @@ def test_lanes_share_the_room_and_not_the_replies() -> None:
 
 
 def test_traffic_outlives_the_replies() -> None:
-    replies, lane = cache()
-    replies.keep(lane, b"1", reply((b"a",)))
-    lane.replies[b"1"].hits += 3
-    lane.counts[LABELS] += 1
-    assert (lane.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+    replies, table = cache()
+    replies.keep(table, b"1", reply((b"a",)))
+    table.replies[b"1"].hits += 3
+    table.counts[LABELS] += 1
+    assert (table.traffic()[LABELS], replies.statistics().hits) == (4, 3)
     replies.drop({(b"a",)})
-    assert (lane.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+    assert (table.traffic()[LABELS], replies.statistics().hits) == (4, 3)
 
 
 def test_ring_replies_turn_by_one_record() -> None:
@@ -265,10 +265,10 @@ def test_aging_replies_count_down_and_end() -> None:
 
 
 def test_what_came_from_outside_can_be_cleared_alone() -> None:
-    replies, lane = cache()
-    replies.keep(lane, b"1", reply())
-    replies.keep(lane, b"2", AgingReply(b"", LABELS, ((b"a",),), [], 0, 10))
+    replies, table = cache()
+    replies.keep(table, b"1", reply())
+    replies.keep(table, b"2", AgingReply(b"", LABELS, ((b"a",),), [], 0, 10))
     replies.clear_outside()
-    assert held(lane) == {b"1"}
+    assert held(table) == {b"1"}
     replies.clear()
-    assert held(lane) == set()
+    assert held(table) == set()

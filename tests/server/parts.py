@@ -89,7 +89,7 @@ class Parts:
         """Answer on UDP, and return the port."""
         sock = bind(host, 0)
         server = UdpServer(sock, self.responder, self.replies, trio.current_time, Histogram())
-        server.port = kind(sock, server.port.lane, self.responder)
+        server.port = kind(sock, server.port.table, self.responder)
         self.ports.append(server.port)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)

@@ -18,7 +18,7 @@ async def test_the_newest_part_is_answered_newest_first(
 ) -> None:
     parts = Parts()
     with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:
-        port = kind(sock, parts.replies.lane("udp", "1"), parts.responder)
+        port = kind(sock, parts.replies.add_table("udp", "1"), parts.responder)
         await client.send(*(query("web.shop", number) for number in range(120)))
         assert catch_up(port, parts.responder, gap, trio.current_time()) == 120 - kept
         assert [(await client.receive()).id for _ in range(kept)] == list(range(119, 119 - kept, -1))
@@ -32,7 +32,7 @@ async def test_what_has_to_wait_for_the_outside_is_answered_when_it_comes(
 ) -> None:
     parts = Parts()
     with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:
-        port = kind(sock, parts.replies.lane("udp", "1"), parts.responder)
+        port = kind(sock, parts.replies.add_table("udp", "1"), parts.responder)
         await client.send(query("www.example.com", 7), b"", b"junk")
         catch_up(port, parts.responder, 0.0, trio.current_time())
         parts.outside.answer()

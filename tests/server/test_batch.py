@@ -42,7 +42,7 @@ class Bench:
         for event in listed(BASE):
             cluster.apply(event, 0, 1)
         self.answering = Answering(cluster, ReplyCache(limit))
-        self.port: UdpPort = kind(self.sock, self.answering.replies.lane("udp", "1"), self.answering.responder)
+        self.port: UdpPort = kind(self.sock, self.answering.replies.add_table("udp", "1"), self.answering.responder)
 
     def send(self, *packets: bytes) -> None:
         for packet in packets:
@@ -51,7 +51,7 @@ class Bench:
     def serve(self) -> int:
         """Answer all that waits; return how many packets that were."""
         total = 0
-        while count := self.port.exchange(self.answering.responder.respond, 0.0):
+        while count := self.port.serve_batch(self.answering.responder.respond, 0.0):
             total += count
         return total
 
@@ -151,7 +151,7 @@ def test_row_15_source_port_zero_gets_no_reply(bench: Bench) -> None:
             raw.sendto(struct.pack("!HHHH", 0, port, 8 + len(query), 0) + query, (HOST, 0))
     assert bench.serve() == 2
     # Where the reply was at hand it was tried, and the kernel did not take it.
-    assert bench.port.lane.traffic().total() - bench.port.statistics().unsent == 1
+    assert bench.port.table.traffic().total() - bench.port.statistics().unsent == 1
     assert len(bench.ask(WEB)) == 1
 
 
@@ -165,14 +165,14 @@ def test_replies_of_the_largest_size_stay_apart(kind: Kind, late: bool) -> None:
         reply = packet[:2] + packet[-1:] * 4094
         if not late:
             return reply
-        port.send(reply, port.client(index))
+        port.send(reply, port.begin_deferred(index))
         return None
 
     with closing(Bench(kind)) as bench:
         bench.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         bench.send(*queries)
-        assert bench.port.exchange(large, 0.0)
-        while bench.port.exchange(large, 0.0):
+        assert bench.port.serve_batch(large, 0.0)
+        while bench.port.serve_batch(large, 0.0):
             pass
         bench.port.flush()
         assert sorted(bench.receive()) == [query[:2] + query[-1:] * 4094 for query in queries]

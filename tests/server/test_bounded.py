@@ -36,10 +36,10 @@ class Crowded:
         self.responder = Responder(
             Chain([cluster, SpecialNames()]), self.outside, self.replies, lambda: 0.0, plain=self.plain
         )
-        self.port = Port(self.replies.lane("udp", "1"))
-        self.port.client = lambda index: index  # type: ignore[method-assign]
+        self.port = Port(self.replies.add_table("udp", "1"))
+        self.port.begin_deferred = lambda index: index  # type: ignore[method-assign]
         for number in range(ROUNDS):
-            self.guard.turns_away(number.to_bytes(4), 0.0)
+            self.guard.admission_denial(number.to_bytes(4), 0.0)
             self.responder.respond(_packet(), self.port, 0)
             self.outside.waiting.clear()
 
@@ -74,8 +74,8 @@ GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
     "templates of cluster names": (lambda c: len(c.plain._patterns), 256),  # noqa: SLF001
     "templates of missing names": (lambda c: max(len(p.absent) for p in c.plain._patterns.values()), 127),  # noqa: SLF001
     "templates of outside names": (lambda c: len(c.responder.passages or ()), 256),
-    "labels in metrics": (lambda c: len(c.port.lane.counts), 400),
-    "questions asked once": (lambda c: len(c.replies._glimpsed) + len(c.replies._glimpsed_before), 512),  # noqa: SLF001
+    "labels in metrics": (lambda c: len(c.port.table.counts), 400),
+    "questions asked once": (lambda c: len(c.replies._seen_once) + len(c.replies._seen_once_before), 512),  # noqa: SLF001
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),
     "what replies depend on": (lambda c: len(c.replies._dependents), 4000),  # noqa: SLF001
     "places of replies that are gone": (lambda c: len(c.replies._shelf.queue), 5000),  # noqa: SLF001

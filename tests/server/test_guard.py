@@ -32,23 +32,23 @@ ME, YOU = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
 def test_a_second_s_worth_may_come_at_once_and_then_one_each_step() -> None:
     guard = Guard(EVERYBODY, rate=10)
-    assert [guard.turns_away(ME, 100.0) for _ in range(12)] == [None] * 10 + [TOO_FAST] * 2
-    assert [guard.turns_away(ME, 100.1) for _ in range(2)] == [None, TOO_FAST]
-    assert [guard.turns_away(ME, 200.0) for _ in range(11)] == [None] * 10 + [TOO_FAST]
+    assert [guard.admission_denial(ME, 100.0) for _ in range(12)] == [None] * 10 + [TOO_FAST] * 2
+    assert [guard.admission_denial(ME, 100.1) for _ in range(2)] == [None, TOO_FAST]
+    assert [guard.admission_denial(ME, 200.0) for _ in range(11)] == [None] * 10 + [TOO_FAST]
     assert guard.limited == {"rate": 4}
 
 
 @pytest.mark.parametrize("rate", [1, 3, 7, 100, 33_333])
 def test_sums_of_steps_do_not_cost_a_query(rate: int) -> None:
     guard = Guard(EVERYBODY, rate=rate)
-    assert sum(guard.turns_away(ME, 1e6) is None for _ in range(rate + 5)) == rate
+    assert sum(guard.admission_denial(ME, 1e6) is None for _ in range(rate + 5)) == rate
 
 
 def test_clients_do_not_share_their_rate() -> None:
     guard = Guard(EVERYBODY, rate=1)
-    assert guard.turns_away(ME, 1.0) is None
-    assert guard.turns_away(ME, 1.0) is TOO_FAST
-    assert guard.turns_away(YOU, 1.0) is None
+    assert guard.admission_denial(ME, 1.0) is None
+    assert guard.admission_denial(ME, 1.0) is TOO_FAST
+    assert guard.admission_denial(YOU, 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_networks_of_both_families_and_any_prefix(address: str, allowed: bool) -
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     client = socket.inet_pton(family, address)
     for _ in range(2):  # judged, then remembered
-        assert (guard.turns_away(client, 1.0) is None) is allowed
+        assert (guard.admission_denial(client, 1.0) is None) is allowed
         assert guard.allows(client) is allowed
 
 
 def test_what_is_remembered_is_bounded_and_those_who_ask_on_are_not_forgotten() -> None:
     guard = Guard(EVERYBODY, rate=2, remembered=100)
     for number in range(10_000):
-        guard.turns_away(b"\x0b" + number.to_bytes(3), 1.0)
-        verdict = guard.turns_away(ME, 1.0)
+        guard.admission_denial(b"\x0b" + number.to_bytes(3), 1.0)
+        verdict = guard.admission_denial(ME, 1.0)
         assert guard.clients <= 100
     assert verdict is TOO_FAST
     assert guard.limited == {"rate": 9_998}
@@ -85,12 +85,12 @@ def test_what_is_remembered_is_bounded_and_those_who_ask_on_are_not_forgotten() 
 def test_questions_under_way_are_counted_by_client() -> None:
     guard = Guard(EVERYBODY, in_flight=2)
     guard.begin(ME)
-    assert guard.is_busy(ME) is None
+    assert guard.inflight_denial(ME) is None
     guard.begin(ME)
-    assert guard.is_busy(ME) is TOO_MANY
-    assert guard.is_busy(YOU) is None
+    assert guard.inflight_denial(ME) is TOO_MANY
+    assert guard.inflight_denial(YOU) is None
     guard.end(ME)
-    assert guard.is_busy(ME) is None
+    assert guard.inflight_denial(ME) is None
     guard.end(ME)
     assert guard.limited == {"in_flight": 1}
 

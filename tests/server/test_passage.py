@@ -231,7 +231,7 @@ def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     assert len(server.replies_to([query(f"n{number}.example.com", number=number) for number in range(50)])) == 50
     assert len(read) == 1
-    assert server.port.lane.traffic().total() == 50
+    assert server.port.table.traffic().total() == 50
 
 
 def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:
@@ -247,10 +247,10 @@ def test_a_reply_is_kept_when_its_outcome_was_known() -> None:
     packet = query("www.example.com")
     for _ in range(3):
         server.replies_to([packet])
-        assert not server.port.lane.replies
+        assert not server.port.table.replies
     server.outside.late = False
     assert server.responder.respond(packet, server.port, 0) == server.port.sent[0][1]
-    assert packet[2:] in server.port.lane.replies
+    assert packet[2:] in server.port.table.replies
 
 
 def test_a_bug_on_the_way_out_costs_that_question_only() -> None:

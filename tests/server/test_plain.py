@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import Lane, ReplyCache
+from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
 from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
@@ -27,14 +27,14 @@ _OPTS = (b"", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x10\0\0\0\x80\0\0\0", 
 class _Port:
     stream = False
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
+    def __init__(self, table: ReplyTable) -> None:
+        self.table = table
 
-    def client(self, index: int) -> object:
+    def begin_deferred(self, index: int) -> object:
         del index
         raise AssertionError("nothing here goes outside")
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         del index
         return b"\x7f\0\0\1"
 
@@ -58,7 +58,7 @@ class _Both:
         for kind in Kind:
             self.cluster.apply(ListDone(kind), 0, 1)
         self.caches = ReplyCache(), ReplyCache()
-        self.ports = [_Port(cache.lane("udp", "1")) for cache in self.caches]
+        self.ports = [_Port(cache.add_table("udp", "1")) for cache in self.caches]
         plain = PlainAnswers(self.cluster, self.caches[0])
         chain = Chain([self.cluster])
         self.responders = [
@@ -72,11 +72,11 @@ class _Both:
         )
         assert short == long
         kept, expected = (
-            {key: (reply.wire, reply.depends, reply.labels) for key, reply in port.lane.replies.items()}
+            {key: (reply.wire, reply.depends, reply.labels) for key, reply in port.table.replies.items()}
             for port in self.ports
         )
         assert kept == expected
-        assert self.ports[0].lane.traffic() == self.ports[1].lane.traffic()
+        assert self.ports[0].table.traffic() == self.ports[1].table.traffic()
 
     def change(self, event: Put | Remove, wall: int) -> None:
         changed = self.cluster.apply(event, 0, wall)

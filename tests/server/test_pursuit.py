@@ -131,13 +131,13 @@ class Port:
     def __init__(self, server: "Server", *, stream: bool) -> None:
         self.server = server
         self.stream = stream
-        self.lane = server.replies.lane("tcp" if stream else "udp", "1")
+        self.table = server.replies.add_table("tcp" if stream else "udp", "1")
         self.sent: list[tuple[int, bytes]] = []
 
-    def client(self, index: int) -> int:
+    def begin_deferred(self, index: int) -> int:
         return index
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         return bytes((10, 0, 0, index))
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
@@ -148,7 +148,7 @@ class Port:
 
     def ask(self, packet: bytes, client: int = 0) -> bytes | None:
         """Return the reply if it comes at once, as the real ports do."""
-        reply = self.lane.replies.get(packet[2:])
+        reply = self.table.replies.get(packet[2:])
         if reply is not None:
             wire = reply.wire if reply.due > self.server.now else reply.renew(self.server.now)
             if wire is not None:
@@ -203,10 +203,10 @@ class Server:
         packet = dns.message.make_query(name, "A", id=7, use_edns=0, payload=1232).to_wire()
         assert self.udp.ask(packet) is None
         self.outside.answer(*lines, **more)
-        assert packet[2:] not in self.udp.lane.replies
+        assert packet[2:] not in self.udp.table.replies
         with self.outside.remembering():
             assert self.udp.ask(packet) == self.udp.sent[-1][1]
-        assert packet[2:] in self.udp.lane.replies
+        assert packet[2:] in self.udp.table.replies
         self.udp.sent.clear()
 
 

@@ -101,7 +101,7 @@ def test_a_kept_reply_is_the_one_that_would_be_made(packets: list[bytes], stream
         kept, made = warm.ask(packet), answering(stream).ask(packet)
         # Address records take turns; the records of these names all have one size, so that is all that may differ.
         assert kept == made or (len(kept) == len(made) and normal(kept) == normal(made))
-    for reply in warm.lane.replies.values():
+    for reply in warm.table.replies.values():
         assert len(reply.wire) <= (65535 if stream else SIZE) - 2
 
 
@@ -141,7 +141,7 @@ def test_before_the_first_sync_cluster_names_fail_with_a_reason_and_are_not_kept
         assert isinstance(error, dns.edns.EDEOption)
         assert error.code == 14
         assert "services" in (error.text or "")
-    assert made.lane.replies == {}
+    assert made.table.replies == {}
     assert dns.message.from_wire(made.ask(d("localhost").to_wire())).rcode() == dns.rcode.NOERROR
 
 
@@ -171,9 +171,9 @@ def test_replies_are_counted_once_by_type_rcode_and_reason() -> None:
         made.ask(d("nobody.b.svc.cluster.local", "AAAA").to_wire())
     made.ask(d("T.b.svc.cluster.local").to_wire())
     made.ask(header() + b"\xc0\0")
-    traffic = made.lane.traffic()
+    traffic = made.table.traffic()
     made.replies.clear()
-    assert made.lane.traffic() == traffic
+    assert made.table.traffic() == traffic
     assert traffic == {
         (m.A, m.NOERROR, "found"): 4,
         (m.AAAA, m.NXDOMAIN, "service-missing"): 3,

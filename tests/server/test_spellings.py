@@ -8,7 +8,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from dnsserver.resolver.reply_cache import Lane
+from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.reply import Asker
 from dnsserver.wire import message as m
 from tests.messages import d, option
@@ -22,14 +22,14 @@ OPTIONS: list[list[dns.edns.Option]] = [[], [option(10, b"12345678")]]
 class Port:
     """Where packets come from."""
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.stream = lane.protocol == "tcp"
+    def __init__(self, table: ReplyTable) -> None:
+        self.table = table
+        self.stream = table.protocol == "tcp"
 
-    def client(self, index: int) -> Any:
+    def begin_deferred(self, index: int) -> Any:
         raise NotImplementedError
 
-    def host(self, index: int) -> bytes:
+    def peer_address(self, index: int) -> bytes:
         raise NotImplementedError
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
@@ -62,13 +62,13 @@ async def test_row_29_all_spellings_of_a_question_are_kept_few_times_and_answere
     name: str, type_: str, protocol: str
 ) -> None:
     parts = Parts()
-    port = Port(parts.replies.lane(protocol, "1"))
+    port = Port(parts.replies.add_table(protocol, "1"))
     for packet in spellings(name, type_):
         parts.responder.respond(packet, port, 0)
     most = 8 * (1 + 2 * (5 if protocol == "udp" else 1))  # RD, AD, CD; without EDNS, or DO and five sizes
-    assert len(port.lane.replies) <= most
+    assert len(port.table.replies) <= most
     forgetful = Parts()
-    other = Port(forgetful.replies.lane(protocol, "1"))
+    other = Port(forgetful.replies.add_table(protocol, "1"))
     for packet in spellings(name, type_)[::7]:
         forgetful.replies.clear()
         assert parts.responder.respond(packet, port, 0) == forgetful.responder.respond(packet, other, 0)

@@ -161,7 +161,7 @@ async def test_row_14_a_client_that_asks_and_never_reads_is_closed_and_what_it_g
     async with parts.tcp(limits) as server, tcp_client(server, buffer=4096) as client:
         with pytest.raises(trio.BrokenResourceError):
             await ask_on(client)
-        (reply,) = (reply for lane in parts.replies.lanes for reply in lane.replies.values())
+        (reply,) = (reply for table in parts.replies.tables for reply in table.replies.values())
         kernel = 16 * 1024 * 1024  # what two sockets' buffers can hold at most, by far
         assert reply.hits * len(reply.wire) < kernel
         assert asked > reply.hits  # it was not read on

@@ -145,12 +145,12 @@ def run(seed: int, *, short: bool) -> dict[str, object]:
             server.now += chance.choice((0.3, 1.0, 7, 40))
     while outside.waiting:
         outside.finish()
-    kept = {key: (reply.wire, reply.labels, reply.due) for key, reply in server.port.lane.replies.items()}
+    kept = {key: (reply.wire, reply.labels, reply.due) for key, reply in server.port.table.replies.items()}
     return {
         "replies": replies,
         "late replies": server.port.sent,
         "asked": outside.asked,
-        "counted": dict(server.port.lane.traffic()),
+        "counted": dict(server.port.table.traffic()),
         "kept": kept,
         "panics": server.responder.panics,
     }
