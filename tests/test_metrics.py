@@ -276,7 +276,7 @@ def test_bounds_are_those_of_coredns() -> None:
 
 def test_every_word_for_a_problem_of_an_upstream_counts_as_forwarded() -> None:
     """The reasons of outside answers are told apart from the cluster's by how they begin."""
-    source = Path(__file__).parents[1] / "dnsserver" / "resolver" / "outcome.py"
+    source = Path(__file__).parents[1] / "dnsserver" / "forward" / "outcome.py"
     reasons = set(re.findall(r'Reason\("([a-z-]+)"', source.read_text()))
     assert reasons
     part = Traffic(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
