@@ -180,7 +180,7 @@ class Forwarder:
         self._waiting += len(waiting)
         flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
         flights[ask] = flight  # first, so that whoever asks the same because of the next lines joins in
-        if len(flights) > self._limits.in_flight:
+        if len(flights) > self._limits.in_flight or self._waiting > 2 * self._limits.in_flight:
             self._end_oldest(now)
         if deliver is not None and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
@@ -249,8 +249,11 @@ class Forwarder:
         ask = flight.ask
         if reading is None:
             reason = flight.failure or o.UPSTREAM_TIMEOUT
-            failed = self._cache.fail(ask, reason, now)
-            self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed)
+            stale = self._cache.stale(ask, now, self._cache_settings.failure_ttl)
+            if reason is o.OVERLOAD:  # says nothing about the name: who asks next may find room
+                self._deliver(flight, stale or Outcome(SERVFAIL, EMPTY, False, reason, now, now))
+                return
+            self._deliver(flight, self._cache.fail(ask, reason, now) if stale is None else stale)
             return
         follow = reading.follow
         if follow is not None and not any(is_below(follow, zone) for zone in self._own):
