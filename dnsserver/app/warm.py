@@ -33,7 +33,7 @@ class WarmStart:
         self.whose = whose
         self._interval = interval
         self._copied: set[Kind] = set()
-        self._saved: float | None = None  # unix time
+        self._saved: float | None = None  # trio time, which goes on evenly where somebody sets the system's clock
         self._saves = self._failures = self._size = 0
         self._problem = ""
 
@@ -44,7 +44,7 @@ class WarmStart:
 
     def age(self) -> float:
         """Return how old the copy is, in seconds."""
-        return 0.0 if self._saved is None else max(0.0, time.time() - self._saved)
+        return 0.0 if self._saved is None else trio.current_time() - self._saved
 
     def listed(self, kind: Kind) -> None:
         """Note that a kind is as the API has it."""
@@ -61,7 +61,7 @@ class WarmStart:
         found = await snapshot.find(self._folder, self.whose)
         if found is None:
             return
-        self._saved, self._size = found.header.saved, found.size
+        self._saved, self._size = trio.current_time() - max(0.0, time.time() - found.header.saved), found.size
         try:
             await found.give(take)
         except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
@@ -81,7 +81,7 @@ class WarmStart:
             await trio.sleep(self._interval)
 
     async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
-        header = Header(self.whose, time.time(), versions)
+        began, header = trio.current_time(), Header(self.whose, time.time(), versions)
         try:
             self._size = await snapshot.save(self._folder, header, lambda kind: objects(index, kind))
         except OSError as error:
@@ -92,7 +92,7 @@ class WarmStart:
             log.exception("copy of the zone not saved")
             return False
         self._saves += 1
-        self._saved = header.saved
+        self._saved = began
         if self._problem:
             log.info("copy of the zone saved again")
         self._problem = ""
@@ -107,8 +107,7 @@ class WarmStart:
 
     def statistics(self) -> metrics.ZoneCopy:
         """Return the copy in numbers."""
-        last = None if self._saved is None else trio.current_time() - self.age()
-        return metrics.ZoneCopy(self.serving, last, self._saves, self._failures, self._size)
+        return metrics.ZoneCopy(self.serving, self._saved, self._saves, self._failures, self._size)
 
 
 def warm_start(config: Config) -> WarmStart | None:

@@ -117,6 +117,7 @@ class Credentials:
         self._failure: CredentialsError | None = None  # the last one to load the first
         self._told = ""
         self._loaded = -float("inf")
+        self._due = float("inf")
         self._distrusted = False
         self._lock = trio.Lock()
         self._log = structlog.get_logger("dnsserver.kube")
@@ -138,12 +139,23 @@ class Credentials:
                     return access
                 access = await self._renewed(access, partial(_reread, access))
             else:
-                due = self._distrusted or (access.expires is not None and self._wall() > access.expires - EARLY)
+                due = self._distrusted or trio.current_time() > self._due
                 if not due or age < self._reload_pause:
                     return access
                 access = await self._renewed(access, self._load)
             self._access, self._loaded, self._distrusted = access, trio.current_time(), False
+            self._due = self._loaded + self._lifetime(access)
             return access
+
+    def _lifetime(self, access: Access) -> float:
+        """Return how many seconds an access is good for from now on, so that a clock that is set later changes nothing.
+
+        One that has expired already is asked for again after a while: the clock is wrong, or the API server says so.
+        """
+        if access.expires is None:
+            return float("inf")
+        left = access.expires - self._wall() - EARLY
+        return left if left > -EARLY else REREAD
 
     def distrust(self, access: Access) -> None:
         """The server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""

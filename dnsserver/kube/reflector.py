@@ -398,6 +398,6 @@ def _since_trigger(thing: EndpointSlice, now: float) -> float | None:
     if stamp is None:
         return None
     try:
-        return now - datetime.fromisoformat(stamp).timestamp()
+        return max(0.0, now - datetime.fromisoformat(stamp).timestamp())  # two clocks; a sum never goes back
     except ValueError:
         return None

@@ -154,6 +154,31 @@ async def test_a_zone_that_does_not_change_is_not_saved_again(tmp_path: Path) ->
     assert 2 <= warm.statistics().saves <= 12
 
 
+@pytest.mark.parametrize("step", [366 * 86_400, -366 * 86_400, -3600], ids=str)
+async def test_a_clock_that_is_set_alters_no_age(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    mock_clock.rate = 1.0
+    kept = WarmStart(tmp_path, OURS, 0.01)
+    await keeping(kept, shop(), lambda: kept.statistics().saves, lambda: 1)
+    warm = WarmStart(tmp_path, OURS, 1.0)
+    await warm.load(lambda _: None)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + step)
+    ages = [warm.age(), kept.age()]
+    mock_clock.jump(100)
+    assert [warm.age(), kept.age()] == pytest.approx([age + 100 for age in ages], abs=5)
+    assert max(ages) < 10
+    saves, looks = kept.statistics().saves, itertools.count(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kept.keep, shop(), lambda: bool(next(looks)), versions)
+        await wait_for(lambda: next(looks) > 50)
+        assert kept.statistics().saves == saves + 1, "as it begins"
+        mock_clock.jump(3600)
+        await wait_for(lambda: kept.statistics().saves == saves + 2)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> None:
     index = shop()
     index.namespaces.add("no octets")  # type: ignore[arg-type]
@@ -177,6 +202,6 @@ async def test_a_copy_that_is_not_understood_ends_nothing(tmp_path: Path) -> Non
     events: list[Event] = []
     with structlog.testing.capture_logs() as logs:
         await warm.load(events.append)
-    assert [log["event"] for log in logs] == ["copy of the zone not understood"]
+    assert [log["event"] for log in logs] == ["copy of the zone cannot be read"]
     assert events[-1] == ListStarted(Kind.SERVICES)
     assert warm.serving

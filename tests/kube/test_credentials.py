@@ -236,6 +236,57 @@ async def test_what_expires_is_renewed_before(mock_clock: trio.testing.MockClock
     assert (await held.current()) is made[2]
 
 
+@pytest.mark.parametrize(
+    ("steps", "loads"),
+    [
+        pytest.param([(500, 366 * 86_400), (41, 0)], [1, 2], id="set a year ahead and left"),
+        pytest.param([(500, -366 * 86_400), (41, 0)], [1, 2], id="set a year back"),
+        pytest.param([(500, -3600), (41, 0)], [1, 2], id="set an hour back"),
+        pytest.param([(541, 0), (30, 366 * 86_400), (500, 0), (11, 0)], [2, 2, 2, 3], id="after a renewal"),
+    ],
+)
+async def test_a_clock_that_is_set_renews_nothing_early_or_late(
+    steps: list[tuple[float, float]], loads: list[int], mock_clock: trio.testing.MockClock
+) -> None:
+    wall = [1e9]
+    made: list[Access] = []
+
+    async def load() -> Access:
+        made.append(Access("https://x", f"Bearer {len(made)}", expires=wall[0] + 600))
+        return made[-1]
+
+    held = Credentials(load, wall=lambda: wall[0])
+    await held.current()
+    seen = []
+    for seconds, step in steps:
+        mock_clock.jump(seconds)
+        wall[0] += seconds + step
+        await held.current()
+        seen.append(len(made))
+    assert seen == loads
+
+
+async def test_what_has_expired_by_a_wrong_clock_is_not_asked_for_all_the_time(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    made: list[Access] = []
+
+    async def load() -> Access:
+        made.append(Access("https://x", f"Bearer {len(made)}", expires=1e9))
+        return made[-1]
+
+    held = Credentials(load, wall=lambda: 1e9 + 366 * 86_400)
+    for _ in range(600):
+        await held.current()
+        mock_clock.jump(1)
+    assert len(made) <= 11
+    held.distrust(made[-1])
+    before = len(made)
+    mock_clock.jump(credentials.RELOAD_PAUSE)
+    await held.current()
+    assert len(made) == before + 1, "unless the API server says so"
+
+
 async def test_the_first_load_must_work() -> None:
     async def load() -> Access:
         raise CredentialsError("nothing there")

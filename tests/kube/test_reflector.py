@@ -540,8 +540,13 @@ async def test_programming_latency(server: ApiServer) -> None:
         await settled(mirror)
         server.put(Kind.ENDPOINTSLICES, slice_at("new", "2026-11-21T02:59:59.123456789Z"))
         server.put(Kind.ENDPOINTSLICES, slice_at("odd", "yesterday"))
+        server.put(Kind.ENDPOINTSLICES, slice_at("from-a-clock-ahead", "2027-11-21T03:00:00Z"))
         await mirror.wait_equal()
-        assert seen == [("old", 3600.0, True), ("new", pytest.approx(0.876544), False)]
+        assert seen == [
+            ("old", 3600.0, True),
+            ("new", pytest.approx(0.876544), False),
+            ("from-a-clock-ahead", 0.0, False),
+        ]
 
 
 # The consistency check
