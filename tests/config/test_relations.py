@@ -1,7 +1,9 @@
 """Listeners that cannot be had at once: said exactly where the kernel says so."""
 
 import itertools
+import random
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +33,23 @@ def bound(host: str, port: int, kind: socket.SocketKind, *, dual: bool = False) 
     return sock
 
 
+def unused_port(kind: socket.SocketKind) -> int:
+    """Return a port that nobody has at any address of either family.
+
+    It lies below those that the system gives to whoever asks for any, so that nobody gets it in the meantime either.
+    """
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.SystemRandom().sample(range(first_given // 2, first_given), 1000):
+        try:
+            with bound("0.0.0.0", port, kind), bound("::", port, kind):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("no port is free")
+
+
 def really_clash(one: str, other: str, kind: socket.SocketKind, *, dual: bool = False) -> bool:
-    with bound(other, 0, kind, dual=dual) as alone:
-        port = alone.getsockname()[1]  # which no other program has
+    port = unused_port(kind)
     with bound(one, port, kind):
         try:
             bound(other, port, kind, dual=dual).close()
