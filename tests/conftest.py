@@ -7,6 +7,7 @@ It is on the same examples in every run, so that a change is not blamed for what
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,6 +30,18 @@ def _every_packet_is_well_formed(request: pytest.FixtureRequest) -> Iterator[Non
     observed.watching = request.node.get_closest_marker("made_up") is None
     yield
     assert not observed.spoilt, observed.spoilt[0]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a process of several say how many packets it looked at."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["seen"] = observed.seen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what such a process said."""
+    observed.seen += getattr(node, "workeroutput", {}).get("seen", 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

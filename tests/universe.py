@@ -3,6 +3,8 @@
 For the properties: hypothesis draws events from here, and a dict says what there is after them.
 """
 
+import functools
+
 import dns.message
 import dns.rdatatype
 import dns.reversename
@@ -164,6 +166,7 @@ QUESTIONS = _questions()
 PACKETS = [dns.message.make_query(name, type_, use_edns=0, id=0).to_wire() for name, type_ in QUESTIONS]
 
 
+@functools.lru_cache(maxsize=1 << 16)  # of the few replies that there are, each is met very often
 def normal(wire: bytes) -> tuple[object, ...]:
     """What a reply says, in an order of its own: records take turns, and slices come in any order."""
     message = dns.message.from_wire(wire, one_rr_per_rrset=True)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DIRECT, THROUGH = "dnsserver-direct-test", "dnsserver-through-test"
+DIRECT, THROUGH = f"dnsserver-direct-{os.getpid()}", f"dnsserver-through-{os.getpid()}"
 RESOLV = "nameserver 127.0.0.1\noptions timeout:3 attempts:1\n"
 CONFIG = """
 listen = ["127.0.0.1:53"]
@@ -110,6 +110,7 @@ CLIENTS = {
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("client errors"),  # they share two namespaces
     pytest.mark.timeout(180),
     pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="needs `ip` (Debian: iproute2)"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SPACE = "dnsserver-pod-test"
+SPACE = f"dnsserver-pod-{os.getpid()}"
 RESOLV = "nameserver 127.0.0.1\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
 CONFIG = """
 listen = ["127.0.0.1:53"]
@@ -43,6 +43,7 @@ func main() {
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("pod"),  # they share a namespace
     pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="needs `ip` (Debian: iproute2)"),
 ]

@@ -126,6 +126,7 @@ QUESTIONS = [
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("validators"),  # they share the resolvers
     pytest.mark.timeout(120),
     *[
         pytest.mark.skipif(

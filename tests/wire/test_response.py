@@ -26,7 +26,7 @@ def message(
     *answer: str, authority: tuple[str, ...] = (), rcode: int = 0, type_: int = A, additional: tuple[str, ...] = ()
 ) -> bytes:
     """Return a reply as dnspython writes it."""
-    query = dns.message.make_query("www.example.com", dns.rdatatype.RdataType(type_), use_edns=0, payload=1232)
+    query = dns.message.make_query("www.example.com", dns.rdatatype.RdataType(type_), use_edns=0, payload=1232, id=1)
     reply = dns.message.make_response(query, recursion_available=True)
     reply.set_rcode(dns.rcode.Rcode(rcode))
     for section, lines in ((reply.answer, answer), (reply.authority, authority), (reply.additional, additional)):
