@@ -1,4 +1,4 @@
-"""What was measured, as values, and as the Markdown that README shows."""
+"""What was measured, as values, and as the Markdown that docs/benchmarks.md shows."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
