@@ -1,0 +1,136 @@
+"""What the Markdown files say of the code is there: links, files, symbols, settings, tests, targets, layers."""
+
+import ast
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dnsserver.config import Config
+from tests.deployment import ROOT
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+RULES = re.findall(r"^\| .* \| `(dnsserver/[\w/]+\.py)` \| (`.*`) \|$", ARCHITECTURE, re.MULTILINE)
+HELD = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PROTOCOL)
+
+
+@cache
+def symbols(path: str) -> frozenset[str]:
+    """What a file defines: functions, classes and names, and `Class.member`."""
+    found = set()
+    for node in ast.parse((ROOT / path).read_text()).body:
+        for name in _names(node):
+            found.add(name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{name}" for member in node.body for name in _names(member)}
+    return frozenset(found)
+
+
+def _names(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
+
+
+def anchor(heading: str) -> str:
+    """The fragment that leads to a heading, as forges make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if fragment:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert fragment in {anchor(heading) for heading in headings}, link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_and_targets_that_are_named_are_there(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(r"\b(?:dnsserver|docs|loadtest|manifests|tests|zones)/[\w./-]*\w", text):
+        assert (ROOT / path).exists(), path
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").exists(), module
+
+
+def settings() -> dict[str, set[str]]:
+    """The tables of the configuration and their keys."""
+    shown: dict[str, Any] = msgspec.to_builtins(Config(), enc_hook=str)
+    return {table: set(keys) for table, keys in shown.items() if isinstance(keys, dict)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_settings_and_modules_that_are_named_are_there(page: Path) -> None:
+    tables = settings()
+    packages = {path.parent.name for path in (ROOT / "dnsserver").glob("*/__init__.py")}
+    for first, second in re.findall(r"`([a-z_]+)\.([a-z_]+)`", prose(page)):
+        if first in tables or first in packages:
+            module = ROOT / "dnsserver" / first / f"{second}.py"
+            assert second in tables.get(first, ()) or module.exists(), f"{first}.{second}"
+
+
+def test_packages_and_layers_are_those_of_the_code() -> None:
+    named = re.findall(r"^\| `(\w+)/` \|", ARCHITECTURE, re.MULTILINE)
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "dnsserver").glob("*/__init__.py"))
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert " > ".join(layers) in ARCHITECTURE
+
+
+def test_there_are_rules_and_each_is_where_the_table_says() -> None:
+    assert len(RULES) >= 15
+    for path, named in RULES:
+        for symbol in re.findall(r"`([\w.]+)`", named):
+            assert symbol in symbols(path), f"{path}: {symbol}"
+
+
+def test_each_row_of_the_protocol_is_held_by_tests_that_are_there() -> None:
+    rows = re.findall(r"^\| (\d+) \| .*::test_.* \|$", PROTOCOL, re.MULTILINE)
+    assert [int(row) for row in rows] == [*range(1, 32), *range(40, 65)]
+    for path, name in HELD:
+        assert any(found == name or found.startswith(f"{name}_") for found in symbols(path)), f"{path}: {name}"
+
+
+def test_each_test_of_a_row_is_in_that_row() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| (.*)$", PROTOCOL, re.MULTILINE))
+    for path in (ROOT / "tests").glob("**/test_*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        for row in {found[9:11] for found in symbols(name) if re.match(r"test_row_\d\d", found)}:
+            assert f"`{name}::test_row_{row}`" in rows[str(int(row))], f"{name}: row {row}"
+
+
+def test_each_reason_that_an_answer_can_have_is_explained() -> None:
+    page = (ROOT / "docs/failing-names.md").read_text()
+    _, _, table = page.partition("## Reasons")
+    explained = re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    code = "".join(path.read_text() for path in sorted((ROOT / "dnsserver").glob("**/*.py")))
+    made = set(re.findall(r'Reason\(\s*"([a-z0-9-]+)"', code))
+    made |= set(re.findall(r'Reason\("([a-z-]+)" if \w+ else "([a-z-]+)"\)', code)[0])
+    assert len(explained) == len(set(explained))
+    assert set(explained) == made
+    for text in re.findall(r"^\| `EDE: \d+ \([\w ]+\): \(([^(…:]+)[…)]", page, re.MULTILINE):
+        assert text.strip() in code, text
