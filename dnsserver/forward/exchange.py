@@ -65,11 +65,10 @@ class Exchange:
 
     # ---- a flight from its first query to its end
 
-    def launch(self, flight: Flight, now: float) -> None:
-        """Send the first query of a flight."""
-        self._next(flight, now)
-        if flight.done:
-            return
+    def launch(self, flight: Flight, now: float) -> bool:
+        """Send the first query of a flight; False when it cannot be sent to any upstream, and the flight is over."""
+        if not self._next(flight, now):
+            return False
         order = flight.order
         if len(order) > 1:
             if flight.route.started() and flight.route.take_hedge():
@@ -77,16 +76,7 @@ class Exchange:
             elif (after := order[0].health.hedge_after) is not None:
                 flight.hedge_at = now + after
         self._schedule(flight)
-
-    def wait(self, flight: Flight, deadline: float) -> None:
-        """Keep an ended flight open for its owner, who ends it again, or the deadline does."""
-        flight.done = False
-        flight.attempts = []
-        flight.unconfirmed = None
-        flight.deadline = deadline
-        flight.retry_at = flight.hedge_at = flight.stale_at = NEVER
-        flight.failure = o.CHAIN_TOO_LONG
-        self._schedule(flight)
+        return True
 
     def turn(self, now: float) -> bool:
         """Look after the flights whose time has come; True when there are more than can be done in one go."""
@@ -132,13 +122,17 @@ class Exchange:
             self._schedule(flight)
 
     def end(self, flight: Flight, reading: Reading | None, now: float) -> None:
+        """End a flight, and have its owner learn what became of it."""
+        self.close(flight)
+        self._owner.finished(flight, flight.unconfirmed if reading is None else reading, now)
+
+    def close(self, flight: Flight) -> None:
         """End a flight; queries still under way only tell how their upstreams do (see `_stray`)."""
         flight.done = True
         for attempt in flight.attempts:
             attempt.flight = None
             if not attempt.late:
                 self.wheel.add(attempt, attempt.sent + attempt.upstream.health.patience)
-        self._owner.finished(flight, flight.unconfirmed if reading is None else reading, now)
 
     def give_up(self, flight: Flight | None, now: float) -> None:
         """Have done with a flight that a bug has stopped."""
@@ -182,8 +176,8 @@ class Exchange:
         flight.due = at
         self.wheel.add(flight.ask, at)
 
-    def _next(self, flight: Flight, now: float) -> None:
-        """Ask the next upstream that a query can be sent to; end the flight when there is none and nothing pends."""
+    def _next(self, flight: Flight, now: float) -> bool:
+        """Ask the next upstream that a query can be sent to; False when there is none, and nothing pends."""
         order = flight.order
         while (tries := flight.tries) < _MOST_ATTEMPTS:
             upstream = order[tries % len(order)]
@@ -193,13 +187,12 @@ class Exchange:
             elif self._try(flight, upstream, now):
                 # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
                 flight.retry_at = now + upstream.health.patience * (1 << tries // len(order))
-                return
+                return True
             else:
                 flight.failure = o.UPSTREAM_UNREACHABLE
             if flight.tries >= len(order):
                 break
-        if not flight.attempts:
-            self.end(flight, None, now)
+        return bool(flight.attempts)
 
     def _hedge(self, flight: Flight, now: float) -> None:
         self.hedges += 1
@@ -225,7 +218,8 @@ class Exchange:
             self.to_tcp(spoilt, now)
         elif flight.tries < _MOST_ATTEMPTS:
             self.retries += 1
-            self._next(flight, now)
+            if not self._next(flight, now):
+                self.end(flight, None, now)
 
     def _try(self, flight: Flight, upstream: Upstream, now: float) -> bool:
         """Send one query; False when it cannot even be sent."""
@@ -305,7 +299,8 @@ class Exchange:
         flight.failure = reason
         carried = attempt.over_stream and attempt.upstream.udp
         if flight.unconfirmed is None and (flight.tries < len(flight.order) or (carried and not flight.attempts)):
-            self._next(flight, now)
+            if not self._next(flight, now):
+                self.end(flight, None, now)
         elif not flight.attempts:
             self.end(flight, None, now)
 

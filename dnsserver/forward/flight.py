@@ -17,7 +17,8 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
 
     `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
-    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer.
+    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
+    which is `stale_given` to whoever comes then.
     `due` is the first of them, for which it is on the wheel. `unconfirmed` is an answer that is being asked for once
     more, in lower case, and good enough if nothing comes of that. `streamless` are the UDP upstreams
     that cannot be reached over TCP.
@@ -34,6 +35,7 @@ class Flight(msgspec.Struct, gc=False, eq=False):
     hedge_at: float = NEVER
     stale_at: float = NEVER
     due: float = NEVER
+    stale_given: bool = False
     failure: Reason | None = None
     unconfirmed: Reading | None = None
     streamless: tuple[Upstream, ...] = ()

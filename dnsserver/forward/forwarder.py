@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
 import trio
@@ -12,19 +14,22 @@ from dnsserver.faults import Faults
 from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache, CacheStatistics
 from dnsserver.forward.crowd import CROWD, thinned
+from dnsserver.forward.delivery import Deliveries
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.exchange import Exchange
 from dnsserver.forward.flight import NEVER, Flight
+from dnsserver.forward.join import Join
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.forward.route import Route, scope_of, unasked
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import follow_upstreams
 from dnsserver.forward.upstream import Upstream, UpstreamStatistics
+from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
-from dnsserver.wire.records import rrsets
-from dnsserver.wire.response import Reading, TTLLimits, whole_body
+from dnsserver.wire.response import Reading, TTLLimits
+from dnsserver.zone.record import Reason
 
 _TEND = 1.0
 _TEND_SICK = 0.25  # while an upstream is down
@@ -81,8 +86,11 @@ class Forwarder:
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._exchange = Exchange(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
         self._flights = self._exchange.flights
+        self._joins: dict[Ask, Join] = {}
+        self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._exchange.probes
         self._drained = drained
+        self._deliveries = Deliveries(faults, drained)
         self._awake = trio.Event()
         self._wakes_at = NEVER
         self._held_at = 0.0
@@ -91,42 +99,55 @@ class Forwarder:
 
     # ---- questions
 
-    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
-        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered.
-
-        `packet` is a client's, if one asks: should it look like a query that this server sent itself, and that came
-        back through a loop of forwarders, then the upstream it was sent to is probed.
-        """
-        now = self._held_at or self._clock()
+    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+        """Return the outcome if it is known without asking anybody; else `start` gets it."""
         cache = self._cache
         outcome = cache.get(ask, now)
         if outcome is not None:
-            deliver(outcome)
             if cache.renewal_due(ask, now):
-                self._start(ask, None, now)
-            return
+                self._launch(ask, [], now)
+            return outcome
         flight = self._flights.get(ask)
         if flight is not None:
-            if packet:
-                self._exchange.look_for_loop(flight, packet, now)
-            self._coalesced += 1
-            if len(flight.waiting) >= CROWD:
-                self._thin(flight, now)
-            flight.waiting.append(deliver)
-            self._waiting += 1
-            if self._waiting > 2 * self._limits.in_flight:
-                self._end_oldest(now)
-            if flight.deadline <= now:  # a stale answer went out, and the flight has not ended yet
-                self.overdue(flight, now)
-            return
+            return cache.stale(ask, now) if flight.stale_given else None
         if cache.failures and (outcome := cache.failure(ask, now)) is not None:
-            deliver(cache.stale(ask, now, outcome.expires - now) or outcome)
-            return
+            return cache.stale(ask, now, outcome.expires - now) or outcome
         if ask.type == HINFO and self._probes.is_probe(ask.name):
             self._probes.came_back(ask.name, now)
-            deliver(Outcome(REFUSED, EMPTY, False, o.LOOP, now, now))
+            return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
+        route = self._default or self._route(ask.name)
+        if route is None or not route.usable:
+            return cache.stale(ask, now) or unasked(route, now)
+        return None
+
+    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+        """Have the upstreams asked, or join who asks them the same; `on_outcome` is called once, but not from here.
+
+        For what `answer_now` has just not known. `packet` is a client's, if one asks: should it look like a query that
+        this server sent itself, and that came back through a loop of forwarders, then the upstream is probed.
+        """
+        self._waiting += 1
+        pending = self._flights.get(ask) or (self._joins.get(ask) if self._joins else None)
+        if pending is None:
+            self._launch(ask, [on_outcome], now)
             return
-        self._start(ask, deliver, now)
+        if packet and isinstance(pending, Flight):
+            self._exchange.look_for_loop(pending, packet, now)
+        self._coalesced += 1
+        if len(pending.waiting) >= CROWD:
+            self._thin(pending, now)
+        pending.waiting.append(on_outcome)
+        if self._waiting > 2 * self._limits.in_flight:
+            self._end_oldest(now)
+
+    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
+        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
+        now = self._held_at or self._clock()
+        known = self.answer_now(ask, now)
+        if known is not None:
+            deliver(known)
+        else:
+            self.start(ask, deliver, now, packet)
 
     def probe_seen(self, name: bytes) -> None:
         """Record that a client asked another process for this probe's name: if it is one of ours, it came back."""
@@ -150,8 +171,12 @@ class Forwarder:
 
     async def wait_outcome(self, ask: Ask) -> Outcome:
         """Return the outcome of one question, as `ask` delivers it."""
+        now = self._clock()
+        known = self.answer_now(ask, now)
+        if known is not None:
+            return known
         send, receive = trio.open_memory_channel[Outcome](1)
-        self.ask(ask, send.send_nowait)
+        self.start(ask, send.send_nowait, now)
         return await receive.receive()
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
@@ -159,7 +184,7 @@ class Forwarder:
         try:
             now = self._clock()
             if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
-                self._start(ask, None, now)
+                self._launch(ask, [], now)
         except Exception as error:
             self._faults.took("prefetch", error)
 
@@ -167,27 +192,27 @@ class Forwarder:
         """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
         return self._cache.flush(name, below=below)
 
-    def _start(self, ask: Ask, deliver: Deliver | None, now: float) -> None:
-        """Send a question on its way; without `deliver` to renew what is held."""
+    def _launch(self, ask: Ask, waiting: list[Deliver], now: float) -> None:
+        """Send a question on its way; nobody waits for what renews the cache."""
         route = self._default or self._route(ask.name)
         order = route.order(now) if route is not None else []
         if route is None or not order:
-            if deliver is not None:
-                deliver(self._cache.stale(ask, now) or unasked(route, now))
+            self._waiting -= len(waiting)
+            self._deliveries.queue(waiting, unasked(route, now))
             return
-        flights = self._flights
-        waiting = [] if deliver is None else [deliver]
-        self._waiting += len(waiting)
-        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
-        flights[ask] = flight  # first, so that whoever asks the same because of the next lines joins in
-        if len(flights) > self._limits.in_flight or self._waiting > 2 * self._limits.in_flight:
+        full = len(self._flights) + len(self._joins) >= self._limits.in_flight
+        if full or (self._waiting > 2 * self._limits.in_flight and (self._flights or self._joins)):
             self._end_oldest(now)
-        if deliver is not None and self._cache.has_stale(ask, now):
+        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
+        self._flights[ask] = flight
+        if waiting and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             flight.stale_at = now + min(wait, route.settings.deadline)
         try:
-            self._exchange.launch(flight, now)
+            if not self._exchange.launch(flight, now):
+                reason = flight.failure or o.UPSTREAM_UNREACHABLE
+                self._deliveries.queue(self._take_out(flight), self._failure(ask, reason, now))
         except Exception as error:
             self._faults.took("upstream-query", error)
             self.broken(flight, now)
@@ -202,20 +227,19 @@ class Forwarder:
     def _end_oldest(self, now: float) -> None:
         """Make room: the question that has been under way longest fails, for all who wait for it."""
         self._dropped += 1
-        oldest = next(iter(self._flights.values()))
-        oldest.failure = o.OVERLOAD
-        self._exchange.end(oldest, None, now)
+        oldest: Flight | Join = next(iter(self._flights.values()), None) or next(iter(self._joins.values()))
+        if isinstance(oldest, Flight):
+            self._exchange.close(oldest)
+        self._deliveries.queue(self._take_out(oldest), self._failure(oldest.ask, o.OVERLOAD, now))
 
-    def _thin(self, flight: Flight, now: float) -> None:
-        """Have fewer wait for a flight: who asked the same again is forgotten, who has more than its share fails."""
-        flight.waiting, again, over = thinned(flight.waiting)
+    def _thin(self, pending: Flight | Join, now: float) -> None:
+        """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
+        pending.waiting, again, over = thinned(pending.waiting)
         self._waiting -= len(again) + len(over)
         self._dropped += len(over)
         for deliver in again:
             deliver.__self__.give_up()  # type: ignore[attr-defined]  # it has an `asker`, so it has this
-        failure = Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now)
-        for deliver in over:
-            self._give(deliver, failure)
+        self._deliveries.queue(over, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
 
     def _route(self, name: bytes) -> Route | None:
         """Return the route of the longest domain that the name is below."""
@@ -228,10 +252,10 @@ class Forwarder:
             position += name[position] + 1
         return routes.get(ROOT)
 
-    # ---- what becomes of flights
+    # ---- what becomes of questions under way
 
     def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
-        """Deliver the end of a flight, and keep it."""
+        """Give out what has become of a question, and keep it."""
         try:
             self._finish(flight, reading, now)
         except Exception as error:
@@ -239,21 +263,14 @@ class Forwarder:
             self.broken(flight, now)
 
     def broken(self, flight: Flight, now: float) -> None:
-        """Have done with a flight that a bug has stopped: whoever asks the same from now on must not join it."""
+        """Have done with a question that a bug has stopped: whoever asks the same from now on must not join it."""
         flight.done = True
-        if self._flights.get(flight.ask) is flight:
-            del self._flights[flight.ask]
-        self._hand_out(flight, Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
+        self._deliveries.queue(self._take_out(flight), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
     def _finish(self, flight: Flight, reading: Reading | None, now: float) -> None:
         ask = flight.ask
         if reading is None:
-            reason = flight.failure or o.UPSTREAM_TIMEOUT
-            stale = self._cache.stale(ask, now, self._cache_settings.failure_ttl)
-            if reason is o.OVERLOAD:  # says nothing about the name: who asks next may find room
-                self._deliver(flight, stale or Outcome(SERVFAIL, EMPTY, False, reason, now, now))
-                return
-            self._deliver(flight, self._cache.fail(ask, reason, now) if stale is None else stale)
+            self._give(flight, self._failure(ask, flight.failure or o.UPSTREAM_TIMEOUT, now))
             return
         follow = reading.follow
         if follow is not None and not any(is_below(follow, zone) for zone in self._own):
@@ -261,38 +278,62 @@ class Forwarder:
             return
         outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
         self._cache.put(ask, outcome)
-        self._deliver(flight, outcome)
+        self._give(flight, outcome)
+
+    def _failure(self, ask: Ask, reason: Reason, now: float) -> Outcome:
+        """Return what those who wait get for want of an answer; a failure is kept for a while."""
+        if reason is o.OVERLOAD:  # says nothing about the name: who asks next may find room
+            failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
+        else:
+            failed = self._cache.fail(ask, reason, now)
+        return self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed
 
     def _join(self, flight: Flight, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
         ask = flight.ask
+        del self._flights[ask]
+        join = Join(ask, flight.waiting, reading, now)
+        self._joins[ask] = join
+        at = now + flight.route.settings.deadline
+        self._joins_due.add(join, at)
+        self.hurry(at)
+        rest = Ask(follow, ask.type, ask.do, ask.cd)
+        known = self.answer_now(rest, now)
+        if known is None:
+            self.start(rest, partial(self._joined, join), now)
+        else:
+            self._joined(join, known)
 
-        def joined(rest: Outcome) -> None:
-            if flight.done:  # it took too long
-                return
-            flight.done = True
-            if rest.rcode == SERVFAIL:
-                self._deliver(flight, self._cache.stale(ask, now, self._cache_settings.failure_ttl) or rest)
-                return
+    def _joined(self, join: Join, rest: Outcome) -> None:
+        """Give out a chain whose rest is known now."""
+        if self._joins.get(join.ask) is not join:  # it took too long
+            return
+        ask, now = join.ask, join.read_at
+        if rest.rcode == SERVFAIL:
+            outcome = self._cache.stale(ask, now, self._cache_settings.failure_ttl) or rest
+        else:
             try:
-                head, tail = rrsets(reading.body, ask.name)[0], rrsets(rest.body_at(now), follow)
-                body = whole_body(ask.name, (*head, *tail[0]), tail[1])
+                outcome = join.outcome(rest)
             except FormatError:
-                self._deliver(flight, Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now))
-                return
-            expires = min(now + reading.ttl, rest.expires)
-            outcome = Outcome(rest.rcode, body, reading.ad and rest.ad, rest.reason, now, expires, rest.follow)
-            self._cache.put(ask, outcome)
-            self._deliver(flight, outcome)
+                outcome = Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now)
+            else:
+                self._cache.put(ask, outcome)
+        self._give(join, outcome)
 
-        self._exchange.wait(flight, now + flight.route.settings.deadline)
-        self.ask(Ask(follow, ask.type, ask.do, ask.cd), joined)
+    def _end_joins(self, now: float) -> None:
+        """End the chains whose rest took too long."""
+        for join in self._joins_due.due(now):
+            if self._joins.get(join.ask) is join:
+                self._give(join, self._failure(join.ask, o.CHAIN_TOO_LONG, now))
 
     def overdue(self, flight: Flight, now: float) -> None:
-        """Give those who wait a stale answer; the flight goes on for the cache's sake."""
+        """Give those who wait a stale answer; the question stays under way for the cache's sake."""
         outcome = self._cache.stale(flight.ask, now)
         if outcome is not None:
-            self._hand_out(flight, outcome)
+            flight.stale_given = True
+            waiting, flight.waiting = flight.waiting, []
+            self._waiting -= len(waiting)
+            self._deliveries.give(waiting, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
         """Take in that an upstream is back, or gone for now."""
@@ -304,22 +345,18 @@ class Forwarder:
         elif upstream.looping:
             self._exchange.leave(upstream, self._clock())
 
-    def _deliver(self, flight: Flight, outcome: Outcome) -> None:
-        self._flights.pop(flight.ask, None)
-        self._hand_out(flight, outcome)
+    def _give(self, pending: Flight | Join, outcome: Outcome) -> None:
+        """End a question; only for the drain of a transport, or a timer."""
+        self._deliveries.give(self._take_out(pending), outcome)
 
-    def _hand_out(self, flight: Flight, outcome: Outcome) -> None:
-        """Give the outcome to all who wait; a bug of one of them must not cost the others theirs."""
-        waiting, flight.waiting = flight.waiting, []  # who waits may be another flight that waits for this one
+    def _take_out(self, pending: Flight | Join) -> list[Deliver]:
+        """Return who waits for a question that is not under way any more."""
+        table: dict[Ask, Any] = self._flights if isinstance(pending, Flight) else self._joins
+        if table.get(pending.ask) is pending:
+            del table[pending.ask]
+        waiting, pending.waiting = pending.waiting, []
         self._waiting -= len(waiting)
-        for deliver in waiting:
-            self._give(deliver, outcome)
-
-    def _give(self, deliver: Deliver, outcome: Outcome) -> None:
-        try:
-            deliver(outcome)
-        except Exception as error:
-            self._faults.took("delivery", error, reason=outcome.reason.code)
+        return waiting
 
     # ---- tasks
 
@@ -333,6 +370,7 @@ class Forwarder:
                 nursery.start_soon(keep, "upstream-reply", self._exchange.udp.run)
                 nursery.start_soon(keep, "upstream-stream", self._exchange.streams.run)
                 nursery.start_soon(keep, "upstream-timer", self._keep_time)
+                nursery.start_soon(keep, "delivery", self._deliveries.run)
                 nursery.start_soon(keep, "upstream-probes", self._tend)
                 task_status.started()
         finally:
@@ -340,16 +378,17 @@ class Forwarder:
 
     async def _keep_time(self) -> None:
         """Turn the wheel while anything is on it."""
-        wheel = self._exchange.wheel
+        wheels = self._exchange.wheel, self._joins_due
         while True:
-            soonest = wheel.next
+            soonest = min(wheel.next for wheel in wheels)
             self._awake = trio.Event()
-            self._wakes_at = NEVER if soonest is None else max(soonest, self._clock() + 0.005)
+            self._wakes_at = max(soonest, self._clock() + 0.005)
             with trio.move_on_at(self._wakes_at):
                 await self._awake.wait()
                 continue  # something has to be looked after sooner
             # After a stall of this process the replies are here already, and their senders were not silent.
             self._exchange.udp.drain()
+            self._end_joins(self._clock())
             while self._exchange.turn(self._clock()):
                 self._drained()
                 await trio.lowlevel.checkpoint()
@@ -371,7 +410,7 @@ class Forwarder:
         return ForwardStatistics(
             upstreams=tuple(upstreams),
             cache=self._cache.statistics(),
-            in_flight=len(self._flights),
+            in_flight=len(self._flights) + len(self._joins),
             coalesced=self._coalesced,
             hedges=self._exchange.hedges,
             retries=self._exchange.retries,

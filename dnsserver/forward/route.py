@@ -26,6 +26,7 @@ class Route:
         self.settings = settings
         self.scope = scope
         self.upstreams: tuple[Upstream, ...] = ()
+        self.usable = False  # there is one that does not loop
         self.trouble = ""  # why some of those that are configured are not known
         self._entropy = entropy
         self._order: list[Upstream] = []
@@ -41,6 +42,7 @@ class Route:
     def reorder(self) -> None:
         """Take in that an upstream's condition has changed."""
         self._order_until = float("-inf")
+        self.usable = not all(upstream.looping for upstream in self.upstreams)
 
     def order(self, now: float) -> list[Upstream]:
         """Return the upstreams to ask, best first: those that are down last, those that loop not at all."""

@@ -30,6 +30,6 @@ class Wheel(Generic[T]):
         return [thing for slot in slots for thing in self._slots.pop(slot)]
 
     @property
-    def next(self) -> float | None:
-        """When something comes up next, or None when nothing is left."""
-        return min(self._slots) * self._tick if self._slots else None
+    def next(self) -> float:
+        """When something comes up next; infinite when nothing is left."""
+        return min(self._slots) * self._tick if self._slots else float("inf")

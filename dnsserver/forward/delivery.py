@@ -1,0 +1,64 @@
+"""Outcomes on their way to those who wait: the one border that they cross, a few at a time.
+
+Whoever asks is never called inside the call that asks: an outcome that is known there is queued here, and a task gives
+it. Thousands who wait for one name are given theirs by turns, as a reply costs up to 20 us.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import trio
+
+from dnsserver.faults import Faults
+from dnsserver.forward.outcome import Deliver, Outcome
+
+SLICE = 64  # given in one go: 1 ms
+_PART = 64  # of those queued, so that the queue has an end when they come faster than that
+
+
+class Deliveries:
+    """Gives outcomes to who waits; a bug of one of them must not cost the others theirs."""
+
+    def __init__(self, faults: Faults, on_batch_end: Callable[[], None]) -> None:
+        """`on_batch_end` is called after each turn."""
+        self._faults = faults
+        self._on_batch_end = on_batch_end
+        self._queue: deque[tuple[Deliver, Outcome]] = deque()
+        self._awake = trio.Event()
+
+    @property
+    def queued(self) -> int:
+        """How many wait for their turn."""
+        return len(self._queue)
+
+    def give(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
+        """Give the outcome now, or by turns to many; only for the drain of a transport, or a timer."""
+        if len(waiting) > SLICE:
+            self.queue(waiting, outcome)
+            return
+        for on_outcome in waiting:
+            self._give(on_outcome, outcome)
+
+    def queue(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
+        """Have the outcome given as soon as whoever runs now has ended."""
+        if waiting:
+            self._queue.extend([(on_outcome, outcome) for on_outcome in waiting])
+            self._awake.set()
+
+    def _give(self, on_outcome: Deliver, outcome: Outcome) -> None:
+        try:
+            on_outcome(outcome)
+        except Exception as error:
+            self._faults.took("delivery", error, reason=outcome.reason.code)
+
+    async def run(self) -> None:
+        """Give what is queued, for ever."""
+        queue = self._queue
+        while True:
+            if not queue:
+                self._awake = trio.Event()
+                await self._awake.wait()
+            for _ in range(min(len(queue), max(SLICE, len(queue) // _PART))):
+                self._give(*queue.popleft())
+            self._on_batch_end()
+            await trio.lowlevel.checkpoint()

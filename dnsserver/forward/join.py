@@ -1,0 +1,25 @@
+"""A chain that left what one route's upstreams may answer for, and waits for the rest from another."""
+
+import msgspec
+
+from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.wire.records import rrsets
+from dnsserver.wire.response import Reading, whole_body
+
+
+class Join(msgspec.Struct, gc=False, eq=False):
+    """The beginning of the chain, read at `read_at`, and who waits for the whole."""
+
+    ask: Ask
+    waiting: list[Deliver]
+    head: Reading
+    read_at: float
+
+    def outcome(self, rest: Outcome) -> Outcome:
+        """Return the whole chain; raises FormatError when its records cannot be put together."""
+        head, name, now = self.head, self.ask.name, self.read_at
+        assert head.follow is not None  # else it is whole
+        links, tail = rrsets(head.body, name)[0], rrsets(rest.body_at(now), head.follow)
+        body = whole_body(name, (*links, *tail[0]), tail[1])
+        expires = min(now + head.ttl, rest.expires)
+        return Outcome(rest.rcode, body, head.ad and rest.ad, rest.reason, now, expires, rest.follow)
