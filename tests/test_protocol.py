@@ -23,7 +23,7 @@ import trio.testing
 
 from dnsserver.app.server import Server
 from dnsserver.config import Domain
-from dnsserver.config.model import Local
+from dnsserver.config.model import Forward, Local
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.query import read_query
 from tests.clock import LoopbackClock
@@ -430,6 +430,29 @@ async def test_row_25_special_names(server: Server, outside: Upstream) -> None:
     for reply in await ask(server, d("foo.invalid.", flags=rd), d("x.onion.", flags=rd)):
         assert reply.rcode() == dns.rcode.NXDOMAIN
     assert outside.queries == []
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_row_25_an_alias_to_a_special_name_is_followed_here(tmp_path: Path, trusted: bool) -> None:
+    """Neither asked outside, nor believed of whoever said where the alias leads."""
+    aliases = {"a.corp.example.": "x.localhost.", "b.corp.example.": "x.invalid.", "c.corp.example.": "g.alt."}
+
+    async def script(query: Query) -> None:
+        target = aliases[query.name.lower()]
+        await query.send(query.reply(f"{query.name} 300 IN CNAME {target}", f"{target} 300 IN A 192.0.2.66"))
+
+    async with upstream(script) as corp, upstream(script) as other:
+        forward = Forward(Domain.parse("corp.example"), upstream_at(corp.port), trusted=trusted)
+        objects = write_objects(tmp_path, [namespace("shop")])
+        settings = config(objects=objects, upstreams=upstream_at(other.port), forward=(forward,))
+        async with running(settings) as server:
+            replies = await ask(server, *(d(name, flags=dns.flags.RD) for name in aliases))
+        assert [(reply.rcode(), addresses(reply)) for reply in replies] == [
+            (dns.rcode.NOERROR, {"x.localhost.", "127.0.0.1"}),
+            (dns.rcode.NXDOMAIN, {"x.invalid."}),
+            (dns.rcode.NXDOMAIN, {"g.alt."}),
+        ]
+        assert other.queries == []
 
 
 async def test_row_30_more_special_names(server: Server, outside: Upstream, release: Release) -> None:

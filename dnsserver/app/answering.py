@@ -31,7 +31,7 @@ from dnsserver.wire.message import FormatError
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
-from dnsserver.zone.static import SpecialNames, StaticZone
+from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
 
 
 class StartError(Exception):
@@ -73,7 +73,7 @@ class Answering:
         zones = [_read_zone(path) for path in config.static]
         local = [domain.wire for domain in config.local.domains]
         sources: list[Source] = [self.cluster, *zones, SpecialNames(local)]  # most of what is asked is the cluster's
-        own = [config.domain.wire, *(zone.origin for zone in zones), *local]
+        own = [config.domain.wire, *(zone.origin for zone in zones), *local, *SPECIAL]
         self.forwarder = Forwarder(
             settings.routes(config),
             settings.cache(config),

@@ -1,16 +1,19 @@
 """Domains to forward or to keep here that no question would ever reach: what to write instead."""
 
 import ipaddress
+import re
 
 from dnsserver.config.model import Config
 from dnsserver.config.values import Domain
-from dnsserver.wire.name import ROOT, is_below, to_text
+from dnsserver.wire.name import ROOT, is_below, labels, to_text
 from dnsserver.zone.static import SPECIAL
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LABEL_BITS = {4: 8, 6: 4}
 _ENDS = {4: "in-addr.arpa", 6: "ip6.arpa"}
 _LISTED = 2
+# What a URL or an address of a server has around a domain.
+_AROUND_A_DOMAIN = re.compile(r"(?:[a-z][a-z0-9+]*://)?([^:/]+)(?::\d+)?/*")
 
 
 def forward_problem(domain: Domain, config: Config) -> str | None:
@@ -51,16 +54,27 @@ def _answered_here(domain: Domain, config: Config) -> str | None:
     return None
 
 
+def search_problem(domain: Domain) -> str | None:
+    """Return why a domain of a search list makes no name that anybody has, and what to write; None if it does."""
+    return _misspelled(domain)
+
+
 def _misspelled(domain: Domain) -> str | None:
-    """Return what to write for a network, an address or a pattern, which are domains to the letter only."""
+    """Return what to write for a network, an address, a pattern or a URL, which are domains to the letter only."""
     text = str(domain)
+    forwards = text.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa") if "/" in text else text
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(forwards, strict=False)
     except ValueError:
         pass
     else:
         kind = "a network" if "/" in text else "an address"
         return f'found "{text}", {kind}; expected the names of its reverse zone, {_alternatives(network)}'
+    around = _AROUND_A_DOMAIN.fullmatch(text)
+    if around is not None and around[1] != text:
+        return f'found "{text}"; expected the domain alone, "{around[1]}"'
+    if not domain.wire.isascii():
+        return _beyond_ascii(domain)
     labels = text.split(".")
     if "*" not in text:
         return None
@@ -68,6 +82,15 @@ def _misspelled(domain: Domain) -> str | None:
     every = "write the servers for all names into upstreams"
     instead = f'expected "{rest}", which is all names below it' if rest else every
     return f'found "{text}", a pattern; {instead}'
+
+
+def _beyond_ascii(domain: Domain) -> str:
+    """Say how a name beyond ASCII stands in questions (RFC 5890); nobody asks for it as it is written."""
+    shown = b".".join(labels(domain.wire)).decode(errors="replace")
+    try:
+        return f'found "{shown}"; expected it as it is asked, "{shown.encode("idna").decode()}"'
+    except UnicodeError:
+        return f'found "{shown}"; expected letters of ASCII, as in "xn--bcher-kva.example"'
 
 
 def _alternatives(network: _Network) -> str:

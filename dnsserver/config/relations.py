@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from dnsserver.config import selectors
-from dnsserver.config.domains import forward_problem, local_problem
+from dnsserver.config.domains import forward_problem, local_problem, search_problem
 from dnsserver.config.model import Config
 from dnsserver.config.values import Address, Domain
 from dnsserver.wire.name import MAX_NAME, ROOT
@@ -130,3 +130,6 @@ def _forwards(config: Config) -> Iterator[Mistake]:
     for index, kept in enumerate(config.local.domains):
         if problem := local_problem(kept, config):
             yield f"local.domains[{index}]", problem
+    for index, domain in enumerate(config.search.node_domains):
+        if problem := search_problem(domain):
+            yield f"search.node_domains[{index}]", problem

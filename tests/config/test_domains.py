@@ -3,7 +3,7 @@
 import pytest
 
 from dnsserver.config import Config, Domain, Network
-from dnsserver.config.domains import forward_problem, local_problem
+from dnsserver.config.domains import forward_problem, local_problem, search_problem
 from dnsserver.config.model import Local
 
 CONFIG = Config(
@@ -24,6 +24,14 @@ CONFIG = Config(
         ("10.0.0.1", '"1.0.0.10.in-addr.arpa"'),
         ("fd00::/8", '"d.f.ip6.arpa"'),
         ("2001:db8::/32", '"8.b.d.0.1.0.0.2.ip6.arpa"'),
+        ("10.0.0.0/8.in-addr.arpa", '"10.in-addr.arpa"'),
+        ("10.1.2.0/24.in-addr.arpa", '"2.1.10.in-addr.arpa"'),
+        ("fd00::/8.ip6.arpa", '"d.f.ip6.arpa"'),
+        ("https://corp.example/", 'the domain alone, "corp.example"'),
+        ("corp.example:53", 'the domain alone, "corp.example"'),
+        ("corp.example/", 'the domain alone, "corp.example"'),
+        ("b\u00fccher.example", 'as it is asked, "xn--bcher-kva.example"'),
+        ("xn--bcher-kva.example", None),
         ("*.corp.example", 'expected "corp.example", which is all names below it'),
         ("*corp.example", 'expected "example", which is all names below it'),
         ("corp.*.example", 'expected "corp.example"'),
@@ -76,4 +84,18 @@ def test_a_forward_that_gets_no_question_says_what_to_write(text: str, instead: 
 )
 def test_a_local_domain_that_makes_no_sense_says_what_to_write(text: str, instead: str | None) -> None:
     problem = local_problem(Domain.parse(text), CONFIG)
+    assert problem is None if instead is None else instead in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("*.corp.example", '"corp.example"'),
+        ("corp.example:53", '"corp.example"'),
+        ("10.0.0.0/8", "in-addr"),
+        (".", None),
+    ],
+)
+def test_a_search_domain_that_nobody_has_says_what_to_write(text: str, instead: str | None) -> None:
+    problem = search_problem(Domain.parse(text))
     assert problem is None if instead is None else instead in str(problem)
