@@ -111,6 +111,16 @@ class Answering:
         self.responder.mark_stale(reason)
         self.replies.clear()
 
+    def leave(self) -> None:
+        """Tell clients over TCP, behind their answers, that this server is about to end."""
+        for _, tcp in self.tcp:
+            tcp.leave()
+
+    def asked(self) -> int:
+        """Return how many packets came, and how often connections were served: it grows as long as clients ask."""
+        packets = sum(udp.port.statistics().received for _, udp in self.udp)
+        return packets + sum(tcp.heard for _, tcp in self.tcp)
+
     def flush(self, name: bytes, below: bool) -> int:
         """Forget what is cached of an outside name, or of all names below it; return how many answers that were."""
         flushed = self.forwarder.flush(name, below=below)

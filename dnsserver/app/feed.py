@@ -40,6 +40,10 @@ class Flush(msgspec.Struct, frozen=True):
     below: bool
 
 
+class Leave(msgspec.Struct, frozen=True):
+    """The end has begun: clients over TCP are told so."""
+
+
 class ProbeSeen(msgspec.Struct, frozen=True):
     """A client asked some process for the name of another one's probe: so its upstream forwards back here."""
 
@@ -56,7 +60,7 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no figures: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Stale | Flush | ProbeSeen | Figures | Beat
+Frame = model.Event | Settings | Stale | Flush | Leave | ProbeSeen | Figures | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -71,6 +75,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"c": Settings,
     b"o": Stale,
     b"f": Flush,
+    b"g": Leave,
     b"q": ProbeSeen,
     b"m": Figures,
     b"h": Beat,

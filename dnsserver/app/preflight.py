@@ -29,6 +29,8 @@ Level = Literal["refused", "ignored", "noted"]
 MOST_OF_A_ZONE = 16 * 1024 * 1024
 _MOST_OF_A_FILE = 1024 * 1024
 _DNS = 53
+# Seconds until a probe as in manifests/ has failed twice, its EndpointSlice has changed, and kube-proxy follows it.
+_PROBES_NEED = 5.0
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -52,6 +54,7 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_authorities(config),
         *_state(config),
         *_open_files(config),
+        *_drain(config, written),
         *_without_effect(config, written),
     ]
 
@@ -206,6 +209,17 @@ def _open_files(config: Config) -> Iterator[Finding]:
     if places < wanted:
         why = f"{limit} open files are allowed, and {limit - places} are kept for upstreams, admin and the API"
         yield Finding("tcp.connections", f"only {places} connections at once: {why}", "noted")
+
+
+def _drain(config: Config, written: Container[str]) -> Iterator[Finding]:
+    """Find an end that clients of a Service hear of too late."""
+    least = min(config.drain, config.drain_min)
+    if config.drain_min > config.drain and "drain_min" in written:
+        yield Finding("drain_min", f"has no effect above drain, {config.drain:g} s", "ignored")
+    if config.objects is None and config.kubeconfig is None and least < _PROBES_NEED:
+        key = "drain" if config.drain < config.drain_min else "drain_min"
+        text = f"{least:g} s are less than clients of a Service need to hear that a pod ends, about {_PROBES_NEED:g} s"
+        yield Finding(key, text, "noted")
 
 
 def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import trio
 
 from dnsserver.app.answering import Answering, StartError
 from dnsserver.app.clock import SystemClock, now
+from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.sync import Sync
@@ -80,11 +81,17 @@ class Server:
         pages = standard_routes(self.figures.snapshot, self.figures.brief, self._flush, config.admin_token)
         self.admin = Admin(config.admin.host, config.admin.port, pages, self.answering.faults)
         self.draining = False
+        self._drained = False
 
     @property
     def ready(self) -> bool:
-        """Whether the first sync is complete and the end has not begun."""
-        return not self.draining and not self.cluster.missing
+        """Whether clients may be sent here: the first sync is complete, and the end has not begun.
+
+        The last ready endpoint of this server's Service stays ready while it drains: nobody else could answer.
+        """
+        if self.cluster.missing:
+            return False
+        return not self.draining or (not self._drained and self.cluster.has_another_server() is False)
 
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
@@ -111,17 +118,40 @@ class Server:
         Who was never ready has no clients that have to hear of the end first.
         """
         first = await anext(told)
-        seconds = self.config.drain if self.ready else 0.0
+        most = self.config.drain if self.ready else 0.0
+        # A person waits for the end, or the nodes have to hear of it first.
+        least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
         hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
-        log.info("draining", seconds=seconds, hint=hint)
+        log.info("draining", seconds=most, hint=hint)
         self.draining = True
-        self._end_within(seconds + _FAREWELL)
-        with trio.move_on_after(seconds):
+        self._end_within(most + UNDER_WAY + _FAREWELL)
+        self.answering.leave()
+        self.workers.leave()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain, Drain(trio.current_time(), least, most), nursery.cancel_scope)
             async for number in told:
                 if number == signal.SIGINT:
                     self._status = INTERRUPTED
                     break
+            nursery.cancel_scope.cancel()
         scope.cancel()
+
+    async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:
+        """Wait for the end of the drain, and for what is asked of the upstreams then."""
+        await wait_drained(drain, self._asked)
+        self._drained = True
+        if drain.most:
+            await wait_answered(self._under_way)
+        scope.cancel()
+
+    def _asked(self) -> int:
+        return self.answering.asked() + sum(
+            sum(lane.replies.values()) for process in self.workers.processes() for lane in process.lanes
+        )
+
+    def _under_way(self) -> int:
+        workers = sum(process.forward.in_flight for process in self.workers.processes())
+        return self.answering.forwarder.statistics().in_flight + workers
 
     def _flush(self, name: bytes, below: bool) -> int:
         self.workers.flush(name, below)

@@ -62,6 +62,8 @@ class Worker:
                 self._answering.mark_stale(reason)
             case feed.Flush(name=name, below=below):
                 self._answering.flush(name, below)
+            case feed.Leave():
+                self._answering.leave()
             case feed.ProbeSeen(name=name):
                 self._answering.forwarder.probe_seen(name)
             case feed.Settings() | feed.Figures() | feed.Beat():

@@ -119,6 +119,11 @@ class Workers:
         for worker in self._fed:
             worker.send(feed.Flush(name, below))
 
+    def leave(self) -> None:
+        """Pass on that the end has begun."""
+        for worker in self._fed:
+            worker.send(feed.Leave())
+
     def probe_seen(self, name: bytes) -> None:
         """Tell every process that a client asked one of them for this probe's name: one of them has sent it."""
         self._answering.forwarder.probe_seen(name)

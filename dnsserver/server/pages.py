@@ -73,7 +73,8 @@ def _ready(snapshot: Snapshot, request: Request) -> Response:
 
 def _verdict(snapshot: Snapshot) -> str:
     if snapshot.draining:
-        return "draining: this server is about to end, and answers until then"
+        last = ", ready as the last endpoint of its Service" if snapshot.ready else ""
+        return f"draining: this server is about to end, and answers until then{last}"
     if snapshot.ready:
         return "ready"
     return f"not ready, not read yet: {', '.join(snapshot.missing)}" if snapshot.missing else "not ready"

@@ -91,6 +91,8 @@ class TcpServer:
         self._pressed: set[Connection] = set()
         self._occupied = trio.Event()
         self._rests = False
+        self._leaving = False
+        self.heard = 0  # how often anything came from a connection or went to it
         self.table = replies.add_table("tcp", FAMILIES[listener.family])
         self.refused = 0
 
@@ -104,6 +106,10 @@ class TcpServer:
     def connections(self) -> int:
         """How many connections there are now."""
         return len(self._open)
+
+    def leave(self) -> None:
+        """From now on close each connection behind its answers: its client is told to ask elsewhere (RFC 7766)."""
+        self._leaving = True
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -206,9 +212,13 @@ class TcpServer:
     def _heard(self, connection: Connection) -> None:
         """Take in that something has come from a connection or gone to it."""
         if connection in self._open:
+            self.heard += 1
             self._open.move_to_end(connection)
             self.room.heard(connection)
-            self._follow(connection)
+            if self._leaving and connection.is_idle:
+                self._close(connection)
+            else:
+                self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
         """Watch a connection's socket for what it wants now."""

@@ -227,6 +227,14 @@ class Cluster:
         view = entry.service
         return None if view.headless or view.external is not None else (view.addresses, entry.keys)
 
+    def has_another_server(self) -> bool | None:
+        """Tell whether this server's own Service has a ready endpoint besides it; None if it has no endpoint at all."""
+        entry = self.index.entry(self._own_service)
+        slices = () if entry is None else entry.slices
+        if not any(part.addresses or part.unready for part in slices):
+            return None
+        return any(address not in self._own_addresses for part in slices for address in part.addresses)
+
     def _answer(self, name: bytes, qtype: int) -> Answer | None:
         if name.endswith(self._svc_tail):  # what nearly all questions ask, so it is read without its tail
             labels = _split(name[: -len(self._svc_tail)])
