@@ -134,6 +134,7 @@ class Server:
                     self._status = INTERRUPTED
                     break
             nursery.cancel_scope.cancel()
+        self._end_within(_FAREWELL)
         scope.cancel()
 
     async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:
