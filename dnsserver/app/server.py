@@ -147,7 +147,7 @@ class Server:
 
     def _asked(self) -> int:
         return self.answering.asked() + sum(
-            sum(lane.replies.values()) for process in self.workers.processes() for lane in process.lanes
+            sum(traffic.replies.values()) for process in self.workers.processes() for traffic in process.traffic
         )
 
     def _under_way(self) -> int:
