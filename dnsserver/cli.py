@@ -68,6 +68,12 @@ def serve(config: Path | None, **flags: Any) -> None:
     file, in which every setting is explained. A mistake in either ends it with status 2; `dnsserver check` finds the
     same mistakes without serving.
     """
+    address_space = importlib.import_module("dnsserver.app.address_space")
+    shortage = address_space.shortage()
+    if shortage is not None:
+        click.echo(shortage, err=True)
+        sys.exit(1)
+    address_space.spare()
     loaded = _load(config, flags)
     # Late: help and a mistake in the configuration need none of what these bring along.
     preflight = importlib.import_module("dnsserver.app.preflight")

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 import structlog
 import trio
@@ -51,7 +52,8 @@ def _end_within(seconds: float) -> None:
     """End this process by then, whatever still holds it up: a file on a network, say."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError, MemoryError):  # no thread is to be had: the end takes what it takes
+        timer.start()
 
 
 class Server:

@@ -25,6 +25,7 @@ from dnsserver.zone.model import Kind, Object
 LARGEST = 64 << 20  # octets of a file
 MEMORY = 1 << 30  # octets of address space of the process
 TIME = 60  # seconds for one file, and as many of processor time for all of them
+_PIECE = 1 << 18  # octets read at once
 BITE = 100  # objects in a frame, decoded between two turns of the event loop
 HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and objects of it or "done" and a Done
 
@@ -64,7 +65,7 @@ def read_file(path: Path) -> tuple[Look, Content]:
     except OSError as error:
         content = _unusable((error.strerror or str(error)).lower())
     except MemoryError:
-        content = _unusable(f"reading it needed more than {MEMORY >> 20} MiB of memory")
+        content = _unusable(f"reading it needed more than {_allowed() >> 20} MiB of memory")
     except Exception as error:  # the border of this process: a bug of ours costs one file
         content = _unusable(f"reading it failed: {type(error).__name__}: {error}")
     return look_at(path), content
@@ -80,10 +81,14 @@ def _text(path: Path) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123  (a descriptor)
         _expect_regular(os.fstat(handle))
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
+        # Not `read(LARGEST + 1)`, which takes as much memory before it looks.
+        pieces, size = [], 0
+        while size <= LARGEST and (piece := file.read(_PIECE)):
+            pieces.append(piece)
+            size += len(piece)
+    if size > LARGEST:
         raise _RefusedError(f"it has grown to more than {LARGEST:,} octets: expected no more")
-    return text
+    return b"".join(pieces)
 
 
 def _expect_regular(found: os.stat_result) -> None:
@@ -107,10 +112,14 @@ def _frames(path: Path) -> Iterator[bytes]:
     yield encode(("done", Done(look, content.findings)))
 
 
+def _allowed() -> int:
+    """Return how many octets of address space this process may have: `MEMORY`, or less as whoever started us wants."""
+    return min([MEMORY, *(limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit >= 0)])
+
+
 def _bound_process() -> None:
     """Bound what this process may take; when memory is short it goes first."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most < 0 else min(MEMORY, most), most))
+    resource.setrlimit(resource.RLIMIT_AS, (_allowed(), resource.getrlimit(resource.RLIMIT_AS)[1]))
     resource.setrlimit(resource.RLIMIT_CPU, (TIME, TIME + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)

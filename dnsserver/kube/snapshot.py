@@ -230,7 +230,7 @@ def _octets(path: Path) -> bytes:
         raise _UnusableError("it is no regular file")
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123  (a descriptor)
-        data = file.read(LARGEST + 1)
+        data = file.read(min(found.st_size, LARGEST) + 1)  # as much is taken before it looks
     if len(data) > LARGEST:
         raise _UnusableError(f"it has more than {LARGEST >> 20} MiB")
     return data

@@ -1,0 +1,40 @@
+"""Address space, where it is limited (RLIMIT_AS, `ulimit -v`): little is taken for nothing, and too little is told.
+
+A thread takes 8 MiB for its stack and 64 MiB for a heap of its own, nearly all of it never touched: after three of them
+a limit of 200 MiB is used up, and a fourth, or a larger answer, finds none. With smaller stacks and one heap for all
+the whole server takes 70 MiB with 2,000 services.
+"""
+
+import ctypes
+import resource
+import threading
+
+LEAST = 64 << 20  # octets: what it takes to start
+_STACK = 1 << 20  # octets
+_M_ARENA_MAX = -8  # malloc.h
+
+
+def spare() -> None:
+    """Have threads that start from now on take little, if there is a limit."""
+    if _limit() is None:
+        return
+    threading.stack_size(_STACK)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have no heap for each thread
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+
+
+def shortage() -> str | None:
+    """Return in a sentence that the limit is too low to start, or None."""
+    limit = _limit()
+    if limit is None or limit >= LEAST:
+        return None
+    return (
+        f"cannot start: the address space of this process is limited to {limit >> 20} MiB (RLIMIT_AS, `ulimit -v`): "
+        f"expected at least {LEAST >> 20} MiB, and more for a large cluster"
+    )
+
+
+def _limit() -> int | None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
