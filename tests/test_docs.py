@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dnsserver.config import Config
+from dnsserver.app import ceiling
+from dnsserver.config import Config, load
 from tests.deployment import ROOT
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
@@ -134,3 +135,14 @@ def test_each_reason_that_an_answer_can_have_is_explained() -> None:
     assert set(explained) == made
     for text in re.findall(r"^\| `EDE: \d+ \([\w ]+\): \(([^(…:]+)[…)]", page, re.MULTILINE):
         assert text.strip() in code, text
+
+
+def test_the_ceiling_adds_up_as_check_prints_it() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    table = re.findall(r"^\| ([^|]+) \| (\d+\.\d) \| (?:`([\w.]+)` )?\|", page, re.MULTILINE)
+    parts = ceiling.parts(load(ROOT / "zones/dnsserver.toml"))
+    assert [(name, bound) for name, _, bound in table] == [*((part.name, part.bound) for part in parts), ("all", "")]
+    for part, (name, octets, _) in zip(parts, table, strict=False):
+        if name != "UDP in the kernel":  # it depends on the machine
+            assert f"{part.octets / ceiling.MIB:.1f}" == octets, name
+    assert sum(float(octets) for _, octets, _ in table[:-1]) == pytest.approx(float(table[-1][1]), abs=1)
