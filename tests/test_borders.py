@@ -23,7 +23,7 @@ from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.forward import forwarder
 from dnsserver.forward.answer_cache import AnswerCache
-from dnsserver.forward.exchange import Exchange
+from dnsserver.forward.engine import LookupEngine
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.transport_stream import StreamTransport
 from dnsserver.forward.transport_udp import UdpTransport
@@ -342,17 +342,17 @@ TABLE = [
         "tcp-deadlines", Connection, "deadline", a_silent_connection_is_closed_later, settings={"tcp": Tcp(idle=1.0)}
     ),
     Border(
-        "upstream-query", UdpTransport, "send", one_question_outside_is_servfail, lambda _, a, *__: a.flight is not None
+        "upstream-query", UdpTransport, "send", one_question_outside_is_servfail, lambda _, a, *__: a.lookup is not None
     ),
     Border("upstream-reply", response, "read", one_question_outside_is_asked_again),
     Border("upstream-reply", UdpTransport, "_receive", one_question_outside_is_asked_again),
     Border("upstream-reply", StreamTransport, "_judge", one_question_over_tcp_is_asked_again),
     Border("upstream-stream", StreamTransport, "_read", one_question_over_tcp_is_asked_again),
     Border("upstream-stream", StreamTransport, "_ask_again", one_question_on_a_connection_that_ends_is_lost),
-    Border("upstream-timer", Exchange, "_look_after", one_question_ends_early),
+    Border("upstream-timer", LookupEngine, "_on_timer", one_question_ends_early),
     Border("upstream-outcome", AnswerCache, "put", one_question_outside_is_servfail),
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
-    Border("upstream-probes", Probes, "_tend", nothing_is_lost),
+    Border("upstream-probes", Probes, "_send_probe_if_due", nothing_is_lost),
     Border("upstream-source", forwarder, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
     Border("delivery", batch._Outbox, "add", one_client_of_two_gets_no_reply),  # noqa: SLF001
     Border("event", Cluster, "apply", one_event_is_lost),

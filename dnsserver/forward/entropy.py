@@ -27,7 +27,7 @@ class Entropy:
             return self._block[:count]
         return self._block[at:end]
 
-    def disguise(self, name: bytes) -> tuple[bytes, bytes]:
+    def randomize_case(self, name: bytes) -> tuple[bytes, bytes]:
         """Return an ID, and a lower-case name with each letter in one case or the other.
 
         A forger has to guess these bits as well (draft-vixie-dnsext-dns0x20). Length octets are no letters.

@@ -15,10 +15,10 @@ from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache, CacheStatistics
 from dnsserver.forward.crowd import CROWD, thinned
 from dnsserver.forward.delivery import Deliveries
+from dnsserver.forward.engine import LookupEngine
 from dnsserver.forward.entropy import Entropy
-from dnsserver.forward.exchange import Exchange
-from dnsserver.forward.flight import NEVER, Flight
 from dnsserver.forward.join import Join
+from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.forward.route import Route, scope_of, unasked
@@ -31,8 +31,8 @@ from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.response import Reading, TTLLimits
 from dnsserver.zone.record import Reason
 
-_TEND = 1.0
-_TEND_SICK = 0.25  # while an upstream is down
+_TICK = 1.0
+_TICK_DEGRADED = 0.25  # while an upstream is down
 
 
 class ForwardStatistics(msgspec.Struct, frozen=True):
@@ -84,18 +84,18 @@ class Forwarder:
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._exchange = Exchange(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
-        self._flights = self._exchange.flights
+        self._engine = LookupEngine(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
+        self._lookups = self._engine.lookups
         self._joins: dict[Ask, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
-        self._probes = self._exchange.probes
+        self._probes = self._engine.probes
         self._drained = drained
         self._deliveries = Deliveries(faults, drained)
         self._awake = trio.Event()
         self._wakes_at = NEVER
         self._held_at = 0.0
         self._coalesced = self._dropped = 0
-        self._waiting = 0  # who waits for any of the flights
+        self._waiting = 0  # who waits for any of the lookups
 
     # ---- questions
 
@@ -107,9 +107,9 @@ class Forwarder:
             if cache.renewal_due(ask, now):
                 self._launch(ask, [], now)
             return outcome
-        flight = self._flights.get(ask)
-        if flight is not None:
-            return cache.stale(ask, now) if flight.stale_given else None
+        lookup = self._lookups.get(ask)
+        if lookup is not None:
+            return cache.stale(ask, now) if lookup.stale_given else None
         if cache.failures and (outcome := cache.failure(ask, now)) is not None:
             return cache.stale(ask, now, outcome.expires - now) or outcome
         if ask.type == HINFO and self._probes.is_probe(ask.name):
@@ -127,12 +127,12 @@ class Forwarder:
         this server sent itself, and that came back through a loop of forwarders, then the upstream is probed.
         """
         self._waiting += 1
-        pending = self._flights.get(ask) or (self._joins.get(ask) if self._joins else None)
+        pending = self._lookups.get(ask) or (self._joins.get(ask) if self._joins else None)
         if pending is None:
             self._launch(ask, [on_outcome], now)
             return
-        if packet and isinstance(pending, Flight):
-            self._exchange.look_for_loop(pending, packet, now)
+        if packet and isinstance(pending, Lookup):
+            self._engine.look_for_loop(pending, packet, now)
         self._coalesced += 1
         if len(pending.waiting) >= CROWD:
             self._thin(pending, now)
@@ -162,12 +162,12 @@ class Forwarder:
     def hold(self) -> None:
         """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
         self._held_at = self._clock()
-        self._exchange.udp.hold()
+        self._engine.udp.hold()
 
     def release(self) -> None:
         """Send what was held back."""
         self._held_at = 0.0
-        self._exchange.udp.release()
+        self._engine.udp.release()
 
     async def wait_outcome(self, ask: Ask) -> Outcome:
         """Return the outcome of one question, as `ask` delivers it."""
@@ -183,7 +183,7 @@ class Forwarder:
         """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
         try:
             now = self._clock()
-            if self._cache.renewal_due(ask, now, hits) and ask not in self._flights:
+            if self._cache.renewal_due(ask, now, hits) and ask not in self._lookups:
                 self._launch(ask, [], now)
         except Exception as error:
             self._faults.took("prefetch", error)
@@ -200,23 +200,23 @@ class Forwarder:
             self._waiting -= len(waiting)
             self._deliveries.queue(waiting, unasked(route, now))
             return
-        full = len(self._flights) + len(self._joins) >= self._limits.in_flight
-        if full or (self._waiting > 2 * self._limits.in_flight and (self._flights or self._joins)):
+        full = len(self._lookups) + len(self._joins) >= self._limits.in_flight
+        if full or (self._waiting > 2 * self._limits.in_flight and (self._lookups or self._joins)):
             self._end_oldest(now)
-        flight = Flight(ask, route, order, waiting, now + route.settings.deadline)
-        self._flights[ask] = flight
+        lookup = Lookup(ask, route, order, waiting, now + route.settings.deadline)
+        self._lookups[ask] = lookup
         if waiting and self._cache.has_stale(ask, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
-            flight.stale_at = now + min(wait, route.settings.deadline)
+            lookup.stale_at = now + min(wait, route.settings.deadline)
         try:
-            if not self._exchange.launch(flight, now):
-                reason = flight.failure or o.UPSTREAM_UNREACHABLE
-                self._deliveries.queue(self._take_out(flight), self._failure(ask, reason, now))
+            if not self._engine.launch(lookup, now):
+                reason = lookup.failure or o.UPSTREAM_UNREACHABLE
+                self._deliveries.queue(self._take_out(lookup), self._failure(ask, reason, now))
         except Exception as error:
             self._faults.took("upstream-query", error)
-            self.broken(flight, now)
-        self.hurry(flight.due)
+            self.broken(lookup, now)
+        self.hurry(lookup.due)
 
     def hurry(self, at: float) -> None:
         """Look at the wheel by then, which may be earlier than what is on it was due."""
@@ -227,12 +227,12 @@ class Forwarder:
     def _end_oldest(self, now: float) -> None:
         """Make room: the question that has been under way longest fails, for all who wait for it."""
         self._dropped += 1
-        oldest: Flight | Join = next(iter(self._flights.values()), None) or next(iter(self._joins.values()))
-        if isinstance(oldest, Flight):
-            self._exchange.close(oldest)
+        oldest: Lookup | Join = next(iter(self._lookups.values()), None) or next(iter(self._joins.values()))
+        if isinstance(oldest, Lookup):
+            self._engine.close(oldest)
         self._deliveries.queue(self._take_out(oldest), self._failure(oldest.ask, o.OVERLOAD, now))
 
-    def _thin(self, pending: Flight | Join, now: float) -> None:
+    def _thin(self, pending: Lookup | Join, now: float) -> None:
         """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
         pending.waiting, again, over = thinned(pending.waiting)
         self._waiting -= len(again) + len(over)
@@ -254,31 +254,31 @@ class Forwarder:
 
     # ---- what becomes of questions under way
 
-    def finished(self, flight: Flight, reading: Reading | None, now: float) -> None:
+    def finished(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
         """Give out what has become of a question, and keep it."""
         try:
-            self._finish(flight, reading, now)
+            self._finish(lookup, reading, now)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
-            self.broken(flight, now)
+            self.broken(lookup, now)
 
-    def broken(self, flight: Flight, now: float) -> None:
+    def broken(self, lookup: Lookup, now: float) -> None:
         """Have done with a question that a bug has stopped: whoever asks the same from now on must not join it."""
-        flight.done = True
-        self._deliveries.queue(self._take_out(flight), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
+        lookup.done = True
+        self._deliveries.queue(self._take_out(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
-    def _finish(self, flight: Flight, reading: Reading | None, now: float) -> None:
-        ask = flight.ask
+    def _finish(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
+        ask = lookup.ask
         if reading is None:
-            self._give(flight, self._failure(ask, flight.failure or o.UPSTREAM_TIMEOUT, now))
+            self._give(lookup, self._failure(ask, lookup.failure or o.UPSTREAM_TIMEOUT, now))
             return
         follow = reading.follow
         if follow is not None and not any(is_below(follow, zone) for zone in self._own):
-            self._join(flight, reading, follow, now)
+            self._join(lookup, reading, follow, now)
             return
         outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
         self._cache.put(ask, outcome)
-        self._give(flight, outcome)
+        self._give(lookup, outcome)
 
     def _failure(self, ask: Ask, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
@@ -288,13 +288,13 @@ class Forwarder:
             failed = self._cache.fail(ask, reason, now)
         return self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed
 
-    def _join(self, flight: Flight, reading: Reading, follow: bytes, now: float) -> None:
+    def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
-        ask = flight.ask
-        del self._flights[ask]
-        join = Join(ask, flight.waiting, reading, now)
+        ask = lookup.ask
+        del self._lookups[ask]
+        join = Join(ask, lookup.waiting, reading, now)
         self._joins[ask] = join
-        at = now + flight.route.settings.deadline
+        at = now + lookup.route.settings.deadline
         self._joins_due.add(join, at)
         self.hurry(at)
         rest = Ask(follow, ask.type, ask.do, ask.cd)
@@ -326,12 +326,12 @@ class Forwarder:
             if self._joins.get(join.ask) is join:
                 self._give(join, self._failure(join.ask, o.CHAIN_TOO_LONG, now))
 
-    def overdue(self, flight: Flight, now: float) -> None:
+    def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
-        outcome = self._cache.stale(flight.ask, now)
+        outcome = self._cache.stale(lookup.ask, now)
         if outcome is not None:
-            flight.stale_given = True
-            waiting, flight.waiting = flight.waiting, []
+            lookup.stale_given = True
+            waiting, lookup.waiting = lookup.waiting, []
             self._waiting -= len(waiting)
             self._deliveries.give(waiting, outcome)
 
@@ -343,15 +343,15 @@ class Forwarder:
         if usable:
             self._cache.forget_failures()
         elif upstream.looping:
-            self._exchange.leave(upstream, self._clock())
+            self._engine.leave(upstream, self._clock())
 
-    def _give(self, pending: Flight | Join, outcome: Outcome) -> None:
+    def _give(self, pending: Lookup | Join, outcome: Outcome) -> None:
         """End a question; only for the drain of a transport, or a timer."""
         self._deliveries.give(self._take_out(pending), outcome)
 
-    def _take_out(self, pending: Flight | Join) -> list[Deliver]:
+    def _take_out(self, pending: Lookup | Join) -> list[Deliver]:
         """Return who waits for a question that is not under way any more."""
-        table: dict[Ask, Any] = self._flights if isinstance(pending, Flight) else self._joins
+        table: dict[Ask, Any] = self._lookups if isinstance(pending, Lookup) else self._joins
         if table.get(pending.ask) is pending:
             del table[pending.ask]
         waiting, pending.waiting = pending.waiting, []
@@ -367,18 +367,18 @@ class Forwarder:
                 keep, start = self._faults.keep, self._faults.keep_started
                 for route in self._routes.values():
                     await nursery.start(start, "upstream-source", follow_upstreams, route, self._limits)
-                nursery.start_soon(keep, "upstream-reply", self._exchange.udp.run)
-                nursery.start_soon(keep, "upstream-stream", self._exchange.streams.run)
+                nursery.start_soon(keep, "upstream-reply", self._engine.udp.run)
+                nursery.start_soon(keep, "upstream-stream", self._engine.streams.run)
                 nursery.start_soon(keep, "upstream-timer", self._keep_time)
                 nursery.start_soon(keep, "delivery", self._deliveries.run)
-                nursery.start_soon(keep, "upstream-probes", self._tend)
+                nursery.start_soon(keep, "upstream-probes", self._tend_upstreams)
                 task_status.started()
         finally:
-            self._exchange.udp.close()
+            self._engine.udp.close()
 
     async def _keep_time(self) -> None:
         """Turn the wheel while anything is on it."""
-        wheels = self._exchange.wheel, self._joins_due
+        wheels = self._engine.wheel, self._joins_due
         while True:
             soonest = min(wheel.next for wheel in wheels)
             self._awake = trio.Event()
@@ -387,22 +387,22 @@ class Forwarder:
                 await self._awake.wait()
                 continue  # something has to be looked after sooner
             # After a stall of this process the replies are here already, and their senders were not silent.
-            self._exchange.udp.drain()
+            self._engine.udp.drain()
             self._end_joins(self._clock())
-            while self._exchange.turn(self._clock()):
+            while self._engine.process_due(self._clock()):
                 self._drained()
                 await trio.lowlevel.checkpoint()
             self._drained()
 
-    async def _tend(self) -> None:
+    async def _tend_upstreams(self) -> None:
         """Probe upstreams and clear away old sockets, now and then."""
         while True:
             now = self._clock()
             upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
-            self._probes.tend(upstreams, now)
-            self._exchange.udp.sweep(now)
+            self._probes.send_due_probes(upstreams, now)
+            self._engine.udp.sweep(now)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
-            await trio.sleep(_TEND if well else _TEND_SICK)
+            await trio.sleep(_TICK if well else _TICK_DEGRADED)
 
     def statistics(self) -> ForwardStatistics:
         """Return forwarding in numbers."""
@@ -410,11 +410,11 @@ class Forwarder:
         return ForwardStatistics(
             upstreams=tuple(upstreams),
             cache=self._cache.statistics(),
-            in_flight=len(self._flights) + len(self._joins),
+            in_flight=len(self._lookups) + len(self._joins),
             coalesced=self._coalesced,
-            hedges=self._exchange.hedges,
-            retries=self._exchange.retries,
-            over_tcp=self._exchange.over_tcp,
+            hedges=self._engine.hedges,
+            retries=self._engine.retries,
+            over_tcp=self._engine.over_tcp,
             dropped=self._dropped,
             loops=self._probes.returned,
         )

@@ -75,7 +75,7 @@ class CaseHabit:
         """Whether replies still show something about it."""
         return not self.proven or bool(self._misses)
 
-    def spelled_wrong(self, *, sure: bool) -> bool:
+    def case_mismatched(self, *, sure: bool) -> bool:
         """Record a reply in another case; True when mixed case is left out from now on.
 
         So many of them, with none in the right case between them, are no forgery.
@@ -86,7 +86,7 @@ class CaseHabit:
         self._leave_out(float("inf"))
         return True
 
-    def spelled_right(self) -> None:
+    def case_matched(self) -> None:
         """Record a reply that keeps the case."""
         self._misses = 0
 

@@ -7,8 +7,8 @@ _EVERY = 16
 
 # Until a round trip was seen an upstream gets this long, as long as any gets, before another one is asked: Unbound
 # starts with 376 ms, and a resolver far away or at a cold name often needs more than 100.
-LONGEST_PATIENCE = 0.4
-SHORTEST_PATIENCE = 0.1
+LONGEST_TIMEOUT = 0.4
+SHORTEST_TIMEOUT = 0.1
 SHORTEST_HEDGE = 0.01
 
 # Whatever clients ask, an upstream gets no more than so many probes for it in so many seconds.
@@ -46,10 +46,10 @@ class Health:
         "failing",
         "heard",
         "p95",
-        "patience",
         "probe_at",
         "rtt",
         "suspected",
+        "timeout",
         "up",
         "worry",
     )
@@ -62,7 +62,7 @@ class Health:
         self.suspected = False
         self.rtt = 0.0  # smoothed, seconds; 0 before the first reply
         self.p95 = 0.0
-        self.patience = LONGEST_PATIENCE  # how long to wait for a reply before another upstream is asked
+        self.timeout = LONGEST_TIMEOUT  # how long to wait for a reply before another upstream is asked
         self.failing = 0.0  # share of late questions that were not answered, or with an error
         self.heard = float("-inf")
         self.probe_at = float("-inf")
@@ -86,7 +86,7 @@ class Health:
         self._count = count = self._count + 1
         if count % _EVERY == 0 or count < 4:
             self.p95 = sorted(samples)[len(samples) * 95 // 100]
-            self.patience = min(max(3 * self.p95, SHORTEST_PATIENCE), LONGEST_PATIENCE)
+            self.timeout = min(max(3 * self.p95, SHORTEST_TIMEOUT), LONGEST_TIMEOUT)
         self.heard = now
         if self._silent or self._probe_silent:
             self._silent.clear()
@@ -166,9 +166,9 @@ class Health:
         self._backoff = _FIRST_PROBE
 
     @property
-    def probe_patience(self) -> float:
+    def probe_timeout(self) -> float:
         """How long to wait for the reply to a probe: its name is in no cache."""
-        return min(2 * self.patience, LONGEST_PATIENCE)
+        return min(2 * self.timeout, LONGEST_TIMEOUT)
 
     @property
     def hedge_after(self) -> float | None:
@@ -178,4 +178,4 @@ class Health:
     @property
     def score(self) -> float:
         """What a question to it is expected to take, in seconds; failures count as lost time."""
-        return (self.rtt if self._samples else SHORTEST_PATIENCE) + self.failing * _PENALTY
+        return (self.rtt if self._samples else SHORTEST_TIMEOUT) + self.failing * _PENALTY

@@ -11,9 +11,10 @@ import structlog
 
 from dnsserver.faults import Faults
 from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.nonce import Nonces
 from dnsserver.forward.settings import Transport
-from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.forward.upstream import Upstream
 from dnsserver.wire import request
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
 from dnsserver.wire.name import ROOT
@@ -68,15 +69,15 @@ class Probes:
         self.returned = 0
         self._faults = faults
 
-    def tend(self, upstreams: Iterable[Upstream], now: float) -> None:
+    def send_due_probes(self, upstreams: Iterable[Upstream], now: float) -> None:
         """Send the probes that are due, and try again what was left out for a while."""
         for upstream in upstreams:
             try:
-                self._tend(upstream, now)
+                self._send_probe_if_due(upstream, now)
             except Exception as error:  # a bug with one upstream must not cost the others their probes
                 self._faults.took("upstream-probes", error, upstream=upstream.name)
 
-    def _tend(self, upstream: Upstream, now: float) -> None:
+    def _send_probe_if_due(self, upstream: Upstream, now: float) -> None:
         upstream.edns_habit.review(now)
         upstream.case_habit.review(now)
         upstream.settle()
@@ -103,7 +104,7 @@ class Probes:
         health.probed(now)
         if upstream.looping:
             health.probe_at = min(health.probe_at, now + _LOOPING_EVERY)
-        identifier, mixed = self._entropy.disguise(name)
+        identifier, mixed = self._entropy.randomize_case(name)
         spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
         attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier, probe=True)
         self._send(attempt, request.write(attempt.section, False, False, upstream.edns), now)

@@ -1,9 +1,9 @@
 """What the transports report of queries: the answer is taken from a reply, and what it shows of its upstream is learnt.
 
-A bug in handling what arrived costs the one flight that it was for.
+A bug in handling what arrived costs the one lookup that it was for.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,16 +11,14 @@ import structlog
 from dnsserver.faults import Faults
 from dnsserver.forward import outcome as o
 from dnsserver.forward.entropy import Entropy
-from dnsserver.forward.flight import Flight, Owner, detach
-from dnsserver.forward.upstream import Attempt
+from dnsserver.forward.lookup import Attempt, Lookup, Owner, detach
+from dnsserver.forward.probes import Probes
+from dnsserver.forward.upstream import Upstream
 from dnsserver.wire import response
 from dnsserver.wire.bare import bare_rcode, is_truncated
 from dnsserver.wire.message import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.response import Reading, TTLLimits, Verdict
 from dnsserver.zone.record import Reason
-
-if TYPE_CHECKING:
-    from dnsserver.forward.exchange import Exchange
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +39,45 @@ _VERDICTS = {
 }
 
 
-class Reports:
-    """Takes what comes back, for an exchange that goes on with it."""
+class Steps(Protocol):
+    """What a report can lead to."""
 
-    def __init__(self, exchange: "Exchange", owner: Owner, limits: TTLLimits, entropy: Entropy, faults: Faults) -> None:
-        """`exchange` has its probes already."""
-        self._exchange = exchange
-        self._probes = exchange.probes
+    probes: Probes
+
+    def end(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
+        """End a lookup, and have its owner learn what became of it."""
+
+    def give_up(self, lookup: Lookup | None, now: float) -> None:
+        """Have done with a lookup that a bug has stopped."""
+
+    def failed(self, attempt: Attempt, reason: Reason, now: float) -> None:
+        """Go on after a query that came to nothing."""
+
+    def to_tcp(self, attempt: Attempt, now: float) -> None:
+        """Ask the same upstream the same thing again over TCP."""
+
+    def ask(
+        self, lookup: Lookup, upstream: Upstream, spelled: bytes, identifier: bytes, now: float, *, plain: bool
+    ) -> bool:
+        """Send one query over UDP; False when it cannot be sent."""
+
+    def ask_stream(self, lookup: Lookup, upstream: Upstream, now: float, *, plain: bool = False) -> None:
+        """Send one query over TCP or TLS."""
+
+    def broken(self, upstream: Upstream, now: float) -> None:
+        """Record that an upstream cannot be reached."""
+
+    def hurry(self, lookup: Lookup) -> None:
+        """Look after a lookup earlier than planned."""
+
+
+class Reports:
+    """Takes what comes back, for an engine that goes on with it."""
+
+    def __init__(self, engine: Steps, owner: Owner, limits: TTLLimits, entropy: Entropy, faults: Faults) -> None:
+        """`engine` has its probes already."""
+        self._engine = engine
+        self._probes = engine.probes
         self._owner = owner
         self._limits = limits
         self._entropy = entropy
@@ -55,37 +85,37 @@ class Reports:
 
     def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
-        flight = attempt.flight
+        lookup = attempt.lookup
         try:
-            if flight is None or (reply[2] & _TRUNCATED and not attempt.over_stream):
+            if lookup is None or (reply[2] & _TRUNCATED and not attempt.over_stream):
                 self._heard(attempt, now)
-                if flight is None:
+                if lookup is None:
                     self._overtaken(attempt, reply[3] & 0x0F, now)
                 else:
-                    self._exchange.to_tcp(attempt, now)
+                    self._engine.to_tcp(attempt, now)
                 return True
-            reading = self._read(attempt, flight, reply, now)
+            reading = self._read(attempt, lookup, reply, now)
             if reading is None:
                 return False
             self._heard(attempt, now)
             if reading.verdict is not _GOOD:
-                self._rejected_reading(attempt, flight, reading, now)
+                self._rejected_reading(attempt, lookup, reading, now)
                 return True
             if attempt.upstream.doubted or attempt.plain:
-                reading = self._weighed(attempt, flight, reading, now)
+                reading = self._weighed(attempt, lookup, reading, now)
             if reading is not None:
-                flight.attempts.remove(attempt)
-                self._exchange.end(flight, reading, now)
+                lookup.attempts.remove(attempt)
+                self._engine.end(lookup, reading, now)
         except Exception as error:  # it must not cost others theirs
             self._faults.took("upstream-reply", error, upstream=attempt.upstream.name)
-            self._exchange.give_up(flight, now)
+            self._engine.give_up(lookup, now)
         return True
 
-    def _read(self, attempt: Attempt, flight: Flight, reply: bytes, now: float) -> Reading | None:
+    def _read(self, attempt: Attempt, lookup: Lookup, reply: bytes, now: float) -> Reading | None:
         """Return what a reply says, None where it cannot be read."""
-        ask = flight.ask
+        ask = lookup.ask
         try:
-            return response.read(reply, ask.name, ask.type, ask.do, flight.route.scope, self._limits)
+            return response.read(reply, ask.name, ask.type, ask.do, lookup.route.scope, self._limits)
         except FormatError:
             pass
         except Exception as error:  # a bug in reading it: as if it could not be read
@@ -93,32 +123,32 @@ class Reports:
         self._spoil(attempt, now)
         return None
 
-    def _rejected_reading(self, attempt: Attempt, flight: Flight, reading: Reading, now: float) -> None:
+    def _rejected_reading(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> None:
         """Go on after a whole reply that is no answer."""
         reason = _VERDICTS.get(reading.verdict)
         if reading.verdict in _HOPELESS:
-            flight.failure = reason
-            self._exchange.end(flight, None, now)
+            lookup.failure = reason
+            self._engine.end(lookup, None, now)
         else:
-            self._rejected(attempt, flight, reading.rcode, reason, now)
+            self._rejected(attempt, lookup, reading.rcode, reason, now)
 
     def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
         rcode = bare_rcode(reply)
         if rcode is None:
             return False
-        flight = attempt.flight
+        lookup = attempt.lookup
         try:
             self._heard(attempt, now)
-            if flight is None:
+            if lookup is None:
                 self._overtaken(attempt, rcode, now)
             elif is_truncated(reply) and not attempt.over_stream:
-                self._exchange.to_tcp(attempt, now)
+                self._engine.to_tcp(attempt, now)
             else:
-                self._rejected(attempt, flight, rcode, None, now, bare=True)
+                self._rejected(attempt, lookup, rcode, None, now, bare=True)
         except Exception as error:
             self._faults.took("upstream-reply", error, upstream=attempt.upstream.name)
-            self._exchange.give_up(flight, now)
+            self._engine.give_up(lookup, now)
         return True
 
     def _heard(self, attempt: Attempt, now: float) -> None:
@@ -130,7 +160,7 @@ class Reports:
             if upstream.udp:
                 return
         elif upstream.doubted:
-            upstream.case_habit.spelled_right()
+            upstream.case_habit.case_matched()
         if upstream.health.replied(now - attempt.sent, now):
             log.info("upstream up", upstream=upstream.name)
             self._owner.changed(upstream, usable=True)
@@ -144,28 +174,28 @@ class Reports:
         if attempt.probe:
             self._probes.answered(attempt, rcode, now)
 
-    def _weighed(self, attempt: Attempt, flight: Flight, reading: Reading, now: float) -> Reading | None:
+    def _weighed(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> Reading | None:
         """Learn from an answer how its upstream has to be asked; None when the answer has to be confirmed first."""
         upstream = attempt.upstream
         if not attempt.plain:
             if attempt.over_stream is not upstream.udp:
                 upstream.edns_habit.answered_with()
         elif upstream.edns:
-            if flight.ask.do and flight.tries > len(flight.order):  # it was silence: who asks next may get signatures
+            if lookup.ask.do and lookup.tries > len(lookup.order):  # it was silence: who asks next may get signatures
                 reading = msgspec.structs.replace(reading, ttl=0)
-            if upstream.edns_habit.answered_without(flight.ask.name, now):
+            if upstream.edns_habit.answered_without(lookup.ask.name, now):
                 log.info("upstream without EDNS", upstream=upstream.name)
             self._probes.suspect(upstream, now)
-        good = attempt.over_stream or self._is_right(attempt, flight, reading, now)
+        good = attempt.over_stream or self._is_right(attempt, lookup, reading, now)
         upstream.settle()
         return reading if good else None
 
-    def _is_right(self, attempt: Attempt, flight: Flight, reading: Reading, now: float) -> bool:
+    def _is_right(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> bool:
         """Tell whether an answer holds; False when the upstream is asked in lower case first."""
-        upstream, name = attempt.upstream, flight.ask.name
+        upstream, name = attempt.upstream, lookup.ask.name
         habit, found = upstream.case_habit, reading.body.an > 0
         if attempt.section.startswith(name):
-            first = flight.unconfirmed
+            first = lookup.unconfirmed
             if attempt.confirms and first is not None and (found or reading.rcode < first.rcode):
                 habit.compares(now)
                 log.warning("upstream compares the case of names", upstream=upstream.name)
@@ -173,82 +203,82 @@ class Reports:
         if found:
             habit.found()
             return True
-        if flight.unconfirmed is not None or not habit.take_confirmation(now):
+        if lookup.unconfirmed is not None or not habit.take_confirmation(now):
             return True
-        if not self._exchange.ask(flight, upstream, name, self._entropy.take(2), now, plain=attempt.plain):
+        if not self._engine.ask(lookup, upstream, name, self._entropy.take(2), now, plain=attempt.plain):
             return True
-        flight.attempts[-1].confirms = True
-        flight.unconfirmed = reading
-        flight.retry_at = now + upstream.health.patience
+        lookup.attempts[-1].confirms = True
+        lookup.unconfirmed = reading
+        lookup.retry_at = now + upstream.health.timeout
         detach(attempt)
         return False
 
     def _rejected(
-        self, attempt: Attempt, flight: Flight, rcode: int, reason: Reason | None, now: float, *, bare: bool = False
+        self, attempt: Attempt, lookup: Lookup, rcode: int, reason: Reason | None, now: float, *, bare: bool = False
     ) -> None:
         """Go on after a reply that does not answer."""
         upstream = attempt.upstream
         if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.plain:
             if attempt.over_stream:
-                self._exchange.ask_stream(flight, upstream, now, plain=True)
+                self._engine.ask_stream(lookup, upstream, now, plain=True)
                 sent = True
             else:
                 spelled = attempt.section[:-4]
-                sent = self._exchange.ask(flight, upstream, spelled, self._entropy.take(2), now, plain=True)
+                sent = self._engine.ask(lookup, upstream, spelled, self._entropy.take(2), now, plain=True)
             if sent:
                 detach(attempt)
-                flight.retry_at = now + upstream.health.patience
+                lookup.retry_at = now + upstream.health.timeout
                 return
         upstream.failures += 1
         upstream.health.failed()
         self._probes.suspect(upstream, now)
-        self._exchange.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
+        self._engine.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
 
-    def misspelled(self, attempt: Attempt, now: float) -> None:
+    def case_mismatch(self, attempt: Attempt, now: float) -> None:
         """Record that a reply had the right ID and question, in another case."""
         upstream = attempt.upstream
         self._spoil(attempt, now)
-        if upstream.case_habit.spelled_wrong(sure=attempt.probe):
+        if upstream.case_habit.case_mismatched(sure=attempt.probe):
             log.warning("upstream does not keep the case of names", upstream=upstream.name)
         upstream.settle()
 
-    def besieged(self, attempt: Attempt, now: float) -> None:
+    def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
         """Record that so much of what came was wrong that the question must leave UDP."""
-        flight = attempt.flight
+        lookup = attempt.lookup
         try:
-            self._exchange.to_tcp(attempt, now)
+            self._engine.to_tcp(attempt, now)
         except Exception as error:
             self._faults.took("upstream-reply", error, upstream=attempt.upstream.name)
-            self._exchange.give_up(flight, now)
+            self._engine.give_up(lookup, now)
 
     def unreachable(self, attempt: Attempt, now: float) -> None:
         """Record that the upstream cannot be reached this way."""
-        flight, upstream = attempt.flight, attempt.upstream
+        lookup, upstream = attempt.lookup, attempt.upstream
         try:
-            self._exchange.broken(upstream, now)
-            self._exchange.failed(attempt, o.UPSTREAM_UNREACHABLE, now)
+            self._engine.broken(upstream, now)
+            self._engine.failed(attempt, o.UPSTREAM_UNREACHABLE, now)
         except Exception as error:
             self._faults.took("upstream-reply", error, upstream=upstream.name)
-            self._exchange.give_up(flight, now)
+            self._engine.give_up(lookup, now)
 
     def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Record that streams brought no answer; for an upstream of UDP that says nothing about UDP."""
-        flight, upstream = attempt.flight, attempt.upstream
+        lookup, upstream = attempt.lookup, attempt.upstream
         try:
             self._lost(attempt, why, now, reached=reached)
         except Exception as error:
             self._faults.took("upstream-stream", error, upstream=upstream.name)
-            self._exchange.give_up(flight, now)
+            self._engine.give_up(lookup, now)
 
     def _lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
-        flight, upstream = attempt.flight, attempt.upstream
+        lookup, upstream = attempt.lookup, attempt.upstream
         upstream.failures += 1
         down = False
         if not upstream.udp:
             upstream.health.failed()
             down = not reached and upstream.health.broken(now)
-        elif flight is not None:
-            flight.streamless = (*flight.streamless, upstream)
+        elif lookup is not None:
+            lookup.streamless = (*lookup.streamless, upstream)
         if upstream.is_news(why.text, now) or down:
             said = why.text.removeprefix(f"{upstream.name}: ")
             if down:
@@ -257,11 +287,11 @@ class Reports:
                 log.warning("upstream connection failed", upstream=upstream.name, error=said)
         if down:
             self._owner.changed(upstream, usable=False)
-        self._exchange.failed(attempt, why, now)
+        self._engine.failed(attempt, why, now)
 
     def _spoil(self, attempt: Attempt, now: float) -> None:
         """Have a question whose reply was spoilt go on over TCP, if the right one does not follow at once."""
-        flight = attempt.flight
-        if flight is not None and not attempt.over_stream and now + _MENDED < flight.retry_at:
-            flight.retry_at = now + _MENDED
-            self._exchange.hurry(flight)
+        lookup = attempt.lookup
+        if lookup is not None and not attempt.over_stream and now + _MENDED < lookup.retry_at:
+            lookup.retry_at = now + _MENDED
+            self._engine.hurry(lookup)

@@ -10,9 +10,10 @@ import msgspec
 import structlog
 import trio
 
+from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.stream_link import Opener, Stream
 from dnsserver.forward.transport_udp import FORGET_AFTER
-from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.forward.upstream import Upstream
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ class Question(msgspec.Struct, gc=False, eq=False):
     @property
     def dead(self) -> bool:
         """Nobody waits for it any more."""
-        return self.wanted and self.attempt.flight is None
+        return self.wanted and self.attempt.lookup is None
 
 
 class Pool:
@@ -72,11 +73,11 @@ class Pool:
         self._sweep_at = _SWEEP_AT
 
     def add(self, question: Question) -> None:
-        """Queue a question; one of the same flight that is under way says which connection is slow."""
-        flight = question.attempt.flight
-        if flight is not None:
-            others = (self.asked.get(attempt.identifier) for attempt in flight.attempts)
-            question.elsewhere = next((o for o in others if o is not None and o.attempt.flight is flight), None)
+        """Queue a question; one of the same lookup that is under way says which connection is slow."""
+        lookup = question.attempt.lookup
+        if lookup is not None:
+            others = (self.asked.get(attempt.identifier) for attempt in lookup.attempts)
+            question.elsewhere = next((o for o in others if o is not None and o.attempt.lookup is lookup), None)
         self.asked[question.message[:2]] = question
         self.queue.append(question)
 
@@ -188,7 +189,7 @@ class Connection:
         if self.spoilt:
             self.spoilt = any(question.spoilt for question in self.waiting.values())
 
-    def patience(self, limit: int | None) -> float:
+    def read_timeout(self, limit: int | None) -> float:
         """How many seconds of silence are worth a thought."""
         if not self.waiting:
             return _CLOSES_WITHIN if self.is_used_up(limit) else IDLE_TIME

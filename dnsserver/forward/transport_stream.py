@@ -13,10 +13,11 @@ import trio
 from dnsserver.faults import Faults
 from dnsserver.forward import outcome as o
 from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.stream_link import OpenError, Stream
 from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, Question
 from dnsserver.forward.transport_udp import BAD_REPLIES
-from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 
@@ -79,7 +80,7 @@ class StreamTransport:
         while identifier in pool.asked:
             identifier = self._entropy.take(2)
         attempt.identifier = identifier
-        pool.add(Question(attempt, identifier + rest, attempt.flight is not None))
+        pool.add(Question(attempt, identifier + rest, attempt.lookup is not None))
         self._pump(pool)
 
     async def _turn_away(self, attempt: Attempt) -> None:
@@ -184,7 +185,7 @@ class StreamTransport:
         buffer = bytearray()
         while connection.bad < BAD_REPLIES:
             data: bytes | None = None
-            with trio.move_on_after(connection.patience(pool.limit)):
+            with trio.move_on_after(connection.read_timeout(pool.limit)):
                 data = bytes(await stream.receive_some(_READ))
             now = self._clock()
             if data is None:

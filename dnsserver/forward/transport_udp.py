@@ -8,6 +8,7 @@ questions; they take turns, and so no two questions in a row share one.
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,7 +16,8 @@ import trio
 
 from dnsserver.faults import Faults
 from dnsserver.forward.entropy import Entropy
-from dnsserver.forward.upstream import UNWATCHED, Attempt, Upstream
+from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.upstream import Upstream
 
 PORTS = 64  # open at once for each upstream, and as many again that only wait for their last replies
 QUESTIONS = 16
@@ -27,9 +29,10 @@ _NOW_AND_THEN = 64
 BAD_REPLIES = 10
 
 NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
-_LOOKS = 100  # half a microsecond to one each
-_MOST_UNWATCHED = 1024
+_BUSY_POLLS = 100  # half a microsecond to one each
+_MOST_SKIPPED_POLLS = 1024
 
+SKIP_POLLS = 8  # after a poll that was in vain
 _BATCH = 256
 _ROUNDS = 4
 _RECEIVE = 4096
@@ -44,10 +47,10 @@ class Receiver(Protocol):
     def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
 
-    def misspelled(self, attempt: Attempt, now: float) -> None:
+    def case_mismatch(self, attempt: Attempt, now: float) -> None:
         """Record that a reply had the right ID and question, in another case."""
 
-    def besieged(self, attempt: Attempt, now: float) -> None:
+    def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
         """Take in that so much of what came was wrong that the question must leave UDP."""
 
     def unreachable(self, attempt: Attempt, now: float) -> None:
@@ -80,12 +83,29 @@ class Port:
     def forget_ended(self, now: float) -> None:
         """Make room where an upstream is silent: what has ended elsewhere needs its reply least."""
         waiting = self.waiting
-        for key in [k for k, attempt in waiting.items() if attempt.flight is None and attempt.sent + RECENT < now]:
+        for key in [k for k, attempt in waiting.items() if attempt.lookup is None and attempt.sent + RECENT < now]:
             del waiting[key]
 
 
+class Sockets:
+    """One upstream's sockets, by turns: `ports` take questions still, `retired` ones only wait for replies.
+
+    `polls_to_skip` is the number of queries to go before the reply to one is polled for at once again, `skip_next` what
+    it will be when that is in vain.
+    """
+
+    __slots__ = ("polls_to_skip", "ports", "retired", "skip_next")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.ports: deque[Port] = deque()
+        self.retired = 0
+        self.polls_to_skip = 0
+        self.skip_next = SKIP_POLLS
+
+
 class UdpTransport:
-    """All UDP sockets to all upstreams; `drained` is called after each batch of replies."""
+    """All UDP sockets to all upstreams, in `sockets`; `drained` is called after each batch of replies."""
 
     def __init__(
         self,
@@ -103,15 +123,19 @@ class UdpTransport:
         self._drained = drained
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
+        self.sockets: dict[Upstream, Sockets] = {}
         self._held: list[tuple[Port, bytes]] | None = None
         self._replied = receiver.replied
 
     def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
         """Send the attempt's ID and `rest`, the ID changed if it is taken; False when the system refuses."""
         upstream = attempt.upstream
-        ports = upstream.ports
+        sockets = self.sockets.get(upstream)
+        if sockets is None:
+            sockets = self.sockets[upstream] = Sockets()
+        ports = sockets.ports
         try:
-            port = ports[0] if len(ports) >= PORTS else self._open(upstream, now)
+            port = ports[0] if len(ports) >= PORTS else self._open(upstream, ports, now)
         except OSError:  # out of descriptors, mostly: the sockets that are there must do
             if not ports:
                 return False
@@ -126,10 +150,10 @@ class UdpTransport:
             port.forget_ended(now)
         port.left -= 1
         # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
-        if port.left <= 0 and upstream.retired < PORTS:
+        if port.left <= 0 and sockets.retired < PORTS:
             ports.pop()
             port.retired = True
-            upstream.retired += 1
+            sockets.retired += 1
         if self._held is not None:
             self._held.append((port, identifier + rest))
             return True
@@ -172,40 +196,42 @@ class UdpTransport:
                 if not self._send_again(port, query, error):
                     self._receiver.unreachable(attempt, self._clock())
         if len(held) == 1:
-            self._look_out(held[0][0].upstream)
+            self._busy_poll(held[0][0].upstream)
 
-    def _look_out(self, upstream: Upstream) -> None:
+    def _busy_poll(self, upstream: Upstream) -> None:
         """Take in the reply of an upstream close by, which is about to come.
 
         By the time the event loop has gone round, 50 us, it would have been waiting here: asked one name after the
         other (`python -m tests.bench.forward`), a lookup costs 148 us of processor time this way and 162 the other, and
-        takes a seventh less time. When no reply came the next 8 go unwatched, and twice as many each time again.
+        takes a seventh less time. When no reply came the next 8 queries are not polled for, then 16, and so on.
         """
-        if upstream.unwatched:
-            upstream.unwatched -= 1
+        sockets = self.sockets[upstream]
+        if sockets.polls_to_skip:
+            sockets.polls_to_skip -= 1
         elif 0 < upstream.health.rtt < NEAR:
-            for _ in range(_LOOKS):
+            for _ in range(_BUSY_POLLS):
                 if self._epoll.poll(0):
                     self.drain()
-                    upstream.pause = UNWATCHED
+                    sockets.skip_next = SKIP_POLLS
                     return
-            upstream.unwatched = upstream.pause
-            upstream.pause = min(2 * upstream.pause, _MOST_UNWATCHED)
+            sockets.polls_to_skip = sockets.skip_next
+            sockets.skip_next = min(2 * sockets.skip_next, _MOST_SKIPPED_POLLS)
 
-    def _open(self, upstream: Upstream, now: float) -> Port:
+    def _open(self, upstream: Upstream, ports: deque[Port], now: float) -> Port:
         port = Port(upstream, now)
         descriptor = port.socket.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._ports[descriptor] = port
-        upstream.ports.appendleft(port)
+        ports.appendleft(port)
         return port
 
     def _close(self, port: Port) -> None:
         self._ports.pop(port.socket.fileno(), None)
+        sockets = self.sockets[port.upstream]
         if port.retired:
-            port.upstream.retired -= 1
+            sockets.retired -= 1
         else:
-            port.upstream.ports.remove(port)
+            sockets.ports.remove(port)
         port.socket.close()
 
     async def run(self) -> None:
@@ -269,7 +295,7 @@ class UdpTransport:
             kind = "question"
         port.waiting[reply[:2]] = attempt
         if kind == "case":
-            self._receiver.misspelled(attempt, now)
+            self._receiver.case_mismatch(attempt, now)
         self._reject(port, kind, now)
 
     def _reject(self, port: Port, kind: str, now: float) -> None:
@@ -281,7 +307,7 @@ class UdpTransport:
         if port.bad >= BAD_REPLIES and port.waiting:
             self._close(port)
             for attempt in list(port.waiting.values()):
-                self._receiver.besieged(attempt, now)
+                self._receiver.too_many_bad_replies(attempt, now)
 
     def _refused(self, port: Port, now: float) -> None:
         """The upstream's host says that nobody listens (or the network that there is no way)."""
@@ -298,6 +324,8 @@ class UdpTransport:
                     del waiting[identifier]
             if not waiting and (port.retired or port.opened + LIFETIME < now):
                 self._close(port)
+        for upstream in [upstream for upstream, s in self.sockets.items() if not s.ports and not s.retired]:
+            del self.sockets[upstream]  # it may have been replaced
 
     def close(self) -> None:
         """Close every socket."""

@@ -1,8 +1,7 @@
-"""One upstream server, and one query under way to it."""
+"""One upstream server, and all that is known about it."""
 
 import socket
 from collections import Counter, deque
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,13 +9,6 @@ from dnsserver.forward.habits import CaseHabit, EdnsHabit
 from dnsserver.forward.health import Health
 from dnsserver.forward.settings import Transport, UpstreamSpec
 from dnsserver.zone.record import Reason
-
-if TYPE_CHECKING:
-    from dnsserver.forward.flight import Flight
-    from dnsserver.forward.transport_udp import Port
-
-# Queries whose replies are not looked for at once, after one for which that was in vain.
-UNWATCHED = 8
 
 _TOLD_NEXT = 1.0
 _TOLD_AGAIN = 600.0
@@ -63,21 +55,17 @@ class Upstream:
         "looping",
         "mixed_case",
         "name",
-        "pause",
-        "ports",
         "probe_errors",
         "probe_failures",
         "probes",
         "queries",
         "replies",
-        "retired",
         "spec",
         "timeouts",
         "told",
         "told_at",
         "trouble",
         "udp",
-        "unwatched",
     )
 
     def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
@@ -99,15 +87,11 @@ class Upstream:
         self.probes: deque[bytes] = deque()  # names of those under way
         self.probe_errors = 0  # probes in a row that were answered with an error
         self.probe_failures = 0
-        self.ports: deque[Port] = deque()  # those that take questions still
-        self.retired = 0  # those that only wait for replies
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
         self.told = ""  # the last failure of a stream that was logged
         self.told_at = float("-inf")
-        self.unwatched = 0  # queries to go before the reply to one is looked for at once again
-        self.pause = UNWATCHED  # how many it will be when that one is not found
 
     def settle(self) -> None:
         """Bring up to date how it is asked, after its habits have changed."""
@@ -152,25 +136,3 @@ class Upstream:
             mixed_case=self.mixed_case,
             bad=dict(self.bad),
         )
-
-
-class Attempt(msgspec.Struct, gc=False, eq=False):
-    """One query sent, or about to be, to one upstream.
-
-    `flight` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
-    `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that its
-    silence was counted or that it was answered, `plain` that it goes without EDNS, `spoilt` that something came instead
-    of an answer that can be used, `confirms` that it asks in lower case for what was not found in mixed case.
-    """
-
-    flight: "Flight | None"
-    upstream: Upstream
-    section: bytes
-    sent: float
-    identifier: bytes = b""
-    late: bool = False
-    spoilt: bool = False
-    over_stream: bool = False
-    plain: bool = False
-    probe: bool = False
-    confirms: bool = False

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from dnsserver.faults import Faults
-from dnsserver.forward import answer_cache, entropy, exchange, forwarder, habits, health, probes
+from dnsserver.forward import answer_cache, engine, entropy, forwarder, habits, health, probes
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire import response
@@ -38,10 +38,10 @@ PLACES: dict[str, tuple[Any, str, Any, str]] = {
     "a look at what was learnt": (habits.EdnsHabit, "review", header, "upstream-probes"),
     "an error reply": (health.Health, "failed", header, "upstream-reply"),
     "keeping an answer": (answer_cache.AnswerCache, "put", helpful, "upstream-outcome"),
-    "asking": (entropy.Entropy, "disguise", helpful, "upstream-query"),
+    "asking": (entropy.Entropy, "randomize_case", helpful, "upstream-query"),
     "a timer": (health.Health, "silent", silent, "upstream-timer"),
     "a probe": (probes.Probes, "_probe", silent, "upstream-timer"),
-    "leaving UDP": (exchange.Exchange, "to_tcp", garbage, "upstream-reply"),
+    "leaving UDP": (engine.LookupEngine, "to_tcp", garbage, "upstream-reply"),
 }
 
 

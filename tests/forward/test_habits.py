@@ -89,7 +89,7 @@ def test_who_compares_case_is_asked_in_lower_case_for_ten_minutes() -> None:
 @pytest.mark.parametrize("sure", [False, True])
 def test_who_spoils_case_is_asked_in_lower_case_for_good(sure: bool) -> None:
     habit = CaseHabit(wanted=True)
-    said = [habit.spelled_wrong(sure=sure) for _ in range(3)]
+    said = [habit.case_mismatched(sure=sure) for _ in range(3)]
     assert said.index(True) == (0 if sure else 2)
     habit.review(1e9)
     assert not habit.mixed
@@ -99,10 +99,10 @@ def test_a_reply_in_the_right_case_between_them_makes_them_forgeries() -> None:
     habit = CaseHabit(wanted=True)
     habit.found()
     for _ in range(5):
-        assert not habit.spelled_wrong(sure=False)
-        assert not habit.spelled_wrong(sure=False)
+        assert not habit.case_mismatched(sure=False)
+        assert not habit.case_mismatched(sure=False)
         doubted = habit.doubted
-        habit.spelled_right()
+        habit.case_matched()
         assert (doubted, habit.doubted) == (True, False)
     assert habit.mixed
 
@@ -111,6 +111,6 @@ def test_where_mixed_case_is_not_wanted_nothing_is_learnt() -> None:
     habit = CaseHabit(wanted=False)
     assert (habit.mixed, habit.doubted) == (False, False)
     assert not habit.take_confirmation(0.0)
-    assert not any(habit.spelled_wrong(sure=True) for _ in range(5))
+    assert not any(habit.case_mismatched(sure=True) for _ in range(5))
     habit.review(1e9)
     assert not habit.mixed

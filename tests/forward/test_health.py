@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from dnsserver.forward.entropy import Entropy
-from dnsserver.forward.health import LONGEST_PATIENCE, SHORTEST_PATIENCE, Health
+from dnsserver.forward.health import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, Health
 from dnsserver.forward.route import Route
 from dnsserver.forward.settings import ForwardSettings, Policy, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
@@ -40,15 +40,15 @@ def test_probes_come_less_and_less_often() -> None:
 
 def test_patience_follows_the_round_trips() -> None:
     health = Health()
-    assert (health.patience, health.hedge_after) == (LONGEST_PATIENCE, None)
+    assert (health.timeout, health.hedge_after) == (LONGEST_TIMEOUT, None)
     for i in range(64):
         health.replied(0.001, i)
-    assert health.patience == SHORTEST_PATIENCE
+    assert health.timeout == SHORTEST_TIMEOUT
     after: float | None = health.hedge_after
     assert after == 0.01
     for i in range(64):
         health.replied(0.06 + 0.001 * i, i)
-    assert LONGEST_PATIENCE >= health.patience > 0.3
+    assert LONGEST_TIMEOUT >= health.timeout > 0.3
     assert 0.11 < health.p95 < 0.125
 
 
@@ -101,7 +101,7 @@ def test_the_wheel_is_never_early() -> None:
 def test_names_are_disguised_in_their_letters_only() -> None:
     entropy = Entropy()
     name = from_text("a-1.www.example.com")
-    seen = [entropy.disguise(name) for _ in range(500)]
+    seen = [entropy.randomize_case(name) for _ in range(500)]
     assert {mixed.lower() for _, mixed in seen} == {name}
     assert len({mixed for _, mixed in seen}) > 450
     assert len({identifier for identifier, _ in seen}) > 480

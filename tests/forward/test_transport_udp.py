@@ -11,9 +11,10 @@ import pytest
 
 from dnsserver.forward import transport_udp
 from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.settings import UpstreamSpec
 from dnsserver.forward.transport_udp import UdpTransport
-from dnsserver.forward.upstream import Attempt, Upstream
+from dnsserver.forward.upstream import Upstream
 from dnsserver.wire import request
 from dnsserver.wire.name import from_text
 from tests.forward.scripted import HOST, A
@@ -37,10 +38,10 @@ class Receiver:
     def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         raise AssertionError(attempt, reply, now)
 
-    def misspelled(self, attempt: Attempt, now: float) -> None:
+    def case_mismatch(self, attempt: Attempt, now: float) -> None:
         raise AssertionError(attempt, now)
 
-    def besieged(self, attempt: Attempt, now: float) -> None:
+    def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
         raise AssertionError(attempt, now)
 
     def unreachable(self, attempt: Attempt, now: float) -> None:
@@ -76,7 +77,9 @@ def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
 def test_one_reply_from_close_by_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, near: socket.socket, trip: float, count: int, at_once: int
 ) -> None:
-    monkeypatch.setattr(transport_udp, "_LOOKS", 10_000_000)  # a busy machine may take its time over the other thread
+    monkeypatch.setattr(
+        transport_udp, "_BUSY_POLLS", 10_000_000
+    )  # a busy machine may take its time over the other thread
     asked = threading.Event()
 
     def reply() -> None:
@@ -102,15 +105,16 @@ def test_one_reply_from_close_by_is_looked_for(
 def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.socket) -> None:
     transport, receiver, upstream = ask(near, 0.0001)
     with closing(transport):
-        waits = [upstream.unwatched]
+        sockets = transport.sockets[upstream]
+        waits = [sockets.polls_to_skip]
         for _ in range(25):
             send(transport, upstream)
-            waits.append(upstream.unwatched)
+            waits.append(sockets.polls_to_skip)
         assert waits == [*range(8, -1, -1), *range(16, -1, -1)]
         assert not receiver.replies
-        upstream.pause, upstream.unwatched = 1024, 0
+        sockets.skip_next, sockets.polls_to_skip = 1024, 0
         send(transport, upstream)
-        assert (upstream.unwatched, upstream.pause) == (1024, 1024)
+        assert (sockets.polls_to_skip, sockets.skip_next) == (1024, 1024)
 
 
 def test_what_waits_on_silent_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +130,7 @@ def test_what_waits_on_silent_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch
             now = number / 2000
             attempt = Attempt(None, upstream, SECTION, now, number.to_bytes(2))
             if number < 50:
-                attempt.flight = object()  # type: ignore[assignment]  # a question that is still open
+                attempt.lookup = object()  # type: ignore[assignment]  # a question that is still open
                 open_ones.append(attempt)
             assert transport.send(attempt, QUERY, now)
             if number % 500 == 0:

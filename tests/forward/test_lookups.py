@@ -1,4 +1,4 @@
-"""Flights that meet each other, the limit, or a process that stood still."""
+"""Lookups that meet each other, the limit, or a process that stood still."""
 
 import gc
 import itertools
