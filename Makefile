@@ -53,8 +53,13 @@ run: $(VENV)/.runs ## serve the demo cluster; PORT=1053 and ADMIN_PORT=8053 say 
 		--listen 127.0.0.1:$(PORT) --admin 127.0.0.1:$(ADMIN_PORT) $(ARGS) || { status=$$?; \
 		[ $$status != 1 ] || echo "If another program has the port: make run PORT=1054 ADMIN_PORT=8054" >&2; exit $$status; }
 
+# Most tests wait for something rather than compute, so there are more of them at once than processors; to debug one,
+# say PROCESSES=0.
+PROCESSES ?= 4
+PYTEST := pytest -n $(PROCESSES) --dist loadgroup
+
 test: lint ## everything: linters, types, import contracts, tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m $(PYTEST) $(ARGS)
 
 lint: venv ## ruff, mypy, import contracts
 	$(BIN)/ruff check
