@@ -12,6 +12,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any, NamedTuple
 
+from tests.e2e.page import agree
 from tests.e2e.process import FOLDER, PATIENCE
 
 Line = dict[str, Any]
@@ -84,11 +85,12 @@ def readiness(flags: tuple[str, ...]) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def show(name: str, seen: Observed, says: str, folder: Path) -> None:
-    """Print a row of the table, if somebody asks for it: DNSSERVER_TABLE=1 pytest -s."""
-    if "DNSSERVER_TABLE" not in os.environ:
-        return
+def in_page(table: str, name: str, seen: Observed, says: str, folder: Path) -> None:
+    """Expect that the page of mistakes has what was seen."""
     line = seen.line(says)
-    text = str(line.get("error") or line["event"]).replace(f"{folder}/", "").replace("|", "\\|")
+    text = (
+        str(line["event"]) if says == line["event"] and "error" not in line else str(line.get("error", line["event"]))
+    )
+    says = says if says in text else text[:20]
     ended = "serves" if seen.status is None else seen.status
-    print(f"\n| {name} | {line['level']} | {text[:140]} | {ended} | {seen.ready or '-'} |")  # noqa: T201
+    agree(table, name, says, text.replace(f"{folder}/", ""), line["level"], ended, seen.ready or "-")

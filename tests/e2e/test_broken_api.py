@@ -1,7 +1,7 @@
 """Ways in and API servers with one fault each: what `serve` says, how often, how it ends, what /readyz is.
 
-`DNSSERVER_TABLE=1 pytest -s tests/e2e/test_broken_api.py` prints the table. The sentences about kubeconfigs are in
-tests/kube/test_kubeconfig.py, one row each.
+The table of them is in docs/troubleshooting.md; DNSSERVER_TABLE=1 has this write it. The sentences about kubeconfigs
+are in tests/kube/test_kubeconfig.py, one row each.
 """
 
 import base64
@@ -20,7 +20,8 @@ import trio
 import trustme
 
 from dnsserver.zone.model import Kind
-from tests.e2e.observed import Line, Observed, observe, show
+from tests.e2e.observed import Line, Observed, in_page, observe
+from tests.e2e.page import expect_rows
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.support import thing, wait_for
 
@@ -30,6 +31,8 @@ OUTAGE = "the API server cannot be followed, trying again"
 DENIED = "the API server does not allow to list and watch these objects"
 LINGER = 1.0  # seconds, in which four kinds try three times each
 Content = dict[str, Any]
+NEEDED = [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES]
+HANGING = ["API", "plugin"]
 
 
 def unused_port() -> int:
@@ -127,7 +130,7 @@ async def test_what_no_waiting_mends_ends_it_with_status_2(
     if row.text != b"gone":
         path.write_bytes(row.text or json.dumps(content).encode())
     seen = await observed(tmp_path, "--kubeconfig", str(path), "--admin", admin, *row.flags, until=never)
-    show(row.name, seen, row.says, tmp_path)
+    in_page("clusters", row.name, seen, row.says, tmp_path)
     assert seen.status == 2
     (line,) = seen.log
     assert line["level"] == "error"
@@ -229,7 +232,7 @@ async def test_what_may_come_right_is_one_warning(tmp_path: Path, admin: str, se
     path.write_text(json.dumps(content))
     flags = ("--kubeconfig", str(path), "--admin", admin)
     seen = await observed(tmp_path, *flags, until=lambda line: line["event"] == OUTAGE, linger=LINGER)
-    show(row.name, seen, OUTAGE, tmp_path)
+    in_page("clusters", row.name, seen, OUTAGE, tmp_path)
     assert (seen.status, seen.ready) == (None, 503)
     told = [line for line in seen.log if line["level"] in {"warning", "error"}]
     assert [(line["level"], line["reason"]) for line in told] == [("warning", row.reason)], told
@@ -239,7 +242,7 @@ async def test_what_may_come_right_is_one_warning(tmp_path: Path, admin: str, se
     assert len(seen.log) < 6
 
 
-@pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
+@pytest.mark.parametrize("kind", NEEDED)
 async def test_a_missing_right_is_not_ready_and_says_the_rule(
     tmp_path: Path, admin: str, server: ApiServer, kind: Kind
 ) -> None:
@@ -248,7 +251,7 @@ async def test_a_missing_right_is_not_ready_and_says_the_rule(
     path.write_text(json.dumps(content_for(server)))
     flags = ("--kubeconfig", str(path), "--admin", admin)
     seen = await observed(tmp_path, *flags, until=lambda line: line["event"] == DENIED, linger=LINGER)
-    show(f"403 on {kind}", seen, DENIED, tmp_path)
+    in_page("clusters", f"403 on {kind}", seen, DENIED, tmp_path)
     (line,) = (line for line in seen.log if line["level"] in {"warning", "error"})
     group = "discovery.k8s.io" if kind is Kind.ENDPOINTSLICES else ""
     rule = f'apiGroups: ["{group}"], resources: ["{kind}"], verbs: ["list", "watch"]'
@@ -267,7 +270,7 @@ async def deaf() -> AsyncIterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("what", ["API", "plugin"])
+@pytest.mark.parametrize("what", HANGING)
 async def test_what_hangs_is_said_within_10_seconds(tmp_path: Path, admin: str, server: ApiServer, what: str) -> None:
     content = content_for(server)
     async with deaf() as port:
@@ -278,9 +281,14 @@ async def test_what_hangs_is_said_within_10_seconds(tmp_path: Path, admin: str, 
         flags = ("--kubeconfig", str(path), "--admin", admin)
         with trio.fail_after(10 + 2):  # and a start of two seconds on a busy machine
             seen = await observed(tmp_path, *flags, until=lambda line: line["event"] == OUTAGE)
-    show(f"{what} hangs", seen, OUTAGE, tmp_path)
+    in_page("clusters", f"{what} hangs", seen, OUTAGE, tmp_path)
     assert (seen.ready, seen.log[-1]["event"]) == (503, "ended")
     assert seen.line(OUTAGE)["reason"] == "slow"
+
+
+def test_the_page_has_these_mistakes_and_no_others() -> None:
+    tried = [row.name for row in (*HOPELESS, *PASSING)]
+    expect_rows("clusters", [*tried, *(f"403 on {kind}" for kind in NEEDED), *(f"{what} hangs" for what in HANGING)])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
