@@ -145,6 +145,17 @@ def loaded(tmp_path: Path, text: str) -> Config:
             'c.toml:5: forward[1].domain: "a" is already in another [[forward]]',
         ),
         ("[[forward]]\nupstreams = []", "c.toml:1: forward[0].domain: is missing"),
+        ("upstreams = ['9.9.9.9', '9.9.9.9:53']", "c.toml:1: upstreams[1]: 9.9.9.9:53 is already in the list"),
+        (
+            "upstreams = ['tls://9.9.9.9', 'tls://9.9.9.9:853']",
+            "c.toml:1: upstreams[1]: tls://9.9.9.9:853 is already in the list",
+        ),
+        ("listen = ['224.0.0.1:53']", "c.toml:1: listen[0]: 224.0.0.1:53 is not the address of one machine"),
+        ("listen = ['[ff02::1]:53']", "c.toml:1: listen[0]: [ff02::1]:53 is not the address of one machine"),
+        (
+            "listen = ['255.255.255.255:53']",
+            "c.toml:1: listen[0]: 255.255.255.255:53 is not the address of one machine",
+        ),
         ("upstreams = ['0.0.0.0']", "c.toml:1: upstreams[0]: 0.0.0.0 is not the address of one machine"),
         ("upstreams = ['[ff02::1]:53']", "c.toml:1: upstreams[0]: [ff02::1]:53 is not the address of one machine"),
         ("upstreams = ['9.9.9.9', 'udp://9.9.9.9']", "c.toml:1: upstreams[1]: 9.9.9.9 is already in the list"),
@@ -222,6 +233,11 @@ def test_an_upstream_is_read_and_printed(tmp_path: Path, text: str, upstream: Up
     assert Upstream.parse(str(upstream)) == upstream
 
 
+@pytest.mark.parametrize("text", ["\na.b.c.d = 1", "\n[a.b.c]\nd = 1", "\n[[a.b]]\nd = 1", "\na = 1"])
+def test_an_unknown_table_has_a_line_too(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, text)[0].startswith("c.toml:2: a: unknown key")
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     text = "ttl = 'x'\nlisten = ['a', '127.0.0.1:53', 'b']\n[udp]\nsize = 1\nsise = 2\n"
     messages = problems(tmp_path, text, {"pods": Override("--pods", "x"), "listen": Override("--listen", ("c",))})
@@ -239,6 +255,8 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     [
         ("ttl = 5\nlisten = [\n", "c.toml:3:1: "),
         ("ttl 5", "c.toml:1:5: Expected '=' after a key in a key/value pair"),
+        ("#\nttl = " + "9" * 5000, "c.toml:2:7: a number of very many digits"),
+        ("#\ntcp = {idle = 1, idle = 2}", "c.toml:2:26: idle: is there twice in these braces; write it once"),
     ],
 )
 def test_bad_syntax_names_line_and_column(tmp_path: Path, text: str, message: str) -> None:
@@ -283,6 +301,8 @@ def test_a_byte_order_mark_and_the_line_ends_of_windows_do_no_harm(tmp_path: Pat
         ("udp.size = 1232\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
         ("udp = {}\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
         ("udp = {}\nudp.size = 1232", ["c.toml:2: udp.size: is already in line 1; write it once"]),
+        ("[[forward]]\n[forward]", ["c.toml:2: forward: is already in line 1; write it once"]),
+        ("[udp]\n[[udp]]", ["c.toml:2: udp[0]: is already in line 1; write it once"]),
         ("forward = []\n[[forward]]", ["c.toml:2: forward[0]: is already in line 1; write it once"]),
         (
             "listen = [\n '127.0.0.1:1', # ] \n]\n\nlisten = [\n'''\nx''']",
@@ -347,7 +367,7 @@ DEEP = 100_000
         ("a." * DEEP + "a = 1", "c.toml:1: a name of more than 16 parts, expected at most 16"),
         ("[" + "a." * DEEP + "a]", "c.toml:1: a name of more than 16 parts, expected at most 16"),
         ("[" * DEEP, "c.toml:1:3: "),
-        ("ttl = " + "9" * DEEP, "c.toml: Exceeds the limit"),
+        ("ttl = " + "9" * DEEP, "c.toml:1:7: a number of very many digits"),
         ("ttl = '''" + "[" * DEEP, f"c.toml:1:{DEEP + 10}: Expected"),
     ],
     ids=lambda value: value[:12],

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dnsserver.kube.kubeconfig import KubeconfigError, expect_usable
 from dnsserver.kube.loader import SERVICE_ACCOUNT
 
 _MOST_OF_A_FILE = 1024 * 1024
+_MOST_LINES = 5
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _HARMLESS = "are taken as existing"  # of what is said of object files: they are served
 _NOT_READ = "files are not read whose name does not end in .yaml, .yml or .json: "
@@ -33,6 +35,7 @@ def rehearse(config: Config) -> Iterator[Finding]:
         config.admin.host == "::" and error.errno in _NO_IPV6
     ):
         yield Finding("admin", _cannot(config.admin, error), _level(error))
+    yield from _skipped_lines(config)
     if config.objects is not None:
         yield from _objects(config.objects)
     elif config.kubeconfig is not None:
@@ -48,6 +51,20 @@ def rehearse(config: Config) -> Iterator[Finding]:
     else:
         text = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
         yield Finding("kubeconfig", text, "noted")
+
+
+def _skipped_lines(config: Config) -> Iterator[Finding]:
+    """Look at what a file of upstreams says that nobody understands; the default one is nobody's mistake."""
+    from dnsserver.resolver import resolvconf  # noqa: PLC0415 - 10 ms
+
+    level: Level = "ignored" if config.upstreams != Config().upstreams else "noted"
+    for index, route in enumerate(config.routes()):
+        key = f"forward[{index - 1}].upstreams" if index else "upstreams"
+        for path in (upstream.host for upstream in route.upstreams if upstream.transport == "file"):
+            with suppress(UnusableFileError):  # of which `preflight` has told
+                found = resolvconf.read(read_text(Path(path), _MOST_OF_A_FILE))
+                for line in found.not_understood[:_MOST_LINES]:
+                    yield Finding(key, f"{path}: has no address in the line: {line}", level)
 
 
 def _not_bound(address: Address, kind: socket.SocketKind) -> OSError | None:

@@ -32,6 +32,8 @@ def read_bytes(path: Path, most: int) -> bytes:
             data = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise UnusableFileError(told(error)) from error
+    if data is None:  # some files of /proc are regular ones and have to be waited for
+        raise UnusableFileError("has nothing to read without waiting for it")
     if len(data) > most:
         raise UnusableFileError(f"has more than {most:,} octets")
     return data

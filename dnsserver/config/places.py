@@ -54,7 +54,7 @@ class Places:
         while key:
             if key in self._lines:
                 return self._lines[key]
-            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+            key = _above(key)
         return None
 
     def __contains__(self, key: object) -> bool:
@@ -89,8 +89,8 @@ class Places:
                 end = position + brackets
                 name = self._resolved(parts)
                 before = keys.get(name) or tables.get(name)
-                if brackets == 2 and name in self._elements:
-                    before = None
+                if name in self._elements:
+                    before = None if brackets == 2 else self._lines[name]
                 if brackets == 2:
                     number = self._elements[name] = self._elements.get(name, -1) + 1
                     self._lines.setdefault(name, line)
@@ -116,7 +116,9 @@ class Places:
                     tables.setdefault(above, line)
             statement = Statement(name, line, last, (begin, end), not brackets)
             self._statements.append(statement)
-            self._lines.setdefault(name, line)
+            while name:  # and what it stands in, if that has no line of its own
+                self._lines.setdefault(name, line)
+                name = _above(name)
             if before is not None:
                 self._repeated.append((statement, before))
             position, line = end, last
@@ -162,6 +164,11 @@ class Places:
                 return position
             position = token.end()
         return position
+
+
+def _above(key: str) -> str:
+    """Return the name of what a key stands in; empty for the file."""
+    return key[: max(key.rfind("."), key.rfind("["), 0)]
 
 
 def _after(pattern: re.Pattern[str], text: str, position: int) -> int:

@@ -24,6 +24,9 @@ DEFAULT_FILE = Path("zones/dnsserver.toml")
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _ONE_VALUE = re.compile(r"""[ \t]*[\w.-]+[ \t]*=[^"'\[\]{}=]*""")  # no bracket or quote that reaches into other lines
+_MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a number
+_TOO_LONG = "a number of very many digits"
+_TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
 _SHOWN = 60
 _MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
 _MOST_PROBLEMS = 100
@@ -126,7 +129,7 @@ def _parse(text: str, source: Path) -> _Parsed:
         else:
             place = f"{source}:{line}:{column}" if line else f"{source}"
             begin, end = _line_of_one_value(text, line)
-            quotes = "; text stands between quotes" if begin != end else ""
+            quotes = "; text stands between quotes" if begin != end and message != _TOO_LONG else ""
             problems.append(f"{place}: {message}{quotes}{_mistaken(source)}")
             broken.add(text[begin:end].partition("=")[0].strip().rpartition(".")[2])
         if begin == end or len(problems) >= _MOST_PROBLEMS:
@@ -155,12 +158,18 @@ def _mistaken(source: Path) -> str:
 
 def _syntax_error(text: str, message: str) -> tuple[str, int, int]:
     """Return what tomllib says, with its line and column apart; 0 and 0 where it names none."""
+    digits = _MANY_DIGITS.search(text)
+    if digits is not None and "integer string conversion" in message:
+        line = text.count("\n", 0, digits.start()) + 1
+        return _TOO_LONG, line, digits.start() - text.rfind("\n", 0, digits.start())
     found = _AT.search(message)
     if found is None:
         return message, 0, 0
     lines = text.split("\n")
     line, column = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
-    return message[: found.start()], line, column
+    twice = _TWICE_IN_BRACES.match(message)
+    told = f"{twice[1]}: is there twice in these braces; write it once" if twice else message[: found.start()]
+    return told, line, column
 
 
 def _place(key: str, source: Path, places: Places, overrides: Mapping[str, Override]) -> str:

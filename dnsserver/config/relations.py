@@ -3,10 +3,12 @@
 import ipaddress
 from collections.abc import Iterator
 
+import msgspec
+
 from dnsserver.config import selectors
 from dnsserver.config.domains import forward_problem, local_problem, search_problem
 from dnsserver.config.model import Config
-from dnsserver.config.values import Address, Domain
+from dnsserver.config.values import Address, Domain, Upstream
 from dnsserver.wire.name import MAX_NAME, ROOT
 
 _MOST_LISTENERS = 64
@@ -41,6 +43,8 @@ def _listeners(config: Config) -> Iterator[Mistake]:
     seen: dict[Address, None] = {}
     for index, address in enumerate(config.listen):
         key = f"listen[{index}]"
+        if _is_for_many(ipaddress.ip_address(address.host)):
+            yield key, f"{address} is not the address of one machine"
         if address in seen and address.port:
             yield key, f"{address} is already in the list"
         else:
@@ -100,9 +104,19 @@ def _address_problem(host: str) -> str:
         return ""
     if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id:
         return f'is link-local, expected its interface behind it, as in "{host}%eth0"'
-    if address.is_unspecified or address.is_multicast or host == "255.255.255.255":
+    if address.is_unspecified or _is_for_many(address):
         return "is not the address of one machine"
     return ""
+
+
+def _same(upstream: Upstream) -> Upstream:
+    """Return the upstream as everybody writes it who means it: with its port."""
+    port = upstream.port or {"file": 0, "tls": 853}.get(upstream.transport, 53)
+    return msgspec.structs.replace(upstream, port=port)
+
+
+def _is_for_many(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_multicast or str(address) == "255.255.255.255"
 
 
 def _forwards(config: Config) -> Iterator[Mistake]:
@@ -117,7 +131,7 @@ def _forwards(config: Config) -> Iterator[Mistake]:
         for number, upstream in enumerate(upstreams):
             if wrong := _address_problem(upstream.host):
                 yield f"{key}[{number}]", f"{upstream} {wrong}"
-            if upstream in upstreams[:number]:
+            if _same(upstream) in map(_same, upstreams[:number]):
                 yield f"{key}[{number}]", f"{upstream} is already in the list"
     seen: set[Domain] = set()
     for index, forward in enumerate(config.forward):

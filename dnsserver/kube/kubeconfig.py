@@ -227,6 +227,8 @@ def read_small(path: Path) -> bytes:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         raise _UnreadableError((error.strerror or str(error)).lower()) from None
+    if text is None:  # some files of /proc are regular ones and have to be waited for
+        raise _UnreadableError("has nothing to read without waiting for it")
     if len(text) > _LARGEST:
         raise _UnreadableError(f"has more than {_LARGEST >> 20} MiB: expected a kubeconfig or certificates")
     return text

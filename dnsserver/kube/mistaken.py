@@ -1,5 +1,6 @@
 """What people put where Kubernetes objects belong, told by its name and with the way out."""
 
+import difflib
 import re
 from typing import Any
 
@@ -17,6 +18,9 @@ _KINDS = {
     "Component": "a kustomization says how objects are made and is none: `kubectl kustomize FOLDER` prints them",
     "HelmRelease": "a HelmRelease says how objects are made and is none: `helm template` prints them",
 }
+# How people write the kinds that are read, in small letters; what is as near to one as a slip of the pen means it.
+_MEANT = {name.lower(): name for name in ("Namespace", "Service", "EndpointSlice", "Pod", "List")}
+_NEAR = 0.85
 _KUSTOMIZE = ("kustomization.yaml", "kustomization.yml", "kustomization")
 _KUSTOMIZE_KEYS = {"resources", "bases", "patches", "patchesStrategicMerge", "configMapGenerator", "components"}
 
@@ -56,7 +60,15 @@ def kind(name: str, thing: dict[Any, Any]) -> str | None:
     """Return what is to be said of an object of another kind, or None if nothing but that it is passed over."""
     if name == "Config" and "clusters" in thing:
         return "a kubeconfig holds no objects: it belongs under `kubeconfig`"
-    return _KINDS.get(name)
+    return _KINDS.get(name) or _misspelled(name, thing.get("apiVersion"))
+
+
+def _misspelled(name: str, version: object) -> str | None:
+    """Return what a kind means that nobody has, if its group is one of ours or none."""
+    if isinstance(version, str) and "/" in version and not version.startswith("discovery.k8s.io/"):
+        return None
+    near = difflib.get_close_matches(name.lower(), _MEANT, n=1, cutoff=_NEAR)
+    return f"there is no kind `{name[:60]}`: did you mean {_MEANT[near[0]]}?" if near else None
 
 
 def kindless(thing: dict[Any, Any]) -> str:

@@ -83,7 +83,9 @@ def _text(path: Path) -> bytes:
         _expect_regular(os.fstat(handle))
         # Not `read(LARGEST + 1)`, which takes as much memory before it looks.
         pieces, size = [], 0
-        while size <= LARGEST and (piece := file.read(_PIECE)):
+        while size <= LARGEST and (piece := file.read(_PIECE)) != b"":
+            if piece is None:  # some files of /proc are regular ones and have to be waited for
+                raise _RefusedError("it has nothing to read without waiting for it: expected a regular file")
             pieces.append(piece)
             size += len(piece)
     if size > LARGEST:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from dnsserver.kube.decode import BadObject, from_parsed
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import ROOT, from_text
 from dnsserver.zone.index import address_reader, pack
 from dnsserver.zone.model import Kind, Object
 
@@ -143,6 +145,8 @@ def _look_at_service(parsed: dict[Any, Any]) -> Iterator[Flaw]:
             yield Flaw(("spec", "externalName"), "is missing: an ExternalName stands for it")
         elif isinstance(target, str) and pack(target) is not None:
             yield Flaw(("spec", "externalName"), f"{_shown(target)} is an address: expected a DNS name")
+        elif isinstance(target, str) and not _is_name(target):
+            yield Flaw(("spec", "externalName"), f"{_shown(target)} is no DNS name")
     else:
         addresses: list[tuple[Path, Any]] = [
             (("spec", "clusterIPs", at), text) for at, text in enumerate(_list(spec.get("clusterIPs")))
@@ -192,6 +196,8 @@ def _look_at_name(parsed: dict[Any, Any]) -> Iterator[Flaw]:
 
 def _look_at_ports(path: Path, ports: Any) -> Iterator[Flaw]:
     for number, port in enumerate(_list(ports)):
+        if _dict(port).get("port") == 0:
+            yield Flaw((*path, number, "port"), "expected a number from 1 to 65535, got 0")
         protocol = _dict(port).get("protocol")
         if isinstance(protocol, str) and protocol and protocol not in _PROTOCOLS:
             yield Flaw((*path, number, "protocol"), f"expected TCP, UDP or SCTP, got {_shown(protocol)}")
@@ -203,6 +209,14 @@ _looks: dict[Kind, Callable[[dict[Any, Any]], Iterator[Flaw]]] = {
     Kind.ENDPOINTSLICES: _look_at_slice,
     Kind.PODS: _look_at_pod,
 }
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether a CNAME can lead there, and somebody may have meant it."""
+    try:
+        return from_text(text) != ROOT and not any(character.isspace() for character in text)
+    except FormatError:
+        return False
 
 
 def _dict(thing: Any) -> dict[Any, Any]:

@@ -115,6 +115,10 @@ ROWS = [
     Row(
         "file without upstreams", 'upstreams = ["./c.toml"]', "c.toml: has no valid line `nameserver", serve=SERVES
     ),
+    Row(
+        "file with a line without an address", 'upstreams = ["./r"]', "nameserver 192.0.2.300",
+        serve=SERVES, make=lambda folder: (folder / "r").write_text("nameserver 192.0.2.300\nnameserver 192.0.2.1\n"),
+    ),
     Row("file meant, hostname written", 'upstreams = ["resolv.conf"]', 'write "./resolv.conf"', serve=SERVES),
     Row(
         "the server as its own upstream", 'listen = ["127.0.0.1:18553"]\nupstreams = ["127.0.0.1:18553"]',

@@ -127,6 +127,17 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
             "line 5: Service default/web: spec.ports[0].protocol: expected TCP, UDP or SCTP, got `TPC`",
         ),
         (
+            "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: None\n  ports: [{port: 0}]\n",
+            "line 5: Service default/web: spec.ports[0].port: expected a number from 1 to 65535, got 0",
+        ),
+        *(
+            (
+                f"kind: Service\nmetadata: {{name: web}}\nspec:\n  type: ExternalName\n  externalName: '{target}'\n",
+                f"line 5: Service default/web: spec.externalName: `{target[:60]}` is no DNS name",
+            )
+            for target in ("www example org", "a..b", ".", ".".join(["a" * 60] * 6), "a" * 64, "x\ty")
+        ),
+        (
             "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: 10.0.0.256\n",
             "line 4: Service default/web: spec.clusterIP: `10.0.0.256` is no IP address",
         ),
@@ -205,11 +216,36 @@ def test_what_cannot_be_read_is_left_out_and_said(text: str, warning: str) -> No
         ("kind: Namespace\nmetadata: {name: x}\n---\nkind: Ingress\n", "line 4: an Ingress names nothing"),
         ("apiVersion: v1\nkind: Config\nclusters: []\n", "line 1: a kubeconfig holds no objects"),
         ("kind: Kustomization\nresources: [a.yaml]\n", "line 1: a kustomization says how objects are made"),
+        *(
+            (
+                f"kind: {written}\nmetadata: {{name: web}}\n",
+                f"line 1: there is no kind `{written}`: did you mean {meant}?",
+            )
+            for written, meant in [
+                ("service", "Service"),
+                ("Servcie", "Service"),
+                ("Services", "Service"),
+                ("Endpointslice", "EndpointSlice"),
+                ("EndPointSlices", "EndpointSlice"),
+                ("Pods", "Pod"),
+                ("NameSpace", "Namespace"),
+                ("list", "List"),
+            ]
+        ),
     ],
 )
 def test_what_is_taken_for_objects_is_named(text: str, warning: str) -> None:
     (said,) = read(text.encode()).findings.warnings
     assert said.startswith(warning)
+
+
+@pytest.mark.parametrize(
+    "kind", ["ServiceAccount", "ServiceMonitor", "ServiceExport", "PodMonitor", "PodTemplate", "Secret", "Deployment"]
+)
+def test_a_kind_of_its_own_is_no_slip(kind: str) -> None:
+    findings = read(f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: web}}\n".encode()).findings
+    assert findings.warnings == []
+    assert findings.notes[0].endswith(f": 1 {kind}")
 
 
 def test_a_kustomization_may_leave_out_its_kind() -> None:
