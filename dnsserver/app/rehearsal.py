@@ -55,7 +55,7 @@ def rehearse(config: Config) -> Iterator[Finding]:
 
 def _skipped_lines(config: Config) -> Iterator[Finding]:
     """Look at what a file of upstreams says that nobody understands; the default one is nobody's mistake."""
-    from dnsserver.resolver import resolvconf  # noqa: PLC0415 - 10 ms
+    from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if config.upstreams != Config().upstreams else "noted"
     for index, route in enumerate(config.routes()):
