@@ -80,7 +80,7 @@ class Answering:
             own=own,
             limits=settings.limits(config),
             clock=clock,
-            drained=self._flush_late,
+            on_batch_end=self._flush_late,
             faults=self.faults,
             secret=self.secret,
         )

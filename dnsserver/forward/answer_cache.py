@@ -170,7 +170,7 @@ class AnswerCache:
 
     def has_stale(self, ask: Ask, now: float) -> bool:
         """Tell whether `stale` would return something."""
-        return self._stale_entry(ask, now) is not None
+        return ask in self._entries and self._stale_entry(ask, now) is not None
 
     def _stale_entry(self, ask: Ask, now: float) -> _Entry | None:
         """Return what is held, unless another type or another DO has shown since that it is gone."""

@@ -37,19 +37,16 @@ class Deliveries:
             self.queue(waiting, outcome)
             return
         for on_outcome in waiting:
-            self._give(on_outcome, outcome)
+            try:
+                on_outcome(outcome)
+            except Exception as error:
+                self._faults.took("delivery", error, reason=outcome.reason.code)
 
     def queue(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
         """Have the outcome given as soon as whoever runs now has ended."""
         if waiting:
             self._queue.extend([(on_outcome, outcome) for on_outcome in waiting])
             self._awake.set()
-
-    def _give(self, on_outcome: Deliver, outcome: Outcome) -> None:
-        try:
-            on_outcome(outcome)
-        except Exception as error:
-            self._faults.took("delivery", error, reason=outcome.reason.code)
 
     async def run(self) -> None:
         """Give what is queued, for ever."""
@@ -59,6 +56,7 @@ class Deliveries:
                 self._awake = trio.Event()
                 await self._awake.wait()
             for _ in range(min(len(queue), max(SLICE, len(queue) // _PART))):
-                self._give(*queue.popleft())
+                on_outcome, outcome = queue.popleft()
+                self.give((on_outcome,), outcome)
             self._on_batch_end()
             await trio.lowlevel.checkpoint()

@@ -45,7 +45,7 @@ class LookupEngine:
         entropy: Entropy,
         nonces: Nonces,
         clock: Callable[[], float],
-        drained: Callable[[], None],
+        on_batch_end: Callable[[], None],
         loop_retry: float,
         faults: Faults,
     ) -> None:
@@ -59,8 +59,8 @@ class LookupEngine:
         self._overdue: deque[Ask | Attempt] = deque()  # off the wheel, and not looked after yet
         self.probes = Probes(entropy, nonces, self._send_probe, owner, loop_retry, faults)
         reports = Reports(self, owner, limits, entropy, faults)
-        self.udp = UdpTransport(reports, entropy, clock, drained, faults)
-        self.streams = StreamTransport(reports, entropy, clock, drained, faults)
+        self.udp = UdpTransport(reports, entropy, clock, on_batch_end, faults)
+        self.streams = StreamTransport(reports, entropy, clock, on_batch_end, faults)
         self.hedges = self.retries = self.over_tcp = 0
 
     # ---- a lookup from its first query to its end
@@ -68,10 +68,11 @@ class LookupEngine:
     def launch(self, lookup: Lookup, now: float) -> bool:
         """Send the first query of a lookup; False when it cannot be sent to any upstream, and the lookup is over."""
         if not self._next(lookup, now):
+            lookup.done = True
             return False
         order = lookup.order
         if len(order) > 1:
-            if lookup.route.started() and lookup.route.take_hedge():
+            if lookup.route.count_and_sample() and lookup.route.take_hedge():
                 self._hedge(lookup, now)
             elif (after := order[0].health.hedge_after) is not None:
                 lookup.hedge_at = now + after
@@ -123,7 +124,9 @@ class LookupEngine:
 
     def end(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
         """End a lookup, and have its owner learn what became of it."""
-        self.close(lookup)
+        if lookup.attempts:
+            self.close(lookup)
+        lookup.done = True
         self._owner.finished(lookup, lookup.unconfirmed if reading is None else reading, now)
 
     def close(self, lookup: Lookup) -> None:

@@ -52,8 +52,8 @@ class ForwardStatistics(msgspec.Struct, frozen=True):
 class Forwarder:
     """All upstreams, and what they said.
 
-    `routes` has one entry for each domain, `own` the zones of which no upstream is believed. `drained` is called after
-    each batch of deliveries, so that replies can be sent in one go. Time is that of `clock`, in seconds.
+    `routes` has one entry for each domain, `own` the zones of which no upstream is believed. `on_batch_end` is called
+    after each batch of deliveries, so that replies can be sent in one go. Time is that of `clock`, in seconds.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Forwarder:
         own: Sequence[bytes] = (),
         limits: Limits | None = None,
         clock: Callable[[], float] = trio.current_time,
-        drained: Callable[[], None] = lambda: None,
+        on_batch_end: Callable[[], None] = lambda: None,
         entropy: Entropy | None = None,
         faults: Faults | None = None,
         secret: bytes = b"",
@@ -84,13 +84,13 @@ class Forwarder:
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._engine = LookupEngine(self, ttls, entropy, nonces, clock, drained, self._limits.loop_retry, faults)
+        self._engine = LookupEngine(self, ttls, entropy, nonces, clock, on_batch_end, self._limits.loop_retry, faults)
         self._lookups = self._engine.lookups
         self._joins: dict[Ask, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
-        self._drained = drained
-        self._deliveries = Deliveries(faults, drained)
+        self._on_batch_end = on_batch_end
+        self._deliveries = Deliveries(faults, on_batch_end)
         self._awake = trio.Event()
         self._wakes_at = NEVER
         self._held_at = 0.0
@@ -216,7 +216,8 @@ class Forwarder:
         except Exception as error:
             self._faults.took("upstream-query", error)
             self.broken(lookup, now)
-        self.hurry(lookup.due)
+        if lookup.due < self._wakes_at:
+            self.hurry(lookup.due)
 
     def hurry(self, at: float) -> None:
         """Look at the wheel by then, which may be earlier than what is on it was due."""
@@ -257,7 +258,16 @@ class Forwarder:
     def finished(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
         """Give out what has become of a question, and keep it."""
         try:
-            self._finish(lookup, reading, now)
+            if reading is None:
+                outcome = self._failure(lookup.ask, lookup.failure or o.UPSTREAM_TIMEOUT, now)
+            else:
+                follow = reading.follow
+                if follow is not None and not any(is_below(follow, zone) for zone in self._own):
+                    self._join(lookup, reading, follow, now)
+                    return
+                outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
+                self._cache.put(lookup.ask, outcome)
+            self._deliveries.give(self._take_out(lookup), outcome)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
             self.broken(lookup, now)
@@ -266,19 +276,6 @@ class Forwarder:
         """Have done with a question that a bug has stopped: whoever asks the same from now on must not join it."""
         lookup.done = True
         self._deliveries.queue(self._take_out(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
-
-    def _finish(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
-        ask = lookup.ask
-        if reading is None:
-            self._give(lookup, self._failure(ask, lookup.failure or o.UPSTREAM_TIMEOUT, now))
-            return
-        follow = reading.follow
-        if follow is not None and not any(is_below(follow, zone) for zone in self._own):
-            self._join(lookup, reading, follow, now)
-            return
-        outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
-        self._cache.put(ask, outcome)
-        self._give(lookup, outcome)
 
     def _failure(self, ask: Ask, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
@@ -318,13 +315,13 @@ class Forwarder:
                 outcome = Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now)
             else:
                 self._cache.put(ask, outcome)
-        self._give(join, outcome)
+        self._deliveries.give(self._take_out(join), outcome)
 
     def _end_joins(self, now: float) -> None:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.ask) is join:
-                self._give(join, self._failure(join.ask, o.CHAIN_TOO_LONG, now))
+                self._deliveries.give(self._take_out(join), self._failure(join.ask, o.CHAIN_TOO_LONG, now))
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
@@ -344,10 +341,6 @@ class Forwarder:
             self._cache.forget_failures()
         elif upstream.looping:
             self._engine.leave(upstream, self._clock())
-
-    def _give(self, pending: Lookup | Join, outcome: Outcome) -> None:
-        """End a question; only for the drain of a transport, or a timer."""
-        self._deliveries.give(self._take_out(pending), outcome)
 
     def _take_out(self, pending: Lookup | Join) -> list[Deliver]:
         """Return who waits for a question that is not under way any more."""
@@ -390,9 +383,9 @@ class Forwarder:
             self._engine.udp.drain()
             self._end_joins(self._clock())
             while self._engine.process_due(self._clock()):
-                self._drained()
+                self._on_batch_end()
                 await trio.lowlevel.checkpoint()
-            self._drained()
+            self._on_batch_end()
 
     async def _tend_upstreams(self) -> None:
         """Probe upstreams and clear away old sockets, now and then."""

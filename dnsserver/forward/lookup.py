@@ -1,4 +1,28 @@
-"""One question under way, as a value that the engine moves on, and who learns how it ends."""
+"""One question under way at the upstreams, the queries sent for it, and who learns how it ends.
+
+States of a Lookup, in the order in which it may go through them:
+
+    under way    `attempts` are the queries that may still be answered; `due` is when it is looked at next
+    confirming   as before, and `unconfirmed` is an answer good enough to end with if nothing better comes
+    overdue      as before, and a stale answer was given (`stale_given`) to those who waited; it goes on for the cache
+    done         nobody waits, no attempt leads to it; it is in no table, and never leaves this state
+
+The engine moves it on, when a reply comes (`reports`), a query fails, or the wheel brings its question up. `waiting`
+and what is stale are the forwarder's, which adds who asks the same, and takes all of them out with the end.
+
+An Attempt is one query. With its lookup's end, or once another one stands in for it, it is an orphan: `lookup` is None,
+and it only tells how its upstream does, until it is answered or `late`.
+
+What always holds:
+- a Lookup that is not done is in `LookupEngine.lookups` under its question, and on the wheel for `due`, or earlier;
+- one that is not done has an attempt, or an end that comes with its deadline;
+- an attempt is in `attempts` of its lookup exactly while it leads to it;
+- nobody who waits is called from `Forwarder.start`: what fails there is queued (`delivery`).
+
+Rejected: a task for each question (a trio task costs 25 us, a forwarded question 30 in all); the wheel holding lookups
+rather than questions (most have ended long before they come up, and their memory would not serve the next ones);
+opening an ended lookup again for a chain that leaves its route (a Join waits for the rest, so `done` is final).
+"""
 
 from typing import Protocol
 

@@ -94,34 +94,29 @@ class Reports:
                 else:
                     self._engine.to_tcp(attempt, now)
                 return True
-            reading = self._read(attempt, lookup, reply, now)
-            if reading is None:
+            try:
+                ask = lookup.ask
+                reading = response.read(reply, ask.name, ask.type, ask.do, lookup.route.scope, self._limits)
+            except Exception as error:  # malformed, or a bug in reading it, which is as if it were
+                if not isinstance(error, FormatError):
+                    self._faults.took("upstream-reply", error, upstream=attempt.upstream.name, reply=reply.hex())
+                self._spoil(attempt, now)
                 return False
             self._heard(attempt, now)
             if reading.verdict is not _GOOD:
                 self._rejected_reading(attempt, lookup, reading, now)
                 return True
             if attempt.upstream.doubted or attempt.plain:
-                reading = self._weighed(attempt, lookup, reading, now)
-            if reading is not None:
-                lookup.attempts.remove(attempt)
-                self._engine.end(lookup, reading, now)
+                weighed = self._weighed(attempt, lookup, reading, now)
+                if weighed is None:
+                    return True
+                reading = weighed
+            lookup.attempts.remove(attempt)
+            self._engine.end(lookup, reading, now)
         except Exception as error:  # it must not cost others theirs
             self._faults.took("upstream-reply", error, upstream=attempt.upstream.name)
             self._engine.give_up(lookup, now)
         return True
-
-    def _read(self, attempt: Attempt, lookup: Lookup, reply: bytes, now: float) -> Reading | None:
-        """Return what a reply says, None where it cannot be read."""
-        ask = lookup.ask
-        try:
-            return response.read(reply, ask.name, ask.type, ask.do, lookup.route.scope, self._limits)
-        except FormatError:
-            pass
-        except Exception as error:  # a bug in reading it: as if it could not be read
-            self._faults.took("upstream-reply", error, upstream=attempt.upstream.name, reply=reply.hex())
-        self._spoil(attempt, now)
-        return None
 
     def _rejected_reading(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> None:
         """Go on after a whole reply that is no answer."""

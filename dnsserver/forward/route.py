@@ -59,7 +59,7 @@ class Route:
         self._order = usable
         return usable
 
-    def started(self) -> bool:
+    def count_and_sample(self) -> bool:
         """Count a question; True when it should go to a second upstream at once, to see how that one does."""
         self._hedges = min(self._hedges + self.settings.hedge, _SAVED_HEDGES)
         self._count += 1

@@ -46,14 +46,14 @@ class Receiver(Protocol):
 
 
 class StreamTransport:
-    """All connections to all upstreams; `drained` is called after each batch of replies."""
+    """All connections to all upstreams; `on_batch_end` is called after each batch of replies."""
 
     def __init__(
         self,
         receiver: Receiver,
         entropy: Entropy,
         clock: Callable[[], float],
-        drained: Callable[[], None],
+        on_batch_end: Callable[[], None],
         faults: Faults | None = None,
     ) -> None:
         """Connect to nothing yet."""
@@ -61,7 +61,7 @@ class StreamTransport:
         self._receiver = receiver
         self._entropy = entropy
         self._clock = clock
-        self._drained = drained
+        self._on_batch_end = on_batch_end
         self._pools: dict[Upstream, Pool] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -87,7 +87,7 @@ class StreamTransport:
         """Fail an attempt for which there is no ID."""
         await trio.lowlevel.checkpoint()
         self._receiver.lost(attempt, o.OVERLOAD, self._clock(), reached=True)
-        self._drained()
+        self._on_batch_end()
 
     def _pump(self, pool: Pool) -> None:
         """Put questions on connections as far as there is room, and open connections for the others."""
@@ -156,7 +156,7 @@ class StreamTransport:
             pool.learn(connection, now)
             self._ask_again(pool, connection, now)
         self._pump(pool)
-        self._drained()
+        self._on_batch_end()
 
     def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
         """Queue what a connection left unanswered, but for questions that too many connections ended under."""
@@ -199,7 +199,7 @@ class StreamTransport:
                 message = bytes(buffer[2 : 2 + size])
                 del buffer[: 2 + size]
                 self._take(pool, connection, message, now, stream)
-            self._drained()
+            self._on_batch_end()
 
     def _is_worth_waiting(self, pool: Pool, connection: Connection, now: float) -> bool:
         """Do what a silence means; False when the connection is of no more use."""
@@ -224,7 +224,7 @@ class StreamTransport:
         for question in spoilt:
             del connection.waiting[question.message[:2]]
             self._lose(pool, question, o.UPSTREAM_FORMAT, now, reached=True)
-        self._drained()
+        self._on_batch_end()
 
     def _take(self, pool: Pool, connection: Connection, message: bytes, now: float, stream: Stream) -> None:
         """Hand a reply to who asked; off-path forgers cannot get here, so only honest mistakes are looked for."""

@@ -105,14 +105,14 @@ class Sockets:
 
 
 class UdpTransport:
-    """All UDP sockets to all upstreams, in `sockets`; `drained` is called after each batch of replies."""
+    """All UDP sockets to all upstreams, in `sockets`; `on_batch_end` is called after each batch of replies."""
 
     def __init__(
         self,
         receiver: Receiver,
         entropy: Entropy,
         clock: Callable[[], float],
-        drained: Callable[[], None],
+        on_batch_end: Callable[[], None],
         faults: Faults | None = None,
     ) -> None:
         """Open nothing yet but the epoll."""
@@ -120,7 +120,7 @@ class UdpTransport:
         self._receiver = receiver
         self._entropy = entropy
         self._clock = clock
-        self._drained = drained
+        self._on_batch_end = on_batch_end
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
         self.sockets: dict[Upstream, Sockets] = {}
@@ -259,7 +259,7 @@ class UdpTransport:
                     receive(port, now)
                 except Exception as error:  # it must not cost the others theirs; this question times out
                     self._faults.took("upstream-reply", error, upstream=port.upstream.name)
-            self._drained()
+            self._on_batch_end()
 
     def _receive(self, port: Port, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""
