@@ -24,8 +24,9 @@ QUESTIONS = 16
 LIFETIME = 10.0
 FORGET_AFTER = 5.0
 MOST_WAITING = 512  # queries on one socket, but for those that are recent or whose question is still open
+ALL_WAITING = 4096  # the same on all sockets, which share it; of the recent ones as many again
 RECENT = 1.0
-_NOW_AND_THEN = 64
+_NOW_AND_THEN = 16
 BAD_REPLIES = 10
 
 NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
@@ -80,11 +81,14 @@ class Port:
         self.opened = now
         self.bad = 0
 
-    def forget_ended(self, now: float) -> None:
-        """Make room where an upstream is silent: what has ended elsewhere needs its reply least."""
-        waiting = self.waiting
-        for key in [k for k, attempt in waiting.items() if attempt.lookup is None and attempt.sent + RECENT < now]:
-            del waiting[key]
+    def forget_ended(self, now: float, most: int) -> None:
+        """Make room where an upstream is silent: what has ended elsewhere needs its reply least, what is old less."""
+        ended = [key for key, attempt in self.waiting.items() if attempt.lookup is None]
+        for key in ended[: max(0, len(ended) - most)]:
+            del self.waiting[key]
+        for key in ended[-most:]:
+            if self.waiting[key].sent + RECENT < now:
+                del self.waiting[key]
 
 
 class Sockets:
@@ -124,6 +128,7 @@ class UdpTransport:
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
         self.sockets: dict[Upstream, Sockets] = {}
+        self._most_waiting = MOST_WAITING
         self._held: list[tuple[Port, bytes]] | None = None
         self._replied = receiver.replied
 
@@ -146,8 +151,8 @@ class UdpTransport:
         while identifier in waiting:
             attempt.identifier = identifier = self._entropy.take(2)
         waiting[identifier] = attempt
-        if len(waiting) > MOST_WAITING and not len(waiting) % _NOW_AND_THEN:
-            port.forget_ended(now)
+        if len(waiting) > self._most_waiting and not len(waiting) % _NOW_AND_THEN:
+            port.forget_ended(now, self._most_waiting)
         port.left -= 1
         # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
         if port.left <= 0 and sockets.retired < PORTS:
@@ -222,6 +227,7 @@ class UdpTransport:
         descriptor = port.socket.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._ports[descriptor] = port
+        self._most_waiting = min(MOST_WAITING, ALL_WAITING // len(self._ports))
         ports.appendleft(port)
         return port
 

@@ -2,6 +2,8 @@
 
 import tracemalloc
 
+import pytest
+
 from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache
 from dnsserver.forward.outcome import Ask, Outcome
@@ -93,7 +95,7 @@ def test_flush_takes_all_types_of_a_name() -> None:
 
 
 def test_the_oldest_that_nobody_asks_for_goes_first() -> None:
-    cache = AnswerCache(CacheSettings(size=5_500))
+    cache = AnswerCache(CacheSettings(size=6_100))
     for i in range(10):
         cache.put(ask(f"n{i}.example.com"), outcome(300))
     cache.get(ask("n0.example.com"), 1)
@@ -101,7 +103,7 @@ def test_the_oldest_that_nobody_asks_for_goes_first() -> None:
         cache.put(ask(f"n{i}.example.com"), outcome(300))
     assert cache.get(ask("n0.example.com"), 1) is not None
     assert cache.get(ask("n1.example.com"), 1) is None
-    assert cache.statistics().size <= 5_500
+    assert cache.statistics().size <= 6_100
 
 
 def test_replacing_entries_does_not_grow() -> None:
@@ -112,11 +114,30 @@ def test_replacing_entries_does_not_grow() -> None:
     assert len(cache._queue) < 100  # noqa: SLF001 - its bound has no other witness
 
 
-def test_the_size_that_is_counted_is_about_the_memory_that_is_used() -> None:
+@pytest.mark.parametrize(
+    ("length", "records", "octets", "count"),
+    [
+        (20, 0, 0, 5000),
+        (20, 1, 16, 5000),
+        (250, 1, 16, 5000),
+        (20, 10, 16, 2000),
+        (40, 4, 260, 2000),
+        (30, 230, 262, 50),
+        (30, 3000, 16, 20),
+    ],
+)
+def test_the_size_that_is_counted_is_about_the_memory_that_is_used(
+    length: int, records: int, octets: int, count: int
+) -> None:
     tracemalloc.start()
     cache = AnswerCache(CacheSettings(size=1 << 30))
-    for i in range(5000):
-        cache.put(ask(f"name{i}.example.com"), outcome(300 + i))
+    for i in range(count):
+        label = b"%08d" % i
+        rest = (length - 10) // 50
+        name = b"\x08" + label + b"".join(b"\x31" + b"x" * 49 for _ in range(rest)) + b"\0"
+        ttls = tuple(at * octets + 300 + i for at in range(records))
+        body = Body(records, 0, 0, bytes(records * octets), ttls)
+        cache.put(Ask(name, 1), Outcome(0, body, False, o.FORWARDED, float(i), i + 300.5))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 0.7 < used / cache.statistics().size < 1.1
+    assert 0.75 < used / cache.statistics().size < 1.25

@@ -117,29 +117,42 @@ def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.sock
         assert (sockets.polls_to_skip, sockets.skip_next) == (1024, 1024)
 
 
-def test_what_waits_on_silent_sockets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_udp, "PORTS", 2)
+@pytest.mark.parametrize("upstreams", [1, 4, 16])
+@pytest.mark.parametrize("ports", [2, 16])
+def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
+    ports: int, upstreams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_udp, "PORTS", ports)
+    monkeypatch.setattr(transport_udp, "ALL_WAITING", 1024)
+    monkeypatch.setattr(transport_udp, "MOST_WAITING", 128)
+    sockets = 2 * ports * upstreams
+    most = 2 * min(128 * sockets, 1024) + 16 * sockets + 50
+
     with (
         closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
         socket.socket(type=socket.SOCK_DGRAM) as server,
     ):
         server.bind((HOST, 0))
-        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        spec = UpstreamSpec(HOST, server.getsockname()[1])
+        silent = [Upstream(spec, HOST, b"\0") for _ in range(upstreams)]
+
+        def held() -> list[Attempt]:
+            return [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+
         open_ones = []
         for number in range(20_000):
             now = number / 2000
+            upstream = silent[number % upstreams]
             attempt = Attempt(None, upstream, SECTION, now, number.to_bytes(2))
             if number < 50:
                 attempt.lookup = object()  # type: ignore[assignment]  # a question that is still open
                 open_ones.append(attempt)
             assert transport.send(attempt, QUERY, now)
             if number % 500 == 0:
-                held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
-                assert len(held) <= 2000 * transport_udp.RECENT + 4 * (transport_udp.MOST_WAITING + 64) + 50
-        held = [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
-        kept = {id(each) for each in held}
+                assert len(held()) <= most
+        kept = {id(each) for each in held()}
         assert all(id(each) in kept for each in open_ones)
-        assert all(any(each.sent == number / 2000 for each in held) for number in range(19_900, 20_000))
+        assert all(any(each.sent == number / 2000 for each in held()) for number in range(19_990, 20_000))
 
 
 def test_without_descriptors_the_sockets_that_are_there_do() -> None:
