@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import dns.message
+import dns.rcode
+import dns.reversename
+
 from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -13,8 +17,9 @@ from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
 from dnsserver.wire.writer import compose
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import Event
+from dnsserver.zone.model import Event, Put
 from dnsserver.zone.static import SpecialNames
+from tests.cluster import Thing, decoded, listed, namespace
 
 _EXISTING = names.from_text("www.example.com")
 
@@ -38,6 +43,9 @@ class Outside:
 
     def release(self) -> None:
         pass
+
+
+SHOP = namespace("shop")
 
 
 class Answering:
@@ -69,6 +77,23 @@ class Answering:
     def apply(self, event: Event, now: float = 0) -> None:
         self.replies.drop(self.cluster.apply(event, now, 1))
 
+    def put(self, *things: Thing) -> None:
+        """Let objects be there, as they are now."""
+        for thing in things:
+            self.apply(Put(decoded(thing)))
+
+    def says(self, name: str, type_: str = "A") -> list[str]:
+        """Return what is answered, records first or else the rcode; asked so often that the reply is a kept one."""
+        packet = dns.message.make_query(name, type_, id=0).to_wire()
+        wires = [self.ask(packet) for _ in range(3)]
+        reply = dns.message.from_wire(wires[-1])
+        found = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+        return found or [dns.rcode.to_text(reply.rcode())]
+
+    def says_of(self, address: str) -> list[str]:
+        """Return the names of an address."""
+        return self.says(dns.reversename.from_address(address).to_text(), "PTR")
+
     def begin_deferred(self, index: int) -> Any:
         del index
         raise AssertionError("nothing waits here")
@@ -83,3 +108,11 @@ class Answering:
     def send(self, wire: bytes, client: Any) -> None:
         del wire, client
         raise AssertionError("nothing waits here")
+
+
+def synced(*things: Thing, cluster: Cluster | None = None) -> Answering:
+    """Return all that answers, when it has seen one list of namespace `shop` and these objects."""
+    made = Answering(cluster or Cluster())
+    for event in listed([SHOP, *things]):
+        made.apply(event)
+    return made

@@ -5,17 +5,12 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, ListDone, ListStarted
 from tests.answering import Answering
 from tests.cluster import listed
-from tests.universe import BASE, PACKETS, QUESTIONS, Truth, events, normal, with_denied
+from tests.universe import BASE, PACKETS, QUESTIONS, Truth, events, normal, with_denied, zone
 
 SYNCED = listed(BASE)
-
-
-def zone(pods: str = "verified", grace: float = 0) -> Cluster:
-    return Cluster(pods=pods, reverse_networks=["10.1.0.0/16", "fd00:1::/32"], grace=grace)
 
 
 def assert_same(one: Answering, other: Answering) -> None:

@@ -102,6 +102,11 @@ events: st.SearchStrategy[Event] = st.one_of(puts, puts, puts, removes, lists)
 with_denied: st.SearchStrategy[Event] = st.one_of(events, events, events, _kinds.map(Denied))
 
 
+def zone(pods: str = "verified", grace: float = 0) -> Cluster:
+    """Return an empty zone whose reverse networks have some of the addresses."""
+    return Cluster(pods=pods, reverse_networks=["10.1.0.0/16", "fd00:1::/32"], grace=grace)
+
+
 class Truth:
     """What there is after some events, in the plainest way."""
 

@@ -13,7 +13,7 @@ import trio.testing
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, A, answers, ask, forwarder, route, silent, upstream
+from tests.forward.scripted import HOST, A, answers, ask, forwarder, route, shown, silent, upstream
 
 
 def answer(server: socket.socket) -> int:
@@ -94,3 +94,18 @@ async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_g
         del client
         gc.collect()
         assert trace() is None
+
+
+async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(clock: LoopbackClock) -> None:
+    async with (
+        upstream(answers("{} 300 IN CNAME www.example.com.")) as corp,
+        upstream(answers("{} 300 IN A 192.0.2.1")) as rest,
+        forwarder(route(corp, domain="corp.example"), route(rest)) as forward,
+    ):
+        await forward.wait_outcome(ask("www.example.com"))
+        clock.jump(100)
+        asked = ask("a.corp.example")
+        assert shown(asked, await forward.wait_outcome(asked)) == [
+            "a.corp.example. 300 IN CNAME www.example.com.",
+            "www.example.com. 200 IN A 192.0.2.1",
+        ]

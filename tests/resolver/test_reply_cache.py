@@ -272,3 +272,21 @@ def test_what_came_from_outside_can_be_cleared_alone() -> None:
     assert held(table) == {b"1"}
     replies.clear()
     assert held(table) == set()
+
+
+@pytest.mark.parametrize("count", [1, 60, 70, 500])
+def test_what_many_replies_depend_on_drops_them_all_and_only_them(count: int) -> None:
+    cache = ReplyCache()
+    table = cache.add_table("udp", "1")
+    shared, own = (b"com",), (b"shop", b"com")
+    for number in range(count):
+        cache.keep(table, b"%d" % number, Reply(b"", (1, 0, "found"), (shared, own) if number % 2 else (shared,)))
+    cache.keep(table, b"other", Reply(b"", (1, 0, "found"), ((b"net",),)))
+    for number in range(0, count, 3):
+        cache.discard(table, b"%d" % number)
+    cache.drop({own})
+    left = {b"%d" % number for number in range(count) if number % 3 and not number % 2}
+    assert set(table.replies) == {b"other"} | left
+    cache.drop({shared})
+    assert set(table.replies) == {b"other"}
+    assert cache.statistics().replies == 1

@@ -16,8 +16,7 @@ from dnsserver.server.batch import BATCH, BatchPort, PlainPort, UdpPort
 from dnsserver.server.udp import bind
 from tests.answering import Answering
 from tests.cluster import listed
-from tests.test_invariants import zone
-from tests.universe import BASE, PACKETS
+from tests.universe import BASE, PACKETS, zone
 
 Kind = type[BatchPort] | type[PlainPort]
 HOST = "127.0.0.1"

@@ -15,8 +15,7 @@ from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed
 from tests.server.parts import Outside
 from tests.server.test_spellings import Port
-from tests.test_invariants import zone
-from tests.universe import BASE
+from tests.universe import BASE, zone
 
 ROUNDS = 30_000
 

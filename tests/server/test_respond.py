@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from dnsserver.wire import message as m
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
-from tests.answering import Answering
+from tests.answering import Answering, synced
 from tests.cluster import endpoints, listed, namespace, service
 from tests.messages import SIZE, addresses, d, header, option
-from tests.test_invariants import zone
-from tests.universe import BASE, PACKETS, QUESTIONS, normal
+from tests.universe import BASE, PACKETS, QUESTIONS, normal, zone
 
 # Names over and over, with now and then something in the way of whoever reads them.
 _label = st.one_of(st.binary(max_size=8), st.just(b"svc"), st.just(b"cluster"), st.just(b"local"), st.just(b"arpa"))
@@ -179,3 +178,13 @@ def test_replies_are_counted_once_by_type_rcode_and_reason() -> None:
         (m.AAAA, m.NXDOMAIN, "service-missing"): 3,
         (0, m.FORMERR, "format-error"): 1,
     }
+
+
+def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
+    made = synced(service("web", "10.9.0.1"))
+    for number in range(1000, 1500):
+        for name, klass in (("web.shop.svc.cluster.local", "IN"), ("x.shop.svc.cluster.local", "IN"), ("x.", "CH")):
+            made.ask(dns.message.make_query(name, dns.rdatatype.RdataType(number), klass).to_wire())
+    traffic = made.table.traffic()
+    assert set(traffic) == {(0, 0, "no-data"), (0, 3, "service-missing"), (0, 5, "class-refused")}
+    assert sum(traffic.values()) == 1500

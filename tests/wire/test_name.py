@@ -82,3 +82,10 @@ def test_a_name_of_255_octets_is_one_and_of_256_is_not() -> None:
 )
 def test_is_below(name: str, zone: str, below: bool) -> None:
     assert names.is_below(names.from_text(name), names.from_text(zone)) is below
+
+
+@pytest.mark.parametrize("text", ["\\", "a\\", "a\\1", "a\\12", "a\\1x2", "a\\256"])
+def test_a_broken_escape_is_a_format_error(text: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        names.from_text(text)
+    assert "escape" in str(caught.value)

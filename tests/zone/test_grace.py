@@ -5,6 +5,7 @@ import pytest
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, Kind, Put, Remove
 from dnsserver.zone.record import Key
+from tests.answering import synced
 from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, service
 from tests.zone.asking import ask, zone
 
@@ -146,3 +147,31 @@ def test_back_and_forth_starts_the_grace_anew(moving: Moving) -> None:
     assert moving.addresses("db-0") == {"10.1.0.1"}
     moving.wait(0.7)
     assert moving.addresses("db-0") == set()
+
+
+def test_a_change_costs_what_it_changes_and_not_its_square() -> None:
+    cluster = Cluster(grace=1.0)
+    made = synced(service("db"), cluster=cluster)
+    parts = [
+        endpoints("db", *(f"10.{part}.{n // 250}.{n % 250}" for n in range(1000)), name=f"db-{part}")
+        for part in range(10)
+    ]
+    made.put(*parts)
+    for part in parts:  # with a walk over all that is held for each endpoint this took a minute
+        made.apply(Remove(Kind.ENDPOINTSLICES, "shop", part["metadata"]["name"]), 0)
+    assert cluster.held == 10_000
+    assert made.says("10-9-3-249.db.shop.svc.cluster.local") == ["10.9.3.249"]
+    made.replies.drop(cluster.expire(1.0, 1))
+    assert cluster.held == 0
+    assert made.says("db.shop.svc.cluster.local") == ["NXDOMAIN"]
+
+
+def test_an_endpoint_that_leaves_again_is_held_for_the_whole_grace_again() -> None:
+    cluster = Cluster(grace=1.0)
+    made = synced(service("db"), endpoints("db", "10.1.0.1"), cluster=cluster)
+    gone, there = (Put(decoded(endpoints("db", *found))) for found in ([], ["10.1.0.1"]))
+    for event, now in ((gone, 0.0), (there, 0.5), (gone, 0.9)):
+        made.apply(event, now)
+    for now, expected in ((1.0, ["10.1.0.1"]), (1.8, ["10.1.0.1"]), (1.9, ["NXDOMAIN"])):
+        made.replies.drop(cluster.expire(now, 1))
+        assert made.says("db.shop.svc.cluster.local") == expected

@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.wire import name as names
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Kind, ListDone, Remove
 from dnsserver.zone.reverse import Networks, address, awaited, dashed, is_local
+from tests.answering import Answering, synced
+from tests.cluster import endpoint, endpoints, namespace, service
 
+APEXES = {"10.in-addr.arpa", "d.f.ip6.arpa", "9.2.0.192.in-addr.arpa"}
 _addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 
@@ -94,3 +99,67 @@ def test_zones_of_networks(network: str, name: str, zone: str | None) -> None:
 )  # fmt: skip
 def test_local_addresses(text: str, local: bool) -> None:
     assert is_local(ipaddress.ip_address(text).packed) is local
+
+
+def test_a_reverse_name_known_outside_is_the_clusters_as_soon_as_a_service_has_the_address() -> None:
+    made = synced()
+    assert made.says_of("10.9.0.1") == ["NXDOMAIN"]  # which the outside says, and may be kept for an hour
+    made.put(service("web", "10.9.0.1"))
+    assert made.says_of("10.9.0.1") == ["web.shop.svc.cluster.local."]
+    made.apply(Remove(Kind.SERVICES, "shop", "web"))
+    assert made.says_of("10.9.0.1") == ["NXDOMAIN"]
+
+
+def test_what_was_asked_outside_before_the_first_sync_is_asked_here_after_it() -> None:
+    made = Answering(Cluster())
+    made.put(namespace("shop"), service("web", "8.8.4.4"))
+    assert made.says_of("8.8.4.4") == ["NXDOMAIN"]
+    for kind in Kind:
+        made.apply(ListDone(kind))
+    assert made.says_of("8.8.4.4") == ["web.shop.svc.cluster.local."]
+
+
+def test_an_address_that_gets_another_hostname_has_another_ptr() -> None:
+    made = synced(service("db"), endpoints("db", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", "db-1")))
+    assert made.says_of("10.1.0.2") == ["db-1.db.shop.svc.cluster.local."]
+    made.put(endpoints("db", endpoint("10.1.0.2", "db-0"), endpoint("10.1.0.3", "db-1")))
+    assert made.says_of("10.1.0.2") == ["db-0.db.shop.svc.cluster.local."]
+
+
+def test_endpoints_of_a_service_that_becomes_an_alias_have_no_ptr() -> None:
+    made = synced(service("db"), endpoints("db", "10.1.0.1"))
+    assert made.says_of("10.1.0.1") == ["10-1-0-1.db.shop.svc.cluster.local."]
+    made.put(service("db", external="www.example.com"))
+    assert made.says_of("10.1.0.1") == ["NXDOMAIN"]
+
+
+@pytest.mark.parametrize("name", ["n" * 64, "n" * 256])
+def test_a_service_that_no_name_can_stand_for_has_no_ptr(name: str) -> None:
+    assert synced(service(name, "10.9.0.1")).says_of("10.9.0.1") == ["NXDOMAIN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rcode"),
+    [
+        ("1.10.in-addr.arpa", "NOERROR"),
+        ("10.in-addr.arpa", "NOERROR"),
+        ("2.10.in-addr.arpa", "NXDOMAIN"),
+        ("01.10.in-addr.arpa", "NXDOMAIN"),
+        ("7.1.0.1.10.in-addr.arpa", "NXDOMAIN"),
+        ("1.0.0.0.0.0.d.f.ip6.arpa", "NOERROR"),
+        ("d.f.ip6.arpa", "NOERROR"),
+        ("2.0.0.0.0.0.d.f.ip6.arpa", "NXDOMAIN"),
+        ("00.d.f.ip6.arpa", "NXDOMAIN"),  # two digits are no nibble, whatever is below 0.0.d.f
+        ("1.0.00.0.0.d.f.ip6.arpa", "NXDOMAIN"),
+        ("9.2.0.192.in-addr.arpa", "NOERROR"),  # a network of one address, whose name is a zone's
+        ("1.9.2.0.192.in-addr.arpa", "NXDOMAIN"),
+    ],
+)
+def test_reverse_names_above_addresses(name: str, rcode: str) -> None:
+    cluster = Cluster(reverse_networks=["10.0.0.0/8", "fd00::/8", "192.0.2.9/32"])
+    made = synced(service("web", "10.1.0.1", "fd00:1::1"), cluster=cluster)
+    for _ in range(2):
+        assert made.says(name, "PTR") == [rcode]
+        made.apply(Remove(Kind.SERVICES, "shop", "web"))
+        assert made.says(name, "PTR") == ["NOERROR" if name in APEXES else "NXDOMAIN"]
+        made.put(service("web", "10.1.0.1", "fd00:1::1"))

@@ -1,0 +1,23 @@
+"""Addresses in order, compared with a look at all of them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.zone.ordered import Ordered
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 255)), max_size=200), st.data())
+def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool, int]], data: st.DataObject) -> None:
+    present: dict[bytes, None] = {}
+    ordered = Ordered(4, [present])
+    for is_there, number in changes:
+        address = bytes((10, 0, 0, number))
+        if is_there != (address in present):
+            if is_there:
+                present[address] = None
+            else:
+                del present[address]
+            ordered.note(address, is_there=is_there)
+        if data.draw(st.integers(0, 20)) == 0:
+            low, high = sorted(bytes((10, 0, 0, data.draw(st.integers(0, 255)))) for _ in range(2))
+            assert ordered.has_between(low, high) == any(low <= one <= high for one in present)
