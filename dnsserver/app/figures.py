@@ -1,6 +1,6 @@
 """Collects what every part tells about itself, when somebody asks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import trio
@@ -9,10 +9,12 @@ from dnsserver import log, metrics
 from dnsserver.app.answering import Answering
 from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
 from dnsserver.resolver.reply_cache import ReplyTable
+from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
 
-if TYPE_CHECKING:
-    from dnsserver.app.server import Server
+if TYPE_CHECKING:  # a worker needs neither, and what they import takes memory
+    from dnsserver.app.sync import Sync
+    from dnsserver.app.workers import Workers
 
 _LAG_EVERY = 0.25  # seconds between two measurements of the event loop's lag
 
@@ -32,10 +34,25 @@ class Lag:
             self.histogram.observe(max(0.0, trio.current_time() - due))
 
 
+class Parts(Protocol):
+    """The parts of a server that tell something."""
+
+    answering: Answering
+    cluster: Cluster
+    lag: Lag
+    sync: "Sync"
+    workers: "Workers"
+    draining: bool
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first sync is complete and the end has not begun."""
+
+
 class Figures:
     """Makes the Snapshot that /metrics and /readyz are made of."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Parts) -> None:
         """Look at the parts of `server`."""
         self._server = server
 

@@ -3,7 +3,7 @@
 Promises: every object of a kind that the API holds is Put, every object gone is Removed, a full list is framed by
 ListStarted and ListDone, and nothing older ever follows something newer. Reads credentials through the `kubernetes`
 package, speaks HTTP through httpx2, and never blocks the event loop.
-Must not know: names, answers, sockets of clients; what a zone makes of an event.
+Must not know answers, sockets of clients, or what a zone makes of an event.
 
 One event's way: `api.Client.watch` reads a JSON line, `reflector.Reflector` turns it into an event and hands it to
 `apply`; `objects.ObjectFiles` does the same for files. `credentials` says how to get in, `loader` is the process that
