@@ -145,4 +145,6 @@ def test_the_ceiling_adds_up_as_check_prints_it() -> None:
     for part, (name, octets, _) in zip(parts, table, strict=False):
         if name != "UDP in the kernel":  # it depends on the machine
             assert f"{part.octets / ceiling.MIB:.1f}" == octets, name
+    (limit,) = re.findall(r"limit of `manifests/base` is (\d+) MiB", page)
+    assert f"memory: {limit}Mi" in (ROOT / "manifests/base/deployment.yaml").read_text()
     assert sum(float(octets) for _, octets, _ in table[:-1]) == pytest.approx(float(table[-1][1]), abs=1)
