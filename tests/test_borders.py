@@ -333,7 +333,7 @@ TABLE = [
     Border("client-limits", Guard, "admission_denial", a_client_over_tcp_is_not_judged, settings=LIMITED),
     Border("udp", batch.BatchPort, "_take_error", nothing_is_lost_of_an_empty_socket),
     Border("udp", batch.BatchPort, "_flush", a_batch_is_lost_at_most),
-    Border("udp", UdpTransport, "release", a_question_outside_is_late_at_most),
+    Border("udp", UdpTransport, "uncork", a_question_outside_is_late_at_most),
     Border("udp", batch.PlainPort, "send", one_reply_is_lost, plain=True),
     Border("tcp", Connection, "read", a_connection_is_closed_and_no_other),
     Border("tcp-accept", Connection, "wants", a_connection_is_not_taken_in, lambda c: not c.events),

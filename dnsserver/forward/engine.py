@@ -310,9 +310,8 @@ class LookupEngine:
     def _silent(self, attempt: Attempt, now: float) -> None:
         """Count that nothing came in time: one name says little, and nothing is believed that a probe does not show."""
         upstream, health = attempt.upstream, attempt.upstream.health
-        upstream.timeouts += 1
+        upstream.timed_out(probe=attempt.probe)
         if attempt.probe:
-            upstream.probe_failures += 1
             dead = health.probe_silent(attempt.sent, now)
         elif attempt.over_stream and upstream.udp:
             return
@@ -331,7 +330,7 @@ class LookupEngine:
 
     def broken(self, upstream: Upstream, now: float) -> None:
         """Record that an upstream cannot be reached."""
-        upstream.failures += 1
+        upstream.failed()
         if upstream.health.broken(now):
             self._went_down(upstream, "it cannot be reached")
 

@@ -162,12 +162,12 @@ class Forwarder:
     def hold(self) -> None:
         """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
         self._held_at = self._clock()
-        self._engine.udp.hold()
+        self._engine.udp.cork()
 
     def release(self) -> None:
         """Send what was held back."""
         self._held_at = 0.0
-        self._engine.udp.release()
+        self._engine.udp.uncork()
 
     async def wait_outcome(self, ask: Ask) -> Outcome:
         """Return the outcome of one question, as `ask` delivers it."""

@@ -120,14 +120,13 @@ class Probes:
         if self.names.get(name) is not upstream:
             return
         if rcode not in {NOERROR, NXDOMAIN}:
-            upstream.probe_errors += 1
-            if now < upstream.looped_at + self._loop_retry or upstream.probe_errors < _ERRORS:
+            errors = upstream.probe_failed()
+            if now < upstream.looped_at + self._loop_retry or errors < _ERRORS:
                 upstream.health.suspected = True
                 return
         self._forget(upstream)
         upstream.health.cleared()
-        if upstream.looping:
-            upstream.looping = False
+        if upstream.loop_gone():
             log.info("upstream does not loop any more", upstream=upstream.name)
             self._listener.changed(upstream, usable=True)
 
@@ -151,14 +150,11 @@ class Probes:
             return False
         self._forget(upstream)
         upstream.health.suspected = False
-        upstream.looped_at = now
-        if not upstream.looping:
-            upstream.looping = True
+        if upstream.loop_seen(now):
             log.error("upstream forwards to this server, taken out", upstream=upstream.name)
             self._listener.changed(upstream, usable=False)
         return True
 
     def _forget(self, upstream: Upstream) -> None:
-        while upstream.probes:
-            del self.names[upstream.probes.popleft()]
-        upstream.probe_errors = 0
+        for name in upstream.forget_probes():
+            del self.names[name]

@@ -224,7 +224,7 @@ class Reports:
                 detach(attempt)
                 lookup.retry_at = now + upstream.health.timeout
                 return
-        upstream.failures += 1
+        upstream.failed()
         upstream.health.failed()
         self._probes.suspect(upstream, now)
         self._engine.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
@@ -267,7 +267,7 @@ class Reports:
 
     def _lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         lookup, upstream = attempt.lookup, attempt.upstream
-        upstream.failures += 1
+        upstream.failed()
         down = False
         if not upstream.udp:
             upstream.health.failed()

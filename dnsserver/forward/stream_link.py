@@ -57,19 +57,18 @@ class Opener:
         except trio.TooSlowError as error:
             raise OpenError(upstream.trouble or o.UPSTREAM_TIMEOUT) from error
         except OpenError as error:
-            upstream.trouble = error.reason
+            upstream.stuck(error.reason)
             raise
-        upstream.trouble = None
+        upstream.stuck(None)
         return stream
 
     async def _open(self) -> Stream:
-        self._upstream.trouble = self._reason("it does not accept TCP connections in time", o.UPSTREAM_TIMEOUT)
+        self._upstream.stuck(self._reason("it does not accept TCP connections in time", o.UPSTREAM_TIMEOUT))
         stream = await self._connect()
         if self._upstream.spec.transport is not Transport.TLS:
             return stream
-        self._upstream.trouble = self._reason(
-            "it does not complete the TLS handshake in time; does it speak TLS?", o.UPSTREAM_TIMEOUT
-        )
+        slow = "it does not complete the TLS handshake in time; does it speak TLS?"
+        self._upstream.stuck(self._reason(slow, o.UPSTREAM_TIMEOUT))
         return await self._secure(stream)
 
     async def _connect(self) -> trio.SocketStream:

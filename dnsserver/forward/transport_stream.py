@@ -241,7 +241,7 @@ class StreamTransport:
             if connection.answered == 1:
                 pool.opener.keep_session(stream)
             return
-        pool.upstream.bad[kind or "malformed"] += 1
+        pool.upstream.sent_rubbish(kind or "malformed")
         connection.bad += 1
         connection.spoilt = connection.spoilt or question is not None or not connection.answered
         if question is not None:

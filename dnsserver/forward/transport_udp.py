@@ -129,7 +129,7 @@ class UdpTransport:
         self._ports: dict[int, Port] = {}
         self.sockets: dict[Upstream, Sockets] = {}
         self._most_waiting = MOST_WAITING
-        self._held: list[tuple[Port, bytes]] | None = None
+        self._corked: list[tuple[Port, bytes]] | None = None
         self._replied = receiver.replied
 
     def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
@@ -159,8 +159,8 @@ class UdpTransport:
             ports.pop()
             port.retired = True
             sockets.retired += 1
-        if self._held is not None:
-            self._held.append((port, identifier + rest))
+        if self._corked is not None:
+            self._corked.append((port, identifier + rest))
             return True
         try:
             port.send(identifier + rest)
@@ -180,28 +180,28 @@ class UdpTransport:
         del port.waiting[query[:2]]
         return False
 
-    def hold(self) -> None:
-        """Keep queries back until `release`.
+    def cork(self) -> None:
+        """Keep queries back until `uncork`.
 
         An upstream that is woken once for many queries costs a third of the processor time of as many single ones.
         """
-        if self._held is None:
-            self._held = []
+        if self._corked is None:
+            self._corked = []
 
-    def release(self) -> None:
+    def uncork(self) -> None:
         """Send what was held back; the reply to a single query to an upstream close by is waited for at once."""
-        held, self._held = self._held, None
-        if not held:
+        corked, self._corked = self._corked, None
+        if not corked:
             return
-        for port, query in held:
+        for port, query in corked:
             try:
                 port.send(query)
             except OSError as error:
                 attempt = port.waiting[query[:2]]
                 if not self._send_again(port, query, error):
                     self._receiver.unreachable(attempt, self._clock())
-        if len(held) == 1:
-            self._busy_poll(held[0][0].upstream)
+        if len(corked) == 1:
+            self._busy_poll(corked[0][0].upstream)
 
     def _busy_poll(self, upstream: Upstream) -> None:
         """Take in the reply of an upstream close by, which is about to come.
@@ -306,7 +306,7 @@ class UdpTransport:
 
     def _reject(self, port: Port, kind: str, now: float) -> None:
         """Count a reply that answers nothing; at ten somebody is guessing, and all questions here leave UDP."""
-        port.upstream.bad[kind] += 1
+        port.upstream.sent_rubbish(kind)
         port.bad += 1
         for attempt in port.waiting.values():
             attempt.spoilt = True

@@ -36,6 +36,9 @@ class UpstreamStatistics(msgspec.Struct, frozen=True):
 class Upstream:
     """One address that questions are sent to, and all that is known about it.
 
+    What becomes of it is recorded by its methods only. But `queries` and `replies` are counted where they pass, as
+    a call costs time there, and the names in `probes` are appended by whoever sends them.
+
     `edns` and `mixed_case` say how it is asked, `doubted` that its replies still show something about that: they are
     what its habits come to, and looked at for each question.
     """
@@ -92,6 +95,45 @@ class Upstream:
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
         self.told = ""  # the last failure of a stream that was logged
         self.told_at = float("-inf")
+
+    def timed_out(self, *, probe: bool) -> None:
+        """Record that nothing came in time."""
+        self.timeouts += 1
+        self.probe_failures += probe
+
+    def failed(self) -> None:
+        """Record that a query brought an error, or that it could not even be sent."""
+        self.failures += 1
+
+    def sent_rubbish(self, kind: str) -> None:
+        """Record a reply that was not used, by what was wrong."""
+        self.bad[kind] += 1
+
+    def stuck(self, reason: Reason | None) -> None:
+        """Record what a stream that is being opened waits for; None when one is open."""
+        self.trouble = reason
+
+    def probe_failed(self) -> int:
+        """Record that a probe was answered with an error; return how many in a row were."""
+        self.probe_errors += 1
+        return self.probe_errors
+
+    def forget_probes(self) -> tuple[bytes, ...]:
+        """Record that what the probes under way were to show is known; return their names."""
+        names = tuple(self.probes)
+        self.probes.clear()
+        self.probe_errors = 0
+        return names
+
+    def loop_seen(self, now: float) -> bool:
+        """Record that a probe came back; True when it was not known to loop."""
+        known, self.looping, self.looped_at = self.looping, True, now
+        return not known
+
+    def loop_gone(self) -> bool:
+        """Record that a probe was answered by somebody else; True when it was known to loop."""
+        known, self.looping = self.looping, False
+        return known
 
     def settle(self) -> None:
         """Bring up to date how it is asked, after its habits have changed."""

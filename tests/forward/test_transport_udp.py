@@ -67,10 +67,10 @@ def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport,
 
 
 def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
-    transport.hold()
+    transport.cork()
     for number in range(count):
         assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0)
-    transport.release()
+    transport.uncork()
 
 
 @pytest.mark.parametrize(("trip", "count", "at_once"), [(0.0001, 1, 1), (0.0001, 2, 0), (0.001, 1, 0), (0.0, 1, 0)])
