@@ -107,6 +107,8 @@ def test_there_are_rules_and_each_is_where_the_table_says() -> None:
     for path, named in RULES:
         for symbol in re.findall(r"`([\w.]+)`", named):
             assert symbol in symbols(path), f"{path}: {symbol}"
+    for path, symbol in re.findall(r"`([\w/]+\.py)::([\w.]+)`", ARCHITECTURE):
+        assert symbol in symbols(path), f"{path}: {symbol}"
 
 
 def test_each_row_of_the_protocol_is_held_by_tests_that_are_there() -> None:
