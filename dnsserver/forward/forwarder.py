@@ -134,11 +134,11 @@ class Forwarder:
         if packet and isinstance(pending, Lookup):
             self._engine.look_for_loop(pending, packet, now)
         self._coalesced += 1
-        if len(pending.waiting) >= CROWD:
+        if len(pending.waiting) >= pending.crowd:
             self._thin(pending, now)
         pending.waiting.append(on_outcome)
         if self._waiting > 2 * self._limits.in_flight:
-            self._end_oldest(now)
+            self._end_early(pending if len(pending.waiting) > CROWD else self._oldest(), now)
 
     def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
         """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
@@ -202,7 +202,7 @@ class Forwarder:
             return
         full = len(self._lookups) + len(self._joins) >= self._limits.in_flight
         if full or (self._waiting > 2 * self._limits.in_flight and (self._lookups or self._joins)):
-            self._end_oldest(now)
+            self._end_early(self._oldest(), now)
         lookup = Lookup(ask, route, order, waiting, now + route.settings.deadline)
         self._lookups[ask] = lookup
         if waiting and self._cache.has_stale(ask, now):
@@ -225,17 +225,21 @@ class Forwarder:
             self._wakes_at = at
             self._awake.set()
 
-    def _end_oldest(self, now: float) -> None:
-        """Make room: the question that has been under way longest fails, for all who wait for it."""
+    def _oldest(self) -> Lookup | Join:
+        """Return the question that has been under way longest."""
+        return next(iter(self._lookups.values()), None) or next(iter(self._joins.values()))
+
+    def _end_early(self, pending: Lookup | Join, now: float) -> None:
+        """Make room: a question fails for all who wait for it."""
         self._dropped += 1
-        oldest: Lookup | Join = next(iter(self._lookups.values()), None) or next(iter(self._joins.values()))
-        if isinstance(oldest, Lookup):
-            self._engine.close(oldest)
-        self._deliveries.queue(self._take_out(oldest), self._failure(oldest.ask, o.OVERLOAD, now))
+        if isinstance(pending, Lookup):
+            self._engine.close(pending)
+        self._deliveries.queue(self._take_out(pending), self._failure(pending.ask, o.OVERLOAD, now))
 
     def _thin(self, pending: Lookup | Join, now: float) -> None:
         """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
         pending.waiting, again, over = thinned(pending.waiting)
+        pending.crowd = max(CROWD, 2 * len(pending.waiting))  # many clients stay many: not looked through each time
         self._waiting -= len(again) + len(over)
         self._dropped += len(over)
         for deliver in again:

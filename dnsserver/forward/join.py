@@ -2,18 +2,23 @@
 
 import msgspec
 
+from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, whole_body
 
 
 class Join(msgspec.Struct, gc=False, eq=False):
-    """The beginning of the chain, read at `read_at`, and who waits for the whole."""
+    """The beginning of the chain, read at `read_at`, and who waits for the whole.
+
+    When `crowd` wait it is looked who they are.
+    """
 
     ask: Ask
     waiting: list[Deliver]
     head: Reading
     read_at: float
+    crowd: int = CROWD
 
     def outcome(self, rest: Outcome) -> Outcome:
         """Return the whole chain; raises FormatError when its records cannot be put together."""

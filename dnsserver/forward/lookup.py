@@ -28,6 +28,7 @@ from typing import Protocol
 
 import msgspec
 
+from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.outcome import Ask, Deliver
 from dnsserver.forward.route import Route
 from dnsserver.forward.upstream import Upstream
@@ -67,7 +68,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     which is `stale_given` to whoever comes then.
     `due` is the first of them, for which it is on the wheel. `unconfirmed` is an answer that is being asked for once
     more, in lower case, and good enough if nothing comes of that. `streamless` are the UDP upstreams
-    that cannot be reached over TCP.
+    that cannot be reached over TCP. When `crowd` wait it is looked who they are.
     """
 
     ask: Ask
@@ -86,6 +87,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     unconfirmed: Reading | None = None
     streamless: tuple[Upstream, ...] = ()
     done: bool = False
+    crowd: int = CROWD
 
 
 class Owner(Protocol):

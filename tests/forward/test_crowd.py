@@ -111,3 +111,27 @@ async def test_all_who_wait_for_anything_are_bounded(clock: LoopbackClock) -> No
         assert seen == {"forward-overload"}
         await trio.sleep(3)
         assert all(len(waiter.outcomes) == 1 for waiter in waiters)
+
+
+async def test_a_crowd_of_many_clients_costs_each_little_and_others_nothing(clock: LoopbackClock) -> None:
+    looks = 0
+
+    class Counted(Waiter):
+        def asker(self) -> tuple[str, int | None]:
+            nonlocal looks
+            looks += 1
+            return super().asker()
+
+    async with upstream(silent) as dumb, forwarder(route(dumb), limits=Limits(in_flight=2_000)) as forward:
+        victim = Waiter("victim", 1)
+        forward.ask(ask("other.example"), victim.deliver)
+        waiters = [Counted(f"{number}", number) for number in range(10_000)]
+        for waiter in waiters:
+            forward.ask(ask("silent.example"), waiter.deliver)
+        await trio.sleep(0.2)
+        assert sum(not waiter.outcomes for waiter in waiters) <= 4_000
+        assert looks <= 4 * len(waiters)
+        assert not victim.outcomes, "room is made where the crowd is"
+        await trio.sleep(3)
+        assert [outcome.reason.code for outcome in victim.outcomes] == ["upstream-timeout"]
+        assert all(len(waiter.outcomes) == 1 for waiter in waiters)
