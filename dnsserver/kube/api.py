@@ -6,7 +6,7 @@ Objects of pages leave here as raw JSON, those of watches as `decode` gives them
 
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 
 import msgspec
 import trio
@@ -131,6 +131,22 @@ class Client:
         finally:
             del self._waiting[token]
 
+    @contextmanager
+    def _noting_rest(self, received: Callable[[int], None]) -> Generator[Callable[[int], None]]:
+        """While in this block, the rest of a list is waited for, anew with each piece that what it gives is told of."""
+        token, what = object(), "more of a list"
+        self._waiting[token] = trio.current_time(), what
+
+        def heard(count: int) -> None:
+            received(count)
+            if token in self._waiting:
+                self._waiting[token] = trio.current_time(), what
+
+        try:
+            yield heard
+        finally:
+            del self._waiting[token]
+
     async def pages(
         self, scope: Scope, *, version: str = "", received: Callable[[int], None] = _uncounted
     ) -> AsyncGenerator[Page]:
@@ -147,7 +163,8 @@ class Client:
         while True:
             try:
                 async with self._asked(scope, params, _METADATA_LIST, self._answer_timeout) as answer:
-                    body = await _body(answer, received, _LARGEST_PAGE)
+                    with self._noting_rest(received) as heard:
+                        body = await _body(answer, heard, _LARGEST_PAGE)
             except TooLarge:
                 if params["limit"] == "1":
                     raise
@@ -182,13 +199,16 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async with (
-            self._asked(scope, params, _METADATA, self._silence) as answer,
-            aclosing(_lines(answer, received)) as lines,
-        ):
+        async with self._asked(scope, params, _METADATA, self._silence) as answer:
             begun()
-            async for text in lines:
-                yield _change(scope, text)
+            with ExitStack() as initial:  # events, up to the first bookmark: only these are sure to come
+                heard = received if version else initial.enter_context(self._noting_rest(received))
+                async with aclosing(_lines(answer, heard)) as lines:
+                    async for text in lines:
+                        change = _change(scope, text)
+                        if change.type == "BOOKMARK":
+                            initial.close()
+                        yield change
 
     async def groups(self) -> frozenset[str]:
         """The names of all API groups that the server offers, those of custom resources too. Raises ApiError."""

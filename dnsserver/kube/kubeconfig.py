@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -131,14 +132,27 @@ def _one_of(known: dict[str, _Entry]) -> str:
 
 def _expect_cluster(cluster: _Entry) -> None:
     server = cluster.text("server")
-    if not server.startswith(("https://", "http://")):
+    if not _is_url(server):
         raise cluster.error("server", f'expected https://HOST:PORT, got "{server}"')
+    proxy = cluster.text("proxy-url")
+    if proxy and not _is_url(proxy):
+        raise cluster.error("proxy-url", f'expected http://HOST:PORT, got "{proxy}"')
     key, pem = _pem(cluster, "certificate-authority")
     if pem:
         try:
             ssl.create_default_context(cadata=pem)
         except (ssl.SSLError, ValueError):
             raise cluster.error(key, "expected certificates in PEM, cannot read them") from None
+
+
+def _is_url(text: str) -> bool:
+    """Tell whether a text says where an API server is."""
+    try:
+        url = urlsplit(text)
+        is_whole = url.scheme in {"https", "http"} and bool(url.hostname) and url.port != 0
+        return is_whole and " " not in text and text.isprintable()
+    except ValueError:  # brackets that do not close, a port that is none
+        return False
 
 
 def _expect_user(user: _Entry) -> None:

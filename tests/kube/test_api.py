@@ -187,3 +187,27 @@ async def test_a_cancelled_watch_leaves_nothing_open(server: ApiServer) -> None:
             async with aclosing(client.watch(SERVICES, "1", seconds=60)) as stream:
                 await anext(stream)
         await wait_for(lambda: not server.watches)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_an_answer_that_stops_after_its_head_is_waited_for(server: ApiServer, streaming: bool) -> None:
+    server.faults.append(Fault("silent", times=10))
+    async with client_of(server) as client, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(errors.Disconnected):
+                await (lines(client, "") if streaming else pages(client))
+
+        assert client.waiting() is None
+        nursery.start_soon(ask)
+        await wait_for(lambda: (client.waiting() or (0, ""))[1] == "more of a list")
+        await wait_for(lambda: client.waiting() is None)
+
+
+async def test_a_watch_in_a_quiet_cluster_is_not_waited_for(server: ApiServer) -> None:
+    server.put(Kind.SERVICES, thing("web"))
+    async with client_of(server) as client, aclosing(client.watch(SERVICES, "", seconds=300)) as changes:
+        async for change in changes:
+            assert (client.waiting() is None) == (change.type == "BOOKMARK")
+            if change.type == "BOOKMARK":
+                break

@@ -92,6 +92,17 @@ TABLE: list[tuple[Callable[[Config], None], str]] = [
     (context(user="u"), "context here.cluster: is not set: expected c"),
     (context(cluster=7), "context here.cluster: expected text, got int"),
     (cluster(), 'cluster c.server: expected https://HOST:PORT, got ""'),
+    *(
+        (cluster(server=url), f'cluster c.server: expected https://HOST:PORT, got "{url}"')
+        for url in ("https://", "https://a:99999", "https://a:x", "https://a :6443", "https://[::1:6443", "https://a:0")
+    ),
+    *(
+        (
+            cluster(**{"server": "https://api.example", "proxy-url": url}),
+            f'cluster c.proxy-url: expected http://HOST:PORT, got "{url}"',
+        )
+        for url in ("not a url", "proxy.example:3128", "http://", "socks5://proxy.example")
+    ),
     (cluster(server="api.example:6443"), 'cluster c.server: expected https://HOST:PORT, got "api.example:6443"'),
     (
         authority_of(certificate_authority_data="%%%"),
