@@ -169,16 +169,6 @@ class Forwarder:
         self._held_at = 0.0
         self._engine.udp.uncork()
 
-    async def wait_outcome(self, ask: Ask) -> Outcome:
-        """Return the outcome of one question, as `ask` delivers it."""
-        now = self._clock()
-        known = self.answer_now(ask, now)
-        if known is not None:
-            return known
-        send, receive = trio.open_memory_channel[Outcome](1)
-        self.start(ask, send.send_nowait, now)
-        return await receive.receive()
-
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
         try:

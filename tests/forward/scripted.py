@@ -19,7 +19,7 @@ import trio
 import trio.testing
 
 from dnsserver.forward.forwarder import Forwarder
-from dnsserver.forward.outcome import Ask, Outcome
+from dnsserver.forward.outcome import Ask, Deliver, Outcome
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.name import from_text
 
@@ -136,7 +136,7 @@ async def overtaking(late: Late, warm: int) -> AsyncIterator[tuple[Upstream, For
         forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
     ):
         for i in range(warm):
-            await forward.wait_outcome(ask(f"w{i}.example.com"))
+            await wait_outcome(forward, ask(f"w{i}.example.com"))
         yield second, forward
 
 
@@ -259,3 +259,20 @@ def shown(asked: Ask, outcome: Outcome) -> list[str]:
     front = b"\0\0\x81\x80" + counts + asked.name + asked.type.to_bytes(2) + b"\0\1"
     message = dns.message.from_wire(front + body.data, one_rr_per_rrset=True)
     return [line.to_text() for section in (message.answer, message.authority, message.additional) for line in section]
+
+
+def begin(forward: Forwarder, asked: Ask, on_outcome: Deliver, packet: bytes = b"") -> None:
+    """Ask as the server does: `on_outcome` is called at once with what is known, else later."""
+    now = trio.current_time()
+    known = forward.answer_now(asked, now)
+    if known is not None:
+        on_outcome(known)
+    else:
+        forward.start(asked, on_outcome, now, packet)
+
+
+async def wait_outcome(forward: Forwarder, asked: Ask) -> Outcome:
+    """Return the outcome of one question."""
+    send, receive = trio.open_memory_channel[Outcome](1)
+    begin(forward, asked, send.send_nowait)
+    return await receive.receive()

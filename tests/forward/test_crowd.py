@@ -11,7 +11,15 @@ from dnsserver.forward.crowd import CROWD, thinned
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import Limits
 from tests.clock import LoopbackClock
-from tests.forward.scripted import answers, ask, forwarder, route, silent, upstream
+from tests.forward.scripted import (
+    answers,
+    ask,
+    begin,
+    forwarder,
+    route,
+    silent,
+    upstream,
+)
 
 
 class Waiter:
@@ -82,14 +90,14 @@ async def test_row_29_a_flood_of_questions_for_a_silent_name_is_small_and_costs_
         attackers = [Waiter("attacker", number % different if different else None) for number in range(20_000)]
         victims = [Waiter(f"victim {number}", 1) for number in range(20)]
         for number, waiter in enumerate(attackers):
-            forward.ask(ask("silent.example"), waiter.deliver)
+            begin(forward, ask("silent.example"), waiter.deliver)
             if number % 1000 == 500:
-                forward.ask(ask("silent.example"), victims[number // 1000].deliver)
+                begin(forward, ask("silent.example"), victims[number // 1000].deliver)
         await trio.sleep(0.1)
         left = sum(not (waiter.given_up or waiter.outcomes) for waiter in attackers)
         assert left <= CROWD
         elsewhere = Waiter("victim", 2)
-        forward.ask(ask("www.corp"), elsewhere.deliver)
+        begin(forward, ask("www.corp"), elsewhere.deliver)
         await trio.sleep(0.1)
         assert [outcome.rcode for outcome in elsewhere.outcomes] == [0]
         await trio.sleep(3)
@@ -103,7 +111,7 @@ async def test_all_who_wait_for_anything_are_bounded(clock: LoopbackClock) -> No
     async with upstream(silent) as dumb, forwarder(route(dumb), limits=Limits(in_flight=100)) as forward:
         waiters = [Waiter(f"{number}", None) for number in range(5000)]
         for number, waiter in enumerate(waiters):
-            forward.ask(ask(f"n{number % 50}.example"), waiter.deliver)
+            begin(forward, ask(f"n{number % 50}.example"), waiter.deliver)
             if number % 100 == 99:
                 await trio.testing.wait_all_tasks_blocked(0.001)
                 assert sum(not waiter.outcomes for waiter in waiters[: number + 1]) <= 200

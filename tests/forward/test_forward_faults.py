@@ -13,7 +13,16 @@ from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire import response
 from dnsserver.wire.message import FORMERR, NOERROR, SERVFAIL
 from tests.clock import LoopbackClock
-from tests.forward.scripted import Query, ask, helpful, route, silent, upstream
+from tests.forward.scripted import (
+    Query,
+    ask,
+    begin,
+    helpful,
+    route,
+    silent,
+    upstream,
+    wait_outcome,
+)
 
 
 async def header(query: Query) -> None:
@@ -64,14 +73,14 @@ async def test_a_bug_costs_the_question_that_meets_it(
             server.script = script
             with monkeypatch.context() as patched:
                 patched.setattr(owner, name, broken)
-                first = await made.wait_outcome(ask("www.example.com"))
+                first = await wait_outcome(made, ask("www.example.com"))
                 await trio.sleep(1.5)
             server.script = helpful
             assert first.rcode == SERVFAIL
             assert faults.counts[place] >= 1
             assert made.statistics().in_flight == 0
             for again in ("www.example.com", "other.example.com"):
-                assert (await made.wait_outcome(ask(again))).rcode == NOERROR
+                assert (await wait_outcome(made, ask(again))).rcode == NOERROR
             nursery.cancel_scope.cancel()
 
 
@@ -82,13 +91,13 @@ async def test_a_bug_in_a_renewal_costs_the_renewal(monkeypatch: pytest.MonkeyPa
         async with trio.open_nursery() as nursery:
             nursery.start_soon(made.run)
             await trio.sleep(0.1)
-            await made.wait_outcome(ask("www.example.com"))
+            await wait_outcome(made, ask("www.example.com"))
             with monkeypatch.context() as patched:
                 patched.setattr(answer_cache.AnswerCache, "renewal_due", broken)
                 made.touch(ask("www.example.com"), 5)
             assert faults.counts == {"prefetch": 1}
             outcomes: list[Outcome] = []
             take: Callable[[Outcome], None] = outcomes.append
-            made.ask(ask("www.example.com"), take)
+            begin(made, ask("www.example.com"), take)
             assert [outcome.rcode for outcome in outcomes] == [NOERROR]
             nursery.cancel_scope.cancel()

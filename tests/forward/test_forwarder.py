@@ -27,6 +27,7 @@ from tests.forward.scripted import (
     Script,
     answers,
     ask,
+    begin,
     forwarder,
     helpful,
     overtaking,
@@ -34,6 +35,7 @@ from tests.forward.scripted import (
     shown,
     silent,
     upstream,
+    wait_outcome,
 )
 
 SOA = "example.com. 300 IN SOA ns.example.com. hostmaster.example.com. 1 7200 1800 86400 60"
@@ -70,7 +72,7 @@ async def test_row_40_bad_replies_are_counted_and_the_right_one_is_used(kind: st
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert shown(asked, outcome) == ["www.example.com. 300 IN A 192.0.2.1"]
         (counted,) = forward.statistics().upstreams
         assert counted.bad == {kind: 1}
@@ -85,7 +87,7 @@ async def test_row_40_a_reply_from_another_source_is_not_used() -> None:
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
 
 
 async def test_row_41_after_ten_bad_replies_the_question_goes_on_over_tcp() -> None:
@@ -99,7 +101,7 @@ async def test_row_41_after_ten_bad_replies_the_question_goes_on_over_tcp() -> N
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
         assert [query.protocol for query in server.queries] == ["udp", "tcp"]
         assert forward.statistics().upstreams[0].bad == {"id": 10}
 
@@ -114,14 +116,14 @@ async def test_row_42_records_outside_the_chain_are_not_passed_on_and_not_cached
     )
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        assert shown(asked, await forward.wait_outcome(asked)) == [
+        assert shown(asked, await wait_outcome(forward, asked)) == [
             "www.example.com. 300 IN CNAME web.example.com.",
             "web.example.com. 300 IN A 192.0.2.1",
         ]
         for name in ("www.bank.example", "ns.bank.example", "web.example.com"):
             server.script = answers(RIGHT)
             asked = ask(name)
-            assert shown(asked, await forward.wait_outcome(asked)) == [f"{name}. 300 IN A 192.0.2.1"]
+            assert shown(asked, await wait_outcome(forward, asked)) == [f"{name}. 300 IN A 192.0.2.1"]
 
 
 async def test_row_43_an_upstream_is_not_believed_about_other_domains() -> None:
@@ -132,7 +134,7 @@ async def test_row_43_an_upstream_is_not_believed_about_other_domains() -> None:
         forwarder(route(inner, domain="corp.example"), route(outer)) as forward,
     ):
         asked = ask("a.corp.example")
-        assert shown(asked, await forward.wait_outcome(asked)) == [
+        assert shown(asked, await wait_outcome(forward, asked)) == [
             "a.corp.example. 300 IN CNAME www.example.com.",
             "www.example.com. 300 IN A 192.0.2.1",
         ]
@@ -140,7 +142,7 @@ async def test_row_43_an_upstream_is_not_believed_about_other_domains() -> None:
         outer.script = answers("{} 300 IN CNAME b.corp.example.", "b.corp.example. 300 IN A 203.0.113.66")
         inner.script = answers(RIGHT)
         asked = ask("b.example.net")
-        assert shown(asked, await forward.wait_outcome(asked)) == [
+        assert shown(asked, await wait_outcome(forward, asked)) == [
             "b.example.net. 300 IN CNAME b.corp.example.",
             "b.corp.example. 300 IN A 192.0.2.1",
         ]
@@ -183,7 +185,7 @@ async def test_row_43_a_trusted_upstream_is_believed_about_all_but_the_cluster(
     ):
         asked = ask("a.corp.example")
         rest = shown_of_it or ["www.example.com. 300 IN A 192.0.2.1"]  # what it does not know is asked of who may
-        assert shown(asked, await forward.wait_outcome(asked)) == [
+        assert shown(asked, await wait_outcome(forward, asked)) == [
             "a.corp.example. 300 IN CNAME www.example.com.",
             *rest,
         ]
@@ -194,7 +196,7 @@ async def test_row_43_an_upstream_is_not_believed_about_the_cluster() -> None:
     own = (from_text("cluster.local"),)
     async with upstream(script) as server, forwarder(route(server), own=own) as forward:
         asked = ask("www.example.com")
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert shown(asked, outcome) == ["www.example.com. 300 IN CNAME db.prod.svc.cluster.local."]
         assert outcome.follow == from_text("db.prod.svc.cluster.local")
 
@@ -208,7 +210,7 @@ async def test_row_44_a_truncated_reply_is_asked_again_over_tcp() -> None:
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        assert sorted(shown(asked, await forward.wait_outcome(asked))) == sorted(lines)
+        assert sorted(shown(asked, await wait_outcome(forward, asked))) == sorted(lines)
         assert [query.protocol for query in server.queries] == ["udp", "tcp"]
 
 
@@ -223,7 +225,7 @@ async def test_row_45_ttls_are_bounded(ttl: int, shown_ttl: int, queries: int) -
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         for _ in range(2):
-            outcome = await forward.wait_outcome(asked)
+            outcome = await wait_outcome(forward, asked)
             assert shown(asked, outcome) == [f"www.example.com. {shown_ttl} IN A 192.0.2.1"]
             assert outcome.expires - outcome.stored == pytest.approx(shown_ttl)
         assert len(server.queries) == queries
@@ -237,7 +239,7 @@ async def test_row_46_after_a_failure_the_next_upstream_is_asked(rcode: int) -> 
         forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
     ):
         asked = ask("www.example.com")
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
         assert (len(first.queries), len(second.queries)) == (1, 1)
         assert forward.statistics().retries == 0, "it was asked because of the failure, not of any waiting"
 
@@ -245,16 +247,16 @@ async def test_row_46_after_a_failure_the_next_upstream_is_asked(rcode: int) -> 
 async def test_row_47_a_failure_is_remembered(clock: LoopbackClock) -> None:
     async with upstream(answers(rcode=SERVFAIL)) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        first = await forward.wait_outcome(asked)
-        second = await forward.wait_outcome(asked)
+        first = await wait_outcome(forward, asked)
+        second = await wait_outcome(forward, asked)
         assert (first.rcode, first.reason.code) == (SERVFAIL, "upstream-servfail")
         assert (second.rcode, second.reason.ede) == (SERVFAIL, 13)
         assert len(server.queries) == 1
         await trio.sleep(1.1)
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         assert len(server.queries) == 2
         await trio.sleep(1.1)  # the second failure in a row lasts longer
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         assert len(server.queries) == 2
 
 
@@ -262,7 +264,7 @@ async def test_row_48_silence_ends_with_the_deadline(clock: LoopbackClock) -> No
     async with upstream(silent) as server, forwarder(route(server)) as forward:
         server.script_probes = silent
         began = trio.current_time()
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.ede) == (SERVFAIL, 22)
         assert 1.9 < trio.current_time() - began < 2.1
 
@@ -279,10 +281,10 @@ async def test_row_48_a_question_has_its_own_time_also_after_one_of_the_same_nam
 
         async with upstream(script) as server, forwarder(route(server)) as forward:
             began = trio.current_time()
-            assert (await forward.wait_outcome(ask(first))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask(first))).rcode == NOERROR
             server.script_probes = silent
             await trio.sleep(0.05)
-            assert (await forward.wait_outcome(ask(second))).rcode == SERVFAIL
+            assert (await wait_outcome(forward, ask(second))).rcode == SERVFAIL
             assert forward.statistics().in_flight == 0
         return times
 
@@ -296,7 +298,7 @@ async def test_row_48_a_closed_port_is_noticed_at_once(clock: LoopbackClock) -> 
         spec = server.spec
     async with forwarder(route(spec)) as forward:
         began = trio.current_time()
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.ede) == (SERVFAIL, 23)
         assert trio.current_time() - began < 0.2
 
@@ -314,7 +316,7 @@ async def test_row_48_after_one_silence_the_healthy_upstream_is_asked_first(
         times = []
         for i in range(20):
             began = trio.current_time()
-            outcome = await forward.wait_outcome(ask(f"w{i}.example.com"))
+            outcome = await wait_outcome(forward, ask(f"w{i}.example.com"))
             times.append(trio.current_time() - began)
             assert outcome.rcode == NOERROR
         assert max(times) < 0.5
@@ -328,14 +330,14 @@ async def test_row_48_an_upstream_that_is_back_is_asked_again(clock: LoopbackClo
         forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
     ):
         first.script_probes = silent
-        await forward.wait_outcome(ask("a.example.com"))
-        await forward.wait_outcome(ask("b.example.com"))
+        await wait_outcome(forward, ask("a.example.com"))
+        await wait_outcome(forward, ask("b.example.com"))
         await trio.sleep(0.5)
         assert [server.up for server in forward.statistics().upstreams] == [False, True]
         assert len(second.queries) == 2
         first.script, first.script_probes = answers(RIGHT), None
         await pass_time(clock, 20)
-        await forward.wait_outcome(ask("c.example.com"))
+        await wait_outcome(forward, ask("c.example.com"))
         assert len(second.queries) == 2
 
 
@@ -345,7 +347,7 @@ async def test_row_49_a_slow_upstream_is_overtaken(clock: LoopbackClock) -> None
         assert not second.queries
         late.seconds = 1.0
         began = trio.current_time()
-        assert (await forward.wait_outcome(ask("slow.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("slow.example.com"))).rcode == NOERROR
         assert trio.current_time() - began < 0.1
         assert len(second.queries) == 1
         assert forward.statistics().hedges == 1
@@ -357,7 +359,7 @@ async def test_row_49_each_question_has_its_hedge_also_when_there_are_few(clock:
         late.seconds = 0.095  # not yet silent, but later than usual
         for i in range(3):
             began = trio.current_time()
-            await forward.wait_outcome(ask(f"slow{i}.example.com"))
+            await wait_outcome(forward, ask(f"slow{i}.example.com"))
             assert trio.current_time() - began < 0.04
             await trio.sleep(0.025)  # what the last one left on the wheel comes up later than the next one's hedge
         assert forward.statistics().hedges == 3
@@ -375,9 +377,9 @@ async def test_row_49_hedges_stay_within_their_budget(clock: LoopbackClock) -> N
         forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
     ):
         for i in range(30):
-            await forward.wait_outcome(ask(f"w{i}.example.com"))
+            await wait_outcome(forward, ask(f"w{i}.example.com"))
         for i in range(100):
-            await forward.wait_outcome(ask(f"slow{i}.example.com"))
+            await wait_outcome(forward, ask(f"slow{i}.example.com"))
         assert len(first.queries) == 130
         assert len(second.queries) <= 10 + 0.05 * 130
 
@@ -386,7 +388,7 @@ async def test_row_50_equal_questions_share_one_query(clock: LoopbackClock) -> N
     async with upstream(Late(0.05)) as server, forwarder(route(server)) as forward:
         outcomes: list[Outcome] = []
         for _ in range(8):
-            forward.ask(ask("www.EXAMPLE.com"), outcomes.append)
+            begin(forward, ask("www.EXAMPLE.com"), outcomes.append)
         await trio.sleep(0.1)
         assert [outcome.rcode for outcome in outcomes] == [NOERROR] * 8
         assert len(server.queries) == 1
@@ -397,7 +399,7 @@ async def test_row_50_equal_questions_share_one_query(clock: LoopbackClock) -> N
 async def test_row_51_ports_ids_and_case_are_unpredictable() -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         for i in range(40):
-            await forward.wait_outcome(ask(f"name{i}.example.com"))
+            await wait_outcome(forward, ask(f"name{i}.example.com"))
         queries = server.queries
         assert len({query.port for query in queries}) >= 32
         ids = [query.message.id for query in queries]
@@ -409,7 +411,7 @@ async def test_row_51_ports_ids_and_case_are_unpredictable() -> None:
 async def test_row_51_also_when_the_first_sockets_are_used_up() -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         for i in range(1200):
-            await forward.wait_outcome(ask(f"name{i}.example.com"))
+            await wait_outcome(forward, ask(f"name{i}.example.com"))
         ports = [query.port for query in server.queries]
         assert min(len(set(ports[i : i + 40])) for i in range(len(ports) - 40)) >= 32
         assert max(map(ports.count, set(ports))) <= 20
@@ -418,7 +420,7 @@ async def test_row_51_also_when_the_first_sockets_are_used_up() -> None:
 @pytest.mark.parametrize("do", [False, True])
 async def test_row_52_a_query_carries_nothing_of_the_clients(do: bool) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
-        await forward.wait_outcome(ask("www.example.com", do=do, cd=do))
+        await wait_outcome(forward, ask("www.example.com", do=do, cd=do))
         (query,) = server.queries
         assert (query.message.edns, query.message.payload, query.message.options) == (0, 1232, ())
         assert bool(query.message.ednsflags & dns.flags.DO) is do
@@ -429,21 +431,21 @@ async def test_row_52_a_query_carries_nothing_of_the_clients(do: bool) -> None:
 async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         server.script = server.script_probes = silent
         await pass_time(clock, 11)
         began = trio.current_time()
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert shown(asked, outcome) == ["www.example.com. 30 IN A 192.0.2.1"]
         assert outcome.reason.ede == 3
         assert 1.7 < trio.current_time() - began < 1.9
         # From now on the upstream is known to be dead, and nobody has to wait.
         await pass_time(clock, 5)
         began = trio.current_time()
-        assert (await forward.wait_outcome(asked)).reason.ede == 3
+        assert (await wait_outcome(forward, asked)).reason.ede == 3
         assert trio.current_time() - began < 0.05
         await pass_time(clock, 86_400)
-        assert (await forward.wait_outcome(asked)).rcode == SERVFAIL
+        assert (await wait_outcome(forward, asked)).rcode == SERVFAIL
 
 
 @pytest.mark.parametrize(
@@ -465,13 +467,13 @@ async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock:
 async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: Ask, clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         await pass_time(clock, 11)
         server.script = then
-        assert (await forward.wait_outcome(asked_then)).reason.code == "forwarded"
+        assert (await wait_outcome(forward, asked_then)).reason.code == "forwarded"
         server.script = server.script_probes = silent
         await pass_time(clock, 70)
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert "192.0.2.1" not in str(shown(asked, outcome))
         assert "192.0.2.9" not in str(shown(asked, outcome))
 
@@ -480,25 +482,25 @@ async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: 
 async def test_row_62_what_was_not_seen_gone_does(asked_then: Ask, clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         await pass_time(clock, 11)
         server.script = answers(authority=(SOA,))
-        await forward.wait_outcome(asked_then)
+        await wait_outcome(forward, asked_then)
         server.script = server.script_probes = silent
         await pass_time(clock, 70)
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 30 IN A 192.0.2.1"]
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 30 IN A 192.0.2.1"]
 
 
 async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         server.script = server.script_probes = silent
         await pass_time(clock, 11)
-        assert (await forward.wait_outcome(asked)).reason.ede == 3
+        assert (await wait_outcome(forward, asked)).reason.ede == 3
         server.script, server.script_probes = answers("{} 10 IN A 192.0.2.9"), None
         await pass_time(clock, 15)
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 10 IN A 192.0.2.9"]
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 10 IN A 192.0.2.9"]
 
 
 async def test_row_55_a_long_chain_is_cut() -> None:
@@ -506,7 +508,7 @@ async def test_row_55_a_long_chain_is_cut() -> None:
     chain += [f"c{i}.example.com. 300 IN CNAME c{i + 1}.example.com." for i in range(19)]
     script = answers(*chain, "c19.example.com. 300 IN A 192.0.2.1")
     async with upstream(script) as server, forwarder(route(server)) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "chain-too-long")
 
 
@@ -517,7 +519,7 @@ async def test_row_55_too_many_records_are_refused() -> None:
         await query.send(query.reply(*([] if query.protocol == "udp" else records), truncated=query.protocol == "udp"))
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "answer-too-large")
 
 
@@ -528,7 +530,7 @@ async def test_row_55_64_kib_are_taken() -> None:
         await query.send(query.reply(*([] if query.protocol == "udp" else records), truncated=query.protocol == "udp"))
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com", 16))
+        outcome = await wait_outcome(forward, ask("www.example.com", 16))
         assert (outcome.rcode, outcome.body.an) == (NOERROR, 250)
         assert len(outcome.body.data) > 60_000
 
@@ -547,7 +549,7 @@ async def test_row_56_questions_under_way_are_bounded(clock: LoopbackClock) -> N
             outcomes: list[Outcome] = []
             before = resident()
             for i in range(12_000):
-                forward.ask(ask(f"name{i}.example.com"), outcomes.append)
+                begin(forward, ask(f"name{i}.example.com"), outcomes.append)
             statistics = forward.statistics()
             assert (statistics.in_flight, statistics.dropped, len(outcomes)) == (10_000, 2_000, 0)
             await trio.sleep(0.1)
@@ -565,7 +567,7 @@ async def test_row_56_questions_under_way_are_bounded(clock: LoopbackClock) -> N
 
 async def test_no_upstreams_is_refused() -> None:
     async with forwarder(route()) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (REFUSED, "no-upstreams")
 
 
@@ -578,21 +580,21 @@ async def test_the_longest_domain_wins() -> None:
     ):
         for name, last in (("example", 1), ("a.corp.example", 2), ("corp.example", 2), ("x.lab.corp.example", 3)):
             asked = ask(name)
-            assert shown(asked, await forward.wait_outcome(asked)) == [f"{name}. 300 IN A 192.0.2.{last}"]
+            assert shown(asked, await wait_outcome(forward, asked)) == [f"{name}. 300 IN A 192.0.2.{last}"]
 
 
 async def test_negative_answers_are_kept_as_long_as_the_soa_says(clock: LoopbackClock) -> None:
     script = answers(authority=(SOA, "example.com. 300 IN NS ns.example.com."), rcode=NXDOMAIN)
     async with upstream(script) as server, forwarder(route(server)) as forward:
         asked = ask("nope.example.com", AAAA)
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert outcome.rcode == NXDOMAIN
         assert shown(asked, outcome) == [SOA.replace(" 300 ", " 60 ")]
         await pass_time(clock, 59)
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         assert len(server.queries) == 2, "the first time it was asked in lower case besides"
         await trio.sleep(2)
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         assert len(server.queries) == 4
 
 
@@ -607,7 +609,7 @@ async def test_an_upstream_that_spoils_the_case_is_found_out_by_the_first_probe(
         server.script_probes = probe
         async with forwarder(route(server)) as forward:
             began = trio.current_time()
-            outcome = await forward.wait_outcome(ask("www.example.com"))
+            outcome = await wait_outcome(forward, ask("www.example.com"))
             assert outcome.rcode == NOERROR
             assert trio.current_time() - began < 0.1
             assert not forward.statistics().upstreams[0].mixed_case
@@ -620,7 +622,7 @@ async def test_an_upstream_that_begins_to_spoil_the_case_costs_no_question(clock
 
     async with upstream(script) as server, forwarder(route(server)) as forward:
         for i in range(10):
-            assert (await forward.wait_outcome(ask(f"w{i}.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask(f"w{i}.example.com"))).rcode == NOERROR
         assert not forward.statistics().upstreams[0].mixed_case
         assert [query.protocol for query in server.queries].count("tcp") <= 3
 
@@ -628,7 +630,7 @@ async def test_an_upstream_that_begins_to_spoil_the_case_costs_no_question(clock
 async def test_popular_answers_are_renewed_before_they_end(clock: LoopbackClock) -> None:
     async with upstream(answers("{} 20 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        await forward.wait_outcome(asked)
+        await wait_outcome(forward, asked)
         forward.touch(asked, 50)
         await pass_time(clock, 18.5)
         forward.touch(asked)
@@ -636,7 +638,7 @@ async def test_popular_answers_are_renewed_before_they_end(clock: LoopbackClock)
         await trio.sleep(0.1)
         assert len(server.queries) == 2
         await pass_time(clock, 10)
-        assert (await forward.wait_outcome(asked)).rcode == NOERROR
+        assert (await wait_outcome(forward, asked)).rcode == NOERROR
         assert len(server.queries) == 2
         await pass_time(clock, 30)
         assert len(server.queries) == 2  # nobody asked since
@@ -646,14 +648,14 @@ async def test_flush_forgets_a_name_or_a_domain() -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         names = ["example.com", "www.example.com", "a.www.example.com", "www.example.net"]
         for name in names:
-            await forward.wait_outcome(ask(name))
+            await wait_outcome(forward, ask(name))
         assert forward.flush(from_text("www.example.com")) == [ask("www.example.com")]
         assert {a.name for a in forward.flush(from_text("example.com"), below=True)} == {
             from_text("example.com"),
             from_text("a.www.example.com"),
         }
         for name in names:
-            await forward.wait_outcome(ask(name))
+            await wait_outcome(forward, ask(name))
         assert len(server.queries) == 7
 
 
@@ -661,7 +663,7 @@ async def test_records_in_any_order_make_the_chain() -> None:
     lines = ("web.example.com. 60 IN A 192.0.2.1", "www.example.com. 300 IN CNAME web.example.com.")
     async with upstream(answers(*lines)) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
-        outcome = await forward.wait_outcome(asked)
+        outcome = await wait_outcome(forward, asked)
         assert shown(asked, outcome) == [lines[1], lines[0]]
         assert outcome.expires - outcome.stored == pytest.approx(60)
 
@@ -676,7 +678,7 @@ async def test_a_referral_is_no_answer() -> None:
         upstream() as second,
         forwarder(route(first, second, policy=Policy.SEQUENTIAL)) as forward,
     ):
-        assert (await forward.wait_outcome(ask("www.example.com"))).body.an == 1
+        assert (await wait_outcome(forward, ask("www.example.com"))).body.an == 1
         assert len(second.queries) == 1
 
 
@@ -684,7 +686,7 @@ async def test_mail_names_stay_readable() -> None:
     lines = ("example.com. 300 IN MX 10 mail.example.com.", "example.com. 300 IN MX 20 mail.example.net.")
     async with upstream(answers(*lines)) as server, forwarder(route(server)) as forward:
         asked = ask("example.com", MX)
-        assert shown(asked, await forward.wait_outcome(asked)) == list(lines)
+        assert shown(asked, await wait_outcome(forward, asked)) == list(lines)
 
 
 async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -697,7 +699,7 @@ async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatc
         upstream(answers(RIGHT)) as other,
         forwarder(route(one, domain="corp.example"), route(other)) as forward,
     ):
-        outcome = await forward.wait_outcome(ask("x.corp.example"))
+        outcome = await wait_outcome(forward, ask("x.corp.example"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-format")
 
 
@@ -707,6 +709,6 @@ async def test_a_bug_in_one_answer_costs_the_others_nothing(clock: LoopbackClock
         def broken(outcome: Outcome) -> None:
             raise RuntimeError(outcome.reason.code)
 
-        forward.ask(ask("www.example.com"), broken)
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR, "it waited for the same reply"
-        assert (await forward.wait_outcome(ask("two.example.com"))).rcode == NOERROR
+        begin(forward, ask("www.example.com"), broken)
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR, "it waited for the same reply"
+        assert (await wait_outcome(forward, ask("two.example.com"))).rcode == NOERROR

@@ -13,7 +13,19 @@ import trio.testing
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, A, answers, ask, forwarder, route, shown, silent, upstream
+from tests.forward.scripted import (
+    HOST,
+    A,
+    answers,
+    ask,
+    begin,
+    forwarder,
+    route,
+    shown,
+    silent,
+    upstream,
+    wait_outcome,
+)
 
 
 def answer(server: socket.socket) -> int:
@@ -40,11 +52,11 @@ async def test_replies_that_came_while_the_process_stood_still_are_no_silence(cl
             answer(second)
             outcomes: list[Outcome] = []
             for i in range(5):
-                forward.ask(ask(f"w{i}.example.com"), outcomes.append)
+                begin(forward, ask(f"w{i}.example.com"), outcomes.append)
                 answer(first)
                 await trio.testing.wait_all_tasks_blocked(0.01)
             assert len(outcomes) == 5
-            forward.ask(ask("www.example.com"), outcomes.append)
+            begin(forward, ask("www.example.com"), outcomes.append)
             await trio.sleep(0.03)
             assert forward.statistics().hedges == 1
             assert (answer(second), answer(first)) == (1, 1)
@@ -60,12 +72,12 @@ async def test_a_question_that_the_limit_gives_rise_to_joins_the_one_that_needed
 
         def go_on(outcome: Outcome) -> None:
             ended.append(f"old: {outcome.reason.code}")
-            forward.ask(ask("new.example"), lambda outcome: ended.append(f"old goes on: {outcome.reason.code}"))
+            begin(forward, ask("new.example"), lambda outcome: ended.append(f"old goes on: {outcome.reason.code}"))
 
-        forward.ask(ask("old.example"), go_on)
+        begin(forward, ask("old.example"), go_on)
         for i in range(3):
-            forward.ask(ask(f"n{i}.example"), lambda _: None)
-        forward.ask(ask("new.example"), lambda outcome: ended.append(f"new: {outcome.reason.code}"))
+            begin(forward, ask(f"n{i}.example"), lambda _: None)
+        begin(forward, ask("new.example"), lambda outcome: ended.append(f"new: {outcome.reason.code}"))
         assert ended == []  # whoever asks is never called inside the call that asks
         await trio.sleep(3)
         assert ended[0] == "old: forward-overload"
@@ -86,7 +98,7 @@ async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_g
         forwarder(route(first), route(second, domain="corp")) as forward,
     ):
         client = Client()
-        forward.ask(ask("www.example.com"), client.deliver)
+        begin(forward, ask("www.example.com"), client.deliver)
         await trio.sleep(5)
         assert client.outcome is not None
         assert forward.statistics().in_flight == 0
@@ -102,10 +114,10 @@ async def test_what_another_routes_upstream_said_earlier_is_as_old_as_it_is(cloc
         upstream(answers("{} 300 IN A 192.0.2.1")) as rest,
         forwarder(route(corp, domain="corp.example"), route(rest)) as forward,
     ):
-        await forward.wait_outcome(ask("www.example.com"))
+        await wait_outcome(forward, ask("www.example.com"))
         clock.jump(100)
         asked = ask("a.corp.example")
-        assert shown(asked, await forward.wait_outcome(asked)) == [
+        assert shown(asked, await wait_outcome(forward, asked)) == [
             "a.corp.example. 300 IN CNAME www.example.com.",
             "www.example.com. 200 IN A 192.0.2.1",
         ]

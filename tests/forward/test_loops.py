@@ -18,7 +18,19 @@ from dnsserver.forward.upstream import UpstreamStatistics
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, TXT
 from dnsserver.wire.name import ROOT, from_text
 from tests.clock import LoopbackClock
-from tests.forward.scripted import Query, Script, Upstream, answers, ask, helpful, route, silent, upstream
+from tests.forward.scripted import (
+    Query,
+    Script,
+    Upstream,
+    answers,
+    ask,
+    begin,
+    helpful,
+    route,
+    silent,
+    upstream,
+    wait_outcome,
+)
 
 SECRET = bytes(32)
 TAKEN_OUT = "upstream forwards to this server, taken out"
@@ -49,7 +61,9 @@ def back_to(forward: Forwarder) -> Script:
 
     async def script(query: Query) -> None:
         send, receive = trio.open_memory_channel[Outcome](1)
-        forward.ask(ask(query.name, query.type), send.send_nowait, b"\0\0" + query.wire[2:12] + query.wire[12:].lower())
+        begin(
+            forward, ask(query.name, query.type), send.send_nowait, b"\0\0" + query.wire[2:12] + query.wire[12:].lower()
+        )
         outcome = await receive.receive()
         await query.send(query.reply(rcode=outcome.rcode))
 
@@ -83,7 +97,7 @@ async def test_row_54_an_upstream_that_forwards_back_from_the_start_is_found_by_
             nursery.start_soon(made[0].run)
             await trio.sleep(0.1)
             assert [server.looping for server in made[0].statistics().upstreams] == [True, False]
-            assert (await made[0].wait_outcome(ask("www.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(made[0], ask("www.example.com"))).rcode == NOERROR
             assert not looping.queries
             nursery.cancel_scope.cancel()
 
@@ -93,18 +107,18 @@ async def test_row_54_a_loop_that_begins_later_is_found_by_the_first_name(clock:
     async with upstream() as looping, upstream() as good:
         servers = (looping, good) if other else (looping,)
         async with forwarder(route(*servers, policy=Policy.SEQUENTIAL)) as forward:
-            assert (await forward.wait_outcome(ask("before.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("before.example.com"))).rcode == NOERROR
             await trio.sleep(11)
             loop(looping, forward)
             with events() as logged:
-                outcome = await forward.wait_outcome(ask("www.example.com"))
+                outcome = await wait_outcome(forward, ask("www.example.com"))
                 await trio.sleep(0.5)
             assert logged == [TAKEN_OUT]
             assert first(forward).looping
             assert outcome.rcode == (NOERROR if other else SERVFAIL)
             assert outcome.reason.code == ("forwarded" if other else "loop")
             began = trio.current_time()
-            again = await forward.wait_outcome(ask("b.example.com"))
+            again = await wait_outcome(forward, ask("b.example.com"))
             assert again.reason.code == ("forwarded" if other else "loop")
             assert trio.current_time() - began < 0.05
 
@@ -116,11 +130,11 @@ async def test_row_54_a_query_of_ours_that_comes_back_as_it_was_has_the_upstream
         loop(looping, forward)
 
         async def unaltered(query: Query) -> None:
-            forward.ask(ask(query.name), lambda _: None, query.wire[:-1] + b"\1")
+            begin(forward, ask(query.name), lambda _: None, query.wire[:-1] + b"\1")
 
         looping.script = unaltered
         began = trio.current_time()
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "loop")
         assert trio.current_time() - began < 0.05
         assert forward.statistics().loops == 1
@@ -135,14 +149,14 @@ async def test_row_54_two_servers_that_forward_to_each_other_both_find_it(clock:
     ):
         loop(left, two)  # the one's upstream is the other server
         loop(right, one)
-        await one.wait_outcome(ask("www.example.com"))
-        await two.wait_outcome(ask("www.example.net"))
+        await wait_outcome(one, ask("www.example.com"))
+        await wait_outcome(two, ask("www.example.net"))
         await trio.sleep(3)
         assert first(one).looping
         assert first(two).looping
         began = trio.current_time()
-        assert (await one.wait_outcome(ask("b.example.com"))).rcode == SERVFAIL
-        assert (await two.wait_outcome(ask("b.example.net"))).rcode == SERVFAIL
+        assert (await wait_outcome(one, ask("b.example.com"))).rcode == SERVFAIL
+        assert (await wait_outcome(two, ask("b.example.net"))).rcode == SERVFAIL
         assert trio.current_time() - began < 0.1
 
 
@@ -153,7 +167,7 @@ async def test_row_54_a_probe_that_comes_back_to_another_process_is_told_to_its_
         forwarder() as sibling,
     ):
         loop(looping, sibling)
-        await sender.wait_outcome(ask("www.example.com"))
+        await wait_outcome(sender, ask("www.example.com"))
         await trio.sleep(0.5)
         (name,) = set(sibling.take_strangers())
         assert sibling.take_strangers() == []
@@ -177,7 +191,7 @@ async def test_row_54_a_question_under_way_does_not_go_to_an_upstream_that_loops
         slow.script = fail_late
         async with forwarder(route(slow, looping, policy=Policy.SEQUENTIAL)) as forward:
             outcomes: list[Outcome] = []
-            forward.ask(ask("www.example.com"), outcomes.append)
+            begin(forward, ask("www.example.com"), outcomes.append)
             await trio.sleep(0.02)
             forward.probe_seen(from_text(looping.probes[-1].name).lower())
             await trio.sleep(0.1)
@@ -195,14 +209,14 @@ PROPER = {"no such name": answers(rcode=NXDOMAIN), "no data": answers(), "an ans
 async def test_row_54_it_is_used_again_as_soon_as_a_probe_is_answered(clock: LoopbackClock, kind: str) -> None:
     async with upstream() as looping, forwarder(route(looping)) as forward:
         loop(looping, forward)
-        await forward.wait_outcome(ask("www.example.com"))
+        await wait_outcome(forward, ask("www.example.com"))
         await trio.sleep(60)
         assert first(forward).looping
         looping.script, looping.script_probes = helpful, PROPER[kind]
         with events() as logged:
             await trio.sleep(2.5)
         assert logged == ["upstream does not loop any more"]
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 @pytest.mark.parametrize("rcode", [SERVFAIL, REFUSED])
@@ -210,19 +224,19 @@ async def test_row_54_an_error_may_be_another_server_that_has_left_the_loop(cloc
     """So it is not believed for `loop_retry` seconds."""
     async with upstream() as looping, forwarder(route(looping)) as forward:
         loop(looping, forward)
-        await forward.wait_outcome(ask("www.example.com"))
+        await wait_outcome(forward, ask("www.example.com"))
         looping.script, looping.script_probes = helpful, answers(rcode=rcode)
         await trio.sleep(59)
         assert first(forward).looping
         await trio.sleep(12)
         assert not first(forward).looping
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 async def test_row_54_probes_of_an_upstream_that_loops_on_come_seldom(clock: LoopbackClock) -> None:
     async with upstream() as looping, forwarder(route(looping)) as forward:
         loop(looping, forward)
-        await forward.wait_outcome(ask("www.example.com"))
+        await wait_outcome(forward, ask("www.example.com"))
         with events() as logged:
             await trio.sleep(60)
         assert len(looping.probes) < 35
@@ -237,26 +251,26 @@ async def test_row_28_guessed_ids_take_nothing_out_and_cause_few_probes(clock: L
         asked = ask("123.456")  # no letter, so there is no case to guess
         outcomes: list[Outcome] = []
         for _ in range(5):
-            forward.ask(asked, outcomes.append)
+            begin(forward, asked, outcomes.append)
             await trio.sleep(0.05)
             (wire, *_) = (query.wire for query in reversed(server.queries))
             for guess in range(0, 65_536, 97):
-                forward.ask(asked, outcomes.append, guess.to_bytes(2) + wire[2:])
-            forward.ask(asked, outcomes.append, wire)
+                begin(forward, asked, outcomes.append, guess.to_bytes(2) + wire[2:])
+            begin(forward, asked, outcomes.append, wire)
             await trio.sleep(0.25)
         assert not first(forward).looping
         assert first(forward).up
         assert forward.statistics().loops == 0
         assert 1 <= len(server.probes) <= 5
         server.script = helpful
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 async def test_row_28_a_probe_that_is_over_proves_nothing(clock: LoopbackClock) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         name = server.probes[0].name
         with events() as logged:
-            outcome = await forward.wait_outcome(ask(name, HINFO))
+            outcome = await wait_outcome(forward, ask(name, HINFO))
             forward.probe_seen(from_text(name).lower())
         assert (outcome.rcode, outcome.reason.code) == (REFUSED, "loop")
         assert not first(forward).looping
@@ -268,7 +282,7 @@ async def test_row_28_the_name_of_a_probe_is_in_no_log_and_no_metric(clock: Loop
         server.script_probes = silent
         with structlog.testing.capture_logs() as logs:
             async with forwarder(route(server)) as forward:
-                await forward.wait_outcome(ask("www.example.com"))
+                await wait_outcome(forward, ask("www.example.com"))
                 await trio.sleep(1)
                 shown = (repr(logs) + repr(forward.statistics())).lower()
         labels = [label for query in server.probes for label in query.name.lower().split(".") if label]
@@ -281,7 +295,7 @@ async def test_row_28_names_like_a_probe_are_asked_like_any_other(clock: Loopbac
     async with upstream(answers(rcode=NXDOMAIN)) as server, forwarder(route(server)) as forward:
         asked = len(server.probes)
         forged = Nonces(bytes(31) + b"\1", Entropy()).make() + ROOT
-        outcome = await forward.wait_outcome(ask(text(forged), type_))
+        outcome = await wait_outcome(forward, ask(text(forged), type_))
         assert outcome.rcode == NXDOMAIN
         assert len(server.queries) + len(server.probes) > asked
         assert forward.take_strangers() == []

@@ -17,7 +17,15 @@ from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE, NOERROR, REFUSED, SERVFAIL
 from dnsserver.wire.name import ROOT
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, ask, forwarder, helpful, route, upstream
+from tests.forward.scripted import (
+    HOST,
+    ask,
+    forwarder,
+    helpful,
+    route,
+    upstream,
+    wait_outcome,
+)
 
 LIMITS = Limits(file_interval=0.02, resolve_interval=30)
 FOLDER = Path(__file__).parents[2]
@@ -73,7 +81,7 @@ async def test_a_file_without_upstreams_is_told_and_comes_right(
     make(path)
     async with forwarder(route(resolv_conf=str(path)), limits=LIMITS) as forward:
         for i in range(3):
-            outcome = await forward.wait_outcome(ask(f"n{i}.example.com"))
+            outcome = await wait_outcome(forward, ask(f"n{i}.example.com"))
             assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstreams-unknown")
             assert outcome.reason.ede is EDE.NO_REACHABLE_AUTHORITY
             assert outcome.reason.text.startswith(f"{path} {why}")
@@ -99,7 +107,7 @@ async def test_a_file_that_may_be_read_later_is_read_then(tmp_path: Path, monkey
 
     monkeypatch.setattr(os, "open", guarded)
     async with forwarder(route(resolv_conf=str(path)), limits=LIMITS) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert outcome.reason.text == f"{path} cannot be read: Permission denied"
         allowed = True
         path.chmod(0o644)  # neither its content nor its time has changed
@@ -120,7 +128,7 @@ async def test_resolv_conf_is_followed(tmp_path: Path, logs: list[Any]) -> None:
         path.write_text("")  # being written: what was known stays
         path.unlink()
         await trio.sleep(0.05)
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == SERVFAIL
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == SERVFAIL
         path.write_text("nameserver 127.0.0.3\n")
         await wait_upstreams("127.0.0.3:53")
     told = [line["options"] for line in logs if line["event"] == "options of a file of upstreams not followed"]
@@ -130,7 +138,7 @@ async def test_resolv_conf_is_followed(tmp_path: Path, logs: list[Any]) -> None:
 async def test_a_hostname_is_looked_up() -> None:
     async with upstream() as server, forwarder(route(UpstreamSpec("localhost", server.port))) as forward:
         await wait_until(lambda: bool(forward.statistics().upstreams))
-        assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 class Resolver(trio.abc.HostnameResolver):
@@ -158,18 +166,18 @@ async def test_a_hostname_that_does_not_resolve_is_told_and_comes_right(clock: L
         spec = UpstreamSpec("dns.corp.example", server.port)
         async with forwarder(route(spec), limits=LIMITS) as forward:
             await trio.sleep(20)
-            outcome = await forward.wait_outcome(ask("www.example.com"))
+            outcome = await wait_outcome(forward, ask("www.example.com"))
             assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstreams-unknown")
             assert outcome.reason.text == "upstream dns.corp.example: is not resolved: Name or service not known"
             assert 3 < resolver.asked < 8
             assert len([line for line in logs if line["log_level"] == "warning"]) == 1
             resolver.known["dns.corp.example"] = HOST
             await trio.sleep(30)
-            assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
             # What it was stays when it cannot be looked up any more.
             resolver.known.clear()
             await trio.sleep(60)
-            assert (await forward.wait_outcome(ask("w2.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("w2.example.com"))).rcode == NOERROR
 
 
 async def test_one_hostname_that_does_not_resolve_is_not_missed_where_others_do(clock: LoopbackClock) -> None:
@@ -177,12 +185,12 @@ async def test_one_hostname_that_does_not_resolve_is_not_missed_where_others_do(
     async with upstream(helpful) as server:
         specs = UpstreamSpec("dns.corp.example"), server.spec
         async with forwarder(route(*specs), limits=LIMITS) as forward:
-            assert (await forward.wait_outcome(ask("www.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 async def test_an_empty_list_is_refused() -> None:
     async with forwarder(route()) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (REFUSED, "no-upstreams")
 
 
@@ -206,7 +214,7 @@ def test_a_zone_is_looked_up_for_the_socket(address: str, expected: tuple[Any, .
 
 async def test_an_interface_that_is_not_there_is_unreachable() -> None:
     async with forwarder(route(UpstreamSpec("fe80::53%nowhere0"))) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-unreachable")
 
 
@@ -215,7 +223,7 @@ import subprocess, sys, trio
 subprocess.run("ip link set lo up; ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up; "
                "ip addr add fe80::53/64 dev d0 nodad", shell=True, check=True)
 from dnsserver.forward.settings import Transport, UpstreamSpec
-from tests.forward.scripted import Query, ask, forwarder, helpful, route
+from tests.forward.scripted import Query, ask, forwarder, helpful, route, wait_outcome
 import socket
 
 async def main():
@@ -237,7 +245,7 @@ async def main():
         nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(trio.socket.from_stdlib_socket(tcp))])
         for transport in (Transport.UDP, Transport.TCP):
             async with forwarder(route(UpstreamSpec("fe80::53%d0", transport=transport))) as forward:
-                print((await forward.wait_outcome(ask("www.example.com"))).rcode)
+                print((await wait_outcome(forward, ask("www.example.com"))).rcode)
         nursery.cancel_scope.cancel()
 
 trio.run(main)

@@ -13,7 +13,14 @@ from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import ForwardSettings, Policy, Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, SERVFAIL
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, ask, forwarder, route, upstream
+from tests.forward.scripted import (
+    HOST,
+    ask,
+    forwarder,
+    route,
+    upstream,
+    wait_outcome,
+)
 from tests.forward.streams import Behaviour, Peer, StreamUpstream, answered, framed, stream_upstream
 
 AUTHORITY = trustme.CA()
@@ -57,7 +64,7 @@ async def ask_all(forward: Forwarder, *names: str) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
 
     async def one(name: str) -> None:
-        outcomes[name] = await forward.wait_outcome(ask(name))
+        outcomes[name] = await wait_outcome(forward, ask(name))
 
     async with trio.open_nursery() as nursery:
         for name in names:
@@ -386,9 +393,9 @@ async def test_a_refused_connection_says_nothing_about_udp(clock: LoopbackClock)
         forwarder(route(UpstreamSpec(HOST, server.port))) as forward,
     ):
         for i in range(5):
-            outcome = await forward.wait_outcome(ask(f"big{i}.example.com"))
+            outcome = await wait_outcome(forward, ask(f"big{i}.example.com"))
             assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-unreachable")
             assert "no TCP connection: Connection refused" in outcome.reason.text
-            assert (await forward.wait_outcome(ask(f"small{i}.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask(f"small{i}.example.com"))).rcode == NOERROR
         assert forward.statistics().upstreams[0].up
         assert clock.current_time() < 0.5

@@ -15,7 +15,14 @@ import trustme
 from dnsserver.forward.settings import Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, SERVFAIL
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, ask, forwarder, route
+from tests.forward.scripted import (
+    HOST,
+    ask,
+    begin,
+    forwarder,
+    route,
+    wait_outcome,
+)
 from tests.forward.streams import Behaviour, Peer, stream_upstream
 
 AUTHORITY = trustme.CA()
@@ -101,7 +108,7 @@ async def test_tls_says_why(trouble: str, folder: Path, clock: LoopbackClock) ->
             async with forwarder(settings) as forward:
                 for i in range(3):
                     began = clock.current_time()
-                    outcome = await forward.wait_outcome(ask(f"n{i}.example.com"))
+                    outcome = await wait_outcome(forward, ask(f"n{i}.example.com"))
                     assert outcome.rcode == SERVFAIL
                     assert clock.current_time() - began < 2.1
                 assert text.format(folder=folder) in outcome.reason.text
@@ -115,11 +122,11 @@ async def test_what_comes_right_is_used_without_a_restart(folder: Path, clock: L
     async with stream_upstream(answers, tls=speaking(GOOD)) as server:
         file = folder / "late.pem"
         async with forwarder(route(spec(server.port, file))) as forward:
-            assert (await forward.wait_outcome(ask("a.example.com"))).rcode == SERVFAIL
+            assert (await wait_outcome(forward, ask("a.example.com"))).rcode == SERVFAIL
             STRANGER.cert_pem.write_to_path(file)
-            assert (await forward.wait_outcome(ask("b.example.com"))).rcode == SERVFAIL
+            assert (await wait_outcome(forward, ask("b.example.com"))).rcode == SERVFAIL
             AUTHORITY.cert_pem.write_to_path(file)
-            assert (await forward.wait_outcome(ask("c.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("c.example.com"))).rcode == NOERROR
 
 
 @asynccontextmanager
@@ -138,8 +145,8 @@ async def deaf() -> AsyncIterator[int]:
 async def test_a_connection_that_is_never_accepted_is_given_up(configured: Transport, clock: LoopbackClock) -> None:
     async with deaf() as port, forwarder(route(UpstreamSpec(HOST, port, configured))) as forward:
         for i in range(20):
-            forward.ask(ask(f"n{i}.example.com"), lambda _: None)
-        outcome = await forward.wait_outcome(ask("n.example.com"))
+            begin(forward, ask(f"n{i}.example.com"), lambda _: None)
+        outcome = await wait_outcome(forward, ask("n.example.com"))
         assert clock.current_time() < 2.1
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-timeout")
         assert "does not accept TCP connections in time" in outcome.reason.text

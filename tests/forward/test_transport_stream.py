@@ -15,7 +15,19 @@ import trustme
 from dnsserver.forward.settings import Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, SERVFAIL
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, Query, Upstream, ask, forwarder, helpful, route, shown, silent, upstream
+from tests.forward.scripted import (
+    HOST,
+    Query,
+    Upstream,
+    ask,
+    forwarder,
+    helpful,
+    route,
+    shown,
+    silent,
+    upstream,
+    wait_outcome,
+)
 
 AUTHORITY = trustme.CA()
 
@@ -47,7 +59,7 @@ async def test_questions_share_one_tcp_connection_and_overtake_each_other() -> N
     order: list[str] = []
 
     async def look_up(name: str) -> None:
-        assert (await forward.wait_outcome(ask(name))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask(name))).rcode == NOERROR
         order.append(name)
         if len(order) == 4:
             done.set()
@@ -67,14 +79,14 @@ async def test_a_closed_connection_is_opened_again_for_what_was_unanswered() -> 
     async with upstream() as server:
         settings = route(UpstreamSpec(HOST, server.port, Transport.TCP))
         async with forwarder(settings) as forward:
-            await forward.wait_outcome(ask("a.example.com"))
+            await wait_outcome(forward, ask("a.example.com"))
 
             async def hang_up(query: Query) -> None:
                 server.script = helpful
                 await query.close()
 
             server.script = hang_up
-            assert (await forward.wait_outcome(ask("b.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("b.example.com"))).rcode == NOERROR
             assert server.connections == 2
 
 
@@ -82,7 +94,7 @@ async def test_an_idle_connection_is_closed(clock: LoopbackClock) -> None:
     async with upstream() as server:
         settings = route(UpstreamSpec(HOST, server.port, Transport.TCP))
         async with forwarder(settings) as forward:
-            await forward.wait_outcome(ask("a.example.com"))
+            await wait_outcome(forward, ask("a.example.com"))
             assert server.open == 1
             clock.jump(11)
             await trio.testing.wait_all_tasks_blocked(0.01)
@@ -93,11 +105,11 @@ async def test_a_silent_connection_is_given_up_for_a_new_one(clock: LoopbackCloc
     async with upstream() as server:
         settings = route(UpstreamSpec(HOST, server.port, Transport.TCP))
         async with forwarder(settings) as forward:
-            await forward.wait_outcome(ask("a.example.com"))
+            await wait_outcome(forward, ask("a.example.com"))
             server.script = server.script_probes = silent
-            assert (await forward.wait_outcome(ask("b.example.com"))).rcode == SERVFAIL
+            assert (await wait_outcome(forward, ask("b.example.com"))).rcode == SERVFAIL
             server.script, server.script_probes = helpful, None
-            assert (await forward.wait_outcome(ask("c.example.com"))).rcode == NOERROR
+            assert (await wait_outcome(forward, ask("c.example.com"))).rcode == NOERROR
             assert server.connections >= 2
 
 
@@ -105,7 +117,7 @@ async def test_tls_is_one_connection_with_the_name_checked(authorities: str) -> 
     async with upstream(tls=server_context()) as server, forwarder(route(tls(server, authorities))) as forward:
         for i in range(5):
             asked = ask(f"w{i}.example.com")
-            assert shown(asked, await forward.wait_outcome(asked)) == [f"w{i}.example.com. 300 IN A 192.0.2.1"]
+            assert shown(asked, await wait_outcome(forward, asked)) == [f"w{i}.example.com. 300 IN A 192.0.2.1"]
         assert server.connections == 1
         assert {query.protocol for query in server.queries} == {"tls"}
 
@@ -113,21 +125,21 @@ async def test_tls_is_one_connection_with_the_name_checked(authorities: str) -> 
 async def test_tls_with_another_name_is_asked_nothing(authorities: str) -> None:
     other = server_context("other.example")
     async with upstream(tls=other) as server, forwarder(route(tls(server, authorities))) as forward:
-        outcome = await forward.wait_outcome(ask("www.example.com"))
+        outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "upstream-unreachable")
         assert not server.queries
 
 
 async def test_tls_sessions_are_resumed(authorities: str) -> None:
     async with upstream(tls=server_context()) as server, forwarder(route(tls(server, authorities))) as forward:
-        await forward.wait_outcome(ask("a.example.com"))
+        await wait_outcome(forward, ask("a.example.com"))
 
         async def hang_up(query: Query) -> None:
             server.script = helpful
             await query.close()
 
         server.script = hang_up
-        assert (await forward.wait_outcome(ask("b.example.com"))).rcode == NOERROR
+        assert (await wait_outcome(forward, ask("b.example.com"))).rcode == NOERROR
         assert server.resumed == [False, True]
 
 
@@ -184,5 +196,5 @@ async def test_unbound_answers_over_tls(unbound: int, authorities: str) -> None:
     spec = UpstreamSpec(HOST, unbound, Transport.TLS, server_name="dns.example", authorities=authorities)
     async with forwarder(route(spec)) as forward:
         asked = ask("www.example.com")
-        assert shown(asked, await forward.wait_outcome(asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
-        assert (await forward.wait_outcome(ask("nope.example.com"))).rcode == NXDOMAIN
+        assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
+        assert (await wait_outcome(forward, ask("nope.example.com"))).rcode == NXDOMAIN

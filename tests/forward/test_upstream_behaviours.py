@@ -18,7 +18,15 @@ from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import Transport, UpstreamSpec
 from dnsserver.wire.message import FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, rcode_name
 from tests.clock import LoopbackClock
-from tests.forward.scripted import HOST, Query, ask, forwarder, route, upstream
+from tests.forward.scripted import (
+    HOST,
+    Query,
+    ask,
+    forwarder,
+    route,
+    upstream,
+    wait_outcome,
+)
 
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
 AUTHORITY = trustme.CA()
@@ -361,7 +369,7 @@ async def test_what_the_client_gets(name: str, transport: Transport, authorities
         spec = UpstreamSpec(HOST, server.port, transport, server_name="dns.example", authorities=authorities)
         async with forwarder(route(spec, deadline=DEADLINE)) as forward:
             began = trio.current_time()
-            outcome = await forward.wait_outcome(ask("www.example.com", do=row.do))
+            outcome = await wait_outcome(forward, ask("www.example.com", do=row.do))
             took = trio.current_time() - began
             await trio.sleep(0.5)
             (seen,) = forward.statistics().upstreams
