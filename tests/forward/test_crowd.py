@@ -132,10 +132,10 @@ async def test_a_crowd_of_many_clients_costs_each_little_and_others_nothing(cloc
 
     async with upstream(silent) as dumb, forwarder(route(dumb), limits=Limits(in_flight=2_000)) as forward:
         victim = Waiter("victim", 1)
-        forward.ask(ask("other.example"), victim.deliver)
+        begin(forward, ask("other.example"), victim.deliver)
         waiters = [Counted(f"{number}", number) for number in range(10_000)]
         for waiter in waiters:
-            forward.ask(ask("silent.example"), waiter.deliver)
+            begin(forward, ask("silent.example"), waiter.deliver)
         await trio.sleep(0.2)
         assert sum(not waiter.outcomes for waiter in waiters) <= 4_000
         assert looks <= 4 * len(waiters)
