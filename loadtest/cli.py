@@ -147,7 +147,7 @@ def main(
         services or 0, namespaces, headless, service_pattern, namespace_pattern, headless_pattern, port_pattern
     )
     try:
-        address = _address(target, server, port)
+        address = address_of(target, server, port)
         if (question_file is None) == (not mix_texts):
             raise click.UsageError("expected questions from either --questions or --mix")
         if question_file is not None:
@@ -193,7 +193,7 @@ def main(
         sys.exit(1)
 
 
-def _address(target: str | None, server: str | None, port: int | None) -> tuple[str, int]:
+def address_of(target: str | None, server: str | None, port: int | None) -> tuple[str, int]:
     """Return whom to ask: ADDR, ADDR:PORT, [ADDR]:PORT or ADDR#PORT, or what -s and -p say."""
     if target is None:
         return (_DEFAULT[0], port or _DEFAULT[1]) if server is None else (server, port or _DNS)

@@ -20,8 +20,8 @@ from dnsserver.kube.transport import Answer, Session
 from dnsserver.zone.model import Kind
 
 # Of namespaces only name and labels are wanted; a server that cannot cut an object down sends the whole one instead.
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
 _LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
@@ -162,7 +162,7 @@ class Client:
             params |= {"resourceVersion": version, "resourceVersionMatch": "Exact"}
         while True:
             try:
-                async with self._asked(scope, params, _METADATA_LIST, self._answer_timeout) as answer:
+                async with self._asked(scope, params, METADATA_LIST, self._answer_timeout) as answer:
                     with self._noting_rest(received) as heard:
                         body = await _body(answer, heard, _LARGEST_PAGE)
             except TooLarge:
@@ -199,7 +199,7 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async with self._asked(scope, params, _METADATA, self._silence) as answer:
+        async with self._asked(scope, params, METADATA, self._silence) as answer:
             begun()
             with ExitStack() as initial:  # events, up to the first bookmark: only these are sure to come
                 heard = received if version else initial.enter_context(self._noting_rest(received))

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from dnsserver.app.address_space import LEAST
-from tests.app.test_ending import Program, program, status_of
+from tests.app.started import Program, program, status_of
 from tests.running import ask_tcp, ask_udp
 
 pytestmark = pytest.mark.slow

@@ -6,123 +6,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
-from tests.cluster import namespace, service
-from tests.running import HOST, write_objects
+from tests.app.started import DRAIN, PATIENCE, children, left_behind, program
+from tests.running import HOST
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 
-PATIENCE = 30.0
 A_LITTLE = 2.5  # seconds beyond the drain, on a busy machine
 IDLE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-DRAIN = 1.5
-
-
-class Program:
-    """The server as a user starts it, and what it has said."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self.process = process
-        self.said = b""
-        self._news = trio.Event()
-
-    async def read(self) -> None:
-        assert self.process.stderr is not None
-        async for data in self.process.stderr:
-            self.said += data
-            self._news.set()
-            self._news = trio.Event()
-
-    async def wait_says(self, event: str) -> dict[str, Any]:
-        with trio.fail_after(PATIENCE):
-            while True:
-                for line in self.said.splitlines():
-                    with suppress(ValueError):
-                        if (entry := json.loads(line))["event"] == event:
-                            found: dict[str, Any] = entry
-                            return found
-                await self._news.wait()
-
-    async def wait_heeds(self) -> None:
-        """Wait until it has said what signals do, which is its first line of code."""
-        mask = 1 << signal.SIGHUP - 1
-        with trio.fail_after(PATIENCE):
-            while not int(status_of(self.process.pid).get("SigCgt", "0"), 16) & mask:  # noqa: ASYNC110
-                await trio.sleep(0.001)
-
-    async def wait_ends(self) -> int:
-        with trio.fail_after(PATIENCE):
-            return await self.process.wait()
-
-    @property
-    def tracebacks(self) -> int:
-        return self.said.count(b"Traceback")
-
-
-def status_of(pid: int) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def children(parent: int) -> list[int]:
-    """Processes that it has started itself and that still run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        status = status_of(int(folder.name))
-        if status.get("PPid") == str(parent) and status["State"][0] != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def left_behind(folder: Path) -> list[int]:
-    """Processes with this test's own folder in their environment, whoever their parent is by now; only to look at."""
-    mark = f"MARK={folder}".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return [pid for pid in found if status_of(pid).get("State", "Z")[0] != "Z"]
-
-
-@asynccontextmanager
-async def program(
-    folder: Path, *flags: str, source: Sequence[str] | None = None, text: str = "", prelude: str = ""
-) -> AsyncIterator[Program]:
-    """Start it; `text` is more of its configuration, `prelude` is run before its first line."""
-    settings = folder / "dnsserver.toml"
-    settings.write_text(f"drain = {DRAIN}\nupstreams = []\n{text}")
-    if source is None:
-        source = ["--objects", str(write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")]))]
-    code = f"{prelude}from dnsserver.__main__ import main\nmain()"
-    command = [sys.executable, "-c", code, "serve", "--config", str(settings), *source, *flags]
-    command += ["--admin", f"{HOST}:0"] + ([] if "--listen" in flags else ["--listen", f"{HOST}:0"])
-    env = {**os.environ, "MARK": str(folder)}
-    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=env)
-    found = Program(process)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(found.read)
-            yield found
-            nursery.cancel_scope.cancel()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
 
 
 async def nothing_left(folder: Path) -> None:

@@ -16,7 +16,7 @@ from dnsserver import metrics
 from dnsserver.app import workers
 from dnsserver.app.server import Server
 from dnsserver.app.workers import PATIENCE, FedWorker
-from tests.app.test_workers import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
+from tests.app.served_by_two import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
 from tests.clock import LoopbackClock
 from tests.running import config
 

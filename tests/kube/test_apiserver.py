@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from dnsserver.kube.api import _METADATA, _METADATA_LIST
+from dnsserver.kube.api import METADATA, METADATA_LIST
 from dnsserver.kube.credentials import Access, tls_context
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer
@@ -108,7 +108,7 @@ async def test_pages(cluster: ApiServer) -> None:
 
 async def test_metadata_only(cluster: ApiServer) -> None:
     path = "/api/v1/namespaces?limit=2"
-    page = await check(cluster, "list-namespaces-metadata-only", path, accept=_METADATA_LIST)
+    page = await check(cluster, "list-namespaces-metadata-only", path, accept=METADATA_LIST)
     assert_same_shape(page["items"][0], json.loads(Recording("list-namespaces-metadata-only").body)["items"][0])
 
 
@@ -191,7 +191,7 @@ async def test_a_streaming_list(cluster: ApiServer) -> None:
             },
         },
     }
-    partial = await check(cluster, "watchlist-namespaces", f"/api/v1/namespaces?{query}", accept=_METADATA)
+    partial = await check(cluster, "watchlist-namespaces", f"/api/v1/namespaces?{query}", accept=METADATA)
     assert {line["object"]["kind"] for line in partial} == {"PartialObjectMetadata"}
 
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
-from loadtest.cli import _address as chosen
+from loadtest.cli import address_of as chosen
 from loadtest.cli import main
 from tests.loadtest.servers import echo, tcp_server, udp_server
 
