@@ -91,11 +91,16 @@ def left_behind(folder: Path) -> list[int]:
 
 @asynccontextmanager
 async def program(
-    folder: Path, *flags: str, source: Sequence[str] | None = None, text: str = "", prelude: str = ""
+    folder: Path,
+    *flags: str,
+    source: Sequence[str] | None = None,
+    text: str = "",
+    prelude: str = "",
+    drain: float = DRAIN,
 ) -> AsyncIterator[Program]:
     """Start it; `text` is more of its configuration, `prelude` is run before its first line."""
     settings = folder / "dnsserver.toml"
-    settings.write_text(f"drain = {DRAIN}\nupstreams = []\n{text}")
+    settings.write_text(f"drain = {drain}\nupstreams = []\n{text}")
     if source is None:
         source = ["--objects", str(write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")]))]
     code = f"{prelude}from dnsserver.__main__ import main\nmain()"

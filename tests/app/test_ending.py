@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 
-A_LITTLE = 2.5  # seconds beyond the drain, on a busy machine
+A_LITTLE = 25.0  # seconds beyond the drain, on a busy machine; what hangs here does so for 1,000
 IDLE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -69,8 +69,9 @@ async def test_idle_signals_end_nothing_at_any_time(tmp_path: Path, workers: str
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shower)
             await running.wait_says("serving")
-            await trio.sleep(1.0)  # for the worker
-            assert len(children(running.process.pid)) == int(workers) - 1
+            with trio.fail_after(PATIENCE):
+                while len(children(running.process.pid)) != int(workers) - 1:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
             running.process.terminate()
             await running.wait_says("draining")
             assert await running.wait_ends() == 0
@@ -110,14 +111,12 @@ async def test_once_drains_and_says_that_a_second_time_ends_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 async def test_a_second_interrupt_ends_it_at_once(tmp_path: Path, first: signal.Signals) -> None:
-    async with program(tmp_path, "--workers", "2") as running:
+    async with program(tmp_path, "--workers", "2", drain=10 * PATIENCE) as running:
         await running.wait_says("serving")
         running.process.send_signal(first)
         await running.wait_says("draining")
-        begun = time.monotonic()
         running.process.send_signal(signal.SIGINT)
-        assert await running.wait_ends() == 130
-        assert time.monotonic() - begun < DRAIN
+        assert await running.wait_ends() == 130  # long before the drain is over
         assert not running.tracebacks
         await nothing_left(tmp_path)
 
@@ -162,7 +161,12 @@ def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, workers: int) -> No
 
 
 # A folder on a network that is gone: whoever reads or writes there waits for ever, in a system call.
-_HANG = "import os, time, pathlib\ndef hang(*_, **__): time.sleep(1000)\n"
+_HANG = (
+    "import os, time, pathlib\n"
+    "def hang(*_, **__):\n"
+    "    open(os.environ['MARK'] + '/hangs', 'w').close()\n"
+    "    time.sleep(1000)\n"
+)
 HANGING = {
     "write": (
         "real = os.write\n"
@@ -172,8 +176,8 @@ HANGING = {
     "sync": "os.fsync = hang\n",
     "mkdir": "pathlib.Path.mkdir = hang\n",
     "look": (
-        "look, begun = pathlib.Path.stat, time.monotonic()\n"
-        "pathlib.Path.stat = lambda path, **how: hang() if time.monotonic() > begun + 3 else look(path, **how)\n"
+        "look, mark = pathlib.Path.stat, os.environ['MARK']\n"
+        "pathlib.Path.stat = lambda path, **how: hang() if os.path.exists(mark + '/gone') else look(path, **how)\n"
     ),
 }
 
@@ -183,7 +187,10 @@ async def test_draining_waits_for_no_file(tmp_path: Path, hanging: str) -> None:
     text = f'state = "{tmp_path}/state"\n'
     async with program(tmp_path, text=text, prelude=_HANG + HANGING[hanging]) as running:
         await running.wait_says("serving")
-        await trio.sleep(3.5 if hanging == "look" else 0.5)
+        (tmp_path / "gone").touch()
+        with trio.fail_after(PATIENCE):
+            while hanging == "look" and not (tmp_path / "hangs").exists():  # noqa: ASYNC110
+                await trio.sleep(0.02)
         begun = time.monotonic()
         running.process.terminate()
         assert await running.wait_ends() == 0

@@ -111,7 +111,6 @@ CLIENTS = {
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.xdist_group("client errors"),  # they share two namespaces
-    pytest.mark.timeout(180),
     pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="needs `ip` (Debian: iproute2)"),
 ]

@@ -160,7 +160,6 @@ def test_node_by_glibc_and_by_c_ares(pod: None) -> None:
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
-@pytest.mark.timeout(180)
 def test_go(pod: None, tmp_path: Path) -> None:
     (tmp_path / "main.go").write_text(GO)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}

@@ -127,7 +127,6 @@ QUESTIONS = [
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.xdist_group("validators"),  # they share the resolvers
-    pytest.mark.timeout(120),
     *[
         pytest.mark.skipif(
             shutil.which(program) is None and shutil.which(program, path="/usr/sbin") is None,
