@@ -13,6 +13,7 @@ from dnsserver.wire.name import MAX_NAME, ROOT
 
 _MOST_LISTENERS = 64
 _MOST_UPSTREAMS = 64
+_MOST_NODE_DOMAINS = 29
 _LONGEST_DOMAIN = MAX_NAME - len("hostmaster") - 1  # the longest name that a zone cannot be without
 
 Mistake = tuple[str, str]  # a key, and a sentence about it
@@ -144,6 +145,9 @@ def _forwards(config: Config) -> Iterator[Mistake]:
     for index, kept in enumerate(config.local.domains):
         if problem := local_problem(kept, config):
             yield f"local.domains[{index}]", problem
+    if len(config.search.node_domains) > _MOST_NODE_DOMAINS:
+        found = f"has {len(config.search.node_domains)} entries, expected at most {_MOST_NODE_DOMAINS}"
+        yield "search.node_domains", f"{found}: kubelets take 32 search domains, three of them the cluster's"
     for index, domain in enumerate(config.search.node_domains):
         if problem := search_problem(domain):
             yield f"search.node_domains[{index}]", problem

@@ -57,6 +57,7 @@ UPSTREAM_LAME = Reason("upstream-lame", EDE.OTHER, "the upstreams do not resolve
 UPSTREAM_FORMAT = Reason("upstream-format", EDE.INVALID_DATA, "the upstreams sent what cannot be read")
 CHAIN_TOO_LONG = Reason("chain-too-long", EDE.OTHER, "the CNAME chain is too long or a loop")
 ANSWER_TOO_LARGE = Reason("answer-too-large", EDE.OTHER, "the answer has too many records")
+CLOSED = "upstream-closed"  # the code of those that say who closes connections in place of an answer
 BUG = Reason("forward-internal-error", EDE.OTHER, "internal error")
 OVERLOAD = Reason("forward-overload", EDE.OTHER, "too many questions wait for the upstreams")
 LOOP = Reason("loop", EDE.OTHER, "the question came back from an upstream: it forwards to this server")

@@ -271,7 +271,10 @@ class Reports:
         down = False
         if not upstream.udp:
             upstream.health.failed()
-            down = not reached and upstream.health.broken(now)
+            if not reached:
+                down = upstream.health.broken(now)
+            elif why.code == o.CLOSED:
+                down = self._unanswered(attempt, now)
         elif lookup is not None:
             lookup.streamless = (*lookup.streamless, upstream)
         if upstream.is_news(why.text, now) or down:
@@ -283,6 +286,14 @@ class Reports:
         if down:
             self._owner.changed(upstream, usable=False)
         self._engine.failed(attempt, why, now)
+
+    def _unanswered(self, attempt: Attempt, now: float) -> bool:
+        """Take connections closed in place of an answer for silence: it may be the name that is odd."""
+        health = attempt.upstream.health
+        if attempt.probe:
+            return health.probe_silent(attempt.sent, now)
+        self._probes.suspect(attempt.upstream, now)
+        return health.silent(attempt.section[:-4].lower(), attempt.sent, now)
 
     def _spoil(self, attempt: Attempt, now: float) -> None:
         """Have a question whose reply was spoilt go on over TCP, if the right one does not follow at once."""

@@ -28,8 +28,8 @@ _READ = 65536
 
 _MOST_ASKED = 32_768  # of one upstream at once: half of the IDs
 _LOST = 6  # connections that may end under a question
-_LOST_ALONE = 2  # that had nothing but this question, and answered nothing
-_FRUITLESS = 4  # in a row without an answer: from then on one is enough
+_LOST_ALONE = 3  # that had nothing but this question, and answered nothing; one less where it is nonsense that came
+_FRUITLESS = 8  # in a row without an answer: from then on one is enough
 
 
 class Receiver(Protocol):
@@ -161,17 +161,20 @@ class StreamTransport:
     def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
         """Queue what a connection left unanswered, but for questions that too many connections ended under."""
         alone = connection.sent == 1 and not connection.answered and not connection.dropped
+        most_alone = 1 if pool.fruitless >= _FRUITLESS else _LOST_ALONE - bool(connection.bad)
         again = []
         for question in connection.waiting.values():
             question.lost += 1
             question.alone += alone
-            tired = question.alone >= (1 if pool.fruitless >= _FRUITLESS else _LOST_ALONE)
+            tired = question.alone >= most_alone
             if question.dead:
                 pool.forget(question)
             elif tired or question.lost >= _LOST or not question.wanted:
-                kind = "closes connections without an answer" if not connection.bad else "sends what is no answer"
-                why = Reason("upstream-closed", EDE.NETWORK_ERROR, f"{pool.upstream.name}: it {kind}")
-                self._lose(pool, question, why, now, reached=pool.fruitless < _FRUITLESS)
+                code, kind = o.CLOSED, "closes connections without an answer"
+                if connection.bad:
+                    code, kind = o.UPSTREAM_FORMAT.code, "sends what is no answer"
+                why = Reason(code, EDE.NETWORK_ERROR, f"{pool.upstream.name}: it {kind}")
+                self._lose(pool, question, why, now, reached=True)
             else:
                 again.append(question)
         pool.queue.extendleft(reversed(again))

@@ -23,7 +23,7 @@ from dnsserver.zone.record import Answer, Key, Reason
 _CLUSTER_ENDS = {b"svc", b"pod", b"arpa"}
 _MIN_LABELS = 2
 _ADDRESSES = (m.A, m.AAAA)
-_MAX_ASKED = 32  # questions to the outside in one walk
+_MAX_ASKED = 64  # questions to the outside in one walk: A and AAAA of the 32 domains that a pod's list may have
 _MAX_TURNS = 16  # times the chain of one candidate may come back from the outside
 _ABOUT_NAMES = frozenset((m.NOERROR, m.NXDOMAIN))
 _TOO_LONG = Reason("search-too-long", m.EDE.OTHER, "the search list takes too many questions")

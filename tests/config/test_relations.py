@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsserver.config import Address, Config
+from dnsserver.config import Address, Config, Domain
+from dnsserver.config.model import Search
 from dnsserver.config.relations import mistakes
 
 HOSTS = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"]
@@ -93,3 +94,14 @@ def test_the_words() -> None:
     ]
     many = Config(listen=tuple(Address("127.0.0.1", port) for port in range(1, 100)))
     assert said(many) == ["listen: has 99 addresses, expected at most 64"]
+
+
+def test_a_search_list_is_no_longer_than_a_pod_s_can_be() -> None:
+    def of(count: int) -> Config:
+        return Config(
+            search=Search(enabled=True, node_domains=tuple(Domain.parse(f"d{i}.example") for i in range(count)))
+        )
+
+    assert said(of(29)) == []
+    (mistake,) = said(of(30))
+    assert mistake.startswith("search.node_domains: has 30 entries, expected at most 29")

@@ -325,8 +325,8 @@ BAD: dict[str, tuple[Behaviour, str, str, float]] = {
     "resets": (resets, "upstream-closed", "closes connections without an answer", 0.5),
     "closes at once": (closes, "upstream-closed", "closes connections without an answer", 0.5),
     "closes when asked": (closes_when_asked, "upstream-closed", "closes connections without an answer", 0.5),
-    "another ID": (sends_only(other_id), "upstream-closed", "sends what is no answer", 1.5),
-    "empty frames": (sends_only(nothing), "upstream-closed", "sends what is no answer", 1.5),
+    "another ID": (sends_only(other_id), "upstream-format", "sends what is no answer", 1.5),
+    "empty frames": (sends_only(nothing), "upstream-format", "sends what is no answer", 1.5),
     "short frames": (sends_only(short), "upstream-format", "cannot be read", 1.5),
     "another question": (sends_only(other_question), "upstream-format", "cannot be read", 1.5),
     "queries": (sends_only(query_again), "upstream-format", "cannot be read", 1.5),
@@ -385,6 +385,29 @@ async def test_one_odd_name_costs_the_others_nothing(
         assert forward.statistics().upstreams[0].up
     assert outcomes.pop("odd.example.com").reason.code == "upstream-closed"
     assert {outcome.rcode for outcome in outcomes.values()} == {NOERROR}
+
+
+async def test_many_odd_names_take_no_upstream_down(authorities: str, clock: LoopbackClock) -> None:
+    """Connections that are closed in place of an answer are like silence: a probe has to meet the same."""
+
+    async def behave(peer: Peer) -> None:
+        while query := await peer.query():
+            if b"odd" in query.lower():
+                return
+            await peer.answer(query)
+
+    for transport in (Transport.TCP, Transport.TLS):
+        async with (
+            stream_upstream(behave, tls=context(transport)) as server,
+            forwarder(route(spec(server, transport, authorities))) as forward,
+        ):
+            odd = [f"odd{i}.example.com" for i in range(QUESTIONS)]
+            outcomes = await ask_all(forward, *odd, *(f"n{i}.example.com" for i in range(QUESTIONS)))
+            for name in odd:
+                assert outcomes.pop(name).reason.code == "upstream-closed"
+            assert {outcome.rcode for outcome in outcomes.values()} == {NOERROR}
+            assert (await wait_outcome(forward, ask("odd.example.com"))).rcode == SERVFAIL
+            assert forward.statistics().upstreams[0].up
 
 
 async def test_a_refused_connection_says_nothing_about_udp(clock: LoopbackClock) -> None:

@@ -673,8 +673,17 @@ def test_a_walk_that_would_never_end_is_a_failure() -> None:
     while server.outside.waiting:
         asked += 1
         server.outside.answer(authority=[SOA])
-    assert asked == 32
+    assert asked == 64
     assert said(server.late()) == ("SERVFAIL", [])
+
+
+def test_a_walk_takes_as_many_domains_as_a_kubelet_gives_a_pod() -> None:
+    server = Server(node_domains=[f"d{number}.example" for number in range(29)])
+    server.start(EXPANDED)
+    for _ in range(2 * 29):
+        server.outside.answer(authority=[SOA])
+    server.outside.answer(ADDRESS)
+    assert said(server.late())[0] == "NOERROR"
 
 
 def test_a_candidate_that_comes_to_be_while_a_later_one_is_asked_is_seen_and_nothing_old_is_kept() -> None:
