@@ -18,6 +18,7 @@ _VARYING = [
     (re.compile(r" ?\(_ssl\.c:\d+\)"), ""),
     (re.compile(r"127\.0\.0\.1:\d{5}"), "127.0.0.1:PORT"),
     (re.compile(r"process \d+"), "process PID"),
+    (re.compile(r"for \d+ s$"), "for some seconds"),
     (re.compile(r"0x[0-9a-f]+"), "0x…"),
 ]
 
