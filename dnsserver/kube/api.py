@@ -256,6 +256,8 @@ class Client:
                 raise Unauthorized(f"no usable credentials: {error}") from error
             headers = {"accept": accept, **self._headers}
             if access.authorization:
+                if not (access.authorization.isascii() and access.authorization.isprintable()):
+                    raise Unauthorized("no usable credentials: the token has characters that no token has")
                 headers["authorization"] = access.authorization
             note("answer")
             try:

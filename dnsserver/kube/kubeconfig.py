@@ -163,6 +163,8 @@ def _expect_user(user: _Entry) -> None:
         raise user.error(there, f"stands without {missing}")
     if certificate:
         _expect_pair(user, certificate_key, certificate, key)
+    if not (user.text("token").isascii() and user.text("token").isprintable()):
+        raise user.error("token", "has characters that no token has")
     token = user.text("tokenFile")
     if token:
         _file(user, "tokenFile", token)

@@ -91,6 +91,6 @@ def in_page(table: str, name: str, seen: Observed, says: str, folder: Path) -> N
     text = (
         str(line["event"]) if says == line["event"] and "error" not in line else str(line.get("error", line["event"]))
     )
-    says = says if says in text else text[:20]
+    says = says if says in text else text[:12]
     ended = "serves" if seen.status is None else seen.status
     agree(table, name, says, text.replace(f"{folder}/", ""), line["level"], ended, seen.ready or "-")

@@ -211,3 +211,12 @@ async def test_a_watch_in_a_quiet_cluster_is_not_waited_for(server: ApiServer) -
             assert (client.waiting() is None) == (change.type == "BOOKMARK")
             if change.type == "BOOKMARK":
                 break
+
+
+@pytest.mark.parametrize("token", ["t\u00f6ken", "a\nb"])
+async def test_a_token_that_no_header_may_have_is_not_sent(server: ApiServer, token: str) -> None:
+    server.token = token
+    async with client_of(server) as client:
+        with pytest.raises(errors.Unauthorized, match="characters that no token has"):
+            await pages(client)
+    assert not server.requests

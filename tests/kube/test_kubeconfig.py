@@ -103,6 +103,7 @@ TABLE: list[tuple[Callable[[Config], None], str]] = [
         )
         for url in ("not a url", "proxy.example:3128", "http://", "socks5://proxy.example")
     ),
+    *((user(token=token), "user u.token: has characters that no token has") for token in ("a\nb", "t\u00f6ken", "a\0")),
     (cluster(server="api.example:6443"), 'cluster c.server: expected https://HOST:PORT, got "api.example:6443"'),
     (
         authority_of(certificate_authority_data="%%%"),
