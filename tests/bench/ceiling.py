@@ -1,9 +1,10 @@
 """All that clients can do to a server's memory at once, inside one memory cgroup with the manifest's limit.
 
-    python -m tests.bench.ceiling [SECONDS]      as root, on Linux; traffic stays on loopback
+    python -m tests.bench.ceiling [SECONDS [WORKERS]]      as root, on Linux; traffic stays on loopback
 
 Each attack is run alone first, for the peak of its own part beside what `dnsserver check` counts for it; then all of
-them together, with a victim that asks on. It holds when nothing was killed and the peak stayed below the limit.
+them together, with a victim that asks on: at a share of their rates, and at full rate with the loader's and a command's
+memory beside the server's. It holds when nothing was killed and the peak stayed below the limit.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from dnsserver.app import ceiling
 from tests.app.test_ceiling import manifest
@@ -284,7 +287,7 @@ def victim(port: str, seconds: str) -> None:
 
 
 @contextlib.contextmanager
-def served(group: Group) -> Iterator[tuple[int, int]]:
+def served(group: Group, workers: int = 1) -> Iterator[tuple[int, int]]:
     """A server in the group; yields its port and process."""
     with tempfile.TemporaryDirectory() as folder:
         objects = Path(folder, "objects.yaml")
@@ -292,7 +295,16 @@ def served(group: Group) -> Iterator[tuple[int, int]]:
         port, admin, outside_port = (_free() for _ in range(3))
         own = [sys.executable, "-m", "tests.bench.ceiling"]
         other = subprocess.Popen([*own, "upstream", str(outside_port)])
-        flags = ["--objects", str(objects), "--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}"]
+        flags = [
+            "--workers",
+            str(workers),
+            "--objects",
+            str(objects),
+            "--listen",
+            f"{HOST}:{port}",
+            "--admin",
+            f"{HOST}:{admin}",
+        ]
         command = [sys.executable, "-m", "dnsserver", "serve", *flags, "--upstream", f"{HOST}:{outside_port}"]
         with Path(folder, "log").open("wb") as log:
             server = subprocess.Popen(command, preexec_fn=group.enter, stdout=log, stderr=log)  # noqa: PLW1509
@@ -341,9 +353,27 @@ def _under(attacks: list[str], port: int, pid: int, seconds: float, share: int =
     return most
 
 
-def main(seconds: float) -> int:
+@contextlib.contextmanager
+def beside(group: Group) -> Iterator[None]:
+    """Have in the group what else may run there: the loader of credentials, and a command by `kubectl exec`."""
+    stay = "import time; time.sleep(3600)"
+    programs = (
+        f"import dnsserver.kube.loader, kubernetes.client, kubernetes.config; {stay}",
+        f"import dnsserver.cli, dnsserver.app.preflight, dnsserver.app.rehearsal; {stay}",
+    )
+    running = [subprocess.Popen([sys.executable, "-c", each], preexec_fn=group.enter) for each in programs]  # noqa: PLW1509
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def main(seconds: float, workers: int = 1) -> int:
     """Run each attack alone and all of them together; return 0 if it holds."""
     config, limit = manifest()
+    config = msgspec.structs.replace(config, workers=workers)
     parts = ceiling.parts(config)
     print(f"{'attack':<12} {'peak above idle, MiB':>22} {'counted for its part':>22}")
     for attack, (_, names) in ATTACKS.items():
@@ -356,20 +386,30 @@ def main(seconds: float) -> int:
             group.remove()
         counted = sum(part.octets for part in parts if part.name.startswith(names))
         print(f"{attack:<12} {grown / MIB:>22.1f} {counted / MIB:>22.1f}  {', '.join(names)}", flush=True)
+    total = ceiling.total(parts)
+    held = [_together(limit, 2 * seconds, workers, share, total) for share in (_TOGETHER, 1)]
+    return int(not all(held))
+
+
+def _together(limit: int, seconds: float, workers: int, share: int, total: int) -> bool:
+    """Run all attacks together at a share of their rates, and return whether it holds."""
     group = Group(limit)
     try:
-        with served(group) as (port, pid):
-            ask = [sys.executable, "-m", "tests.bench.ceiling", "victim", str(port), str(2 * seconds)]
+        with served(group, workers) as (port, pid), beside(group):
+            ask = [sys.executable, "-m", "tests.bench.ceiling", "victim", str(port), str(seconds)]
             asking = subprocess.Popen(ask, stdout=subprocess.PIPE, text=True)
-            most = _under(list(ATTACKS), port, pid, 2 * seconds, _TOGETHER)
+            most = _under(list(ATTACKS), port, pid, seconds, share)
             seen = json.loads(asking.communicate()[0])
         peak, kills = group.peak(), group.kills()
     finally:
         group.remove()
-    total = ceiling.total(parts)
-    print(f"all together: private {most / MIB:.0f} MiB, group {peak / MIB:.0f} MiB of {limit / MIB:.0f}, ", end="")
+    rate = "full rate" if share == 1 else f"1/{share} of the rate"
+    print(
+        f"all together, {rate}, {workers} processes: private {most / MIB:.0f} MiB, group {peak / MIB:.0f} of {limit / MIB:.0f}, ",
+        end="",
+    )
     print(f"counted {total / MIB:.0f}, killed {kills}; the victim: {seen}")
-    return int(kills > 0 or peak >= limit)
+    return not kills and peak < limit
 
 
 if __name__ == "__main__":
@@ -382,4 +422,5 @@ if __name__ == "__main__":
             with contextlib.suppress(ConnectionError):
                 ATTACKS[attack][0](int(port), time.time() + float(seconds), int(share))
         case _:
-            sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
+            given = sys.argv[1:] + ["10", "1"][len(sys.argv) - 1 :]
+            sys.exit(main(float(given[0]), int(given[1])))
