@@ -35,8 +35,9 @@ def look_around(path: Path) -> Folder:
     except OSError as error:
         missing = error.errno == errno.ENOENT
         return Folder(problem="no such file or folder" if missing else (error.strerror or str(error)).lower())
-    subfolders = sorted(name for name, is_folder in names.items() if is_folder)
-    files = {name for name, is_folder in names.items() if not is_folder}
+    # A folder that is called as a file is a mistake to be told when it is read: what the file said before is kept.
+    files = {name for name, is_folder in names.items() if not is_folder or Path(name).suffix in _SUFFIXES}
+    subfolders = sorted(names.keys() - files)
     counting = sorted(name for name in files if Path(name).suffix in _SUFFIXES)
     others = sorted(name for name in files.difference(counting) if not _is_passing(name))
     said = []

@@ -405,7 +405,8 @@ def _together(limit: int, seconds: float, workers: int, share: int, total: int) 
         group.remove()
     rate = "full rate" if share == 1 else f"1/{share} of the rate"
     print(
-        f"all together, {rate}, {workers} processes: private {most / MIB:.0f} MiB, group {peak / MIB:.0f} of {limit / MIB:.0f}, ",
+        f"all together, {rate}, {workers} processes: "
+        f"private {most / MIB:.0f} MiB, group {peak / MIB:.0f} of {limit / MIB:.0f}, ",
         end="",
     )
     print(f"counted {total / MIB:.0f}, killed {kills}; the victim: {seen}")
