@@ -22,7 +22,6 @@ from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
-from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer
@@ -91,7 +90,7 @@ class Answering:
             clock,
             udp_limit=config.udp.size,
             recursion=any(route.upstreams for route in config.routes()),
-            plain=PlainAnswers(self.cluster, self.replies),
+            services=self.cluster,
             guard=settings.guard(config),
             faults=self.faults,
         )

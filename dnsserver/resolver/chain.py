@@ -56,25 +56,25 @@ class Chain:
         # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
         return msgspec.structs.replace(found, depends=joined(found.depends, (address,)))
 
-    def leaves(self, name: bytes, qtype: int) -> bool:
+    def is_forwarded(self, name: bytes, qtype: int) -> bool:
         """Tell at a glance that the upstreams have the whole answer."""
         return not name.endswith(self._ends) and qtype != m.ANY
 
-    def plain(self, name: bytes, qtype: int) -> Answer:
-        """Return the answer that a name has without any completion; with `follow` the upstreams have the rest of it."""
+    def answer_as_is(self, name: bytes, qtype: int) -> Answer:
+        """Return the answer of a name without any completion; with `follow` the upstreams have the rest of it."""
         found = self._first(name, qtype)
         return _outside(name, qtype) if found is None else self._followed(found, qtype)
 
     def walk(self, answer: Answer) -> Walk:
         """Return the walk through what an answer says is left of a search list."""
-        return walk(self.plain, answer.search)
+        return walk(self.answer_as_is, answer.search)
 
     def alias(self, name: bytes, candidate: bytes, qtype: int, missing: Answer) -> Answer:
         """Return the answer that `name` is an alias of what its search list led to, where it is else `missing`."""
         cname = RRset(name, m.CNAME, missing.authority[0].ttl, (candidate,))
         if qtype in {m.CNAME, m.ANY}:
             return short(Answer(answer=(cname,), reason=_COMPLETED, depends=missing.depends), name, qtype)
-        rest = self.plain(candidate, qtype)
+        rest = self.answer_as_is(candidate, qtype)
         answer, depends = (cname, *rest.answer), joined(missing.depends, rest.depends)
         reason = _COMPLETED if rest.follow == candidate else rest.reason
         return msgspec.structs.replace(rest, answer=answer, reason=reason, depends=depends, aa=True)
@@ -98,7 +98,7 @@ class Chain:
     def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
         """Walk the rest of the search list in the pod's stead, as far as it is known here what its names are."""
         candidates = search.candidates(name)
-        going = walk(self.plain, candidates)
+        going = walk(self.answer_as_is, candidates)
         try:
             step = next(going)
         except StopIteration as end:

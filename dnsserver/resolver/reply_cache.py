@@ -63,6 +63,13 @@ class Reply:
         self.hits = 0
         self.seen = 0
 
+    def send(self, now: float) -> bytes | None:
+        """Return the octets to send now, and count them as sent; None if there are none any more."""
+        wire = self.wire if self.due > now else self.renew(now)
+        if wire is not None:
+            self.hits += 1
+        return wire
+
     def renew(self, now: float) -> bytes | None:
         """Return the octets to send once `due` has come, or None if there are none any more."""
         raise NotImplementedError

@@ -51,16 +51,13 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
         count += len(batch)
         newest.extend(batch)
     wanted = min(len(newest), ceil(count * PATIENCE / max(gap, PATIENCE)))
-    guard, replies = responder.guard, port.table.replies
+    guard = responder.guard
     for _ in range(wanted):
         packet, client, host = newest.pop()
         if guard is not None and guard.admission_denial(host, now) is not None:
             continue
-        reply = replies.get(packet[2:])
-        if reply is not None and reply.due > now:
-            reply.hits += 1
-            port.send(packet[:2] + reply.wire, client)
-        elif (made := responder.respond(packet, _Packet(port, client, host), 0)) is not None:
-            port.send(made, client)
+        reply = responder.answer(packet, _Packet(port, client, host), 0, now)
+        if reply is not None:
+            port.send(reply, client)
     port.flush()
     return count - wanted

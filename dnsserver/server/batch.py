@@ -84,6 +84,9 @@ class Screen(Protocol):
     def turn_away(self, packet: bytes, port: Any, reason: Reason) -> bytes | None:
         """Return the reply to a packet of a client that the guard turns away."""
 
+    def kept(self, key: bytes, port: Any, now: float) -> bytes | None:
+        """Return the octets of the reply kept under `key`, less the ID, if there is one that can be sent."""
+
     def forget(self, key: bytes, port: Any, error: Exception) -> None:
         """Forget the reply kept under `key`, which cannot be sent."""
 
@@ -408,17 +411,8 @@ class PlainPort:
                 reason = None
             if reason is not None:
                 return self._screen.turn_away(packet, self, reason) if guard.refuses else None
-        reply = self.table.replies.get(packet[2:])
-        if reply is not None:
-            wire = None
-            try:
-                wire = reply.wire if reply.due > now else reply.renew(now)
-            except Exception as error:
-                self._screen.forget(packet[2:], self, error)
-            if wire is not None:
-                reply.hits += 1
-                return packet[:2] + wire
-        return miss(packet, self, 0)
+        wire = self._screen.kept(packet[2:], self, now)
+        return miss(packet, self, 0) if wire is None else packet[:2] + wire
 
     def take(self) -> list[tuple[bytes, Any, bytes]]:
         """Receive up to a batch and leave it to the caller: packet, client and host of each."""

@@ -203,10 +203,11 @@ class Connection:
     # ---- for the responder
 
     def begin_deferred(self, index: int) -> Any:
-        """Note that an answer is under way."""
+        """Note that an answer is under way; all of them go to the same client."""
         del index
         self._waiting += 1
         self._account()
+        return self.peer
 
     def peer_address(self, index: int) -> bytes:
         """Return the client's address, packed."""
@@ -259,7 +260,7 @@ class Connection:
 
     def _answer(self, now: float) -> None:
         """Answer the whole messages that are in; the replies that are known go out in one write."""
-        get = self.table.replies.get
+        kept = self._responder.kept
         guard = self._guard
         data = self._in
         end = len(data)
@@ -291,15 +292,8 @@ class Connection:
                         parts += (len(message).to_bytes(2, "big"), message)
                         room -= len(message)
                     continue
-            reply = get(data[start + 2 : stop])
-            wire = None
-            if reply is not None:
-                try:
-                    wire = reply.wire if reply.due > now else reply.renew(now)
-                except Exception as error:
-                    self._responder.forget(data[start + 2 : stop], self, error)
-            if reply is not None and wire is not None:
-                reply.hits += 1
+            wire = kept(data[start + 2 : stop], self, now)
+            if wire is not None:
                 parts += ((len(wire) + 2).to_bytes(2, "big"), data[start : start + 2], wire)
                 room -= len(wire)
             else:

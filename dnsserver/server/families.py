@@ -29,12 +29,18 @@ class WithoutIPv6:
         self.hold = outside.hold
         self.release = outside.release
 
-    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
-        """Call `deliver` once with the outcome, now or later."""
+    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+        """Return the outcome if it is known."""
+        if not _is_hidden(ask):
+            return self._outside.answer_now(ask, now)
+        known = self._outside.answer_now(Ask(ask.name, m.A), now)
+        return None if known is None else _hidden(ask.name, known)
+
+    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+        """Call `on_outcome` once with the outcome, later."""
         if _is_hidden(ask):
-            self._outside.ask(Ask(ask.name, m.A), partial(_hide, deliver, ask.name), packet)
-        else:
-            self._outside.ask(ask, deliver, packet)
+            ask, on_outcome = Ask(ask.name, m.A), partial(_deliver_hidden, on_outcome, ask.name)
+        self._outside.start(ask, on_outcome, now, packet)
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
@@ -45,19 +51,21 @@ def _is_hidden(ask: Ask) -> bool:
     return ask.type == m.AAAA and not ask.do and not ask.cd
 
 
-def _hide(deliver: Deliver, name: bytes, outcome: Outcome) -> None:
-    """Deliver what the A of a name says about its AAAA."""
+def _deliver_hidden(on_outcome: Deliver, name: bytes, outcome: Outcome) -> None:
+    on_outcome(_hidden(name, outcome))
+
+
+def _hidden(name: bytes, outcome: Outcome) -> Outcome:
+    """Return what the A of a name says about its AAAA."""
     if outcome.rcode != m.NOERROR or outcome.follow is not None:
-        deliver(outcome)
-        return
+        return outcome
     answer = rrsets(outcome.body, name)[0]
     if all(rrset.type != m.A for rrset in answer):
-        deliver(outcome)
-        return
+        return outcome
     aliases = [rrset for rrset in answer if rrset.type == m.CNAME]
     last = aliases[-1].rdatas[0].lower() if aliases else name
     ttl = min(_TTL, *(rrset.ttl for rrset in answer))
     soa = RRset(last, m.SOA, ttl, (_SOA + _NUMBERS,))  # so that it can be cached (RFC 2308 section 5)
     body = whole_body(name, aliases, [soa])
     reason = outcome.reason if outcome.reason.ede is not None else _NO_IPV6
-    deliver(Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires))
+    return Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires)

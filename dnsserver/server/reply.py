@@ -1,10 +1,13 @@
 """Answers to replies: the octets for one client, and what of them the reply cache can keep for the next ones."""
 
+import struct
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Protocol
 
-from dnsserver.forward.outcome import Ask, Deliver, Outcome
+import msgspec
+
+from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
@@ -15,6 +18,8 @@ from dnsserver.wire.writer import compose
 from dnsserver.zone.record import Answer, Reason
 
 STREAM_LIMIT = 65535
+_pack_head = struct.Struct("!HHHHH").pack
+DEFERRED = b""  # what stands for a reply that goes out later
 
 
 # A client, and what none of its questions have in common unless they are equal; None where each has to be answered.
@@ -28,7 +33,7 @@ class Port(Protocol):
     stream: bool
 
     def begin_deferred(self, index: int) -> Any:
-        """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
+        """Return what `send` needs, once, to reach the sender of packet `index` of this batch later; it is not None."""
 
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
@@ -43,8 +48,11 @@ class Port(Protocol):
 class Outside(Protocol):
     """Whoever answers for names outside the cluster."""
 
-    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
-        """Call `deliver` once with the outcome, now or later, never from another thread.
+    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+        """Return the outcome if it is known without asking anybody; else `start` gets it."""
+
+    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+        """Have that asked which `answer_now` does not know: `on_outcome` is called once, after this has returned.
 
         `packet` is the client's: it may be a query that this server sent itself and that came back through a loop.
         """
@@ -188,13 +196,65 @@ class ReplyWriter:
         """Return how long a reply over UDP may be to a client that takes `size` octets, 0 without EDNS."""
         return q.MIN_SIZE if size <= q.MIN_SIZE else min(size, self._udp_limit)
 
-    def flags(self, query: Query) -> int:
-        """Return the flags of every reply to a query, less AA, TC, AD and the rcode."""
-        return m.QR | query.flags & (m.RD | m.CD) | self._ra
+    def template(self, query: Query) -> "ForwardedTemplate":
+        """Return what all questions that differ from this one in the name only have in common when forwarded."""
+        opt = self._opts[query.do] if query.size else b""
+        tail = len(query.packet) - query.end
+        return ForwardedTemplate(
+            query.type,
+            counted(query),
+            query.do,
+            bool(query.flags & m.CD),
+            query.do or bool(query.flags & m.AD),
+            m.QR | query.flags & (m.RD | m.CD) | self._ra,
+            len(opt) > 0,
+            opt,
+            tail,
+            self.limit(query.size) + tail - len(opt),
+            STREAM_LIMIT + tail - len(opt),
+        )
 
-    def opt(self, *, do: bool) -> bytes:
-        """Return the OPT of a reply that has nothing to tell."""
-        return self._opts[do]
+
+class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
+    """All that a plain question for the outside says beside its name, and what its replies have in common.
+
+    `tail` is how many octets stand behind the question. A reply fits if the packet and the records have no more than
+    `room` octets, or over TCP `stream_room`.
+    """
+
+    type: int
+    counted: int
+    do: bool
+    cd: bool
+    wants_ad: bool
+    flags: int
+    extras: int
+    opt: bytes
+    tail: int
+    room: int
+    stream_room: int
+
+    def ask(self, name: bytes) -> Ask:
+        """Return what is asked outside about a name."""
+        return Ask(name, self.type, self.do, self.cd)
+
+    def write(self, packet: bytes, outcome: Outcome, port: Port, now: float) -> bytes | None:
+        """Return the reply of an outcome that was waited for, if it is a fresh answer that fits; else None."""
+        body = outcome.body
+        data = body.data
+        if (
+            outcome.reason is not FORWARDED
+            or outcome.follow is not None
+            or now >= outcome.stored + 1
+            or len(packet) + len(data) > (self.stream_room if port.stream else self.room)
+        ):
+            return None
+        flags = self.flags | outcome.rcode
+        if outcome.ad and self.wants_ad:
+            flags |= m.AD
+        port.table.counts[self.counted, outcome.rcode, FORWARDED.code] += 1
+        head = _pack_head(flags, 1, body.an, body.ns, body.ar + self.extras)
+        return b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
 
 
 def asked(query: Query, name: bytes) -> Ask:

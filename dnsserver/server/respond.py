@@ -6,10 +6,9 @@ from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
-from dnsserver.server.passage import Passages
-from dnsserver.server.plain import PlainAnswers
-from dnsserver.server.pursuit import Pursuer
+from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import Outside, Port, ReplyWriter
+from dnsserver.server.templates import Services, Templates
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import FormatError
@@ -42,12 +41,13 @@ class Responder:
         udp_limit: int = 1232,
         recursion: bool = True,
         guard: Guard | None = None,
-        plain: PlainAnswers | None = None,
+        services: Services | None = None,
         faults: Faults | None = None,
     ) -> None:
         """Wire it up; `recursion` says whether RA is set.
 
-        `guard` has its say here before a question is asked outside, and in the ports before anything else.
+        `guard` has its say here before a question is asked outside, and in the ports before anything else. Of
+        `services` there are templates.
         """
         self.guard = guard
         self.outside = outside
@@ -57,20 +57,17 @@ class Responder:
         self._clock = clock
         self._udp_limit = udp_limit
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
-        self._pursuer = Pursuer(chain, outside, replies, self._write, guard, self.faults)
-        self._plain = plain
-        self.passages = None if guard is not None and guard.counts else Passages(chain, self._pursuer)
+        self._resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
+        forwards = guard is None or not guard.counts
+        self.templates = Templates(chain, self._resolver, self._write, replies, services, forwards=forwards)
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
         """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
         if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:  # no ID to answer to, or itself a reply
             return None
         try:
-            if self._plain is not None and (reply := self._plain.answer(packet, port)) is not None:
-                return reply
-            if self.passages is not None and (passage := self.passages.begin(packet, port, index)) is not None:
-                return passage.reply
-            return self._respond(packet, port, index)
+            reply = self.templates.answer(packet, port, index)
+            return (self._respond(packet, port, index) if reply is None else reply) or None
         except FormatError:
             return self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
         except Exception as error:  # a bug in one answer must not cost the others theirs
@@ -78,6 +75,7 @@ class Responder:
             return self._write.error(packet, port, m.SERVFAIL, _BUG)
 
     def _respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        """Read the packet and go the long way; return the reply, or `DEFERRED`."""
         query = q.read_query(packet)
         if query.opcode != _QUERY_OPCODE:
             return self._write.error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
@@ -87,17 +85,9 @@ class Responder:
             query.size, query.regular = self._udp_limit, False
         key = query.key(self._udp_limit)
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
-            reply = port.table.replies.get(key)
-            if reply is not None:
-                now = self._clock()
-                wire = None
-                try:
-                    wire = reply.wire if reply.due > now else reply.renew(now)
-                except Exception as error:
-                    self.forget(key, port, error)
-                if wire is not None:
-                    reply.hits += 1
-                    return query.id + q.echo(wire, query.question)
+            wire = self.kept(key, port, self._clock())
+            if wire is not None:
+                return query.id + q.echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)
         if query.type in _TRANSFERS:
@@ -105,12 +95,26 @@ class Responder:
         answer = self._chain.answer(query.name, query.type)
         if answer.follow is None and not answer.search:
             made = self._write.local(query, key, answer, port)
-            if self._plain is not None:
-                self._plain.learn(query, answer, made)
+            self.templates.learn_local(query, answer, made)
             return made
-        if self.passages is not None:
-            self.passages.learn(query)
-        return self._pursuer.follow(query, key, answer, port, index)
+        self.templates.learn_forwarded(query)
+        return self._resolver.answer(query, key, answer, port, index)
+
+    def answer(self, packet: bytes, port: Port, index: int, now: float) -> bytes | None:
+        """Return the kept reply to a packet, or what `respond` returns."""
+        wire = self.kept(packet[2:], port, now)
+        return self.respond(packet, port, index) if wire is None else packet[:2] + wire
+
+    def kept(self, key: bytes, port: Port, now: float) -> bytes | None:
+        """Return the octets of the reply kept under a question, less the ID, if there is one that can be sent."""
+        reply = port.table.replies.get(key)
+        if reply is None:
+            return None
+        try:
+            return reply.send(now)
+        except Exception as error:
+            self.forget(key, port, error)
+            return None
 
     def forget(self, key: bytes, port: Port, error: Exception) -> None:
         """Forget a kept reply that cannot be sent because of a bug, so that the question is answered afresh."""
@@ -129,8 +133,7 @@ class Responder:
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark the server's own data as too old from here on, or no longer; finished replies are not altered."""
         self._write.stale = reason
-        if self._plain is not None:
-            self._plain.enabled = reason is None
+        self.templates.local = reason is None
 
     def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
         """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""

@@ -9,7 +9,6 @@ import pytest
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import Guard
-from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.respond import Responder
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed
@@ -30,10 +29,9 @@ class Crowded:
             cluster.apply(event, 0, 1)
         self.replies = ReplyCache(1 << 20)
         self.guard = Guard([], rate=10, remembered=100)
-        self.plain = PlainAnswers(cluster, self.replies)
         self.outside = Outside()
         self.responder = Responder(
-            Chain([cluster, SpecialNames()]), self.outside, self.replies, lambda: 0.0, plain=self.plain
+            Chain([cluster, SpecialNames()]), self.outside, self.replies, lambda: 0.0, services=cluster
         )
         self.port = Port(self.replies.add_table("udp", "1"))
         self.port.begin_deferred = lambda index: index  # type: ignore[method-assign]
@@ -70,9 +68,8 @@ def crowded() -> Crowded:
 
 # What grows, how large it is, and how large it may be.
 GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
-    "templates of cluster names": (lambda c: len(c.plain._patterns), 256),  # noqa: SLF001
-    "templates of missing names": (lambda c: max(len(p.absent) for p in c.plain._patterns.values()), 127),  # noqa: SLF001
-    "templates of outside names": (lambda c: len(c.responder.passages or ()), 256),
+    "templates": (lambda c: len(c.responder.templates), 256),
+    "templates of missing names": (lambda c: c.responder.templates.longest(), 127),
     "labels in metrics": (lambda c: len(c.port.table.counts), 400),
     "questions asked once": (lambda c: len(c.replies._seen_once) + len(c.replies._seen_once_before), 512),  # noqa: SLF001
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),

@@ -17,7 +17,7 @@ from dnsserver.wire import name as names
 from dnsserver.zone.record import Reason
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import service
-from tests.server.test_pursuit import SOA, THINGS, WWW, Server, said
+from tests.server.test_pending import SOA, THINGS, WWW, Server, said
 
 V4, V6 = f"{WWW} 300 IN A 192.0.2.1", f"{WWW} 300 IN AAAA 2001:db8::1"
 NO_IPV6 = "ns. hostmaster. 1 7200 1800 86400 30"

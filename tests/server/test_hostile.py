@@ -16,7 +16,7 @@ from dnsserver.wire import response
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.response import Scope, TTLLimits, Verdict
 from tests import strict
-from tests.server.test_pursuit import ALIAS, WWW, Server
+from tests.server.test_pending import ALIAS, WWW, Server
 from tests.wire.hostile import NAME, Shape, reply
 from tests.wire.test_response import RECORDS, message
 

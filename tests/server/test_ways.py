@@ -10,12 +10,12 @@ from collections.abc import Callable
 import dns.flags
 import pytest
 
-from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Outcome
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, RRset
 from dnsserver.wire.response import whole_body
-from tests.server.test_passage import ALIAS, AWAY, OUTCOMES, SOA, Outside, Server, query
+from tests.server.test_templates import ALIAS, AWAY, OUTCOMES, SOA, Outside, Server, query
 
 WEB = names.from_text("web.shop.svc.cluster.local")
 NAMES = (
@@ -86,13 +86,12 @@ class Upstreams(Outside):
         self.now: Callable[[], float] = lambda: 0.0
         self.known: dict[Ask, Outcome] = {}
 
-    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
-        self.asked.append((ask, packet))
+    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
         outcome = self.known.get(ask)
-        if outcome is not None and outcome.expires > self.now():
-            deliver(outcome)
-        else:
-            self.waiting.append((ask, deliver))
+        if outcome is None or outcome.expires <= now:
+            return None
+        self.asked.append((ask, b"at once"))
+        return outcome
 
     def finish(self, share: float = 1.0) -> None:
         waiting, self.waiting = self.waiting, []

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
-from dnsserver.server.plain import PlainAnswers
 from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.message import EDE
@@ -59,11 +58,10 @@ class _Both:
             self.cluster.apply(ListDone(kind), 0, 1)
         self.caches = ReplyCache(), ReplyCache()
         self.ports = [_Port(cache.add_table("udp", "1")) for cache in self.caches]
-        plain = PlainAnswers(self.cluster, self.caches[0])
         chain = Chain([self.cluster])
         self.responders = [
-            Responder(chain, Outside(), cache, lambda: 0.0, plain=found)
-            for cache, found in zip(self.caches, (plain, None), strict=True)
+            Responder(chain, Outside(), cache, lambda: 0.0, services=services)
+            for cache, services in zip(self.caches, (self.cluster, None), strict=True)
         ]
 
     def ask(self, packet: bytes) -> None:

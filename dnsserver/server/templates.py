@@ -1,0 +1,245 @@
+"""Questions like one that was answered before, answered without being read, whether the cluster or the outside knows.
+
+What stands around the name is the same in thousands of packets: the header before it; the type, the class and the OPT
+behind. The first question in such surroundings is read and answered like any other, and its reply is the template for
+the rest. Those about SERVICE.NAMESPACE.svc.DOMAIN differ in the two labels and the address, those about outside names
+in the name and the records. So these replies are the long way's octets by construction, and whatever is not exactly
+like the template goes the long way: before anything is asked if the packet is unusual, afterwards if the outcome is.
+
+`python -m tests.bench.profile`: a service 9.2 us the long way, 3.9 this way; a name that does not exist 5.5 and 2.6.
+`python -m tests.bench.forward`: of the 30 us of a forwarded question this spares 3.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from dnsserver.resolver.chain import Chain
+from dnsserver.resolver.reply_cache import Labels, Reply, ReplyCache
+from dnsserver.server.pending import Resolver
+from dnsserver.server.reply import ForwardedTemplate, Port, ReplyWriter
+from dnsserver.wire import message as m
+from dnsserver.wire.name import MAX_LABEL, MAX_NAME
+from dnsserver.wire.query import Query
+from dnsserver.zone.record import Answer, Key
+
+_MOST = 256  # templates: types times flags times sizes; of more the least used are forgotten
+_SIZES = {m.A: 4, m.AAAA: 16}
+_FIXED = 12  # octets of a record before its data, its name being a pointer
+
+
+Found = tuple[tuple[bytes, ...] | None, tuple[Key, ...]]
+
+
+class Services(Protocol):
+    """What is needed of the zone: its services' addresses."""
+
+    @property
+    def serial(self) -> int:
+        """The serial of its SOA."""
+
+    @property
+    def domain(self) -> bytes:
+        """The domain of the cluster, on the wire."""
+
+    def service(self, namespace: bytes, service: bytes) -> Found | None:
+        """Return the ClusterIPs of a service and what they depend on, None for them if there is no such service.
+
+        None alone stands for all that is not that simple.
+        """
+
+
+class _Address(msgspec.Struct, frozen=True, gc=False):
+    """The replies with one address of `size` octets: `head`, question, `front`, address, `back`."""
+
+    size: int
+    head: bytes
+    front: bytes
+    back: bytes
+    labels: Labels
+
+
+class _Missing(msgspec.Struct, frozen=True, gc=False):
+    """The replies that there is no such service, as of `serial`; `backs` are by where its domain begins."""
+
+    serial: int
+    head: bytes
+    backs: dict[int, bytes]
+    labels: Labels
+
+
+class QueryTemplate(msgspec.Struct, gc=False, eq=False):
+    """What is known of the questions in one surrounding.
+
+    The question ends at `stop` from the packet's end. With `is_local` what stands behind two labels is the cluster's
+    domain, else behind all of them the root.
+    """
+
+    stop: int | None
+    is_local: bool
+    address: _Address | None = None
+    missing: _Missing | None = None
+    forwarded: ForwardedTemplate | None = None
+    used: bool = False
+
+
+class Templates:
+    """Replies by template; `services` is None where those of the cluster are not wanted.
+
+    `local` is off while replies have to say that the data is too old; `forwards` where what each client has under way
+    is counted, which the long way does.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        resolver: Resolver,
+        writer: ReplyWriter,
+        replies: ReplyCache,
+        services: Services | None,
+        *,
+        forwards: bool,
+    ) -> None:
+        """Know no template yet."""
+        self.local = True
+        self._chain = chain
+        self._resolver = resolver
+        self._writer = writer
+        self._replies = replies
+        self._services = services
+        self._local_end = b"" if services is None else b"\x03svc" + services.domain
+        self._service: Callable[[bytes, bytes], Found | None] = _nothing if services is None else services.service
+        self._forwards = forwards
+        self._table: dict[bytes, QueryTemplate] = {}
+
+    def __len__(self) -> int:
+        """Return how many templates are known."""
+        return len(self._table)
+
+    def longest(self) -> int:
+        """Return how many ends of replies about missing services the template with most of them holds."""
+        return max((len(found.missing.backs) for found in self._table.values() if found.missing), default=0)
+
+    def answer(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        """Return the reply to a packet with a whole header, `DEFERRED` if it comes later; None for the long way."""
+        try:
+            at = 13 + packet[12]  # where the second label begins
+            end = at + 1 + packet[at]
+        except IndexError:
+            return None
+        template = self._table.get(packet[2:12] + packet[end:])
+        if template is None or not template.is_local:
+            return self._forward(packet, port, index)
+        if not self.local:
+            return None
+        if not template.used:
+            template.used = True
+        found = self._service(packet[at + 1 : end], packet[13:at])
+        if found is None:
+            return None
+        addresses, depends = found
+        if addresses is None:
+            return self._answer_missing(packet, port, template, at, end, depends)
+        address = template.address
+        if address is None or len(addresses) != 1 or len(addresses[0]) != address.size:
+            return None
+        labels = address.labels
+        wire = b"%b%b%b%b%b" % (address.head, packet[12 : template.stop], address.front, addresses[0], address.back)
+        port.table.counts[labels] += 1
+        self._replies.keep(port.table, packet[2:], Reply(wire, labels, depends))
+        return packet[:2] + wire
+
+    def _forward(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        """Return the reply from outside, `DEFERRED` if it comes later; None for the long way."""
+        end = packet.find(0, m.HEADER_SIZE)
+        template = self._table.get(packet[2:12] + packet[end:])
+        if template is None or (forwarded := template.forwarded) is None:
+            return None
+        if not template.used:
+            template.used = True
+        position = m.HEADER_SIZE
+        while position < end:
+            length = packet[position]
+            if length > MAX_LABEL:
+                return None
+            position += length + 1
+        name = packet[m.HEADER_SIZE : end + 1]
+        if position != end or len(name) > MAX_NAME or name != name.lower():
+            return None
+        if not self._chain.is_forwarded(name, forwarded.type):
+            return None
+        return self._resolver.answer_by_template(packet, forwarded.ask(name), forwarded, port, index)
+
+    def _answer_missing(
+        self, packet: bytes, port: Port, template: QueryTemplate, at: int, end: int, depends: tuple[Key, ...]
+    ) -> bytes | None:
+        """Return the reply that there is no such service in its namespace."""
+        missing, services = template.missing, self._services
+        assert services is not None  # as above
+        if missing is None or missing.serial != services.serial or (back := missing.backs.get(end)) is None:
+            return None
+        # The index knows lower-case labels only, so here, where nothing was found, it must be seen that these are such.
+        if packet[12] > MAX_LABEL or at == 13 or end - at > MAX_LABEL + 1 or packet[12:end].lower() != packet[12:end]:
+            return None
+        wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
+        port.table.counts[missing.labels] += 1
+        key = packet[2:]
+        if self._replies.seen_before(key):
+            self._replies.keep(port.table, key, Reply(wire, missing.labels, depends), missing=True)
+        return packet[:2] + wire
+
+    # ---- what was answered the long way
+
+    def learn_local(self, query: Query, answer: Answer, reply: bytes) -> None:
+        """Take a reply of the server's own data for a template, if its question is about a service's address."""
+        size = _SIZES.get(query.type)
+        tail, services = self._local_end, self._services
+        if size is None or not query.regular or not self.local or not tail or not query.name.endswith(tail):
+            return
+        if services is None or answer.depends is None or len(answer.depends) != 1:
+            return
+        packet = query.packet
+        at = 13 + packet[12]
+        end = m.HEADER_SIZE + len(query.name) - len(tail)
+        if at >= end or at + 1 + packet[at] != end or services.service(packet[at + 1 : end], packet[13:at]) is None:
+            return
+        labels = (query.type, answer.rcode, answer.reason.code)
+        head, behind = reply[2 : m.HEADER_SIZE], reply[query.end :]
+        template = self._template(packet, end, query.end, is_local=True)
+        if answer.rcode == m.NXDOMAIN:
+            backs = template.missing.backs if template.missing and template.missing.serial == services.serial else {}
+            backs[end] = behind
+            template.missing = _Missing(services.serial, head, backs, labels)
+        elif len(answer.answer) == 1 and answer.answer[0].type == query.type and len(answer.answer[0].rdatas) == 1:
+            template.address = _Address(size, head, behind[:_FIXED], behind[_FIXED + size :], labels)
+
+    def learn_forwarded(self, query: Query) -> None:
+        """Take the form of a question that was read, class IN, and went outside."""
+        if self._forwards and query.regular and self._chain.is_forwarded(query.name, query.type):
+            self._template(query.packet, query.end - 5, query.end, is_local=False).forwarded = self._writer.template(
+                query
+            )
+
+    def _template(self, packet: bytes, behind: int, end: int, *, is_local: bool) -> QueryTemplate:
+        """Return the template of a packet whose surroundings go on at `behind`, the question's end being at `end`.
+
+        A new one takes the place of one that was little used.
+        """
+        table = self._table
+        key = packet[2:12] + packet[behind:]
+        template = table.get(key)
+        if template is None:
+            while len(table) >= _MOST:  # CLOCK: what was used since it came up last goes to the end
+                oldest = next(iter(table))
+                spared = table.pop(oldest)
+                if spared.used:
+                    spared.used = False
+                    table[oldest] = spared
+            template = table[key] = QueryTemplate(end - len(packet) or None, is_local)
+        return template
+
+
+def _nothing(namespace: bytes, service: bytes) -> None:
+    """Know no service."""
+    del namespace, service
