@@ -93,7 +93,6 @@ class Forwarder:
         self._deliveries = Deliveries(faults, on_batch_end)
         self._awake = trio.Event()
         self._wakes_at = NEVER
-        self._held_at = 0.0
         self._coalesced = self._dropped = 0
         self._waiting = 0  # who waits for any of the lookups
 
@@ -140,15 +139,6 @@ class Forwarder:
         if self._waiting > 2 * self._limits.in_flight:
             self._end_early(pending if len(pending.waiting) > CROWD else self._oldest(), now)
 
-    def ask(self, ask: Ask, deliver: Deliver, packet: bytes = b"") -> None:
-        """Call `deliver` once with the outcome: at once if it is known, else when an upstream has answered."""
-        now = self._held_at or self._clock()
-        known = self.answer_now(ask, now)
-        if known is not None:
-            deliver(known)
-        else:
-            self.start(ask, deliver, now, packet)
-
     def probe_seen(self, name: bytes) -> None:
         """Record that a client asked another process for this probe's name: if it is one of ours, it came back."""
         self._probes.seen(name, self._clock())
@@ -161,12 +151,10 @@ class Forwarder:
 
     def hold(self) -> None:
         """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
-        self._held_at = self._clock()
         self._engine.udp.cork()
 
     def release(self) -> None:
         """Send what was held back."""
-        self._held_at = 0.0
         self._engine.udp.uncork()
 
     def touch(self, ask: Ask, hits: int = 1) -> None:
