@@ -39,13 +39,14 @@ class Fuse:
 
     def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str, when: Callable[..., bool]) -> None:
         self.left = self.blown = 0
+        self.error: type[Exception] = InjectedError
         real = getattr(owner, name)
 
         def fused(*arguments: Any, **named: Any) -> Any:
             if self.left and when(*arguments):
                 self.left -= 1
                 self.blown += 1
-                raise InjectedError(name)
+                raise self.error(name)
             return real(*arguments, **named)
 
         patch.setattr(owner, name, fused)

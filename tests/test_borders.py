@@ -402,6 +402,19 @@ async def test_a_fault_costs_one_thing_and_the_server_answers_on(
         assert dict(run.server.answering.faults.counts) == {border.place: 1}
 
 
+@pytest.mark.parametrize("border", [TABLE[0]], ids=lambda border: border.id)
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, UnicodeError])
+async def test_what_python_raises_itself_costs_one_question_as_well(
+    error: type[Exception], border: Border, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(border, tmp_path, monkeypatch) as run:
+        run.fuse.error = error
+        await border.scenario(run)
+        assert run.fuse.blown == 1
+        assert await run.ask(WEB) == ADDRESS
+        assert dict(run.server.answering.faults.counts) == {border.place: 1}
+
+
 # --- the worker's end of the pipe
 
 
