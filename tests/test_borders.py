@@ -537,6 +537,7 @@ UNKEPT = {
     "dnsserver/app/answering.py: tcp.run": "keeps what it starts",
     "dnsserver/app/answering.py: self.forwarder.run": "keeps what it starts",
     "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
+    "dnsserver/app/server.py: self._drain": "the end itself",
     "dnsserver/app/server.py: self._end_when_told": "the end itself",
     "dnsserver/app/server.py: self.answering.run": "starts others only",
     "dnsserver/app/server.py: self.sync.run": "keeps what it starts",
