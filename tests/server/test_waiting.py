@@ -24,7 +24,8 @@ async def test_no_more_than_the_question_is_held(packet: bytes, kind: type[Batch
             await client.send(packet)
             await parts.outside.wait_asked()
             waiting = parts.outside.waiting[0][1].__self__  # type: ignore[attr-defined]
-            assert len(waiting.query.packet) <= len(PADDED[3])
+            assert len(waiting.packet) <= len(PADDED[3])
+            assert waiting.resolution is None or waiting.resolution.query.packet == waiting.packet
             parts.deliver()
             reply = await client.receive()
             assert (reply.id, len(reply.answer)) == (1, 1)
