@@ -97,7 +97,7 @@ ROWS = [
         "{kind: Service, metadata: {name: db, namespace: shop}, spec: {ports: [{port: 80}]}}\n",
         "Service shop/db has no clusterIP, and so no address",
     ),
-    Row("folder", lambda path: path.mkdir(), "subfolders are not read: broken.yaml"),
+    Row("folder", lambda path: path.mkdir(), "it is a folder: expected a regular file"),
     Row("named pipe", os.mkfifo, "it is a named pipe: expected a regular file"),
     Row("device", lambda path: path.symlink_to("/dev/zero"), "it is a device: expected a regular file"),
     Row("socket", a_socket, "it is a socket: expected a regular file"),
