@@ -5,6 +5,18 @@ the replies that depend on what changed, and no others. Pure: the time comes in 
 
 A pod asks the same few thousand questions all day, and a reply depends on nothing but the query's octets after its ID.
 So the hot path is one look-up in `ReplyTable.replies`; all the bookkeeping is on the way in and out.
+
+States. A reply is made, kept (`home` is its table, and it stands in that, on a shelf, and under each of its `depends`),
+and gone (`home` is None; it may stand on its shelf until that is cleared). A kept one is as it is until `due`, and
+`renew` tells what it is then. Who may change them: `keep`, `drop`, `discard`, `clear` and `clear_outside` of the
+ReplyCache; whoever sends one, by `Reply.send`, nothing but `hits`.
+
+Invariants. A kept reply stands in all of those places, a gone one in no table and under no key. What depends on a key
+of a namespace or a service is found by it, and what depends on a service also by its namespace. An answer worked out
+before a change is not kept after it: `changes` tells, where something was waited for in between.
+
+Rejected: a number for the state of the whole zone in each reply, void when that changes. With 100 changes a second it
+would never hit: 5.4 us a hit, 20 a first answer (`python -m tests.bench.serve`). Or TTLs: late by as much.
 """
 
 import struct

@@ -194,6 +194,7 @@ class BatchPort:
         for i in range(count):
             offset += _SLOT
             reply = get(packets[offset : offset - 2 + lengths[i]])
+            # `Reply.send`, written out: called, it costs 0.04 us more of a hit's 5.4 (`timeit` of both, Python 3.11).
             try:
                 if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
                     reply.hits += 1

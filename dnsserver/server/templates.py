@@ -6,6 +6,10 @@ the rest. Those about SERVICE.NAMESPACE.svc.DOMAIN differ in the two labels and 
 in the name and the records. So these replies are the long way's octets by construction, and whatever is not exactly
 like the template goes the long way: before anything is asked if the packet is unusual, afterwards if the outcome is.
 
+Both are in one table, by the packet's surroundings: those of a service's name go on behind its two labels, those of an
+outside name at the root. Rejected: at the root for both, one look-up always. To find the root costs each service 0.6 us
+of 3.5, where the two labels say where they end.
+
 `python -m tests.bench.profile`: a service 9.2 us the long way, 3.9 this way; a name that does not exist 5.5 and 2.6.
 `python -m tests.bench.forward`: of the 30 us of a forwarded question this spares 3.
 """

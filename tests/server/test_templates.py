@@ -246,6 +246,23 @@ def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:
     assert len(server.responder.templates) == 256
 
 
+def test_odd_packets_push_out_no_template_that_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def counting(packet: bytes) -> Query:
+        read.append(packet)
+        return read_query(packet)
+
+    monkeypatch.setattr("dnsserver.wire.query.read_query", counting)
+    server = Server(Outside(OUTCOMES["address"], late=True), short=True)
+    odd = [raw(b"\3www\0", query("x"))[:-4] + number.to_bytes(2) + b"\0\1" for number in range(1000, 3000)]
+    for number, packet in enumerate(odd):
+        server.replies_to([packet, query(f"n{number}.example.com")])
+    assert len(read) == len(odd) + 1
+    server.replies_to([odd[0]])
+    assert len(read) == len(odd) + 2  # and one of them, which is out of use, was
+
+
 def test_a_reply_is_kept_when_its_outcome_was_known() -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     packet = query("www.example.com")
