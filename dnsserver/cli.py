@@ -86,7 +86,8 @@ def serve(config: Path | None, **flags: Any) -> None:
     log = importlib.import_module("dnsserver.log")
     log.configure_logging(loaded.config.log.level, loaded.config.log.format)
     log.report_uncaught()
-    sys.exit(app.run(loaded.config, [(loaded.place(finding.key), finding.text) for finding in found]))
+    warnings = [(loaded.place(finding.key), finding.text, finding.level == "noted") for finding in found]
+    sys.exit(app.run(loaded.config, warnings))
 
 
 @cli.command()

@@ -15,11 +15,11 @@ from dnsserver.config import Config
 from dnsserver.kube import loader
 
 
-def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
+def run(config: Config, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status: 0, 1 when the server could not start, 130 after two ^C.
 
-    `warnings` are settings that cannot be used, and why: they are logged first. No process is left behind, whether this
-    one could start or not.
+    `warnings` are settings, what is to be said of them, and whether they are in force all the same: they are logged
+    first. No process is left behind, whether this one could start or not.
     """
     begun = None
     try:
@@ -29,8 +29,11 @@ def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
                 signals.end_at_once(partial(loader.end, begun))
         from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
 
-        for setting, problem in warnings:
-            log.warning("this setting is not in force as it is written", setting=setting, error=problem)
+        for setting, text, in_force in warnings:
+            if in_force:
+                log.warning("this setting is in force, but look at it", setting=setting, hint=text)
+            else:
+                log.warning("this setting is not in force as it is written", setting=setting, error=text)
         return serve(config, begun)
     finally:
         signals.pass_over_to_the_last()
