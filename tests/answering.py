@@ -40,10 +40,10 @@ class Outside:
     def touch(self, ask: Ask, hits: int = 1) -> None:
         del ask, hits
 
-    def hold(self) -> None:
+    def cork(self) -> None:
         pass
 
-    def release(self) -> None:
+    def uncork(self) -> None:
         pass
 
 

@@ -358,7 +358,7 @@ TABLE = [
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
     Border("event", sync.Sync, "_take_whole", one_event_is_lost),
-    Border("event", forwarder.Forwarder, "hold", one_event_is_lost_to_one_listener),
+    Border("event", forwarder.Forwarder, "cork", one_event_is_lost_to_one_listener),
     Border("event", reflector, "from_json", one_object_of_the_api_is_lost, _odd, armed=True, api=True),
     Border("grace", Cluster, "expire", what_goes_goes_a_moment_later),
     Border("age", sync.Sync, "_judge_age", nothing_is_lost),

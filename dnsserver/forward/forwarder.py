@@ -1,6 +1,8 @@
 """Names outside the cluster: from the cache, from a question already under way, or from the upstreams.
 
-`Forwarder.ask` is the whole of it for everybody else: it never blocks, never raises, and calls `deliver` exactly once.
+Asking is two steps: `answer_now` gives what is known, and what is not is asked by `start`, which calls nobody back
+before it has returned. Outcomes come later, once each, from the drain of a transport, a timer or the queue of
+`delivery`.
 """
 
 from collections.abc import Callable, Sequence
@@ -149,11 +151,11 @@ class Forwarder:
         self._probes.strangers.clear()
         return names
 
-    def hold(self) -> None:
-        """Keep queries back until `release`, for whoever asks much at once: it spares the upstreams many wake-ups."""
+    def cork(self) -> None:
+        """Keep queries back until `uncork`, for whoever asks much at once: it spares the upstreams many wake-ups."""
         self._engine.udp.cork()
 
-    def release(self) -> None:
+    def uncork(self) -> None:
         """Send what was held back."""
         self._engine.udp.uncork()
 

@@ -4,7 +4,7 @@
 goes out with the address and control data that came in, so it leaves from the address that was asked (IP_PKTINFO). The
 only Python object made for a known question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and
 sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop. They
-are read beside each other: whatever one promises, the other one must.
+are read beside each other, for whatever one promises, the other one must: so the file has over 400 lines.
 """
 
 import ctypes

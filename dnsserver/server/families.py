@@ -26,8 +26,8 @@ class WithoutIPv6:
     def __init__(self, outside: Outside) -> None:
         """Stand in front of `outside`."""
         self._outside = outside
-        self.hold = outside.hold
-        self.release = outside.release
+        self.cork = outside.cork
+        self.uncork = outside.uncork
 
     def answer_now(self, ask: Ask, now: float) -> Outcome | None:
         """Return the outcome if it is known."""

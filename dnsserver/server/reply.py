@@ -60,10 +60,10 @@ class Outside(Protocol):
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
 
-    def hold(self) -> None:
-        """Keep queries back until `release`: a batch of packets is about to be answered."""
+    def cork(self) -> None:
+        """Keep queries back until `uncork`: a batch of packets is about to be answered."""
 
-    def release(self) -> None:
+    def uncork(self) -> None:
         """Send what was held back."""
 
 

@@ -108,7 +108,7 @@ class UdpServer:
                     if now - self._beat > _STOOD_STILL:
                         self._look_back(now)
                     end = now + _TURN
-                    outside.hold()
+                    outside.cork()
                     while now < end:
                         count = serve_batch(self._respond, now)
                         if not count:
@@ -117,7 +117,7 @@ class UdpServer:
                         self.durations.observe(now - before, count)
                         if count < _FEW:
                             break
-                    outside.release()
+                    outside.uncork()
                     self.port.flush()
                 except Exception as error:
                     self._faults.took("udp", error)
@@ -125,7 +125,7 @@ class UdpServer:
 
     async def _recover(self) -> None:
         """Do what a turn that failed has left undone."""
-        for step in (self._outside.release, self.port.flush):
+        for step in (self._outside.uncork, self.port.flush):
             try:
                 step()
             except Exception as error:

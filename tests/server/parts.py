@@ -70,11 +70,11 @@ class Outside:
     def touch(self, ask: Ask, hits: int = 1) -> None:
         """Do nothing: nothing is cached here."""
 
-    def hold(self) -> None:
-        """Do nothing, as `release` does: nothing is sent."""
+    def cork(self) -> None:
+        """Do nothing, as `uncork` does: nothing is sent."""
 
-    def release(self) -> None:
-        """See `hold`."""
+    def uncork(self) -> None:
+        """See `cork`."""
 
 
 class Parts:

@@ -118,10 +118,10 @@ class Outside:
     def touch(self, ask: Ask, hits: int = 1) -> None:
         self.touched.append((ask, hits))
 
-    def hold(self) -> None:
+    def cork(self) -> None:
         pass
 
-    def release(self) -> None:
+    def uncork(self) -> None:
         pass
 
 
