@@ -7,6 +7,7 @@
     Client.watch        one HTTP stream
 
 An object that cannot be decoded counts as absent, in a list as in a watch, so that the order of events never matters.
+Over 400 lines, because the layers share one position in the stream and are read as one.
 """
 
 import random

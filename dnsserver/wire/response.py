@@ -3,7 +3,8 @@
 Kept are the records on the CNAME chain from the question to its answer, within the scope of who was asked; for a
 negative answer the SOA, and with DO the proofs. All else (glue, NS, records of other names) is cut off: that is where
 poison is put (RFC 5452 section 6, RFC 2181 section 5.4.1). Nearly every reply has nothing to cut before its end, so its
-octets are taken as they are; the few others are written anew.
+octets are taken as they are; the few others are written anew. Over 400 lines, because both ways keep the same records
+and are read beside each other.
 """
 
 import enum
