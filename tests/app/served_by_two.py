@@ -1,7 +1,6 @@
 """The server as a user starts it, with a worker beside the first process, and many clients that ask both."""
 
 import json
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import dns.rcode
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.app.started import spawned
 from tests.cluster import Thing, namespace, service
 from tests.running import HOST, write_objects
 
@@ -107,24 +107,17 @@ async def program(folder: Path, *things: Thing, port: int = 0, upstreams: str = 
     settings_file = folder / "dnsserver.toml"
     settings_file.write_text(f"drain = 0.0\nupstreams = {upstreams}\n")
     command += ["--config", str(settings_file)]
-    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
     serving: dict[str, Any] = {}
     known = trio.Event()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_read_log, process, serving, known)
-            with trio.fail_after(PATIENCE):
-                await known.wait()
-            asked, admin = (int(address.rpartition(":")[2]) for address in (*serving["listen"], serving["admin"]))
-            found = Program(process, asked, admin, objects)
-            await until(lambda: is_complete(found))
-            yield found
-            nursery.cancel_scope.cancel()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
+    async with spawned(command) as process, trio.open_nursery() as nursery:
+        nursery.start_soon(_read_log, process, serving, known)
+        with trio.fail_after(PATIENCE):
+            await known.wait()
+        asked, admin = (int(address.rpartition(":")[2]) for address in (*serving["listen"], serving["admin"]))
+        found = Program(process, asked, admin, objects)
+        await until(lambda: is_complete(found))
+        yield found
+        nursery.cancel_scope.cancel()
 
 
 async def _read_log(process: trio.Process, serving: dict[str, Any], known: trio.Event) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -107,13 +107,19 @@ async def program(
     command = [sys.executable, "-c", code, "serve", "--config", str(settings), *source, *flags]
     command += ["--admin", f"{HOST}:0"] + ([] if "--listen" in flags else ["--listen", f"{HOST}:0"])
     env = {**os.environ, "MARK": str(folder)}
-    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=env)
-    found = Program(process)
+    async with spawned(command, env) as process, trio.open_nursery() as nursery:
+        found = Program(process)
+        nursery.start_soon(found.read)
+        yield found
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def spawned(command: Sequence[str], env: Mapping[str, str] | None = None) -> AsyncIterator[trio.Process]:
+    """Start a process whose standard error is a pipe; it has gone afterwards, whatever happens."""
+    process = await trio.lowlevel.open_process(list(command), stderr=subprocess.PIPE, env=env)
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(found.read)
-            yield found
-            nursery.cancel_scope.cancel()
+        yield process
     finally:
         if process.returncode is None:
             process.kill()

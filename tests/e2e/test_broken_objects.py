@@ -34,6 +34,15 @@ class Row(NamedTuple):
     level: str = "warning"
     file: str = "broken.yaml"
 
+    def make(self, path: Path) -> None:
+        """Put what is broken at the path."""
+        if isinstance(self.text, str):
+            path.write_text(self.text)
+        elif isinstance(self.text, bytes):
+            path.write_bytes(self.text)
+        else:
+            self.text(path)
+
 
 def too_large(path: Path) -> None:
     with path.open("wb") as file:
@@ -124,12 +133,7 @@ def test_one_mistake_is_said_and_everything_else_is_served(tmp_path: Path, admin
     folder.mkdir()
     (folder / "good.yaml").write_text(GOOD)
     path = folder / row.file
-    if isinstance(row.text, str):
-        path.write_text(row.text)
-    elif isinstance(row.text, bytes):
-        path.write_bytes(row.text)
-    else:
-        row.text(path)
+    row.make(path)
     seen = observe(tmp_path, "--objects", str(folder), "--admin", admin, until=serving)
     in_page("objects", row.name, seen, row.says, folder)
     assert (seen.status, seen.ready) == (None, 200)

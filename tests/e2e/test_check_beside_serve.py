@@ -32,12 +32,7 @@ def checked(*flags: str) -> tuple[int, str]:
 def test_objects_that_are_not_all_served(tmp_path: Path, row: files.Row) -> None:
     (tmp_path / "good.yaml").write_text(files.GOOD)
     path = tmp_path / row.file
-    if isinstance(row.text, str):
-        path.write_text(row.text)
-    elif isinstance(row.text, bytes):
-        path.write_bytes(row.text)
-    else:
-        row.text(path)
+    row.make(path)
     status, told = checked("--objects", str(tmp_path))
     if row.name in PASSED_OVER:
         assert (status, told) == (0, "")

@@ -4,8 +4,8 @@ Messages are read and written by dnspython, which shares nothing with the server
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import structlog
 import trio
 import trio.testing
 
@@ -276,3 +277,12 @@ async def wait_outcome(forward: Forwarder, asked: Ask) -> Outcome:
     send, receive = trio.open_memory_channel[Outcome](1)
     begin(forward, asked, send.send_nowait)
     return await receive.receive()
+
+
+@contextmanager
+def events() -> Iterator[list[str]]:
+    """Give the events that are logged meanwhile."""
+    with structlog.testing.capture_logs() as logs:
+        seen: list[str] = []
+        yield seen
+        seen += [str(entry["event"]) for entry in logs]

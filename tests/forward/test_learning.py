@@ -1,11 +1,7 @@
 """What one question costs the next: an odd name says nothing about the others, an odd upstream is found out once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import dns.flags
 import pytest
-import structlog
 import trio
 
 from dnsserver.forward.settings import Policy
@@ -15,6 +11,7 @@ from tests.forward.scripted import (
     Query,
     ask,
     begin,
+    events,
     forwarder,
     helpful,
     route,
@@ -24,15 +21,6 @@ from tests.forward.scripted import (
 )
 
 SOA = "example.com. 300 IN SOA ns.example.com. hostmaster.example.com. 1 7200 1800 86400 60"
-
-
-@contextmanager
-def events() -> Iterator[list[str]]:
-    """Give the events that are logged meanwhile."""
-    with structlog.testing.capture_logs() as logs:
-        seen: list[str] = []
-        yield seen
-        seen += [str(entry["event"]) for entry in logs]
 
 
 def is_odd(query: Query) -> bool:

@@ -1,8 +1,8 @@
 """Row 54 of the protocol table, and row 28: a loop is found, named and left again; nothing a client sends is one."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import structlog
@@ -25,6 +25,7 @@ from tests.forward.scripted import (
     answers,
     ask,
     begin,
+    events,
     helpful,
     route,
     silent,
@@ -45,15 +46,6 @@ async def forwarder(*settings: ForwardSettings, secret: bytes = SECRET) -> Async
         await trio.testing.wait_all_tasks_blocked(0.01)
         yield made
         nursery.cancel_scope.cancel()
-
-
-@contextmanager
-def events() -> Iterator[list[str]]:
-    """Give the events that are logged meanwhile."""
-    with structlog.testing.capture_logs() as logs:
-        seen: list[str] = []
-        yield seen
-        seen += [str(entry["event"]) for entry in logs]
 
 
 def back_to(forward: Forwarder) -> Script:
