@@ -67,7 +67,7 @@ class Running:
 
     @property
     def port(self) -> int:
-        return self.server.answering.udp[0][0].port
+        return self.server.dns.udp[0][0].port
 
     async def ask(self, name: str, *, tcp: bool = False, patience: float = 5.0) -> str | None:
         """What one client is told: an address or an rcode, None for nothing."""
@@ -90,7 +90,7 @@ class Running:
 
     def kept(self, kind: type[Reply]) -> list[Reply]:
         """The replies of a kind in the cache."""
-        tables = self.server.answering.replies.tables
+        tables = self.server.dns.replies.tables
         return [reply for table in tables for reply in table.replies.values() if type(reply) is kind]
 
     async def get(self, path: str) -> int:
@@ -189,12 +189,12 @@ async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> As
             nursery.start_soon(served.run)
             run = Running(served, fuse, admin, script, api)
             if not border.api and not border.files:
-                await run.until(lambda: served.answering.udp)
+                await run.until(lambda: served.dns.udp)
                 for event in listed(BASE):
                     served.sync.apply(event)
             with trio.fail_after(PATIENCE):
                 await served.sync.wait_synced()
-            await run.until(lambda: served.answering.forwarder.statistics().upstreams)
+            await run.until(lambda: served.dns.forwarder.statistics().upstreams)
             yield run
             nursery.cancel_scope.cancel()
         if served.sync.client is not None:

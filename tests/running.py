@@ -34,9 +34,9 @@ def upstream_at(port: int) -> tuple[Upstream, ...]:
 async def running(settings: Config) -> AsyncIterator[Server]:
     """Run a server, less its admin HTTP and its signals, and wait until its first sync is complete."""
     server = Server(settings)
-    server.answering.listen()
+    server.dns.listen()
     async with trio.open_nursery() as nursery:
-        await nursery.start(server.answering.run)
+        await nursery.start(server.dns.run)
         nursery.start_soon(server.sync.run)
         with trio.fail_after(_PATIENCE):
             await server.sync.wait_synced()
@@ -48,7 +48,7 @@ async def running(settings: Config) -> AsyncIterator[Server]:
 
 def port_of(server: Server) -> int:
     """Return the port of UDP and TCP."""
-    return server.answering.udp[0][0].port
+    return server.dns.udp[0][0].port
 
 
 def kubeconfig(folder: Path, api: ApiServer) -> Path:

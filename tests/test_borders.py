@@ -197,7 +197,7 @@ async def one_question_ends_early(run: Running) -> None:
     run.fuse.arm()
     assert await run.ask("early.example.") == "SERVFAIL"
     run.script[0] = answers
-    await run.until(lambda: not run.server.answering.forwarder.statistics().in_flight)
+    await run.until(lambda: not run.server.dns.forwarder.statistics().in_flight)
     for _ in range(20):  # until a probe has found that the upstream is back
         if await run.ask("back.example.") == "192.0.2.1":
             break
@@ -228,7 +228,7 @@ async def nothing_is_lost_since_the_start(run: Running) -> None:
 
 async def one_event_is_lost(run: Running) -> None:
     assert await run.ask(WEB) == ADDRESS
-    assert any(table.replies for table in run.server.answering.replies.tables)
+    assert any(table.replies for table in run.server.dns.replies.tables)
     run.fuse.arm()
     for number in (1, 2):
         run.server.sync.apply(Put(decoded(service(f"new{number}", f"10.9.1.{number}"))))
@@ -399,7 +399,7 @@ async def test_a_fault_costs_one_thing_and_the_server_answers_on(
                     break
                 except OSError:  # it listens a moment later when that was what failed
                     await trio.sleep(0.05)
-        assert dict(run.server.answering.faults.counts) == {border.place: 1}
+        assert dict(run.server.dns.faults.counts) == {border.place: 1}
 
 
 @pytest.mark.parametrize("border", [TABLE[0]], ids=lambda border: border.id)
@@ -412,7 +412,7 @@ async def test_what_python_raises_itself_costs_one_question_as_well(
         await border.scenario(run)
         assert run.fuse.blown == 1
         assert await run.ask(WEB) == ADDRESS
-        assert dict(run.server.answering.faults.counts) == {border.place: 1}
+        assert dict(run.server.dns.faults.counts) == {border.place: 1}
 
 
 # --- the worker's end of the pipe
@@ -470,7 +470,7 @@ async def test_a_worker_loses_one_frame_and_answers(
     octets = b"".join(feed.encode(event) for event in events if not isinstance(event, ListStarted))
     fuse.arm()
     made = worker.Worker(feed.Settings(config(), bytes(16)))
-    answering = made._answering  # noqa: SLF001
+    answering = made._dns  # noqa: SLF001
     sink = _Sink()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, feed.frames(_Stream(octets)), sink)
@@ -533,19 +533,19 @@ def test_every_place_has_a_row() -> None:
 
 # Tasks that are started without `Faults`, and why a fault in them is no danger.
 UNKEPT = {
-    "dnsserver/app/answering.py: udp.run": "guards each turn",
-    "dnsserver/app/answering.py: tcp.run": "keeps what it starts",
-    "dnsserver/app/answering.py: self.forwarder.run": "keeps what it starts",
+    "dnsserver/app/dns_service.py: udp.run": "guards each turn",
+    "dnsserver/app/dns_service.py: tcp.run": "keeps what it starts",
+    "dnsserver/app/dns_service.py: self.forwarder.run": "keeps what it starts",
     "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
     "dnsserver/app/server.py: self._drain": "the end itself",
     "dnsserver/app/server.py: self._end_when_told": "the end itself",
-    "dnsserver/app/server.py: self.answering.run": "starts others only",
+    "dnsserver/app/server.py: self.dns.run": "starts others only",
     "dnsserver/app/server.py: self.sync.run": "keeps what it starts",
     "dnsserver/app/server.py: self.workers.run": "keeps what it starts",
     "dnsserver/app/sync.py: self.keeper.expire": "keeps itself",
     "dnsserver/app/worker.py: self._keeper.expire": "keeps itself",
     "dnsserver/app/worker.py: self._report": "guards each report; its end ends the worker, which is replaced",
-    "dnsserver/app/worker.py: self._answering.run": "starts others only",
+    "dnsserver/app/worker.py: self._dns.run": "starts others only",
     "dnsserver/server/udp.py: self._keep_beat": "guards each look back",
 }
 OUTSIDE = {"self.outside", "self._outside", "of.outside", "self"}  # whose `start` is that of a question

@@ -91,7 +91,7 @@ async def event(run: Running, number: int) -> None:
     assert run.api is not None
     run.api.put(Kind.SERVICES, thing("odd", spec={"clusterIP": f"10.9.1.{number + 1}"}))
     wanted = (bytes((10, 9, 1, number + 1)),)
-    index = run.server.answering.cluster.index
+    index = run.server.dns.cluster.index
 
     def is_in() -> bool:
         entry = index.entries[b"shop"].get(b"odd")

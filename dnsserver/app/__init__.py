@@ -1,6 +1,6 @@
 """The composition root: builds every part from the configuration, runs them in one nursery, and ends in order.
 
-`answering` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
+`dns_service` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `feed` the pipe between them,
 `settings` maps the configuration onto what the parts take, `figures` collects what they tell, `clock` is what all of a
 process goes by. `preflight` finds what is in the way of a configuration before anything is begun.

@@ -6,7 +6,7 @@ import msgspec
 import trio
 
 from dnsserver import log, metrics
-from dnsserver.app.answering import Answering
+from dnsserver.app.dns_service import DnsService
 from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.cluster import Cluster
@@ -37,7 +37,7 @@ class Lag:
 class Parts(Protocol):
     """The parts of a server that tell something."""
 
-    answering: Answering
+    dns: DnsService
     cluster: Cluster
     lag: Lag
     sync: "Sync"
@@ -59,7 +59,7 @@ class Figures:
     def snapshot(self) -> Snapshot:
         """Return everything at this moment."""
         server = self._server
-        own = process(server.answering, server.lag)
+        own = process(server.dns, server.lag)
         return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
 
     def brief(self) -> Snapshot:
@@ -106,10 +106,10 @@ class Figures:
         )
 
 
-def process(answering: Answering, lag: Lag) -> metrics.Process:
+def process(dns: DnsService, lag: Lag) -> metrics.Process:
     """Return what one process that answers has counted."""
     traffic, udp, tcp = [], [], []
-    for address, socket in answering.udp:
+    for address, socket in dns.udp:
         label = server_label(address.host, address.port)
         table = socket.port.table
         traffic.append(_traffic(label, table, socket.durations))
@@ -123,7 +123,7 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
                 kernel_drops=socket.kernel_drops(),
             )
         )
-    for address, listener in answering.tcp:
+    for address, listener in dns.tcp:
         label = server_label(address.host, address.port)
         table = listener.table
         traffic.append(_traffic(label, table, None))
@@ -132,19 +132,19 @@ def process(answering: Answering, lag: Lag) -> metrics.Process:
                 server=label, family=table.family, connections=listener.connections, refused=listener.refused
             )
         )
-    guard = answering.responder.guard
+    guard = dns.responder.guard
     return metrics.Process(
         traffic=tuple(traffic),
         udp=tuple(udp),
         tcp=tuple(tcp),
-        replies=msgspec.convert(answering.replies.statistics(), metrics.Replies, from_attributes=True),
-        forward=msgspec.convert(answering.forwarder.statistics(), metrics.Forward, from_attributes=True),
+        replies=msgspec.convert(dns.replies.statistics(), metrics.Replies, from_attributes=True),
+        forward=msgspec.convert(dns.forwarder.statistics(), metrics.Forward, from_attributes=True),
         loop_lag=lag.histogram,
         limited=dict(guard.limited) if guard is not None else {},
-        panics=answering.responder.panics,
-        faults=dict(answering.faults.counts),
+        panics=dns.responder.panics,
+        faults=dict(dns.faults.counts),
         log=msgspec.convert(log.statistics(), metrics.Log, from_attributes=True),
-        left_out=answering.cluster.left_out,
+        left_out=dns.cluster.left_out,
     )
 
 

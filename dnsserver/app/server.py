@@ -9,8 +9,8 @@ from contextlib import suppress
 import structlog
 import trio
 
-from dnsserver.app.answering import Answering, StartError
 from dnsserver.app.clock import SystemClock, now
+from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.app.garbage import collect_seldom, spare_zone
@@ -73,15 +73,15 @@ class Server:
         self._end_within = end_within
         self._status = 0
         self.config = config
-        self.answering = Answering(config, clock)
-        self.cluster = self.answering.cluster
-        self.sync = Sync(config, self.cluster, self.answering.replies, begun, self.answering.faults)
-        self.sync.stale_listeners.append(self.answering.mark_stale)
-        self.workers = Workers(config, self.answering, self.sync)
+        self.dns = DnsService(config, clock)
+        self.cluster = self.dns.cluster
+        self.sync = Sync(config, self.cluster, self.dns.replies, begun, self.dns.faults)
+        self.sync.stale_listeners.append(self.dns.mark_stale)
+        self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()
         self.figures = Figures(self)
         pages = standard_routes(self.figures.snapshot, self.figures.brief, self._flush, config.admin_token)
-        self.admin = Admin(config.admin.host, config.admin.port, pages, self.answering.faults)
+        self.admin = Admin(config.admin.host, config.admin.port, pages, self.dns.faults)
         self.draining = False
         self._drained = False
 
@@ -98,7 +98,7 @@ class Server:
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
-            self.answering.listen(share=self.config.workers > 1)
+            self.dns.listen(share=self.config.workers > 1)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_when_told, told, nursery.cancel_scope)
                 await self._start(nursery)
@@ -106,8 +106,8 @@ class Server:
         return self._status
 
     async def _start(self, nursery: trio.Nursery) -> None:
-        faults = self.answering.faults
-        await nursery.start(self.answering.run)
+        faults = self.dns.faults
+        await nursery.start(self.dns.run)
         admin = await nursery.start(faults.keep_started, "admin", self.admin.run)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
         nursery.start_soon(self.sync.run)
@@ -127,7 +127,7 @@ class Server:
         log.info("draining", seconds=most, hint=hint)
         self.draining = True
         self._end_within(most + UNDER_WAY + _FAREWELL)
-        self.answering.leave()
+        self.dns.leave()
         self.workers.leave()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain, Drain(trio.current_time(), least, most), nursery.cancel_scope)
@@ -148,23 +148,23 @@ class Server:
         scope.cancel()
 
     def _asked(self) -> int:
-        return self.answering.asked() + sum(
+        return self.dns.asked() + sum(
             sum(traffic.replies.values()) for process in self.workers.processes() for traffic in process.traffic
         )
 
     def _under_way(self) -> int:
         workers = sum(process.forward.in_flight for process in self.workers.processes())
-        return self.answering.forwarder.statistics().in_flight + workers
+        return self.dns.forwarder.statistics().in_flight + workers
 
     def _flush(self, name: bytes, below: bool) -> int:
         self.workers.flush(name, below)
-        return self.answering.flush(name, below)
+        return self.dns.flush(name, below)
 
     async def _announce(self, admin: Address | None) -> None:
         """Say what is served, for a person to try."""
         await self.sync.wait_synced()
         spare_zone()
-        listening = [str(address) for address, _ in self.answering.udp]
+        listening = [str(address) for address, _ in self.dns.udp]
         counts = {str(kind): self.cluster.index.count(kind) for kind in self.sync.kinds}
         log.info(
             "serving",
@@ -174,7 +174,7 @@ class Server:
             **counts,
         )
         example = self.cluster.example()
-        if example and self.answering.udp and (os.isatty(2) or self.config.objects):
-            address = self.answering.udp[0][0]
+        if example and self.dns.udp and (os.isatty(2) or self.config.objects):
+            address = self.dns.udp[0][0]
             host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
             log.info("try it", command=f"dig @{host} -p {address.port} {example}")

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from dnsserver.app import settings
-from dnsserver.app.answering import MistakeError
+from dnsserver.app.dns_service import MistakeError
 from dnsserver.app.keeper import Keeper
 from dnsserver.app.policies import warn_of_policies_by_name
 from dnsserver.app.warm import WarmStart, warm_start

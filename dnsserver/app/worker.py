@@ -13,9 +13,9 @@ import structlog
 import trio
 
 from dnsserver.app import feed
-from dnsserver.app.answering import Answering, StartError
 from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
+from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
 from dnsserver.app.keeper import Keeper
@@ -31,9 +31,9 @@ class Worker:
 
     def __init__(self, settings: feed.Settings) -> None:
         """Build what answers."""
-        self._answering = Answering(settings.config, now, settings.secret)
-        self._faults = self._answering.faults
-        self._keeper = Keeper(self._answering.cluster, self._answering.replies, self._faults)
+        self._dns = DnsService(settings.config, now, settings.secret)
+        self._faults = self._dns.faults
+        self._keeper = Keeper(self._dns.cluster, self._dns.replies, self._faults)
         self._lag = Lag()
         self._listening = False
 
@@ -49,23 +49,23 @@ class Worker:
                 except Exception as error:
                     self._faults.took("worker-frame", error, frame=type(frame).__name__)
                 # Clients come only once the zone is here: before that, the other processes answer them.
-                if not self._listening and not self._answering.cluster.missing:
+                if not self._listening and not self._dns.cluster.missing:
                     spare_zone()
-                    self._answering.listen(join=True)
-                    await nursery.start(self._answering.run)
+                    self._dns.listen(join=True)
+                    await nursery.start(self._dns.run)
                     self._listening = True
             nursery.cancel_scope.cancel()
 
     def _take(self, frame: feed.Frame) -> None:
         match frame:
             case feed.Stale(reason=reason):
-                self._answering.mark_stale(reason)
+                self._dns.mark_stale(reason)
             case feed.Flush(name=name, below=below):
-                self._answering.flush(name, below)
+                self._dns.flush(name, below)
             case feed.Leave():
-                self._answering.leave()
+                self._dns.leave()
             case feed.ProbeSeen(name=name):
-                self._answering.forwarder.probe_seen(name)
+                self._dns.forwarder.probe_seen(name)
             case feed.Settings() | feed.Figures() | feed.Beat():
                 log.error("unexpected frame", frame=type(frame).__name__)
             case event:
@@ -75,7 +75,7 @@ class Worker:
         """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
-                seen = [feed.ProbeSeen(name) for name in self._answering.forwarder.take_strangers()]
+                seen = [feed.ProbeSeen(name) for name in self._dns.forwarder.take_strangers()]
                 await up.send_all(b"".join(map(feed.encode, (*seen, self._figures()))))
                 await trio.sleep(_REPORT_EVERY)
 
@@ -83,7 +83,7 @@ class Worker:
         if not self._listening:
             return feed.Beat()
         try:
-            return feed.Figures(process(self._answering, self._lag))
+            return feed.Figures(process(self._dns, self._lag))
         except Exception as error:
             self._faults.took("metrics", error)
             return feed.Beat()

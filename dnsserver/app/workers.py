@@ -6,8 +6,8 @@ import trio
 
 from dnsserver import metrics
 from dnsserver.app import feed
-from dnsserver.app.answering import Answering
 from dnsserver.app.child import Child
+from dnsserver.app.dns_service import DnsService
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.zone.dump import objects
@@ -97,11 +97,11 @@ class FedWorker:
 class Workers:
     """All workers; with `workers = 1` there are none."""
 
-    def __init__(self, config: Config, answering: Answering, sync: Sync) -> None:
-        """Feed from the zone of `answering` and the events of `sync`."""
+    def __init__(self, config: Config, dns: DnsService, sync: Sync) -> None:
+        """Feed from the zone of `dns` and the events of `sync`."""
         self._config = config
-        self._answering = answering
-        self._faults = answering.faults
+        self._dns = dns
+        self._faults = dns.faults
         self._sync = sync
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
@@ -126,7 +126,7 @@ class Workers:
 
     def probe_seen(self, name: bytes) -> None:
         """Tell every process that a client asked one of them for this probe's name: one of them has sent it."""
-        self._answering.forwarder.probe_seen(name)
+        self._dns.forwarder.probe_seen(name)
         for worker in self._fed:
             worker.send(feed.ProbeSeen(name))
 
@@ -152,7 +152,7 @@ class Workers:
     async def _tell_probes(self) -> None:
         """Tell the workers whose probes came to this process."""
         while True:
-            for name in self._answering.forwarder.take_strangers():
+            for name in self._dns.forwarder.take_strangers():
                 self.probe_seen(name)
             await trio.sleep(_TICK)
 
@@ -198,8 +198,8 @@ class Workers:
 
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         """Tell a worker the zone as it stands, and from the same moment on every event."""
-        addresses = tuple(address for address, _ in self._answering.udp)
-        worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses), self._answering.secret))
+        addresses = tuple(address for address, _ in self._dns.udp)
+        worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses), self._dns.secret))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:
@@ -211,7 +211,7 @@ class Workers:
 
     async def _feed_kind(self, worker: FedWorker, kind: Kind) -> None:
         """Tell a worker all objects of a kind; what changes meanwhile is told besides, but for the end of a list."""
-        cluster = self._answering.cluster
+        cluster = self._dns.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))
             if number % _BITE == 0:

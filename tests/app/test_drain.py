@@ -96,7 +96,7 @@ async def test_clients_over_tcp_hear_of_the_end_behind_their_answer(tmp_path: Pa
         async with running(config(objects=write_objects(tmp_path, things))) as server:
             async with await trio.open_tcp_stream(HOST, port_of(server)) as stream:
                 await ask(stream)
-                server.answering.leave()
+                server.dns.leave()
                 assert (await ask(stream))[3] & 15 == 0
                 assert await stream.receive_some(1) == b""
             async with await trio.open_tcp_stream(HOST, port_of(server)) as stream:  # others are answered still
@@ -106,8 +106,8 @@ async def test_clients_over_tcp_hear_of_the_end_behind_their_answer(tmp_path: Pa
 async def test_whoever_asks_is_counted(tmp_path: Path) -> None:
     things = [namespace("shop"), service("web", "10.96.0.1")]
     async with running(config(objects=write_objects(tmp_path, things))) as server:
-        before = server.answering.asked()
+        before = server.dns.asked()
         await ask_udp(port_of(server), [d("web.shop.svc.cluster.local").to_wire()])
-        after_udp = server.answering.asked()
+        after_udp = server.dns.asked()
         await ask_tcp(port_of(server), [d("web.shop.svc.cluster.local").to_wire()])
-        assert before < after_udp < server.answering.asked()
+        assert before < after_udp < server.dns.asked()

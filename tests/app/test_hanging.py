@@ -118,7 +118,7 @@ def test_workers_that_die_at_once_come_ever_more_slowly(monkeypatch: pytest.Monk
         with trio.move_on_after(600):
             await server.workers.run()
         assert server.workers.restarts == len(moments)
-        assert dict(server.answering.faults.counts) == {"workers": len(moments)}
+        assert dict(server.dns.faults.counts) == {"workers": len(moments)}
 
     monkeypatch.setattr(workers, "Child", Dies)
     trio.run(ten_minutes, clock=LoopbackClock(patience=0.0))

@@ -45,7 +45,7 @@ class MistakeError(StartError):
     status = 2
 
 
-class Answering:
+class DnsService:
     """The parts of one process that answer; `clock` gives the seconds that trio runs by.
 
     `secret` is known to the processes of this server and to nobody else: it marks their probes.
