@@ -7,9 +7,9 @@ import trio
 
 from dnsserver.app import settings
 from dnsserver.app.dns_service import MistakeError
-from dnsserver.app.keeper import Keeper
 from dnsserver.app.policies import warn_of_policies_by_name
 from dnsserver.app.warm import WarmStart, warm_start
+from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config import Config
 from dnsserver.faults import Faults
 from dnsserver.kube.api import Client
@@ -60,7 +60,7 @@ class Sync:
         self._synced = trio.Event()
         self._fresh = trio.Event()
         self._faults = faults or Faults()
-        self.keeper = Keeper(cluster, replies, self._faults)
+        self.updater = ZoneUpdater(cluster, replies, self._faults)
         self.warm = warm_start(config)
         self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
         self.stale_listeners: list[Callable[[Reason | None], None]] = []
@@ -117,7 +117,7 @@ class Sync:
         if isinstance(event, ListDone):  # what it drops is told by name: a worker may have missed the list's beginning
             unseen = self._cluster.unseen(event.kind)
             dropped += (Remove(event.kind, namespace.decode(), name.decode()) for namespace, name in unseen)
-        self.keeper.apply(event)
+        self.updater.apply(event)
         for listener in self.listeners:
             try:
                 for told in (*dropped, event):
@@ -132,7 +132,7 @@ class Sync:
     @property
     def changes(self) -> int:
         """How many events have changed the zone."""
-        return self.keeper.changes
+        return self.updater.changes
 
     def stale_reason(self) -> Reason | None:
         """Return why answers of the zone are marked as stale, or None when they are not."""
@@ -173,7 +173,7 @@ class Sync:
         copy of the zone to serve.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.keeper.expire)
+            nursery.start_soon(self.updater.expire)
             nursery.start_soon(self._faults.keep, "age", self._watch_age)
             if self.warm is not None:
                 # Before anything of the source, which would be older if it came in between.

@@ -18,7 +18,7 @@ from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.figures import Lag, process
 from dnsserver.app.garbage import collect_seldom, spare_zone
-from dnsserver.app.keeper import Keeper
+from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.log import configure_logging, report_uncaught
 
 log = structlog.get_logger("dnsserver.worker")
@@ -33,14 +33,14 @@ class Worker:
         """Build what answers."""
         self._dns = DnsService(settings.config, now, settings.secret)
         self._faults = self._dns.faults
-        self._keeper = Keeper(self._dns.cluster, self._dns.replies, self._faults)
+        self._updater = ZoneUpdater(self._dns.cluster, self._dns.replies, self._faults)
         self._lag = Lag()
         self._listening = False
 
     async def run(self, frames: AsyncIterator[feed.Frame], up: trio.abc.SendStream) -> None:
         """Answer until the frames end. Raises StartError when its sockets cannot be had."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keeper.expire)
+            nursery.start_soon(self._updater.expire)
             nursery.start_soon(self._faults.keep, "metrics", self._lag.watch)
             nursery.start_soon(self._report, up)
             async for frame in frames:
@@ -69,7 +69,7 @@ class Worker:
             case feed.Settings() | feed.Figures() | feed.Beat():
                 log.error("unexpected frame", frame=type(frame).__name__)
             case event:
-                self._keeper.apply(event)
+                self._updater.apply(event)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
         """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""

@@ -12,7 +12,7 @@ from dnsserver.zone.model import Event
 _SHOWN = 300  # characters of an event that a bug met
 
 
-class Keeper:
+class ZoneUpdater:
     """The one place where a zone changes."""
 
     def __init__(self, cluster: Cluster, replies: ReplyCache, faults: Faults) -> None:
