@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from dnsserver import faults, metrics
-from dnsserver.app import feed, server, sync, warm, worker, workers
+from dnsserver.app import server, sync, warm, worker, worker_protocol, workers
 from dnsserver.app.child import Child
 from dnsserver.app.figures import Figures, Lag
 from dnsserver.config.model import Clients, Tcp
@@ -467,13 +467,13 @@ async def test_a_worker_loses_one_frame_and_answers(
 ) -> None:
     fuse = Fuse(monkeypatch, owner, name, lambda *_: True)
     events = [Put(decoded(service("lost", "10.9.1.1"))), *listed(BASE)]
-    octets = b"".join(feed.encode(event) for event in events if not isinstance(event, ListStarted))
+    octets = b"".join(worker_protocol.encode(event) for event in events if not isinstance(event, ListStarted))
     fuse.arm()
-    made = worker.Worker(feed.Settings(config(), bytes(16)))
+    made = worker.Worker(worker_protocol.Settings(config(), bytes(16)))
     answering = made._dns  # noqa: SLF001
     sink = _Sink()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(made.run, feed.frames(_Stream(octets)), sink)
+        nursery.start_soon(made.run, worker_protocol.frames(_Stream(octets)), sink)
         with trio.fail_after(PATIENCE):
             while not answering.udp or not fuse.blown:  # noqa: ASYNC110
                 await trio.sleep(0.01)
@@ -490,10 +490,10 @@ async def test_a_worker_loses_one_frame_and_answers(
 
 async def test_a_frame_that_cannot_be_read_costs_itself() -> None:
     bad = b"\0\0\0\1m\xc1"
-    good = feed.Figures(metrics.Process(panics=7))
+    good = worker_protocol.Counts(metrics.Process(panics=7))
     unread: list[Exception] = []
-    octets = bad + feed.encode(good)
-    frames = feed.frames(_Stream(octets), unread.append)
+    octets = bad + worker_protocol.encode(good)
+    frames = worker_protocol.frames(_Stream(octets), unread.append)
     assert await anext(frames) == good
     assert [type(error) for error in unread] == [msgspec.DecodeError]
     await frames.aclose()

@@ -1,9 +1,9 @@
 """The composition root: builds every part from the configuration, runs them in one nursery, and ends in order.
 
 `dns_service` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
-cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `feed` the pipe between them,
-`settings` maps the configuration onto what the parts take, `figures` collects what they tell, `clock` is what all of a
-process goes by. `preflight` finds what is in the way of a configuration before anything is begun.
+cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `worker_protocol` is the pipe
+between them, `settings` maps the configuration onto what the parts take, `figures` collects what they count, `clock` is
+what all of a process goes by. `preflight` finds what is in the way of a configuration before anything is begun.
 Must not know how any part does its work.
 """
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 import trio
 
-from dnsserver.app import feed
+from dnsserver.app import worker_protocol
 from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
@@ -29,7 +29,7 @@ _REPORT_EVERY = 0.5  # seconds
 class Worker:
     """One worker, from the first frame to the last."""
 
-    def __init__(self, settings: feed.Settings) -> None:
+    def __init__(self, settings: worker_protocol.Settings) -> None:
         """Build what answers."""
         self._dns = DnsService(settings.config, now, settings.secret)
         self._faults = self._dns.faults
@@ -37,7 +37,7 @@ class Worker:
         self._lag = Lag()
         self._listening = False
 
-    async def run(self, frames: AsyncIterator[feed.Frame], up: trio.abc.SendStream) -> None:
+    async def run(self, frames: AsyncIterator[worker_protocol.Frame], up: trio.abc.SendStream) -> None:
         """Answer until the frames end. Raises StartError when its sockets cannot be had."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._updater.expire)
@@ -56,17 +56,17 @@ class Worker:
                     self._listening = True
             nursery.cancel_scope.cancel()
 
-    def _take(self, frame: feed.Frame) -> None:
+    def _take(self, frame: worker_protocol.Frame) -> None:
         match frame:
-            case feed.Stale(reason=reason):
+            case worker_protocol.Stale(reason=reason):
                 self._dns.mark_stale(reason)
-            case feed.Flush(name=name, below=below):
+            case worker_protocol.Flush(name=name, below=below):
                 self._dns.flush(name, below)
-            case feed.Leave():
+            case worker_protocol.Leave():
                 self._dns.leave()
-            case feed.ProbeSeen(name=name):
+            case worker_protocol.ProbeSeen(name=name):
                 self._dns.forwarder.probe_seen(name)
-            case feed.Settings() | feed.Figures() | feed.Beat():
+            case worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Beat():
                 log.error("unexpected frame", frame=type(frame).__name__)
             case event:
                 self._updater.apply(event)
@@ -75,27 +75,27 @@ class Worker:
         """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
-                seen = [feed.ProbeSeen(name) for name in self._dns.forwarder.take_strangers()]
-                await up.send_all(b"".join(map(feed.encode, (*seen, self._figures()))))
+                seen = [worker_protocol.ProbeSeen(name) for name in self._dns.forwarder.take_strangers()]
+                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, self._counts()))))
                 await trio.sleep(_REPORT_EVERY)
 
-    def _figures(self) -> feed.Figures | feed.Beat:
+    def _counts(self) -> worker_protocol.Counts | worker_protocol.Beat:
         if not self._listening:
-            return feed.Beat()
+            return worker_protocol.Beat()
         try:
-            return feed.Figures(process(self._dns, self._lag))
+            return worker_protocol.Counts(process(self._dns, self._lag))
         except Exception as error:
             self._faults.took("metrics", error)
-            return feed.Beat()
+            return worker_protocol.Beat()
 
 
 async def main() -> None:
     """Run on the pipes that the first process made of standard input and output."""
     down = trio.lowlevel.FdStream(os.dup(sys.stdin.fileno()))
     up = trio.lowlevel.FdStream(os.dup(sys.stdout.fileno()))
-    frames = feed.frames(down, _unread)
+    frames = worker_protocol.frames(down, _unread)
     async for first in frames:
-        assert isinstance(first, feed.Settings)  # what the first process sends first
+        assert isinstance(first, worker_protocol.Settings)  # what the first process sends first
         configure_logging(first.config.log.level, first.config.log.format)
         await Worker(first).run(frames, up)
         return

@@ -5,7 +5,7 @@ import structlog
 import trio
 
 from dnsserver import metrics
-from dnsserver.app import feed
+from dnsserver.app import worker_protocol
 from dnsserver.app.child import Child
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.sync import Sync
@@ -39,7 +39,7 @@ class FedWorker:
         """Know nothing of it; `patience` is how many seconds it may be silent once it answers."""
         self.number = number
         self.patience = patience
-        self.figures: metrics.Process | None = None  # once it answers
+        self.counts: metrics.Process | None = None  # once it answers
         self.told: set[Kind] = set()  # kinds of which it has been sent all
         self.status: int | None = None
         self.hung = False
@@ -51,12 +51,12 @@ class FedWorker:
         self._moved = trio.Event()
         self._full = False
 
-    def send(self, frame: feed.Frame) -> None:
+    def send(self, frame: worker_protocol.Frame) -> None:
         """Have a frame sent after those before it."""
         if len(self._waiting) > _BACKLOG:
             self._full = True
         else:
-            self._waiting += feed.encode(frame)
+            self._waiting += worker_protocol.encode(frame)
         self._wake.set()
 
     async def wait_room(self) -> None:
@@ -87,7 +87,7 @@ class FedWorker:
         """
         heard = taken = -1
         silent = unread = 0
-        while max(silent, unread) * _TICK < (_START if self.figures is None else self.patience):
+        while max(silent, unread) * _TICK < (_START if self.counts is None else self.patience):
             heard, taken = self.heard, self.taken
             await trio.sleep(_TICK)
             silent = silent + 1 if self.heard == heard else 0
@@ -111,24 +111,24 @@ class Workers:
 
     def processes(self) -> tuple[metrics.Process, ...]:
         """Return what the workers have counted, those that are gone included: counters do not go back."""
-        found = (*(worker.figures for worker in self._fed), self._ended)
+        found = (*(worker.counts for worker in self._fed), self._ended)
         return tuple(process for process in found if process is not None)
 
     def flush(self, name: bytes, below: bool) -> None:
         """Pass on a flush."""
         for worker in self._fed:
-            worker.send(feed.Flush(name, below))
+            worker.send(worker_protocol.Flush(name, below))
 
     def leave(self) -> None:
         """Pass on that the end has begun."""
         for worker in self._fed:
-            worker.send(feed.Leave())
+            worker.send(worker_protocol.Leave())
 
     def probe_seen(self, name: bytes) -> None:
         """Tell every process that a client asked one of them for this probe's name: one of them has sent it."""
         self._dns.forwarder.probe_seen(name)
         for worker in self._fed:
-            worker.send(feed.ProbeSeen(name))
+            worker.send(worker_protocol.ProbeSeen(name))
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, ListStarted):
@@ -139,7 +139,7 @@ class Workers:
 
     def _tell_stale(self, reason: Reason | None) -> None:
         for worker in self._fed:
-            worker.send(feed.Stale(reason))
+            worker.send(worker_protocol.Stale(reason))
 
     async def run(self) -> None:
         """Keep as many processes as configured, this one among them, until cancelled."""
@@ -165,8 +165,8 @@ class Workers:
                 await self._faults.once("workers", self._live, worker)
             finally:
                 self._fed.discard(worker)
-            if worker.figures is not None:
-                gone = _without_gauges(worker.figures)
+            if worker.counts is not None:
+                gone = _without_gauges(worker.counts)
                 self._ended = gone if self._ended is None else metrics.added(self._ended, gone)
             self.restarts += 1
             if trio.current_time() - began > _SOUND:
@@ -199,11 +199,11 @@ class Workers:
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         """Tell a worker the zone as it stands, and from the same moment on every event."""
         addresses = tuple(address for address, _ in self._dns.udp)
-        worker.send(feed.Settings(msgspec.structs.replace(self._config, listen=addresses), self._dns.secret))
+        worker.send(worker_protocol.Settings(msgspec.structs.replace(self._config, listen=addresses), self._dns.secret))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:
-            worker.send(feed.Stale(reason))
+            worker.send(worker_protocol.Stale(reason))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, worker, down, scope)
             for kind in self._sync.kinds:
@@ -233,11 +233,11 @@ class Workers:
 
     async def _listen(self, worker: FedWorker, up: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:
         try:
-            async for frame in feed.frames(up, self._unread):
+            async for frame in worker_protocol.frames(up, self._unread):
                 worker.heard += 1
-                if isinstance(frame, feed.Figures):
-                    worker.figures = frame.process
-                elif isinstance(frame, feed.ProbeSeen):
+                if isinstance(frame, worker_protocol.Counts):
+                    worker.counts = frame.process
+                elif isinstance(frame, worker_protocol.ProbeSeen):
                     self.probe_seen(frame.name)
         except (ValueError, trio.BrokenResourceError) as error:
             log.error("invalid frame from a worker, it is ended", worker=worker.number, error=str(error))  # noqa: TRY400
@@ -247,17 +247,17 @@ class Workers:
         self._faults.took("worker-frame", error)
 
 
-def _without_gauges(figures: metrics.Process) -> metrics.Process:
+def _without_gauges(counts: metrics.Process) -> metrics.Process:
     """Return the counts of a process that has ended, less what it held."""
     replace = msgspec.structs.replace
-    forward = figures.forward
+    forward = counts.forward
     gone = tuple(
         replace(upstream, up=False, looping=False, mixed_case=False, rtt=0, p95=0) for upstream in forward.upstreams
     )
     return replace(
-        figures,
+        counts,
         alive=False,
-        tcp=tuple(replace(listener, connections=0) for listener in figures.tcp),
-        replies=replace(figures.replies, replies=0, missing=0, size=0),
+        tcp=tuple(replace(listener, connections=0) for listener in counts.tcp),
+        replies=replace(counts.replies, replies=0, missing=0, size=0),
         forward=replace(forward, upstreams=gone, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
     )

@@ -26,7 +26,7 @@ def _silent_for(clock: LoopbackClock, act: Callable[[Any], Awaitable[None]], *, 
 
     async def watched() -> float | None:
         worker = FedWorker(1, PATIENCE)
-        worker.figures = metrics.Process() if answers else None
+        worker.counts = metrics.Process() if answers else None
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(act, worker)

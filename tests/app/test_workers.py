@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver import metrics
-from dnsserver.app import feed
+from dnsserver.app import worker_protocol
 from dnsserver.app.child import Child
 from dnsserver.app.server import Server
 from dnsserver.config import Address, Config, Upstream
@@ -32,7 +32,7 @@ from tests.cluster import decoded, namespace, service
 from tests.running import HOST, config, upstream_at
 from tests.universe import with_denied
 
-SETTINGS = feed.Settings(config(), b"s")
+SETTINGS = worker_protocol.Settings(config(), b"s")
 
 
 # --- the pipe
@@ -56,11 +56,11 @@ class Pipe(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
 
-async def receive(octets: bytes, sizes: Sequence[int] = ()) -> list[feed.Frame]:
-    return [frame async for frame in feed.frames(Pipe(octets, sizes))]
+async def receive(octets: bytes, sizes: Sequence[int] = ()) -> list[worker_protocol.Frame]:
+    return [frame async for frame in worker_protocol.frames(Pipe(octets, sizes))]
 
 
-def received(octets: bytes, sizes: Sequence[int] = ()) -> list[feed.Frame]:
+def received(octets: bytes, sizes: Sequence[int] = ()) -> list[worker_protocol.Frame]:
     return trio.run(receive, octets, sizes)
 
 
@@ -80,21 +80,23 @@ _processes = st.builds(
     limited=st.dictionaries(st.text(), st.integers(0, 1 << 60)),
     panics=st.integers(0, 1 << 60),
 )
-_frames: st.SearchStrategy[feed.Frame] = st.one_of(
+_frames: st.SearchStrategy[worker_protocol.Frame] = st.one_of(
     with_denied,
-    st.builds(feed.Flush, st.binary(), st.booleans()),
-    st.builds(feed.ProbeSeen, st.binary()),
-    st.builds(feed.Stale, st.none() | _reasons),
-    st.builds(feed.Figures, _processes),
-    st.just(feed.Beat()),
+    st.builds(worker_protocol.Flush, st.binary(), st.booleans()),
+    st.builds(worker_protocol.ProbeSeen, st.binary()),
+    st.builds(worker_protocol.Stale, st.none() | _reasons),
+    st.builds(worker_protocol.Counts, _processes),
+    st.just(worker_protocol.Beat()),
 )
 _sizes = st.lists(st.integers(1, 400), max_size=30)
 
 
 @settings(deadline=None)
 @given(st.lists(_frames, max_size=6), _sizes)
-def test_what_goes_into_the_pipe_comes_out_however_it_is_cut(sent: list[feed.Frame], sizes: list[int]) -> None:
-    assert received(b"".join(map(feed.encode, sent)), sizes) == sent
+def test_what_goes_into_the_pipe_comes_out_however_it_is_cut(
+    sent: list[worker_protocol.Frame], sizes: list[int]
+) -> None:
+    assert received(b"".join(map(worker_protocol.encode, sent)), sizes) == sent
 
 
 def test_the_whole_configuration_goes_through_the_pipe() -> None:
@@ -106,13 +108,15 @@ def test_the_whole_configuration_goes_through_the_pipe() -> None:
         state=Path("/state"),
         upstreams=(Upstream("192.0.2.1", 853, "tls", "dns.example"),),
     )
-    assert received(feed.encode(feed.Settings(everything, b"s"))) == [feed.Settings(everything, b"s")]
+    assert received(worker_protocol.encode(worker_protocol.Settings(everything, b"s"))) == [
+        worker_protocol.Settings(everything, b"s")
+    ]
 
 
 @settings(deadline=None)
 @given(_frames, st.integers(1, 4))
-def test_a_frame_that_is_not_whole_is_none(sent: feed.Frame, missing: int) -> None:
-    assert received(feed.encode(sent)[:-missing]) == []
+def test_a_frame_that_is_not_whole_is_none(sent: worker_protocol.Frame, missing: int) -> None:
+    assert received(worker_protocol.encode(sent)[:-missing]) == []
 
 
 @pytest.mark.parametrize("octets", [b"\0\0\0\1?\xc0", b"\xff\xff\xff\xffn", b"\0\0\0\1n\xc1", b"\0\0\0\1r\xc0"])
@@ -219,29 +223,31 @@ async def test_a_worker_that_is_killed_is_replaced_and_nothing_counted_is_lost(t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("frames", [[], [SETTINGS], [SETTINGS, *map(ListDone, Kind)]])
-async def test_a_worker_ends_when_its_pipe_does(frames: list[feed.Frame]) -> None:
+async def test_a_worker_ends_when_its_pipe_does(frames: list[worker_protocol.Frame]) -> None:
     command = [sys.executable, "-m", "dnsserver.app.worker"]
     with trio.fail_after(PATIENCE):
         done = await trio.run_process(
-            command, stdin=b"".join(map(feed.encode, frames)), capture_stdout=True, capture_stderr=True
+            command, stdin=b"".join(map(worker_protocol.encode, frames)), capture_stdout=True, capture_stderr=True
         )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert all(isinstance(frame, feed.Figures | feed.Beat) for frame in await receive(done.stdout))
+    assert all(isinstance(frame, worker_protocol.Counts | worker_protocol.Beat) for frame in await receive(done.stdout))
 
 
 @asynccontextmanager
-async def worker(*frames: feed.Frame) -> AsyncIterator[Child]:
+async def worker(*frames: worker_protocol.Frame) -> AsyncIterator[Child]:
     """Run a worker by itself, told this much."""
     child = Child("dnsserver.app.worker")
     try:
-        await child.down.send_all(b"".join(map(feed.encode, frames)))
+        await child.down.send_all(b"".join(map(worker_protocol.encode, frames)))
         yield child
     finally:
         await child.end()
 
 
-async def wait_frame(frames: AsyncIterator[feed.Frame], wanted: Callable[[feed.Frame], bool]) -> feed.Frame:
+async def wait_frame(
+    frames: AsyncIterator[worker_protocol.Frame], wanted: Callable[[worker_protocol.Frame], bool]
+) -> worker_protocol.Frame:
     """Return the next frame of this kind."""
     with trio.fail_after(PATIENCE):
         async for frame in frames:
@@ -259,19 +265,19 @@ async def test_a_worker_tells_of_another_ones_probe_and_hears_of_its_own() -> No
         outside.settimeout(PATIENCE)
         settings = config(listen=(Address(HOST, port),), upstreams=upstream_at(outside.getsockname()[1]))
         async with (
-            worker(feed.Settings(settings, SETTINGS.secret), *map(ListDone, Kind)) as child,
-            aclosing(feed.frames(child.up)) as frames,
+            worker(worker_protocol.Settings(settings, SETTINGS.secret), *map(ListDone, Kind)) as child,
+            aclosing(worker_protocol.frames(child.up)) as frames,
         ):
             own = await trio.to_thread.run_sync(outside.recv, 512)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
                 client.sendto(b"\1\2\1\0\0\1" + bytes(6) + probe + b"\0\x0d\0\1", (HOST, port))
-            told = await wait_frame(frames, lambda frame: isinstance(frame, feed.ProbeSeen))
-            assert told == feed.ProbeSeen(probe)
+            told = await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.ProbeSeen))
+            assert told == worker_protocol.ProbeSeen(probe)
             name = own[12 : own.index(b"\0", 12) + 1].lower()
-            await child.down.send_all(feed.encode(feed.ProbeSeen(name)))
+            await child.down.send_all(worker_protocol.encode(worker_protocol.ProbeSeen(name)))
 
-            def found(frame: feed.Frame) -> bool:
-                return isinstance(frame, feed.Figures) and frame.process.forward.upstreams[0].looping
+            def found(frame: worker_protocol.Frame) -> bool:
+                return isinstance(frame, worker_protocol.Counts) and frame.process.forward.upstreams[0].looping
 
             await wait_frame(frames, found)
 

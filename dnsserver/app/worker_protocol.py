@@ -1,6 +1,6 @@
 """The pipe between the first process and a worker: frames of a length, a letter and a msgpack value.
 
-Down go the configuration, then the zone as it stands, then events as they happen; up come the worker's figures. One
+Down go the configuration, then the zone as it stands, then events as they happen; up come the worker's counts. One
 stream in one order, so what a worker has read is a state that the first process was in.
 """
 
@@ -50,17 +50,17 @@ class ProbeSeen(msgspec.Struct, frozen=True):
     name: bytes
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Counts(msgspec.Struct, frozen=True):
     """What a worker has counted so far."""
 
     process: metrics.Process
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """A worker's sign of life while it has no figures: it is not there yet, or cannot count."""
+    """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Stale | Flush | Leave | ProbeSeen | Figures | Beat
+Frame = model.Event | Settings | Stale | Flush | Leave | ProbeSeen | Counts | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -77,7 +77,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"f": Flush,
     b"g": Leave,
     b"q": ProbeSeen,
-    b"m": Figures,
+    b"m": Counts,
     b"h": Beat,
 }
 _LETTERS = {kind: letter for letter, kind in _TYPES.items()}
