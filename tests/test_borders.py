@@ -18,7 +18,7 @@ import trio
 from dnsserver import faults, metrics
 from dnsserver.app import server, sync, warm, worker, worker_protocol, workers
 from dnsserver.app.child import Child
-from dnsserver.app.figures import Figures, Lag
+from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.forward import forwarder
@@ -369,8 +369,8 @@ TABLE = [
     Border("snapshot", warm.WarmStart, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
-    Border("page", Figures, "brief", one_page_is_an_error),
-    Border("page", Figures, "snapshot", one_scrape_is_an_error),
+    Border("page", MetricsCollector, "brief", one_page_is_an_error),
+    Border("page", MetricsCollector, "snapshot", one_scrape_is_an_error),
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),
     Border("announce", server, "spare_zone", nothing_is_lost_since_the_start, armed=True),
     Border("workers", Child, "__init__", another_worker_is_started, armed=True, settings={"workers": 2}),

@@ -2,8 +2,9 @@
 
 `dns_service` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `worker_protocol` is the pipe
-between them, `settings` maps the configuration onto what the parts take, `figures` collects what they count, `clock` is
-what all of a process goes by. `preflight` finds what is in the way of a configuration before anything is begun.
+between them, `settings` maps the configuration onto what the parts take, `metrics_collector` collects what they count,
+`clock` is what all of a process goes by. `preflight` finds what is in the way of a configuration before anything is
+begun.
 Must not know how any part does its work.
 """
 

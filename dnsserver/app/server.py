@@ -12,8 +12,8 @@ import trio
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
-from dnsserver.app.figures import Figures, Lag
 from dnsserver.app.garbage import collect_seldom, spare_zone
+from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.sync import Sync
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config
@@ -79,8 +79,8 @@ class Server:
         self.sync.stale_listeners.append(self.dns.mark_stale)
         self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()
-        self.figures = Figures(self)
-        pages = standard_routes(self.figures.snapshot, self.figures.brief, self._flush, config.admin_token)
+        self.collector = MetricsCollector(self)
+        pages = standard_routes(self.collector.snapshot, self.collector.brief, self._flush, config.admin_token)
         self.admin = Admin(config.admin.host, config.admin.port, pages, self.dns.faults)
         self.draining = False
         self._drained = False

@@ -49,7 +49,7 @@ class Parts(Protocol):
         """Whether the first sync is complete and the end has not begun."""
 
 
-class Figures:
+class MetricsCollector:
     """Makes the Snapshot that /metrics and /readyz are made of."""
 
     def __init__(self, server: Parts) -> None:
