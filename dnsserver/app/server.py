@@ -12,7 +12,7 @@ import trio
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
-from dnsserver.app.garbage import collect_seldom, spare_zone
+from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.sync import Sync
 from dnsserver.app.workers import Workers

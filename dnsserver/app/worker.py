@@ -16,7 +16,7 @@ from dnsserver.app import worker_protocol
 from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
-from dnsserver.app.garbage import collect_seldom, spare_zone
+from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.metrics_collector import Lag, process
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.log import configure_logging, report_uncaught
