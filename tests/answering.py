@@ -6,7 +6,7 @@ import dns.message
 import dns.rcode
 import dns.reversename
 
-from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -27,17 +27,17 @@ _EXISTING = names.from_text("www.example.com")
 class Outside:
     """All the world outside: www.example.com has an IPv4 address, and there is nothing else."""
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome:
+    def answer_now(self, ask: Question, now: float) -> Outcome:
         del now
         if ask.name != _EXISTING:
             return Outcome(m.NXDOMAIN, m.EMPTY, ad=False, reason=FORWARDED, stored=0, expires=1e9)
         rrsets = (RRset(ask.name, m.A, 300, (b"\xc0\0\2\1",)),) if ask.type == m.A else ()
         return Outcome(m.NOERROR, compose(ask.name, rrsets), ad=False, reason=FORWARDED, stored=0, expires=1e9)
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         raise AssertionError(f"{on_outcome} waits for {ask} at {now} for {packet!r}, but all is known here")
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
+    def record_hits(self, ask: Question, hits: int = 1) -> None:
         del ask, hits
 
     def cork(self) -> None:

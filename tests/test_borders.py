@@ -303,7 +303,7 @@ async def another_worker_is_started(run: Running) -> None:
 
 
 def _hits(*arguments: Any) -> bool:
-    return len(arguments) == 4  # by `touch`; a question asks without
+    return len(arguments) == 4  # by `record_hits`; a question asks without
 
 
 def _odd(_kind: Any, raw: Any) -> bool:

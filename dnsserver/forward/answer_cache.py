@@ -1,4 +1,4 @@
-"""Outcomes by their Ask: fresh ones, stale ones for when no upstream answers, and recent failures.
+"""Outcomes by their Question: fresh ones, stale ones for when no upstream answers, and recent failures.
 
 Promises: an outcome is given out as fresh until its first record's TTL has run down, and never longer. Pure: the time
 comes in as an argument. The octets held are bounded; the oldest that nobody has asked for since goes first (CLOCK).
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from dnsserver.forward.outcome import STALE, Ask, Outcome
+from dnsserver.forward.outcome import STALE, Outcome, Question
 from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire.message import (
     AAAA,
@@ -60,7 +60,7 @@ class CacheStatistics(msgspec.Struct, frozen=True):
 class _Entry(msgspec.Struct, gc=False, eq=False):
     """An outcome, how much it is asked for, and whether it was asked again ahead of its end."""
 
-    ask: Ask
+    question: Question
     outcome: Outcome
     size: int
     hits: int = 0
@@ -82,15 +82,15 @@ class AnswerCache:
         self._settings = settings
         # A dict and a queue, not cachetools: its LRUCache costs 1.2 us a put where this costs 0.4, out of the 10 that a
         # forwarded question has; and its TTL caches evict by time, which would lose the stale answers.
-        self._entries: dict[Ask, _Entry] = {}
+        self._entries: dict[Question, _Entry] = {}
         self._queue: deque[_Entry] = deque()
         self._size = 0
-        self.failures: dict[Ask, _Failure] = {}
+        self.failures: dict[Question, _Failure] = {}
         self._hits = self._misses = self._stale = self._failed = self._renewals = 0
 
-    def get(self, ask: Ask, now: float) -> Outcome | None:
+    def get(self, question: Question, now: float) -> Outcome | None:
         """Return a fresh outcome, or None."""
-        entry = self._entries.get(ask)
+        entry = self._entries.get(question)
         if entry is None or entry.outcome.expires <= now:
             self._misses += 1
             return None
@@ -98,23 +98,23 @@ class AnswerCache:
         entry.hits += 1
         return entry.outcome
 
-    def put(self, ask: Ask, outcome: Outcome) -> None:
+    def put(self, question: Question, outcome: Outcome) -> None:
         """Keep an outcome until it expires, and then as long as it may be given out stale.
 
         One that may not be kept still ends what it follows on: a record that was seen gone does not come back.
         """
         if self.failures:
-            self.failures.pop(ask, None)
+            self.failures.pop(question, None)
         if outcome.expires <= outcome.stored:
-            for gone in self._of_name(ask, same_type=outcome.rcode != NXDOMAIN):
-                self._forget(self._entries.pop(gone.ask))
+            for gone in self._of_name(question, same_type=outcome.rcode != NXDOMAIN):
+                self._forget(self._entries.pop(gone.question))
             return
         body = outcome.body
-        size = _OVERHEAD + 2 * len(ask.name) + len(body.data) + _PER_RECORD * len(body.ttls)
-        old = self._entries.get(ask)
+        size = _OVERHEAD + 2 * len(question.name) + len(body.data) + _PER_RECORD * len(body.ttls)
+        old = self._entries.get(question)
         if old is not None:
             self._forget(old)
-        self._entries[ask] = entry = _Entry(ask, outcome, size)
+        self._entries[question] = entry = _Entry(question, outcome, size)
         self._queue.append(entry)
         self._size += size
         if self._size > self._settings.size:
@@ -130,7 +130,7 @@ class AnswerCache:
                 spared += 1
                 self._queue.append(entry)
             elif entry.held:
-                del self._entries[entry.ask]
+                del self._entries[entry.question]
                 self._forget(entry)
 
     def _forget(self, entry: _Entry) -> None:
@@ -139,9 +139,9 @@ class AnswerCache:
         if len(self._queue) > 2 * len(self._entries) + 64:  # mostly entries that newer ones have replaced
             self._queue = deque(entry for entry in self._queue if entry.held)
 
-    def renewal_due(self, ask: Ask, now: float, hits: int = 0) -> bool:
+    def renewal_due(self, question: Question, now: float, hits: int = 0) -> bool:
         """Tell, once for each entry, that a popular one is about to expire; `hits` are added to those it had."""
-        entry = self._entries.get(ask)
+        entry = self._entries.get(question)
         if entry is None:
             return False
         entry.hits += hits
@@ -157,9 +157,9 @@ class AnswerCache:
         self._renewals += 1
         return True
 
-    def stale(self, ask: Ask, now: float, lasts: float = 0.0) -> Outcome | None:
+    def stale(self, question: Question, now: float, lasts: float = 0.0) -> Outcome | None:
         """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
-        entry = self._stale_entry(ask, now)
+        entry = self._stale_entry(question, now)
         if entry is None:
             return None
         self._stale += 1
@@ -168,48 +168,48 @@ class AnswerCache:
         body = with_ttl(old.body, _STALE_TTL)
         return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow)
 
-    def has_stale(self, ask: Ask, now: float) -> bool:
+    def has_stale(self, question: Question, now: float) -> bool:
         """Tell whether `stale` would return something."""
-        return ask in self._entries and self._stale_entry(ask, now) is not None
+        return question in self._entries and self._stale_entry(question, now) is not None
 
-    def _stale_entry(self, ask: Ask, now: float) -> _Entry | None:
+    def _stale_entry(self, question: Question, now: float) -> _Entry | None:
         """Return what is held, unless another type or another DO has shown since that it is gone."""
-        entry = self._entries.get(ask)
+        entry = self._entries.get(question)
         if entry is None or entry.outcome.expires + self._settings.stale <= now:
             return None
-        for other in self._of_name(ask, same_type=False):
+        for other in self._of_name(question, same_type=False):
             found = other.outcome
-            says_gone = found.rcode == NXDOMAIN or (other.ask.type == ask.type and not found.body.an)
+            says_gone = found.rcode == NXDOMAIN or (other.question.type == question.type and not found.body.an)
             if found.stored > entry.outcome.stored and says_gone:
                 return None
         return entry
 
-    def _of_name(self, ask: Ask, *, same_type: bool) -> Iterator[_Entry]:
+    def _of_name(self, question: Question, *, same_type: bool) -> Iterator[_Entry]:
         """Yield what is held of a name, with and without DO, for this type or also for the usual ones.
 
         An index by name would cost each put; this costs those that something is gone for or that are stale.
         """
-        for type_ in (ask.type,) if same_type else {ask.type, *_USUAL_TYPES}:
+        for type_ in (question.type,) if same_type else {question.type, *_USUAL_TYPES}:
             for do in (False, True):
-                entry = self._entries.get(Ask(ask.name, type_, do, ask.cd))
+                entry = self._entries.get(Question(question.name, type_, do, question.cd))
                 if entry is not None:
                     yield entry
 
-    def fail(self, ask: Ask, reason: Reason, now: float) -> Outcome:
+    def fail(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""
-        previous = self.failures.pop(ask, None)
+        previous = self.failures.pop(question, None)
         lasts = self._settings.failure_ttl
         if previous is not None and now < previous.outcome.expires + previous.lasts:
             lasts = min(previous.lasts * 2, self._settings.failure_cap)
         again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text)
         if len(self.failures) >= _FAILURES:
             del self.failures[next(iter(self.failures))]
-        self.failures[ask] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
+        self.failures[question] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
         return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
 
-    def failure(self, ask: Ask, now: float) -> Outcome | None:
+    def failure(self, question: Question, now: float) -> Outcome | None:
         """Return the failure of a moment ago, if there was one."""
-        failure = self.failures.get(ask)
+        failure = self.failures.get(question)
         if failure is None or failure.outcome.expires <= now:
             return None
         self._failed += 1
@@ -219,18 +219,18 @@ class AnswerCache:
         """Forget every failure: an upstream is back."""
         self.failures.clear()
 
-    def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
+    def flush(self, name: bytes, *, below: bool = False) -> list[Question]:
         """Drop what is held of a name, or of a whole domain; return what was dropped."""
         flushed = self._matching(self._entries, name, below=below)
-        for ask in flushed:
-            self._forget(self._entries.pop(ask))
-        for ask in self._matching(self.failures, name, below=below):
-            del self.failures[ask]
+        for question in flushed:
+            self._forget(self._entries.pop(question))
+        for question in self._matching(self.failures, name, below=below):
+            del self.failures[question]
         return flushed
 
     @staticmethod
-    def _matching(asks: Iterable[Ask], name: bytes, *, below: bool) -> list[Ask]:
-        return [ask for ask in asks if ask.name == name or (below and is_below(ask.name, name))]
+    def _matching(asks: Iterable[Question], name: bytes, *, below: bool) -> list[Question]:
+        return [question for question in asks if question.name == name or (below and is_below(question.name, name))]
 
     def statistics(self) -> CacheStatistics:
         """Return the cache in numbers."""

@@ -7,12 +7,14 @@ out who waits for the same name beside it. So equal askers count once, and each 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-from dnsserver.forward.outcome import Deliver
+from dnsserver.forward.outcome import OnOutcome
 
 CROWD = 512  # waiting for one question, at about 0.6 KiB each; when there are as many, half of them at most are kept
 
 
-def thinned(waiting: Sequence[Deliver], most: int = CROWD // 2) -> tuple[list[Deliver], list[Deliver], list[Deliver]]:
+def thinned(
+    waiting: Sequence[OnOutcome], most: int = CROWD // 2
+) -> tuple[list[OnOutcome], list[OnOutcome], list[OnOutcome]]:
     """Return who is kept, who asked the same again and is answered with it, and whose share is used up.
 
     Who waits is the object that a `deliver` belongs to: its `asker()` gives the client, and what no two questions of it
@@ -20,7 +22,7 @@ def thinned(waiting: Sequence[Deliver], most: int = CROWD // 2) -> tuple[list[De
     The newest ones of a client are kept; order is.
     """
     clients: defaultdict[Hashable, list[int]] = defaultdict(list)
-    again: list[Deliver] = []
+    again: list[OnOutcome] = []
     seen: set[Hashable] = set()
     for at in range(len(waiting) - 1, -1, -1):
         asker = getattr(getattr(waiting[at], "__self__", None), "asker", None)

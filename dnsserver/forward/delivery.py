@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from dnsserver.faults import Faults
-from dnsserver.forward.outcome import Deliver, Outcome
+from dnsserver.forward.outcome import OnOutcome, Outcome
 
 SLICE = 64  # given in one go: 1 ms
 _PART = 64  # of those queued, so that the queue has an end when they come faster than that
@@ -23,7 +23,7 @@ class Deliveries:
         """`on_batch_end` is called after each turn."""
         self._faults = faults
         self._on_batch_end = on_batch_end
-        self._queue: deque[tuple[Deliver, Outcome]] = deque()
+        self._queue: deque[tuple[OnOutcome, Outcome]] = deque()
         self._awake = trio.Event()
 
     @property
@@ -31,7 +31,7 @@ class Deliveries:
         """How many wait for their turn."""
         return len(self._queue)
 
-    def give(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
+    def give(self, waiting: Sequence[OnOutcome], outcome: Outcome) -> None:
         """Give the outcome now, or by turns to many; only for the drain of a transport, or a timer."""
         if len(waiting) > SLICE:
             self.queue(waiting, outcome)
@@ -42,7 +42,7 @@ class Deliveries:
             except Exception as error:
                 self._faults.took("delivery", error, reason=outcome.reason.code)
 
-    def queue(self, waiting: Sequence[Deliver], outcome: Outcome) -> None:
+    def queue(self, waiting: Sequence[OnOutcome], outcome: Outcome) -> None:
         """Have the outcome given as soon as whoever runs now has ended."""
         if waiting:
             self._queue.extend([(on_outcome, outcome) for on_outcome in waiting])

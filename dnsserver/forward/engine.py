@@ -16,7 +16,7 @@ from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.health import LONGEST_TIMEOUT
 from dnsserver.forward.lookup import NEVER, Attempt, Lookup, Owner, detach
 from dnsserver.forward.nonce import Nonces
-from dnsserver.forward.outcome import Ask
+from dnsserver.forward.outcome import Question
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.reports import Reports
 from dnsserver.forward.transport_stream import StreamTransport
@@ -53,10 +53,10 @@ class LookupEngine:
         self._faults = faults
         self._owner = owner
         self._entropy = entropy
-        self.lookups: dict[Ask, Lookup] = {}
+        self.lookups: dict[Question, Lookup] = {}
         # Beside lookups there are attempts that were overtaken, and probes, until they are answered or count as silent.
-        self.wheel: Wheel[Ask | Attempt] = Wheel()
-        self._overdue: deque[Ask | Attempt] = deque()  # off the wheel, and not looked after yet
+        self.wheel: Wheel[Question | Attempt] = Wheel()
+        self._overdue: deque[Question | Attempt] = deque()  # off the wheel, and not looked after yet
         self.probes = Probes(entropy, nonces, self._send_probe, owner, loop_retry, faults)
         reports = Reports(self, owner, limits, entropy, faults)
         self.udp = UdpTransport(reports, entropy, clock, on_batch_end, faults)
@@ -177,7 +177,7 @@ class LookupEngine:
         if lookup.stale_at < at:  # noqa: PLR1730
             at = lookup.stale_at
         lookup.due = at
-        self.wheel.add(lookup.ask, at)
+        self.wheel.add(lookup.question, at)
 
     def _next(self, lookup: Lookup, now: float) -> bool:
         """Ask the next upstream that a query can be sent to; False when there is none, and nothing pends."""
@@ -228,12 +228,12 @@ class LookupEngine:
         """Send one query; False when it cannot even be sent."""
         tries = lookup.tries
         lookup.tries = tries + 1
-        ask = lookup.ask
+        question = lookup.question
         if tries >= len(lookup.order) or not upstream.udp:
             return self._try_again(lookup, upstream, tries // len(lookup.order), now)
-        identifier, mixed = self._entropy.randomize_case(ask.name)
-        spelled = mixed if upstream.mixed_case else ask.name
-        return self.ask(lookup, upstream, spelled, identifier, now, plain=not (upstream.edns or ask.do))
+        identifier, mixed = self._entropy.randomize_case(question.name)
+        spelled = mixed if upstream.mixed_case else question.name
+        return self.ask(lookup, upstream, spelled, identifier, now, plain=not (upstream.edns or question.do))
 
     def _try_again(self, lookup: Lookup, upstream: Upstream, again: int, now: float) -> bool:
         """Send one query after `again` in vain, or over a stream.
@@ -241,13 +241,13 @@ class LookupEngine:
         Whoever was silent is asked again without EDNS, which some throw away, and the third time over TCP as well. With
         DO the second query still has EDNS: packets get lost as well, and nothing else brings signatures.
         """
-        ask = lookup.ask
-        plain = again > ask.do or not (upstream.edns or ask.do)
+        question = lookup.question
+        plain = again > question.do or not (upstream.edns or question.do)
         if not upstream.udp:
             self.ask_stream(lookup, upstream, now, plain=plain)
             return True
-        identifier, mixed = self._entropy.randomize_case(ask.name)
-        sent = self.ask(lookup, upstream, mixed if upstream.mixed_case else ask.name, identifier, now, plain=plain)
+        identifier, mixed = self._entropy.randomize_case(question.name)
+        sent = self.ask(lookup, upstream, mixed if upstream.mixed_case else question.name, identifier, now, plain=plain)
         if (again > 1 or not upstream.health.up) and upstream not in lookup.streamless:
             self.ask_stream(lookup, upstream, now)
             return True
@@ -257,11 +257,11 @@ class LookupEngine:
         self, lookup: Lookup, upstream: Upstream, spelled: bytes, identifier: bytes, now: float, *, plain: bool
     ) -> bool:
         """Send one query over UDP; False when it cannot be sent."""
-        ask = lookup.ask
-        section = request.question(spelled, ask.type)
+        question = lookup.question
+        section = request.question(spelled, question.type)
         attempt = Attempt(lookup, upstream, section, now, identifier, plain=plain)
         upstream.queries += 1
-        if not self.udp.send(attempt, request.write(section, ask.do, ask.cd, not plain), now):
+        if not self.udp.send(attempt, request.write(section, question.do, question.cd, not plain), now):
             self.broken(upstream, now)
             return False
         lookup.attempts.append(attempt)
@@ -269,11 +269,11 @@ class LookupEngine:
 
     def ask_stream(self, lookup: Lookup, upstream: Upstream, now: float, *, plain: bool = False) -> None:
         """Send one query over TCP or TLS, as soon as that is possible."""
-        ask = lookup.ask
-        attempt = Attempt(lookup, upstream, request.question(ask.name, ask.type), now, plain=plain)
+        question = lookup.question
+        attempt = Attempt(lookup, upstream, request.question(question.name, question.type), now, plain=plain)
         upstream.queries += 1
         lookup.attempts.append(attempt)
-        self.streams.submit(attempt, request.write(attempt.section, ask.do, ask.cd, not plain))
+        self.streams.submit(attempt, request.write(attempt.section, question.do, question.cd, not plain))
 
     def to_tcp(self, attempt: Attempt, now: float) -> None:
         """Ask the same upstream the same thing again over TCP, unless that was in vain before."""

@@ -22,7 +22,7 @@ from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
-from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.forward.route import Route, scope_of, unasked
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import follow_upstreams
@@ -88,7 +88,7 @@ class Forwarder:
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._engine = LookupEngine(self, ttls, entropy, nonces, clock, on_batch_end, self._limits.loop_retry, faults)
         self._lookups = self._engine.lookups
-        self._joins: dict[Ask, Join] = {}
+        self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
         self._on_batch_end = on_batch_end
@@ -100,37 +100,37 @@ class Forwarder:
 
     # ---- questions
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, question: Question, now: float) -> Outcome | None:
         """Return the outcome if it is known without asking anybody; else `start` gets it."""
         cache = self._cache
-        outcome = cache.get(ask, now)
+        outcome = cache.get(question, now)
         if outcome is not None:
-            if cache.renewal_due(ask, now):
-                self._launch(ask, [], now)
+            if cache.renewal_due(question, now):
+                self._launch(question, [], now)
             return outcome
-        lookup = self._lookups.get(ask)
+        lookup = self._lookups.get(question)
         if lookup is not None:
-            return cache.stale(ask, now) if lookup.stale_given else None
-        if cache.failures and (outcome := cache.failure(ask, now)) is not None:
-            return cache.stale(ask, now, outcome.expires - now) or outcome
-        if ask.type == HINFO and self._probes.is_probe(ask.name):
-            self._probes.came_back(ask.name, now)
+            return cache.stale(question, now) if lookup.stale_given else None
+        if cache.failures and (outcome := cache.failure(question, now)) is not None:
+            return cache.stale(question, now, outcome.expires - now) or outcome
+        if question.type == HINFO and self._probes.is_probe(question.name):
+            self._probes.came_back(question.name, now)
             return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
-        route = self._default or self._route(ask.name)
+        route = self._default or self._route(question.name)
         if route is None or not route.usable:
-            return cache.stale(ask, now) or unasked(route, now)
+            return cache.stale(question, now) or unasked(route, now)
         return None
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         """Have the upstreams asked, or join who asks them the same; `on_outcome` is called once, but not from here.
 
         For what `answer_now` has just not known. `packet` is a client's, if one asks: should it look like a query that
         this server sent itself, and that came back through a loop of forwarders, then the upstream is probed.
         """
         self._waiting += 1
-        pending = self._lookups.get(ask) or (self._joins.get(ask) if self._joins else None)
+        pending = self._lookups.get(question) or (self._joins.get(question) if self._joins else None)
         if pending is None:
-            self._launch(ask, [on_outcome], now)
+            self._launch(question, [on_outcome], now)
             return
         if packet and isinstance(pending, Lookup):
             self._engine.look_for_loop(pending, packet, now)
@@ -159,22 +159,22 @@ class Forwarder:
         """Send what was held back."""
         self._engine.udp.uncork()
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
+    def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
         try:
             now = self._clock()
-            if self._cache.renewal_due(ask, now, hits) and ask not in self._lookups:
-                self._launch(ask, [], now)
+            if self._cache.renewal_due(question, now, hits) and question not in self._lookups:
+                self._launch(question, [], now)
         except Exception as error:
             self._faults.took("prefetch", error)
 
-    def flush(self, name: bytes, *, below: bool = False) -> list[Ask]:
+    def flush(self, name: bytes, *, below: bool = False) -> list[Question]:
         """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
         return self._cache.flush(name, below=below)
 
-    def _launch(self, ask: Ask, waiting: list[Deliver], now: float) -> None:
+    def _launch(self, question: Question, waiting: list[OnOutcome], now: float) -> None:
         """Send a question on its way; nobody waits for what renews the cache."""
-        route = self._default or self._route(ask.name)
+        route = self._default or self._route(question.name)
         order = route.order(now) if route is not None else []
         if route is None or not order:
             self._waiting -= len(waiting)
@@ -183,16 +183,16 @@ class Forwarder:
         full = len(self._lookups) + len(self._joins) >= self._limits.in_flight
         if full or (self._waiting > 2 * self._limits.in_flight and (self._lookups or self._joins)):
             self._end_early(self._oldest(), now)
-        lookup = Lookup(ask, route, order, waiting, now + route.settings.deadline)
-        self._lookups[ask] = lookup
-        if waiting and self._cache.has_stale(ask, now):
+        lookup = Lookup(question, route, order, waiting, now + route.settings.deadline)
+        self._lookups[question] = lookup
+        if waiting and self._cache.has_stale(question, now):
             # With every upstream down there is nothing to wait for; the question is asked all the same.
             wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
             lookup.stale_at = now + min(wait, route.settings.deadline)
         try:
             if not self._engine.launch(lookup, now):
                 reason = lookup.failure or o.UPSTREAM_UNREACHABLE
-                self._deliveries.queue(self._take_out(lookup), self._failure(ask, reason, now))
+                self._deliveries.queue(self._take_out(lookup), self._failure(question, reason, now))
         except Exception as error:
             self._faults.took("upstream-query", error)
             self.broken(lookup, now)
@@ -214,7 +214,7 @@ class Forwarder:
         self._dropped += 1
         if isinstance(pending, Lookup):
             self._engine.close(pending)
-        self._deliveries.queue(self._take_out(pending), self._failure(pending.ask, o.OVERLOAD, now))
+        self._deliveries.queue(self._take_out(pending), self._failure(pending.question, o.OVERLOAD, now))
 
     def _thin(self, pending: Lookup | Join, now: float) -> None:
         """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
@@ -243,14 +243,14 @@ class Forwarder:
         """Give out what has become of a question, and keep it."""
         try:
             if reading is None:
-                outcome = self._failure(lookup.ask, lookup.failure or o.UPSTREAM_TIMEOUT, now)
+                outcome = self._failure(lookup.question, lookup.failure or o.UPSTREAM_TIMEOUT, now)
             else:
                 follow = reading.follow
                 if follow is not None and not any(is_below(follow, zone) for zone in self._own):
                     self._join(lookup, reading, follow, now)
                     return
                 outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
-                self._cache.put(lookup.ask, outcome)
+                self._cache.put(lookup.question, outcome)
             self._deliveries.give(self._take_out(lookup), outcome)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
@@ -261,24 +261,24 @@ class Forwarder:
         lookup.done = True
         self._deliveries.queue(self._take_out(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
-    def _failure(self, ask: Ask, reason: Reason, now: float) -> Outcome:
+    def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
         if reason is o.OVERLOAD:  # says nothing about the name: who asks next may find room
             failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
         else:
-            failed = self._cache.fail(ask, reason, now)
-        return self._cache.stale(ask, now, self._cache_settings.failure_ttl) or failed
+            failed = self._cache.fail(question, reason, now)
+        return self._cache.stale(question, now, self._cache_settings.failure_ttl) or failed
 
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
-        ask = lookup.ask
-        del self._lookups[ask]
-        join = Join(ask, lookup.waiting, reading, now)
-        self._joins[ask] = join
+        question = lookup.question
+        del self._lookups[question]
+        join = Join(question, lookup.waiting, reading, now)
+        self._joins[question] = join
         at = now + lookup.route.settings.deadline
         self._joins_due.add(join, at)
         self.hurry(at)
-        rest = Ask(follow, ask.type, ask.do, ask.cd)
+        rest = Question(follow, question.type, question.do, question.cd)
         known = self.answer_now(rest, now)
         if known is None:
             self.start(rest, partial(self._joined, join), now)
@@ -287,29 +287,29 @@ class Forwarder:
 
     def _joined(self, join: Join, rest: Outcome) -> None:
         """Give out a chain whose rest is known now."""
-        if self._joins.get(join.ask) is not join:  # it took too long
+        if self._joins.get(join.question) is not join:  # it took too long
             return
-        ask, now = join.ask, join.read_at
+        question, now = join.question, join.read_at
         if rest.rcode == SERVFAIL:
-            outcome = self._cache.stale(ask, now, self._cache_settings.failure_ttl) or rest
+            outcome = self._cache.stale(question, now, self._cache_settings.failure_ttl) or rest
         else:
             try:
                 outcome = join.outcome(rest)
             except FormatError:
                 outcome = Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now)
             else:
-                self._cache.put(ask, outcome)
+                self._cache.put(question, outcome)
         self._deliveries.give(self._take_out(join), outcome)
 
     def _end_joins(self, now: float) -> None:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
-            if self._joins.get(join.ask) is join:
-                self._deliveries.give(self._take_out(join), self._failure(join.ask, o.CHAIN_TOO_LONG, now))
+            if self._joins.get(join.question) is join:
+                self._deliveries.give(self._take_out(join), self._failure(join.question, o.CHAIN_TOO_LONG, now))
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
-        outcome = self._cache.stale(lookup.ask, now)
+        outcome = self._cache.stale(lookup.question, now)
         if outcome is not None:
             lookup.stale_given = True
             waiting, lookup.waiting = lookup.waiting, []
@@ -326,11 +326,11 @@ class Forwarder:
         elif upstream.looping:
             self._engine.leave(upstream, self._clock())
 
-    def _take_out(self, pending: Lookup | Join) -> list[Deliver]:
+    def _take_out(self, pending: Lookup | Join) -> list[OnOutcome]:
         """Return who waits for a question that is not under way any more."""
-        table: dict[Ask, Any] = self._lookups if isinstance(pending, Lookup) else self._joins
-        if table.get(pending.ask) is pending:
-            del table[pending.ask]
+        table: dict[Question, Any] = self._lookups if isinstance(pending, Lookup) else self._joins
+        if table.get(pending.question) is pending:
+            del table[pending.question]
         waiting, pending.waiting = pending.waiting, []
         self._waiting -= len(waiting)
         return waiting

@@ -3,7 +3,7 @@
 import msgspec
 
 from dnsserver.forward.crowd import CROWD
-from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.response import Reading, whole_body
 
@@ -14,15 +14,15 @@ class Join(msgspec.Struct, gc=False, eq=False):
     When `crowd` wait it is looked who they are.
     """
 
-    ask: Ask
-    waiting: list[Deliver]
+    question: Question
+    waiting: list[OnOutcome]
     head: Reading
     read_at: float
     crowd: int = CROWD
 
     def outcome(self, rest: Outcome) -> Outcome:
         """Return the whole chain; raises FormatError when its records cannot be put together."""
-        head, name, now = self.head, self.ask.name, self.read_at
+        head, name, now = self.head, self.question.name, self.read_at
         assert head.follow is not None  # else it is whole
         links, tail = rrsets(head.body, name)[0], rrsets(rest.body_at(now), head.follow)
         body = whole_body(name, (*links, *tail[0]), tail[1])

@@ -29,7 +29,7 @@ from typing import Protocol
 import msgspec
 
 from dnsserver.forward.crowd import CROWD
-from dnsserver.forward.outcome import Ask, Deliver
+from dnsserver.forward.outcome import OnOutcome, Question
 from dnsserver.forward.route import Route
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.response import Reading
@@ -71,10 +71,10 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     that cannot be reached over TCP. When `crowd` wait it is looked who they are.
     """
 
-    ask: Ask
+    question: Question
     route: Route
     order: list[Upstream]
-    waiting: list[Deliver]
+    waiting: list[OnOutcome]
     deadline: float
     attempts: list[Attempt] = []
     tries: int = 0

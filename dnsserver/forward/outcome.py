@@ -9,7 +9,7 @@ from dnsserver.wire.response import aged
 from dnsserver.zone.record import Reason
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+class Question(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """One question for the outside, class IN; it is also the key under which its outcome is cached.
 
     `name` is in lower case. DO and CD belong to the key, because they change what an upstream answers (RFC 4035
@@ -23,7 +23,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """The answer to an Ask: always one, since every failure is an outcome as well.
+    """The answer to a Question: always one, since every failure is an outcome as well.
 
     `body` holds the TTLs as they were at `stored`; whoever sends it counts them down by `now - stored`. After `expires`
     it must not be given out any more. Both are seconds of the clock that the forwarder was given. `follow` is set when
@@ -44,7 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         return aged(self.body, max(0, int(now - self.stored)))
 
 
-Deliver = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 FORWARDED = Reason("forwarded")
 STALE = Reason("stale", EDE.STALE_ANSWER, "the upstreams do not answer")

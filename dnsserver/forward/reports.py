@@ -95,8 +95,10 @@ class Reports:
                     self._engine.to_tcp(attempt, now)
                 return True
             try:
-                ask = lookup.ask
-                reading = response.read(reply, ask.name, ask.type, ask.do, lookup.route.scope, self._limits)
+                question = lookup.question
+                reading = response.read(
+                    reply, question.name, question.type, question.do, lookup.route.scope, self._limits
+                )
             except Exception as error:  # malformed, or a bug in reading it, which is as if it were
                 if not isinstance(error, FormatError):
                     self._faults.took("upstream-reply", error, upstream=attempt.upstream.name, reply=reply.hex())
@@ -176,9 +178,11 @@ class Reports:
             if attempt.over_stream is not upstream.udp:
                 upstream.edns_habit.answered_with()
         elif upstream.edns:
-            if lookup.ask.do and lookup.tries > len(lookup.order):  # it was silence: who asks next may get signatures
+            if lookup.question.do and lookup.tries > len(
+                lookup.order
+            ):  # it was silence: who asks next may get signatures
                 reading = msgspec.structs.replace(reading, ttl=0)
-            if upstream.edns_habit.answered_without(lookup.ask.name, now):
+            if upstream.edns_habit.answered_without(lookup.question.name, now):
                 log.info("upstream without EDNS", upstream=upstream.name)
             self._probes.suspect(upstream, now)
         good = attempt.over_stream or self._is_right(attempt, lookup, reading, now)
@@ -187,7 +191,7 @@ class Reports:
 
     def _is_right(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> bool:
         """Tell whether an answer holds; False when the upstream is asked in lower case first."""
-        upstream, name = attempt.upstream, lookup.ask.name
+        upstream, name = attempt.upstream, lookup.question.name
         habit, found = upstream.case_habit, reading.body.an > 0
         if attempt.section.startswith(name):
             first = lookup.unconfirmed

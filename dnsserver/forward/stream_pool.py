@@ -32,7 +32,7 @@ _CONFUSED = 0.25  # how long the right reply may follow on a wrong one
 _SWEEP_AT = 256
 
 
-class Question(msgspec.Struct, gc=False, eq=False):
+class StreamQuery(msgspec.Struct, gc=False, eq=False):
     """What is asked, of somebody who waits (`wanted`) or for a probe.
 
     `lost` and `alone` count the connections that ended under it. `elsewhere` is the same question on a connection that
@@ -42,7 +42,7 @@ class Question(msgspec.Struct, gc=False, eq=False):
     attempt: Attempt
     message: bytes
     wanted: bool
-    elsewhere: "Question | None" = None
+    elsewhere: "StreamQuery | None" = None
     on: "Connection | None" = None
     spoilt: bool = False
     lost: int = 0
@@ -63,8 +63,8 @@ class Pool:
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.opener = Opener(upstream)
-        self.asked: dict[bytes, Question] = {}
-        self.queue: deque[Question] = deque()
+        self.asked: dict[bytes, StreamQuery] = {}
+        self.queue: deque[StreamQuery] = deque()
         self.connections: list[Connection] = []
         self.limit: int | None = None
         self.fruitless = 0
@@ -72,7 +72,7 @@ class Pool:
         self._forget_at = 0.0
         self._sweep_at = _SWEEP_AT
 
-    def add(self, question: Question) -> None:
+    def add(self, question: StreamQuery) -> None:
         """Queue a question; one of the same lookup that is under way says which connection is slow."""
         lookup = question.attempt.lookup
         if lookup is not None:
@@ -81,7 +81,7 @@ class Pool:
         self.asked[question.message[:2]] = question
         self.queue.append(question)
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: StreamQuery) -> None:
         """Forget a question."""
         self.asked.pop(question.message[:2], None)
         question.elsewhere = question.on = None
@@ -100,7 +100,7 @@ class Pool:
             self.forget(question)
         self._sweep_at = max(_SWEEP_AT, 2 * len(self.asked))
 
-    def place(self, question: Question, now: float) -> "Connection | None":
+    def place(self, question: StreamQuery, now: float) -> "Connection | None":
         """Return the connection to ask on, None for a new one."""
         if self.limit is not None and now > self._forget_at:
             self.limit = None
@@ -132,7 +132,7 @@ class Pool:
         if self.limit is not None and connection.sent >= self.limit:
             self.limit = 2 * self.limit if self.limit < _MOST_LEARNT else None
 
-    def took(self, question: Question, now: float) -> None:
+    def took(self, question: StreamQuery, now: float) -> None:
         """Record an answer; a connection that is late with what others answer, twice, has left the rest for good."""
         slow = question.elsewhere.on if question.elsewhere is not None else None
         self.forget(question)
@@ -150,7 +150,7 @@ class Connection:
     """One connection, being opened or open: the questions on it, and how it has done."""
 
     def __init__(self, now: float) -> None:
-        self.waiting: dict[bytes, Question] = {}
+        self.waiting: dict[bytes, StreamQuery] = {}
         self.scope = trio.CancelScope()
         self.open = False
         self.ended = False
@@ -166,7 +166,7 @@ class Connection:
         """Tell whether it has been asked all that it takes."""
         return self.ended or (limit is not None and self.sent >= limit)
 
-    def put(self, question: Question, now: float) -> None:
+    def put(self, question: StreamQuery, now: float) -> None:
         """Send a question as soon as the connection is open."""
         if not self.waiting:
             self.busy_since = now

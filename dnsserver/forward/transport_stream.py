@@ -15,7 +15,7 @@ from dnsserver.forward import outcome as o
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.stream_link import OpenError, Stream
-from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, Question
+from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, StreamQuery
 from dnsserver.forward.transport_udp import BAD_REPLIES
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE
@@ -80,7 +80,7 @@ class StreamTransport:
         while identifier in pool.asked:
             identifier = self._entropy.take(2)
         attempt.identifier = identifier
-        pool.add(Question(attempt, identifier + rest, attempt.lookup is not None))
+        pool.add(StreamQuery(attempt, identifier + rest, attempt.lookup is not None))
         self._pump(pool)
 
     async def _turn_away(self, attempt: Attempt) -> None:
@@ -179,7 +179,7 @@ class StreamTransport:
                 again.append(question)
         pool.queue.extendleft(reversed(again))
 
-    def _lose(self, pool: Pool, question: Question, why: Reason, now: float, *, reached: bool) -> None:
+    def _lose(self, pool: Pool, question: StreamQuery, why: Reason, now: float, *, reached: bool) -> None:
         pool.forget(question)
         self._receiver.lost(question.attempt, why, now, reached=reached)
 
@@ -250,7 +250,7 @@ class StreamTransport:
         if question is not None:
             question.spoilt = True
 
-    def _judge(self, question: Question | None, message: bytes, now: float) -> str | None:
+    def _judge(self, question: StreamQuery | None, message: bytes, now: float) -> str | None:
         """Return what is wrong with a reply, None if it was taken."""
         if question is None or len(message) < 12:
             return "id" if len(message) >= 12 else "malformed"

@@ -120,10 +120,10 @@ class RingReply(Reply):
 class AgingReply(Reply):
     """A reply with records from outside, whose TTLs count down once a second until it expires.
 
-    `touch` is told, as often, how many times it went out: the outside renews what is popular.
+    `record_hits` is told, as often, how many times it went out: the outside renews what is popular.
     """
 
-    __slots__ = ("_expires", "_since", "_touch", "_touched", "_ttls", "due", "more")
+    __slots__ = ("_expires", "_record_hits", "_reported", "_since", "_ttls", "due", "more")
 
     def __init__(
         self,
@@ -133,14 +133,14 @@ class AgingReply(Reply):
         ttls: Iterable[int],
         since: float,
         expires: float,
-        touch: Callable[[int], None] | None = None,
+        record_hits: Callable[[int], None] | None = None,
     ) -> None:
         """Make a reply that was right at `since` and ends at `expires`; `ttls` are offsets of TTL fields in `wire`."""
         super().__init__(wire, labels, depends)
         self._since = since
         self._expires = expires
-        self._touch = touch
-        self._touched = 0
+        self._record_hits = record_hits
+        self._reported = 0
         self._ttls = b"".join([offset.to_bytes(2, "big") + wire[offset : offset + 4] for offset in ttls])
         self.more = _REPLY + _AGING + len(self._ttls)
         self.due = min(since + 1, expires)
@@ -149,9 +149,9 @@ class AgingReply(Reply):
         """Return the octets with the TTLs that are left, or None after the end."""
         if now >= self._expires:
             return None
-        if self._touch is not None and self.hits > self._touched:
-            self._touch(self.hits - self._touched)
-            self._touched = self.hits
+        if self._record_hits is not None and self.hits > self._reported:
+            self._record_hits(self.hits - self._reported)
+            self._reported = self.hits
         age = int(now - self._since)
         wire = bytearray(self.wire)
         for offset, ttl in _TTL.iter_unpack(self._ttls):

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.server.reply import Outside
 from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
@@ -29,29 +29,29 @@ class WithoutIPv6:
         self.cork = outside.cork
         self.uncork = outside.uncork
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, question: Question, now: float) -> Outcome | None:
         """Return the outcome if it is known."""
-        if not _is_hidden(ask):
-            return self._outside.answer_now(ask, now)
-        known = self._outside.answer_now(Ask(ask.name, m.A), now)
-        return None if known is None else _hidden(ask.name, known)
+        if not _is_hidden(question):
+            return self._outside.answer_now(question, now)
+        known = self._outside.answer_now(Question(question.name, m.A), now)
+        return None if known is None else _hidden(question.name, known)
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         """Call `on_outcome` once with the outcome, later."""
-        if _is_hidden(ask):
-            ask, on_outcome = Ask(ask.name, m.A), partial(_deliver_hidden, on_outcome, ask.name)
-        self._outside.start(ask, on_outcome, now, packet)
+        if _is_hidden(question):
+            question, on_outcome = Question(question.name, m.A), partial(_deliver_hidden, on_outcome, question.name)
+        self._outside.start(question, on_outcome, now, packet)
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
+    def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
-        self._outside.touch(Ask(ask.name, m.A) if _is_hidden(ask) else ask, hits)
+        self._outside.record_hits(Question(question.name, m.A) if _is_hidden(question) else question, hits)
 
 
-def _is_hidden(ask: Ask) -> bool:
-    return ask.type == m.AAAA and not ask.do and not ask.cd
+def _is_hidden(question: Question) -> bool:
+    return question.type == m.AAAA and not question.do and not question.cd
 
 
-def _deliver_hidden(on_outcome: Deliver, name: bytes, outcome: Outcome) -> None:
+def _deliver_hidden(on_outcome: OnOutcome, name: bytes, outcome: Outcome) -> None:
     on_outcome(_hidden(name, outcome))
 
 

@@ -1,6 +1,6 @@
 """The way of a question that leads outside, as far as it can be gone at once, and the question that has to wait.
 
-    respond ── Resolution.run: chain ─► Ask ─► outside.answer_now ─ known ─► chain ... ─► reply
+    respond ── Resolution.run: chain ─► Question ─► outside.answer_now ─ known ─► chain ... ─► reply
                                                    └ not known ─► PendingQuery ─► outside.start
     a transport's drain, or a timer ─► PendingQuery.deliver ─► Resolution.run ... ─► reply, through `port.send`
 
@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from dnsserver.faults import Faults
-from dnsserver.forward.outcome import Ask, Outcome
+from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
 from dnsserver.resolver.search import Found, Step, Walk
@@ -76,15 +76,15 @@ class Resolver:
         return self._run(resolution, None, index, host)
 
     def answer_by_template(
-        self, packet: bytes, ask: Ask, template: ForwardedTemplate, port: Port, index: int
+        self, packet: bytes, question: Question, template: ForwardedTemplate, port: Port, index: int
     ) -> bytes | None:
         """Return the reply to a question that was not read and is asked outside as it is, or `DEFERRED`."""
         now = self.writer.clock()
-        outcome = self.outside.answer_now(ask, now)
+        outcome = self.outside.answer_now(question, now)
         if outcome is not None:
             return self._run(self.resume(packet, port), outcome, index)
         pending = PendingQuery(self, packet, port, template)
-        self.outside.start(ask, pending.deliver, now, packet)
+        self.outside.start(question, pending.deliver, now, packet)
         pending.handle = port.begin_deferred(index)
         return DEFERRED
 
@@ -126,7 +126,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
     given: Answer
     answer: Answer
     seen: int
-    asks: Ask = Ask(b"", 0)
+    asks: Question = Question(b"", 0)
     walk: Walk | None = None
     step: Step | None = None
     until: float = FOREVER

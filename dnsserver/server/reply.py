@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
@@ -48,16 +48,16 @@ class Port(Protocol):
 class Outside(Protocol):
     """Whoever answers for names outside the cluster."""
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, question: Question, now: float) -> Outcome | None:
         """Return the outcome if it is known without asking anybody; else `start` gets it."""
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         """Have that asked which `answer_now` does not know: `on_outcome` is called once, after this has returned.
 
         `packet` is the client's: it may be a query that this server sent itself and that came back through a loop.
         """
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
+    def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
 
     def cork(self) -> None:
@@ -142,8 +142,8 @@ class ReplyWriter:
         start = query.end - 2
         aging = max(0, len(body.ttls) - _left_out(wire, query, body))
         ttls = [start + ttl for ttl in body.ttls[:aging]]
-        touch = partial(self._outside.touch, asked(query, answer.follow))
-        reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, touch)
+        record_hits = partial(self._outside.record_hits, asked(query, answer.follow))
+        reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, record_hits)
         if now >= reply.due:
             wire = reply.renew(now) or wire
         if keep:
@@ -234,9 +234,9 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
     room: int
     stream_room: int
 
-    def ask(self, name: bytes) -> Ask:
+    def ask(self, name: bytes) -> Question:
         """Return what is asked outside about a name."""
-        return Ask(name, self.type, self.do, self.cd)
+        return Question(name, self.type, self.do, self.cd)
 
     def write(self, packet: bytes, outcome: Outcome, port: Port, now: float) -> bytes | None:
         """Return the reply of an outcome that was waited for, if it is a fresh answer that fits; else None."""
@@ -257,9 +257,9 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         return b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
 
 
-def asked(query: Query, name: bytes) -> Ask:
+def asked(query: Query, name: bytes) -> Question:
     """Return what the outside is asked for a client's query that led to `name`."""
-    return Ask(name, query.type, query.do, bool(query.flags & m.CD))
+    return Question(name, query.type, query.do, bool(query.flags & m.CD))
 
 
 def counted(query: Query) -> int:

@@ -20,7 +20,7 @@ import trio
 import trio.testing
 
 from dnsserver.forward.forwarder import Forwarder
-from dnsserver.forward.outcome import Ask, Deliver, Outcome
+from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.name import from_text
 
@@ -248,12 +248,12 @@ def route(*servers: Upstream | UpstreamSpec, domain: str = ".", **settings: Any)
     return ForwardSettings(domain=from_text(domain), upstreams=specs, **settings)
 
 
-def ask(name: str, type_: int = A, *, do: bool = False, cd: bool = False) -> Ask:
-    """Return the Ask for a name in text."""
-    return Ask(from_text(name).lower(), type_, do, cd)
+def ask(name: str, type_: int = A, *, do: bool = False, cd: bool = False) -> Question:
+    """Return the Question for a name in text."""
+    return Question(from_text(name).lower(), type_, do, cd)
 
 
-def shown(asked: Ask, outcome: Outcome) -> list[str]:
+def shown(asked: Question, outcome: Outcome) -> list[str]:
     """Return the records of an outcome as dnspython reads them out of a message, one line each, sections in order."""
     body = outcome.body
     counts = b"".join(count.to_bytes(2) for count in (1, body.an, body.ns, body.ar))
@@ -262,7 +262,7 @@ def shown(asked: Ask, outcome: Outcome) -> list[str]:
     return [line.to_text() for section in (message.answer, message.authority, message.additional) for line in section]
 
 
-def begin(forward: Forwarder, asked: Ask, on_outcome: Deliver, packet: bytes = b"") -> None:
+def begin(forward: Forwarder, asked: Question, on_outcome: OnOutcome, packet: bytes = b"") -> None:
     """Ask as the server does: `on_outcome` is called at once with what is known, else later."""
     now = trio.current_time()
     known = forward.answer_now(asked, now)
@@ -272,7 +272,7 @@ def begin(forward: Forwarder, asked: Ask, on_outcome: Deliver, packet: bytes = b
         forward.start(asked, on_outcome, now, packet)
 
 
-async def wait_outcome(forward: Forwarder, asked: Ask) -> Outcome:
+async def wait_outcome(forward: Forwarder, asked: Question) -> Outcome:
     """Return the outcome of one question."""
     send, receive = trio.open_memory_channel[Outcome](1)
     begin(forward, asked, send.send_nowait)

@@ -6,7 +6,7 @@ import pytest
 
 from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache
-from dnsserver.forward.outcome import Ask, Outcome
+from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire.message import EDE, EMPTY, NXDOMAIN, SERVFAIL, Body
 from dnsserver.wire.name import from_text
@@ -14,8 +14,8 @@ from dnsserver.wire.name import from_text
 DATA = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1"
 
 
-def ask(name: str = "www.example.com", type_: int = 1) -> Ask:
-    return Ask(from_text(name), type_)
+def ask(name: str = "www.example.com", type_: int = 1) -> Question:
+    return Question(from_text(name), type_)
 
 
 def outcome(ttl: float, stored: float = 0.0, rcode: int = 0) -> Outcome:
@@ -29,7 +29,7 @@ def test_an_outcome_is_fresh_until_it_expires() -> None:
     assert cache.get(ask(), 299.9) == outcome(300)
     assert cache.get(ask(), 300) is None
     assert cache.get(ask(type_=28), 0) is None
-    assert cache.get(Ask(from_text("www.example.com"), 1, do=True), 0) is None
+    assert cache.get(Question(from_text("www.example.com"), 1, do=True), 0) is None
 
 
 def test_ttl_0_is_not_kept() -> None:
@@ -137,7 +137,7 @@ def test_the_size_that_is_counted_is_about_the_memory_that_is_used(
         name = b"\x08" + label + b"".join(b"\x31" + b"x" * 49 for _ in range(rest)) + b"\0"
         ttls = tuple(at * octets + 300 + i for at in range(records))
         body = Body(records, 0, 0, bytes(records * octets), ttls)
-        cache.put(Ask(name, 1), Outcome(0, body, False, o.FORWARDED, float(i), i + 300.5))
+        cache.put(Question(name, 1), Outcome(0, body, False, o.FORWARDED, float(i), i + 300.5))
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.75 < used / cache.statistics().size < 1.25

@@ -94,7 +94,7 @@ async def test_a_bug_in_a_renewal_costs_the_renewal(monkeypatch: pytest.MonkeyPa
             await wait_outcome(made, ask("www.example.com"))
             with monkeypatch.context() as patched:
                 patched.setattr(answer_cache.AnswerCache, "renewal_due", broken)
-                made.touch(ask("www.example.com"), 5)
+                made.record_hits(ask("www.example.com"), 5)
             assert faults.counts == {"prefetch": 1}
             outcomes: list[Outcome] = []
             take: Callable[[Outcome], None] = outcomes.append

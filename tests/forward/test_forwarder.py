@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from dnsserver.forward.outcome import Ask, Outcome
+from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
 from dnsserver.wire.message import NOERROR, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import from_text
@@ -464,7 +464,7 @@ async def test_row_53_a_stale_answer_is_given_when_every_upstream_is_dead(clock:
         (answers("{} 0 IN CNAME x.example.com.", authority=(SOA,), rcode=3), ask("www.example.com")),
     ],
 )
-async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: Ask, clock: LoopbackClock) -> None:
+async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: Question, clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await wait_outcome(forward, asked)
@@ -479,7 +479,7 @@ async def test_row_62_what_is_gone_does_not_come_back(then: Script, asked_then: 
 
 
 @pytest.mark.parametrize("asked_then", [ask("www.example.com", AAAA), ask("www.example.com", do=True, cd=True)])
-async def test_row_62_what_was_not_seen_gone_does(asked_then: Ask, clock: LoopbackClock) -> None:
+async def test_row_62_what_was_not_seen_gone_does(asked_then: Question, clock: LoopbackClock) -> None:
     async with upstream(answers("{} 10 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await wait_outcome(forward, asked)
@@ -631,10 +631,10 @@ async def test_popular_answers_are_renewed_before_they_end(clock: LoopbackClock)
     async with upstream(answers("{} 20 IN A 192.0.2.1")) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
         await wait_outcome(forward, asked)
-        forward.touch(asked, 50)
+        forward.record_hits(asked, 50)
         await pass_time(clock, 18.5)
-        forward.touch(asked)
-        forward.touch(asked)
+        forward.record_hits(asked)
+        forward.record_hits(asked)
         await trio.sleep(0.1)
         assert len(server.queries) == 2
         await pass_time(clock, 10)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import Ask
+from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import AgingReply, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.zone.record import Key
 
@@ -130,13 +130,13 @@ def test_large_replies_push_out_nothing_but_their_like() -> None:
     assert len(held(table)) == 3
 
 
-def _touch(ask: Ask, hits: int) -> None:
+def _record_hits(ask: Question, hits: int) -> None:
     del ask, hits
 
 
 def _ask(number: int) -> Callable[[int], None]:
     """What an AgingReply holds to tell the forwarder: a call with what was asked."""
-    return partial(_touch, Ask(b"\x14%020d\3com\0" % number, 1, False, False))
+    return partial(_record_hits, Question(b"\x14%020d\3com\0" % number, 1, False, False))
 
 
 KINDS: dict[str, Callable[[int], Reply]] = {

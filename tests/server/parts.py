@@ -9,7 +9,7 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.forward.outcome import FORWARDED, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
 from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -42,13 +42,13 @@ class Outside:
     """Keeps the questions until the test has them answered."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Ask, Deliver]] = []
+        self.waiting: list[tuple[Question, OnOutcome]] = []
         self.asked = trio.Event()
 
-    def answer_now(self, ask: Ask, now: float) -> None:
+    def answer_now(self, ask: Question, now: float) -> None:
         """Know nothing."""
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         del now, packet
         self.waiting.append((ask, on_outcome))
         self.asked.set()
@@ -67,7 +67,7 @@ class Outside:
             body = compose(ask.name, (RRset(ask.name, ask.type, 0, rdatas),), ())
             deliver(Outcome(NOERROR, body, False, FORWARDED, now, now))
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
+    def record_hits(self, ask: Question, hits: int = 1) -> None:
         """Do nothing: nothing is cached here."""
 
     def cork(self) -> None:

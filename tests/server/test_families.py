@@ -8,7 +8,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from dnsserver.forward.outcome import Ask
+from dnsserver.forward.outcome import Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.respond import Responder
@@ -115,7 +115,7 @@ def test_it_lasts_no_longer_than_the_address_that_it_was_read_from(server: Serve
     reply = ask(server, WWW)
     assert reply is not None
     assert [rrset.ttl for rrset in dns.message.from_wire(reply).authority] == [1]
-    assert server.outside.touched == [(Ask(names.from_text(WWW), m.A), 1)]
+    assert server.outside.recorded == [(Question(names.from_text(WWW), m.A), 1)]
     server.now += 1
     assert ask(server, WWW) is None
 

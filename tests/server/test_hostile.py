@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import FORWARDED, Ask, Outcome
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire import response
@@ -39,7 +39,7 @@ def ask_all(server: Server, wire: bytes, type_: int, *, do: bool) -> int:
     outcome = Outcome(
         reading.rcode, reading.body, reading.ad, FORWARDED, now, now + max(reading.ttl, 3), reading.follow
     )
-    server.outside.known[Ask(NAME, type_, do)] = outcome
+    server.outside.known[Question(NAME, type_, do)] = outcome
     replies = 0
     for _ in range(3):
         for name in (WWW, WWW.upper(), ALIAS):

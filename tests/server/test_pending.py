@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -57,10 +57,10 @@ class Outside:
 
     def __init__(self, server: "Server") -> None:
         self.server = server
-        self.known: dict[Ask, Outcome] = {}
-        self.said: dict[Ask, Outcome] = {}
-        self.waiting: list[tuple[Ask, Deliver]] = []
-        self.touched: list[tuple[Ask, int]] = []
+        self.known: dict[Question, Outcome] = {}
+        self.said: dict[Question, Outcome] = {}
+        self.waiting: list[tuple[Question, OnOutcome]] = []
+        self.recorded: list[tuple[Question, int]] = []
         self.looping: set[bytes] = set()  # names of probes of our own, as they come back in a loop
 
     @property
@@ -80,7 +80,7 @@ class Outside:
 
     def deliver(
         self,
-        deliver: Deliver,
+        deliver: OnOutcome,
         body: Body,
         lasts: float,
         rcode: int = 0,
@@ -106,17 +106,17 @@ class Outside:
     def fail(self) -> None:
         self.answer(rcode=m.SERVFAIL, reason=UPSTREAM_TIMEOUT)
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, ask: Question, now: float) -> Outcome | None:
         if ask.name in self.looping:
             return Outcome(m.REFUSED, m.EMPTY, False, LOOP, now, now)
         return self.known.get(ask)
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         del now, packet
         self.waiting.append((ask, on_outcome))
 
-    def touch(self, ask: Ask, hits: int = 1) -> None:
-        self.touched.append((ask, hits))
+    def record_hits(self, ask: Question, hits: int = 1) -> None:
+        self.recorded.append((ask, hits))
 
     def cork(self) -> None:
         pass
@@ -314,7 +314,7 @@ def test_popularity_is_told(server: Server) -> None:
         server.at_once(WWW)
     server.now += 10
     server.at_once(WWW)
-    assert [(ask.name, hits) for ask, hits in server.outside.touched] == [(names.from_text(WWW), 5)]
+    assert [(ask.name, hits) for ask, hits in server.outside.recorded] == [(names.from_text(WWW), 5)]
 
 
 def test_ad_is_for_who_asks_for_it(server: Server) -> None:
@@ -627,7 +627,7 @@ def test_a_kept_completion_lasts_as_long_as_all_that_it_was_worked_out_of() -> N
     server = Server(node_domains=PREFER_NEAR)
     now = server.now
     for known, type_, answer, lasts in ((NEAR, m.A, "", 300), (NEAR, m.AAAA, "", 20), (WWW, m.A, ADDRESS, 300)):
-        ask = Ask(names.from_text(known), type_)
+        ask = Question(names.from_text(known), type_)
         body = whole_body(ask.name, [rrset(answer)] if answer else [], [] if answer else [rrset(SOA)])
         server.outside.known[ask] = Outcome(0, body, False, FORWARDED, now, now + lasts)
     assert said(server.at_once(EXPANDED))[1] == [f"{EXPANDED} 5 IN CNAME {WWW}", ADDRESS]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Ask, Deliver, Outcome
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, OnOutcome, Outcome, Question
 from dnsserver.forward.outcome import STALE as OLD
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -26,7 +26,7 @@ from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed, namespace, service
 from tests.server.test_pending import Port
 
-Make = Callable[[Ask], Outcome]
+Make = Callable[[Question], Outcome]
 
 NOW = 1000.0
 ALIAS = names.from_text("away.shop.svc.cluster.local")
@@ -35,12 +35,12 @@ SOA = RRset(b"\x07example\0", m.SOA, 60, (b"\0\0" + bytes(20),))
 
 
 def _said(
-    ask: Ask, answer: Sequence[RRset] = (), authority: Sequence[RRset] = (), rcode: int = 0, ad: bool = False
+    ask: Question, answer: Sequence[RRset] = (), authority: Sequence[RRset] = (), rcode: int = 0, ad: bool = False
 ) -> Outcome:
     return Outcome(rcode, whole_body(ask.name, answer, authority), ad, FORWARDED, NOW, NOW + 60)
 
 
-def _addresses(ask: Ask, count: int) -> tuple[RRset, ...]:
+def _addresses(ask: Question, count: int) -> tuple[RRset, ...]:
     return (RRset(ask.name, m.A, 60, tuple(bytes((192, 0, 2, n)) for n in range(count))),)
 
 
@@ -85,20 +85,20 @@ OUTCOMES: dict[str, Make] = {
 class Outside:
     """Answers each question as told: at once, or when the test wants it if it is one of the `late` ones."""
 
-    def __init__(self, make: Make, *, late: bool | Callable[[Ask], bool]) -> None:
+    def __init__(self, make: Make, *, late: bool | Callable[[Question], bool]) -> None:
         self.make = make
         self.late = late
-        self.waiting: list[tuple[Ask, Deliver]] = []
-        self.asked: list[tuple[Ask, bytes]] = []
+        self.waiting: list[tuple[Question, OnOutcome]] = []
+        self.asked: list[tuple[Question, bytes]] = []
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, ask: Question, now: float) -> Outcome | None:
         del now
         if self.late(ask) if callable(self.late) else self.late:
             return None
         self.asked.append((ask, b"at once"))
         return self.make(ask)
 
-    def start(self, ask: Ask, on_outcome: Deliver, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
         del now
         self.asked.append((ask, packet))
         self.waiting.append((ask, on_outcome))
@@ -108,7 +108,7 @@ class Outside:
             ask, deliver = self.waiting.pop(0)
             deliver(self.make(ask))
 
-    def touch(self, ask: Ask, hits: int = 1) -> None: ...
+    def record_hits(self, ask: Question, hits: int = 1) -> None: ...
     def cork(self) -> None: ...
     def uncork(self) -> None: ...
 
@@ -181,7 +181,7 @@ _plain = st.builds(
 )
 
 
-LATE: dict[str, bool | Callable[[Ask], bool]] = {
+LATE: dict[str, bool | Callable[[Question], bool]] = {
     "at once": False,
     "late": True,
     "late in the end": lambda ask: ask.name == AWAY,
@@ -278,7 +278,7 @@ def test_a_bug_on_the_way_out_costs_that_question_only() -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     server.replies_to([query("learn.example.com")])
 
-    def broken(ask: Ask) -> Outcome:
+    def broken(ask: Question) -> Outcome:
         return Outcome(0, EMPTY, False, FORWARDED, NOW, "never")  # type: ignore[arg-type]
 
     server.outside.make = broken

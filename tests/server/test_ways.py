@@ -10,7 +10,7 @@ from collections.abc import Callable
 import dns.flags
 import pytest
 
-from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Ask, Outcome
+from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Outcome, Question
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, RRset
@@ -42,12 +42,12 @@ FORMS: tuple[dict[str, int], ...] = (
 )
 
 
-def _one(ask: Ask, ttl: int) -> tuple[RRset, ...]:
+def _one(ask: Question, ttl: int) -> tuple[RRset, ...]:
     type_, rdata = {m.A: (m.A, bytes(4)), m.AAAA: (m.AAAA, bytes(16))}.get(ask.type, (m.TXT, b"\3abc"))
     return (RRset(ask.name, type_, ttl, (rdata,)),)
 
 
-def _texts(ask: Ask, chance: random.Random) -> tuple[RRset, ...]:
+def _texts(ask: Question, chance: random.Random) -> tuple[RRset, ...]:
     """As many octets as may just fit, or just not."""
     room = chance.choice((512, 1232)) - 12 - len(ask.name) - 4 - chance.choice((0, 11)) + chance.randint(-2, 2)
     texts: list[bytes] = []
@@ -58,12 +58,12 @@ def _texts(ask: Ask, chance: random.Random) -> tuple[RRset, ...]:
     return (RRset(ask.name, m.TXT, 300, tuple(texts)),)
 
 
-def _alias(ask: Ask, target: bytes, now: float) -> Outcome:
+def _alias(ask: Question, target: bytes, now: float) -> Outcome:
     body = whole_body(ask.name, (RRset(ask.name, m.CNAME, 60, (target,)),), ())
     return Outcome(0, body, False, FORWARDED, now, now + 60, target)
 
 
-KINDS: tuple[Callable[[Ask, float, random.Random], Outcome], ...] = (
+KINDS: tuple[Callable[[Question, float, random.Random], Outcome], ...] = (
     lambda ask, now, _: Outcome(0, whole_body(ask.name, _one(ask, 300), ()), True, FORWARDED, now, now + 300),
     lambda ask, now, chance: Outcome(
         0, whole_body(ask.name, _texts(ask, chance), ()), False, FORWARDED, now, now + 300
@@ -84,9 +84,9 @@ class Upstreams(Outside):
         super().__init__(OUTCOMES["address"], late=True)
         self.chance = random.Random(seed)
         self.now: Callable[[], float] = lambda: 0.0
-        self.known: dict[Ask, Outcome] = {}
+        self.known: dict[Question, Outcome] = {}
 
-    def answer_now(self, ask: Ask, now: float) -> Outcome | None:
+    def answer_now(self, ask: Question, now: float) -> Outcome | None:
         outcome = self.known.get(ask)
         if outcome is None or outcome.expires <= now:
             return None
@@ -95,7 +95,7 @@ class Upstreams(Outside):
 
     def finish(self, share: float = 1.0) -> None:
         waiting, self.waiting = self.waiting, []
-        said: dict[Ask, Outcome] = {}
+        said: dict[Question, Outcome] = {}
         for ask, deliver in waiting:
             if self.chance.random() >= share:
                 self.waiting.append((ask, deliver))
