@@ -370,7 +370,7 @@ TABLE = [
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),
-    Border("page", MetricsCollector, "snapshot", one_scrape_is_an_error),
+    Border("page", MetricsCollector, "readings", one_scrape_is_an_error),
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),
     Border("announce", server, "spare_zone", nothing_is_lost_since_the_start, armed=True),
     Border("workers", Child, "__init__", another_worker_is_started, armed=True, settings={"workers": 2}),

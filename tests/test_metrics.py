@@ -21,9 +21,9 @@ from dnsserver.metrics import (
     Kind,
     Log,
     Process,
+    Readings,
     Replies,
     Request,
-    Snapshot,
     TcpListener,
     Traffic,
     UdpSocket,
@@ -75,7 +75,7 @@ PROCESS = Process(
     log=Log(lost=6, suppressed=7),
     left_out=3,
 )  # fmt: skip
-SNAPSHOT = Snapshot(
+READINGS = Readings(
     now=100.0,
     ready=True,
     processes=(PROCESS, PROCESS),
@@ -94,8 +94,8 @@ SNAPSHOT = Snapshot(
 )  # fmt: skip
 
 
-def scraped(snapshot: Snapshot) -> dict[str, Metric]:
-    text = expose(make_registry(lambda: snapshot)).decode()
+def scraped(readings: Readings) -> dict[str, Metric]:
+    text = expose(make_registry(lambda: readings)).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -164,7 +164,7 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
     ],
 )
 def test_a_scrape_has(sample: str, labels: dict[str, str], expected: float) -> None:
-    assert value(scraped(SNAPSHOT), sample, **labels) == pytest.approx(expected)
+    assert value(scraped(READINGS), sample, **labels) == pytest.approx(expected)
 
 
 # Labels as CoreDNS 1.14 registers them.
@@ -205,26 +205,26 @@ def test_every_family_is_valid_and_unique() -> None:
         assert re.fullmatch(r"(coredns|dnsserver)_[a-z0-9]+(_[a-z0-9]+)*", family.name)
         assert not family.name.endswith("_total")
         assert family.text.endswith(".")
-        for labels, sample in family.read(SNAPSHOT):
+        for labels, sample in family.read(READINGS):
             assert len(labels) == len(family.labels), family.name
             assert isinstance(sample, Histogram) == (family.type == "histogram"), family.name
 
 
 def test_every_family_shows_up() -> None:
-    families = scraped(SNAPSHOT)
+    families = scraped(READINGS)
     assert {family.name for family in FAMILIES} - families.keys() == {"dnsserver_last_check_age_seconds"}
     assert {"process_resident_memory_bytes", "process_cpu_seconds"} <= families.keys()
 
 
 def test_a_server_that_has_nothing_to_tell_yet_can_be_scraped() -> None:
-    families = scraped(Snapshot())
+    families = scraped(Readings())
     assert value(families, "dnsserver_ready") == 0
     assert "dnsserver_snapshot_age_seconds" not in families
 
 
 def test_odd_label_values_survive() -> None:
     odd = 'a"b\\c\nd'
-    families = scraped(Snapshot(kinds=(Kind(kind="pods", resyncs={odd: 1}),)))
+    families = scraped(Readings(kinds=(Kind(kind="pods", resyncs={odd: 1}),)))
     assert value(families, "dnsserver_resyncs_total", reason=odd) == 1
 
 
@@ -280,5 +280,5 @@ def test_every_word_for_a_problem_of_an_upstream_counts_as_forwarded() -> None:
     reasons = set(re.findall(r'Reason\("([a-z-]+)"', source.read_text()))
     assert reasons
     part = Traffic(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
-    (responses,) = scraped(Snapshot(processes=(Process(traffic=(part,)),)))["coredns_dns_responses"].samples
+    (responses,) = scraped(Readings(processes=(Process(traffic=(part,)),)))["coredns_dns_responses"].samples
     assert (responses.labels["plugin"], responses.value) == ("forward", len(reasons))

@@ -7,7 +7,7 @@ import trio
 
 from dnsserver import log, metrics
 from dnsserver.app.dns_service import DnsService
-from dnsserver.metrics import LAG, Histogram, Snapshot, server_label
+from dnsserver.metrics import LAG, Histogram, Readings, server_label
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
@@ -50,23 +50,23 @@ class Parts(Protocol):
 
 
 class MetricsCollector:
-    """Makes the Snapshot that /metrics and /readyz are made of."""
+    """Makes the Readings of which /metrics and /readyz are made."""
 
     def __init__(self, server: Parts) -> None:
         """Look at the parts of `server`."""
         self._server = server
 
-    def snapshot(self) -> Snapshot:
+    def readings(self) -> Readings:
         """Return everything at this moment."""
         server = self._server
         own = process(server.dns, server.lag)
         return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
 
-    def brief(self) -> Snapshot:
+    def brief(self) -> Readings:
         """Return everything at this moment but what the processes count, which takes milliseconds to add up."""
         server = self._server
         sync = server.sync
-        return Snapshot(
+        return Readings(
             now=trio.current_time(),
             ready=server.ready,
             missing=tuple(sorted(server.cluster.missing)),

@@ -80,7 +80,7 @@ class Server:
         self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()
         self.collector = MetricsCollector(self)
-        pages = standard_routes(self.collector.snapshot, self.collector.brief, self._flush, config.admin_token)
+        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, config.admin_token)
         self.admin = Admin(config.admin.host, config.admin.port, pages, self.dns.faults)
         self.draining = False
         self._drained = False

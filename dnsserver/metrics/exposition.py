@@ -1,4 +1,4 @@
-"""A Snapshot in Prometheus's text format."""
+"""Readings in Prometheus's text format."""
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
@@ -9,15 +9,15 @@ from prometheus_client.registry import Collector
 
 from dnsserver.metrics.families import FAMILIES, Family, Sample
 from dnsserver.metrics.histogram import Histogram
-from dnsserver.metrics.numbers import Snapshot
+from dnsserver.metrics.numbers import Readings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ServerCollector(Collector):
-    """Reads a Snapshot whenever somebody scrapes."""
+    """Takes Readings whenever somebody scrapes."""
 
-    def __init__(self, read: Callable[[], Snapshot]) -> None:
+    def __init__(self, read: Callable[[], Readings]) -> None:
         self._read = read
 
     def describe(self) -> Iterator[Metric]:
@@ -26,14 +26,14 @@ class ServerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family that has samples now."""
-        snapshot = self._read()
+        readings = self._read()
         for family in FAMILIES:
-            samples = _added(family.read(snapshot))
+            samples = _added(family.read(readings))
             if samples:
                 yield _metric(family, samples)
 
 
-def make_registry(read: Callable[[], Snapshot]) -> CollectorRegistry:
+def make_registry(read: Callable[[], Readings]) -> CollectorRegistry:
     """Return a registry of everything this process tells, its memory and processor time included."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServerCollector(read))

@@ -1,4 +1,4 @@
-"""Every metric, in one list: its name, what it means, its labels, and where in a Snapshot its samples are.
+"""Every metric, in one list: its name, what it means, its labels, and where in the Readings its samples are.
 
 Names end without `_total`, which Prometheus's text format adds to counters. Samples of one family with equal labels are
 added up: that is how workers and sockets are summed. Labels that CoreDNS has and this server has no use for (`view`,
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from dnsserver import __version__
 from dnsserver.metrics.histogram import Histogram
-from dnsserver.metrics.numbers import Kind, Process, Snapshot, TcpListener, Traffic, UdpSocket, Upstream
+from dnsserver.metrics.numbers import Kind, Process, Readings, TcpListener, Traffic, UdpSocket, Upstream
 from dnsserver.wire.name import to_text
 
 Sample = tuple[tuple[str, ...], float | Histogram]
@@ -40,7 +40,7 @@ class Family(NamedTuple):
     name: str
     text: str
     labels: tuple[str, ...]
-    read: Callable[[Snapshot], Iterable[Sample]]
+    read: Callable[[Readings], Iterable[Sample]]
 
 
 def _plugin(reason: str) -> str:
@@ -50,64 +50,64 @@ def _plugin(reason: str) -> str:
     return "forward" if reason.startswith(_OUTSIDE) else "kubernetes"
 
 
-def _alive(s: Snapshot) -> int:
+def _alive(s: Readings) -> int:
     return sum(process.alive for process in s.processes)
 
 
-def _traffic(s: Snapshot) -> Iterator[Traffic]:
+def _traffic(s: Readings) -> Iterator[Traffic]:
     return (part for process in s.processes for part in process.traffic)
 
 
-def _udp(s: Snapshot) -> Iterator[UdpSocket]:
+def _udp(s: Readings) -> Iterator[UdpSocket]:
     return (sock for process in s.processes for sock in process.udp)
 
 
-def _tcp(s: Snapshot) -> Iterator[TcpListener]:
+def _tcp(s: Readings) -> Iterator[TcpListener]:
     return (listener for process in s.processes for listener in process.tcp)
 
 
-def _upstreams(s: Snapshot) -> Iterator[Upstream]:
+def _upstreams(s: Readings) -> Iterator[Upstream]:
     return (upstream for process in s.processes for upstream in process.forward.upstreams)
 
 
-def _servers(s: Snapshot) -> set[str]:
+def _servers(s: Readings) -> set[str]:
     return {part.server for part in _traffic(s)}
 
 
-def _requests(s: Snapshot) -> Iterator[Sample]:
+def _requests(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         for (qtype, _, _), count in part.replies.items():
             yield (part.server, _ZONE, _VIEW, part.protocol, part.family, _TYPES.get(qtype, "other")), count
 
 
-def _responses(s: Snapshot) -> Iterator[Sample]:
+def _responses(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         for (_, rcode, reason), count in part.replies.items():
             yield (part.server, _ZONE, _VIEW, _RCODES.get(rcode, str(rcode)), _plugin(reason)), count
 
 
-def _answers(s: Snapshot) -> Iterator[Sample]:
+def _answers(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         for (_, rcode, reason), count in part.replies.items():
             yield (reason, _RCODES.get(rcode, str(rcode))), count
 
 
-def _durations(s: Snapshot) -> Iterator[Sample]:
+def _durations(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         if part.durations is not None:
             yield (part.server, _ZONE, _VIEW), part.durations
 
 
-def _plugins(s: Snapshot) -> Iterator[Sample]:
+def _plugins(s: Readings) -> Iterator[Sample]:
     for server in _servers(s):
         for name in ("cache", "errors", "forward", "health", "kubernetes", "prometheus", "ready"):
             yield (server, _ZONE, _VIEW, name), 1
 
 
-def _cached(read: Callable[[Snapshot], Iterable[Sample]]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _cached(read: Callable[[Readings], Iterable[Sample]]) -> Callable[[Readings], Iterator[Sample]]:
     """Put the labels of CoreDNS's cache in front: the caches are shared, so they show under one of the servers."""
 
-    def samples(s: Snapshot) -> Iterator[Sample]:
+    def samples(s: Readings) -> Iterator[Sample]:
         server = min(_servers(s), default="")
         for kind, value in read(s):
             yield (server, *kind, _ZONE, _VIEW), value
@@ -115,51 +115,51 @@ def _cached(read: Callable[[Snapshot], Iterable[Sample]]) -> Callable[[Snapshot]
     return samples
 
 
-def _cache_hits(s: Snapshot) -> Iterator[Sample]:
+def _cache_hits(s: Readings) -> Iterator[Sample]:
     for process in s.processes:
         yield ("success",), process.replies.hits + process.forward.cache.hits
 
 
-def _cache_requests(s: Snapshot) -> Iterator[Sample]:
+def _cache_requests(s: Readings) -> Iterator[Sample]:
     for process in s.processes:
         yield (), process.replies.hits + process.forward.cache.hits + process.forward.cache.misses
 
 
-def _cache_entries(s: Snapshot) -> Iterator[Sample]:
+def _cache_entries(s: Readings) -> Iterator[Sample]:
     for process in s.processes:
         yield ("success",), process.replies.replies + process.forward.cache.entries
         yield ("denial",), process.replies.missing
 
 
-def _cache_evictions(s: Snapshot) -> Iterator[Sample]:
+def _cache_evictions(s: Readings) -> Iterator[Sample]:
     for process in s.processes:
         yield ("success",), process.replies.evicted + process.forward.cache.evicted
 
 
-def _process(read: Callable[[Process], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _process(read: Callable[[Process], float]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((), read(process)) for process in s.processes)
 
 
-def _upstream(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _upstream(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((upstream.name, to_text(upstream.domain)), read(upstream)) for upstream in _upstreams(s))
 
 
-def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
     """Give each worker's share of the mean: what is added up later is no count."""
     return lambda s: (
         ((upstream.name, to_text(upstream.domain)), read(upstream) / max(1, _alive(s))) for upstream in _upstreams(s)
     )
 
 
-def _kind(read: Callable[[Kind], float]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _kind(read: Callable[[Kind], float]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((kind.kind,), read(kind)) for kind in s.kinds)
 
 
-def _age(read: Callable[[Kind], float | None]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _age(read: Callable[[Kind], float | None]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((kind.kind,), s.now - last) for kind in s.kinds if (last := read(kind)) is not None)
 
 
-def _counted(read: Callable[[Kind], dict[str, int]]) -> Callable[[Snapshot], Iterator[Sample]]:
+def _counted(read: Callable[[Kind], dict[str, int]]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((kind.kind, reason), count) for kind in s.kinds for reason, count in read(kind).items())
 
 

@@ -3,7 +3,7 @@
 A field is called as in the `statistics()` of the part that it comes from, so `msgspec.convert(part.statistics(),
 Struct, from_attributes=True)` is all the mapping there is, and a field that a part does not have yet keeps its default.
 Being plain, a `Process` can be sent by a worker as it is. Counts are since the start; times are seconds, those called
-`last_` on the same clock as `Snapshot.now`, None for never.
+`last_` on the same clock as `Readings.now`, None for never.
 """
 
 from typing import Any
@@ -201,7 +201,7 @@ class Request(Numbers, frozen=True):
     durations: Histogram | None = None
 
 
-class Snapshot(Numbers, frozen=True):
+class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
     `missing` names the kinds without which it is not ready, `draining` is the other reason not to be.

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver import __version__
-from dnsserver.metrics import CONTENT_TYPE, Kind, Snapshot, expose, make_registry
+from dnsserver.metrics import CONTENT_TYPE, Kind, Readings, expose, make_registry
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import from_text
@@ -18,15 +18,15 @@ Flush = Callable[[bytes, bool], int]
 
 
 def standard_routes(
-    read: Callable[[], Snapshot],
-    brief: Callable[[], Snapshot],
+    read: Callable[[], Readings],
+    brief: Callable[[], Readings],
     flush: Flush,
     token: Path | None = None,
     more: Mapping[str, Route] | None = None,
 ) -> dict[str, Route]:
     """Return the routes of every server, and `more` of them.
 
-    `brief` gives the same Snapshot as `read` less its `processes`, which cost milliseconds: probes come often.
+    `brief` gives the same Readings as `read`, less their `processes`, which cost milliseconds: probes come often.
     `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went. A
     client that is not on this machine has to send the secret in the file `token`.
     """
@@ -53,31 +53,31 @@ def standard_routes(
     return routes
 
 
-def _ready(snapshot: Snapshot, request: Request) -> Response:
+def _ready(readings: Readings, request: Request) -> Response:
     """Answer a readiness probe, and tell a person why."""
-    status = 200 if snapshot.ready else 503
+    status = 200 if readings.ready else 503
     if "application/json" in request.headers.get("accept", ""):
-        return Response(msgspec.json.encode(_readiness(snapshot)), status, "application/json")
-    lines = [_verdict(snapshot), *(f"{kind.kind}: {_state(kind, snapshot.now)}" for kind in snapshot.kinds)]
-    if snapshot.zone.stale:
+        return Response(msgspec.json.encode(_readiness(readings)), status, "application/json")
+    lines = [_verdict(readings), *(f"{kind.kind}: {_state(kind, readings.now)}" for kind in readings.kinds)]
+    if readings.zone.stale:
         lines.append("answers about the cluster are marked as stale (RFC 8914)")
-    copy = snapshot.zone_copy
+    copy = readings.zone_copy
     if copy is not None:
-        saved = "never" if copy.last_saved is None else f"{snapshot.now - copy.last_saved:.1f} s ago"
+        saved = "never" if copy.last_saved is None else f"{readings.now - copy.last_saved:.1f} s ago"
         lines.append(f"state folder: {'its saved copy is being served, ' if copy.serving else ''}last saved {saved}")
-    rules = [f"- {{{kind.rule}}}" for kind in snapshot.kinds if kind.rule]
+    rules = [f"- {{{kind.rule}}}" for kind in readings.kinds if kind.rule]
     if rules:
         lines += ["", _RBAC, "", "rules:", *rules]
     return Response("\n".join(lines) + "\n", status)
 
 
-def _verdict(snapshot: Snapshot) -> str:
-    if snapshot.draining:
-        last = ", ready as the last endpoint of its Service" if snapshot.ready else ""
+def _verdict(readings: Readings) -> str:
+    if readings.draining:
+        last = ", ready as the last endpoint of its Service" if readings.ready else ""
         return f"draining: this server is about to end, and answers until then{last}"
-    if snapshot.ready:
+    if readings.ready:
         return "ready"
-    return f"not ready, not read yet: {', '.join(snapshot.missing)}" if snapshot.missing else "not ready"
+    return f"not ready, not read yet: {', '.join(readings.missing)}" if readings.missing else "not ready"
 
 
 _RBAC = (
@@ -137,11 +137,11 @@ class _Readiness(msgspec.Struct, frozen=True):
     kinds: dict[str, _KindReadiness]
 
 
-def _readiness(snapshot: Snapshot) -> _Readiness:
+def _readiness(readings: Readings) -> _Readiness:
     """Return the same for programs."""
 
     def age(last: float | None) -> float | None:
-        return None if last is None else round(snapshot.now - last, 3)
+        return None if last is None else round(readings.now - last, 3)
 
     kinds = {
         str(kind.kind): _KindReadiness(
@@ -157,14 +157,14 @@ def _readiness(snapshot: Snapshot) -> _Readiness:
             last_error=kind.last_error,
             rule=kind.rule,
         )
-        for kind in snapshot.kinds
+        for kind in readings.kinds
     }
-    from_copy = snapshot.zone_copy is not None and snapshot.zone_copy.serving
+    from_copy = readings.zone_copy is not None and readings.zone_copy.serving
     return _Readiness(
-        ready=snapshot.ready,
-        draining=snapshot.draining,
-        missing=snapshot.missing,
-        stale=snapshot.zone.stale,
+        ready=readings.ready,
+        draining=readings.draining,
+        missing=readings.missing,
+        stale=readings.zone.stale,
         from_copy=from_copy,
         kinds=kinds,
     )
@@ -206,7 +206,7 @@ def _has_token(request: Request, token: Path | None) -> bool:
     return bool(wanted) and hmac.compare_digest(given.strip().encode(), wanted.encode())
 
 
-def _index(snapshot: Snapshot, routes: Mapping[str, Route]) -> Response:
+def _index(readings: Readings, routes: Mapping[str, Route]) -> Response:
     """Return links to everything, and how it is in short."""
     items = []
     for path, route in routes.items():
@@ -215,10 +215,10 @@ def _index(snapshot: Snapshot, routes: Mapping[str, Route]) -> Response:
                 f'<a href="{html.escape(path)}">{html.escape(path)}</a>' if route.method == "GET" else html.escape(path)
             )
             items.append(f"<li>{link} {html.escape(route.text)}")
-    objects = ", ".join(f"{kind.objects} {kind.kind}" for kind in snapshot.kinds)
+    objects = ", ".join(f"{kind.objects} {kind.kind}" for kind in readings.kinds)
     page = (
         f"<!doctype html><title>dnsserver</title><h1>dnsserver {html.escape(__version__)}</h1>"
-        f"<p>{html.escape(_verdict(snapshot))}{': ' if objects else ''}{html.escape(objects)}"
+        f"<p>{html.escape(_verdict(readings))}{': ' if objects else ''}{html.escape(objects)}"
         f"<ul>{''.join(items)}</ul>\n"
     )
     return Response(page, type="text/html; charset=utf-8")

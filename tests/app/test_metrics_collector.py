@@ -47,7 +47,7 @@ async def syncing(config: Config) -> AsyncIterator[Server]:
 
 
 def readyz(server: Server) -> tuple[int, str]:
-    routes = standard_routes(server.collector.snapshot, server.collector.brief, lambda *_: 0)
+    routes = standard_routes(server.collector.readings, server.collector.brief, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {}, "127.0.0.1"))
     return response.status, str(response.body)
 

@@ -133,11 +133,11 @@ def test_processes_that_are_gone_count_on_as_one(one: metrics.Process, other: me
 
 def _totals(*processes: metrics.Process) -> dict[object, Any]:
     """Every count, as it is exposed."""
-    snapshot = metrics.Snapshot(processes=processes)
+    readings = metrics.Readings(processes=processes)
     totals: dict[object, Any] = {}
     for family in FAMILIES:
         if family.type == "counter":
-            for labels, value in family.read(snapshot):
+            for labels, value in family.read(readings):
                 totals[family.name, labels] = totals.get((family.name, labels), 0) + value
     return totals
 

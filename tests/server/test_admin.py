@@ -12,11 +12,11 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from dnsserver.metrics import Kind, Process, Snapshot, Zone, ZoneCopy
+from dnsserver.metrics import Kind, Process, Readings, Zone, ZoneCopy
 from dnsserver.server.admin import Admin, Request, Response, Route, bind
 from dnsserver.server.pages import standard_routes
 
-NOT_READY = Snapshot(
+NOT_READY = Readings(
     now=100.0,
     missing=("services", "pods"),
     kinds=(
@@ -46,10 +46,10 @@ class Answer:
 
 
 class Server:
-    """A running Admin whose Snapshot the test may change."""
+    """A running Admin whose Readings the test may change."""
 
     def __init__(self) -> None:
-        self.snapshot = NOT_READY
+        self.readings = NOT_READY
         self.flushed: list[tuple[bytes, bool]] = []
         self.address = ("", 0)
 
@@ -87,7 +87,7 @@ async def running(
     host: str = "127.0.0.1", token: Path | None = None, more: dict[str, Route] | None = None
 ) -> AsyncIterator[Server]:
     server = Server()
-    routes = standard_routes(lambda: server.snapshot, lambda: server.snapshot, server.flush, token, more)
+    routes = standard_routes(lambda: server.readings, lambda: server.readings, server.flush, token, more)
     async with trio.open_nursery() as nursery:
         address = await nursery.start(Admin(host, 0, routes).run)
         server.address = ("::1" if host == "::1" else "127.0.0.1", address[1])
@@ -109,14 +109,14 @@ async def test_readyz_is_503_until_it_is_ready() -> None:
             assert answer.status == 503
             assert answer.headers["content-type"] == "text/plain; charset=utf-8"
             assert answer.body.startswith("not ready, not read yet: services, pods\n")
-        server.snapshot = Snapshot(ready=True)
+        server.readings = Readings(ready=True)
         answer = await server.ask("/readyz")
         assert (answer.status, answer.body) == (200, "ready\n")
 
 
 async def test_metrics_are_what_prometheus_reads() -> None:
     async with running() as server:
-        server.snapshot = Snapshot(ready=True, processes=(Process(panics=2),))
+        server.readings = Readings(ready=True, processes=(Process(panics=2),))
         answer = await server.ask("/metrics", headers={"accept-encoding": "gzip"})
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(answer.body)}
@@ -192,7 +192,7 @@ def forget_nothing(name: bytes, below: bool) -> int:
 def test_who_may_flush(tmp_path: Path, client: str, header: str, status: int) -> None:
     token = tmp_path / "token"
     token.write_text("right\n")
-    routes = standard_routes(Snapshot, Snapshot, forget_nothing, token)
+    routes = standard_routes(Readings, Readings, forget_nothing, token)
     request = Request("POST", "/cache/flush", {"name": "a"}, {"authorization": header}, client)
     assert routes["/cache/flush"].handle(request).status == status
 
@@ -204,7 +204,7 @@ def test_a_token_file_without_a_token_lets_nobody_in(tmp_path: Path, content: st
         token.write_bytes(content)
     elif content is not None:
         token.write_text(content)
-    routes = standard_routes(Snapshot, Snapshot, forget_nothing, token)
+    routes = standard_routes(Readings, Readings, forget_nothing, token)
     for header in ("Bearer ", "Bearer x"):
         request = Request("POST", "/cache/flush", {"name": "a"}, {"authorization": header}, "10.0.0.9")
         assert routes["/cache/flush"].handle(request).status == 403

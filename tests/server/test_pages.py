@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from dnsserver.metrics import Kind, Snapshot, Zone, ZoneCopy
+from dnsserver.metrics import Kind, Readings, Zone, ZoneCopy
 from dnsserver.server.admin import Request
 from dnsserver.server.pages import standard_routes
 
@@ -13,8 +13,8 @@ SERVICES = 'apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]'
 PODS = 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
 
 
-def readyz(snapshot: Snapshot, accept: str = "") -> tuple[int, str]:
-    routes = standard_routes(lambda: snapshot, lambda: snapshot, lambda *_: 0)
+def readyz(readings: Readings, accept: str = "") -> tuple[int, str]:
+    routes = standard_routes(lambda: readings, lambda: readings, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {"accept": accept}, "127.0.0.1"))
     return response.status, response.body.decode() if isinstance(response.body, bytes) else str(response.body)
 
@@ -28,11 +28,11 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "status", "said"),
+    ("readings", "status", "said"),
     [
-        (Snapshot(ready=True), 200, ["ready"]),
+        (Readings(ready=True), 200, ["ready"]),
         (
-            Snapshot(now=100.0, missing=("services",), kinds=(READING, WATCHED)),
+            Readings(now=100.0, missing=("services",), kinds=(READING, WATCHED)),
             503,
             [
                 "not ready, not read yet: services",
@@ -41,7 +41,7 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
             ],
         ),
         (
-            Snapshot(now=100.0, ready=True, kinds=(AGAIN,)),
+            Readings(now=100.0, ready=True, kinds=(AGAIN,)),
             200,
             [
                 "ready",
@@ -50,7 +50,7 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
             ],
         ),
         (
-            Snapshot(
+            Readings(
                 now=100.0, ready=True, kinds=(SAVED,), zone=Zone(stale=True),
                 zone_copy=ZoneCopy(serving=True, last_saved=40.0),
             ),
@@ -63,7 +63,7 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
             ],
         ),
         (
-            Snapshot(now=100.0, draining=True, kinds=(WATCHED,)),
+            Readings(now=100.0, draining=True, kinds=(WATCHED,)),
             503,
             [
                 "draining: this server is about to end, and answers until then",
@@ -72,21 +72,21 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
         ),
     ],
 )  # fmt: skip
-def test_readyz_in_plain_words(snapshot: Snapshot, status: int, said: list[str]) -> None:
-    got, body = readyz(snapshot)
+def test_readyz_in_plain_words(readings: Readings, status: int, said: list[str]) -> None:
+    got, body = readyz(readings)
     assert (got, body.splitlines()) == (status, said)
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "status", "resources"),
+    ("readings", "status", "resources"),
     [
-        (Snapshot(missing=("services",), kinds=(WATCHED, DENIED)), 503, ["services"]),
-        (Snapshot(missing=("services",), kinds=(DENIED, DENIED_PODS)), 503, ["services", "pods"]),
-        (Snapshot(ready=True, kinds=(WATCHED, DENIED_PODS)), 200, ["pods"]),
+        (Readings(missing=("services",), kinds=(WATCHED, DENIED)), 503, ["services"]),
+        (Readings(missing=("services",), kinds=(DENIED, DENIED_PODS)), 503, ["services", "pods"]),
+        (Readings(ready=True, kinds=(WATCHED, DENIED_PODS)), 200, ["pods"]),
     ],
 )
-def test_readyz_ends_with_the_rules_to_paste(snapshot: Snapshot, status: int, resources: list[str]) -> None:
-    got, body = readyz(snapshot)
+def test_readyz_ends_with_the_rules_to_paste(readings: Readings, status: int, resources: list[str]) -> None:
+    got, body = readyz(readings)
     assert got == status
     assert "denied by the API server (403)" in body
     rules = yaml.safe_load(body[body.index("rules:\n") :])["rules"]
@@ -95,16 +95,16 @@ def test_readyz_ends_with_the_rules_to_paste(snapshot: Snapshot, status: int, re
 
 
 def test_readyz_names_a_kind_that_the_server_does_not_know() -> None:
-    _, body = readyz(Snapshot(missing=("endpointslices",), kinds=(Kind(kind="endpointslices", state="missing"),)))
+    _, body = readyz(Readings(missing=("endpointslices",), kinds=(Kind(kind="endpointslices", state="missing"),)))
     assert "not known to the API server (404)" in body
     assert "rules:" not in body
 
 
 def test_readyz_for_programs() -> None:
-    snapshot = Snapshot(
+    readings = Readings(
         now=100.0, missing=("services",), kinds=(DENIED, WATCHED), zone_copy=ZoneCopy(serving=True), draining=True
     )
-    status, text = readyz(snapshot, "text/html, application/json")
+    status, text = readyz(readings, "text/html, application/json")
     body = json.loads(text)
     assert (status, body["ready"], body["draining"], body["missing"]) == (503, False, True, ["services"])
     assert body["from_copy"] is True
