@@ -39,7 +39,7 @@ _OPTIONS = (
         help="Whom to ask for names outside the cluster: an address, ADDR:PORT, tls://NAME, or a file; repeatable.",
     ),
     click.option("--workers", type=int, metavar="N", help="How many processes answer."),
-    click.option("--state", metavar="DIR", help="A folder for a copy of the zone, which a restart begins with."),
+    click.option("--state", metavar="DIR", help="A folder for a snapshot of the zone, which a restart begins with."),
 )
 
 

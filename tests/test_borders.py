@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from dnsserver import faults, metrics
-from dnsserver.app import server, sync, warm, worker, worker_protocol, workers
+from dnsserver.app import server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.config.model import Clients, Tcp
@@ -366,7 +366,7 @@ TABLE = [
     Border("api", reflector.Reflector, "_list_then_watch", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("api", Client, "expect_way_in", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("api", reflector.Reflector, "_watched", one_watch_is_begun_again, api=True),
-    Border("snapshot", warm.WarmStart, "load", nothing_is_lost_since_the_start, armed=True, api=True),
+    Border("snapshot", zone_snapshot.ZoneSnapshot, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),

@@ -28,7 +28,7 @@ _SHARED = 26 * MIB
 # A page of a list is held twice while it is read, and the whole zone as octets while its copy is written.
 _SERVICE = 2560
 _LISTING = 8 * MIB
-_COPY = 640  # octets for each service
+_SNAPSHOT = 640  # octets for each service
 
 # Beside the octets that its entries count: two sets of numbers of names asked once.
 _SEEN_ONCE = 1 / 16
@@ -74,7 +74,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("a second process, as `kubectl exec` starts one", _SECOND)
     yield Part("code that they share", _SHARED)
     yield Part(f"zone of {services:,} services", processes * services * _SERVICE)
-    yield Part("zone while it is read and copied", _LISTING + services * _COPY)
+    yield Part("zone while it is read and saved", _LISTING + services * _SNAPSHOT)
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)
     yield Part("finished replies", int(config.reply_cache.size * (1 + _SEEN_ONCE)), "reply_cache.size")

@@ -75,7 +75,7 @@ class MetricsCollector:
             zone=metrics.Zone(
                 serial=server.cluster.serial, held=server.cluster.held, changes=sync.changes, stale=sync.stale
             ),
-            zone_copy=None if sync.warm is None else sync.warm.statistics(),
+            zone_snapshot=None if sync.snapshot is None else sync.snapshot.statistics(),
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,
@@ -90,7 +90,7 @@ class MetricsCollector:
                 told = msgspec.convert(stat, metrics.Kind, from_attributes=True)
                 cluster = server.cluster
                 held = kind not in cluster.missing and kind not in cluster.denied
-                return msgspec.structs.replace(told, objects=objects, from_copy=held and not stat.synced)
+                return msgspec.structs.replace(told, objects=objects, from_snapshot=held and not stat.synced)
         files = server.sync.files
         synced = kind not in server.cluster.missing
         if files is None:

@@ -196,7 +196,7 @@ def _state(config: Config) -> Iterator[Finding]:
     try:
         expect_writable_folder(config.state)
     except UnusableFileError as error:
-        yield Finding("state", f"{config.state}: {error}; no copy of the zone is kept", "ignored")
+        yield Finding("state", f"{config.state}: {error}; no snapshot is kept", "ignored")
 
 
 # What only an API server makes use of.
@@ -231,7 +231,7 @@ def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding
             (f"kubernetes.{name}", "has no effect beside objects, all of which are served") for name in _OF_THE_API
         ]
     if config.state is None:
-        idle.append(("kubernetes.snapshot_interval", "has no effect without state, the folder of the copy"))
+        idle.append(("kubernetes.snapshot_interval", "has no effect without state, the folder of the snapshot"))
     clients = config.clients
     if clients.allow == default.clients.allow and not clients.rate and not clients.in_flight:
         idle.append(("clients.excess", "has no effect: allow, rate and in_flight limit nobody"))
@@ -260,7 +260,7 @@ def _value(config: Config, key: str) -> object:
 
 
 def _objects(config: Config) -> Iterator[Finding]:
-    """Look at where objects come from; a server that has a copy of the zone can do without for a while."""
+    """Look at where objects come from; a server that has a snapshot of the zone can do without for a while."""
     path = config.objects
     if path is None:
         return

@@ -8,7 +8,7 @@ import trio
 from dnsserver.app import settings
 from dnsserver.app.dns_service import MistakeError
 from dnsserver.app.policies import warn_of_policies_by_name
-from dnsserver.app.warm import WarmStart, warm_start
+from dnsserver.app.zone_snapshot import ZoneSnapshot, snapshot_of
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config import Config
 from dnsserver.faults import Faults
@@ -61,7 +61,7 @@ class Sync:
         self._fresh = trio.Event()
         self._faults = faults or Faults()
         self.updater = ZoneUpdater(cluster, replies, self._faults)
-        self.warm = warm_start(config)
+        self.snapshot = snapshot_of(config)
         self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
         self.stale_listeners: list[Callable[[Reason | None], None]] = []
         self.programming: dict[str, Histogram] = {}
@@ -101,8 +101,8 @@ class Sync:
 
     def apply(self, event: Event) -> None:
         """Take one event of the source into the zone; a bug in that costs this event."""
-        if self.warm is not None and isinstance(event, ListDone):
-            self.warm.listed(event.kind)
+        if self.snapshot is not None and isinstance(event, ListDone):
+            self.snapshot.listed(event.kind)
         self._take(event)
 
     def _take(self, event: Event) -> None:
@@ -138,16 +138,17 @@ class Sync:
         """Return why answers of the zone are marked as stale, or None when they are not."""
         if not self._stale:
             return None
-        what = "served from a copy saved" if self.serving_copy else "no word from the Kubernetes API for"
-        return Reason("stale", EDE.STALE_ANSWER, f"{what} {self.age():.0f} s{' ago' if self.serving_copy else ''}")
+        what = "served from a snapshot saved" if self.serving_snapshot else "no word from the Kubernetes API for"
+        return Reason("stale", EDE.STALE_ANSWER, f"{what} {self.age():.0f} s{' ago' if self.serving_snapshot else ''}")
 
     def age(self) -> float:
-        """Return how old the zone's data may be, in seconds: since the quietest stream was heard, or the copy saved.
+        """Return how old the zone's data may be, in seconds: since the quietest stream was heard, or since the snapshot
+        was saved.
 
         It is 0 before the first sync.
         """
-        if self.warm is not None and self.warm.serving:
-            return self.warm.age()
+        if self.snapshot is not None and self.snapshot.serving:
+            return self.snapshot.age()
         heard = [stat.last_heard for stat in (r.statistics() for r in self.reflectors) if stat.synced]
         known = [moment for moment in heard if moment is not None]
         return trio.current_time() - min(known) if known else 0.0
@@ -158,27 +159,27 @@ class Sync:
         return self._stale
 
     @property
-    def serving_copy(self) -> bool:
-        """Whether some of the zone came from the copy in the state folder and was not listed since."""
-        return self.warm is not None and self.warm.serving
+    def serving_snapshot(self) -> bool:
+        """Whether some of the zone came from the snapshot in the state folder and was not listed since."""
+        return self.snapshot is not None and self.snapshot.serving
 
     async def wait_synced(self) -> None:
-        """Wait until every kind is there, listed or from the copy."""
+        """Wait until every kind is there, listed or from the snapshot."""
         await self._synced.wait()
 
     async def run(self) -> None:
         """Follow the source until cancelled; nothing that it does ends the server.
 
         Raises MistakeError when there is no way to the source, and nobody but a person can change that, and there is no
-        copy of the zone to serve.
+        snapshot of the zone to serve.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.updater.expire)
             nursery.start_soon(self._faults.keep, "age", self._watch_age)
-            if self.warm is not None:
+            if self.snapshot is not None:
                 # Before anything of the source, which would be older if it came in between.
-                await self._faults.once("snapshot", self.warm.load, self._take)
-                nursery.start_soon(self._faults.keep, "snapshot", self._keep_copy, self.warm)
+                await self._faults.once("snapshot", self.snapshot.load, self._take)
+                nursery.start_soon(self._faults.keep, "snapshot", self._keep_snapshot, self.snapshot)
             if self.files is not None:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
             if self.client is not None:
@@ -193,18 +194,18 @@ class Sync:
         try:
             await client.expect_way_in()
         except HopelessCredentialsError as error:
-            if not self.serving_copy:
+            if not self.serving_snapshot:
                 raise MistakeError(str(error)) from None
-            log.warning("no way to the API server, serving the saved copy of the zone", error=str(error))
+            log.warning("no way to the API server, serving the snapshot of the zone", error=str(error))
         except CredentialsError:
             return  # said by whoever asks next, and tried again
         except Exception as error:  # a bug; whoever asks next tries again
             self._faults.took("api", error)
 
-    async def _keep_copy(self, warm: WarmStart) -> None:
+    async def _keep_snapshot(self, snapshot: ZoneSnapshot) -> None:
         """Save the zone from time to time, once it is the source's."""
         await self._fresh.wait()
-        await warm.keep(self._cluster.index, lambda: self.changes, self._versions)
+        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions)
 
     def _versions(self) -> dict[Kind, tuple[str, ...]]:
         """Return the resourceVersions of the kinds that are there; files have none."""
@@ -235,7 +236,7 @@ class Sync:
         if self.client is not None:
             self._outage.look(self.client.waiting())
         for stat in (reflector.statistics() for reflector in self.reflectors):
-            # What a copy has is served on: an API server says 403 to everything for a moment when it starts. Kinds
+            # What a snapshot has is served on: an API server says 403 to everything for a moment when it starts. Kinds
             # other than pods stay missing, and the server not ready, until they may be read.
             if stat.kind is Kind.PODS and (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
                 self._take(Denied(stat.kind))
@@ -243,9 +244,9 @@ class Sync:
 
     def _judge_age(self) -> None:
         """Mark answers as stale once the data is too old, and no longer once it is not."""
-        if not self._cluster.missing and not self.serving_copy:
+        if not self._cluster.missing and not self.serving_snapshot:
             self._fresh.set()
-        stale = self.serving_copy or self.age() > self._config.kubernetes.stale_after
+        stale = self.serving_snapshot or self.age() > self._config.kubernetes.stale_after
         if stale != self._stale:
             self._stale = stale
             self._replies.clear()
@@ -254,8 +255,8 @@ class Sync:
                     listener(self.stale_reason())
                 except Exception as error:
                     self._faults.took("age", error)
-            if self.serving_copy:
-                log.warning("the saved copy is served until the API server answers", seconds=round(self.age()))
+            if self.serving_snapshot:
+                log.warning("the snapshot is served until the API server answers", seconds=round(self.age()))
             elif stale:
                 log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))
             else:

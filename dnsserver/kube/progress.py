@@ -102,7 +102,7 @@ class Progress:
             return "their last known state is served on"
         if self.kind is Kind.PODS:
             return "names of pods fail until it is allowed"
-        return "not ready: names of the cluster fail until it is allowed, unless a saved copy has them"
+        return "not ready: names of the cluster fail until it is allowed, unless a snapshot has them"
 
     def statistics(self) -> Statistics:
         """The present figures."""

@@ -1,4 +1,4 @@
-"""A copy of the zone in a folder, so that a server that starts while the API is down has something to say.
+"""A snapshot of the zone in a folder, so that a server that starts while the API is down has something to say.
 
 One file, replaced as a whole by a rename: a magic line, then parts. A part is its length and its CRC-32, four octets
 each, and a msgpack pair: "header" and a Header, then a kind and an array of its objects, again and again, and "end"
@@ -49,13 +49,13 @@ class Identity(msgspec.Struct, frozen=True):
     source: str
 
     def fits(self, other: "Identity") -> bool:
-        """Tell whether a copy of the other one is a copy of this; ANY in the source stands for any word."""
+        """Tell whether a snapshot of the other one is a snapshot of this; ANY in the source stands for any word."""
         pattern = re.escape(self.source).replace(re.escape(ANY), r"\S+")
         return self.domain == other.domain and re.fullmatch(pattern, other.source) is not None
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What is said of a copy; `saved` is unix time, `versions` the resourceVersions of each kind that it holds."""
+    """What is said of a snapshot; `saved` is unix time, `versions` the resourceVersions of each kind that it holds."""
 
     whose: Identity
     saved: float
@@ -68,15 +68,15 @@ class _Format(msgspec.Struct):
 
 
 class _UnusableError(Exception):
-    """The file is not a copy of this zone, or not a whole one."""
+    """The file is not a snapshot of this zone, or not a whole one."""
 
 
 _PART = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 _OBJECTS = {kind: msgspec.msgpack.Decoder(list[each]) for each, kind in model.KINDS.items()}  # type: ignore[valid-type]
 
 
-class Copy:
-    """A copy that was found whole."""
+class Snapshot:
+    """A snapshot that was found whole."""
 
     def __init__(self, header: Header, parts: list[tuple[Kind, msgspec.Raw]], size: int) -> None:
         """Hold what `find` read."""
@@ -99,30 +99,30 @@ class Copy:
         self._parts = []
 
 
-async def find(folder: Path, whose: Identity, *, wall: Callable[[], float] = time.time) -> Copy | None:
-    """Return the copy of this zone that is in the folder, or None, and then a warning says why."""
+async def find(folder: Path, whose: Identity, *, wall: Callable[[], float] = time.time) -> Snapshot | None:
+    """Return the snapshot of this zone that is in the folder, or None, and then a warning says why."""
     path = folder / NAME
     try:
         with trio.fail_after(_PATIENCE):
-            copy = await trio.to_thread.run_sync(_read, path, whose, wall(), abandon_on_cancel=True)
+            snapshot = await trio.to_thread.run_sync(_read, path, whose, wall(), abandon_on_cancel=True)
     except FileNotFoundError:
-        log.info("no copy of the zone yet", file=str(path))
+        log.info("no snapshot of the zone yet", file=str(path))
     except (OSError, _UnusableError) as error:
-        log.warning("copy of the zone ignored", file=str(path), error=str(error))
+        log.warning("snapshot of the zone ignored", file=str(path), error=str(error))
     except trio.TooSlowError:
-        log.warning("copy of the zone ignored", file=str(path), error=f"not read within {_PATIENCE:.0f} s")
+        log.warning("snapshot of the zone ignored", file=str(path), error=f"not read within {_PATIENCE:.0f} s")
     else:
-        ahead = copy.header.saved - wall()
-        if ahead > _APART:  # the clock was wrong then or is now, and the zone in the copy is the same
-            log.warning("copy of the zone is from the future by this clock", seconds=round(ahead))
-        return copy
+        ahead = snapshot.header.saved - wall()
+        if ahead > _APART:  # the clock was wrong then or is now, and the zone in the snapshot is the same
+            log.warning("snapshot of the zone is from the future by this clock", seconds=round(ahead))
+        return snapshot
     return None
 
 
 async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[Object]]) -> int:
-    """Replace the copy in the folder by one of what `objects` gives of each kind; return its size in octets.
+    """Replace the snapshot in the folder by one of what `objects` gives of each kind; return its size in octets.
 
-    The zone may change meanwhile. Whatever happens, the folder has the old copy or the new one. Raises OSError.
+    The zone may change meanwhile. Whatever happens, the folder has the old snapshot or the new one. Raises OSError.
     """
     encode = msgspec.msgpack.Encoder().encode
     writer = await trio.to_thread.run_sync(_Writer, folder, abandon_on_cancel=True)
@@ -200,11 +200,11 @@ def _part(body: bytes) -> bytes:
     return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
-def _read(path: Path, whose: Identity, now: float) -> Copy:
-    """Return a copy that is whole, ours and of use. Raises OSError and _UnusableError."""
+def _read(path: Path, whose: Identity, now: float) -> Snapshot:
+    """Return a snapshot that is whole, ours and of use. Raises OSError and _UnusableError."""
     data = _octets(path)
     if not data.startswith(_MAGIC):
-        raise _UnusableError("it is no copy of a zone")
+        raise _UnusableError("it is no snapshot of a zone")
     try:
         parts = _parts(memoryview(data)[len(_MAGIC) :])
         label, raw = next(parts, ("", msgspec.Raw()))
@@ -216,7 +216,7 @@ def _read(path: Path, whose: Identity, now: float) -> Copy:
             if label == "end":
                 if msgspec.msgpack.decode(raw, type=int) != len(held) or next(parts, None):
                     raise _UnusableError("corrupt: parts are missing, or there twice")
-                return Copy(header, held, len(data))
+                return Snapshot(header, held, len(data))
             held.append((Kind(label), raw))
     except (msgspec.MsgspecError, ValueError) as error:
         raise _UnusableError(f"corrupt: {error}") from None
@@ -253,7 +253,7 @@ def _parts(data: memoryview) -> Iterator[tuple[str, msgspec.Raw]]:
 
 
 def _header(raw: msgspec.Raw, whose: Identity, now: float) -> Header:
-    """Return the header of a copy that may be used. Raises _UnusableError and msgspec.MsgspecError."""
+    """Return the header of a snapshot that may be used. Raises _UnusableError and msgspec.MsgspecError."""
     found: Any = msgspec.msgpack.decode(raw, type=_Format).format
     if found != FORMAT:
         raise _UnusableError(f"it has format {found}, expected {FORMAT}")

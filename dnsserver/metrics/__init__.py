@@ -21,7 +21,7 @@ from dnsserver.metrics.numbers import (
     UdpSocket,
     Upstream,
     Zone,
-    ZoneCopy,
+    ZoneSnapshot,
     added,
     server_label,
 )
@@ -46,7 +46,7 @@ __all__ = [
     "UdpSocket",
     "Upstream",
     "Zone",
-    "ZoneCopy",
+    "ZoneSnapshot",
     "added",
     "expose",
     "make_registry",

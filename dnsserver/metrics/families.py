@@ -353,14 +353,14 @@ FAMILIES: tuple[Family, ...] = (
            (), lambda s: [((), s.zone.held)]),
     Family("gauge", "dnsserver_zone_stale", "1 while answers of the cluster are marked as stale.",
            (), lambda s: [((), s.zone.stale)]),
-    Family("gauge", "dnsserver_snapshot_serving", "1 while the zone is the copy of the state folder.",
-           (), lambda s: [((), s.zone_copy.serving)] if s.zone_copy else []),
-    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the zone was last copied to the state folder.",
-           (), lambda s: [((), s.now - s.zone_copy.last_saved)]
-           if s.zone_copy and s.zone_copy.last_saved is not None else []),
-    Family("gauge", "dnsserver_snapshot_bytes", "Size of the copy in the state folder.",
-           (), lambda s: [((), s.zone_copy.size)] if s.zone_copy else []),
-    Family("counter", "dnsserver_snapshot_saves", "Copies of the zone, by result.",
-           ("result",), lambda s: [(("done",), s.zone_copy.saves), (("failed",), s.zone_copy.failures)]
-           if s.zone_copy else []),
+    Family("gauge", "dnsserver_snapshot_serving", "1 while the zone is the snapshot of the state folder.",
+           (), lambda s: [((), s.zone_snapshot.serving)] if s.zone_snapshot else []),
+    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the snapshot in the state folder was saved.",
+           (), lambda s: [((), s.now - s.zone_snapshot.last_saved)]
+           if s.zone_snapshot and s.zone_snapshot.last_saved is not None else []),
+    Family("gauge", "dnsserver_snapshot_bytes", "Size of the snapshot in the state folder.",
+           (), lambda s: [((), s.zone_snapshot.size)] if s.zone_snapshot else []),
+    Family("counter", "dnsserver_snapshot_saves", "Snapshots of the zone, by result.",
+           ("result",), lambda s: [(("done",), s.zone_snapshot.saves), (("failed",), s.zone_snapshot.failures)]
+           if s.zone_snapshot else []),
 )  # fmt: skip

@@ -140,13 +140,13 @@ class Process(Numbers, frozen=True):
 class Kind(Numbers, frozen=True):
     """One kind of API object, and the stream that brings it; `rule` is the RBAC rule it lacks while `forbidden`.
 
-    `from_copy`: what is held comes from the saved copy, as the stream has not brought all of it yet.
+    `from_snapshot`: what is held comes from the snapshot, as the stream has not brought all of it yet.
     """
 
     kind: str
     objects: int = 0
     synced: bool = False
-    from_copy: bool = False
+    from_snapshot: bool = False
     state: str = ""
     streaming: bool = False
     puts: int = 0
@@ -181,8 +181,8 @@ class Zone(Numbers, frozen=True):
     stale: bool = False
 
 
-class ZoneCopy(Numbers, frozen=True):
-    """The copy in the state folder; `serving` while the zone in force came from it."""
+class ZoneSnapshot(Numbers, frozen=True):
+    """The snapshot in the state folder; `serving` while the zone in force came from it."""
 
     serving: bool = False
     last_saved: float | None = None
@@ -216,7 +216,7 @@ class Readings(Numbers, frozen=True):
     processes: tuple[Process, ...] = ()
     kinds: tuple[Kind, ...] = ()
     zone: Zone = Zone()
-    zone_copy: ZoneCopy | None = None
+    zone_snapshot: ZoneSnapshot | None = None
     requests: tuple[Request, ...] = ()
     programming: dict[str, Histogram] = {}
     programming_live: dict[str, Histogram] = {}

@@ -61,10 +61,10 @@ def _ready(readings: Readings, request: Request) -> Response:
     lines = [_verdict(readings), *(f"{kind.kind}: {_state(kind, readings.now)}" for kind in readings.kinds)]
     if readings.zone.stale:
         lines.append("answers about the cluster are marked as stale (RFC 8914)")
-    copy = readings.zone_copy
-    if copy is not None:
-        saved = "never" if copy.last_saved is None else f"{readings.now - copy.last_saved:.1f} s ago"
-        lines.append(f"state folder: {'its saved copy is being served, ' if copy.serving else ''}last saved {saved}")
+    snapshot = readings.zone_snapshot
+    if snapshot is not None:
+        saved = "never" if snapshot.last_saved is None else f"{readings.now - snapshot.last_saved:.1f} s ago"
+        lines.append(f"state folder: {'its snapshot is being served, ' if snapshot.serving else ''}last saved {saved}")
     rules = [f"- {{{kind.rule}}}" for kind in readings.kinds if kind.rule]
     if rules:
         lines += ["", _RBAC, "", "rules:", *rules]
@@ -97,7 +97,7 @@ _STATES = {
 
 def _state(kind: Kind, now: float) -> str:
     """Return a line on one kind."""
-    read = "read" if kind.synced else "from the saved copy" if kind.from_copy else "not read yet"
+    read = "read" if kind.synced else "from the snapshot" if kind.from_snapshot else "not read yet"
     parts = [read, f"{kind.objects} {'object' if kind.objects == 1 else 'objects'}"]
     parts += [_STATES.get(kind.state, kind.state)] if kind.state else []
     for what, last in (
@@ -116,7 +116,7 @@ class _KindReadiness(msgspec.Struct, frozen=True):
     """Ages are in seconds, null for never."""
 
     synced: bool
-    from_copy: bool
+    from_snapshot: bool
     objects: int
     state: str
     event_age: float | None
@@ -133,7 +133,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     draining: bool
     missing: tuple[str, ...]
     stale: bool
-    from_copy: bool
+    from_snapshot: bool
     kinds: dict[str, _KindReadiness]
 
 
@@ -146,7 +146,7 @@ def _readiness(readings: Readings) -> _Readiness:
     kinds = {
         str(kind.kind): _KindReadiness(
             synced=kind.synced,
-            from_copy=kind.from_copy,
+            from_snapshot=kind.from_snapshot,
             objects=kind.objects,
             state=str(kind.state),
             event_age=age(kind.last_event),
@@ -159,13 +159,13 @@ def _readiness(readings: Readings) -> _Readiness:
         )
         for kind in readings.kinds
     }
-    from_copy = readings.zone_copy is not None and readings.zone_copy.serving
+    from_snapshot = readings.zone_snapshot is not None and readings.zone_snapshot.serving
     return _Readiness(
         ready=readings.ready,
         draining=readings.draining,
         missing=readings.missing,
         stale=readings.zone.stale,
-        from_copy=from_copy,
+        from_snapshot=from_snapshot,
         kinds=kinds,
     )
 

@@ -1,4 +1,4 @@
-"""The index back to the objects that made it: what a copy of the zone is written from, and a new process fed with."""
+"""The index back to the objects that made it, which a snapshot of the zone and a new process get."""
 
 import socket
 from collections.abc import Iterator

@@ -77,16 +77,16 @@ async def test_readyz_of_a_kind_that_is_denied(api: ApiServer, tmp_path: Path, k
 async def test_readyz_of_a_server_that_serves_its_saved_copy(api: ApiServer, tmp_path: Path) -> None:
     config = config_of(api, tmp_path)
     async with syncing(config) as server:
-        warm = server.sync.warm
-        assert warm is not None
-        await wait_for(lambda: warm.statistics().saves)
+        loaded = server.sync.snapshot
+        assert loaded is not None
+        await wait_for(lambda: loaded.statistics().saves)
     api.forbidden = set(Kind)
     async with syncing(config) as server:
         await wait_for(lambda: readyz(server)[0] == 200)
         await wait_for(lambda: "(403)" in readyz(server)[1])
         body = readyz(server)[1]
-    assert "services: from the saved copy, 1 object" in body
-    assert "its saved copy is being served" in body
+    assert "services: from the snapshot, 1 object" in body
+    assert "its snapshot is being served" in body
 
 
 async def test_draining_is_no_missing_data(api: ApiServer, tmp_path: Path) -> None:

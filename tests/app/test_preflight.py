@@ -120,10 +120,10 @@ def test_a_path_that_is_no_regular_file(
                 "expected Namespaces, Services, EndpointSlices or Pods in *.yaml, *.yml or *.json"
             ),
         ),
-        (lambda f: with_(state=f / "text"), "ignored state: text: is not a folder; no copy of the zone is kept"),
+        (lambda f: with_(state=f / "text"), "ignored state: text: is not a folder; no snapshot is kept"),
         (
             lambda f: with_(state=f / "text/x/y"),
-            "ignored state: text/x/y: cannot be made: text is not a folder; no copy of the zone is kept",
+            "ignored state: text/x/y: cannot be made: text is not a folder; no snapshot is kept",
         ),
         (
             lambda f: with_(objects=f, kubernetes=Kubernetes(labels="a=b")),

@@ -75,8 +75,8 @@ class Rig:
 
     @property
     def saves(self) -> int:
-        assert self.sync.warm is not None
-        return self.sync.warm.statistics().saves
+        assert self.sync.snapshot is not None
+        return self.sync.snapshot.statistics().saves
 
 
 def config_of(server: ApiServer, folder: Path) -> Config:
@@ -148,26 +148,26 @@ async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(ser
 
         rig.sync.listeners.append(watch)
         await wait_for(lambda: not rig.cluster.missing)
-        assert rig.sync.serving_copy
+        assert rig.sync.serving_snapshot
         assert rig.ask("goes") == (m.NOERROR, ("10.0.0.3",))
         assert rig.ask(POD) == (m.NOERROR, ("10.1.0.1",))
         reason = rig.sync.stale_reason()
         assert reason is not None
         assert (reason.code, reason.ede) == ("stale", EDE.STALE_ANSWER)
-        assert "served from a copy saved" in reason.text
-        assert rig.sync.warm is not None
-        assert rig.sync.warm.statistics().serving
+        assert "served from a snapshot saved" in reason.text
+        assert rig.sync.snapshot is not None
+        assert rig.sync.snapshot.statistics().serving
         await wait_for(lambda: any(r.statistics().last_error for r in rig.sync.reflectors))  # it has tried
-        assert rig.sync.serving_copy
+        assert rig.sync.serving_snapshot
 
         rig.keep_reply()
         rig.sync.listeners.insert(0, lambda event: real.append(event.kind) if isinstance(event, ListDone) else None)
         server.start()
-        await wait_for(lambda: not rig.sync.serving_copy, 30)
+        await wait_for(lambda: not rig.sync.serving_snapshot, 30)
         assert sorted(real) == sorted(Kind)
         assert rig.sync.stale_reason() is None
         assert not rig.table.replies  # also what was not changed was marked as stale
-        assert not rig.sync.warm.statistics().serving
+        assert not rig.sync.snapshot.statistics().serving
         assert rig.ask("goes")[0] == m.NXDOMAIN
         assert rig.ask("changes") == (m.NOERROR, ("10.0.0.22",))
         assert rig.ask("comes") == (m.NOERROR, ("10.0.0.4",))
@@ -179,8 +179,8 @@ async def test_a_start_with_the_api_is_fresh_at_once_and_saves_what_changes(serv
     config = config_of(server, tmp_path)
     await save_copy(config)
     async with following(config) as rig:
-        await wait_for(lambda: rig.sync.serving_copy)
-        await wait_for(lambda: not rig.sync.serving_copy)
+        await wait_for(lambda: rig.sync.serving_snapshot)
+        await wait_for(lambda: not rig.sync.serving_snapshot)
         assert rig.sync.stale_reason() is None
         await wait_for(lambda: rig.saves == 1)
         put(server, "new", "10.0.0.9")
@@ -222,7 +222,7 @@ async def test_the_copy_of_another_choice_of_objects_is_not_served(
         async with following(change(config)) as rig:
             await wait_for(lambda: any(log.get("error") for log in logs))
             assert rig.ask("stays")[0] == m.SERVFAIL
-            assert not rig.sync.serving_copy
+            assert not rig.sync.serving_snapshot
 
 
 @pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
@@ -274,9 +274,9 @@ async def test_a_kind_that_is_forbidden_costs_its_own_names_only(server: ApiServ
 
 
 def _identity(config: Config) -> snapshot.Identity:
-    warm = Sync(config, Cluster(), ReplyCache()).warm
-    assert warm is not None
-    return warm.whose
+    loaded = Sync(config, Cluster(), ReplyCache()).snapshot
+    assert loaded is not None
+    return loaded.whose
 
 
 async def test_a_kind_that_the_copy_has_is_served_on_when_it_is_forbidden(server: ApiServer, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ async def test_a_kind_that_the_copy_has_is_served_on_when_it_is_forbidden(server
             lambda: rig.ask("new")[0] == m.NOERROR and any(r.statistics().forbidden for r in rig.sync.reflectors)
         )
         assert rig.ask(POD) == (m.NOERROR, ("10.1.0.1",))
-        assert rig.sync.serving_copy
+        assert rig.sync.serving_snapshot
         assert not rig.cluster.denied
 
 
@@ -297,14 +297,14 @@ async def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(ser
     (tmp_path / "state").write_text("no folder")
     with structlog.testing.capture_logs() as logs:
         async with following(config_of(server, tmp_path)) as rig:
-            warm = rig.sync.warm
-            assert warm is not None
-            await wait_for(lambda: warm.statistics().failures >= 2)
+            loaded = rig.sync.snapshot
+            assert loaded is not None
+            await wait_for(lambda: loaded.statistics().failures >= 2)
             assert rig.ask("stays") == (m.NOERROR, ("10.0.0.1",))
             (tmp_path / "state").unlink()
             await wait_for(lambda: rig.saves)
-    assert events_of(logs).count("copy of the zone not saved") == 1
-    assert "copy of the zone saved again" in events_of(logs)
+    assert events_of(logs).count("snapshot of the zone not saved") == 1
+    assert "snapshot of the zone saved again" in events_of(logs)
 
 
 def events_of(logs: Iterable[Any]) -> list[str]:

@@ -108,7 +108,7 @@ def snapshot(bench: Bench) -> list[Finding]:
         config = bench.folder / "copies.toml"
         config.write_text("[kubernetes]\nsnapshot_interval = 1\n")
         with following(bench.folder, at, "--state", state, "--config", config):
-            wait_until((state / NAME).exists, "a copy of the zone")
+            wait_until((state / NAME).exists, "a snapshot of the zone")
             size = max(path.stat().st_size for path in state.iterdir())
         name = Question(_names(1)[0], "A")
         times = []
@@ -118,7 +118,7 @@ def snapshot(bench: Bench) -> list[Finding]:
                 with following(bench.folder, at, "--state", state, ready=False) as (follower, _):
                     wait_until(partial(_answers, follower, name), "an answer")
                     times.append(time.perf_counter() - begin - _imports())
-        start_of = f"start from a copy of the zone ({size / 1e6:.1f} MB), {what}: first answer"
+        start_of = f"start from a snapshot of the zone ({size / 1e6:.1f} MB), {what}: first answer"
         rows.append(Finding(start_of, f"imports + {median(times):.2f} s", "≤ imports + 0.5 s", median(times) <= 0.5))
     return rows
 

@@ -130,7 +130,7 @@ ROWS = [
         "has no effect without `enabled = true`", serve=SERVES,
     ),
     Row("no token", 'admin_token = "token"', "token: there is no such file", serve=SERVES),
-    Row("state is a file", 'state = "c.toml"', "c.toml: is not a folder; no copy of the zone is kept", serve=SERVES),
+    Row("state is a file", 'state = "c.toml"', "c.toml: is not a folder; no snapshot is kept", serve=SERVES),
 ]  # fmt: skip
 
 

@@ -108,8 +108,8 @@ def without_part(data: bytes, number: int) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda _: b"", "it is no copy of a zone"),
-        (lambda _: b"<html>" * 100, "it is no copy of a zone"),
+        (lambda _: b"", "it is no snapshot of a zone"),
+        (lambda _: b"<html>" * 100, "it is no snapshot of a zone"),
         (lambda data: data[: len(MAGIC)], "truncated"),
         (lambda data: data[: len(MAGIC) + 3], "truncated"),
         (lambda data: data[:-1], "truncated"),

@@ -12,7 +12,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from dnsserver.metrics import Kind, Process, Readings, Zone, ZoneCopy
+from dnsserver.metrics import Kind, Process, Readings, Zone, ZoneSnapshot
 from dnsserver.server.admin import Admin, Request, Response, Route, bind
 from dnsserver.server.pages import standard_routes
 
@@ -27,7 +27,7 @@ NOT_READY = Readings(
         ),
     ),
     zone=Zone(stale=True),
-    zone_copy=ZoneCopy(serving=True, last_saved=40.0),
+    zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0),
 )  # fmt: skip
 
 WEBSOCKET = (

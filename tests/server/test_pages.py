@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from dnsserver.metrics import Kind, Readings, Zone, ZoneCopy
+from dnsserver.metrics import Kind, Readings, Zone, ZoneSnapshot
 from dnsserver.server.admin import Request
 from dnsserver.server.pages import standard_routes
 
@@ -23,7 +23,7 @@ READING = Kind(kind="services", objects=7, state="listing")
 WATCHED = Kind(kind="namespaces", objects=1, synced=True, state="watching", last_event=97.5, last_heard=99.0)
 AGAIN = Kind(kind="pods", synced=True, state="waiting", last_check=10.0, resyncs={"gone": 2}, last_error="410 Gone")
 DENIED = Kind(kind="services", state="forbidden", rule=SERVICES, forbidden=True, last_error="403 Forbidden: no")
-SAVED = Kind(kind="services", objects=7, from_copy=True, state="starting")
+SAVED = Kind(kind="services", objects=7, from_snapshot=True, state="starting")
 DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
 
 
@@ -52,14 +52,14 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
         (
             Readings(
                 now=100.0, ready=True, kinds=(SAVED,), zone=Zone(stale=True),
-                zone_copy=ZoneCopy(serving=True, last_saved=40.0),
+                zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0),
             ),
             200,
             [
                 "ready",
-                "services: from the saved copy, 7 objects, connecting to the API server",
+                "services: from the snapshot, 7 objects, connecting to the API server",
                 "answers about the cluster are marked as stale (RFC 8914)",
-                "state folder: its saved copy is being served, last saved 60.0 s ago",
+                "state folder: its snapshot is being served, last saved 60.0 s ago",
             ],
         ),
         (
@@ -102,12 +102,16 @@ def test_readyz_names_a_kind_that_the_server_does_not_know() -> None:
 
 def test_readyz_for_programs() -> None:
     readings = Readings(
-        now=100.0, missing=("services",), kinds=(DENIED, WATCHED), zone_copy=ZoneCopy(serving=True), draining=True
+        now=100.0,
+        missing=("services",),
+        kinds=(DENIED, WATCHED),
+        zone_snapshot=ZoneSnapshot(serving=True),
+        draining=True,
     )
     status, text = readyz(readings, "text/html, application/json")
     body = json.loads(text)
     assert (status, body["ready"], body["draining"], body["missing"]) == (503, False, True, ["services"])
-    assert body["from_copy"] is True
+    assert body["from_snapshot"] is True
     assert body["kinds"]["namespaces"]["event_age"] == 2.5
     assert body["kinds"]["services"]["event_age"] is None
     assert body["kinds"]["services"]["rule"] == SERVICES

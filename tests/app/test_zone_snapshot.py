@@ -12,7 +12,7 @@ import pytest
 import structlog
 import trio
 
-from dnsserver.app.warm import WarmStart, warm_start
+from dnsserver.app.zone_snapshot import ZoneSnapshot, snapshot_of
 from dnsserver.config import Config, Domain
 from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
@@ -36,13 +36,13 @@ OURS = Identity("cluster.local.", "somewhere")
 
 
 def identity(config: Config) -> Identity:
-    warm = warm_start(config)
-    assert warm is not None
-    return warm.whose
+    loaded = snapshot_of(config)
+    assert loaded is not None
+    return loaded.whose
 
 
 def test_without_a_folder_there_is_no_copy() -> None:
-    assert warm_start(Config()) is None
+    assert snapshot_of(Config()) is None
 
 
 @pytest.mark.parametrize(
@@ -109,40 +109,40 @@ def versions() -> dict[Kind, tuple[str, ...]]:
     return {Kind.NAMESPACES: ("7",), Kind.SERVICES: ("8",)}
 
 
-async def keeping(warm: WarmStart, index: Index, until: Callable[[], object], changes: Callable[[], int]) -> None:
+async def keeping(loaded: ZoneSnapshot, index: Index, until: Callable[[], object], changes: Callable[[], int]) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(warm.keep, index, changes, versions)
+        nursery.start_soon(loaded.keep, index, changes, versions)
         await wait_for(until)
         nursery.cancel_scope.cancel()
 
 
 async def test_what_is_kept_is_loaded_and_serves_until_each_kind_is_listed(tmp_path: Path) -> None:
-    kept = WarmStart(tmp_path, OURS, 0.01)
+    kept = ZoneSnapshot(tmp_path, OURS, 0.01)
     await keeping(kept, shop(), lambda: kept.statistics().saves, lambda: 1)
-    warm = WarmStart(tmp_path, OURS, 0.01)
-    assert (warm.serving, warm.age()) == (False, 0.0)
+    loaded = ZoneSnapshot(tmp_path, OURS, 0.01)
+    assert (loaded.serving, loaded.age()) == (False, 0.0)
     events: list[Event] = []
     serving: list[bool] = []
 
     def take(event: Event) -> None:
         events.append(event)
-        serving.append(warm.serving)
+        serving.append(loaded.serving)
 
-    await warm.load(take)
+    await loaded.load(take)
     assert [event.kind for event in events if isinstance(event, ListDone)] == [Kind.NAMESPACES, Kind.SERVICES]
     assert serving == [False, False, True, True, True]  # from the first kind on that is there
-    assert 0 <= warm.age() < 60
-    figures = warm.statistics()
+    assert 0 <= loaded.age() < 60
+    figures = loaded.statistics()
     assert (figures.serving, figures.size) == (True, kept.statistics().size)
     assert figures.last_saved is not None
-    warm.listed(Kind.SERVICES)
-    assert warm.serving
-    warm.listed(Kind.NAMESPACES)
-    assert not warm.serving
+    loaded.listed(Kind.SERVICES)
+    assert loaded.serving
+    loaded.listed(Kind.NAMESPACES)
+    assert not loaded.serving
 
 
 async def test_a_zone_that_does_not_change_is_not_saved_again(tmp_path: Path) -> None:
-    warm = WarmStart(tmp_path, OURS, 0.001)
+    loaded = ZoneSnapshot(tmp_path, OURS, 0.001)
     looks = 0
 
     def changes() -> int:
@@ -150,8 +150,8 @@ async def test_a_zone_that_does_not_change_is_not_saved_again(tmp_path: Path) ->
         looks += 1
         return looks // 20
 
-    await keeping(warm, shop(), lambda: looks > 200, changes)
-    assert 2 <= warm.statistics().saves <= 12
+    await keeping(loaded, shop(), lambda: looks > 200, changes)
+    assert 2 <= loaded.statistics().saves <= 12
 
 
 @pytest.mark.parametrize("step", [366 * 86_400, -366 * 86_400, -3600], ids=str)
@@ -159,15 +159,15 @@ async def test_a_clock_that_is_set_alters_no_age(
     step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
 ) -> None:
     mock_clock.rate = 1.0
-    kept = WarmStart(tmp_path, OURS, 0.01)
+    kept = ZoneSnapshot(tmp_path, OURS, 0.01)
     await keeping(kept, shop(), lambda: kept.statistics().saves, lambda: 1)
-    warm = WarmStart(tmp_path, OURS, 1.0)
-    await warm.load(lambda _: None)
+    loaded = ZoneSnapshot(tmp_path, OURS, 1.0)
+    await loaded.load(lambda _: None)
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + step)
-    ages = [warm.age(), kept.age()]
+    ages = [loaded.age(), kept.age()]
     mock_clock.jump(100)
-    assert [warm.age(), kept.age()] == pytest.approx([age + 100 for age in ages], abs=5)
+    assert [loaded.age(), kept.age()] == pytest.approx([age + 100 for age in ages], abs=5)
     assert max(ages) < 10
     saves, looks = kept.statistics().saves, itertools.count(1)
     async with trio.open_nursery() as nursery:
@@ -182,10 +182,10 @@ async def test_a_clock_that_is_set_alters_no_age(
 async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> None:
     index = shop()
     index.namespaces.add("no octets")  # type: ignore[arg-type]
-    warm = WarmStart(tmp_path, OURS, 0.01)
+    loaded = ZoneSnapshot(tmp_path, OURS, 0.01)
     with structlog.testing.capture_logs() as logs:
-        await keeping(warm, index, lambda: warm.statistics().failures > 1, lambda: 1)
-    assert logs[0]["event"] == "copy of the zone not saved"
+        await keeping(loaded, index, lambda: loaded.statistics().failures > 1, lambda: 1)
+    assert logs[0]["event"] == "snapshot of the zone not saved"
     assert logs[0]["exc_info"]
     assert not files(tmp_path)
 
@@ -198,10 +198,10 @@ async def test_a_copy_that_is_not_understood_ends_nothing(tmp_path: Path) -> Non
         yield bad if kind is Kind.SERVICES else Namespace(Metadata("shop"))
 
     await snapshot.save(tmp_path, Header(OURS, time.time(), versions()), objects)
-    warm = WarmStart(tmp_path, OURS, 0.01)
+    loaded = ZoneSnapshot(tmp_path, OURS, 0.01)
     events: list[Event] = []
     with structlog.testing.capture_logs() as logs:
-        await warm.load(events.append)
-    assert [log["event"] for log in logs] == ["copy of the zone cannot be read"]
+        await loaded.load(events.append)
+    assert [log["event"] for log in logs] == ["snapshot of the zone cannot be read"]
     assert events[-1] == ListStarted(Kind.SERVICES)
-    assert warm.serving
+    assert loaded.serving

@@ -1,4 +1,4 @@
-"""The copy of the zone in the state folder: served at a start until the API is heard, and kept up to date from then."""
+"""The zone's snapshot in the state folder: served at a start until the API is heard, and kept up to date from then."""
 
 import os
 import time
@@ -19,16 +19,16 @@ from dnsserver.zone.model import Event, Kind, ListDone
 
 log = structlog.get_logger("dnsserver")
 
-_REFRESH = 3600.0  # seconds after which an unchanged zone is saved again: a copy says how old it is
+_REFRESH = 3600.0  # seconds after which an unchanged zone is saved again: a snapshot says how old it is
 
 Versions = Callable[[], dict[Kind, tuple[str, ...]]]
 
 
-class WarmStart:
-    """What there is of a copy, and which kinds of the zone in force still come from it."""
+class ZoneSnapshot:
+    """What there is of a snapshot, and which kinds of the zone in force still come from it."""
 
     def __init__(self, folder: Path, whose: Identity, interval: float) -> None:
-        """Keep the copy of a zone in `folder`, written at most every `interval` seconds."""
+        """Keep the snapshot of a zone in `folder`, written at most every `interval` seconds."""
         self._folder = folder
         self.whose = whose
         self._interval = interval
@@ -39,11 +39,11 @@ class WarmStart:
 
     @property
     def serving(self) -> bool:
-        """Whether some of the zone in force came from the copy and was not listed since."""
+        """Whether some of the zone in force came from the snapshot and was not listed since."""
         return bool(self._copied)
 
     def age(self) -> float:
-        """Return how old the copy is, in seconds."""
+        """Return how old the snapshot is, in seconds."""
         return 0.0 if self._saved is None else trio.current_time() - self._saved
 
     def listed(self, kind: Kind) -> None:
@@ -51,7 +51,7 @@ class WarmStart:
         self._copied.discard(kind)
 
     async def load(self, apply: Callable[[Event], None]) -> None:
-        """Hand on what the copy holds; nothing if it is of no use."""
+        """Hand on what the snapshot holds; nothing if it is of no use."""
 
         def take(event: Event) -> None:
             if isinstance(event, ListDone):
@@ -65,7 +65,7 @@ class WarmStart:
         try:
             await found.give(take)
         except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
-            log.error("copy of the zone cannot be read", error=str(error))  # noqa: TRY400 - the text says it all
+            log.error("snapshot of the zone cannot be read", error=str(error))  # noqa: TRY400 - the text says it all
 
     async def keep(self, index: Index, changes: Callable[[], int], versions: Versions) -> None:
         """Save the zone when it has changed, until cancelled; nothing that goes wrong ends the server.
@@ -89,12 +89,12 @@ class WarmStart:
             return False
         except Exception:  # a bug in what only helps the next start must not end this one
             self._failures += 1
-            log.exception("copy of the zone not saved")
+            log.exception("snapshot of the zone not saved")
             return False
         self._saves += 1
         self._saved = began
         if self._problem:
-            log.info("copy of the zone saved again")
+            log.info("snapshot of the zone saved again")
         self._problem = ""
         return True
 
@@ -103,23 +103,23 @@ class WarmStart:
         self._failures += 1
         if problem != self._problem:
             self._problem = problem
-            log.warning("copy of the zone not saved", folder=str(self._folder), error=problem)
+            log.warning("snapshot of the zone not saved", folder=str(self._folder), error=problem)
 
-    def statistics(self) -> metrics.ZoneCopy:
-        """Return the copy in numbers."""
-        return metrics.ZoneCopy(self.serving, self._saved, self._saves, self._failures, self._size)
+    def statistics(self) -> metrics.ZoneSnapshot:
+        """Return the snapshot in numbers."""
+        return metrics.ZoneSnapshot(self.serving, self._saved, self._saves, self._failures, self._size)
 
 
-def warm_start(config: Config) -> WarmStart | None:
-    """Return what keeps the copy, if the configuration names a folder for it."""
+def snapshot_of(config: Config) -> ZoneSnapshot | None:
+    """Return what keeps the snapshot, if the configuration names a folder for it."""
     if config.state is None:
         return None
     whose = Identity(str(config.domain), _source(config))
-    return WarmStart(config.state, whose, config.kubernetes.snapshot_interval)
+    return ZoneSnapshot(config.state, whose, config.kubernetes.snapshot_interval)
 
 
 def _source(config: Config) -> str:
-    """Return where the objects come from and how they are chosen: a copy is of use only where that is the same.
+    """Return where the objects come from and how they are chosen: a snapshot is of use only where that is the same.
 
     A kubeconfig says which server it leads to; one that cannot be read, as somebody broke it, may have led to any. In a
     cluster the folder is the cluster's own.
