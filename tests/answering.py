@@ -15,7 +15,7 @@ from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, Put
 from dnsserver.zone.static import SpecialNames

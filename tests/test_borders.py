@@ -36,7 +36,7 @@ from dnsserver.server.admin import Admin
 from dnsserver.server.connection import Connection
 from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
-from dnsserver.wire import response
+from dnsserver.wire import upstream_reply
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListStarted, Put, Remove
 from tests.answering import Answering
@@ -344,7 +344,7 @@ TABLE = [
     Border(
         "upstream-query", UdpTransport, "send", one_question_outside_is_servfail, lambda _, a, *__: a.lookup is not None
     ),
-    Border("upstream-reply", response, "read", one_question_outside_is_asked_again),
+    Border("upstream-reply", upstream_reply, "read", one_question_outside_is_asked_again),
     Border("upstream-reply", UdpTransport, "_receive", one_question_outside_is_asked_again),
     Border("upstream-reply", StreamTransport, "_judge", one_question_over_tcp_is_asked_again),
     Border("upstream-stream", StreamTransport, "_read", one_question_over_tcp_is_asked_again),

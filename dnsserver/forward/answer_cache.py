@@ -27,9 +27,9 @@ from dnsserver.wire.message import (
     SRV,
     TXT,
     A,
+    with_ttl,
 )
 from dnsserver.wire.name import is_below
-from dnsserver.wire.response import with_ttl
 from dnsserver.zone.record import Reason
 
 # What an entry holds beside the octets of its name and records: measured with tracemalloc over 20,000 entries of one

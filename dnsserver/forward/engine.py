@@ -23,8 +23,8 @@ from dnsserver.forward.transport_stream import StreamTransport
 from dnsserver.forward.transport_udp import UdpTransport
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
-from dnsserver.wire import request
-from dnsserver.wire.response import Reading, TTLLimits
+from dnsserver.wire import upstream_query
+from dnsserver.wire.upstream_reply import Reading, TTLLimits
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger(__name__)
@@ -258,10 +258,10 @@ class LookupEngine:
     ) -> bool:
         """Send one query over UDP; False when it cannot be sent."""
         question = lookup.question
-        section = request.question(spelled, question.type)
+        section = upstream_query.question(spelled, question.type)
         attempt = Attempt(lookup, upstream, section, now, identifier, plain=plain)
         upstream.queries += 1
-        if not self.udp.send(attempt, request.write(section, question.do, question.cd, not plain), now):
+        if not self.udp.send(attempt, upstream_query.write(section, question.do, question.cd, not plain), now):
             self.broken(upstream, now)
             return False
         lookup.attempts.append(attempt)
@@ -270,10 +270,10 @@ class LookupEngine:
     def ask_stream(self, lookup: Lookup, upstream: Upstream, now: float, *, plain: bool = False) -> None:
         """Send one query over TCP or TLS, as soon as that is possible."""
         question = lookup.question
-        attempt = Attempt(lookup, upstream, request.question(question.name, question.type), now, plain=plain)
+        attempt = Attempt(lookup, upstream, upstream_query.question(question.name, question.type), now, plain=plain)
         upstream.queries += 1
         lookup.attempts.append(attempt)
-        self.streams.submit(attempt, request.write(attempt.section, question.do, question.cd, not plain))
+        self.streams.submit(attempt, upstream_query.write(attempt.section, question.do, question.cd, not plain))
 
     def to_tcp(self, attempt: Attempt, now: float) -> None:
         """Ask the same upstream the same thing again over TCP, unless that was in vain before."""

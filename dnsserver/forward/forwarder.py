@@ -30,7 +30,7 @@ from dnsserver.forward.upstream import Upstream, UpstreamStatistics
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import ROOT, is_below
-from dnsserver.wire.response import Reading, TTLLimits
+from dnsserver.wire.upstream_reply import Reading, TTLLimits
 from dnsserver.zone.record import Reason
 
 _TICK = 1.0

@@ -5,7 +5,8 @@ import msgspec
 from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.response import Reading, whole_body
+from dnsserver.wire.reply import whole_body
+from dnsserver.wire.upstream_reply import Reading
 
 
 class Join(msgspec.Struct, gc=False, eq=False):

@@ -32,7 +32,7 @@ from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.outcome import OnOutcome, Question
 from dnsserver.forward.route import Route
 from dnsserver.forward.upstream import Upstream
-from dnsserver.wire.response import Reading
+from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
 
 NEVER = float("inf")

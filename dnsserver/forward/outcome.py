@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from dnsserver.wire.message import EDE, Body
-from dnsserver.wire.response import aged
+from dnsserver.wire.message import EDE, Body, aged
 from dnsserver.zone.record import Reason
 
 

@@ -15,7 +15,7 @@ from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.nonce import Nonces
 from dnsserver.forward.settings import Transport
 from dnsserver.forward.upstream import Upstream
-from dnsserver.wire import request
+from dnsserver.wire import upstream_query
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
 from dnsserver.wire.name import ROOT
 
@@ -106,8 +106,8 @@ class Probes:
             health.probe_at = min(health.probe_at, now + _LOOPING_EVERY)
         identifier, mixed = self._entropy.randomize_case(name)
         spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
-        attempt = Attempt(None, upstream, request.question(spelled, HINFO), now, identifier, probe=True)
-        self._send(attempt, request.write(attempt.section, False, False, upstream.edns), now)
+        attempt = Attempt(None, upstream, upstream_query.question(spelled, HINFO), now, identifier, probe=True)
+        self._send(attempt, upstream_query.write(attempt.section, False, False, upstream.edns), now)
 
     def answered(self, attempt: Attempt, rcode: int, now: float) -> None:
         """Record the reply to a probe: where it did not come back before, there is no loop.

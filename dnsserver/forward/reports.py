@@ -14,10 +14,9 @@ from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.lookup import Attempt, Lookup, Owner, detach
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.upstream import Upstream
-from dnsserver.wire import response
-from dnsserver.wire.bare import bare_rcode, is_truncated
+from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, FormatError
-from dnsserver.wire.response import Reading, TTLLimits, Verdict
+from dnsserver.wire.upstream_reply import Reading, TTLLimits, Verdict, bare_rcode, is_truncated
 from dnsserver.zone.record import Reason
 
 log = structlog.get_logger(__name__)
@@ -96,7 +95,7 @@ class Reports:
                 return True
             try:
                 question = lookup.question
-                reading = response.read(
+                reading = upstream_reply.read(
                     reply, question.name, question.type, question.do, lookup.route.scope, self._limits
                 )
             except Exception as error:  # malformed, or a bug in reading it, which is as if it were

@@ -7,7 +7,7 @@ from dnsserver.server.reply import Outside
 from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.response import whole_body
+from dnsserver.wire.reply import whole_body
 from dnsserver.zone.record import Reason
 
 _NO_IPV6 = Reason("ipv6-off")

@@ -10,11 +10,10 @@ import msgspec
 from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
-from dnsserver.wire import query as q
 from dnsserver.wire.message import EMPTY, Body
-from dnsserver.wire.query import Query
+from dnsserver.wire.query import MIN_SIZE, Query
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose, echo, opt_record, write_reply
 from dnsserver.zone.record import Answer, Reason
 
 STREAM_LIMIT = 65535
@@ -86,7 +85,7 @@ class ReplyWriter:
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
         self.stale: Reason | None = None  # why own data is marked as too old, when it is
-        self._opts = {do: q.opt_record(udp_limit, do=do) for do in (False, True)}
+        self._opts = {do: opt_record(udp_limit, do=do) for do in (False, True)}
 
     def local(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
@@ -173,11 +172,9 @@ class ReplyWriter:
 
     def _keep(self, query: Query, key: bytes, reply: Reply, port: Port, body: Body) -> None:
         if not query.regular:
-            if query.is_odd(self._udp_limit) and (
-                len(reply.wire) > q.MIN_SIZE - 2 or _left_out(reply.wire, query, body)
-            ):
+            if query.is_odd(self._udp_limit) and (len(reply.wire) > MIN_SIZE - 2 or _left_out(reply.wire, query, body)):
                 return
-            reply.wire = q.echo(reply.wire, query.name + query.question[-4:])
+            reply.wire = echo(reply.wire, query.name + query.question[-4:])
         self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
 
     def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
@@ -188,13 +185,13 @@ class ReplyWriter:
             if reason.ede is None and rcode < m.BADVERS:
                 opt = self._opts[do]
             else:
-                opt = q.opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+                opt = opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
         limit = STREAM_LIMIT if port.stream else self.limit(size)
-        return q.reply(query, rcode, flags | self._ra, body, limit, opt)
+        return write_reply(query, rcode, flags | self._ra, body, limit, opt)
 
     def limit(self, size: int) -> int:
         """Return how long a reply over UDP may be to a client that takes `size` octets, 0 without EDNS."""
-        return q.MIN_SIZE if size <= q.MIN_SIZE else min(size, self._udp_limit)
+        return MIN_SIZE if size <= MIN_SIZE else min(size, self._udp_limit)
 
     def template(self, query: Query) -> "ForwardedTemplate":
         """Return what all questions that differ from this one in the name only have in common when forwarded."""

@@ -12,6 +12,7 @@ from dnsserver.server.templates import Services, Templates
 from dnsserver.wire import message as m
 from dnsserver.wire import query as q
 from dnsserver.wire.message import FormatError
+from dnsserver.wire.reply import echo
 from dnsserver.zone.record import Reason
 
 _QUERY_OPCODE = 0
@@ -87,7 +88,7 @@ class Responder:
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
             wire = self.kept(key, port, self._clock())
             if wire is not None:
-                return query.id + q.echo(wire, query.question)
+                return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)
         if query.type in _TRANSFERS:

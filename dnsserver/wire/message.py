@@ -4,6 +4,8 @@ RFC 1035 (format), 3597 (unknown types), 6891 (EDNS), 8914 (extended errors).
 """
 
 import enum
+import struct
+from collections.abc import Callable
 
 import msgspec
 
@@ -89,6 +91,7 @@ AD = 0x0020
 CD = 0x0010
 
 HEADER_SIZE = 12
+_TTL = struct.Struct("!I")
 
 
 class EDE(enum.IntEnum):
@@ -141,6 +144,24 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 EMPTY = Body(0, 0, 0, b"")
+
+
+def aged(body: Body, seconds: int) -> Body:
+    """Return the body with `seconds` taken off every TTL, none below 0."""
+    return map_ttls(body, lambda ttl: max(0, ttl - seconds))
+
+
+def with_ttl(body: Body, ttl: int) -> Body:
+    """Return the body with this one TTL on every record, as stale answers have it (RFC 8767 section 4)."""
+    return map_ttls(body, lambda _: ttl)
+
+
+def map_ttls(body: Body, change: Callable[[int], int]) -> Body:
+    """Return the body with `change` made to every TTL."""
+    data = bytearray(body.data)
+    for offset in body.ttls:
+        _TTL.pack_into(data, offset, change(_TTL.unpack_from(data, offset)[0]))
+    return Body(body.an, body.ns, body.ar, bytes(data), body.ttls, body.ring)
 
 
 def type_name(number: int) -> str:

@@ -106,6 +106,13 @@ def is_below(name: bytes, zone: bytes) -> bool:
     return position == start
 
 
+def ancestors(name: bytes) -> Iterator[bytes]:
+    """Yield the names above a name, nearest first."""
+    while name[0]:
+        name = name[name[0] + 1 :]
+        yield name
+
+
 def end_of_name(data: bytes, position: int = 0) -> int:
     """Return where the octets behind a well-formed, uncompressed name begin."""
     while data[position]:

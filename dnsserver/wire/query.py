@@ -1,6 +1,6 @@
-"""A client's packet to a Query, and a Body to the reply: the plain cases, straight on the bytes.
+"""Reads what a client asks: a packet becomes a Query, straight from its octets.
 
-RFC 1035 section 4, 6891 (EDNS), 8906 (what servers owe clients), 9267 (what parsers get wrong), 9619 (one question).
+RFC 1035 section 4, 6891 (EDNS), 9267 (what parsers get wrong), 9619 (one question).
 """
 
 import struct
@@ -8,16 +8,14 @@ import struct
 import msgspec
 
 from dnsserver.wire import message as m
-from dnsserver.wire.message import EDE, Body, FormatError
+from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME, ROOT
 from dnsserver.wire.records import Names
 
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHIH")
 _TYPE_CLASS = struct.Struct("!HH")
-_REPLY = struct.Struct("!HHHHH")
 
-_POINTER = 0xC0
 _KEPT_FLAGS = m.RD | m.AD | m.CD
 _OPCODE = 0x7800
 _DO = 0x8000
@@ -26,8 +24,6 @@ _OPT_SIZE = 11
 _OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked at apart), flags, length of the options
 _MOST_RECORDS = 64  # after a question; what a query may have there are an OPT, a TSIG and an SOA
 _OPTION = struct.Struct("!HH")  # code, length
-_EDE_OPTION = 15
-_TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 
 # What stub resolvers and tools send (glibc 1200, nearly all others 1232, older ones 4096). They are few, as each has
 # replies of its own, found without being read; any other size is rounded to what the server would make of it.
@@ -195,88 +191,3 @@ def _check_options(packet: bytes, position: int, end: int) -> None:
         position += _OPTION.size + _OPTION.unpack_from(packet, position)[1]
     if position > end:
         raise FormatError(f"option ends at octet {position}, its OPT at {end}")
-
-
-def skip_name(data: bytes, position: int) -> int:
-    """Return the offset behind the name at `position`, without following a pointer; raises FormatError."""
-    try:
-        while length := data[position]:
-            if length >= _POINTER:
-                return position + 2
-            if length > MAX_LABEL:
-                msg = f"label type {length >> 6:#b} at octet {position}"
-                raise FormatError(msg)
-            position += length + 1
-    except IndexError as error:
-        msg = f"name past the end, octet {len(data)}"
-        raise FormatError(msg) from error
-    return position + 1
-
-
-def reply(query: Query, rcode: int, flags: int, body: Body, limit: int, opt: bytes) -> bytes:
-    """Return the reply's octets after the ID, at most `limit - 2` of them.
-
-    `flags` are those beyond what the query asks to be copied; `opt` is the whole OPT record, or empty. Records of the
-    additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9).
-    """
-    base = query.end or m.HEADER_SIZE
-    room = limit - base - len(opt)
-    if len(body.data) > room:
-        answers = body.an
-        body = cut(body, room, base)
-        if body.an < answers:
-            flags |= m.TC
-    head = _REPLY.pack(
-        m.QR | query.opcode << 11 | query.flags & (m.RD | m.CD) | flags | rcode & 15,
-        1 if query.end else 0,
-        body.an,
-        body.ns,
-        body.ar + (1 if opt else 0),
-    )
-    return b"".join((head, query.packet[m.HEADER_SIZE : base], body.data, opt))
-
-
-def cut(body: Body, room: int, base: int) -> Body:
-    """Return the Body less whole records from its end, so that it takes at most `room` octets.
-
-    `base` is where the Body stands in its message.
-    """
-    left = (body.an, body.ns, body.ar)
-    kept = [0, 0, 0]
-    message = bytes(base) + body.data
-    position = base
-    for section in range(3):
-        for _ in range(left[section]):
-            end = skip_name(message, position)
-            end += _RECORD.size + _RECORD.unpack_from(message, end)[3]
-            if end - base > room:
-                break
-            position = end
-            kept[section] += 1
-        if kept[section] < left[section]:
-            break
-    size = position - base
-    return Body(kept[0], kept[1], kept[2], body.data[:size], tuple(ttl for ttl in body.ttls if ttl < size))
-
-
-def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None = None, text: str = "") -> bytes:
-    """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
-    option = b""
-    if ede is not None:
-        # Short, as RFC 8914 section 2 has it: what it tells of may come from a file, and be of any length.
-        extra = ede.to_bytes(2, "big") + text[:_TEXT_SIZE].encode()
-        option = _EDE_OPTION.to_bytes(2, "big") + len(extra).to_bytes(2, "big") + extra
-    return b"%b%b%b\0%b\0%b%b" % (
-        _OPT_START,
-        size.to_bytes(2, "big"),
-        bytes((rcode >> 4,)),
-        b"\x80" if do else b"\0",
-        len(option).to_bytes(2, "big"),
-        option,
-    )
-
-
-def echo(wire: bytes, question: bytes) -> bytes:
-    """Return a reply (less its ID) with the question as this client wrote it (RFC 4343: case is kept, not compared)."""
-    start = m.HEADER_SIZE - 2
-    return wire[:start] + question + wire[start + len(question) :]

@@ -15,7 +15,7 @@ from dnsserver.server.batch import BATCH, BatchPort, Miss
 from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.query import read_query
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose
 from dnsserver.zone import model
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.static import SpecialNames

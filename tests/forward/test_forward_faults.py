@@ -10,7 +10,7 @@ from dnsserver.faults import Faults
 from dnsserver.forward import answer_cache, engine, entropy, forwarder, habits, health, probes
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import CacheSettings
-from dnsserver.wire import response
+from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import FORMERR, NOERROR, SERVFAIL
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
@@ -41,7 +41,7 @@ async def garbage(query: Query) -> None:
 
 # Where the bug is, what the upstream does, and the place that counts it.
 PLACES: dict[str, tuple[Any, str, Any, str]] = {
-    "reading a reply": (response, "read", helpful, "upstream-reply"),
+    "reading a reply": (upstream_reply, "read", helpful, "upstream-reply"),
     "a reply's health": (health.Health, "replied", helpful, "upstream-reply"),
     "what a reply shows": (habits.CaseHabit, "found", helpful, "upstream-reply"),
     "a look at what was learnt": (habits.EdnsHabit, "review", header, "upstream-probes"),

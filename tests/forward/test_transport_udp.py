@@ -15,12 +15,12 @@ from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.settings import UpstreamSpec
 from dnsserver.forward.transport_udp import UdpTransport
 from dnsserver.forward.upstream import Upstream
-from dnsserver.wire import request
+from dnsserver.wire import upstream_query
 from dnsserver.wire.name import from_text
 from tests.forward.scripted import HOST, A
 
-SECTION = request.question(from_text("www.example.com"), A)
-QUERY = request.write(SECTION, False, False)
+SECTION = upstream_query.question(from_text("www.example.com"), A)
+QUERY = upstream_query.write(SECTION, False, False)
 
 
 class Receiver:

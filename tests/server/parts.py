@@ -21,7 +21,7 @@ from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
 from dnsserver.wire.message import NOERROR, RRset
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.static import StaticZone
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire import response
+from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import FormatError
-from dnsserver.wire.response import Scope, TTLLimits, Verdict
+from dnsserver.wire.upstream_reply import Scope, TTLLimits, Verdict
 from tests import strict
 from tests.server.test_pending import ALIAS, WWW, Server
 from tests.wire.hostile import NAME, Shape, reply
-from tests.wire.test_response import RECORDS, message
+from tests.wire.test_upstream_reply import RECORDS, message
 
 TYPES = (m.A, m.MX, m.CNAME, m.SRV, m.NS, m.HTTPS)
 QUESTION_END = 12 + len(NAME) + 4
@@ -30,7 +30,7 @@ _changes = st.lists(st.tuples(st.integers(0, 500), _octets), max_size=4)
 def ask_all(server: Server, wire: bytes, type_: int, *, do: bool) -> int:
     """Ask for what this upstream's reply says in all ways, and return how many replies there were; see `strict`."""
     try:
-        reading = response.read(wire, NAME, type_, do, Scope(), TTLLimits())
+        reading = upstream_reply.read(wire, NAME, type_, do, Scope(), TTLLimits())
     except FormatError:
         return 0
     if reading.verdict is not Verdict.GOOD:
@@ -139,7 +139,7 @@ def test_a_reply_with_a_name_that_is_none_counts_as_malformed(case: str, do: boo
     refused = 0
     for type_ in (m.A, m.CNAME, m.MX, m.TXT):
         try:
-            response.read(MALFORMED[case], NAME, type_, do, Scope(), TTLLimits())
+            upstream_reply.read(MALFORMED[case], NAME, type_, do, Scope(), TTLLimits())
         except FormatError:
             refused += 1
         else:
@@ -166,4 +166,4 @@ def test_a_reply_that_takes_more_room_written_out_than_a_message_has_is_too_larg
     signature = m.A.to_bytes(2) + bytes(16) + to(E) + b"signature"
     wire = raw(other, ADDRESS, *[rr(m.RRSIG, signature)] * 600)
     assert len(wire) < 30_000
-    assert response.read(wire, NAME, m.A, True, Scope(), TTLLimits()).verdict is Verdict.TOO_LARGE
+    assert upstream_reply.read(wire, NAME, m.A, True, Scope(), TTLLimits()).verdict is Verdict.TOO_LARGE

@@ -24,7 +24,7 @@ from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import Body, RRset
-from dnsserver.wire.response import whole_body
+from dnsserver.wire.reply import whole_body
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, Put, Remove
 from dnsserver.zone.record import Reason

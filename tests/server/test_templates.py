@@ -20,7 +20,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, Body, RRset
 from dnsserver.wire.query import Query, read_query
-from dnsserver.wire.response import whole_body
+from dnsserver.wire.reply import whole_body
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed, namespace, service

@@ -14,7 +14,7 @@ from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Outcome, Ques
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, RRset
-from dnsserver.wire.response import whole_body
+from dnsserver.wire.reply import whole_body
 from tests.server.test_templates import ALIAS, AWAY, OUTCOMES, SOA, Outside, Server, query
 
 WEB = names.from_text("web.shop.svc.cluster.local")

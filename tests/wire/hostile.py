@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dnsserver.wire import message as m
-from dnsserver.wire import request, response
+from dnsserver.wire import upstream_query, upstream_reply
 from dnsserver.wire.message import EMPTY, FormatError
 from dnsserver.wire.name import from_text
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.response import Scope, TTLLimits
+from dnsserver.wire.reply import whole_body
+from dnsserver.wire.upstream_reply import Scope, TTLLimits
 
 NAME = from_text("www.example.com")
 QUESTION_END = 12 + len(NAME) + 4
@@ -48,7 +49,7 @@ def shapes() -> Iterator[Shape]:
 
 def reply(shape: Shape) -> bytes:
     """Return the octets of a shape, at most as many as a message has."""
-    out = bytearray(request.question(NAME, m.A))
+    out = bytearray(upstream_query.question(NAME, m.A))
     base = 12
     places = {"long": 0, "last": 12, "nested": 12}
 
@@ -109,7 +110,7 @@ def reply(shape: Shape) -> bytes:
             del out[size:]
             break
         written += 1
-    least = max(0, written - response.MAX_AUTHORITY)
+    least = max(0, written - upstream_reply.MAX_AUTHORITY)
     first = {"answer": written, "authority": least, "both": max(written // 2, least)}[shape.section]
     counts = struct.pack("!4H", 1, first, written - first, 0)
     return struct.pack("!2H", 1, 0x8180 | shape.rcode) + counts + bytes(out)
@@ -120,10 +121,10 @@ def cost(wire: bytes, do: bool, scope: Scope) -> tuple[float, bool]:
     before = time.process_time()
     taken = True
     try:
-        body = response.read(wire, NAME, m.A, do, scope, TTLLimits()).body
+        body = upstream_reply.read(wire, NAME, m.A, do, scope, TTLLimits()).body
         if body is not EMPTY:
             answer, authority, _ = rrsets(body, NAME)
-            response.whole_body(NAME, answer, authority)
+            whole_body(NAME, answer, authority)
     except FormatError:
         taken = False
     return time.process_time() - before, taken

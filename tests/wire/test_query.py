@@ -1,4 +1,4 @@
-"""Packets to queries, replies to octets: what is read, what is refused, what is cut."""
+"""Packets to queries: what is read, what is refused, and which share a key."""
 
 import itertools
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire.message import EDE, EMPTY, Body, FormatError, RRset
-from dnsserver.wire.query import cut, echo, opt_record, read_query, reply, skip_name
-from dnsserver.wire.writer import compose
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.query import read_query
+from dnsserver.wire.reply import opt_record
 from tests.messages import d, header, option
 
 WEB = "web.shop.svc.cluster.local."
@@ -143,53 +143,6 @@ def test_a_regular_query_is_its_own_key() -> None:
         assert read_query(packet).key(LIMIT) == packet[2:]
 
 
-def _addresses(count: int) -> RRset:
-    return RRset(names.from_text(WEB), m.A, 5, tuple(bytes((10, 0, n // 256, n % 256)) for n in range(count)))
-
-
-@given(st.integers(0, 80), st.integers(0, 20), st.integers(60, 1400), st.booleans())
-def test_a_reply_is_cut_at_a_record_from_its_end_and_says_so_if_an_answer_is_missing(
-    answers: int, extras: int, limit: int, edns: bool
-) -> None:
-    query = read_query(d(WEB).to_wire())
-    extra = RRset(names.from_text("extra.local"), m.AAAA, 5, tuple(bytes((n,)) * 16 for n in range(extras)))
-    body = compose(query.name, (_addresses(answers),) if answers else (), (), (extra,) if extras else ())
-    opt = opt_record(LIMIT) if edns else b""
-    wire = query.id + reply(query, 0, m.AA, body, limit, opt)
-    message = dns.message.from_wire(wire, one_rr_per_rrset=True)
-    assert len(wire) <= max(limit, 12 + len(query.question) + len(opt))
-    assert bool(message.flags & dns.flags.TC) == (len(message.answer) < answers)
-    if len(message.answer) < answers:
-        assert not message.additional
-    whole = 12 + len(query.question) + len(body.data) + len(opt)
-    if len(wire) < whole:  # what was left out had no room
-        assert len(wire) + 12 + 16 + 16 > limit
-    assert (message.edns == 0) is edns
-
-
-def test_cutting_keeps_the_offsets_of_the_ttls_that_are_left() -> None:
-    name = names.from_text(WEB)
-    body = compose(name, (_addresses(4),), own=0)
-    half = cut(body, 40, 12 + len(name) + 4)
-    assert (half.an, half.ttls) == (2, body.ttls[:2])
-
-
-def test_opt_record() -> None:
-    body = Body(0, 0, 0, b"")
-    query = read_query(d(WEB, ednsflags=dns.flags.DO).to_wire())
-    opt = opt_record(LIMIT, m.BADVERS, do=True, ede=EDE.NOT_READY, text="waiting")
-    message = dns.message.from_wire(query.id + reply(query, m.BADVERS, 0, body, LIMIT, opt))
-    assert (message.rcode(), message.payload, message.ednsflags & 0xFFFF) == (m.BADVERS, LIMIT, dns.flags.DO)
-    (error,) = message.options
-    assert error.to_text() == "EDE 14 (Not Ready): waiting"
-
-
-def test_echo_puts_the_clients_spelling_in_place() -> None:
-    lower, mixed = read_query(d(WEB).to_wire()), read_query(d(WEB.title()).to_wire())
-    wire = reply(lower, 0, 0, EMPTY, LIMIT, b"")
-    assert echo(wire, mixed.question) == reply(mixed, 0, 0, EMPTY, LIMIT, b"")
-
-
 @pytest.mark.parametrize("options", [b"", b"\0\3\0\0", b"\0\x0a\0\x08" + bytes(8) + b"\0\3\0\0"])
 def test_options_that_fill_their_opt(options: bytes) -> None:
     assert read_query(header(extras=1) + b"\0" + _TAIL + opt_with(options)).size == 1232
@@ -197,11 +150,3 @@ def test_options_that_fill_their_opt(options: bytes) -> None:
 
 def test_what_options_of_another_version_look_like_nobody_knows() -> None:
     assert read_query(header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0a\0\x09", version=1)).version == 1
-
-
-def test_skip_name() -> None:
-    assert skip_name(b"xx\1a\0", 2) == 5
-    assert skip_name(b"\1a\xc0\0yy", 0) == 4
-    for broken in (b"", b"\5a", b"\x80", b"\1a"):
-        with pytest.raises(FormatError):
-            skip_name(broken, 0)

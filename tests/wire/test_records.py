@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dnsserver.wire import message as m
 from dnsserver.wire.message import Body, FormatError, RRset
 from dnsserver.wire.records import MAX_LABELS, MAX_POINTERS, Names, read_records, rrsets
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose
 
 FRONT = bytes(12)
 WEB = FRONT + b"\3web\0"

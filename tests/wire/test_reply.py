@@ -1,15 +1,22 @@
-"""RRsets to octets and back: dnspython reads what was meant, and so do we."""
+"""Replies to octets: dnspython reads what was meant, and so do we; what is cut, what stands in the OPT."""
 
+import dns.flags
 import dns.message
 import dns.rdatatype
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire.message import Body, RRset
+from dnsserver.wire.message import EDE, EMPTY, Body, FormatError, RRset
+from dnsserver.wire.query import read_query
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import compose, cut, echo, opt_record, skip_name, write_reply
+from tests.messages import d
+
+WEB = "web.shop.svc.cluster.local."
+LIMIT = 1232
 
 _label = st.sampled_from((b"a", b"b", b"svc", b"cluster", b"local", b"x" * 63))
 _name = st.lists(_label, max_size=3).map(names.from_labels)
@@ -142,3 +149,58 @@ def test_no_pointer_reaches_beyond_16_kib() -> None:
     last = RRset(names.from_text("n99.example"), m.A, 5, (bytes(4),))
     body = compose(asked, [*many, last])
     assert rrsets(body, asked)[0][-1] == last
+
+
+def _addresses(count: int) -> RRset:
+    return RRset(names.from_text(WEB), m.A, 5, tuple(bytes((10, 0, n // 256, n % 256)) for n in range(count)))
+
+
+@given(st.integers(0, 80), st.integers(0, 20), st.integers(60, 1400), st.booleans())
+def test_a_reply_is_cut_at_a_record_from_its_end_and_says_so_if_an_answer_is_missing(
+    answers: int, extras: int, limit: int, edns: bool
+) -> None:
+    query = read_query(d(WEB).to_wire())
+    extra = RRset(names.from_text("extra.local"), m.AAAA, 5, tuple(bytes((n,)) * 16 for n in range(extras)))
+    body = compose(query.name, (_addresses(answers),) if answers else (), (), (extra,) if extras else ())
+    opt = opt_record(LIMIT) if edns else b""
+    wire = query.id + write_reply(query, 0, m.AA, body, limit, opt)
+    message = dns.message.from_wire(wire, one_rr_per_rrset=True)
+    assert len(wire) <= max(limit, 12 + len(query.question) + len(opt))
+    assert bool(message.flags & dns.flags.TC) == (len(message.answer) < answers)
+    if len(message.answer) < answers:
+        assert not message.additional
+    whole = 12 + len(query.question) + len(body.data) + len(opt)
+    if len(wire) < whole:  # what was left out had no room
+        assert len(wire) + 12 + 16 + 16 > limit
+    assert (message.edns == 0) is edns
+
+
+def test_cutting_keeps_the_offsets_of_the_ttls_that_are_left() -> None:
+    name = names.from_text(WEB)
+    body = compose(name, (_addresses(4),), own=0)
+    half = cut(body, 40, 12 + len(name) + 4)
+    assert (half.an, half.ttls) == (2, body.ttls[:2])
+
+
+def test_opt_record() -> None:
+    body = Body(0, 0, 0, b"")
+    query = read_query(d(WEB, ednsflags=dns.flags.DO).to_wire())
+    opt = opt_record(LIMIT, m.BADVERS, do=True, ede=EDE.NOT_READY, text="waiting")
+    message = dns.message.from_wire(query.id + write_reply(query, m.BADVERS, 0, body, LIMIT, opt))
+    assert (message.rcode(), message.payload, message.ednsflags & 0xFFFF) == (m.BADVERS, LIMIT, dns.flags.DO)
+    (error,) = message.options
+    assert error.to_text() == "EDE 14 (Not Ready): waiting"
+
+
+def test_echo_puts_the_clients_spelling_in_place() -> None:
+    lower, mixed = read_query(d(WEB).to_wire()), read_query(d(WEB.title()).to_wire())
+    wire = write_reply(lower, 0, 0, EMPTY, LIMIT, b"")
+    assert echo(wire, mixed.question) == write_reply(mixed, 0, 0, EMPTY, LIMIT, b"")
+
+
+def test_skip_name() -> None:
+    assert skip_name(b"xx\1a\0", 2) == 5
+    assert skip_name(b"\1a\xc0\0yy", 0) == 4
+    for broken in (b"", b"\5a", b"\x80", b"\1a"):
+        with pytest.raises(FormatError):
+            skip_name(broken, 0)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.wire import message as m
-from dnsserver.wire import request, response
-from dnsserver.wire.message import Body, FormatError
+from dnsserver.wire import upstream_query, upstream_reply
+from dnsserver.wire.message import Body, FormatError, aged, with_ttl
 from dnsserver.wire.name import ROOT, from_text
 from dnsserver.wire.records import Names, read_records
-from dnsserver.wire.response import Reading, Scope, TTLLimits, Verdict, aged, with_ttl
+from dnsserver.wire.upstream_reply import Reading, Scope, TTLLimits, Verdict, bare_rcode, is_truncated
 from tests.wire.hostile import Shape, cost, reply
 
 NAME = from_text("www.example.com")
@@ -39,13 +39,13 @@ def message(
 def read(
     wire: bytes, type_: int = A, *, do: bool = False, scope: Scope | None = None, limits: TTLLimits | None = None
 ) -> Reading:
-    return response.read(wire, NAME, type_, do, scope or Scope(), limits or TTLLimits())
+    return upstream_reply.read(wire, NAME, type_, do, scope or Scope(), limits or TTLLimits())
 
 
 def lines(body: Body, type_: int = A, name: bytes = NAME) -> list[str]:
     """Return the body's records as dnspython reads them behind a question."""
     counts = b"".join(count.to_bytes(2, "big") for count in (1, body.an, body.ns, body.ar))
-    wire = b"\0\0\x81\x80" + counts + request.question(name, type_) + body.data
+    wire = b"\0\0\x81\x80" + counts + upstream_query.question(name, type_) + body.data
     parsed = dns.message.from_wire(wire, one_rr_per_rrset=True)
     return [rrset.to_text() for section in (parsed.answer, parsed.authority, parsed.additional) for rrset in section]
 
@@ -231,7 +231,7 @@ def test_any_octets_give_a_value_or_a_format_error(
 ) -> None:
     flags, an, ns, ar = head
     counts = b"".join(count.to_bytes(2, "big") for count in (1, an, ns, ar))
-    _check(b"\0\1" + flags.to_bytes(2, "big") + counts + request.question(NAME, type_) + tail, type_, do=do)
+    _check(b"\0\1" + flags.to_bytes(2, "big") + counts + upstream_query.question(NAME, type_) + tail, type_, do=do)
 
 
 RECORDS = st.lists(
@@ -313,3 +313,56 @@ def test_no_reply_costs_more_than_a_few_milliseconds(shape: Shape) -> None:
     beside = min(cost(plain, do=False, scope=Scope())[0] for _ in range(5))
     dear = min(cost(wire, do=shape.do, scope=Scope())[0] for _ in range(5))
     assert dear < 8 * beside
+
+
+_OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+
+
+def errored(rcode: int, *, flags: int = 0x8180, counts: tuple[int, int, int, int] = (0, 0, 0, 0)) -> bytes:
+    return b"\x12\x34" + (flags | rcode).to_bytes(2) + b"".join(count.to_bytes(2) for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("reply", "rcode"),
+    [
+        (errored(m.FORMERR), m.FORMERR),
+        (errored(m.SERVFAIL), m.SERVFAIL),
+        (errored(m.NOTIMP), m.NOTIMP),
+        (errored(m.REFUSED), m.REFUSED),
+        (errored(9), 9),
+        (errored(m.FORMERR, flags=0x8000), m.FORMERR),
+        (errored(m.FORMERR, flags=0x8580), m.FORMERR),
+        (errored(m.FORMERR, counts=(1, 0, 0, 1)), m.FORMERR),  # copied from the query
+        (errored(m.FORMERR, counts=(0, 0, 0, 1)) + _OPT, m.FORMERR),
+        (errored(m.NOERROR, counts=(0, 0, 0, 1)) + _OPT.replace(b"\xd0\0", b"\xd0\1"), m.BADVERS),
+        (errored(m.NOERROR, flags=0x8380), m.NOERROR),  # TC: there is more over TCP
+        (errored(m.NXDOMAIN, flags=0x8380), m.NXDOMAIN),
+    ],
+)
+def test_errors_are_read(reply: bytes, rcode: int) -> None:
+    assert bare_rcode(reply) == rcode
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        errored(m.FORMERR)[:11],
+        errored(m.NOERROR),
+        errored(m.NXDOMAIN),
+        errored(m.NOERROR, counts=(0, 0, 0, 1)) + _OPT,
+        errored(m.NXDOMAIN, counts=(0, 0, 0, 1)) + _OPT,
+        errored(m.FORMERR, flags=0x0180),  # a query
+        errored(m.FORMERR, flags=0xA980),  # another opcode
+        errored(m.FORMERR, counts=(1, 0, 0, 0)) + b"\1a\0\0\1\0\1",
+        errored(m.FORMERR, counts=(0, 1, 0, 0)) + b"\0\0\1\0\1\0\0\0\0\0\4abcd",
+        errored(m.FORMERR, counts=(0, 0, 1, 0)) + b"\0\0\1\0\1\0\0\0\0\0\4abcd",
+    ],
+)
+def test_what_is_no_error_without_a_question(reply: bytes) -> None:
+    assert bare_rcode(reply) is None
+
+
+def test_truncation_is_seen() -> None:
+    assert is_truncated(errored(m.NOERROR, flags=0x8380))
+    assert not is_truncated(errored(m.NOERROR, flags=0x8580))

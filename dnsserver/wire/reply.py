@@ -1,14 +1,23 @@
-"""RRsets to bytes: the records of a reply, with compressed names (RFC 1035 section 4.1.4)."""
+"""Writes what a client gets: the header, the question as it was asked, records with compressed names, the OPT.
+
+`compose` makes a Body of RRsets; `write_reply` makes the octets of a Body and cuts them to the size that the client
+takes. RFC 1035 section 4, 2181 section 9 (TC), 6891 (OPT), 8914 (EDE), 8906 (what servers owe clients).
+"""
 
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
 from dnsserver.wire import message as m
-from dnsserver.wire.message import Body, RRset
-from dnsserver.wire.name import end_of_name, is_below
+from dnsserver.wire.message import EDE, Body, FormatError, RRset
+from dnsserver.wire.name import MAX_LABEL, end_of_name, is_below
+from dnsserver.wire.query import Query
 
+_HEAD = struct.Struct("!HHHHH")  # less the ID
 _FIXED = struct.Struct("!HHIH")
+_OPT_START = b"\0\0\x29"
+_EDE_OPTION = 15
+_TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 _QUESTION_TAIL = 4  # QTYPE and QCLASS
 _MAX_POINTER = 0x3FFF
@@ -18,6 +27,52 @@ _MAX_POINTER = 0x3FFF
 _NAMES_IN_FRONT = {m.CNAME: 1, m.PTR: 1, m.NS: 1, m.SOA: 2}
 _SRV_FIXED = 6  # priority, weight, port
 _PLAIN_ADDRESSES = {m.A: 4, m.AAAA: 16}
+
+
+def write_reply(query: Query, rcode: int, flags: int, body: Body, limit: int, opt: bytes) -> bytes:
+    """Return the reply's octets after the ID, at most `limit - 2` of them.
+
+    `flags` are those beyond what the query asks to be copied; `opt` is the whole OPT record, or empty. Records of the
+    additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9).
+    """
+    base = query.end or m.HEADER_SIZE
+    room = limit - base - len(opt)
+    if len(body.data) > room:
+        answers = body.an
+        body = cut(body, room, base)
+        if body.an < answers:
+            flags |= m.TC
+    head = _HEAD.pack(
+        m.QR | query.opcode << 11 | query.flags & (m.RD | m.CD) | flags | rcode & 15,
+        1 if query.end else 0,
+        body.an,
+        body.ns,
+        body.ar + (1 if opt else 0),
+    )
+    return b"".join((head, query.packet[m.HEADER_SIZE : base], body.data, opt))
+
+
+def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None = None, text: str = "") -> bytes:
+    """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
+    option = b""
+    if ede is not None:
+        # Short, as RFC 8914 section 2 has it: what it tells of may come from a file, and be of any length.
+        extra = ede.to_bytes(2, "big") + text[:_TEXT_SIZE].encode()
+        option = _EDE_OPTION.to_bytes(2, "big") + len(extra).to_bytes(2, "big") + extra
+    return b"%b%b%b\0%b\0%b%b" % (
+        _OPT_START,
+        size.to_bytes(2, "big"),
+        bytes((rcode >> 4,)),
+        b"\x80" if do else b"\0",
+        len(option).to_bytes(2, "big"),
+        option,
+    )
+
+
+def echo(wire: bytes, question: bytes) -> bytes:
+    """Return a reply (less its ID) with the question as this client wrote it (RFC 4343: case is kept, not compared)."""
+    start = m.HEADER_SIZE - 2
+    return wire[:start] + question + wire[start + len(question) :]
 
 
 def compose(
@@ -50,6 +105,50 @@ def compose(
     return _Writer(name).body(answer, authority, additional, own)
 
 
+def whole_body(name: bytes, answer: Sequence[RRset], authority: Sequence[RRset]) -> Body:
+    """Return records from outside as a Body behind the question for `name`; all their TTLs count down."""
+    return compose(name, answer, authority, own=0)
+
+
+def cut(body: Body, room: int, base: int) -> Body:
+    """Return the Body less whole records from its end, so that it takes at most `room` octets.
+
+    `base` is where the Body stands in its message.
+    """
+    left = (body.an, body.ns, body.ar)
+    kept = [0, 0, 0]
+    message = bytes(base) + body.data
+    position = base
+    for section in range(3):
+        for _ in range(left[section]):
+            end = skip_name(message, position)
+            end += _FIXED.size + _FIXED.unpack_from(message, end)[3]
+            if end - base > room:
+                break
+            position = end
+            kept[section] += 1
+        if kept[section] < left[section]:
+            break
+    size = position - base
+    return Body(kept[0], kept[1], kept[2], body.data[:size], tuple(ttl for ttl in body.ttls if ttl < size))
+
+
+def skip_name(data: bytes, position: int) -> int:
+    """Return the offset behind the name at `position`, without following a pointer; raises FormatError."""
+    try:
+        while length := data[position]:
+            if length >= 0xC0:
+                return position + 2
+            if length > MAX_LABEL:
+                msg = f"label type {length >> 6:#b} at octet {position}"
+                raise FormatError(msg)
+            position += length + 1
+    except IndexError as error:
+        msg = f"name past the end, octet {len(data)}"
+        raise FormatError(msg) from error
+    return position + 1
+
+
 @lru_cache(maxsize=64)
 def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
     """Return an SOA record cut where the zone's name stands in it: joined by a pointer to that name, it is whole."""
@@ -57,15 +156,14 @@ def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
     rdata = soa.rdatas[0]
     primary = end_of_name(rdata)
     mailbox = primary + end_of_name(rdata[primary:])
-    cut = [b"", rdata[:primary], rdata[primary:mailbox], rdata[mailbox:]]
     parts = [b"", b""]
-    for field in cut[1:3]:
+    for field in (rdata[:primary], rdata[primary:mailbox]):
         if is_below(field, zone):
             parts[-1] += field[: -len(zone)]
             parts.append(b"")
         else:
             parts[-1] += field
-    parts[-1] += cut[3]
+    parts[-1] += rdata[mailbox:]
     length = sum(map(len, parts)) + 2 * (len(parts) - 2)
     parts[1] = _FIXED.pack(m.SOA, m.CLASS_IN, soa.ttl, length) + parts[1]
     return tuple(parts)

@@ -1,40 +1,33 @@
-"""An upstream's reply to what may be kept of it: bytes to a Reading, pure and bounded.
+"""Reads what an upstream answers: the octets of a reply become a Reading, which is what may be kept of it.
 
 Kept are the records on the CNAME chain from the question to its answer, within the scope of who was asked; for a
 negative answer the SOA, and with DO the proofs. All else (glue, NS, records of other names) is cut off: that is where
 poison is put (RFC 5452 section 6, RFC 2181 section 5.4.1). Nearly every reply has nothing to cut before its end, so its
-octets are taken as they are; the few others are written anew. Over 400 lines, because both ways keep the same records
-and are read beside each other.
+octets are taken as they are; the few others are written anew.
 """
 
 import enum
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from dnsserver.wire import message as m
 from dnsserver.wire.message import (
-    ANY,
     CLASS_IN,
     CNAME,
-    DNAME,
     EMPTY,
     HEADER_SIZE,
     NOERROR,
-    NS,
-    NSEC,
-    NSEC3,
-    NXDOMAIN,
-    OPT,
     RRSIG,
-    SOA,
     Body,
     FormatError,
     RRset,
+    map_ttls,
 )
-from dnsserver.wire.name import ROOT, end_of_name, is_below
+from dnsserver.wire.name import ROOT, ancestors, end_of_name, is_below
 from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, MAX_POINTERS, Names, Record, read_records
-from dnsserver.wire.writer import compose
+from dnsserver.wire.reply import whole_body
 
 MAX_CHAIN = 16
 MAX_DATA = 65_000  # octets of records that fit into a message behind the longest question, with an OPT
@@ -44,7 +37,10 @@ MAX_RECORDS = 1000  # walked in about a millisecond; no reply within 1232 octets
 _unpack_counts = struct.Struct("!HHH").unpack_from
 _unpack_fixed = struct.Struct("!HHIH").unpack_from
 _TTL = struct.Struct("!I")
-_PROOFS = frozenset((NSEC, NSEC3))
+_TRUNCATED = 0x02
+_NO_RECORDS = bytes(6)  # QDCOUNT, ANCOUNT, NSCOUNT
+_OPT = b"\0" + m.OPT.to_bytes(2, "big")
+_PROOFS = frozenset((m.NSEC, m.NSEC3))
 _QUESTION_POINTER = b"\xc0\x0c"
 _TOP_BIT = 0x80000000
 _SIGNER = 18  # octets of an RRSIG before its signer's name
@@ -57,7 +53,7 @@ _ADDRESSES = {
     for type_, length in FIXED_LENGTHS.items()
 }
 _ADDRESS_TTLS = (6,)
-_ABOUT_NAMES = frozenset((NOERROR, NXDOMAIN))
+_ABOUT_NAMES = frozenset((NOERROR, m.NXDOMAIN))
 
 
 class Verdict(enum.Enum):
@@ -148,26 +144,24 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     return selected
 
 
-def aged(body: Body, seconds: int) -> Body:
-    """Return the body with `seconds` taken off every TTL, none below 0."""
-    return _with_ttls(body, lambda ttl: max(0, ttl - seconds))
+def bare_rcode(reply: bytes) -> int | None:
+    """Return the response code of an error reply without a question, with the OPT's part; None for all else.
+
+    A header alone counts, whatever its counts say: it was copied from the query. NOERROR and NXDOMAIN say something
+    about a name, and without one they say nothing; truncated they say that TCP has more.
+    """
+    size = len(reply)
+    if size < HEADER_SIZE or reply[2] & 0xF8 != 0x80 or (size > HEADER_SIZE and reply[4:10] != _NO_RECORDS):
+        return None
+    rcode = reply[3] & 0x0F
+    if reply.startswith(_OPT, HEADER_SIZE) and size > HEADER_SIZE + 5:
+        rcode |= reply[HEADER_SIZE + 5] << 4  # RFC 6891 section 6.1.3
+    return None if rcode in _ABOUT_NAMES and not is_truncated(reply) else rcode
 
 
-def with_ttl(body: Body, ttl: int) -> Body:
-    """Return the body with this one TTL on every record, as stale answers have it (RFC 8767 section 4)."""
-    return _with_ttls(body, lambda _: ttl)
-
-
-def whole_body(name: bytes, answer: Sequence[RRset], authority: Sequence[RRset]) -> Body:
-    """Return records from outside as a Body behind the question for `name`; all their TTLs count down."""
-    return compose(name, answer, authority, own=0)
-
-
-def _with_ttls(body: Body, change: Callable[[int], int]) -> Body:
-    data = bytearray(body.data)
-    for offset in body.ttls:
-        _TTL.pack_into(data, offset, change(_TTL.unpack_from(data, offset)[0]))
-    return Body(body.an, body.ns, body.ar, bytes(data), body.ttls, body.ring)
+def is_truncated(reply: bytes) -> bool:
+    """Tell whether a reply with a whole header has its TC bit set."""
+    return bool(reply[2] & _TRUNCATED)
 
 
 def _one_address(reply: bytes, start: int, type_: int, limits: TTLLimits) -> Reading | None:
@@ -245,7 +239,7 @@ def _plain_answer(
         return None
     body = Body(count, 0, 0, reply[start:position], tuple(offsets))
     if highest > limits.cap or lowest < limits.floor:
-        body = _with_ttls(body, lambda ttl: _bounded(ttl, limits))
+        body = map_ttls(body, lambda ttl: _bounded(ttl, limits))
         lowest = min(int.from_bytes(body.data[offset : offset + 4], "big") for offset in offsets)
     return Reading(_GOOD, NOERROR, body, lowest, bool(reply[3] & 0x20))
 
@@ -285,7 +279,7 @@ class _Selection:
         self._extended = 0
         if not an and ar and ar <= MAX_RECORDS:
             for record in read_records(reply, names, after, ar):
-                if record.type == OPT:
+                if record.type == m.OPT:
                     self._extended = record.ttl >> 24
 
     def reading(self, rcode: int, limits: TTLLimits) -> Reading:
@@ -300,14 +294,14 @@ class _Selection:
         if final or follow is not None:
             body, ttl = self._body(chain, self._proofs(chain, None), limits)
             return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, follow)
-        soas = (r for r in self._authority if r.type == SOA and r.cls == CLASS_IN and is_below(last, r.owner))
+        soas = (r for r in self._authority if r.type == m.SOA and r.cls == CLASS_IN and is_below(last, r.owner))
         soa = next(soas, None)
         if soa is None and rcode == NOERROR and not self._scope.is_home(last):
             body, ttl = self._body(chain, [], limits)  # trusted, but they know no more than that
             return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, last)
         if soa is None:
             # Neither data nor proof of its absence: not to be kept (RFC 2308 section 5).
-            referral = any(record.type == NS for record in self._authority) and not self._reply[3] & 0x80
+            referral = any(record.type == m.NS for record in self._authority) and not self._reply[3] & 0x80
             body, _ = self._body(chain, self._proofs(chain, None), limits)
             return Reading(Verdict.LAME if referral and rcode == NOERROR else Verdict.GOOD, rcode, body, 0, ad)
         kept = self._proofs(chain, soa)
@@ -323,17 +317,17 @@ class _Selection:
         for record in self._answer:
             if record.cls == CLASS_IN:
                 by_owner.setdefault(record.owner, []).append(record)
-        dnames = {r.owner: r for r in self._answer if r.type == DNAME and r.cls == CLASS_IN}
+        dnames = {r.owner: r for r in self._answer if r.type == m.DNAME and r.cls == CLASS_IN}
         kept: list[Record] = []
         name = self._name
         seen = {name}
         while True:
             here = by_owner.get(name, ())
-            wanted = [r for r in here if self._type in {r.type, ANY}]
+            wanted = [r for r in here if self._type in {r.type, m.ANY}]
             alias = next((record for record in here if record.type == CNAME), None)
-            dname = next((dnames.pop(above) for above in _ancestors(name) if above in dnames), None) if alias else None
+            dname = next((dnames.pop(above) for above in ancestors(name) if above in dnames), None) if alias else None
             if dname is not None:  # it is signed, the alias that was made of it is not (RFC 6672 section 5.3.1)
-                kept += [dname, *self._signatures(by_owner[dname.owner], DNAME)]
+                kept += [dname, *self._signatures(by_owner[dname.owner], m.DNAME)]
             if wanted:
                 return kept + wanted + self._signatures(here, self._type), name, True, None
             if alias is None:
@@ -348,7 +342,7 @@ class _Selection:
 
     def _signatures(self, records: Sequence[Record], covered: int) -> list[Record]:
         """Return the RRSIGs over a type; ANY and RRSIG itself take them with the rest."""
-        if not self._do or self._type in {ANY, RRSIG}:
+        if not self._do or self._type in {m.ANY, RRSIG}:
             return []
         code = covered.to_bytes(2, "big")
         return [r for r in records if r.type == RRSIG and self._reply[r.rdata : r.rdata + 2] == code]
@@ -361,7 +355,7 @@ class _Selection:
         if not self._do:
             return [] if soa is None else [soa]
         names = {self._name, *(record.owner for record in chain)}
-        above = {zone for name in names for zone in (name, *_ancestors(name))}
+        above = {zone for name in names for zone in (name, *ancestors(name))}
         signatures = {r: _signer(r) for r in self._authority if r.type == RRSIG}
         zones = above.intersection(signatures.values())
         kept = {r for r in self._authority if r is soa or (r.type in _PROOFS and self._proves(r.owner, zones))}
@@ -373,7 +367,7 @@ class _Selection:
         """Tell whether a proof of this owner is taken: the neighbours of a name may lie out of scope, in its zone."""
         if self._scope.allows(owner):
             return True
-        near = owner in zones or any(zone in zones for zone in _ancestors(owner))
+        near = owner in zones or any(zone in zones for zone in ancestors(owner))
         return near and not self._scope.is_inside_denied(owner)
 
     def _body(
@@ -410,10 +404,3 @@ class _Selection:
 def _signer(signature: Record) -> bytes:
     """Return the name of the zone whose key made an RRSIG (RFC 4034 section 3.1.7)."""
     return signature.plain[_SIGNER : end_of_name(signature.plain, _SIGNER)].lower()
-
-
-def _ancestors(name: bytes) -> Iterator[bytes]:
-    """Yield the names above a name, nearest first."""
-    while name[0]:
-        name = name[name[0] + 1 :]
-        yield name

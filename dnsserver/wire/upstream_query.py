@@ -1,4 +1,4 @@
-"""The queries this server sends itself: bytes at once, since one is written for every forwarded question."""
+"""Writes what an upstream is asked: octets at once, since one is written for every forwarded question."""
 
 import struct
 
