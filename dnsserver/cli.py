@@ -77,7 +77,7 @@ def serve(config: Path | None, **flags: Any) -> None:
     loaded = _load(config, flags)
     # Late: help and a mistake in the configuration need none of what these bring along.
     preflight = importlib.import_module("dnsserver.app.preflight")
-    found = preflight.findings(loaded.config, loaded.places)
+    found = preflight.findings(loaded.config, loaded.written)
     refused = [finding for finding in found if finding.level == "refused"]
     if refused:
         _tell(loaded, refused)
@@ -106,7 +106,7 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
     loaded = _load(file or config, flags)
     preflight = importlib.import_module("dnsserver.app.preflight")
     rehearsal = importlib.import_module("dnsserver.app.rehearsal")
-    found = list(preflight.findings(loaded.config, loaded.places))
+    found = list(preflight.findings(loaded.config, loaded.written))
     keys = {finding.key for finding in found}  # of which the same would be said again in other words
     found += [finding for finding in rehearsal.rehearse(loaded.config) if finding.key not in keys]
     _tell(loaded, found)

@@ -6,8 +6,9 @@ special (zone), and nothing else of the server: app maps a Config onto what the 
 """
 
 from dnsserver.config.model import Config, Route
-from dnsserver.config.reader import DEFAULT_FILE, ConfigError, Loaded, Override, load, read
+from dnsserver.config.reader import DEFAULT_FILE, Loaded, Override, load, read
 from dnsserver.config.render import render
+from dnsserver.config.syntax import ConfigError
 from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
 
 __all__ = [

@@ -54,7 +54,7 @@ class Places:
         while key:
             if key in self._lines:
                 return self._lines[key]
-            key = _above(key)
+            key = above(key)
         return None
 
     def __contains__(self, key: object) -> bool:
@@ -111,14 +111,14 @@ class Places:
                 before = keys.get(name) or tables.get(name)
                 keys.setdefault(name, line)
                 for size in range(1, len(parts)):
-                    above = f"{table}{'.'.join(parts[:size])}"
-                    before = before or keys.get(above)
-                    tables.setdefault(above, line)
+                    outer = f"{table}{'.'.join(parts[:size])}"
+                    before = before or keys.get(outer)
+                    tables.setdefault(outer, line)
             statement = Statement(name, line, last, (begin, end), not brackets)
             self._statements.append(statement)
             while name:  # and what it stands in, if that has no line of its own
                 self._lines.setdefault(name, line)
-                name = _above(name)
+                name = above(name)
             if before is not None:
                 self._repeated.append((statement, before))
             position, line = end, last
@@ -166,7 +166,7 @@ class Places:
         return position
 
 
-def _above(key: str) -> str:
+def above(key: str) -> str:
     """Return the name of what a key stands in; empty for the file."""
     return key[: max(key.rfind("."), key.rfind("["), 0)]
 

@@ -1,8 +1,7 @@
-"""TOML text and flags to a Config, or every mistake in them at once."""
+"""The data of TOML files, and flags, to a Config, or every mistake in them at once."""
 
 import json
 import re
-import tomllib
 import types
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -12,32 +11,18 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 import msgspec
 
 from dnsserver.config import hints
-from dnsserver.config.files import UnusableFileError, read_text
+from dnsserver.config.includes import Written, read_files
 from dnsserver.config.model import Config, Table
-from dnsserver.config.places import Places, TooDeepError
 from dnsserver.config.relations import mistakes
+from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, printable
 from dnsserver.config.values import TextValue, Upstream
 
 T = TypeVar("T", bound=Table)
 
 DEFAULT_FILE = Path("zones/dnsserver.toml")
 
-_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_ONE_VALUE = re.compile(r"""[ \t]*[\w.-]+[ \t]*=[^"'\[\]{}=]*""")  # no bracket or quote that reaches into other lines
-_MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a number
-_TOO_LONG = "a number of very many digits"
-_TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
 _SHOWN = 60
-_MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
-_MOST_PROBLEMS = 100
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; its text has a line for each mistake."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+_DIRECTIVES = ("include",)  # keys of the first file that are not settings
 
 
 class Override(NamedTuple):
@@ -48,23 +33,29 @@ class Override(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A configuration, and where its values come from: `place` says the flag, or the file, line and key."""
+    """A configuration, and where its values come from: `place` says the flag, or the file, line and key.
+
+    `files` are all that were read, `patterns` what others may come by, and `digest` the hash of what they say.
+    """
 
     config: Config
     source: Path
-    places: Places
+    written: Written
     overrides: Mapping[str, Override]
-    is_there: bool = True
+    is_there: bool
+    files: tuple[Path, ...]
+    patterns: tuple[str, ...]
+    digest: str
 
     def origin(self) -> str:
         """Return in words where all of it comes from."""
         flags = sorted({override.flag for override in self.overrides.values()})
-        file = str(self.source) if self.is_there else f"the defaults, as there is no {self.source}"
-        return " and ".join([file, *([", ".join(flags)] if flags else [])])
+        read = [str(file) for file in self.files] if self.is_there else [f"the defaults, as there is no {self.source}"]
+        return " and ".join([", ".join(read), *([", ".join(flags)] if flags else [])])
 
     def place(self, key: str) -> str:
         """Return where a key's value was written, for the beginning of a message about it."""
-        return _place(key, self.source, self.places, self.overrides)
+        return _place(key, self.written, self.overrides)
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Config:
@@ -73,112 +64,27 @@ def load(path: Path | None = None, overrides: Mapping[str, Override] | None = No
 
 
 def read(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Loaded:
-    """Return the configuration of a file, changed by flags.
+    """Return the configuration of a file and of those that it includes, changed by flags.
 
     `path` None reads DEFAULT_FILE, and takes the defaults where there is none. `overrides` are by top-level key. A
-    relative path in the file starts at the file's folder, one in a flag at the working folder. Raises ConfigError.
+    relative path in a file starts at that file's folder, one in a flag at the working folder. Raises ConfigError.
     """
-    text, source, is_there = _read(path)
-    parsed = _parse(text, source)
-    reader = _Reader(source, parsed.places, overrides or {}, parsed.problems, parsed.broken)
-    return Loaded(reader.config(parsed.data), source, parsed.places, overrides or {}, is_there)
-
-
-def _read(path: Path | None) -> tuple[str, Path, bool]:
     source = DEFAULT_FILE if path is None else path
-    try:
-        return read_text(source, _MOST_OCTETS), source, True
-    except UnusableFileError as error:
-        if path is None and isinstance(error.__cause__, FileNotFoundError):
-            return "", source, False
-        raise ConfigError([f"{source}: {error}"]) from error
+    found = read_files(source, may_be_missing=path is None)
+    reader = _Reader(source, found.written, overrides or {}, found.problems, found.broken)
+    config = reader.config(found.data)
+    return Loaded(
+        config, source, found.written, overrides or {}, found.is_there, found.files, found.patterns, found.digest
+    )
 
 
-class _Parsed(NamedTuple):
-    """What is said in a text, less what is wrong with its syntax; `broken` are the keys of values that are no TOML."""
-
-    data: dict[str, Any]
-    places: Places
-    problems: list[str]
-    broken: set[str]
-
-
-def _parse(text: str, source: Path) -> _Parsed:
-    """Return the data, and what is written twice in it or is no TOML value. Raises ConfigError.
-
-    tomllib stops at its first error. A key that was there before is taken away, and so is a line whose value alone is
-    wrong, as one without quotes, so that what follows is told as well.
-    """
-    problems: list[str] = []
-    broken: set[str] = set()
-    try:
-        places = Places(text)
-    except TooDeepError as error:
-        raise ConfigError([f"{source}:{error.line}: {error}"]) from error
-    while True:
-        try:
-            return _Parsed(tomllib.loads(text), places, problems, broken)
-        except (ValueError, RecursionError) as error:  # ValueError: also a number of more digits than Python reads
-            message, line, column = _syntax_error(text, str(error))
-        repeated = places.repeated_at(line) if line else None
-        if repeated is not None:
-            statement, before = repeated
-            name = _printable(statement.name)
-            problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
-            begin, end = statement.span if statement.is_key else (0, 0)
-        else:
-            place = f"{source}:{line}:{column}" if line else f"{source}"
-            begin, end = _line_of_one_value(text, line)
-            quotes = "; text stands between quotes" if begin != end and message != _TOO_LONG else ""
-            problems.append(f"{place}: {message}{quotes}{_mistaken(source)}")
-            broken.add(text[begin:end].partition("=")[0].strip().rpartition(".")[2])
-        if begin == end or len(problems) >= _MOST_PROBLEMS:
-            raise ConfigError(problems)
-        text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
-
-
-def _line_of_one_value(text: str, line: int) -> tuple[int, int]:
-    """Return where a line stands in a text, if all of it is a key and a value on that line; else an empty part."""
-    lines = text.split("\n")
-    found = _ONE_VALUE.fullmatch(lines[line - 1]) if 0 < line <= len(lines) else None
-    if found is None:
-        return 0, 0
-    begin = sum(len(before) + 1 for before in lines[: line - 1])
-    return begin, begin + len(lines[line - 1])
-
-
-def _mistaken(source: Path) -> str:
-    """Say what a file that is no TOML may be instead."""
-    if source.suffix in {".yaml", ".yml", ".json"}:
-        return "; this file is TOML, Kubernetes objects go with --objects"
-    if source.name == "Corefile":
-        return "; this file is TOML, a Corefile is not read"
-    return ""
-
-
-def _syntax_error(text: str, message: str) -> tuple[str, int, int]:
-    """Return what tomllib says, with its line and column apart; 0 and 0 where it names none."""
-    digits = _MANY_DIGITS.search(text)
-    if digits is not None and "integer string conversion" in message:
-        line = text.count("\n", 0, digits.start()) + 1
-        return _TOO_LONG, line, digits.start() - text.rfind("\n", 0, digits.start())
-    found = _AT.search(message)
-    if found is None:
-        return message, 0, 0
-    lines = text.split("\n")
-    line, column = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
-    twice = _TWICE_IN_BRACES.match(message)
-    told = f"{twice[1]}: is there twice in these braces; write it once" if twice else message[: found.start()]
-    return told, line, column
-
-
-def _place(key: str, source: Path, places: Places, overrides: Mapping[str, Override]) -> str:
+def _place(key: str, written: Written, overrides: Mapping[str, Override]) -> str:
     """Put the place in front as compilers do, so that editors can jump to it."""
     override = overrides.get(_top(key))
     if override is not None:
         return override.flag
-    line = places.line_of(key)
-    key = _printable(key)
+    source, line = written.place(key)
+    key = printable(key)
     return f"{source}:{line}: {key}" if line else f"{source}: {key}"
 
 
@@ -196,13 +102,13 @@ class _Reader:
     def __init__(
         self,
         source: Path,
-        places: Places,
+        written: Written,
         overrides: Mapping[str, Override],
         problems: list[str],
         broken: AbstractSet[str],
     ) -> None:
         self._source = source
-        self._places = places
+        self._written = written
         self._overrides = overrides
         self._problems = problems
         self._broken = broken
@@ -233,7 +139,9 @@ class _Reader:
         whole = True
         for key, raw in data.items():
             if key not in fields:
-                self._problem(f"{path}{key}", hints.unknown(key, path, list(fields)))
+                self._problem(
+                    f"{path}{key}", hints.unknown(key, path, [*fields, *_DIRECTIVES] if not path else list(fields))
+                )
                 continue
             try:
                 values[key] = self._value(fields[key].type, raw, f"{path}{key}")
@@ -300,7 +208,7 @@ class _Reader:
 
     def _path(self, raw: str, key: str, phrase: str) -> Path:
         """Return an absolute path: a relative one starts at the file's folder, one of a flag at the working folder."""
-        folder = Path() if _top(key) in self._overrides else self._source.parent
+        folder = Path() if _top(key) in self._overrides else self._written.place(key)[0].parent
         try:
             path = folder / Path(raw).expanduser()
         except RuntimeError:  # ~somebody, whom the system does not know
@@ -329,15 +237,10 @@ class _Reader:
 
     def _problem(self, key: str, message: str) -> None:
         """Note a mistake at its place: the flag, or the key and its line. Raises _TooManyError after very many."""
-        self._problems.append(f"{_place(key, self._source, self._places, self._overrides)}: {message}")
-        if len(self._problems) >= _MOST_PROBLEMS:
-            self._problems.append(f"{self._source}: and perhaps more; these are the first {_MOST_PROBLEMS}")
+        self._problems.append(f"{_place(key, self._written, self._overrides)}: {message}")
+        if len(self._problems) >= MOST_PROBLEMS:
+            self._problems.append(f"{self._source}: and perhaps more; these are the first {MOST_PROBLEMS}")
             raise _TooManyError
-
-
-def _printable(key: str) -> str:
-    """Return a key as it may go to a terminal: TOML takes every character between quotes."""
-    return key if key.isprintable() else json.dumps(key)
 
 
 def _top(key: str) -> str:
