@@ -22,12 +22,12 @@ def run(config: Config, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
     `warnings` are settings, what is to be said of them, and whether they are in force all the same: they are logged
     first. No process is left behind, whether this one could start or not.
     """
-    begun = None
+    loader_process = None
     try:
         if config.objects is None:  # the loader of credentials works while the libraries below are imported
             with signals.held():
-                begun = loader.begin(str(config.kubeconfig or ""), config.context or "")
-                signals.end_at_once(partial(loader.end, begun))
+                loader_process = loader.begin(str(config.kubeconfig or ""), config.context or "")
+                signals.end_at_once(partial(loader.end, loader_process))
         from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
 
         for setting, text, in_force in warnings:
@@ -35,8 +35,8 @@ def run(config: Config, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
                 log.warning("this setting is in force, but look at it", setting=setting, hint=text)
             else:
                 log.warning("this setting is not in force as it is written", setting=setting, error=text)
-        return serve(config, begun)
+        return serve(config, loader_process)
     finally:
         signals.pass_over_to_the_last()
-        if begun is not None:
-            loader.end(begun)
+        if loader_process is not None:
+            loader.end(loader_process)

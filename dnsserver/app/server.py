@@ -27,12 +27,12 @@ log = structlog.get_logger("dnsserver")
 _FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread or in the kernel, is left to itself
 
 
-def serve(config: Config, begun: Process | None = None) -> int:
-    """Do what `dnsserver.app.run` says; `begun` is the loader of credentials, if it was begun."""
+def serve(config: Config, loader_process: Process | None = None) -> int:
+    """Do what `dnsserver.app.run` says; `loader_process` loads credentials, if it was started."""
     collect_seldom()
     status = 0
     try:
-        status = trio.run(Server(config, begun, now, _end_within).run, clock=SystemClock())
+        status = trio.run(Server(config, loader_process, now, _end_within).run, clock=SystemClock())
     except* StartError as group:
         for error in _each(group):
             log.error("cannot start", error=str(error))  # noqa: TRY400 - the text says it all
@@ -62,7 +62,7 @@ class Server:
     def __init__(
         self,
         config: Config,
-        begun: Process | None = None,
+        loader_process: Process | None = None,
         clock: Callable[[], float] = trio.current_time,
         end_within: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -75,7 +75,7 @@ class Server:
         self.config = config
         self.dns = DnsService(config, clock)
         self.cluster = self.dns.cluster
-        self.sync = Sync(config, self.cluster, self.dns.replies, begun, self.dns.faults)
+        self.sync = Sync(config, self.cluster, self.dns.replies, loader_process, self.dns.faults)
         self.sync.stale_listeners.append(self.dns.mark_stale)
         self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()

@@ -46,12 +46,12 @@ class Sync:
         config: Config,
         cluster: Cluster,
         replies: ReplyCache,
-        begun: Process | None = None,
+        loader_process: Process | None = None,
         faults: Faults | None = None,
     ) -> None:
         """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in.
 
-        `begun` is the loader of credentials, if it was begun before the rest was imported.
+        `loader_process` loads credentials, if it was started before the rest was imported.
         """
         self._config = config
         self._cluster = cluster
@@ -71,12 +71,15 @@ class Sync:
         self.reflectors: list[Reflector] = []
         self.client: Client | None = None
         if self.files is None:
-            self._build_reflectors(begun)
+            self._build_reflectors(loader_process)
 
-    def _build_reflectors(self, begun: Process | None) -> None:
+    def _build_reflectors(self, loader_process: Process | None) -> None:
         config = self._config
         path, context = config.kubeconfig, config.context or ""
-        load = from_kubeconfig(str(path), context, begun=begun) if path else from_cluster(begun=begun)
+        if path:
+            load = from_kubeconfig(str(path), context, loader_process=loader_process)
+        else:
+            load = from_cluster(loader_process=loader_process)
         kubernetes = config.kubernetes
         client = self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
         self._outage = Outage(lambda: client.server)

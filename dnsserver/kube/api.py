@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from dnsserver.kube import shallow
-from dnsserver.kube.credentials import Access, Credentials, CredentialsError, tls_context
+from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
 from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, Unauthorized, error_of
 from dnsserver.kube.scope import Scope
@@ -185,14 +185,14 @@ class Client:
         version: str,
         *,
         seconds: int,
-        begun: Callable[[], None] = _unnoticed,
+        on_started: Callable[[], None] = _unnoticed,
         received: Callable[[int], None] = _uncounted,
     ) -> AsyncGenerator[Change]:
         """What changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
 
         With no version, a streaming list: ADDED for each object there is, then a bookmark that carries the annotation
-        `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused. `begun` is called
-        when the server has agreed to it: in a quiet cluster the first line may be a minute away.
+        `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused. `on_started` is
+        called when the server has agreed to it: in a quiet cluster the first line may be a minute away.
         """
         params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if version:
@@ -200,7 +200,7 @@ class Client:
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         async with self._asked(scope, params, METADATA, self._silence) as answer:
-            begun()
+            on_started()
             with ExitStack() as initial:  # events, up to the first bookmark: only these are sure to come
                 heard = received if version else initial.enter_context(self._noting_rest(received))
                 async with aclosing(_lines(answer, heard)) as lines:
@@ -250,15 +250,15 @@ class Client:
         while True:
             note("credentials")
             try:
-                access = await self._credentials.current()
-                session = await self._session_for(access)
+                endpoint = await self._credentials.current()
+                session = await self._session_for(endpoint)
             except (CredentialsError, ssl.SSLError, OSError, ValueError) as error:
                 raise Unauthorized(f"no usable credentials: {error}") from error
             headers = {"accept": accept, **self._headers}
-            if access.authorization:
-                if not (access.authorization.isascii() and access.authorization.isprintable()):
+            if endpoint.authorization:
+                if not (endpoint.authorization.isascii() and endpoint.authorization.isprintable()):
                     raise Unauthorized("no usable credentials: the token has characters that no token has")
-                headers["authorization"] = access.authorization
+                headers["authorization"] = endpoint.authorization
             note("answer")
             try:
                 with trio.fail_after(self._connect_timeout + self._answer_timeout):
@@ -267,7 +267,7 @@ class Client:
                 raise Disconnected("no answer to a request") from None
             except Disconnected as error:
                 if _is_tls(error):
-                    self._credentials.distrust(access)
+                    self._credentials.invalidate(endpoint)
                 raise
             if answer.status == 200:
                 kind = answer.headers.get("content-type", "application/json")
@@ -277,18 +277,18 @@ class Client:
                 raise Malformed(f"expected JSON, got {kind.partition(';')[0][:60]}: is this an API server?")
             failure = await _failure(answer)
             if isinstance(failure, Unauthorized):
-                self._credentials.distrust(access)
-                if not asked_again and await self._credentials.current() != access:
+                self._credentials.invalidate(endpoint)
+                if not asked_again and await self._credentials.current() != endpoint:
                     asked_again = True
                     continue
             raise failure
 
-    async def _session_for(self, access: Access) -> Session:
-        """The connections for this access. A change of certificates or CA ends those made with the old ones."""
+    async def _session_for(self, endpoint: ApiEndpoint) -> Session:
+        """The connections for this endpoint. A change of certificates or CA ends those made with the old ones."""
         async with self._lock:
-            if self._session is None or access.tls_key() != self._session.key:
-                context = await trio.to_thread.run_sync(tls_context, access)
-                old, self._session = self._session, Session(access, context)
+            if self._session is None or endpoint.tls_key() != self._session.key:
+                context = await trio.to_thread.run_sync(tls_context, endpoint)
+                old, self._session = self._session, Session(endpoint, context)
                 if old is not None:
                     await old.aclose()
             return self._session

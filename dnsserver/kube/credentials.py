@@ -2,7 +2,7 @@
 
 Credentials end: a ServiceAccount's token file is renewed by the kubelet (about every 50 minutes), an exec plugin's
 token names its expiry, certificates and CAs are rotated. `Credentials.current` is asked before each request and
-answers from memory unless one of those is due; `distrust` is what a 401 or a failed TLS handshake leads to.
+answers from memory unless one of those is due; `invalidate` is what a 401 or a failed TLS handshake leads to.
 """
 
 import json
@@ -34,7 +34,7 @@ class HopelessCredentialsError(CredentialsError):
     """There is no way in until a person changes something: a file or a key is missing or wrong, a plugin not there."""
 
 
-class Access(msgspec.Struct, frozen=True):
+class ApiEndpoint(msgspec.Struct, frozen=True):
     """Where an API server is and what it wants to see.
 
     `authorization` is the whole header value; `ca`, `certificate` and `key` are PEM text; `expires` is unix time;
@@ -55,33 +55,33 @@ class Access(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Without the secrets, since values end up in logs and tracebacks."""
-        return f"Access({self.server!r})"
+        return f"ApiEndpoint({self.server!r})"
 
     def tls_key(self) -> tuple[object, ...]:
         """What a connection depends on; when it changes, connections have to be made anew."""
         return (self.server, self.ca, self.certificate, self.key, self.verify, self.server_name, self.proxy)
 
 
-Load = Callable[[], Awaitable[Access]]
+Load = Callable[[], Awaitable[ApiEndpoint]]
 Process = subprocess.Popen[bytes]
 
 
-def from_cluster(service_account: str = "", *, begun: Process | None = None) -> Load:
-    """Credentials of the pod this runs in; `begun` is `loader.begin` of the same, for the first load."""
-    return _from_loader(partial(loader.begin, service_account=service_account), begun)
+def from_cluster(service_account: str = "", *, loader_process: Process | None = None) -> Load:
+    """Credentials of the pod this runs in; `loader_process` is `loader.begin` of the same, for the first load."""
+    return _from_loader(partial(loader.begin, service_account=service_account), loader_process)
 
 
-def from_kubeconfig(path: str, context: str = "", *, begun: Process | None = None) -> Load:
-    """Credentials of a kubeconfig's context (default: its current one), exec plugins included; `begun` as above."""
-    return _from_loader(partial(loader.begin, path, context), begun)
+def from_kubeconfig(path: str, context: str = "", *, loader_process: Process | None = None) -> Load:
+    """Credentials of a kubeconfig's context (default: its current one), exec plugins included."""
+    return _from_loader(partial(loader.begin, path, context), loader_process)
 
 
-def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
-    async def load() -> Access:
-        nonlocal begun
-        process, begun = begun or begin(), None
+def _from_loader(begin: Callable[[], Process], loader_process: Process | None) -> Load:
+    async def load() -> ApiEndpoint:
+        nonlocal loader_process
+        process, loader_process = loader_process or begin(), None
         try:
-            # Not trio's run_process: this one may have been begun before trio was there.
+            # Not trio's run_process: this one may have been started before trio was there.
             out, said = await trio.to_thread.run_sync(
                 partial(process.communicate, timeout=LOAD_TIMEOUT), abandon_on_cancel=True
             )
@@ -96,13 +96,13 @@ def _from_loader(begin: Callable[[], Process], begun: Process | None) -> Load:
             raise CredentialsError(f"loading credentials failed: {told or 'their loader ended'}") from None
         if "error" in answer:
             raise (HopelessCredentialsError if answer.get("hopeless") else CredentialsError)(answer["error"])
-        return msgspec.convert(answer, Access)
+        return msgspec.convert(answer, ApiEndpoint)
 
     return load
 
 
 class Credentials:
-    """The present Access, renewed when it is due; `load` is asked for a new one, `wall` is the unix clock.
+    """The present ApiEndpoint, renewed when it is due; `load` is asked for a new one, `wall` is the unix clock.
 
     `reload_pause`: an exec plugin whose tokens are refused is not run more often, in seconds.
     """
@@ -113,61 +113,61 @@ class Credentials:
         self._load = load
         self._wall = wall
         self._reload_pause = reload_pause
-        self._access: Access | None = None
+        self._endpoint: ApiEndpoint | None = None
         self._failure: CredentialsError | None = None  # the last one to load the first
         self._told = ""
         self._loaded = -float("inf")
         self._due = float("inf")
-        self._distrusted = False
+        self._invalidated = False
         self._lock = trio.Lock()
         self._log = structlog.get_logger("dnsserver.kube")
 
-    async def current(self) -> Access:
+    async def current(self) -> ApiEndpoint:
         """What to use now.
 
         Raises CredentialsError when there never was any; later failures keep the last one, which may still be good.
         """
         async with self._lock:
-            access = self._access
+            endpoint = self._endpoint
             age = trio.current_time() - self._loaded
-            if access is None:
+            if endpoint is None:
                 if self._failure is not None and age < self._reload_pause:
                     raise self._failure
-                access = await self._first()
-            elif access.token_file:
-                if not self._distrusted and age < REREAD:
-                    return access
-                access = await self._renewed(access, partial(_reread, access))
+                endpoint = await self._first()
+            elif endpoint.token_file:
+                if not self._invalidated and age < REREAD:
+                    return endpoint
+                endpoint = await self._renewed(endpoint, partial(_reread, endpoint))
             else:
-                due = self._distrusted or trio.current_time() > self._due
+                due = self._invalidated or trio.current_time() > self._due
                 if not due or age < self._reload_pause:
-                    return access
-                access = await self._renewed(access, self._load)
-            self._access, self._loaded, self._distrusted = access, trio.current_time(), False
-            self._due = self._loaded + self._lifetime(access)
-            return access
+                    return endpoint
+                endpoint = await self._renewed(endpoint, self._load)
+            self._endpoint, self._loaded, self._invalidated = endpoint, trio.current_time(), False
+            self._due = self._loaded + self._lifetime(endpoint)
+            return endpoint
 
-    def _lifetime(self, access: Access) -> float:
-        """Return how many seconds an access is good for from now on, so that a clock that is set later changes nothing.
+    def _lifetime(self, endpoint: ApiEndpoint) -> float:
+        """Return how many seconds an endpoint is good for from now on; a clock that is set later changes nothing.
 
         One that has expired already is asked for again after a while: the clock is wrong, or the API server says so.
         """
-        if access.expires is None:
+        if endpoint.expires is None:
             return float("inf")
-        left = access.expires - self._wall() - EARLY
+        left = endpoint.expires - self._wall() - EARLY
         return left if left > -EARLY else REREAD
 
-    def distrust(self, access: Access) -> None:
+    def invalidate(self, endpoint: ApiEndpoint) -> None:
         """The server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""
-        if access is self._access:
-            self._distrusted = True
+        if endpoint is self._endpoint:
+            self._invalidated = True
 
     @property
     def server(self) -> str:
         """The API server's URL; empty before it is known."""
-        return self._access.server if self._access is not None else ""
+        return self._endpoint.server if self._endpoint is not None else ""
 
-    async def _first(self) -> Access:
+    async def _first(self) -> ApiEndpoint:
         self._failure = None
         try:
             return await self._load()
@@ -175,7 +175,7 @@ class Credentials:
             self._failure, self._loaded = error, trio.current_time()
             raise
 
-    async def _renewed(self, old: Access, renew: Load) -> Access:
+    async def _renewed(self, old: ApiEndpoint, renew: Load) -> ApiEndpoint:
         try:
             new = await renew()
         except (CredentialsError, OSError, ValueError) as error:
@@ -187,31 +187,31 @@ class Credentials:
         return old if new == old else new
 
 
-async def _reread(access: Access) -> Access:
-    """The same access with what its files say now; an empty file is one being written."""
+async def _reread(endpoint: ApiEndpoint) -> ApiEndpoint:
+    """The same endpoint with what its files say now; an empty file is one being written."""
 
     def read() -> tuple[str, str]:
-        return Path(access.token_file).read_text("ascii").strip(), Path(access.ca_file).read_text("ascii")
+        return Path(endpoint.token_file).read_text("ascii").strip(), Path(endpoint.ca_file).read_text("ascii")
 
     token, ca = await trio.to_thread.run_sync(read)
     if not token or not ca:
-        raise CredentialsError(f"{access.token_file} or {access.ca_file} is empty")
-    return msgspec.structs.replace(access, authorization=f"Bearer {token}", ca=ca)
+        raise CredentialsError(f"{endpoint.token_file} or {endpoint.ca_file} is empty")
+    return msgspec.structs.replace(endpoint, authorization=f"Bearer {token}", ca=ca)
 
 
-def tls_context(access: Access) -> ssl.SSLContext:
-    """The TLS side of an access; blocks for some milliseconds, so call it in a thread. Raises ssl.SSLError."""
-    context = ssl.create_default_context(cadata=access.ca or None)
+def tls_context(endpoint: ApiEndpoint) -> ssl.SSLContext:
+    """The TLS side of an endpoint; blocks for some milliseconds, so call it in a thread. Raises ssl.SSLError."""
+    context = ssl.create_default_context(cadata=endpoint.ca or None)
     # Python 3.13 turned on RFC 5280 strictness, which CAs of existing clusters fail (no authority key identifier).
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not access.verify:
+    if not endpoint.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if access.certificate:
+    if endpoint.certificate:
         # load_cert_chain wants a file; this one is memory only, so that a key is never written to a disk.
         handle = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
         try:
-            os.write(handle, f"{access.certificate}\n{access.key}\n".encode("ascii"))
+            os.write(handle, f"{endpoint.certificate}\n{endpoint.key}\n".encode("ascii"))
             context.load_cert_chain(f"/proc/self/fd/{handle}")
         finally:
             os.close(handle)

@@ -71,7 +71,7 @@ class HopelessError(ValueError):
 
 
 def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:
-    """The fields of `credentials.Access`, for a kubeconfig (or several, joined by `:`) or else for this pod.
+    """The fields of `credentials.ApiEndpoint`, for a kubeconfig (or several, joined by `:`) or else for this pod.
 
     Raises HopelessError when there is no way in, and ValueError when there is none now.
     """
@@ -96,7 +96,7 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
     told = _Told()
     logging.getLogger().addHandler(told)
     configuration = Configuration()
-    access: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
         if kubeconfig:
             merged = kubeconfig_files(kubeconfig)
@@ -111,31 +111,31 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
                 raise ValueError(f"kubeconfig {kubeconfig}: {'; '.join(told.said)}")
             expiry = getattr(loader, "expiry", None)
             if expiry is not None:
-                access["expires"] = expiry.timestamp()
+                fields["expires"] = expiry.timestamp()
         else:
             token_file, ca_file = f"{service_account}/token", f"{service_account}/ca.crt"
             pod_loader(token_file, ca_file).load_and_set(configuration)
             # The kubelet renews these files; who reads them again needs no second run of this program.
-            access["token_file"], access["ca_file"] = token_file, ca_file
+            fields["token_file"], fields["ca_file"] = token_file, ca_file
     except ConfigException as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig else "ServiceAccount of this pod"
         raise HopelessError(f"{where}: {error}") from error
-    access["server"] = configuration.host
-    access["authorization"] = (configuration.api_key.get("BearerToken") or "").strip()
-    access["verify"] = bool(configuration.verify_ssl)
-    access["server_name"] = configuration.tls_server_name or ""
-    access["proxy"] = configuration.proxy or ""
+    fields["server"] = configuration.host
+    fields["authorization"] = (configuration.api_key.get("BearerToken") or "").strip()
+    fields["verify"] = bool(configuration.verify_ssl)
+    fields["server_name"] = configuration.tls_server_name or ""
+    fields["proxy"] = configuration.proxy or ""
     for field, path in (
         ("ca", configuration.ssl_ca_cert),
         ("certificate", configuration.cert_file),
         ("key", configuration.key_file),
     ):
-        access[field] = Path(path).read_text(encoding="ascii") if path else ""
-    return access
+        fields[field] = Path(path).read_text(encoding="ascii") if path else ""
+    return fields
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the access, or `{"error": ..., "hopeless": ...}` and end with 1."""
+    """Print the fields, or `{"error": ..., "hopeless": ...}` and end with 1."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kubeconfig", default="")
     parser.add_argument("--context", default="")

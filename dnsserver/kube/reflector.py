@@ -213,7 +213,11 @@ class Reflector:
         """One HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         lines = self._client.watch(
-            position.scope, position.version, seconds=seconds, begun=self._begun, received=self._progress.received
+            position.scope,
+            position.version,
+            seconds=seconds,
+            on_started=self._on_started,
+            received=self._progress.received,
         )
         async with aclosing(lines):
             count, bite = 0, Bite()
@@ -344,7 +348,7 @@ class Reflector:
             self._bad_seen[key] = None
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
-    def _begun(self) -> None:
+    def _on_started(self) -> None:
         """A stream is there again, though nothing has come by it."""
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:

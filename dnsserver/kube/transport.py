@@ -24,7 +24,7 @@ import httpx2
 import trio
 
 from dnsserver.kube.chunks import Dechunker
-from dnsserver.kube.credentials import Access
+from dnsserver.kube.credentials import ApiEndpoint
 from dnsserver.kube.errors import Disconnected
 
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
@@ -75,13 +75,13 @@ class Answer:
 
 
 class Session:
-    """All connections that are made with one Access; `key` says which (`Access.tls_key`)."""
+    """All connections that are made with one ApiEndpoint; `key` says which (`ApiEndpoint.tls_key`)."""
 
-    def __init__(self, access: Access, context: ssl.SSLContext) -> None:
-        self.key = access.tls_key()
-        self._server = access.server.rstrip("/")
-        self._server_name = access.server_name
-        self._client = httpx2.AsyncClient(transport=_Transport(context, access.proxy), trust_env=False)
+    def __init__(self, endpoint: ApiEndpoint, context: ssl.SSLContext) -> None:
+        self.key = endpoint.tls_key()
+        self._server = endpoint.server.rstrip("/")
+        self._server_name = endpoint.server_name
+        self._client = httpx2.AsyncClient(transport=_Transport(context, endpoint.proxy), trust_env=False)
 
     async def get(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import trio
 
-from dnsserver.kube.credentials import Access, tls_context
+from dnsserver.kube.credentials import ApiEndpoint, tls_context
 from tests.kube.read_lists import plain
 
 
@@ -22,7 +22,7 @@ async def read(text: str) -> tuple[float, float]:
     cluster = config["clusters"][0]["cluster"]
     token = config["users"][0]["user"]["token"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    access = Access(cluster["server"], f"Bearer {token}", authority)
+    access = ApiEndpoint(cluster["server"], f"Bearer {token}", authority)
     headers = {"authorization": access.authorization, "accept-encoding": "identity"}
     async with httpx2.AsyncClient(
         base_url=access.server, verify=tls_context(access), headers=headers, timeout=60

@@ -16,7 +16,7 @@ import httpx2
 import trio
 
 from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import Access, Credentials, tls_context
+from dnsserver.kube.credentials import ApiEndpoint, Credentials, tls_context
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import Scope, scopes_of
 from dnsserver.zone.model import Event, Kind, ListDone
@@ -82,9 +82,9 @@ async def main(arguments: list[str]) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:  # noqa: ASYNC220  (nothing else runs yet)
         assert server.stdout
         told = json.loads(server.stdout.readline())
-        access = Access(told["server"], f"Bearer {told['token']}", told["ca"])
+        access = ApiEndpoint(told["server"], f"Bearer {told['token']}", told["ca"])
 
-        async def load() -> Access:
+        async def load() -> ApiEndpoint:
             return access
 
         try:

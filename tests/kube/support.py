@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.progress import Timing
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
@@ -117,9 +117,9 @@ class Mirror:
         settings = {"timing": FAST, "changes": lambda: self.sink.changes, **settings}
         self.reflector = Reflector(self.client, scopes_of(kind, **selectors), self.sink.apply, **settings)
 
-    async def _load(self) -> Access:
+    async def _load(self) -> ApiEndpoint:
         self.loads += 1
-        return Access(self.server.url, f"Bearer {self.server.token}", self.server.ca)
+        return ApiEndpoint(self.server.url, f"Bearer {self.server.token}", self.server.ca)
 
     def is_equal(self) -> bool:
         return versions(self.sink.objects, self.kind) == stored_versions(self.server.store, self.kind)

@@ -8,7 +8,7 @@ import trio
 
 from dnsserver.kube import api, errors
 from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import Access, Credentials
+from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.decode import Change
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
@@ -20,8 +20,8 @@ SERVICES = Scope(Kind.SERVICES)
 
 @asynccontextmanager
 async def client_of(server: ApiServer, ca: str = "") -> AsyncIterator[Client]:
-    async def load() -> Access:
-        return Access(server.url, f"Bearer {server.token}", ca or server.ca)
+    async def load() -> ApiEndpoint:
+        return ApiEndpoint(server.url, f"Bearer {server.token}", ca or server.ca)
 
     client = Client(Credentials(load), page_size=2, silence=0.3, connect_timeout=0.3, answer_timeout=0.3)
     yield client

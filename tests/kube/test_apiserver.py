@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from dnsserver.kube.api import METADATA, METADATA_LIST
-from dnsserver.kube.credentials import Access, tls_context
+from dnsserver.kube.credentials import ApiEndpoint, tls_context
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer
 from tests.kube.apistore import Selector, Stored
@@ -51,7 +51,7 @@ def assert_same_shape(mine: Any, recorded: Any) -> None:
 
 @asynccontextmanager
 async def browsing(server: ApiServer) -> AsyncIterator[httpx2.AsyncClient]:
-    context = tls_context(Access(server.url, ca=server.ca))
+    context = tls_context(ApiEndpoint(server.url, ca=server.ca))
     headers = {"authorization": f"Bearer {server.token}"}
     async with httpx2.AsyncClient(base_url=server.url, verify=context, headers=headers, trust_env=False) as client:
         yield client

@@ -14,7 +14,14 @@ import trio.testing
 import trustme
 
 from dnsserver.kube import credentials, loader
-from dnsserver.kube.credentials import Access, Credentials, CredentialsError, from_cluster, from_kubeconfig, tls_context
+from dnsserver.kube.credentials import (
+    ApiEndpoint,
+    Credentials,
+    CredentialsError,
+    from_cluster,
+    from_kubeconfig,
+    tls_context,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ async def test_a_token(tmp_path: Path, ca: str) -> None:
         tmp_path, {"certificate-authority-data": b64(ca), "tls-server-name": "kubernetes"}, {"token": "t"}
     )
     access = await from_kubeconfig(path)()
-    assert access == Access("https://api.example:6443", "Bearer t", ca, server_name="kubernetes")
+    assert access == ApiEndpoint("https://api.example:6443", "Bearer t", ca, server_name="kubernetes")
 
 
 async def test_another_context(tmp_path: Path) -> None:
@@ -156,11 +163,11 @@ def test_the_loader_is_a_program(capsys: pytest.CaptureFixture[str], monkeypatch
     assert "error" in json.loads(capsys.readouterr().out)
 
 
-async def test_a_loader_begun_before(tmp_path: Path) -> None:
+async def test_a_loader_started_before(tmp_path: Path) -> None:
     """It serves the first load; the next ones begin their own."""
     user = plugin(tmp_path, {"token": "made"})
     path = kubeconfig(tmp_path, {}, user)
-    load = from_kubeconfig(path, begun=loader.begin(path))
+    load = from_kubeconfig(path, loader_process=loader.begin(path))
     for runs in ("x", "xx"):
         assert (await load()).authorization == "Bearer made"
         assert (tmp_path / "runs").read_text() == runs
@@ -179,10 +186,10 @@ async def test_the_token_file_is_read_again(
 ) -> None:
     loads = 0
 
-    async def load() -> Access:
+    async def load() -> ApiEndpoint:
         nonlocal loads
         loads += 1
-        return Access(
+        return ApiEndpoint(
             "https://x", "Bearer first", ca, token_file=str(account / "token"), ca_file=str(account / "ca.crt")
         )
 
@@ -197,7 +204,7 @@ async def test_the_token_file_is_read_again(
     (account / "token").write_text("third")
     new_ca = trustme.CA().cert_pem.bytes().decode()
     (account / "ca.crt").write_text(new_ca)
-    held.distrust(second)
+    held.invalidate(second)
     third = await held.current()
     assert (third.authorization, third.ca, loads) == ("Bearer third", new_ca, 1)
     # Half a rotation: the file is empty for a moment, or gone.
@@ -207,18 +214,18 @@ async def test_the_token_file_is_read_again(
     (account / "token").unlink()
     mock_clock.jump(61)
     assert await held.current() is third
-    held.distrust(second)
+    held.invalidate(second)
     assert await held.current() is third, "what is not in use any more cannot be distrusted"
 
 
 async def test_what_expires_is_renewed_before(mock_clock: trio.testing.MockClock) -> None:
-    made: list[Access] = []
+    made: list[ApiEndpoint] = []
     failing = False
 
-    async def load() -> Access:
+    async def load() -> ApiEndpoint:
         if failing:
             raise CredentialsError("the plugin is broken")
-        made.append(Access("https://x", f"Bearer {len(made)}", expires=mock_clock.current_time() + 600))
+        made.append(ApiEndpoint("https://x", f"Bearer {len(made)}", expires=mock_clock.current_time() + 600))
         return made[-1]
 
     held = Credentials(load, wall=mock_clock.current_time)
@@ -249,10 +256,10 @@ async def test_a_clock_that_is_set_renews_nothing_early_or_late(
     steps: list[tuple[float, float]], loads: list[int], mock_clock: trio.testing.MockClock
 ) -> None:
     wall = [1e9]
-    made: list[Access] = []
+    made: list[ApiEndpoint] = []
 
-    async def load() -> Access:
-        made.append(Access("https://x", f"Bearer {len(made)}", expires=wall[0] + 600))
+    async def load() -> ApiEndpoint:
+        made.append(ApiEndpoint("https://x", f"Bearer {len(made)}", expires=wall[0] + 600))
         return made[-1]
 
     held = Credentials(load, wall=lambda: wall[0])
@@ -269,10 +276,10 @@ async def test_a_clock_that_is_set_renews_nothing_early_or_late(
 async def test_what_has_expired_by_a_wrong_clock_is_not_asked_for_all_the_time(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    made: list[Access] = []
+    made: list[ApiEndpoint] = []
 
-    async def load() -> Access:
-        made.append(Access("https://x", f"Bearer {len(made)}", expires=1e9))
+    async def load() -> ApiEndpoint:
+        made.append(ApiEndpoint("https://x", f"Bearer {len(made)}", expires=1e9))
         return made[-1]
 
     held = Credentials(load, wall=lambda: 1e9 + 366 * 86_400)
@@ -280,7 +287,7 @@ async def test_what_has_expired_by_a_wrong_clock_is_not_asked_for_all_the_time(
         await held.current()
         mock_clock.jump(1)
     assert len(made) <= 11
-    held.distrust(made[-1])
+    held.invalidate(made[-1])
     before = len(made)
     mock_clock.jump(credentials.RELOAD_PAUSE)
     await held.current()
@@ -288,7 +295,7 @@ async def test_what_has_expired_by_a_wrong_clock_is_not_asked_for_all_the_time(
 
 
 async def test_the_first_load_must_work() -> None:
-    async def load() -> Access:
+    async def load() -> ApiEndpoint:
         raise CredentialsError("nothing there")
 
     with pytest.raises(CredentialsError):
@@ -296,7 +303,7 @@ async def test_the_first_load_must_work() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "secret" not in repr(Access("https://x", "Bearer secret", key="secret"))
+    assert "secret" not in repr(ApiEndpoint("https://x", "Bearer secret", key="secret"))
 
 
 async def test_loading_does_not_block(tmp_path: Path) -> None:
