@@ -81,7 +81,9 @@ class Sync:
         else:
             load = from_cluster(loader_process=loader_process)
         kubernetes = config.kubernetes
-        client = self.client = Client(Credentials(load), page_size=kubernetes.page_size, silence=kubernetes.silence)
+        client = self.client = Client(
+            Credentials(load), page_size=kubernetes.page_size, read_timeout=kubernetes.silence
+        )
         self._outage = Outage(lambda: client.server)
         for kind in self.kinds:
             scopes = scopes_of(

@@ -16,7 +16,7 @@ from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver.workers")
 
-_BITE = 200  # objects told to a new worker between two turns of the event loop, about 2 ms
+_YIELD_EVERY = 200  # objects told to a new worker between two turns of the event loop, about 2 ms
 _PIECE = 64 * 1024  # octets sent in one go: what a pipe takes
 _AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is told
 _BACKLOG = 64 * 1024 * 1024  # octets of events that a worker may be behind before it is given up
@@ -214,7 +214,7 @@ class Workers:
         cluster = self._dns.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))
-            if number % _BITE == 0:
+            if number % _YIELD_EVERY == 0:
                 await worker.wait_room()
                 await trio.lowlevel.checkpoint()
         worker.told.add(kind)

@@ -71,9 +71,10 @@ class Client:
     """Lists and watches of one API server.
 
     `page_size` objects a page: 500 pods are 3 MB of JSON, whose split into raw items holds the loop for 1-2 ms.
-    `silence`: seconds without a byte after which a watch is dead. An idle watch gets a bookmark about once a minute,
-    so one and a half minutes is one bookmark missed for certain; and where bookmarks really are missing (a server just
-    restarted sends none until it knows its version), the price of a wrong guess is one resumed request, not a list.
+    `read_timeout`: seconds without a byte after which a watch is dead. An idle watch gets a bookmark about once a
+    minute, so one and a half minutes is one bookmark missed for certain; and where bookmarks really are missing (a
+    server just restarted sends none until it knows its version), the price of a wrong guess is one resumed request,
+    not a list.
     Dead peers show sooner, by TCP keep-alive.
     """
 
@@ -82,14 +83,14 @@ class Client:
         credentials: Credentials,
         *,
         page_size: int = 500,
-        silence: float = 90.0,
+        read_timeout: float = 90.0,
         connect_timeout: float = 10.0,
         answer_timeout: float = 30.0,
         user_agent: str = "dnsserver",
     ) -> None:
         self._credentials = credentials
         self._page_size = page_size
-        self._silence = silence
+        self._read_timeout = read_timeout
         self._connect_timeout = connect_timeout
         self._answer_timeout = answer_timeout
         self._headers = {"user-agent": user_agent, "accept-encoding": "identity"}
@@ -199,7 +200,7 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        async with self._asked(scope, params, METADATA, self._silence) as answer:
+        async with self._asked(scope, params, METADATA, self._read_timeout) as answer:
             on_started()
             with ExitStack() as initial:  # events, up to the first bookmark: only these are sure to come
                 heard = received if version else initial.enter_context(self._noting_rest(received))
@@ -224,7 +225,7 @@ class Client:
 
     @asynccontextmanager
     async def _asked(
-        self, scope: Scope, params: dict[str, str], metadata: str, silence: float
+        self, scope: Scope, params: dict[str, str], metadata: str, read_timeout: float
     ) -> AsyncGenerator[Answer]:
         """A 200 answer whose body is still to be read; closed at the end of the block."""
         if scope.labels:
@@ -232,19 +233,19 @@ class Client:
         if scope.fields:
             params = {**params, "fieldSelector": scope.fields}
         accept = metadata if scope.kind is Kind.NAMESPACES else "application/json"
-        answer = await self._send(scope.path, params, accept, silence)
+        answer = await self._send(scope.path, params, accept, read_timeout)
         try:
             yield answer
         finally:
             await answer.aclose()
 
-    async def _send(self, path: str, params: dict[str, str], accept: str, silence: float) -> Answer:
+    async def _send(self, path: str, params: dict[str, str], accept: str, read_timeout: float) -> Answer:
         """The answer, which is 200 and JSON; after a 401 it asks once more if there are newer credentials by then."""
         with self._noting("credentials") as note:
-            return await self._sent(path, params, accept, silence, note)
+            return await self._sent(path, params, accept, read_timeout, note)
 
     async def _sent(
-        self, path: str, params: dict[str, str], accept: str, silence: float, note: Callable[[str], None]
+        self, path: str, params: dict[str, str], accept: str, read_timeout: float, note: Callable[[str], None]
     ) -> Answer:
         asked_again = False
         while True:
@@ -262,7 +263,7 @@ class Client:
             note("answer")
             try:
                 with trio.fail_after(self._connect_timeout + self._answer_timeout):
-                    answer = await session.get(path, params, headers, self._connect_timeout, silence)
+                    answer = await session.get(path, params, headers, self._connect_timeout, read_timeout)
             except trio.TooSlowError:
                 raise Disconnected("no answer to a request") from None
             except Disconnected as error:
@@ -322,7 +323,7 @@ async def _failure(answer: Answer) -> ApiError:
 async def _body(answer: Answer, received: Callable[[int], None], longest: int) -> bytes:
     """Return a whole body. Raises Disconnected and TooLarge."""
     pieces, size = [], 0
-    async with aclosing(answer.pieces()) as arriving:
+    async with aclosing(answer.iter_body()) as arriving:
         async for piece in arriving:
             received(len(piece))
             pieces.append(piece)
@@ -336,7 +337,7 @@ async def _lines(answer: Answer, received: Callable[[int], None]) -> AsyncGenera
     """The lines of a stream; a last line without its end is a cut, not a line."""
     pending: list[bytes] = []
     size = 0
-    async with aclosing(answer.pieces()) as arriving:
+    async with aclosing(answer.iter_body()) as arriving:
         async for piece in arriving:
             received(len(piece))
             *ended, rest = piece.split(b"\n")

@@ -7,12 +7,12 @@ import trio
 
 from dnsserver.kube.api import Client
 from dnsserver.kube.decode import BadObject, from_json
-from dnsserver.kube.progress import Bite
+from dnsserver.kube.progress import TimeSlice
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put
 
 
-class Position:
+class WatchCursor:
     """Where the watch of one scope stands: the version up to which all is applied, "" before its list is complete."""
 
     def __init__(self, scope: Scope) -> None:
@@ -25,7 +25,7 @@ class Position:
 async def check(
     client: Client,
     kind: Kind,
-    positions: Sequence[Position],
+    cursors: Sequence[WatchCursor],
     apply: Callable[[Event], None],
     *,
     changes: Callable[[], int],
@@ -41,12 +41,12 @@ async def check(
     touched meanwhile, and it mends what the zone did wrong as well as what the watch missed.
     """
     apply(ListStarted(kind))
-    repairs, bite = 0, Bite()
+    repairs, time_slice = 0, TimeSlice()
     try:
-        for position in positions:
+        for cursor in cursors:
             # In the same step as the version is read: what is touched from here on is newer than the list.
-            touched = position.touched = set()
-            pages = client.pages(position.scope, version=position.version, received=received)
+            touched = cursor.touched = set()
+            pages = client.pages(cursor.scope, version=cursor.version, received=received)
             async with aclosing(pages):
                 async for page in pages:
                     for raw in page.items:
@@ -58,12 +58,12 @@ async def check(
                             before = changes()
                             apply(Put(thing))
                             repairs += changes() - before
-                        if bite.over:
-                            await bite.pause()
+                        if time_slice.over:
+                            await time_slice.pause()
                     await trio.sleep(page_pause)
         before = changes()
         apply(ListDone(kind))
         return repairs + changes() - before
     finally:
-        for position in positions:
-            position.touched = None
+        for cursor in cursors:
+            cursor.touched = None

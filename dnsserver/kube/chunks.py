@@ -18,7 +18,7 @@ class ChunkError(ValueError):
     """What came is not a chunked body, or not a whole one."""
 
 
-class Dechunker:
+class ChunkedDecoder:
     """A body's octets out of what a connection receives.
 
     `ended`: the body is complete. `error`: it never will be. It holds back no more than an incomplete size line, or the

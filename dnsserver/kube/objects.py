@@ -24,7 +24,7 @@ from dnsserver.kube.reading import Look
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Metadata, Namespace, Object, Put, Remove
 
 POLL = 0.3  # seconds; a change is seen within one poll and believed after the next, so within a second
-_BITE = 64  # objects applied between two checkpoints
+_YIELD_EVERY = 64  # objects applied between two checkpoints
 _NAMED = 10  # names in one line of the log
 
 
@@ -217,7 +217,7 @@ class ObjectFiles:
         for count, event in enumerate(events, 1):
             self._apply(event)
             self._last_event = trio.current_time()
-            if count % _BITE == 0:
+            if count % _YIELD_EVERY == 0:
                 await trio.lowlevel.checkpoint()
 
     def _note_passed_over(self, folder: Folder) -> None:

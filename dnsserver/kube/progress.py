@@ -134,10 +134,10 @@ class Progress:
         )
 
 
-class Bite:
+class TimeSlice:
     """Says when to let others run: after half a millisecond of work, be it for one object or for a hundred.
 
-    As many kinds as are listed at once may bite one after the other, and the sockets wait for all of them.
+    Several kinds are listed at once, each has such a slice in a turn of the event loop, and the sockets wait for all.
     """
 
     _LENGTH = 0.0005

@@ -26,7 +26,7 @@ LARGEST = 64 << 20  # octets of a file
 MEMORY = 1 << 30  # octets of address space of the process
 TIME = 60  # seconds for one file, and as many of processor time for all of them
 _PIECE = 1 << 18  # octets read at once
-BITE = 100  # objects in a frame, decoded between two turns of the event loop
+YIELD_EVERY = 100  # objects in a frame, decoded between two turns of the event loop
 HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and objects of it or "done" and a Done
 
 Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno, 0 where it cannot be looked at
@@ -109,8 +109,8 @@ def _frames(path: Path) -> Iterator[bytes]:
     for (kind, _, _), thing in content.objects.items():
         by_kind.setdefault(kind, []).append(thing)
     for kind, things in by_kind.items():
-        for start in range(0, len(things), BITE):
-            yield encode((str(kind), things[start : start + BITE]))
+        for start in range(0, len(things), YIELD_EVERY):
+            yield encode((str(kind), things[start : start + YIELD_EVERY]))
     yield encode(("done", Done(look, content.findings)))
 
 

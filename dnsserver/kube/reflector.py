@@ -2,12 +2,12 @@
 
     run                 for ever, with back-off: whatever ends below is told, counted and begun again
     _list_then_watch    a full list framed by ListStarted and ListDone, then watches, until a version is gone (410)
-    _keep               one scope of it (all namespaces, or one of those named): its list, then its watch
-    _follow             one watch for ever: cuts, silence and the server's own time limit are resumed where it stopped
+    _sync_scope         one scope of it (all namespaces, or one of those named): its list, then its watch
+    _watch_forever      one watch for ever: cuts, silence and the server's own time limit are resumed where it stopped
     Client.watch        one HTTP stream
 
 An object that cannot be decoded counts as absent, in a list as in a watch, so that the order of events never matters.
-Over 400 lines, because the layers share one position in the stream and are read as one.
+Over 400 lines, because the layers share one cursor of the stream and are read as one.
 """
 
 import random
@@ -23,7 +23,7 @@ from cachetools import TTLCache
 
 from dnsserver.faults import Faults
 from dnsserver.kube.api import Client, Page
-from dnsserver.kube.check import Position, check
+from dnsserver.kube.check import WatchCursor, check
 from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
 from dnsserver.kube.errors import (
     ApiError,
@@ -37,7 +37,7 @@ from dnsserver.kube.errors import (
     first_of,
 )
 from dnsserver.kube.outage import Outage
-from dnsserver.kube.progress import Backoff, Bite, Progress, State, Statistics, Timing
+from dnsserver.kube.progress import Backoff, Progress, State, Statistics, TimeSlice, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
 from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
 
@@ -92,7 +92,7 @@ class Reflector:
         self._progress = Progress(self._kind, streaming=streaming)
         self._outage = outage or Outage()
         self._backoff = Backoff(self._timing, self._rng)
-        self._positions: list[Position] = []
+        self._cursors: list[WatchCursor] = []
         self._unlisted: set[Scope] = set()
         self._started = False  # ListStarted is out for the present list
         self._bad_seen = TTLCache[tuple[str, str, str], None](_BAD_LOGGED, _BAD_SILENCE, trio.current_time)
@@ -104,7 +104,7 @@ class Reflector:
 
     def versions(self) -> tuple[str, ...]:
         """The resourceVersion that each scope has been applied up to; "" where it is not listed yet."""
-        return tuple(position.version for position in self._positions)
+        return tuple(cursor.version for cursor in self._cursors)
 
     def statistics(self) -> Statistics:
         """The present figures."""
@@ -130,22 +130,22 @@ class Reflector:
             self._progress.state = State.LISTING
         self._started = False
         self._unlisted = set(self._scopes)
-        self._positions = [Position(scope) for scope in self._scopes]
+        self._cursors = [WatchCursor(scope) for scope in self._scopes]
         async with trio.open_nursery() as nursery:
-            for position in self._positions:
-                nursery.start_soon(self._keep, position)
+            for cursor in self._cursors:
+                nursery.start_soon(self._sync_scope, cursor)
             if self._timing.check_interval:
                 nursery.start_soon(self._check_forever)
 
-    async def _keep(self, position: Position) -> None:
+    async def _sync_scope(self, cursor: WatchCursor) -> None:
         """One scope: all of it, then what changes. Raises Gone, or whatever broke the list."""
         if self._progress.streaming:
             try:
-                await self._read(position)  # it goes on as the watch, after the list
+                await self._read(cursor)  # it goes on as the watch, after the list
             except Refused:
                 self._progress.streaming = False  # an older server; pages are as good, so it is not asked again
             except ApiError as error:
-                if not position.version:
+                if not cursor.version:
                     # Something in between may not let a streaming list through; next time the other way.
                     self._progress.streaming = not isinstance(error, Disconnected | Malformed)
                     raise
@@ -153,47 +153,47 @@ class Reflector:
                     raise
                 self._note_cut(error)
             else:
-                self._progress.streaming = bool(position.version)  # a server that ignores what it does not know
-        if not position.version:
-            await self._list(position)
-        await self._follow(position)
+                self._progress.streaming = bool(cursor.version)  # a server that ignores what it does not know
+        if not cursor.version:
+            await self._list(cursor)
+        await self._watch_forever(cursor)
 
-    async def _list(self, position: Position) -> None:
+    async def _list(self, cursor: WatchCursor) -> None:
         """The scope's objects, page by page, each applied as it is decoded, while the next page is being read."""
         version = ""
         send, receive = trio.open_memory_channel[Page](0)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read_pages, position.scope, send)
+            nursery.start_soon(self._read_pages, cursor.scope, send)
             async for page in receive:
                 version = page.version
                 self._list_begins()
-                bite = Bite()
+                time_slice = TimeSlice()
                 for raw in page.items:
                     self._put(raw, initial=True)
-                    if bite.over:
-                        await bite.pause()
-        self._listed(position, version)
+                    if time_slice.over:
+                        await time_slice.pause()
+        self._listed(cursor, version)
 
     async def _read_pages(self, scope: Scope, send: trio.MemorySendChannel[Page]) -> None:
         async with send, aclosing(self._client.pages(scope, received=self._progress.received)) as pages:
             async for page in pages:
                 await send.send(page)
 
-    async def _follow(self, position: Position) -> None:
+    async def _watch_forever(self, cursor: WatchCursor) -> None:
         """The scope's changes from its version on, through any number of streams. Raises Gone."""
         backoff = Backoff(self._timing, self._rng)
         fruitless = 0
         while True:
-            heard, began = position.heard, trio.current_time()
+            heard, began = cursor.heard, trio.current_time()
             error: ApiError | None = None
             try:
-                await self._read(position)
+                await self._read(cursor)
             except Gone:
                 raise
             except ApiError as caught:
                 error = caught
             lived = trio.current_time() - began
-            if position.heard > heard:
+            if cursor.heard > heard:
                 backoff.reset()
                 fruitless = 0
             elif isinstance(error, Malformed | TooLargeVersion) or (error is None and lived < 1.0):
@@ -205,38 +205,38 @@ class Reflector:
                     raise error or TooLargeVersion("watches end at once, without an event")
             if error is not None:
                 self._note_cut(error)
-            elif position.heard > heard or lived >= 1.0:
+            elif cursor.heard > heard or lived >= 1.0:
                 continue  # the server's own time limit
             await trio.sleep(backoff.next(error))
 
-    async def _read(self, position: Position) -> None:
+    async def _read(self, cursor: WatchCursor) -> None:
         """One HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         lines = self._client.watch(
-            position.scope,
-            position.version,
+            cursor.scope,
+            cursor.version,
             seconds=seconds,
             on_started=self._on_started,
             received=self._progress.received,
         )
         async with aclosing(lines):
-            count, bite = 0, Bite()
+            count, time_slice = 0, TimeSlice()
             async for line in lines:
                 count += 1
-                if count % _LOOK == 0 and bite.over:  # a read may bring hundreds
-                    await bite.pause()
-                if position.version:
-                    self._watched(position, line)
+                if count % _LOOK == 0 and time_slice.over:  # a read may bring hundreds
+                    await time_slice.pause()
+                if cursor.version:
+                    self._watched(cursor, line)
                 elif line.type == "BOOKMARK":
                     mark = identity(line.object)
                     if _INITIAL_END in (mark.annotations or {}):
                         self._list_begins()  # of an empty kind
-                        self._listed(position, mark.resource_version)
+                        self._listed(cursor, mark.resource_version)
                 elif line.type in _PUTS:
                     self._list_begins()
                     self._put(line.object, initial=True)
 
-    def _watched(self, position: Position, line: Change) -> None:
+    def _watched(self, cursor: WatchCursor, line: Change) -> None:
         """One line of a watch, applied."""
         now = trio.current_time()
         try:
@@ -255,10 +255,10 @@ class Reflector:
         elif line.type in _PUTS:
             self._progress.last_event = now
             self._put(line.object, initial=False)
-        if position.touched is not None and who.name:
-            position.touched.add((who.namespace, who.name))
-        position.version = who.resource_version or position.version
-        position.heard += 1
+        if cursor.touched is not None and who.name:
+            cursor.touched.add((who.namespace, who.name))
+        cursor.version = who.resource_version or cursor.version
+        cursor.heard += 1
         self._progress.last_heard = now
         if self._progress.state is not State.WATCHING:
             self._recovered()
@@ -297,10 +297,10 @@ class Reflector:
             self._started = True
             self._apply(ListStarted(self._kind))
 
-    def _listed(self, position: Position, version: str) -> None:
+    def _listed(self, cursor: WatchCursor, version: str) -> None:
         """A scope's list is complete; when it is the last one, so is the kind's."""
-        position.version = version
-        self._unlisted.discard(position.scope)
+        cursor.version = version
+        self._unlisted.discard(cursor.scope)
         if self._unlisted:
             return
         self._apply(ListDone(self._kind))
@@ -323,7 +323,7 @@ class Reflector:
             repairs = await check(
                 self._client,
                 self._kind,
-                self._positions,
+                self._cursors,
                 self._apply,
                 changes=self._changed,
                 received=progress.received,

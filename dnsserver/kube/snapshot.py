@@ -31,7 +31,7 @@ NAME = "zone.copy"
 _APART = 3600.0  # seconds that the clocks of two starts may differ without a word
 TOO_OLD = 7 * 86_400.0  # seconds; what has changed in a week helps nobody
 LARGEST = 128 << 20  # octets of a file; 10,000 services, their slices and 150,000 pods make 20 MiB
-BITE = 100  # objects in a part, which is what is done between two turns of the event loop: 1 to 2 ms
+YIELD_EVERY = 100  # objects in a part, which is what is done between two turns of the event loop: 1 to 2 ms
 ANY = "<any>"
 _MAGIC = b"dnsserver zone copy\n"
 _HEAD = struct.Struct(">II")
@@ -131,8 +131,8 @@ async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[
         count = 0
         for kind in header.versions:
             source = objects(kind)
-            while bite := list(islice(source, BITE)):
-                buffer += _part(encode((kind, bite)))
+            while objects_of_part := list(islice(source, YIELD_EVERY)):
+                buffer += _part(encode((kind, objects_of_part)))
                 count += 1
                 if len(buffer) >= _WRITE:
                     await trio.to_thread.run_sync(writer.write, bytes(buffer), abandon_on_cancel=True)

@@ -23,7 +23,7 @@ import httpcore2
 import httpx2
 import trio
 
-from dnsserver.kube.chunks import Dechunker
+from dnsserver.kube.chunks import ChunkedDecoder
 from dnsserver.kube.credentials import ApiEndpoint
 from dnsserver.kube.errors import Disconnected
 
@@ -43,25 +43,25 @@ _KEEP_ALIVE = (
 class Answer:
     """The head of a response, and its body piece by piece."""
 
-    def __init__(self, response: httpx2.Response, silence: float) -> None:
+    def __init__(self, response: httpx2.Response, read_timeout: float) -> None:
         self._response = response
-        self._silence = silence
+        self._read_timeout = read_timeout
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def iter_body(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises Disconnected if it does not arrive whole."""
         stream = self._response.extensions.get("network_stream")
         try:
             chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"
             if chunked and isinstance(stream, _Stream):
-                dechunker = Dechunker()
-                while not dechunker.ended:
-                    piece = dechunker.received(await stream.receive(_READ, self._silence))
+                decoder = ChunkedDecoder()
+                while not decoder.ended:
+                    piece = decoder.received(await stream.receive(_READ, self._read_timeout))
                     if piece:
                         yield piece
-                    if dechunker.error is not None:
-                        raise Disconnected(str(dechunker.error))
+                    if decoder.error is not None:
+                        raise Disconnected(str(decoder.error))
                 stream.put_back(_EMPTY_BODY)  # of the body h11 knows nothing; its end makes the connection free again
             async with aclosing(self._response.aiter_raw()) as pieces:
                 async for piece in pieces:
@@ -89,17 +89,17 @@ class Session:
         params: Mapping[str, str],
         headers: Mapping[str, str],
         connect: float,
-        silence: float,
+        read_timeout: float,
     ) -> Answer:
-        """The answer to a GET; no more than `silence` seconds may pass without a byte of it. Raises Disconnected."""
+        """The answer to a GET; at most `read_timeout` seconds may pass without a byte of it. Raises Disconnected."""
         extensions: dict[str, Any] = {
-            "timeout": {"connect": connect, "write": connect, "pool": connect, "read": silence}
+            "timeout": {"connect": connect, "write": connect, "pool": connect, "read": read_timeout}
         }
         if self._server_name:
             extensions["sni_hostname"] = self._server_name
         request = httpx2.Request("GET", self._server + path, params=params, headers=headers, extensions=extensions)
         try:
-            return Answer(await self._client.send(request, stream=True), silence)
+            return Answer(await self._client.send(request, stream=True), read_timeout)
         except httpx2.HTTPError as error:
             raise Disconnected(_text(error)) from error
 

@@ -106,13 +106,13 @@ class Mirror:
         self.kind = kind
         self.sink = Sink()
         self.loads = 0
-        silence, page_size = settings.pop("silence", 5.0), settings.pop("page_size", 3)
+        read_timeout, page_size = settings.pop("read_timeout", 5.0), settings.pop("page_size", 3)
         selectors = {
             name: settings.pop(name) for name in ("namespaces", "labels", "namespace_labels") if name in settings
         }
         self.credentials = Credentials(self._load, reload_pause=0.0)
         self.client = Client(
-            self.credentials, page_size=page_size, silence=silence, connect_timeout=0.5, answer_timeout=0.5
+            self.credentials, page_size=page_size, read_timeout=read_timeout, connect_timeout=0.5, answer_timeout=0.5
         )
         settings = {"timing": FAST, "changes": lambda: self.sink.changes, **settings}
         self.reflector = Reflector(self.client, scopes_of(kind, **selectors), self.sink.apply, **settings)

@@ -23,7 +23,7 @@ async def client_of(server: ApiServer, ca: str = "") -> AsyncIterator[Client]:
     async def load() -> ApiEndpoint:
         return ApiEndpoint(server.url, f"Bearer {server.token}", ca or server.ca)
 
-    client = Client(Credentials(load), page_size=2, silence=0.3, connect_timeout=0.3, answer_timeout=0.3)
+    client = Client(Credentials(load), page_size=2, read_timeout=0.3, connect_timeout=0.3, answer_timeout=0.3)
     yield client
     await client.aclose()
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
-from dnsserver.kube.chunks import Dechunker
+from dnsserver.kube.chunks import ChunkedDecoder
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -42,9 +42,9 @@ class Read:
             self.failed = True
 
 
-def both(pieces: list[bytes]) -> tuple[Read, Dechunker, bytes]:
+def both(pieces: list[bytes]) -> tuple[Read, ChunkedDecoder, bytes]:
     """What h11 and what ours read of a body; a peer that closes comes last."""
-    plain, ours, body = Read(), Dechunker(), b""
+    plain, ours, body = Read(), ChunkedDecoder(), b""
     plain.feed(HEAD)
     for piece in [*pieces, b""]:
         plain.feed(piece)
@@ -123,7 +123,7 @@ def test_any_octets_are_a_body_or_an_error(stream: bytes, places: list[int]) -> 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=30), cuts)
 def test_nothing_waits_for_more(parts: list[bytes], places: list[int]) -> None:
-    ours, body, arrived = Dechunker(), b"", b""
+    ours, body, arrived = ChunkedDecoder(), b"", b""
     for piece in cut(b"".join(map(chunk, parts)), places):
         arrived += piece
         body += ours.received(piece)
@@ -133,14 +133,14 @@ def test_nothing_waits_for_more(parts: list[bytes], places: list[int]) -> None:
 
 
 def test_an_error_comes_after_what_was_good() -> None:
-    ours = Dechunker()
+    ours = ChunkedDecoder()
     assert ours.received(chunk(b"a") + chunk(b"b") + b"oops\r\n") == b"ab"
     assert "oops" in str(ours.error)
 
 
 @pytest.mark.parametrize("more", [b"x", b"HTTP/1.1 200 OK\r\n"])
 def test_nothing_may_follow(more: bytes) -> None:
-    ours = Dechunker()
+    ours = ChunkedDecoder()
     assert ours.received(chunk(b"a") + END + more) == b"a"
     assert not ours.ended
     assert ours.error is not None
@@ -149,7 +149,7 @@ def test_nothing_may_follow(more: bytes) -> None:
 @pytest.mark.parametrize("begin", [b"1;" + b"x" * 5000, b"1" * 5000, b"0\r\nx: " + b"x" * 70000])
 @pytest.mark.parametrize("step", [7, 1 << 20])
 def test_lines_have_an_end(begin: bytes, step: int) -> None:
-    ours = Dechunker()
+    ours = ChunkedDecoder()
     for position in range(0, len(begin), step):
         ours.received(begin[position : position + step])
     assert ours.error is not None

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from dnsserver.kube.errors import Forbidden, Gone, TooManyRequests
-from dnsserver.kube.progress import Backoff, Bite, Timing
+from dnsserver.kube.progress import Backoff, TimeSlice, Timing
 
 
 def test_back_off() -> None:
@@ -24,10 +24,10 @@ def test_back_off() -> None:
 
 
 async def test_a_bite_is_over_in_time() -> None:
-    bite = Bite()
+    time_slice = TimeSlice()
     start = time.perf_counter()
-    while not bite.over:
+    while not time_slice.over:
         pass
     assert time.perf_counter() - start < 2  # half a millisecond, on a machine that may stall
     with trio.testing.assert_checkpoints():
-        await bite.pause()
+        await time_slice.pause()

@@ -101,7 +101,7 @@ async def test_faults_of_requests(server: ApiServer, fault: Fault, verb: str, st
         server.streaming = streaming and verb == "first"
         fault.verb = "page" if verb == "page" else ""
         server.faults.append(fault)
-    async with mirroring(server, silence=0.5) as mirror:
+    async with mirroring(server, read_timeout=0.5) as mirror:
         await settled(mirror)
         assert not server.faults
         if verb == "watch":
@@ -118,7 +118,7 @@ async def test_faults_of_requests(server: ApiServer, fault: Fault, verb: str, st
     "command", ["end", "cut", "reset", "half", "silence", "gone", "garbage", "repeat", "idle-event"]
 )
 async def test_disturbed_streams(server: ApiServer, command: str) -> None:
-    async with mirroring(filled(server), silence=0.3) as mirror:
+    async with mirroring(filled(server), read_timeout=0.3) as mirror:
         await settled(mirror)
         server.put(Kind.SERVICES, thing("last"))
         await mirror.wait_equal()
@@ -132,7 +132,7 @@ async def test_disturbed_streams(server: ApiServer, command: str) -> None:
 
 
 async def test_a_stream_that_is_back_counts_before_anything_comes_by_it(server: ApiServer) -> None:
-    async with mirroring(filled(server), silence=60) as mirror:
+    async with mirroring(filled(server), read_timeout=60) as mirror:
         await settled(mirror)
         server.stop()
         await wait_for(lambda: mirror.reflector.statistics().state is State.WAITING)
@@ -143,7 +143,7 @@ async def test_a_stream_that_is_back_counts_before_anything_comes_by_it(server: 
 
 
 async def test_a_kind_that_may_be_read_again_counts_before_anything_comes_by_its_watch(server: ApiServer) -> None:
-    async with mirroring(filled(server), silence=60, timing=Timing(denied_retry=0.2, check_interval=0)) as mirror:
+    async with mirroring(filled(server), read_timeout=60, timing=Timing(denied_retry=0.2, check_interval=0)) as mirror:
         await settled(mirror)
         server.faults.append(Fault("status", times=1, status=403))
         server.disturb("cut")
@@ -153,7 +153,7 @@ async def test_a_kind_that_may_be_read_again_counts_before_anything_comes_by_its
 
 
 async def test_a_silent_stream_is_resumed_where_it_stopped(server: ApiServer) -> None:
-    async with mirroring(filled(server), silence=0.2) as mirror:
+    async with mirroring(filled(server), read_timeout=0.2) as mirror:
         await settled(mirror)
         server.disturb("silence")
         await wait_for(lambda: mirror.reflector.statistics().reconnects == {"disconnected": 1})
@@ -640,7 +640,7 @@ async def test_any_schedule_of_faults_ends_in_the_servers_state(server: ApiServe
     server.streaming = rng.random() < 0.5
     server.bookmark_interval = rng.choice([0.02, 60.0])
     timing = CHECKED if rng.random() < 0.5 else FAST
-    async with mirroring(server, silence=0.15, timing=timing, page_size=rng.choice([1, 3, 500])) as mirror:
+    async with mirroring(server, read_timeout=0.15, timing=timing, page_size=rng.choice([1, 3, 500])) as mirror:
         await wait_for(lambda: mirror.sink.synced)
         mirror.sink.guarded = {key for key in mirror.sink.objects if key[2] in {"s0", "s1", "s2"}}
         for _ in range(60):

@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 from dnsserver.kube import snapshot
-from dnsserver.kube.snapshot import BITE, NAME, TOO_OLD, Header, Identity
+from dnsserver.kube.snapshot import NAME, TOO_OLD, YIELD_EVERY, Header, Identity
 from dnsserver.zone.model import (
     Event,
     Kind,
@@ -33,7 +33,7 @@ from dnsserver.zone.model import (
 
 OURS = Identity("cluster.local.", "the cluster; pods insecure")
 NOW = 1_800_000_000.0
-SERVICES = 3 * BITE + 1
+SERVICES = 3 * YIELD_EVERY + 1
 MAGIC = b"dnsserver zone copy\n"
 
 
@@ -288,6 +288,6 @@ async def test_the_loop_goes_on_between_bites(tmp_path: Path) -> None:
         while_saving = turns
         await load(tmp_path)
         nursery.cancel_scope.cancel()
-    bites = SERVICES // BITE
-    assert while_saving >= bites
-    assert turns - while_saving >= bites
+    parts = SERVICES // YIELD_EVERY
+    assert while_saving >= parts
+    assert turns - while_saving >= parts
