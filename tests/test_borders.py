@@ -538,7 +538,7 @@ UNKEPT = {
     "dnsserver/app/dns_service.py: self.forwarder.run": "keeps what it starts",
     "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
     "dnsserver/app/server.py: self._drain": "the end itself",
-    "dnsserver/app/server.py: self._end_when_told": "the end itself",
+    "dnsserver/app/server.py: self._end_on_signal": "the end itself",
     "dnsserver/app/server.py: self.dns.run": "starts others only",
     "dnsserver/app/server.py: self.sync.run": "keeps what it starts",
     "dnsserver/app/server.py: self.workers.run": "keeps what it starts",

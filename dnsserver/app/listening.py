@@ -97,19 +97,19 @@ def _close(sockets: Sockets) -> None:
 
 def _reason(address: Address, transport: Transport, error: OSError) -> str:
     """Say why an address cannot be had, and what helps."""
-    said = f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
+    reason = f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
     if error.errno == errno.EADDRINUSE:
-        return f"{said} ({transport.upper()}){_by_whom(address, transport)}"
+        return f"{reason} ({transport.upper()}){_by_whom(address, transport)}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{said}; no interface of this machine has {address.host}"
+        return f"{reason}; no interface of this machine has {address.host}"
     if error.errno in {errno.EACCES, errno.EPERM} and address.port < _first_unprivileged():
         high = Address(address.host, address.port + 5300)
         return (
-            f"{said}; this port needs one of three things: the capability NET_BIND_SERVICE (of a container, or by "
+            f"{reason}; this port needs one of three things: the capability NET_BIND_SERVICE (of a container, or by "
             f"`setcap cap_net_bind_service=+ep {os.path.realpath(sys.executable)}`), the setting "
             f"net.ipv4.ip_unprivileged_port_start={address.port} of sysctl, or another port instead: --listen {high}"
         )
-    return said
+    return reason
 
 
 def _first_unprivileged() -> int:

@@ -87,10 +87,10 @@ class MetricsCollector:
         for reflector in server.sync.reflectors:
             stat = reflector.statistics()
             if stat.kind is kind:
-                told = msgspec.convert(stat, metrics.Kind, from_attributes=True)
+                counts = msgspec.convert(stat, metrics.Kind, from_attributes=True)
                 cluster = server.cluster
                 held = kind not in cluster.missing and kind not in cluster.denied
-                return msgspec.structs.replace(told, objects=objects, from_snapshot=held and not stat.synced)
+                return msgspec.structs.replace(counts, objects=objects, from_snapshot=held and not stat.synced)
         files = server.sync.files
         synced = kind not in server.cluster.missing
         if files is None:

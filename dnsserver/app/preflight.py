@@ -116,17 +116,19 @@ def _upstreams(config: Config) -> Iterator[Finding]:
         key = f"forward[{index - 1}].upstreams" if index else "upstreams"
         for upstream in route.upstreams:
             if upstream.transport == "file":
-                yield from _resolv_conf(config, key, Path(upstream.host), given=config.upstreams != Config().upstreams)
+                yield from _resolv_conf(
+                    config, key, Path(upstream.host), explicit=config.upstreams != Config().upstreams
+                )
             else:
                 yield from _own(config, key, upstream, "")
                 yield from _looks_like_file(key, upstream)
 
 
-def _resolv_conf(config: Config, key: str, path: Path, *, given: bool) -> Iterator[Finding]:
+def _resolv_conf(config: Config, key: str, path: Path, *, explicit: bool) -> Iterator[Finding]:
     """Look at a file of upstreams; the default one is nobody's mistake."""
     from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
-    level: Level = "ignored" if given else "noted"
+    level: Level = "ignored" if explicit else "noted"
     effect = "; names outside fail until it is there"
     try:
         found = resolvconf.read(read_bytes(path, _MOST_OF_A_FILE).decode(errors="replace"))

@@ -122,10 +122,10 @@ def _objects(path: Path) -> Iterator[Finding]:
 
     from dnsserver.kube.objects import ObjectFiles, ObjectsError  # noqa: PLC0415
 
-    said: list[tuple[str, Mapping[str, Any]]] = []
+    events: list[tuple[str, Mapping[str, Any]]] = []
 
     def record(_: object, level: str, event: MutableMapping[str, Any]) -> str:
-        said.append((level, event))
+        events.append((level, event))
         raise structlog.DropEvent
 
     async def read() -> None:
@@ -138,12 +138,12 @@ def _objects(path: Path) -> Iterator[Finding]:
     try:
         trio.run(read)
     except* ObjectsError as errors:
-        if not said:
+        if not events:
             for error in errors.exceptions:
                 yield Finding("objects", str(error), "ignored")
     finally:
         structlog.configure(**before)
-    for level, event in said:
+    for level, event in events:
         if level in {"warning", "error"}:
             text = _sentence(event)
             yield Finding("objects", text, "noted" if _is_harmless(text) else "ignored")

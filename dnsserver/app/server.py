@@ -97,10 +97,10 @@ class Server:
 
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as told:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             self.dns.listen(share=self.config.workers > 1)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_when_told, told, nursery.cancel_scope)
+                nursery.start_soon(self._end_on_signal, signals, nursery.cancel_scope)
                 await self._start(nursery)
             log.info("ended")
         return self._status
@@ -114,12 +114,12 @@ class Server:
         nursery.start_soon(self.workers.run)
         nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
 
-    async def _end_when_told(self, told: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async def _end_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         """Drain at the first SIGTERM or SIGINT, and not even that at the next SIGINT.
 
         Who was never ready has no clients that have to hear of the end first.
         """
-        first = await anext(told)
+        first = await anext(signals)
         most = self.config.drain if self.ready else 0.0
         # A person waits for the end, or the nodes have to hear of it first.
         least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
@@ -131,7 +131,7 @@ class Server:
         self.workers.leave()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain, Drain(trio.current_time(), least, most), nursery.cancel_scope)
-            async for number in told:
+            async for number in signals:
                 if number == signal.SIGINT:
                     self._status = INTERRUPTED
                     break

@@ -125,8 +125,8 @@ class Sync:
         self.updater.apply(event)
         for listener in self.listeners:
             try:
-                for told in (*dropped, event):
-                    listener(told)
+                for each in (*dropped, event):
+                    listener(each)
             except Exception as error:
                 self._faults.took("event", error)
         if isinstance(event, ListDone):
@@ -220,14 +220,14 @@ class Sync:
 
     async def _follow_files(self, files: ObjectFiles) -> None:
         """Serve the files, and look from time to time whether there are any; each reason why not is said once."""
-        told = ""
+        reported = ""
         while True:
             try:
                 await files.run()
             except ObjectsError as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.error("no objects to serve", error=told, retry_seconds=_RETRY)  # noqa: TRY400 - it says it all
+                if str(error) != reported:
+                    reported = str(error)
+                    log.error("no objects to serve", error=reported, retry_seconds=_RETRY)  # noqa: TRY400 - it says it all
                 await trio.sleep(_RETRY)
 
     async def _watch_age(self) -> None:

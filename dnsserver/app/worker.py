@@ -67,7 +67,7 @@ class Worker:
             case worker_protocol.ProbeSeen(name=name):
                 self._dns.forwarder.probe_seen(name)
             case worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Beat():
-                log.error("unexpected frame", frame=type(frame).__name__)
+                log.error("unexpected frame from the first process", frame=type(frame).__name__)
             case event:
                 self._updater.apply(event)
 

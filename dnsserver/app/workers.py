@@ -16,9 +16,9 @@ from dnsserver.zone.record import Reason
 
 log = structlog.get_logger("dnsserver.workers")
 
-_YIELD_EVERY = 200  # objects told to a new worker between two turns of the event loop, about 2 ms
+_YIELD_EVERY = 200  # objects sent to a new worker between two turns of the event loop, about 2 ms
 _PIECE = 64 * 1024  # octets sent in one go: what a pipe takes
-_AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is told
+_AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is sent
 _BACKLOG = 64 * 1024 * 1024  # octets of events that a worker may be behind before it is given up
 _TICK = 0.5  # seconds between two looks at a worker
 # Clients of a worker that hangs get no answer until it is gone, and resolvers ask again after 5 s (resolv.conf(5),
@@ -40,7 +40,7 @@ class FedWorker:
         self.number = number
         self.patience = patience
         self.counts: metrics.Process | None = None  # once it answers
-        self.told: set[Kind] = set()  # kinds of which it has been sent all
+        self.complete: set[Kind] = set()  # kinds of which it has been sent all objects
         self.status: int | None = None
         self.hung = False
         self.heard = 0  # frames from it
@@ -106,8 +106,8 @@ class Workers:
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
         self.restarts = 0
-        sync.listeners.append(self._tell)
-        sync.stale_listeners.append(self._tell_stale)
+        sync.listeners.append(self._pass_on)
+        sync.stale_listeners.append(self._pass_on_stale)
 
     def processes(self) -> tuple[metrics.Process, ...]:
         """Return what the workers have counted, those that are gone included: counters do not go back."""
@@ -130,14 +130,14 @@ class Workers:
         for worker in self._fed:
             worker.send(worker_protocol.ProbeSeen(name))
 
-    def _tell(self, event: Event) -> None:
+    def _pass_on(self, event: Event) -> None:
         if isinstance(event, ListStarted):
-            return  # all that its end drops is told by name
+            return  # all that its end drops is sent by name
         for worker in self._fed:
-            if not isinstance(event, ListDone) or event.kind in worker.told:
+            if not isinstance(event, ListDone) or event.kind in worker.complete:
                 worker.send(event)
 
-    def _tell_stale(self, reason: Reason | None) -> None:
+    def _pass_on_stale(self, reason: Reason | None) -> None:
         for worker in self._fed:
             worker.send(worker_protocol.Stale(reason))
 
@@ -147,10 +147,10 @@ class Workers:
             for number in range(1, self._config.workers):
                 nursery.start_soon(self._faults.keep, "workers", self._keep, number)
             if self._config.workers > 1:
-                nursery.start_soon(self._faults.keep, "workers", self._tell_probes)
+                nursery.start_soon(self._faults.keep, "workers", self._pass_on_probes)
 
-    async def _tell_probes(self) -> None:
-        """Tell the workers whose probes came to this process."""
+    async def _pass_on_probes(self) -> None:
+        """Tell all processes whose probes came to this process."""
         while True:
             for name in self._dns.forwarder.take_strangers():
                 self.probe_seen(name)
@@ -197,7 +197,7 @@ class Workers:
         scope.cancel()
 
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
-        """Tell a worker the zone as it stands, and from the same moment on every event."""
+        """Send a worker the zone as it stands, and from the same moment on every event."""
         addresses = tuple(address for address, _ in self._dns.udp)
         worker.send(worker_protocol.Settings(msgspec.structs.replace(self._config, listen=addresses), self._dns.secret))
         self._fed.add(worker)
@@ -210,17 +210,17 @@ class Workers:
                 await self._feed_kind(worker, kind)
 
     async def _feed_kind(self, worker: FedWorker, kind: Kind) -> None:
-        """Tell a worker all objects of a kind; what changes meanwhile is told besides, but for the end of a list."""
+        """Send a worker all objects of a kind; what changes meanwhile is sent besides, but for the end of a list."""
         cluster = self._dns.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))
             if number % _YIELD_EVERY == 0:
                 await worker.wait_room()
                 await trio.lowlevel.checkpoint()
-        worker.told.add(kind)
+        worker.complete.add(kind)
         if kind in cluster.denied:
             worker.send(Denied(kind))
-        elif kind not in cluster.missing:  # else its list is under way, and its end is told like any event
+        elif kind not in cluster.missing:  # else its list is under way, and its end is sent like any event
             worker.send(ListDone(kind))
 
     async def _write(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
@@ -240,7 +240,7 @@ class Workers:
                 elif isinstance(frame, worker_protocol.ProbeSeen):
                     self.probe_seen(frame.name)
         except (ValueError, trio.BrokenResourceError) as error:
-            log.error("invalid frame from a worker, it is ended", worker=worker.number, error=str(error))  # noqa: TRY400
+            log.error("invalid worker frame, the worker is ended", worker=worker.number, error=str(error))  # noqa: TRY400
             scope.cancel()
 
     def _unread(self, error: Exception) -> None:

@@ -82,7 +82,7 @@ def _from_loader(begin: Callable[[], Process], loader_process: Process | None) -
         process, loader_process = loader_process or begin(), None
         try:
             # Not trio's run_process: this one may have been started before trio was there.
-            out, said = await trio.to_thread.run_sync(
+            out, errors = await trio.to_thread.run_sync(
                 partial(process.communicate, timeout=LOAD_TIMEOUT), abandon_on_cancel=True
             )
         except subprocess.TimeoutExpired:
@@ -92,8 +92,8 @@ def _from_loader(begin: Callable[[], Process], loader_process: Process | None) -
         try:
             answer = json.loads(out)
         except ValueError:
-            told = said.decode(errors="replace").strip()[-500:]
-            raise CredentialsError(f"loading credentials failed: {told or 'their loader ended'}") from None
+            reason = errors.decode(errors="replace").strip()[-500:]
+            raise CredentialsError(f"loading credentials failed: {reason or 'their loader ended'}") from None
         if "error" in answer:
             raise (HopelessCredentialsError if answer.get("hopeless") else CredentialsError)(answer["error"])
         return msgspec.convert(answer, ApiEndpoint)
@@ -115,7 +115,7 @@ class Credentials:
         self._reload_pause = reload_pause
         self._endpoint: ApiEndpoint | None = None
         self._failure: CredentialsError | None = None  # the last one to load the first
-        self._told = ""
+        self._reported = ""
         self._loaded = -float("inf")
         self._due = float("inf")
         self._invalidated = False
@@ -179,11 +179,11 @@ class Credentials:
         try:
             new = await renew()
         except (CredentialsError, OSError, ValueError) as error:
-            if str(error) != self._told:
-                self._told = str(error)
+            if str(error) != self._reported:
+                self._reported = str(error)
                 self._log.warning("credentials not renewed, using the last ones", server=old.server, error=str(error))
             return old
-        self._told = ""
+        self._reported = ""
         return old if new == old else new
 
 

@@ -153,8 +153,8 @@ class _Reading:
                 self.take(document, item, kind.removesuffix("List"), (*path, "items", number))
         elif kind in _KINDS and _group(thing) in {None, _KINDS[kind][1]}:
             self._take_object(document, thing, kind, path)
-        elif (said := mistaken.kind(kind, thing)) is not None:
-            self._warnings.say(f"{where}: {said}")
+        elif (problem := mistaken.kind(kind, thing)) is not None:
+            self._warnings.say(f"{where}: {problem}")
         else:
             group = _group(thing)
             self._others[f"{kind} of {group}" if kind in _KINDS and group is not None else kind] += 1

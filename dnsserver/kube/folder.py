@@ -40,12 +40,12 @@ def look_around(path: Path) -> Folder:
     subfolders = sorted(names.keys() - files)
     counting = sorted(name for name in files if Path(name).suffix in _SUFFIXES)
     others = sorted(name for name in files.difference(counting) if not _is_passing(name))
-    said = []
+    notes = []
     if subfolders:
-        said.append(f"subfolders are not read: {_some(subfolders)}")
+        notes.append(f"subfolders are not read: {_some(subfolders)}")
     if others:
-        said.append(f"files are not read whose name does not end in .yaml, .yml or .json: {_some(others)}")
-    return Folder({path / name: look_at(path / name) for name in counting}, tuple(said))
+        notes.append(f"files are not read whose name does not end in .yaml, .yml or .json: {_some(others)}")
+    return Folder({path / name: look_at(path / name) for name in counting}, tuple(notes))
 
 
 def _is_folder(path: Path) -> bool:

@@ -54,16 +54,16 @@ def end(process: "subprocess.Popen[bytes]") -> None:
                 pipe.close()
 
 
-class _Told(logging.Handler):
+class _Warnings(logging.Handler):
     """Keeps what the package only logs: a failing exec plugin raises nothing there."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note the message."""
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 class HopelessError(ValueError):
@@ -93,8 +93,8 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
     kubeconfig_loader: Any = kube_config.KubeConfigLoader
     pod_loader: Any = incluster_config.InClusterConfigLoader
 
-    told = _Told()
-    logging.getLogger().addHandler(told)
+    warned = _Warnings()
+    logging.getLogger().addHandler(warned)
     configuration = Configuration()
     fields: dict[str, Any] = {}
     try:
@@ -107,8 +107,8 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
                 config_persister=merged.save_changes,
             )
             loader.load_and_set(configuration)
-            if told.said:
-                raise ValueError(f"kubeconfig {kubeconfig}: {'; '.join(told.said)}")
+            if warned.messages:
+                raise ValueError(f"kubeconfig {kubeconfig}: {'; '.join(warned.messages)}")
             expiry = getattr(loader, "expiry", None)
             if expiry is not None:
                 fields["expires"] = expiry.timestamp()

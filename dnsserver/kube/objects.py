@@ -60,7 +60,7 @@ class ObjectFiles:
         self._content: dict[Path, dict[Key, Object]] = {}  # the last good of each file
         self._broken: dict[Path, str] = {}
         self._served: dict[Key, Object] = {}
-        self._told: dict[Path, set[str]] = {}  # of what each file says now
+        self._reported: dict[Path, set[str]] = {}  # of what each file says now
         self._loads = 0
         self._bad_objects: Counter[Kind] = Counter()
         self._bad_values: Counter[Kind] = Counter()
@@ -111,9 +111,9 @@ class ObjectFiles:
             await trio.sleep(self._poll)
             folder = await trio.to_thread.run_sync(look_around, self._path)
             if folder.problem:
-                self._tell(self._path, [f"{folder.problem}; what it said last is served on"])
+                self._report(self._path, [f"{folder.problem}; what it said last is served on"])
                 continue
-            self._told.pop(self._path, None) if before.problem else None
+            self._reported.pop(self._path, None) if before.problem else None
             if folder.looks == before.looks and folder.looks != self._looks:
                 self._note_passed_over(folder)
                 await self._reload(folder.looks)
@@ -142,7 +142,7 @@ class ObjectFiles:
         for path in self._looks.keys() - looks.keys():
             self._content.pop(path, None)
             self._broken.pop(path, None)
-            self._told.pop(path, None)
+            self._reported.pop(path, None)
         changed = sorted(path for path, look in looks.items() if self._looks.get(path) != look)
         self._looks = {path: look for path, look in looks.items() if path not in changed}
         try:
@@ -164,20 +164,20 @@ class ObjectFiles:
         self._bad_values.update(findings.bad_values)
         if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
-                self._tell(path, ["is empty; what it said last is served on"])
+                self._report(path, ["is empty; what it said last is served on"])
                 return
             if self._broken.pop(path, None):
                 self._log.info("objects file is good again", file=str(path))
             self._content[path] = content.objects
-            self._tell(path, findings.warnings)
+            self._report(path, findings.warnings)
         else:
-            self._tell(path, [*findings.problems, *findings.warnings], kept=known)
+            self._report(path, [*findings.problems, *findings.warnings], kept=known)
             self._broken[path] = f"{path}: {findings.problems[0]}"
             if not known and findings.readable:
                 self._content[path] = content.objects  # at first sight its good objects are better than none
         for note in findings.notes:
-            if note not in self._told[path]:
-                self._told[path].add(note)
+            if note not in self._reported[path]:
+                self._reported[path].add(note)
                 self._log.info("objects file has parts that are not served", file=str(path), note=note)
 
     async def _serve(self) -> tuple[int, int]:
@@ -187,7 +187,7 @@ class ObjectFiles:
         for path in sorted(self._content):
             for key, thing in self._content[path].items():
                 if key in wanted:
-                    self._tell_more(path, f"{'/'.join(key)} is in {origin[key]} as well; this one counts")
+                    self._report_more(path, f"{'/'.join(key)} is in {origin[key]} as well; this one counts")
                 wanted[key], origin[key] = thing, path
         self._imply_namespaces(wanted)
         puts = [Put(thing) for key, thing in wanted.items() if self._served.get(key) != thing]
@@ -223,13 +223,13 @@ class ObjectFiles:
     def _note_passed_over(self, folder: Folder) -> None:
         """Say what of a folder is not read."""
         for sentence in folder.passed_over:
-            self._tell_more(self._path, sentence)
+            self._report_more(self._path, sentence)
 
-    def _tell(self, path: Path, problems: Sequence[str], *, kept: bool = False) -> None:
+    def _report(self, path: Path, problems: Sequence[str], *, kept: bool = False) -> None:
         """Log what a file says that it did not say the last time."""
-        told = self._told.get(path, set())
+        reported = self._reported.get(path, set())
         for problem in problems:
-            if problem in told:
+            if problem in reported:
                 continue
             if kept:
                 self._log.warning(
@@ -237,13 +237,13 @@ class ObjectFiles:
                 )
             else:
                 self._log.warning("objects file problem", file=str(path), error=problem)
-        self._told[path] = set(problems)
+        self._reported[path] = set(problems)
 
-    def _tell_more(self, path: Path, problem: str) -> None:
+    def _report_more(self, path: Path, problem: str) -> None:
         """Log something else about a file once, as long as it does not change."""
-        told = self._told.setdefault(path, set())
-        if problem not in told:
-            told.add(problem)
+        reported = self._reported.setdefault(path, set())
+        if problem not in reported:
+            reported.add(problem)
             self._log.warning("objects file problem", file=str(path), error=problem)
 
 

@@ -25,20 +25,20 @@ class Outage:
         self._server = server
         self._log = structlog.get_logger("dnsserver.kube")
         self._failing: dict[Kind, str] = {}  # the kinds that do not get through, and why
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._began = self._last = 0.0
         self._heard = False
 
     def failed(self, kind: Kind, error: ApiError) -> None:
         """A kind's request or stream failed; it will be tried again."""
         now = trio.current_time()
-        if not self._failing and not self._told:
+        if not self._failing and not self._reported:
             self._began = now
         again = kind in self._failing
         self._failing[kind] = error.reason
         self._last = now
-        if error.reason not in self._told and (again or not self._heard):
-            self._say(error.reason, str(error))
+        if error.reason not in self._reported and (again or not self._heard):
+            self._report(error.reason, str(error))
 
     def works(self, kind: Kind) -> None:
         """A kind got an answer."""
@@ -48,16 +48,16 @@ class Outage:
     def look(self, waiting: tuple[float, str] | None) -> None:
         """Say what only time tells; `waiting` is since when the oldest request is without an answer, and for what."""
         now = trio.current_time()
-        if waiting is not None and now - waiting[0] >= SLOW and "slow" not in self._told:
-            if not self._told:
+        if waiting is not None and now - waiting[0] >= SLOW and "slow" not in self._reported:
+            if not self._reported:
                 self._began = waiting[0]
-            self._say("slow", f"no {waiting[1]} for {now - waiting[0]:.0f} s")
-        elif self._told and waiting is None and not self._failing and now - self._last >= _STEADY:
+            self._report("slow", f"no {waiting[1]} for {now - waiting[0]:.0f} s")
+        elif self._reported and waiting is None and not self._failing and now - self._last >= _STEADY:
             self._log.info("the API server answers again", server=self._server(), seconds=round(now - self._began))
-            self._told.clear()
+            self._reported.clear()
 
-    def _say(self, reason: str, problem: str) -> None:
-        self._told.add(reason)
+    def _report(self, reason: str, problem: str) -> None:
+        self._reported.add(reason)
         self._log.warning(
             "the API server cannot be followed, trying again",
             server=self._server() or "not known yet",

@@ -263,9 +263,9 @@ class Reflector:
         if self._progress.state is not State.WATCHING:
             self._recovered()
 
-    def _put(self, given: Object | msgspec.Raw, *, initial: bool) -> None:
+    def _put(self, raw: Object | msgspec.Raw, *, initial: bool) -> None:
         try:
-            thing = from_json(self._kind, given) if isinstance(given, msgspec.Raw) else given
+            thing = from_json(self._kind, raw) if isinstance(raw, msgspec.Raw) else raw
         except BadObject as bad:
             self._found_bad(bad)
             if bad.name:

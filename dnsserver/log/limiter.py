@@ -59,7 +59,7 @@ class Limiter:
         `origin` is what the event is called where its text varies. An exception's traceback is left in `exc_info` or
         taken out of it; `error` has its text either way.
         """
-        raised = exception_of(event.pop("exc_info", None))
+        raised = exc_info_of(event.pop("exc_info", None))
         if raised is not None:
             event.setdefault("error", text_of(raised[1]))
         cause = _cause(event, origin, raised)
@@ -119,13 +119,13 @@ class Limiter:
         return known
 
 
-def exception_of(given: object) -> ExcInfo | None:
-    """Return an exception as sys.exc_info() has it, from whatever a log call was given for it."""
-    if isinstance(given, BaseException):
-        return type(given), given, given.__traceback__
-    if isinstance(given, tuple) and len(given) == 3 and isinstance(given[1], BaseException):
-        return type(given[1]), given[1], given[2]
-    if given:
+def exc_info_of(value: object) -> ExcInfo | None:
+    """Return an exception as sys.exc_info() has it, from whatever a log call has as exc_info."""
+    if isinstance(value, BaseException):
+        return type(value), value, value.__traceback__
+    if isinstance(value, tuple) and len(value) == 3 and isinstance(value[1], BaseException):
+        return type(value[1]), value[1], value[2]
+    if value:
         kind, error, traceback = sys.exc_info()
         if kind is not None and error is not None:
             return kind, error, traceback

@@ -43,7 +43,7 @@ class LineWriter:
         self._queue: SimpleQueue[bytes | threading.Event | None] = SimpleQueue()
         self._woken = False
         self._waiting = 0  # octets
-        self._told = 0
+        self._reported = 0
         self._torn = False  # the last line was written in part
         # Reentrant: a finalizer that logs may run while this thread is in here.
         self._lock = threading.RLock()
@@ -99,11 +99,11 @@ class LineWriter:
                 threading.stack_size(before)
 
     def _run(self) -> None:
-        """Write until told to end, by a None in the queue."""
+        """Write until a None in the queue ends it."""
         look = monotonic()
         while True:
             try:
-                line = self._queue.get(timeout=_AGAIN if self._woken or self.lost != self._told else None)
+                line = self._queue.get(timeout=_AGAIN if self._woken or self.lost != self._reported else None)
             except Empty:
                 line = b""
             if line is None:
@@ -116,7 +116,7 @@ class LineWriter:
                 with self._lock:
                     self._waiting -= len(line) + _OVERHEAD
                 if self._written(line) and self._queue.empty():
-                    self._tell()
+                    self._report_lost()
             if monotonic() - look >= _AGAIN:
                 look = monotonic()
                 self._idle(final=False)
@@ -129,13 +129,13 @@ class LineWriter:
             self._written(line)
         if lines is not None:
             self._woken = True
-        self._tell()
+        self._report_lost()
 
-    def _tell(self) -> None:
-        """Write how many lines were lost since that was told the last time."""
+    def _report_lost(self) -> None:
+        """Write how many lines were lost since that was reported the last time."""
         lost = self.lost
-        if lost != self._told and self._attempt(self._notice(lost - self._told)):
-            self._told = lost
+        if lost != self._reported and self._attempt(self._notice(lost - self._reported)):
+            self._reported = lost
 
     def _written(self, line: bytes) -> bool:
         """Write a line; a lost one is counted."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dnsserver.log.limiter import BURST, Event, Limiter, exception_of, text_of
+from dnsserver.log.limiter import BURST, Event, Limiter, exc_info_of, text_of
 
 
 class Rig:
@@ -171,12 +171,12 @@ def test_whatever_a_log_call_is_given_for_an_exception() -> None:
     error = raised(ValueError("a"))
     given: Iterable[object] = (error, (type(error), error, None))
     for each in given:
-        found = exception_of(each)
+        found = exc_info_of(each)
         assert found is not None
         assert found[1] is error
     try:
         raise error
     except ValueError:
-        assert (exception_of(True) or (None, None))[1] is error
+        assert (exc_info_of(True) or (None, None))[1] is error
     for nothing in (None, False, True, (None, None, None)):
-        assert exception_of(nothing) is None
+        assert exc_info_of(nothing) is None
