@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.zone import reverse
-from dnsserver.zone.endings import FAMILY_SIZE, NAME_TOO_LONG, NO_DATA, Endings, not_ready
+from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, NO_DATA, AnswerBuilder, not_ready
 from dnsserver.zone.index import Entry, Index, pack
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import Answer, Key, Reason, RRset
@@ -19,43 +19,43 @@ _ADDRESS_UNKNOWN = Reason("address-unknown")
 class PodNames:
     """Answers for addresses written with dashes; `verified` asks for a pod that has it, once `pods_known`."""
 
-    def __init__(self, index: Index, end: Endings, *, verified: bool) -> None:
+    def __init__(self, index: Index, build: AnswerBuilder, *, verified: bool) -> None:
         """Read from `index`."""
         self.pods_known = False
         self._index = index
-        self._end = end
+        self._build = build
         self._verified = verified
 
     def answer(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
         """Answer for the labels that stand left of `pod`: [address, namespace]."""
         if not labels:
-            return self._end.nodata(())
+            return self._build.nodata(())
         namespace = labels[-1]
         if namespace not in self._index.namespaces:
-            return self._end.nxdomain(((namespace,),), NAMESPACE_MISSING)
+            return self._build.nxdomain(((namespace,),), NAMESPACE_MISSING)
         if len(labels) == 1:
-            return self._end.nodata(((namespace,),))
+            return self._build.nodata(((namespace,),))
         address = _pod_address(labels[-2])
         if len(labels) > 2 or address is None:
-            return self._end.nxdomain(((namespace,),), _NOT_AN_ADDRESS)
+            return self._build.nxdomain(((namespace,),), _NOT_AN_ADDRESS)
         depends: tuple[Key, ...] = ((namespace,), address)
         if self._verified:
             if not self.pods_known:
                 return not_ready({Kind.PODS})
             if not self._index.has_pod(namespace, address):
-                return self._end.nxdomain(depends, _POD_MISSING)
+                return self._build.nxdomain(depends, _POD_MISSING)
         if qtype in FAMILY_SIZE:
-            return self._end.addresses(name, (address,), qtype, depends)
-        return self._end.nodata(depends)
+            return self._build.addresses(name, (address,), qtype, depends)
+        return self._build.nodata(depends)
 
 
 class ReverseNames:
     """Answers for addresses of services and endpoints; `networks` are those that the server is the authority for."""
 
-    def __init__(self, index: Index, end: Endings, networks: Sequence[str]) -> None:
+    def __init__(self, index: Index, build: AnswerBuilder, networks: Sequence[str]) -> None:
         """Read from `index`; raises ValueError for what is no CIDR."""
         self._index = index
-        self._end = end
+        self._build = build
         self._networks = reverse.Networks(networks)
 
     def answer(self, name: bytes, labels: tuple[bytes, ...], qtype: int, waiting: frozenset[Kind]) -> Answer | None:
@@ -75,26 +75,26 @@ class ReverseNames:
         targets = self._targets(address)
         if targets:
             fitting = [target for target in targets if len(target) <= names.MAX_NAME]
-            self._end.left_out += len(targets) - len(fitting)
+            self._build.left_out += len(targets) - len(fitting)
             if qtype == m.PTR and fitting:
-                return Answer(answer=(RRset(name, m.PTR, self._end.ttl, tuple(fitting)),), depends=depends)
+                return Answer(answer=(RRset(name, m.PTR, self._build.ttl, tuple(fitting)),), depends=depends)
             if qtype == m.ANY:
                 return Answer(depends=depends)  # the cluster makes of it what ANY gets
-            return self._end.nodata(depends, NO_DATA if fitting else NAME_TOO_LONG, zone or name)
+            return self._build.nodata(depends, NO_DATA if fitting else NAME_TOO_LONG, zone or name)
         if zone is None:
             return None
         if name == zone:  # a network of one address
             return self._above(name, labels, zone, qtype)
-        return self._end.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
+        return self._build.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
 
     def _targets(self, address: bytes) -> list[bytes]:
         """Return the names that resolve to an address: a service's, or else those of its endpoints, sorted."""
         index = self._index
         services = [key for key in index.by_cluster_ip.get(address, ()) if key[0] in index.namespaces]
         if services:
-            return [self._end.name_of(min(services))]
+            return [self._build.name_of(min(services))]
         return sorted(
-            bytes((len(label),)) + label + self._end.name_of(key)
+            bytes((len(label),)) + label + self._build.name_of(key)
             for key in index.by_endpoint.get(address, ())
             if key[0] in index.namespaces
             for label in _labels_of(index.entry(key), address)
@@ -104,13 +104,15 @@ class ReverseNames:
         """Answer for a reverse name of the server's own zones that is no whole address."""
         if name == zone and qtype in {m.SOA, m.NS}:
             rrset = (
-                self._end.soa(zone) if qtype == m.SOA else RRset(zone, m.NS, self._end.ttl, (self._end.server_name,))
+                self._build.soa(zone)
+                if qtype == m.SOA
+                else RRset(zone, m.NS, self._build.ttl, (self._build.server_name,))
             )
             return Answer(answer=(rrset,), depends=None)
         bounds = reverse.bounds(labels)
         if name == zone or (bounds is not None and self._index.ordered[len(bounds[0])].has_between(*bounds)):
-            return self._end.nodata(None, zone=zone)
-        return self._end.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
+            return self._build.nodata(None, zone=zone)
+        return self._build.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
 
 
 def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:

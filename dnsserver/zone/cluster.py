@@ -12,7 +12,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.zone import model
 from dnsserver.zone.addresses import PodNames, ReverseNames
-from dnsserver.zone.endings import FAMILY_SIZE, Endings, not_ready
+from dnsserver.zone.answer_builder import FAMILY_SIZE, AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
@@ -49,10 +49,10 @@ class Cluster:
         """Make an empty zone that answers SERVFAIL until its first sync."""
         self.domain = domain
         self.index = Index()
-        self._end = Endings(domain, ttl)
-        self._services = ServiceNames(self.index, self._end, self.answer)
-        self._pods = None if pods == "disabled" else PodNames(self.index, self._end, verified=pods == "verified")
-        self._reverse = ReverseNames(self.index, self._end, reverse_networks)
+        self._build = AnswerBuilder(domain, ttl)
+        self._services = ServiceNames(self.index, self._build, self.answer)
+        self._pods = None if pods == "disabled" else PodNames(self.index, self._build, verified=pods == "verified")
+        self._reverse = ReverseNames(self.index, self._build, reverse_networks)
         self._grace = grace
         self._own_service = own_service
         self._own_addresses = tuple(own_addresses)
@@ -136,12 +136,12 @@ class Cluster:
     @property
     def serial(self) -> int:
         """The SOA's serial: the unix time of the last change."""
-        return self._end.serial
+        return self._build.serial
 
     @property
     def left_out(self) -> int:
         """How many records were left out of answers, since a name of theirs would be longer than names may be."""
-        return self._end.left_out
+        return self._build.left_out
 
     @property
     def held(self) -> int:
@@ -163,7 +163,7 @@ class Cluster:
         """Return the name of a service that has an address, to try the server with."""
         entries = (entry for entries in self.index.entries.values() for entry in entries.values())
         key = min((entry.key for entry in entries if entry.service and entry.service.addresses), default=None)
-        return None if key is None else names.to_text(self._end.name_of(key)).removesuffix(".")
+        return None if key is None else names.to_text(self._build.name_of(key)).removesuffix(".")
 
     def _put(self, obj: model.Object) -> None:
         index = self.index
@@ -203,7 +203,7 @@ class Cluster:
                 entry.hold(endpoint, now + self._grace, ports)
                 self._holds.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
-        self._end.changed(wall)
+        self._build.changed(wall)
         return changed
 
     # Questions -------------------------------------------------------------------------------------------------------
@@ -256,34 +256,34 @@ class Cluster:
             return self._apex_answer(name, qtype)
         if labels[-1] == b"pod":
             if self._pods is None:
-                return self._end.nxdomain((), _PODS_DISABLED)
+                return self._build.nxdomain((), _PODS_DISABLED)
             if Kind.NAMESPACES not in self._synced:
                 return not_ready({Kind.NAMESPACES})
             return self._pods.answer(name, labels[:-1], qtype)
         if labels == (b"dns-version",):
             rrset = RRset(name, m.TXT, VERSION_TTL, (b"\x051.1.0",))
-            return Answer(answer=(rrset,)) if qtype == m.TXT else self._end.nodata(())
+            return Answer(answer=(rrset,)) if qtype == m.TXT else self._build.nodata(())
         if labels[-1] == b"dns":
             return self._server(name, labels, qtype)
-        return self._end.nxdomain((), _NOT_OURS)
+        return self._build.nxdomain((), _NOT_OURS)
 
     def _apex_answer(self, name: bytes, qtype: int) -> Answer:
         if qtype == m.SOA:
-            return Answer(answer=(self._end.soa(),), depends=None)
+            return Answer(answer=(self._build.soa(),), depends=None)
         if qtype == m.NS:
-            glue = self._server_rrsets(self._end.server_name)
+            glue = self._server_rrsets(self._build.server_name)
             return Answer(
-                answer=(RRset(name, m.NS, self._end.ttl, (self._end.server_name,)),), additional=glue, depends=None
+                answer=(RRset(name, m.NS, self._build.ttl, (self._build.server_name,)),), additional=glue, depends=None
             )
-        return self._end.nodata(())
+        return self._build.nodata(())
 
     def _server(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
         if labels == (b"dns",):
-            return self._end.nodata(())
+            return self._build.nodata(())
         if labels != (b"ns", b"dns"):
-            return self._end.nxdomain((), _NOT_OURS)
+            return self._build.nxdomain((), _NOT_OURS)
         rrsets = tuple(rrset for rrset in self._server_rrsets(name) if rrset.type == qtype)
-        return Answer(answer=rrsets, depends=None) if rrsets else self._end.nodata(None)
+        return Answer(answer=rrsets, depends=None) if rrsets else self._build.nodata(None)
 
     def _server_rrsets(self, name: bytes) -> tuple[RRset, ...]:
         entry = self.index.entry(self._own_service)
@@ -292,7 +292,7 @@ class Cluster:
         for qtype, size in FAMILY_SIZE.items():
             found = tuple(address for address in known or self._own_addresses if len(address) == size)
             if found:
-                rrsets.append(RRset(name, qtype, self._end.ttl, found))
+                rrsets.append(RRset(name, qtype, self._build.ttl, found))
         return tuple(rrsets)
 
 

@@ -6,7 +6,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE
 from dnsserver.zone import reverse
-from dnsserver.zone.endings import FAMILY_SIZE, NAME_TOO_LONG, Endings
+from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, AnswerBuilder
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
 from dnsserver.zone.record import Answer, Key, Reason, RRset, joined
 
@@ -28,30 +28,30 @@ class ServiceNames:
     `resolve` answers any name of the zone: an ExternalName can lead to one.
     """
 
-    def __init__(self, index: Index, end: Endings, resolve: Callable[[bytes, int], Answer | None]) -> None:
+    def __init__(self, index: Index, build: AnswerBuilder, resolve: Callable[[bytes, int], Answer | None]) -> None:
         """Read from `index`."""
         self._index = index
-        self._end = end
+        self._build = build
         self._resolve = resolve
 
     def answer(self, name: bytes, labels: Sequence[bytes], qtype: int) -> Answer:
         """Answer for the labels that stand left of `svc`."""
         count = len(labels)
         if count == 0:
-            return self._end.nodata(())
+            return self._build.nodata(())
         namespace = labels[-1]
         if namespace not in self._index.namespaces:
-            return self._end.nxdomain(((namespace,),), NAMESPACE_MISSING)
+            return self._build.nxdomain(((namespace,),), NAMESPACE_MISSING)
         if count == 1:
-            return self._end.nodata(((namespace,),))
+            return self._build.nodata(((namespace,),))
         entries = self._index.entries.get(namespace)
         entry = None if entries is None else entries.get(labels[-2])
         if entry is None or entry.service is None:
-            return self._end.nxdomain(((namespace, labels[-2]),), SERVICE_MISSING)
+            return self._build.nxdomain(((namespace, labels[-2]),), SERVICE_MISSING)
         depends = entry.keys
         service = entry.service
         if count > 4:
-            return self._end.nxdomain(depends, _TOO_MANY_LABELS)
+            return self._build.nxdomain(depends, _TOO_MANY_LABELS)
         if service.external is not None:
             return self._external(name, service.external, qtype, depends, whole=count == 2)
         if count == 3:
@@ -68,12 +68,12 @@ class ServiceNames:
         if port is not None:
             ports = _matching(ports, port)
             if not ports:
-                return self._end.nxdomain(depends, _PORT_UNKNOWN)
+                return self._build.nxdomain(depends, _PORT_UNKNOWN)
         if qtype in FAMILY_SIZE:
-            return self._end.addresses(name, service.addresses, qtype, depends)
+            return self._build.addresses(name, service.addresses, qtype, depends)
         if qtype != m.SRV:
-            return self._end.nodata(depends)
-        target = self._end.name_of(key)
+            return self._build.nodata(depends)
+        target = self._build.name_of(key)
         srv = [(number, target) for number in dict.fromkeys(p.number for p in ports)]
         return self._srv(name, srv, {target: service.addresses}, depends)
 
@@ -83,9 +83,9 @@ class ServiceNames:
         if port is not None:
             slices = [part for part in slices if _matching(part.ports, port)]
             if not any(part.addresses for part in slices):
-                return self._end.nxdomain(depends, _PORT_UNKNOWN)
+                return self._build.nxdomain(depends, _PORT_UNKNOWN)
         if not any(part.addresses for part in slices):
-            return self._end.nxdomain(
+            return self._build.nxdomain(
                 depends, Reason("no-ready-endpoints", text=f"none of {unready} endpoints is ready")
             )
         return self._from_slices(name, entry.key, slices, port, qtype, depends)
@@ -94,8 +94,8 @@ class ServiceNames:
         slices = _only(label, entry.slices) or _only(label, _held(entry, label))
         if not slices:
             if label.startswith(b"_") and _has_port(entry, (b"", label[1:])):
-                return self._end.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
-            return self._end.nxdomain(depends, _ENDPOINT_MISSING)
+                return self._build.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
+            return self._build.nxdomain(depends, _ENDPOINT_MISSING)
         return self._from_slices(name, entry.key, slices, None, qtype, depends)
 
     def _from_slices(
@@ -114,10 +114,10 @@ class ServiceNames:
             # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
             return self._alias(name, min(fqdns), qtype, depends)
         if qtype in FAMILY_SIZE:
-            return self._end.addresses(name, (a for part in slices for a in part.addresses), qtype, depends)
+            return self._build.addresses(name, (a for part in slices for a in part.addresses), qtype, depends)
         if qtype != m.SRV:
-            return self._end.nodata(depends)
-        base = self._end.name_of(key)
+            return self._build.nodata(depends)
+        base = self._build.name_of(key)
         room = names.MAX_NAME - 1 - len(base)  # for the label of an endpoint
         reason = _NO_PORTS
         records: dict[tuple[int, bytes], None] = {}
@@ -127,7 +127,7 @@ class ServiceNames:
             for endpoint in part.endpoints():
                 label = endpoint_label(endpoint)
                 if len(label) > room:
-                    self._end.left_out += 1
+                    self._build.left_out += 1
                     reason = NAME_TOO_LONG
                     continue
                 target = bytes((len(label),)) + label + base
@@ -146,7 +146,7 @@ class ServiceNames:
     ) -> Answer:
         """Answer with these (port, target); for the `without` reason if there are none."""
         if not records:
-            return self._end.nodata(depends, without)
+            return self._build.nodata(depends, without)
         weight = max(1, 100 // len(records)).to_bytes(2, "big")
         rdatas = tuple(b"\0\0" + weight + number.to_bytes(2, "big") + target for number, target in records)
         additional = []
@@ -154,42 +154,42 @@ class ServiceNames:
             for qtype, size in FAMILY_SIZE.items():
                 found = tuple(dict.fromkeys(a for a in targets[target] if len(a) == size))
                 if found:
-                    additional.append(RRset(target, qtype, self._end.ttl, found))
+                    additional.append(RRset(target, qtype, self._build.ttl, found))
         return Answer(
-            answer=(RRset(name, m.SRV, self._end.ttl, rdatas),), additional=tuple(additional), depends=depends
+            answer=(RRset(name, m.SRV, self._build.ttl, rdatas),), additional=tuple(additional), depends=depends
         )
 
     def _external(self, name: bytes, text: str, qtype: int, depends: tuple[Key, ...], *, whole: bool) -> Answer:
         if not whole:
-            return self._end.nxdomain(depends, _BELOW_EXTERNAL)
+            return self._build.nxdomain(depends, _BELOW_EXTERNAL)
         if pack(text) is not None:
             shown = f"externalName {text} is an IP address, expected a domain name"
-            return self._end.nxdomain(depends, Reason("external-name-is-address", EDE.INVALID_DATA, shown))
+            return self._build.nxdomain(depends, Reason("external-name-is-address", EDE.INVALID_DATA, shown))
         try:
             target = names.from_text(text).lower()
         except m.FormatError as error:
-            return self._end.nxdomain(
+            return self._build.nxdomain(
                 depends, Reason("external-name-invalid", EDE.INVALID_DATA, f"externalName: {error}")
             )
         if target == names.ROOT:
-            return self._end.nxdomain(
+            return self._build.nxdomain(
                 depends, Reason("external-name-invalid", EDE.INVALID_DATA, "externalName is empty")
             )
         return self._alias(name, target, qtype, depends)
 
     def _alias(self, name: bytes, target: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
         """Answer with a CNAME, and for an address question go on at its target (answers.md section 5)."""
-        cname = RRset(name, m.CNAME, self._end.ttl, (target,))
+        cname = RRset(name, m.CNAME, self._build.ttl, (target,))
         if qtype == m.CNAME:
             return Answer(answer=(cname,), depends=depends)
         if qtype not in FAMILY_SIZE:
-            return self._end.nodata(depends)
+            return self._build.nodata(depends)
         chain = [cname]
         seen = {name}
         hangs_on: tuple[Key, ...] | None = depends
-        while names.is_below(target, self._end.domain):
+        while names.is_below(target, self._build.domain):
             if target in seen:
-                return Answer(answer=tuple(chain), authority=(self._end.soa(),), reason=_LOOP, depends=hangs_on)
+                return Answer(answer=tuple(chain), authority=(self._build.soa(),), reason=_LOOP, depends=hangs_on)
             if len(chain) >= MAX_CHAIN:
                 reason = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
                 return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=hangs_on)

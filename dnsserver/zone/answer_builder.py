@@ -14,7 +14,7 @@ NO_DATA = Reason("no-data")
 _NO_ADDRESS = Reason("no-address-of-family")
 
 
-class Endings:
+class AnswerBuilder:
     """What all kinds of names of one zone share; `ttl` in seconds, `serial` the unix time of the last change."""
 
     def __init__(self, domain: bytes, ttl: int) -> None:
