@@ -8,7 +8,7 @@ import msgspec
 from dnsserver.resolver.search import Found, Search, Walk, walk
 from dnsserver.wire import message as m
 from dnsserver.zone import reverse
-from dnsserver.zone.record import Answer, Reason, RRset, joined, short
+from dnsserver.zone.record import Answer, Reason, RRset, joined, minimal_any
 from dnsserver.zone.services import MAX_CHAIN, SERVICE_MISSING
 
 _COMPLETED = Reason("search-completed")
@@ -73,7 +73,7 @@ class Chain:
         """Return the answer that `name` is an alias of what its search list led to, where it is else `missing`."""
         cname = RRset(name, m.CNAME, missing.authority[0].ttl, (candidate,))
         if qtype in {m.CNAME, m.ANY}:
-            return short(Answer(answer=(cname,), reason=_COMPLETED, depends=missing.depends), name, qtype)
+            return minimal_any(Answer(answer=(cname,), reason=_COMPLETED, depends=missing.depends), name, qtype)
         rest = self.answer_as_is(candidate, qtype)
         answer, depends = (cname, *rest.answer), joined(missing.depends, rest.depends)
         reason = _COMPLETED if rest.follow == candidate else rest.reason
@@ -120,5 +120,5 @@ class Chain:
 
 def _outside(name: bytes, qtype: int) -> Answer:
     if qtype == m.ANY:  # not forwarded: whether the name exists is not worth the large answer (RFC 8482)
-        return short(Answer(reason=_FORWARDED_ANY, depends=None, aa=False), name, qtype)
+        return minimal_any(Answer(reason=_FORWARDED_ANY, depends=None, aa=False), name, qtype)
     return Answer(follow=name, aa=False)

@@ -16,7 +16,7 @@ from dnsserver.zone.answer_builder import FAMILY_SIZE, AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, Key, Reason, RRset, short
+from dnsserver.zone.record import Answer, Key, Reason, RRset, minimal_any
 from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800
@@ -211,7 +211,7 @@ class Cluster:
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None when the name is not the cluster's."""
         answer = self._answer(name, qtype)
-        return answer if answer is None else short(answer, name, qtype)
+        return answer if answer is None else minimal_any(answer, name, qtype)
 
     def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
         """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.

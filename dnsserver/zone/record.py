@@ -4,7 +4,7 @@ import msgspec
 
 from dnsserver.wire.message import ANY, EDE, HINFO, NOERROR, RRset
 
-__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "joined", "short"]
+__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "joined", "minimal_any"]
 
 _ANY_TTL = 3789
 
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     aa: bool = True
 
 
-def short(answer: Answer, name: bytes, qtype: int) -> Answer:
+def minimal_any(answer: Answer, name: bytes, qtype: int) -> Answer:
     """Return the answer, or for type ANY that a name exists and no more (RFC 8482)."""
     if qtype != ANY or answer.rcode != NOERROR:
         return answer

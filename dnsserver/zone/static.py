@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.zone.record import Answer, Reason, RRset, short
+from dnsserver.zone.record import Answer, Reason, RRset, minimal_any
 
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
@@ -37,10 +37,10 @@ class SpecialNames:
         if name.endswith(_LOCALHOST) and names.is_below(name, _LOCALHOST):
             address = _LOOPBACK.get(qtype)
             if address is None:
-                return short(Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL), name, qtype)
+                return minimal_any(Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL), name, qtype)
             return Answer(answer=(RRset(name, qtype, _DAY, (address,)),), reason=_SPECIAL)
         if name.endswith(_RESOLVER) and names.is_below(name, _RESOLVER):
-            return short(Answer(authority=(_soa(_RESOLVER),), reason=_SPECIAL), name, qtype)
+            return minimal_any(Answer(authority=(_soa(_RESOLVER),), reason=_SPECIAL), name, qtype)
         for zone, reason in self._nowhere.items():
             if name.endswith(zone) and names.is_below(name, zone):
                 return Answer(m.NXDOMAIN, authority=(_soa(zone),), reason=reason)
@@ -75,7 +75,7 @@ class StaticZone:
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None if it is not in this zone."""
-        return short(self._answer(name, qtype), name, qtype) if names.is_below(name, self.origin) else None
+        return minimal_any(self._answer(name, qtype), name, qtype) if names.is_below(name, self.origin) else None
 
     def _answer(self, name: bytes, qtype: int) -> Answer:
         chain: list[RRset] = []
