@@ -50,7 +50,7 @@ class Chain:
             found = self._followed(found, qtype)
         elif found.reason is SERVICE_MISSING and not found.answer and self._search is not None:
             found = self._completed(name, qtype, found, self._search)
-        address = reverse.awaited(name)
+        address = reverse.reverse_address(name)
         if address is None:
             return found
         # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.

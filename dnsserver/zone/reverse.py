@@ -25,7 +25,7 @@ def address(labels: Sequence[bytes]) -> bytes | None:
     return None
 
 
-def awaited(name: bytes) -> bytes | None:
+def reverse_address(name: bytes) -> bytes | None:
     """Return the packed address of a whole reverse name, on which its answer hangs whoever gives it, or None."""
     return address(names.labels(name)) if name.endswith(_ARPA) else None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dnsserver.wire import name as names
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, Remove
-from dnsserver.zone.reverse import Networks, address, awaited, dashed, is_local
+from dnsserver.zone.reverse import Networks, address, dashed, is_local, reverse_address
 from tests.answering import Answering, synced
 from tests.cluster import endpoint, endpoints, namespace, service
 
@@ -25,7 +25,7 @@ def labels(name: str) -> tuple[bytes, ...]:
 def test_an_address_and_its_reverse_name(given_address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     name = given_address.reverse_pointer
     assert address(labels(name)) == given_address.packed
-    assert awaited(names.from_text(name)) == given_address.packed
+    assert reverse_address(names.from_text(name)) == given_address.packed
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_address_and_its_reverse_name(given_address: ipaddress.IPv4Address | 
 )
 def test_what_is_no_whole_address(name: str) -> None:
     assert address(labels(name)) is None
-    assert awaited(names.from_text(name)) is None
+    assert reverse_address(names.from_text(name)) is None
 
 
 @given(_addresses)
