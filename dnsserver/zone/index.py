@@ -15,8 +15,8 @@ import msgspec
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.zone import model
-from dnsserver.zone.ordered import Ordered
 from dnsserver.zone.record import Key
+from dnsserver.zone.sorted_addresses import SortedAddresses
 
 Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
@@ -104,7 +104,7 @@ class Index:
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
         self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
-        self.ordered = {size: Ordered(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
+        self.ordered = {size: SortedAddresses(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
         self._services = 0

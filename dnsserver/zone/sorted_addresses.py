@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 _MANY = 64  # changes after which putting all in order anew costs no more than taking them in one by one
 
 
-class Ordered:
+class SortedAddresses:
     """The addresses of one size, in octets, of all `sources`, in order once it has been asked for."""
 
     def __init__(self, size: int, sources: Sequence[Iterable[bytes]]) -> None:

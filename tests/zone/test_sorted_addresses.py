@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsserver.zone.ordered import Ordered
+from dnsserver.zone.sorted_addresses import SortedAddresses
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 255)), max_size=200), st.data())
 def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool, int]], data: st.DataObject) -> None:
     present: dict[bytes, None] = {}
-    ordered = Ordered(4, [present])
+    ordered = SortedAddresses(4, [present])
     for is_there, number in changes:
         address = bytes((10, 0, 0, number))
         if is_there != (address in present):
