@@ -169,10 +169,10 @@ class Index:
         pods[name] = addresses
         if old:
             self._drop_addresses(namespace, old)
-        alone = self._alone(namespace)
+        interned = self._interned_key(namespace)
         for address in _split(addresses):
             others = self._pod_namespaces.get(address)
-            self._pod_namespaces[address] = (*others, namespace) if others else alone
+            self._pod_namespaces[address] = (*others, namespace) if others else interned
             self.changed.add(address)
 
     # Objects out -----------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class Index:
             entries = self.entries[namespace] = {}
         entry = entries.get(service)
         if entry is None:
-            key = (self._alone(namespace)[0], service)
+            key = (self._interned_key(namespace)[0], service)
             entry = entries[service] = Entry(key, (key,))
         return entry
 
@@ -409,14 +409,14 @@ class Index:
             name,
         )
 
-    def _alone(self, namespace: bytes) -> tuple[bytes]:
+    def _interned_key(self, namespace: bytes) -> tuple[bytes]:
         """Return a tuple of nothing but the namespace, the one that all share."""
-        alone = self._seen.get(namespace)
-        if alone is None:
+        key = self._seen.get(namespace)
+        if key is None:
             if len(self._seen) > _NAMESPACES_KEPT:
                 self._seen.clear()  # as below
-            alone = self._seen[namespace] = (namespace,)
-        return alone
+            key = self._seen[namespace] = (namespace,)
+        return key
 
     def _ports(self, ports: Sequence[model.ServicePort | model.EndpointPort]) -> tuple[Port, ...]:
         """Return the one copy of a list of ports, which is the same in thousands of objects."""
