@@ -110,7 +110,7 @@ class ReverseNames:
             )
             return Answer(answer=(rrset,), depends=None)
         bounds = reverse.bounds(labels)
-        if name == zone or (bounds is not None and self._index.ordered[len(bounds[0])].has_between(*bounds)):
+        if name == zone or (bounds is not None and self._index.sorted[len(bounds[0])].has_between(*bounds)):
             return self._build.nodata(None, zone=zone)
         return self._build.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
 

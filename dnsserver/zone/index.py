@@ -95,7 +95,7 @@ class Index:
     """All objects of a cluster, by every key that a question can bring.
 
     `entries` is by namespace and service; the other two give the keys of the entries that have an address, and
-    `ordered` their addresses by size.
+    `sorted` their addresses by size.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Index:
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
         self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
-        self.ordered = {size: SortedAddresses(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
+        self.sorted = {size: SortedAddresses(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
         self._services = 0
@@ -364,7 +364,7 @@ class Index:
         present = index.get(address)
         if present is None:
             index[address] = entry.keys
-            self.ordered[len(address)].note(address, is_there=True)
+            self.sorted[len(address)].note(address, is_there=True)
         elif entry.key not in present:
             index[address] = (*present, entry.key)
 
@@ -375,7 +375,7 @@ class Index:
             index[address] = left
         elif present:
             del index[address]
-            self.ordered[len(address)].note(address, is_there=False)
+            self.sorted[len(address)].note(address, is_there=False)
 
     def _service_view(self, spec: model.ServiceSpec) -> ServiceView:
         ports = self._ports(spec.ports or ())
