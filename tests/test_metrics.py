@@ -86,7 +86,7 @@ READINGS = Readings(
         ),
         Kind(kind="pods"),
     ),
-    zone=Zone(serial=1_700_000_000, held=1, changes=5),
+    zone=Zone(serial=1_700_000_000, retained=1, changes=5),
     zone_snapshot=ZoneSnapshot(last_saved=90.0, saves=2, size=123),
     requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3)),),
     programming={"cluster_ip": histogram(0.5, bounds=PROGRAMMING)},

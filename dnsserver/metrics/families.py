@@ -350,7 +350,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("counter", "dnsserver_zone_changes", "Events that changed an answer.",
            (), lambda s: [((), s.zone.changes)]),
     Family("gauge", "dnsserver_zone_held_removals", "Removals held because a name would be left without any address.",
-           (), lambda s: [((), s.zone.held)]),
+           (), lambda s: [((), s.zone.retained)]),
     Family("gauge", "dnsserver_zone_stale", "1 while answers of the cluster are marked as stale.",
            (), lambda s: [((), s.zone.stale)]),
     Family("gauge", "dnsserver_snapshot_serving", "1 while the zone is the snapshot of the state folder.",

@@ -176,7 +176,7 @@ class Zone(Numbers, frozen=True):
     """The zone: its serial, removals held by the grace, real changes, and whether answers are marked as stale."""
 
     serial: int = 0
-    held: int = 0
+    retained: int = 0
     changes: int = 0
     stale: bool = False
 

@@ -60,7 +60,7 @@ class Cluster:
         self._synced: set[Kind] = set()
         self._denied: set[Kind] = set()
         self._listings: dict[Kind, Listing] = {}
-        self._holds: deque[tuple[float, Entry, Endpoint]] = deque()
+        self._retained: deque[tuple[float, Entry, Endpoint]] = deque()
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
         self._svc_tail = b"\x03svc" + domain
@@ -115,10 +115,10 @@ class Cluster:
         return [] if listing is None else list(listing.unseen())
 
     def expire(self, now: float, wall: float) -> set[Key]:
-        """Let go of the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
-        while self._holds and self._holds[0][0] <= now:
-            _, entry, endpoint = self._holds.popleft()
-            if entry.let_go(endpoint, now):
+        """Release the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
+        while self._retained and self._retained[0][0] <= now:
+            _, entry, endpoint = self._retained.popleft()
+            if entry.release_retained(endpoint, now):
                 self.index.changed.add(entry.key)
                 self.index.forget_if_empty(entry)
         return self._settle(now, wall)
@@ -126,7 +126,7 @@ class Cluster:
     @property
     def next_expiry(self) -> float | None:
         """When `expire` has something to do next, or None."""
-        return self._holds[0][0] if self._holds else None
+        return self._retained[0][0] if self._retained else None
 
     @property
     def denied(self) -> set[Kind]:
@@ -144,9 +144,9 @@ class Cluster:
         return self._build.left_out
 
     @property
-    def held(self) -> int:
-        """How many endpoints are held for their grace."""
-        return len(self._holds)
+    def retained(self) -> int:
+        """How many endpoints are retained for their grace."""
+        return len(self._retained)
 
     def service_kind(self, part: model.EndpointSlice) -> str:
         """Return what CoreDNS calls the kind of service that a slice belongs to, for its programming latency."""
@@ -179,7 +179,7 @@ class Cluster:
         if self._listings:
             listing = self._listings.get(model.KINDS[type(obj)])
             if listing is not None:
-                listing.saw(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
+                listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _remove(self, kind: Kind, own: Pair) -> None:
         match kind:
@@ -193,15 +193,15 @@ class Cluster:
                 self.index.remove_pod(own)
 
     def _settle(self, now: float, wall: float) -> set[Key]:
-        """Hold what was released, and hand over what changed."""
+        """Retain what was released, and hand over what changed."""
         index = self.index
         if not index.changed:
             return set()
         if index.released:
             released, index.released = index.released, []
             for entry, endpoint, ports in released if self._grace else ():
-                entry.hold(endpoint, now + self._grace, ports)
-                self._holds.append((now + self._grace, entry, endpoint))
+                entry.retain(endpoint, now + self._grace, ports)
+                self._retained.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
         self._build.changed(wall)
         return changed

@@ -66,7 +66,7 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
 class Entry(msgspec.Struct, gc=False, eq=False):
     """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
-    `keys` is a tuple of the key alone, shared by all that need one. `held` are endpoints that left a slice a moment ago
+    `keys` is a tuple of the key alone, shared by all that need one. `retained` are endpoints that left a slice a moment ago
     and may turn up in another (see Cluster's grace), with the end of that and their ports; None most of the time.
     """
 
@@ -74,20 +74,20 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     keys: tuple[Pair]
     service: ServiceView | None = None
     slices: tuple[SliceView, ...] = ()
-    held: dict[Endpoint, tuple[float, tuple[Port, ...]]] | None = None
+    retained: dict[Endpoint, tuple[float, tuple[Port, ...]]] | None = None
 
-    def hold(self, endpoint: Endpoint, until: float, ports: tuple[Port, ...]) -> None:
-        """Hold an endpoint, from now on until then."""
-        if self.held is None:
-            self.held = {}
-        self.held[endpoint] = until, ports
+    def retain(self, endpoint: Endpoint, until: float, ports: tuple[Port, ...]) -> None:
+        """Retain an endpoint, from now on until then."""
+        if self.retained is None:
+            self.retained = {}
+        self.retained[endpoint] = until, ports
 
-    def let_go(self, endpoint: Endpoint, now: float = float("inf")) -> bool:
-        """Hold an endpoint no longer, unless its time has not come, and tell whether it was held."""
-        if self.held is None or endpoint not in self.held or self.held[endpoint][0] > now:
+    def release_retained(self, endpoint: Endpoint, now: float = float("inf")) -> bool:
+        """Release a retained endpoint, unless its time has not come, and tell whether it was released."""
+        if self.retained is None or endpoint not in self.retained or self.retained[endpoint][0] > now:
             return False
-        del self.held[endpoint]
-        self.held = self.held or None
+        del self.retained[endpoint]
+        self.retained = self.retained or None
         return True
 
 
@@ -147,13 +147,13 @@ class Index:
             return
         if before is None:
             entry = self._entry(namespace, service)
-            self._let_go(entry, obj)
+            self._release_listed(entry, obj)
             self._add_slice(entry, self._slice_view(obj, name))
             return
         old = _named(before, name)
         view = self._slice_view(obj, old.name)
         if old != view:
-            self._let_go(before, obj)
+            self._release_listed(before, obj)
             self._replace_slice(before, old, view, _listed(obj))
 
     def put_pod(self, obj: model.Pod) -> None:
@@ -187,7 +187,7 @@ class Index:
         """Forget a Service."""
         entry = self.entry(key)
         if entry is not None and entry.service is not None:
-            entry.held = None
+            entry.retained = None
             self._replace_service(entry, None)
 
     def remove_slice(self, own: Pair) -> None:
@@ -299,7 +299,7 @@ class Index:
 
     def forget_if_empty(self, entry: Entry) -> None:
         """Drop an entry that holds nothing any more."""
-        if entry.service is None and not entry.slices and not entry.held:
+        if entry.service is None and not entry.slices and not entry.retained:
             namespace, service = entry.key
             entries = self.entries.get(namespace, {})
             if entries.pop(service, None) is not None and not entries:
@@ -353,12 +353,12 @@ class Index:
         self.forget_if_empty(entry)
 
     @staticmethod
-    def _let_go(entry: Entry, obj: model.EndpointSlice) -> None:
-        """Hold no endpoint that a slice lists: it has arrived, or is there and not ready."""
-        if entry.held:
+    def _release_listed(entry: Entry, obj: model.EndpointSlice) -> None:
+        """Retain no endpoint that a slice lists: it has arrived, or is there and not ready."""
+        if entry.retained:
             listed = _listed(obj)
-            for endpoint in [endpoint for endpoint in entry.held if endpoint[0] in listed]:
-                entry.let_go(endpoint)
+            for endpoint in [endpoint for endpoint in entry.retained if endpoint[0] in listed]:
+                entry.release_retained(endpoint)
 
     def _include(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
         present = index.get(address)

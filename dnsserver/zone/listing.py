@@ -20,7 +20,7 @@ class Listing:
         self._kind = kind
         self._unseen: dict[bytes, set[bytes]] = {}
 
-    def saw(self, namespace: bytes, name: bytes) -> None:
+    def mark_seen(self, namespace: bytes, name: bytes) -> None:
         """Note that an object is there, after it was put into the index."""
         unseen = self._unseen.get(namespace)
         if unseen is None:

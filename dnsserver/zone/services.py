@@ -91,7 +91,7 @@ class ServiceNames:
         return self._from_slices(name, entry.key, slices, port, qtype, depends)
 
     def _endpoint(self, name: bytes, entry: Entry, label: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        slices = _only(label, entry.slices) or _only(label, _held(entry, label))
+        slices = _only(label, entry.slices) or _only(label, _retained(entry, label))
         if not slices:
             if label.startswith(b"_") and _has_port(entry, (b"", label[1:])):
                 return self._build.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
@@ -219,8 +219,8 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
 
 
 def _shown(entry: Entry) -> Sequence[SliceView]:
-    """Return the slices of a headless service that make its answers: those that are held if none has an endpoint."""
-    return entry.slices if any(part.addresses for part in entry.slices) else _held(entry, None)
+    """Return the slices of a headless service that make its answers: those that are retained if none has an endpoint."""
+    return entry.slices if any(part.addresses for part in entry.slices) else _retained(entry, None)
 
 
 def _has_port(entry: Entry, port: Pair) -> bool:
@@ -253,10 +253,10 @@ def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
     return found
 
 
-def _held(entry: Entry, label: bytes | None) -> list[SliceView]:
-    """Return what is held of an entry's endpoints, all of it or those of one label, as slices."""
+def _retained(entry: Entry, label: bytes | None) -> list[SliceView]:
+    """Return what is retained of an entry's endpoints, all of it or those of one label, as slices."""
     return [
         SliceView((address,), (hostname,), ports)
-        for (address, hostname), (_, ports) in (entry.held or {}).items()
+        for (address, hostname), (_, ports) in (entry.retained or {}).items()
         if label is None or endpoint_label((address, hostname)) == label
     ]

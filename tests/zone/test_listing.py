@@ -79,5 +79,5 @@ def test_no_more_than_the_present_namespace_is_held() -> None:
         index.put_pod(Pod(Metadata(own[1], own[0])))
     listing = Listing(index, Kind.PODS)
     for namespace, name in everything[:-1]:
-        listing.saw(namespace.encode(), name.encode())
+        listing.mark_seen(namespace.encode(), name.encode())
     assert list(listing.unseen()) == [(b"ns19", b"p49")]
