@@ -103,11 +103,7 @@ class ReverseNames:
     def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
         """Answer for a reverse name of the server's own zones that is no whole address."""
         if name == zone and qtype in {m.SOA, m.NS}:
-            rrset = (
-                self._build.soa(zone)
-                if qtype == m.SOA
-                else RRset(zone, m.NS, self._build.ttl, (self._build.server_name,))
-            )
+            rrset = self._build.soa(zone) if qtype == m.SOA else self._build.ns(zone)
             return Answer(answer=(rrset,), depends=None)
         bounds = reverse.bounds(labels)
         if name == zone or (bounds is not None and self._index.sorted[len(bounds[0])].has_between(*bounds)):

@@ -37,6 +37,10 @@ class AnswerBuilder:
         """Return the SOA of the cluster's zone, or of another one of ours."""
         return self._own_soa if zone is None else self._make_soa(zone)
 
+    def ns(self, zone: bytes) -> RRset:
+        """Return the NS record of one of our zones: this server."""
+        return RRset(zone, m.NS, self.ttl, (self.server_name,))
+
     def name_of(self, key: Pair) -> bytes:
         """Return the name of a service."""
         namespace, service = key

@@ -272,9 +272,7 @@ class Cluster:
             return Answer(answer=(self._build.soa(),), depends=None)
         if qtype == m.NS:
             glue = self._server_rrsets(self._build.server_name)
-            return Answer(
-                answer=(RRset(name, m.NS, self._build.ttl, (self._build.server_name,)),), additional=glue, depends=None
-            )
+            return Answer(answer=(self._build.ns(name),), additional=glue, depends=None)
         return self._build.nodata(())
 
     def _server(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:

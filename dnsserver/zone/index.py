@@ -66,8 +66,8 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
 class Entry(msgspec.Struct, gc=False, eq=False):
     """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
-    `keys` is a tuple of the key alone, shared by all that need one. `retained` are endpoints that left a slice a moment ago
-    and may turn up in another (see Cluster's grace), with the end of that and their ports; None most of the time.
+    `keys` is a tuple of the key alone, shared by all that need one. `retained` are endpoints that left a slice a moment
+    ago and may turn up in another (see Cluster's grace), with the end of that and their ports; None most of the time.
     """
 
     key: Pair

@@ -219,7 +219,7 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
 
 
 def _shown(entry: Entry) -> Sequence[SliceView]:
-    """Return the slices of a headless service that make its answers: those that are retained if none has an endpoint."""
+    """Return the slices of a headless service that make its answers: the retained ones if none has an endpoint."""
     return entry.slices if any(part.addresses for part in entry.slices) else _retained(entry, None)
 
 
