@@ -24,6 +24,7 @@ _OPTIONS = (
     click.option("--admin", metavar="ADDR:PORT", help="Where to answer HTTP: health, readiness, metrics."),
     click.option("--domain", metavar="NAME", help="The domain of the cluster."),
     click.option("--ttl", type=int, metavar="SECONDS", help="TTL of the cluster's records."),
+    click.option("--service", metavar="NAMESPACE/NAME", help="The Service that clients reach this server by."),
     click.option("--pods", metavar="MODE", help="Names of pods: disabled, insecure or verified."),
     click.option(
         "--objects",
@@ -116,6 +117,24 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
     click.echo(render(loaded.config), nl=False)
     ceiling = importlib.import_module("dnsserver.app.ceiling")
     click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)
+
+
+@cli.command()
+@click.argument("address")
+def node_address(address: str) -> None:
+    """Give this machine ADDRESS, on its loopback device.
+
+    What manifests/node-local does on each node before it serves. The address stays until the machine starts again;
+    giving it twice changes nothing. Linux only, and only with NET_ADMIN.
+    """
+    module = importlib.import_module("dnsserver.app.node_address")
+    try:
+        module.give(module.parsed(address))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
+    except OSError as error:
+        click.echo(f"cannot give this machine {address}: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 def _tell(loaded: Loaded, found: list[Any]) -> None:
