@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import dnsserver.app
 from dnsserver import __version__
 from dnsserver.cli import cli
-from dnsserver.config import Config, load
+from dnsserver.config import Config, ServiceName, load
 
 NO_CLUSTER = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
 FOLDER = Path(__file__).parents[1]
@@ -79,6 +79,7 @@ def test_serve_hands_over_the_configuration_and_its_status(served: list[Config],
         "--listen": ["127.0.0.1:1053", "[::1]:1053"],
         "--admin": ["127.0.0.1:0"],
         "--domain": ["k8s.example"],
+        "--service": ["kube-system/own"],
         "--pods": ["verified"],
         "--kubeconfig": [str(file)],
         "--context": ["here"],
@@ -92,6 +93,7 @@ def test_serve_hands_over_the_configuration_and_its_status(served: list[Config],
     assert [str(address) for address in config.listen] == ["127.0.0.1:1053", "[::1]:1053"]
     assert str(config.admin) == "127.0.0.1:0"
     assert (str(config.domain), config.ttl, config.pods, config.workers) == ("k8s.example", 9, "verified", 2)
+    assert config.service == ServiceName("kube-system", "own")
     assert (config.kubeconfig, config.context, config.state) == (file, "here", tmp_path)
     assert [str(upstream) for upstream in config.upstreams] == ["9.9.9.9", "tls://dns.quad9.net"]
 

@@ -1,71 +1,40 @@
-"""Each overlay of manifests/, rendered: the API would take it, its parts fit, and it may do only what it must."""
+"""Each overlay of manifests/, rendered: the API would take it, its parts fit, and it may do only what it must.
 
-import functools
-import json
+The example that a user copies is one of them; test_components.py has what may be added to them.
+"""
+
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from dnsserver.config import ServiceName, load
-from tests.deployment import ROOT, Manifest, complaint, documents, title
+from dnsserver.cli import cli
+from dnsserver.config import Config, Override, ServiceName, load
+from tests.deployment import (
+    MANIFESTS,
+    OWNED,
+    ROOT,
+    Manifest,
+    asked_for,
+    complaint,
+    container,
+    of_kind,
+    pod,
+    pod_labels,
+    rendered,
+    rights,
+    title,
+    workload,
+)
 
-OVERLAYS = ["base", "shadow", "replace", "node-local"]
-WORKLOADS = {"Deployment", "DaemonSet"}
+OVERLAYS = ["base", "shadow", "replace", "node-local", "example"]
+OLDEST = "1.27"  # the oldest Kubernetes that README.md promises
 UNPRIVILEGED = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
-
-
-@functools.cache
-def why_not_rendered() -> str | None:
-    """Why kustomize is not to be had here; the kubectl of an old distribution knows an old kustomize."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        return "kubectl is not installed: it renders the manifests (kubectl kustomize)"
-    said = subprocess.run([kubectl, "version", "--client", "-o", "json"], capture_output=True, text=True, check=False)
-    version = json.loads(said.stdout or "{}").get("kustomizeVersion", "v0")
-    if int(version.lstrip("v").split(".")[0]) < 5:
-        return f"kubectl's kustomize is {version}; the manifests need v5 (kubectl 1.27) or later"
-    return None
-
-
-@functools.cache
-def rendered(overlay: str) -> list[Manifest]:
-    if reason := why_not_rendered():
-        pytest.skip(reason)
-    command = ["kubectl", "kustomize", str(ROOT / "manifests" / overlay)]
-    return documents(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout)
 
 
 @pytest.fixture(params=OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> list[Manifest]:
     return rendered(request.param)
-
-
-def of_kind(overlay: list[Manifest], kind: str) -> list[Manifest]:
-    return [manifest for manifest in overlay if manifest["kind"] == kind]
-
-
-def workload(overlay: list[Manifest]) -> Manifest:
-    (found,) = [manifest for manifest in overlay if manifest["kind"] in WORKLOADS]
-    return found
-
-
-def pod(overlay: list[Manifest]) -> Manifest:
-    spec: Manifest = workload(overlay)["spec"]["template"]["spec"]
-    return spec
-
-
-def container(overlay: list[Manifest]) -> Manifest:
-    (only,) = pod(overlay)["containers"]
-    found: Manifest = only
-    return found
-
-
-def pod_labels(overlay: list[Manifest]) -> dict[str, str]:
-    labels: dict[str, str] = workload(overlay)["spec"]["template"]["metadata"]["labels"]
-    return labels
 
 
 def test_the_api_would_take_each_object(overlay: list[Manifest]) -> None:
@@ -81,17 +50,10 @@ def test_everything_is_named_once_and_in_one_namespace(overlay: list[Manifest]) 
     assert placed == {"kube-system"}
 
 
-def test_it_may_list_and_watch_and_nothing_else(overlay: list[Manifest]) -> None:
+def test_it_may_do_what_the_program_asks_for_and_nothing_else(overlay: list[Manifest]) -> None:
     (role,) = of_kind(overlay, "ClusterRole")
-    allowed = {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    kinds = [("", "namespaces"), ("", "pods"), ("", "services"), ("discovery.k8s.io", "endpointslices")]
-    assert allowed == {(*kind, verb) for kind in kinds for verb in ("list", "watch")}
+    assert rights(role) == asked_for(Config())
+    assert of_kind(overlay, "Role") == []
 
 
 def test_the_role_is_bound_to_the_account_that_the_pod_runs_as(overlay: list[Manifest]) -> None:
@@ -117,9 +79,9 @@ def test_every_selector_finds_the_pods(overlay: list[Manifest]) -> None:
 
 
 def test_no_overlay_selects_the_pods_of_another() -> None:
-    for one in OVERLAYS[1:]:
+    for one in OWNED:
         selector = workload(rendered(one))["spec"]["selector"]["matchLabels"]
-        found = [other for other in OVERLAYS if selector.items() <= pod_labels(rendered(other)).items()]
+        found = [other for other in ["base", *OWNED] if selector.items() <= pod_labels(rendered(other)).items()]
         assert found == [one]
 
 
@@ -164,17 +126,31 @@ def mounts_by_volume(overlay: list[Manifest]) -> dict[str, tuple[Manifest, str]]
     return {name: (volumes[name], paths[name]) for name in paths}
 
 
-def test_the_config_map_is_the_file_and_is_mounted_where_the_flag_looks(overlay: list[Manifest]) -> None:
+def test_the_config_map_is_mounted_as_a_folder_where_the_flag_looks(overlay: list[Manifest]) -> None:
     (config,) = of_kind(overlay, "ConfigMap")
     volume, path = mounts_by_volume(overlay)["config"]
     (name,) = config["data"]
-    assert config["data"][name].endswith((ROOT / "zones/dnsserver.toml").read_text())
     assert volume["configMap"]["name"] == config["metadata"]["name"]
     assert f"--config={path}/{name}" in container(overlay)["args"]
+    # What is mounted by subPath, and a name that changes with what it holds, would never reload.
+    assert not any("subPath" in mount for mount in container(overlay)["volumeMounts"])
+    assert config["metadata"]["name"] in {"dnsserver", "dnsserver-shadow", "dnsserver-node"}
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_the_config_map_is_the_file(name: str) -> None:
+    (config,) = of_kind(rendered(name), "ConfigMap")
+    assert config["data"] == {"dnsserver.toml": (ROOT / "zones/dnsserver.toml").read_text()}
 
 
 @pytest.mark.parametrize(
-    ("name", "service"), [("shadow", "dnsserver-shadow"), ("replace", "kube-dns"), ("node-local", "kube-dns")]
+    ("name", "service"),
+    [
+        ("shadow", "dnsserver-shadow"),
+        ("replace", "kube-dns"),
+        ("node-local", "kube-dns"),
+        ("example", "dnsserver-shadow"),
+    ],
 )
 def test_the_configuration_is_valid_and_names_the_service_that_leads_here(
     name: str, service: str, tmp_path: Path
@@ -182,7 +158,9 @@ def test_the_configuration_is_valid_and_names_the_service_that_leads_here(
     (config,) = of_kind(rendered(name), "ConfigMap")
     file = tmp_path / "dnsserver.toml"
     file.write_text(config["data"]["dnsserver.toml"])
-    assert load(file).service == ServiceName("kube-system", service)
+    flags = dict(argument[2:].split("=") for argument in container(rendered(name))["args"] if "=" in argument)
+    overrides = {"service": Override("--service", flags["service"])} if "service" in flags else {}
+    assert load(file, overrides).service == ServiceName("kube-system", service)
     assert [each["metadata"]["name"] for each in of_kind(rendered(name), "Service")] in ([service], [])
 
 
@@ -255,11 +233,44 @@ def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     assert flags["--admin"] == "$(HOST_IP):9253"
     assert container(overlay)["env"] == [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
     assert not any("host" in container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe"))
-    assert workload(overlay)["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == "9253"
+
+
+def test_the_node_gets_its_address_from_the_same_image() -> None:
+    (first,) = pod(rendered("node-local"))["initContainers"]
+    server = container(rendered("node-local"))
+    assert (first["image"], first["imagePullPolicy"]) == (server["image"], server["imagePullPolicy"])
+    command, address = first["args"]
+    assert command in cli.commands
+    assert f"--listen={address}:53" in server["args"]
+    assert first["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+
+
+# --- What README.md says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_the_oldest_kubernetes_that_is_promised_knows_every_field(name: str) -> None:
+    assert f"Kubernetes {OLDEST}" in (MANIFESTS / "README.md").read_text()
+    assert [text for manifest in rendered(name) if (text := complaint(manifest, OLDEST))] == []
+
+
+def test_the_example_sets_what_a_user_owns() -> None:
+    example, plain = rendered("example"), rendered("shadow")
+    assert {title(m) for m in example} == {title(m) for m in plain}
+    assert container(example)["image"] != container(plain)["image"]
+    assert workload(example)["spec"]["replicas"] != workload(plain)["spec"]["replicas"]
+    assert of_kind(example, "ConfigMap")[0]["data"] != of_kind(plain, "ConfigMap")[0]["data"]
+
+
+def test_going_back_takes_all_but_the_service_of_the_cluster() -> None:
+    (told,) = re.findall(r"kubectl delete -k manifests/replace -l '([^']*)'", (MANIFESTS / "README.md").read_text())
+    key, value = told.split("!=")
+    left = [title(m) for m in rendered("replace") if m["metadata"].get("labels", {}).get(key) == value]
+    assert left == ["Service/kube-dns"]
 
 
 def test_kubectl_is_told_to_apply_on_the_server_side() -> None:
-    texts = [path.read_text() for path in (ROOT / "manifests").rglob("*") if path.is_file()]
+    texts = [path.read_text() for path in MANIFESTS.rglob("*") if path.is_file()]
     told = [line for text in texts for line in re.findall(r"kubectl apply .*-k .*", text)]
-    assert {overlay for line in told for overlay in re.findall(r"-k manifests/([\w-]+)", line)} == set(OVERLAYS[1:])
+    assert {overlay for line in told for overlay in re.findall(r"-k manifests/([\w-]+)", line)} == {*OWNED, "example"}
     assert [line for line in told if "--server-side" not in line] == []
