@@ -131,9 +131,9 @@ class Length(NamedTuple):
 
 
 LENGTHS: dict[Scene, Length] = {
-    hit: Length(11, 6),
-    first: Length(44, 22),
-    alike: Length(19, 22),
+    hit: Length(5, 6),
+    first: Length(38, 22),
+    alike: Length(13, 22),
     forwarded: Length(58, 40),
     event: Length(44, 18),
 }

@@ -18,7 +18,6 @@ from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.faults import Faults
 from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import SECRET_SIZE
-from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
@@ -138,8 +137,8 @@ class DnsService:
         limits = settings.tcp(self._config)
         room = Room(self._places(limits.connections), limits.buffers)
         for address, (udp, tcp) in opened:
-            self.udp.append((address, UdpServer(udp, self.responder, self.replies, self._clock, Histogram())))
-            self.tcp.append((address, TcpServer(tcp, self.responder, self.replies, self._clock, limits, room)))
+            self.udp.append((address, UdpServer(udp, self.responder)))
+            self.tcp.append((address, TcpServer(tcp, self.responder, limits, room)))
 
     def _places(self, wanted: int) -> int:
         """Return how many TCP connections there may be: fewer than `wanted` where descriptors are few."""

@@ -88,6 +88,8 @@ class Forwarder:
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._engine = LookupEngine(self, ttls, entropy, nonces, clock, on_batch_end, self._limits.loop_retry, faults)
         self._lookups = self._engine.lookups
+        self.cork = self._engine.udp.cork  # for whoever asks much at once: it spares the upstreams many wake-ups
+        self.uncork = self._engine.udp.uncork
         self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
@@ -150,14 +152,6 @@ class Forwarder:
         names = self._probes.strangers.copy()
         self._probes.strangers.clear()
         return names
-
-    def cork(self) -> None:
-        """Keep queries back until `uncork`, for whoever asks much at once: it spares the upstreams many wake-ups."""
-        self._engine.udp.cork()
-
-    def uncork(self) -> None:
-        """Send what was held back."""
-        self._engine.udp.uncork()
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""

@@ -129,55 +129,32 @@ class BatchPort:
         # A slice of an array of c_char is a bytes object, made in one step.
         self._packets: Any = (ctypes.c_char * (BATCH * _SLOT))()
         self._peers: Any = (ctypes.c_char * (BATCH * _PEER))()
-        self._in_iov = (ctypes.c_uint64 * (BATCH * 2))()
-        self._out_iov = (ctypes.c_uint64 * (BATCH * 2))()
-        self._in_heads = (ctypes.c_char * (BATCH * _HEAD))()
-        self._out_heads = (ctypes.c_char * (BATCH * _HEAD))()
-        self._in_words = memoryview(self._in_heads).cast("B").cast("Q")
-        self._lengths = memoryview(self._in_heads).cast("B").cast("I")[_HEAD // 4 - 2 :: _HEAD // 4]
-        self._octets = memoryview(self._packets).cast("B")
-        self._sizes = memoryview(self._out_iov).cast("B").cast("Q")[1::2]
         self._wildcard = _is_wildcard(sock)
         if self._wildcard:
             ask_for_destination(sock)
-        self._address_size = 16 if sock.family == socket.AF_INET else 28
-        self._host_at, self._host_size = (4, 4) if sock.family == socket.AF_INET else (8, 16)
-        self._control_size = (32 if sock.family == socket.AF_INET else 40) if self._wildcard else 0
-        self._peer_size = _CONTROL_AT + self._control_size if self._wildcard else self._address_size
+        four = sock.family == socket.AF_INET
+        sizes = (16 if four else 28, (32 if four else 40) if self._wildcard else 0)
+        self._host_at, self._host_size = (4, 4) if four else (8, 16)
+        self._peer_size = _CONTROL_AT + sizes[1] if self._wildcard else sizes[0]
+        self._in = _Messages(self._packets, self._peers, *sizes)
+        self._out = _Messages(self._packets, self._peers, *sizes)
+        self._in_words = memoryview(self._in.heads).cast("B").cast("Q")
+        self._lengths = memoryview(self._in.heads).cast("B").cast("I")[_HEAD // 4 - 2 :: _HEAD // 4]
+        self._octets = memoryview(self._packets).cast("B")
         # A reply's source address is the one that was asked; its way out is for the routing table to find, which the
         # interface that the query came by would override. One strided copy clears it in the whole batch.
-        index_at = (_CONTROL_AT + 16 + (0 if sock.family == socket.AF_INET else 16)) // 4
+        index_at = (_CONTROL_AT + 16 + (0 if four else 16)) // 4
         self._interfaces = memoryview(self._peers).cast("B").cast("I")[index_at :: _PEER // 4]
         self._no_interfaces = memoryview(bytes(4 * BATCH)).cast("I")
-        self._prepare()
-        self._outbox = _Outbox(self._fd, self._sendmmsg, self._address_size, self._control_size)
+        self._outbox = _Outbox(self._send, *sizes)
         self.send = self._outbox.add  # a reply that comes late; it goes out with the others at the next `flush`
-        self._in_at = ctypes.addressof(self._in_heads)
-        self._out_at = ctypes.addressof(self._out_heads)
+        self.flush = self._outbox.flush
         self._received = 0
         self._unsent = 0
 
-    def _prepare(self) -> None:
-        """Lay out both arrays of mmsghdr, which point at the same addresses, control data and octets."""
-        out = memoryview(self._out_heads).cast("B").cast("Q")
-        for i in range(BATCH):
-            packet = ctypes.addressof(self._packets) + i * _SLOT
-            for words, vectors in ((self._in_words, self._in_iov), (out, self._out_iov)):
-                vectors[2 * i] = packet
-                vectors[2 * i + 1] = _PACKET
-                at = i * _HEAD // 8
-                peer = ctypes.addressof(self._peers) + i * _PEER
-                words[at] = peer
-                words[at + 1] = self._address_size
-                words[at + 2] = ctypes.addressof(vectors) + i * _IOV
-                words[at + 3] = 1
-                words[at + 4] = peer + _CONTROL_AT if self._wildcard else 0
-                words[at + 5] = self._control_size
-                words[at + 6] = 0
-
     def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
-        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        count: int = self._recvmmsg(self._fd, self._in.at, BATCH, socket.MSG_DONTWAIT, None)
         if count <= 0:
             self._take_error()
             return 0
@@ -188,7 +165,8 @@ class BatchPort:
             self._turn_away(self._guard, count, now)
         get = self.table.replies.get
         packets = self._packets
-        lengths, octets, sizes = self._lengths, self._octets, self._sizes
+        lengths, octets, sizes = self._lengths, self._octets, self._out.sizes
+        out_at = self._out.at
         start = 0  # of the run of packets with a reply
         offset = 2 - _SLOT
         for i in range(count):
@@ -200,25 +178,25 @@ class BatchPort:
                     reply.hits += 1
                 elif (wire := self._miss(miss, i, offset - 2)) is None:
                     if start < i:
-                        self._flush(start, i)
+                        self._send(out_at + start * _HEAD, i - start)
                     start = i + 1
                     continue
             except Exception as error:
                 if (wire := self._answer_afresh(miss, i, offset - 2, error)) is None:
                     if start < i:
-                        self._flush(start, i)
+                        self._send(out_at + start * _HEAD, i - start)
                     start = i + 1
                     continue
             size = len(wire)
             octets[offset : offset + size] = wire
             sizes[i] = size + 2
         if start < count:
-            self._flush(start, count)
+            self._send(out_at + start * _HEAD, count - start)
         return count
 
     def take(self) -> list[tuple[bytes, Any, bytes]]:
         """Receive one batch and leave it to the caller: packet, client and host of each."""
-        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
+        count: int = self._recvmmsg(self._fd, self._in.at, BATCH, socket.MSG_DONTWAIT, None)
         if count <= 0:
             self._take_error()
             return []
@@ -271,14 +249,15 @@ class BatchPort:
             return None
         return None if reply is None else reply[2:]
 
-    def _flush(self, start: int, end: int) -> None:
-        """Send the replies of packets `start` to `end`."""
-        while start < end:
-            sent: int = self._sendmmsg(self._fd, self._out_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)
+    def _send(self, at: int, count: int) -> None:
+        """Send the messages whose heads begin at an address."""
+        while count:
+            sent: int = self._sendmmsg(self._fd, at, count, socket.MSG_DONTWAIT)
             if sent <= 0:  # the first one could not be sent (buffer full, no route): it is lost, the others go on
                 self._unsent += 1
                 sent = 1
-            start += sent
+            at += sent * _HEAD
+            count -= sent
 
     def _take_error(self) -> None:
         """Clear a pending socket error (an ICMP that came back), which would wake us for ever."""
@@ -301,41 +280,41 @@ class BatchPort:
         """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
         return client[self._host_at : self._host_at + self._host_size], (client, identifier)
 
-    def flush(self) -> None:
-        """Send the late replies."""
-        self._outbox.flush()
-
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
-        return PortStatistics(self._received, self._unsent + self._outbox.unsent)
+        return PortStatistics(self._received, self._unsent)
+
+
+class _Messages:
+    """A batch of struct mmsghdr, at the address `at`, for packets in slots, and peers: addresses and control data."""
+
+    def __init__(self, packets: Any, peers: Any, address_size: int, control_size: int) -> None:
+        self.heads = (ctypes.c_char * (BATCH * _HEAD))()
+        self._vectors = (ctypes.c_uint64 * (BATCH * 2))()
+        self.at = ctypes.addressof(self.heads)
+        self.sizes = memoryview(self._vectors).cast("B").cast("Q")[1::2]
+        words = memoryview(self.heads).cast("B").cast("Q")
+        for i in range(BATCH):
+            self._vectors[2 * i] = ctypes.addressof(packets) + i * _SLOT
+            self._vectors[2 * i + 1] = _PACKET
+            peer = ctypes.addressof(peers) + i * _PEER
+            vector = ctypes.addressof(self._vectors) + i * _IOV
+            control = peer + _CONTROL_AT if control_size else 0
+            for field, value in enumerate((peer, address_size, vector, 1, control, control_size, 0)):
+                words[i * _HEAD // 8 + field] = value
 
 
 class _Outbox:
     """Replies that had to wait, sent in batches to the peers that asked."""
 
-    def __init__(self, fd: int, sendmmsg: Callable[..., int], address_size: int, control_size: int) -> None:
-        self._fd = fd
-        self._sendmmsg = sendmmsg
-        peers = (ctypes.c_char * (BATCH * _PEER))()
+    def __init__(self, send: Callable[[int, int], None], address_size: int, control_size: int) -> None:
+        self._send = send
         packets = (ctypes.c_char * (BATCH * _SLOT))()
-        heads = (ctypes.c_char * (BATCH * _HEAD))()
-        vectors = (ctypes.c_uint64 * (BATCH * 2))()
-        words = memoryview(heads).cast("B").cast("Q")
-        for i in range(BATCH):
-            peer = ctypes.addressof(peers) + i * _PEER
-            layout = (peer, address_size, ctypes.addressof(vectors) + i * _IOV, 1, peer + _CONTROL_AT, control_size, 0)
-            for field, value in enumerate(layout):
-                words[i * _HEAD // 8 + field] = value
-            if not control_size:
-                words[i * _HEAD // 8 + 4] = 0
-            vectors[2 * i] = ctypes.addressof(packets) + i * _SLOT
-        self._heads = heads  # what the addresses below point into
-        self._heads_at = ctypes.addressof(heads)
-        self._peers = memoryview(peers).cast("B")
+        peers = (ctypes.c_char * (BATCH * _PEER))()
+        self._messages = _Messages(packets, peers, address_size, control_size)
         self._octets = memoryview(packets).cast("B")
-        self._sizes = memoryview(vectors).cast("B").cast("Q")[1::2]
+        self._peers = memoryview(peers).cast("B")
         self._held: list[tuple[bytes, bytes]] = []
-        self.unsent = 0
 
     def add(self, wire: bytes, peer: bytes) -> None:
         """Hold a reply back until the next `flush`, at most a batch of them."""
@@ -348,20 +327,14 @@ class _Outbox:
         if not self._held:
             return
         held, self._held = self._held, []
-        peers, octets, sizes = self._peers, self._octets, self._sizes
+        peers, octets, sizes = self._peers, self._octets, self._messages.sizes
         for i, (wire, peer) in enumerate(held):
             at = i * _PEER
             peers[at : at + len(peer)] = peer
             at = i * _SLOT
             octets[at : at + len(wire)] = wire
             sizes[i] = len(wire)
-        start, end = 0, len(held)
-        while start < end:
-            sent = self._sendmmsg(self._fd, self._heads_at + start * _HEAD, end - start, socket.MSG_DONTWAIT)
-            if sent <= 0:  # as for replies that did not wait
-                self.unsent += 1
-                sent = 1
-            start += sent
+        self._send(self._messages.at, len(held))
 
 
 class PlainPort:

@@ -72,7 +72,6 @@ class Connection:
         host: bytes,
         responder: Responder,
         table: ReplyTable,
-        clock: Callable[[], float],
         limits: TcpLimits,
         changed: Callable[["Connection"], None],
         room: Room,
@@ -88,7 +87,7 @@ class Connection:
         self.peer = host
         self._responder = responder
         self._guard = responder.guard
-        self._clock = clock
+        self._clock = responder.clock
         self._limits = limits
         self._changed = changed
         self._room = room
@@ -99,7 +98,7 @@ class Connection:
         self._owed = 0  # octets at the front of `_out` that have to be gone by `_write_by`
         self._write_by = _NEVER
         self._partial_by = _NEVER
-        self._heard = clock()
+        self._heard = self._clock()
         self._waiting = 0
         self._held = False  # `_in` begins with a whole message, for which there was no room yet
         self._ended = False

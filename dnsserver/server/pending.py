@@ -63,6 +63,7 @@ class Resolver:
         self.writer = writer
         self.guard = guard
         self.faults = faults
+        self.corked = False
 
     def answer(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
         """Return the reply if all is known, else `DEFERRED`: it goes out through `port.send`. None if there is none."""
@@ -83,10 +84,21 @@ class Resolver:
         outcome = self.outside.answer_now(question, now)
         if outcome is not None:
             return self._run(self.resume(packet, port), outcome, index)
-        pending = PendingQuery(self, packet, port, template)
+        return self.start(PendingQuery(self, packet, port, template), question, now, packet, index)
+
+    def start(self, pending: "PendingQuery", question: Question, now: float, packet: bytes, index: int) -> bytes:
+        """Ask what `pending`, for packet `index` of its port's batch, waits for; those of a batch leave together."""
+        if not (self.corked or pending.port.stream):
+            self.corked = True
+            self.outside.cork()
         self.outside.start(question, pending.deliver, now, packet)
-        pending.handle = port.begin_deferred(index)
+        pending.handle = pending.port.begin_deferred(index)
         return DEFERRED
+
+    def uncork(self) -> None:
+        """Send what the batch asks, at its end."""
+        self.corked = False
+        self.outside.uncork()
 
     def _run(self, resolution: "Resolution", outcome: Outcome | None, index: int, host: bytes = b"") -> bytes:
         """Return the reply, or `DEFERRED` if there is something to wait for."""
@@ -98,12 +110,11 @@ class Resolver:
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet = packet[: query.end]
         pending = PendingQuery(self, query.packet, port, resolution=resolution)
-        self.outside.start(resolution.asks, pending.deliver, self.writer.clock(), packet)
-        pending.handle = port.begin_deferred(index)
+        deferred = self.start(pending, resolution.asks, self.writer.clock(), packet, index)
         if host and self.guard is not None:
             self.guard.begin(host)
             pending.on_end = partial(self.guard.end, host)
-        return DEFERRED
+        return deferred
 
     def resume(self, packet: bytes, port: Port) -> "Resolution":
         """Return what goes on with a question that was asked outside as it came, at the point of its first outcome."""

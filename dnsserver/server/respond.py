@@ -51,16 +51,15 @@ class Responder:
         `services` there are templates.
         """
         self.guard = guard
-        self.outside = outside
+        self.replies = replies
+        self.clock = clock
         self.faults = faults or Faults()
         self._chain = chain
-        self._replies = replies
-        self._clock = clock
         self._udp_limit = udp_limit
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
-        self._resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
+        self.resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
         forwards = guard is None or not guard.counts
-        self.templates = Templates(chain, self._resolver, self._write, replies, services, forwards=forwards)
+        self.templates = Templates(chain, self.resolver, self._write, replies, services, forwards=forwards)
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
         """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
@@ -86,7 +85,7 @@ class Responder:
             query.size, query.regular = self._udp_limit, False
         key = query.key(self._udp_limit)
         if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
-            wire = self.kept(key, port, self._clock())
+            wire = self.kept(key, port, self.clock())
             if wire is not None:
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
@@ -99,7 +98,7 @@ class Responder:
             self.templates.learn_local(query, answer, made)
             return made
         self.templates.learn_forwarded(query)
-        return self._resolver.answer(query, key, answer, port, index)
+        return self.resolver.answer(query, key, answer, port, index)
 
     def answer(self, packet: bytes, port: Port, index: int, now: float) -> bytes | None:
         """Return the kept reply to a packet, or what `respond` returns."""
@@ -121,7 +120,7 @@ class Responder:
         """Forget a kept reply that cannot be sent because of a bug, so that the question is answered afresh."""
         self.faults.took("cache-hit", error, key=key.hex())
         try:
-            self._replies.discard(port.table, key)
+            self.replies.discard(port.table, key)
         except Exception as bug:
             self.faults.took("cache-hit", bug)
             port.table.replies.pop(key, None)

@@ -7,14 +7,12 @@ Another task closes those that are silent, slow to ask or slow to read.
 
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import Any
 
 import structlog
 import trio
 
-from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
@@ -70,8 +68,6 @@ class TcpServer:
         self,
         listener: socket.socket,
         responder: Responder,
-        replies: ReplyCache,
-        clock: Callable[[], float],
         limits: TcpLimits,
         room: Room | None = None,
     ) -> None:
@@ -83,7 +79,7 @@ class TcpServer:
         self._responder = responder
         self._guard = responder.guard
         self._faults = responder.faults
-        self._clock = clock
+        self._clock = responder.clock
         self._limits = limits
         self.room = Room(limits.connections, limits.buffers) if room is None else room
         self._selector = DefaultSelector()
@@ -93,7 +89,7 @@ class TcpServer:
         self._rests = False
         self._leaving = False
         self.heard = 0  # how often anything came from a connection or went to it
-        self.table = replies.add_table("tcp", FAMILIES[listener.family])
+        self.table = responder.replies.add_table("tcp", FAMILIES[listener.family])
         self.refused = 0
 
     @property
@@ -195,9 +191,7 @@ class TcpServer:
             sock.close()
             return
         sock.setblocking(False)
-        connection = Connection(
-            sock, host, self._responder, self.table, self._clock, self._limits, self._heard, self.room
-        )
+        connection = Connection(sock, host, self._responder, self.table, self._limits, self._heard, self.room)
         self._open[connection] = None
         self.room.enter(connection)
         self._follow(connection)

@@ -1,13 +1,11 @@
 """UDP: wait for packets, answer them in batches, let the others run."""
 
 import socket
-from collections.abc import Callable
 
 import structlog
 import trio
 
 from dnsserver.metrics import Histogram
-from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.backlog import PATIENCE, catch_up
 from dnsserver.server.batch import UdpPort, make_port
 from dnsserver.server.respond import Responder
@@ -51,24 +49,16 @@ def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 class UdpServer:
     """Answers the packets of one UDP socket."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        responder: Responder,
-        replies: ReplyCache,
-        clock: Callable[[], float],
-        durations: Histogram,
-    ) -> None:
-        """`durations` takes the seconds from a batch's arrival to its last reply, once for each packet."""
+    def __init__(self, sock: socket.socket, responder: Responder) -> None:
+        """`durations` has the seconds from a batch's arrival to its last reply, once for each packet."""
         self._sock = sock
-        self._clock = clock
-        self._respond = responder.respond
-        self._outside = responder.outside
+        self._clock = responder.clock
         self._faults = responder.faults
-        self.durations = durations
         self._responder = responder
-        self._beat = clock()
-        table = replies.add_table("udp", FAMILIES[sock.family])
+        self._resolver = responder.resolver
+        self._beat = self._clock()
+        self.durations = Histogram()
+        table = responder.replies.add_table("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, table, responder)
 
     async def run(self) -> None:
@@ -97,9 +87,8 @@ class UdpServer:
             log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
 
     async def _answer(self) -> None:
-        serve_batch = self.port.serve_batch
-        outside = self._outside
-        clock = self._clock
+        serve_batch, respond = self.port.serve_batch, self._responder.respond
+        resolver, clock = self._resolver, self._clock
         with self._sock:
             while True:
                 await trio.lowlevel.wait_readable(self._sock)
@@ -108,24 +97,23 @@ class UdpServer:
                     if now - self._beat > _STOOD_STILL:
                         self._look_back(now)
                     end = now + _TURN
-                    outside.cork()
                     while now < end:
-                        count = serve_batch(self._respond, now)
+                        count = serve_batch(respond, now)
                         if not count:
                             break
                         before, now = now, clock()
                         self.durations.observe(now - before, count)
                         if count < _FEW:
                             break
-                    outside.uncork()
-                    self.port.flush()
+                    if resolver.corked:
+                        resolver.uncork()
                 except Exception as error:
                     self._faults.took("udp", error)
                     await self._recover()
 
     async def _recover(self) -> None:
         """Do what a turn that failed has left undone."""
-        for step in (self._outside.uncork, self.port.flush):
+        for step in (self._resolver.uncork, self.port.flush):
             try:
                 step()
             except Exception as error:

@@ -121,8 +121,8 @@ class Blind(BatchPort):
     def serve_batch(self, miss: Miss, now: float) -> int:
         if not self.shut:
             return super().serve_batch(miss, now)
-        count: int = self._recvmmsg(self._fd, self._in_at, BATCH, socket.MSG_DONTWAIT, None)
-        self._flush(0, count)
+        count: int = self._recvmmsg(self._fd, self._in.at, BATCH, socket.MSG_DONTWAIT, None)
+        self._send(self._out.at, count)
         return count
 
 

@@ -10,7 +10,6 @@ import pytest
 import trio
 
 from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
-from dnsserver.metrics import Histogram
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
@@ -91,7 +90,7 @@ class Parts:
     async def udp(self, host: str = HOST, kind: type[BatchPort] | type[PlainPort] = BatchPort) -> AsyncIterator[int]:
         """Answer on UDP, and return the port."""
         sock = bind(host, 0)
-        server = UdpServer(sock, self.responder, self.replies, trio.current_time, Histogram())
+        server = UdpServer(sock, self.responder)
         server.port = kind(sock, server.port.table, self.responder)
         self.ports.append(server.port)
         async with trio.open_nursery() as nursery:
@@ -103,7 +102,7 @@ class Parts:
     async def tcp(self, limits: TcpLimits | None = None, room: Room | None = None) -> AsyncIterator[TcpServer]:
         """Answer on TCP; `address` tells where."""
         limits = limits or TcpLimits()
-        server = TcpServer(listen(HOST, 0), self.responder, self.replies, trio.current_time, limits, room)
+        server = TcpServer(listen(HOST, 0), self.responder, limits, room)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             yield server

@@ -6,7 +6,6 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.metrics import Histogram
 from dnsserver.server.batch import BATCH
 from dnsserver.server.udp import UdpServer, bind
 from tests.messages import addresses, d
@@ -34,7 +33,7 @@ def test_ipv6_leaves_ipv4_to_others() -> None:
 async def test_many_at_once_are_all_answered_and_timed(host: str) -> None:
     parts = Parts()
     sock = bind(host, 0)
-    server = UdpServer(sock, parts.responder, parts.replies, trio.current_time, Histogram())
+    server = UdpServer(sock, parts.responder)
     count = 3 * BATCH
     with trio.socket.socket(sock.family, trio.socket.SOCK_DGRAM) as client:
         await client.connect(sock.getsockname())

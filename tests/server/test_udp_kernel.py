@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from dnsserver.metrics import Histogram
 from dnsserver.server.batch import BatchPort, PlainPort
 from dnsserver.server.udp import UdpServer, bind
 from tests.server.parts import HOST, Parts, query
@@ -93,7 +92,7 @@ async def test_packets_that_found_the_buffer_full_are_counted() -> None:
     parts = Parts()
     with bind(HOST, 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        server = UdpServer(sock, parts.responder, parts.replies, trio.current_time, Histogram())
+        server = UdpServer(sock, parts.responder)
         assert server.kernel_drops() == 0
         client.connect(sock.getsockname())
         sent = 200
