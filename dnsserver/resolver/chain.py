@@ -7,13 +7,14 @@ import msgspec
 
 from dnsserver.resolver.search import Found, Search, Walk, walk
 from dnsserver.wire import message as m
+from dnsserver.wire.message import RRset
 from dnsserver.zone import reverse
-from dnsserver.zone.record import Answer, Reason, RRset, joined, minimal_any
-from dnsserver.zone.services import MAX_CHAIN, SERVICE_MISSING
+from dnsserver.zone.record import Answer, Reason, joined, minimal_any
+from dnsserver.zone.services import SERVICE_MISSING
 
 _COMPLETED = Reason("search-completed")
 _FORWARDED_ANY = Reason("any-outside")
-_TOO_LONG = Reason("cname-chain-too-long", m.EDE.OTHER, f"more than {MAX_CHAIN} times from one zone into another")
+_TOO_LONG = Reason("cname-chain-too-long", m.EDE.OTHER, f"more than {m.MAX_CHAIN} times from one zone into another")
 
 
 class Source(Protocol):
@@ -81,7 +82,7 @@ class Chain:
 
     def _followed(self, found: Answer, qtype: int) -> Answer:
         """Go on at a CNAME's target, as long as it leads to a name that is answered here."""
-        for _ in range(MAX_CHAIN):
+        for _ in range(m.MAX_CHAIN):
             if found.follow is None:
                 return found
             rest = self._first(found.follow, qtype)

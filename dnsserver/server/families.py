@@ -5,15 +5,13 @@ from functools import partial
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.server.reply import Outside
 from dnsserver.wire import message as m
-from dnsserver.wire.message import RRset
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
-from dnsserver.zone.record import Reason
+from dnsserver.zone.record import Reason, soa
 
 _NO_IPV6 = Reason("ipv6-off")
 _TTL = 30  # seconds that a client may believe it
-_SOA = b"\x02ns" + b"\0" + b"\x0ahostmaster" + b"\0"
-_NUMBERS = b"".join(number.to_bytes(4, "big") for number in (1, 7200, 1800, 86400, _TTL))
+_SERVER, _MAILBOX = b"\x02ns\0", b"\x0ahostmaster\0"
 
 
 class WithoutIPv6:
@@ -65,7 +63,7 @@ def _hidden(name: bytes, outcome: Outcome) -> Outcome:
     aliases = [rrset for rrset in answer if rrset.type == m.CNAME]
     last = aliases[-1].rdatas[0].lower() if aliases else name
     ttl = min(_TTL, *(rrset.ttl for rrset in answer))
-    soa = RRset(last, m.SOA, ttl, (_SOA + _NUMBERS,))  # so that it can be cached (RFC 2308 section 5)
-    body = whole_body(name, aliases, [soa])
+    # Without an SOA it could not be kept (RFC 2308 section 5).
+    body = whole_body(name, aliases, [soa(last, ttl, server=_SERVER, mailbox=_MAILBOX)])
     reason = outcome.reason if outcome.reason.ede is not None else _NO_IPV6
     return Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires)

@@ -91,6 +91,7 @@ AD = 0x0020
 CD = 0x0010
 
 HEADER_SIZE = 12
+MAX_CHAIN = 16  # CNAME records of one answer, whoever they come from
 _TTL = struct.Struct("!I")
 
 

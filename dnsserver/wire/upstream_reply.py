@@ -13,23 +13,11 @@ from collections.abc import Sequence
 import msgspec
 
 from dnsserver.wire import message as m
-from dnsserver.wire.message import (
-    CLASS_IN,
-    CNAME,
-    EMPTY,
-    HEADER_SIZE,
-    NOERROR,
-    RRSIG,
-    Body,
-    FormatError,
-    RRset,
-    map_ttls,
-)
+from dnsserver.wire.message import CLASS_IN, CNAME, HEADER_SIZE, NOERROR, RRSIG, Body, FormatError, RRset, map_ttls
 from dnsserver.wire.name import ROOT, ancestors, end_of_name, is_below
 from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, MAX_POINTERS, Names, Record, read_records
 from dnsserver.wire.reply import whole_body
 
-MAX_CHAIN = 16
 MAX_DATA = 65_000  # octets of records that fit into a message behind the longest question, with an OPT
 MAX_AUTHORITY = 128  # the proofs for each name of the longest chain, and their signatures, are fewer
 MAX_RECORDS = 1000  # walked in about a millisecond; no reply within 1232 octets has a tenth of it
@@ -109,7 +97,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     verdict: Verdict
     rcode: int
-    body: Body = EMPTY
+    body: Body = m.EMPTY
     ttl: int = 0
     ad: bool = False
     follow: bytes | None = None
@@ -221,7 +209,7 @@ def _plain_answer(
             target = target.lower()
             if target in aliases or target == name:
                 return None
-            if len(aliases) >= MAX_CHAIN or not scope.allows(target):
+            if len(aliases) >= m.MAX_CHAIN or not scope.allows(target):
                 return None
             aliases.append(target)
             owner = (0xC000 | rdata).to_bytes(2, "big")
@@ -334,7 +322,7 @@ class _Selection:
                 return kept, name, False, None
             kept += [alias, *self._signatures(here, CNAME)]
             name = alias.plain.lower()
-            if name in seen or len(seen) > MAX_CHAIN:
+            if name in seen or len(seen) > m.MAX_CHAIN:
                 return None
             seen.add(name)
             if not self._scope.allows(name):

@@ -1,7 +1,6 @@
 """Zone files (RFC 1035 section 5) to RRsets, or every mistake in them with its line.
 
-What the server would not serve as it is written is a mistake too: wildcards, delegations, DNAME, files that include
-others.
+What the server would not serve as it is written is a mistake too: delegations, DNAME, files that include others.
 """
 
 import re
@@ -192,8 +191,6 @@ class _Reader:
         owner = to_text(record.owner)
         if not is_below(record.owner, apex):
             self.mistakes.append((record.line, f"{owner} is not in the zone {to_text(apex)}"))
-        elif b"*" in labels(record.owner):
-            self.mistakes.append((record.line, f"{owner} is a wildcard; zone files here have none, write each name"))
         elif record.type == _NS and record.owner != apex:
             text = f"{owner} NS is a delegation; zone files here have none, write a [[forward]] for it"
             self.mistakes.append((record.line, text))

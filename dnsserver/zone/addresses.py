@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
+from dnsserver.wire.message import RRset
 from dnsserver.zone import reverse
-from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, NO_DATA, AnswerBuilder, not_ready
+from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, AnswerBuilder, not_ready
 from dnsserver.zone.index import Entry, Index, pack
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.record import NO_DATA, Answer, Key, Reason
 from dnsserver.zone.services import NAMESPACE_MISSING, endpoint_label
 
 _NOT_AN_ADDRESS = Reason("not-an-address")

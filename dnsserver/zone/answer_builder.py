@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from dnsserver.wire import message as m
-from dnsserver.wire.message import EDE
+from dnsserver.wire.message import EDE, RRset
 from dnsserver.zone.index import Pair
-from dnsserver.zone.record import Answer, Key, Reason, RRset
+from dnsserver.zone.record import NO_DATA, Answer, Key, Reason, soa
 
 FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
 NAME_TOO_LONG = Reason("name-too-long", EDE.INVALID_DATA, "the name would have more than 255 octets")
-NO_DATA = Reason("no-data")
 _NO_ADDRESS = Reason("no-address-of-family")
 
 
@@ -63,8 +62,7 @@ class AnswerBuilder:
         return Answer(m.NXDOMAIN, authority=(self.soa(zone),), reason=reason, depends=depends)
 
     def _make_soa(self, zone: bytes) -> RRset:
-        numbers = b"".join(n.to_bytes(4, "big") for n in (self.serial & 0xFFFFFFFF, 7200, 1800, 86400, self.ttl))
-        return RRset(zone, m.SOA, self.ttl, (self.server_name + self._mailbox + numbers,))
+        return soa(zone, self.ttl, server=self.server_name, mailbox=self._mailbox, serial=self.serial)
 
 
 def not_ready(waiting: AbstractSet[str]) -> Answer:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
+from dnsserver.wire.message import RRset
 from dnsserver.zone import model
 from dnsserver.zone.addresses import PodNames, ReverseNames
 from dnsserver.zone.answer_builder import FAMILY_SIZE, AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, Key, Reason, RRset, minimal_any
+from dnsserver.zone.record import Answer, Key, Reason, minimal_any
 from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800

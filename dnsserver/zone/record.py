@@ -1,12 +1,13 @@
 """What a zone gives: RRsets, and an Answer that says why it is so and what it depends on."""
 
+import struct
+
 import msgspec
 
-from dnsserver.wire.message import ANY, EDE, HINFO, NOERROR, RRset
-
-__all__ = ["FOUND", "Answer", "Key", "RRset", "Reason", "joined", "minimal_any"]
+from dnsserver.wire.message import ANY, EDE, HINFO, MAX_CHAIN, NOERROR, SOA, RRset
 
 _ANY_TTL = 3789
+_SOA_NUMBERS = struct.Struct("!IIIII")
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +23,9 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 FOUND = Reason("found")
+NO_DATA = Reason("no-data")
+CNAME_LOOP = Reason("cname-loop")
+TOO_MANY_CNAMES = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
 
 # What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed
 # address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal.
@@ -55,6 +59,15 @@ def minimal_any(answer: Answer, name: bytes, qtype: int) -> Answer:
         return answer
     hinfo = RRset(name, HINFO, _ANY_TTL, (b"\x07RFC8482\0",))
     return Answer(answer=(hinfo,), reason=answer.reason, depends=answer.depends, aa=answer.aa)
+
+
+def soa(zone: bytes, ttl: int, *, server: bytes, mailbox: bytes, serial: int = 1) -> RRset:
+    """Return the SOA of a zone of this server's own.
+
+    `ttl` in seconds is also its MINIMUM: how long it is known that a name does not exist (RFC 2308 section 4).
+    """
+    numbers = _SOA_NUMBERS.pack(serial & 0xFFFFFFFF, 7200, 1800, 86400, ttl)  # refresh, retry and expire as CoreDNS has
+    return RRset(zone, SOA, ttl, (server + mailbox + numbers,))
 
 
 def joined(one: tuple[Key, ...] | None, other: tuple[Key, ...] | None) -> tuple[Key, ...] | None:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire.message import EDE
+from dnsserver.wire.message import EDE, RRset
 from dnsserver.zone import reverse
 from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, AnswerBuilder
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
-from dnsserver.zone.record import Answer, Key, Reason, RRset, joined
+from dnsserver.zone.record import CNAME_LOOP, TOO_MANY_CNAMES, Answer, Key, Reason, joined
 
-MAX_CHAIN = 16
 NAMESPACE_MISSING = Reason("namespace-missing")
 SERVICE_MISSING = Reason("service-missing")
 _TOO_MANY_LABELS = Reason("too-many-labels")
@@ -19,7 +18,6 @@ _ENDPOINT_MISSING = Reason("endpoint-missing")
 _NO_PORTS = Reason("no-ports")
 _ABOVE_PORTS = Reason("above-ports")
 _BELOW_EXTERNAL = Reason("below-external-name")
-_LOOP = Reason("cname-loop")
 
 
 class ServiceNames:
@@ -189,10 +187,9 @@ class ServiceNames:
         hangs_on: tuple[Key, ...] | None = depends
         while names.is_below(target, self._build.domain):
             if target in seen:
-                return Answer(answer=tuple(chain), authority=(self._build.soa(),), reason=_LOOP, depends=hangs_on)
-            if len(chain) >= MAX_CHAIN:
-                reason = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
-                return Answer(m.SERVFAIL, tuple(chain), reason=reason, depends=hangs_on)
+                return Answer(answer=tuple(chain), authority=(self._build.soa(),), reason=CNAME_LOOP, depends=hangs_on)
+            if len(chain) >= m.MAX_CHAIN:
+                return Answer(m.SERVFAIL, tuple(chain), reason=TOO_MANY_CNAMES, depends=hangs_on)
             seen.add(target)
             step = self._resolve(target, m.CNAME)
             assert step is not None  # the target is below the domain

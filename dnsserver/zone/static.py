@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.zone.record import Answer, Reason, RRset, minimal_any
+from dnsserver.wire.message import RRset
+from dnsserver.zone.record import CNAME_LOOP, NO_DATA, TOO_MANY_CNAMES, Answer, Reason, minimal_any, soa
 
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
@@ -13,8 +14,9 @@ _RESOLVER = b"\x08resolver\x04arpa\0"  # RFC 9462 section 6.4: who has no design
 _LOOPBACK = {m.A: b"\x7f\0\0\1", m.AAAA: bytes(15) + b"\1"}
 _SPECIAL = Reason("special-use-name")
 _LOCAL = Reason("local-domain")
+_NAME_MISSING = Reason("name-missing")
+_WILDCARD = b"\1*"
 SPECIAL = (_LOCALHOST, _RESOLVER, *_NOWHERE)  # what is never asked upstream
-MAX_CHAIN = 16
 
 
 class SpecialNames:
@@ -48,20 +50,24 @@ class SpecialNames:
 
 
 class StaticZone:
-    """A zone from a file: exact names, empty non-terminals, CNAMEs within the zone (RFC 1034 section 4.3.2).
+    """A zone from a file: names, the empty ones above them, wildcards, CNAMEs (RFC 1034 section 4.3.2, RFC 4592).
 
-    No wildcards and no delegations: a zone file here is for a handful of fixed hosts.
+    It has no delegations: a zone file here is for fixed hosts.
     """
 
     def __init__(self, rrsets: Iterable[RRset]) -> None:
         """Take the zone's RRsets, its SOA among them."""
-        self._rrsets = {(rrset.name, rrset.type): rrset for rrset in rrsets}
-        (self._soa,) = (rrset for rrset in self._rrsets.values() if rrset.type == m.SOA)
-        self._names = {self._soa.name}
-        for name, _ in self._rrsets:
-            while name != self._soa.name:
-                self._names.add(name)
-                name = name[name[0] + 1 :]  # noqa: PLW2901 - up to the apex
+        self._nodes: dict[bytes, dict[int, RRset]] = {}  # an empty non-terminal has no records
+        for rrset in rrsets:
+            self._nodes.setdefault(rrset.name, {})[rrset.type] = rrset
+        (self._soa,) = (node[m.SOA] for node in self._nodes.values() if m.SOA in node)
+        for name in tuple(self._nodes):
+            for above in names.ancestors(name):
+                if names.is_below(above, self.origin):
+                    self._nodes.setdefault(above, {})
+        minimum = int.from_bytes(self._soa.rdatas[0][-4:], "big")
+        negative_ttl = min(self._soa.ttl, minimum)  # RFC 2308 section 3
+        self._negative = (RRset(self.origin, m.SOA, negative_ttl, self._soa.rdatas),)
 
     @property
     def origin(self) -> bytes:
@@ -78,25 +84,44 @@ class StaticZone:
         return minimal_any(self._answer(name, qtype), name, qtype) if names.is_below(name, self.origin) else None
 
     def _answer(self, name: bytes, qtype: int) -> Answer:
-        chain: list[RRset] = []
-        while True:
-            found = self._rrsets.get((name, qtype))
+        chain: dict[bytes, RRset] = {}
+        while (node := self._node(name)) is not None:
+            found = node.get(qtype)
             if found is not None:
-                return Answer(answer=(*chain, found))
-            cname = self._rrsets.get((name, m.CNAME))
-            if cname is None or len(chain) >= MAX_CHAIN:
-                break
-            chain.append(cname)
+                return Answer(answer=(*chain.values(), _owned(found, name)))
+            cname = node.get(m.CNAME)
+            if cname is None or qtype == m.ANY:
+                return self._without(m.NOERROR, chain, NO_DATA)
+            if len(chain) >= m.MAX_CHAIN:
+                return Answer(m.SERVFAIL, tuple(chain.values()), reason=TOO_MANY_CNAMES)
+            chain[name] = _owned(cname, name)
             name = cname.rdatas[0].lower()
+            if name in chain:
+                return self._without(m.NOERROR, chain, CNAME_LOOP)
             if not names.is_below(name, self.origin):
-                return Answer(answer=tuple(chain), follow=name)
-        exists = name in self._names
-        minimum = int.from_bytes(self._soa.rdatas[0][-4:], "big")
-        soa = RRset(self._soa.name, m.SOA, min(self._soa.ttl, minimum), self._soa.rdatas)  # RFC 2308 section 3
-        rcode = m.NOERROR if exists else m.NXDOMAIN
-        return Answer(rcode, tuple(chain), (soa,), reason=Reason("no-data" if exists else "name-missing"))
+                return Answer(answer=tuple(chain.values()), follow=name)
+        return self._without(m.NXDOMAIN, chain, _NAME_MISSING)
+
+    def _node(self, name: bytes) -> dict[int, RRset] | None:
+        """Return the records of a name, or of the wildcard that stands for it; None if it does not exist.
+
+        Only the wildcard right below the closest name that exists does (RFC 4592 section 3.3.1): whatever is written in
+        the file, also an empty non-terminal, keeps it from the names below.
+        """
+        node = self._nodes.get(name)
+        if node is not None:
+            return node
+        encloser = next(above for above in names.ancestors(name) if above in self._nodes)
+        return self._nodes.get(_WILDCARD + encloser)
+
+    def _without(self, rcode: int, chain: dict[bytes, RRset], reason: Reason) -> Answer:
+        return Answer(rcode, tuple(chain.values()), self._negative, reason=reason)
+
+
+def _owned(rrset: RRset, name: bytes) -> RRset:
+    """Return records as those of the name that was asked, which a wildcard's are (RFC 4592 section 3.3.3)."""
+    return rrset if rrset.name == name else RRset(name, rrset.type, rrset.ttl, rrset.rdatas)
 
 
 def _soa(zone: bytes) -> RRset:
-    numbers = b"".join(number.to_bytes(4, "big") for number in (1, 7200, 1800, _DAY, _DAY))
-    return RRset(zone, m.SOA, _DAY, (zone + b"\x0ahostmaster" + zone + numbers,))
+    return soa(zone, _DAY, server=zone, mailbox=b"\x0ahostmaster" + zone)

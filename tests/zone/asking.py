@@ -7,9 +7,10 @@ import dns.rdata
 import dns.rdatatype
 
 from dnsserver.wire import name as names
+from dnsserver.wire.message import RRset
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, RRset
+from dnsserver.zone.record import Answer
 from tests.cluster import Thing, listed
 
 

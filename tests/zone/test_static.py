@@ -4,6 +4,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.record import Answer
@@ -22,6 +23,11 @@ second     IN CNAME a.b.c
 dangling   IN CNAME missing
 away       IN CNAME www.example.org.
 loop       IN CNAME loop
+*.wild     IN A 192.0.2.7
+x.y.wild   IN TXT "y is an empty non-terminal"
+*.as       IN CNAME a.b.c
+*.away     IN CNAME www.example.org.
+*.turning  IN CNAME x.turning
 """
 
 
@@ -114,26 +120,60 @@ def zone() -> StaticZone:
             ],
         ),
         ("dangling.corp.example", "A", "NXDOMAIN", ["dangling.corp.example. CNAME missing.corp.example."]),
+        ("dangling.corp.example", "ANY", "NOERROR", ['dangling.corp.example. HINFO "RFC8482" ""']),
+        ("web.wild.corp.example", "A", "NOERROR", ["web.wild.corp.example. A 192.0.2.7"]),
+        ("a.web.wild.corp.example", "A", "NOERROR", ["a.web.wild.corp.example. A 192.0.2.7"]),
+        ("web.wild.corp.example", "AAAA", "NOERROR", []),
+        ("web.wild.corp.example", "ANY", "NOERROR", ['web.wild.corp.example. HINFO "RFC8482" ""']),
+        ("*.wild.corp.example", "A", "NOERROR", ["*.wild.corp.example. A 192.0.2.7"]),
+        ("wild.corp.example", "A", "NOERROR", []),
+        ("y.wild.corp.example", "A", "NOERROR", []),
+        ("z.y.wild.corp.example", "A", "NXDOMAIN", []),
+        ("x.y.wild.corp.example", "A", "NOERROR", []),
+        ("x.*.wild.corp.example", "A", "NXDOMAIN", []),
+        (
+            "web.as.corp.example",
+            "A",
+            "NOERROR",
+            ["web.as.corp.example. CNAME a.b.c.corp.example.", "a.b.c.corp.example. A 192.0.2.1"],
+        ),
+        ("web.as.corp.example", "CNAME", "NOERROR", ["web.as.corp.example. CNAME a.b.c.corp.example."]),
+        (
+            "web.as.corp.example",
+            "TXT",
+            "NOERROR",
+            ["web.as.corp.example. CNAME a.b.c.corp.example."],
+        ),
     ],
 )
 def test_a_zone(zone: StaticZone, name: str, type_: str, rcode: str, records: list[str]) -> None:
     answer = ask(zone, name, type_)
     assert shown(answer) == (rcode, records)
     assert answer is not None
-    if rcode == "NXDOMAIN" or not records:
+    if rcode == "NXDOMAIN" or not records or records[-1].split()[1] == "CNAME" != type_:
         assert [rrset.ttl for rrset in answer.authority] == [60]  # the SOA's minimum, less than its TTL
 
 
-def test_an_alias_that_leads_away_is_followed_by_others(zone: StaticZone) -> None:
-    answer = ask(zone, "away.corp.example")
+@pytest.mark.parametrize("name", ["away.corp.example", "x.away.corp.example"])
+def test_an_alias_that_leads_away_is_followed_by_others(zone: StaticZone, name: str) -> None:
+    answer = ask(zone, name)
     assert answer is not None
     assert answer.follow == names.from_text("www.example.org")
 
 
-def test_a_loop_ends(zone: StaticZone) -> None:
-    answer = ask(zone, "loop.corp.example")
+@pytest.mark.parametrize(("name", "steps"), [("loop", 1), ("x.turning", 1), ("y.turning", 2)])
+def test_a_loop_ends_where_it_comes_round(zone: StaticZone, name: str, steps: int) -> None:
+    answer = ask(zone, f"{name}.corp.example")
     assert answer is not None
-    assert len(answer.answer) <= 16
+    assert (answer.rcode, len(answer.answer), answer.reason.code) == (m.NOERROR, steps, "cname-loop")
+
+
+@pytest.mark.parametrize(("steps", "rcode"), [(16, m.NOERROR), (17, m.SERVFAIL)])
+def test_a_chain_has_so_many_aliases_and_no_more(steps: int, rcode: int) -> None:
+    text = ZONE + "".join(f"n{number} CNAME n{number + 1}\n" for number in range(steps)) + f"n{steps} A 192.0.2.1\n"
+    answer = ask(StaticZone(read_zone(text)), "n0.corp.example")
+    assert answer is not None
+    assert (answer.rcode, len(answer.answer)) == (rcode, min(steps, 16) + (rcode == m.NOERROR))
 
 
 def test_other_zones_are_not_its(zone: StaticZone) -> None:
