@@ -132,9 +132,9 @@ class Length(NamedTuple):
 
 LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
-    first: Length(38, 22),
+    first: Length(37, 22),
     alike: Length(13, 22),
-    forwarded: Length(58, 40),
+    forwarded: Length(55, 40),
     event: Length(44, 18),
 }
 

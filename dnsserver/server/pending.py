@@ -76,16 +76,6 @@ class Resolver:
         resolution = Resolution(self, query, key, port, answer, answer, self.replies.changes)
         return self._run(resolution, None, index, host)
 
-    def answer_by_template(
-        self, packet: bytes, question: Question, template: ForwardedTemplate, port: Port, index: int
-    ) -> bytes | None:
-        """Return the reply to a question that was not read and is asked outside as it is, or `DEFERRED`."""
-        now = self.writer.clock()
-        outcome = self.outside.answer_now(question, now)
-        if outcome is not None:
-            return self._run(self.resume(packet, port), outcome, index)
-        return self.start(PendingQuery(self, packet, port, template), question, now, packet, index)
-
     def start(self, pending: "PendingQuery", question: Question, now: float, packet: bytes, index: int) -> bytes:
         """Ask what `pending`, for packet `index` of its port's batch, waits for; those of a batch leave together."""
         if not (self.corked or pending.port.stream):
@@ -115,6 +105,10 @@ class Resolver:
             self.guard.begin(host)
             pending.on_end = partial(self.guard.end, host)
         return deferred
+
+    def go_on(self, packet: bytes, outcome: Outcome, port: Port, index: int) -> bytes:
+        """Return the reply to a question that was asked outside as it came, and has this outcome, or `DEFERRED`."""
+        return self._run(self.resume(packet, port), outcome, index)
 
     def resume(self, packet: bytes, port: Port) -> "Resolution":
         """Return what goes on with a question that was asked outside as it came, at the point of its first outcome."""

@@ -231,10 +231,6 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
     room: int
     stream_room: int
 
-    def ask(self, name: bytes) -> Question:
-        """Return what is asked outside about a name."""
-        return Question(name, self.type, self.do, self.cd)
-
     def write(self, packet: bytes, outcome: Outcome, port: Port, now: float) -> bytes | None:
         """Return the reply of an outcome that was waited for, if it is a fresh answer that fits; else None."""
         body = outcome.body

@@ -59,7 +59,7 @@ class Responder:
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
         self.resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
         forwards = guard is None or not guard.counts
-        self.templates = Templates(chain, self.resolver, self._write, replies, services, forwards=forwards)
+        self.templates = Templates(self.resolver, services, forwards=forwards)
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
         """Return the reply to a packet, or None if there is none, or not yet: then it goes out through `port.send`."""
@@ -133,7 +133,7 @@ class Responder:
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark the server's own data as too old from here on, or no longer; finished replies are not altered."""
         self._write.stale = reason
-        self.templates.local = reason is None
+        self.templates.mark_stale(stale=reason is not None)
 
     def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
         """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""

@@ -6,9 +6,7 @@ the rest. Those about SERVICE.NAMESPACE.svc.DOMAIN differ in the two labels and 
 in the name and the records. So these replies are the long way's octets by construction, and whatever is not exactly
 like the template goes the long way: before anything is asked if the packet is unusual, afterwards if the outcome is.
 
-Both are in one table, by the packet's surroundings: those of a service's name go on behind its two labels, those of an
-outside name at the root. Rejected: at the root for both, one look-up always. To find the root costs each service 0.6 us
-of 3.5, where the two labels say where they end.
+All are in one table, by what stands around the name, the root at its end included: one look-up, whoever has the answer.
 
 `python -m tests.bench.profile`: a service 9.2 us the long way, 3.9 this way; a name that does not exist 5.5 and 2.6.
 `python -m tests.bench.forward`: of the 30 us of a forwarded question this spares 3.
@@ -19,10 +17,10 @@ from typing import Protocol
 
 import msgspec
 
-from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import Labels, Reply, ReplyCache
-from dnsserver.server.pending import Resolver
-from dnsserver.server.reply import ForwardedTemplate, Port, ReplyWriter
+from dnsserver.forward.outcome import Question
+from dnsserver.resolver.reply_cache import Labels, Reply
+from dnsserver.server.pending import PendingQuery, Resolver
+from dnsserver.server.reply import ForwardedTemplate, Port
 from dnsserver.wire import message as m
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.wire.query import Query
@@ -74,14 +72,9 @@ class _Missing(msgspec.Struct, frozen=True, gc=False):
 
 
 class QueryTemplate(msgspec.Struct, gc=False, eq=False):
-    """What is known of the questions in one surrounding.
-
-    The question ends at `stop` from the packet's end. With `is_local` what stands behind two labels is the cluster's
-    domain, else behind all of them the root.
-    """
+    """What is known of the questions in one surrounding; the question ends at `stop` from the packet's end."""
 
     stop: int | None
-    is_local: bool
     address: _Address | None = None
     missing: _Missing | None = None
     forwarded: ForwardedTemplate | None = None
@@ -95,27 +88,25 @@ class Templates:
     is counted, which the long way does.
     """
 
-    def __init__(
-        self,
-        chain: Chain,
-        resolver: Resolver,
-        writer: ReplyWriter,
-        replies: ReplyCache,
-        services: Services | None,
-        *,
-        forwards: bool,
-    ) -> None:
+    def __init__(self, resolver: Resolver, services: Services | None, *, forwards: bool) -> None:
         """Know no template yet."""
-        self.local = True
-        self._chain = chain
+        self.local = services is not None
+        self._chain = resolver.chain
         self._resolver = resolver
-        self._writer = writer
-        self._replies = replies
+        self._outside = resolver.outside
+        self._writer = resolver.writer
+        self._clock = resolver.writer.clock
+        self._replies = resolver.replies
         self._services = services
         self._local_end = b"" if services is None else b"\x03svc" + services.domain
+        self._root = len(self._local_end) - 1  # from where it begins
         self._service: Callable[[bytes, bytes], Found | None] = _nothing if services is None else services.service
         self._forwards = forwards
         self._table: dict[bytes, QueryTemplate] = {}
+
+    def mark_stale(self, *, stale: bool) -> None:
+        """Have the cluster's answers say that they are too old, which the long way does, or no longer."""
+        self.local = self._services is not None and not stale
 
     def __len__(self) -> int:
         """Return how many templates are known."""
@@ -132,13 +123,15 @@ class Templates:
             end = at + 1 + packet[at]
         except IndexError:
             return None
-        template = self._table.get(packet[2:12] + packet[end:])
-        if template is None or not template.is_local:
-            return self._forward(packet, port, index)
-        if not self.local:
+        is_local = self.local and packet.startswith(self._local_end, end)
+        root = end + self._root if is_local else packet.find(0, m.HEADER_SIZE)
+        template = self._table.get(packet[2:12] + packet[root:])
+        if template is None:
             return None
         if not template.used:
             template.used = True
+        if not is_local:
+            return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
         found = self._service(packet[at + 1 : end], packet[13:at])
         if found is None:
             return None
@@ -154,26 +147,26 @@ class Templates:
         self._replies.keep(port.table, packet[2:], Reply(wire, labels, depends))
         return packet[:2] + wire
 
-    def _forward(self, packet: bytes, port: Port, index: int) -> bytes | None:
+    def _forward(self, packet: bytes, name: bytes, template: QueryTemplate, port: Port, index: int) -> bytes | None:
         """Return the reply from outside, `DEFERRED` if it comes later; None for the long way."""
-        end = packet.find(0, m.HEADER_SIZE)
-        template = self._table.get(packet[2:12] + packet[end:])
-        if template is None or (forwarded := template.forwarded) is None:
+        form = template.forwarded
+        if form is None or name != name.lower() or name.endswith(self._chain.ends):
             return None
-        if not template.used:
-            template.used = True
-        position = m.HEADER_SIZE
-        while position < end:
-            length = packet[position]
+        position, last = 0, len(name) - 1
+        while position < last:
+            length = name[position]
             if length > MAX_LABEL:
                 return None
             position += length + 1
-        name = packet[m.HEADER_SIZE : end + 1]
-        if position != end or len(name) > MAX_NAME or name != name.lower():
+        if position != last or last >= MAX_NAME:
             return None
-        if not self._chain.is_forwarded(name, forwarded.type):
-            return None
-        return self._resolver.answer_by_template(packet, forwarded.ask(name), forwarded, port, index)
+        question = Question(name, form.type, form.do, form.cd)
+        now = self._clock()
+        outcome = self._outside.answer_now(question, now)
+        if outcome is None:
+            pending = PendingQuery(self._resolver, packet, port, form)
+            return self._resolver.start(pending, question, now, packet, index)
+        return self._resolver.go_on(packet, outcome, port, index)
 
     def _answer_missing(
         self, packet: bytes, port: Port, template: QueryTemplate, at: int, end: int, depends: tuple[Key, ...]
@@ -197,20 +190,19 @@ class Templates:
 
     def learn_local(self, query: Query, answer: Answer, reply: bytes) -> None:
         """Take a reply of the server's own data for a template, if its question is about a service's address."""
-        size = _SIZES.get(query.type)
-        tail, services = self._local_end, self._services
-        if size is None or not query.regular or not self.local or not tail or not query.name.endswith(tail):
+        size, services = _SIZES.get(query.type), self._services
+        if size is None or services is None or not query.regular or not self.local:
             return
-        if services is None or answer.depends is None or len(answer.depends) != 1:
+        if not query.name.endswith(self._local_end) or answer.depends is None or len(answer.depends) != 1:
             return
         packet = query.packet
         at = 13 + packet[12]
-        end = m.HEADER_SIZE + len(query.name) - len(tail)
+        end = m.HEADER_SIZE + len(query.name) - len(self._local_end)
         if at >= end or at + 1 + packet[at] != end or services.service(packet[at + 1 : end], packet[13:at]) is None:
             return
         labels = (query.type, answer.rcode, answer.reason.code)
         head, behind = reply[2 : m.HEADER_SIZE], reply[query.end :]
-        template = self._template(packet, end, query.end, is_local=True)
+        template = self._template(query)
         if answer.rcode == m.NXDOMAIN:
             backs = template.missing.backs if template.missing and template.missing.serial == services.serial else {}
             backs[end] = behind
@@ -220,18 +212,13 @@ class Templates:
 
     def learn_forwarded(self, query: Query) -> None:
         """Take the form of a question that was read, class IN, and went outside."""
-        if self._forwards and query.regular and self._chain.is_forwarded(query.name, query.type):
-            self._template(query.packet, query.end - 5, query.end, is_local=False).forwarded = self._writer.template(
-                query
-            )
+        if self._forwards and query.regular and query.type != m.ANY and not query.name.endswith(self._chain.ends):
+            self._template(query).forwarded = self._writer.template(query)
 
-    def _template(self, packet: bytes, behind: int, end: int, *, is_local: bool) -> QueryTemplate:
-        """Return the template of a packet whose surroundings go on at `behind`, the question's end being at `end`.
-
-        A new one takes the place of one that was little used.
-        """
-        table = self._table
-        key = packet[2:12] + packet[behind:]
+    def _template(self, query: Query) -> QueryTemplate:
+        """Return the template for what stands around a question; a new one takes the place of one little used."""
+        table, packet = self._table, query.packet
+        key = packet[2:12] + packet[query.end - 5 :]
         template = table.get(key)
         if template is None:
             while len(table) >= _MOST:  # CLOCK: what was used since it came up last goes to the end
@@ -240,7 +227,7 @@ class Templates:
                 if spared.used:
                     spared.used = False
                     table[oldest] = spared
-            template = table[key] = QueryTemplate(end - len(packet) or None, is_local)
+            template = table[key] = QueryTemplate(query.end - len(packet) or None)
         return template
 
 
