@@ -51,11 +51,10 @@ class Chain:
             found = self._followed(found, qtype)
         elif found.reason is SERVICE_MISSING and not found.answer and self._search is not None:
             found = self._completed(name, qtype, found, self._search)
-        address = reverse.reverse_address(name)
-        if address is None:
-            return found
-        # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
-        return msgspec.structs.replace(found, depends=joined(found.depends, (address,)))
+        if name.endswith(reverse.ARPA) and (address := reverse.reverse_address(name)) is not None:
+            # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
+            return msgspec.structs.replace(found, depends=joined(found.depends, (address,)))
+        return found
 
     def answer_as_is(self, name: bytes, qtype: int) -> Answer:
         """Return the answer of a name without any completion; with `follow` the upstreams have the rest of it."""

@@ -83,6 +83,20 @@ def labels(name: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def labels_below(name: bytes, zone: bytes) -> list[bytes] | None:
+    """Return the labels that `name` has left of `zone`; None unless it is `zone` or lies below it, in the same case."""
+    if not name.endswith(zone):
+        return None
+    found = []
+    position = 0
+    end = len(name) - len(zone)
+    while position < end:
+        start = position + 1
+        position = start + name[position]
+        found.append(name[start:position])
+    return found if position == end else None  # a label may hold octets that look like the zone's
+
+
 def to_text(name: bytes) -> str:
     """Return the name as master files write it, absolute, odd octets escaped (RFC 1035 section 5.1)."""
     return "".join(_label_text(label) + "." for label in labels(name)) or "."

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
-from dnsserver.zone import model
+from dnsserver.zone import model, reverse
 from dnsserver.zone.addresses import PodNames, ReverseNames
 from dnsserver.zone.answer_builder import FAMILY_SIZE, AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
@@ -64,10 +64,8 @@ class Cluster:
         self._retained: deque[tuple[float, Entry, Endpoint]] = deque()
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
-        self._svc_tail = b"\x03svc" + domain
-        self.ends = (domain, b"\x04arpa\0")  # no other name is the cluster's
-        self._label_count = len(names.labels(domain))
-        self._apex = names.labels(domain)
+        self._svc = b"\x03svc" + domain
+        self.ends = (domain, reverse.ARPA)  # no other name is the cluster's
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -211,8 +209,14 @@ class Cluster:
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None when the name is not the cluster's."""
-        answer = self._answer(name, qtype)
-        return answer if answer is None else minimal_any(answer, name, qtype)
+        labels = names.labels_below(name, self._svc)  # what nearly all questions ask
+        if labels is None:
+            answer = self._answer_others(name, qtype)
+        elif self._addresses_known:
+            answer = self._services.answer(name, labels, qtype)
+        else:
+            answer = not_ready(_SERVICE_KINDS - self._synced)
+        return minimal_any(answer, name, qtype) if qtype == m.ANY and answer is not None else answer
 
     def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
         """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.
@@ -236,23 +240,17 @@ class Cluster:
             return None
         return any(address not in self._own_addresses for part in slices for address in part.addresses)
 
-    def _answer(self, name: bytes, qtype: int) -> Answer | None:
-        if name.endswith(self._svc_tail):  # what nearly all questions ask, so it is read without its tail
-            labels = _split(name[: -len(self._svc_tail)])
-            if labels is not None:
-                if self._addresses_known:
-                    return self._services.answer(name, labels, qtype)
-                return not_ready(_SERVICE_KINDS - self._synced)
-        whole = names.labels(name)
-        count = len(whole) - self._label_count
-        if count >= 0 and whole[count:] == self._apex:
-            return self._below_apex(name, whole[:count], qtype)
-        if whole and whole[-1] == b"arpa":
+    def _answer_others(self, name: bytes, qtype: int) -> Answer | None:
+        """Answer for a name that is no service's."""
+        labels = names.labels_below(name, self.domain)
+        if labels is not None:
+            return self._answer_own(name, labels, qtype)
+        if name.endswith(reverse.ARPA):
             waiting = frozenset() if self._addresses_known else _SERVICE_KINDS - self._synced
-            return self._reverse.answer(name, whole, qtype, waiting)
+            return self._reverse.answer(name, names.labels(name), qtype, waiting)
         return None
 
-    def _below_apex(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
+    def _answer_own(self, name: bytes, labels: list[bytes], qtype: int) -> Answer:
         if not labels:
             return self._apex_answer(name, qtype)
         if labels[-1] == b"pod":
@@ -261,7 +259,7 @@ class Cluster:
             if Kind.NAMESPACES not in self._synced:
                 return not_ready({Kind.NAMESPACES})
             return self._pods.answer(name, labels[:-1], qtype)
-        if labels == (b"dns-version",):
+        if labels == [b"dns-version"]:
             rrset = RRset(name, m.TXT, VERSION_TTL, (b"\x051.1.0",))
             return Answer(answer=(rrset,)) if qtype == m.TXT else self._build.nodata(())
         if labels[-1] == b"dns":
@@ -276,10 +274,10 @@ class Cluster:
             return Answer(answer=(self._build.ns(name),), additional=glue, depends=None)
         return self._build.nodata(())
 
-    def _server(self, name: bytes, labels: tuple[bytes, ...], qtype: int) -> Answer:
-        if labels == (b"dns",):
+    def _server(self, name: bytes, labels: list[bytes], qtype: int) -> Answer:
+        if labels == [b"dns"]:
             return self._build.nodata(())
-        if labels != (b"ns", b"dns"):
+        if labels != [b"ns", b"dns"]:
             return self._build.nxdomain((), _NOT_OURS)
         rrsets = tuple(rrset for rrset in self._server_rrsets(name) if rrset.type == qtype)
         return Answer(answer=rrsets, depends=None) if rrsets else self._build.nodata(None)
@@ -293,15 +291,3 @@ class Cluster:
             if found:
                 rrsets.append(RRset(name, qtype, self._build.ttl, found))
         return tuple(rrsets)
-
-
-def _split(head: bytes) -> list[bytes] | None:
-    """Return the labels of the front of a name, or None if it does not end where a label does."""
-    labels = []
-    position = 0
-    end = len(head)
-    while position < end:
-        start = position + 1
-        position = start + head[position]
-        labels.append(head[start:position])
-    return labels if position == end else None

@@ -11,7 +11,7 @@ _HEX = {format(nibble, "x").encode(): nibble for nibble in range(16)}
 _OCTET = {str(octet).encode(): octet for octet in range(256)}
 _V4 = (b"in-addr", b"arpa")
 _V6 = (b"ip6", b"arpa")
-_ARPA = b"\x04arpa\0"
+ARPA = b"\x04arpa\0"
 
 
 def address(labels: Sequence[bytes]) -> bytes | None:
@@ -27,7 +27,7 @@ def address(labels: Sequence[bytes]) -> bytes | None:
 
 def reverse_address(name: bytes) -> bytes | None:
     """Return the packed address of a whole reverse name, on which its answer hangs whoever gives it, or None."""
-    return address(names.labels(name)) if name.endswith(_ARPA) else None
+    return address(names.labels(name))
 
 
 def _joined(octets: Sequence[int | None]) -> bytes | None:

@@ -56,7 +56,7 @@ class ServiceNames:
             return self._endpoint(name, entry, labels[0], qtype, depends)
         port = None if count == 2 else (labels[0].removeprefix(b"_"), labels[1].removeprefix(b"_"))
         if service.headless:
-            return self._headless(name, entry, port, qtype, depends)
+            return self._headless(name, entry, entry.slices, port, qtype)
         return self._cluster_ip(name, service, entry.key, port, qtype, depends)
 
     def _cluster_ip(
@@ -75,46 +75,45 @@ class ServiceNames:
         srv = [(number, target) for number in dict.fromkeys(p.number for p in ports)]
         return self._srv(name, srv, {target: service.addresses}, depends)
 
-    def _headless(self, name: bytes, entry: Entry, port: Pair | None, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        slices = _shown(entry)
-        unready = sum(part.unready for part in entry.slices)
-        if port is not None:
-            slices = [part for part in slices if _matching(part.ports, port)]
-            if not any(part.addresses for part in slices):
-                return self._build.nxdomain(depends, _PORT_UNKNOWN)
-        if not any(part.addresses for part in slices):
-            return self._build.nxdomain(
-                depends, Reason("no-ready-endpoints", text=f"none of {unready} endpoints is ready")
-            )
-        return self._from_slices(name, entry.key, slices, port, qtype, depends)
-
     def _endpoint(self, name: bytes, entry: Entry, label: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
         slices = _only(label, entry.slices) or _only(label, _retained(entry, label))
-        if not slices:
-            if label.startswith(b"_") and _has_port(entry, (b"", label[1:])):
-                return self._build.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
-            return self._build.nxdomain(depends, _ENDPOINT_MISSING)
-        return self._from_slices(name, entry.key, slices, None, qtype, depends)
+        if slices:
+            return self._headless(name, entry, slices, None, qtype)
+        if label.startswith(b"_") and _has_port(entry, (b"", label[1:])):
+            return self._build.nodata(depends, _ABOVE_PORTS)  # there are names below it (RFC 8020 section 2)
+        return self._build.nxdomain(depends, _ENDPOINT_MISSING)
 
-    def _from_slices(
-        self,
-        name: bytes,
-        key: Pair,
-        slices: Sequence[SliceView],
-        port: Pair | None,
-        qtype: int,
-        depends: tuple[Key, ...],
+    def _headless(
+        self, name: bytes, entry: Entry, slices: Sequence[SliceView], port: Pair | None, qtype: int
     ) -> Answer:
-        """Answer from the endpoints of `slices`, which hold at least one."""
-        fqdns = [address for part in slices if part.fqdn for address in part.addresses]
-        slices = [part for part in slices if not part.fqdn]
-        if fqdns and not any(part.addresses for part in slices):
-            # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
-            return self._alias(name, min(fqdns), qtype, depends)
+        """Answer from the ready endpoints of `slices`, or what is retained of the entry's if they have none."""
+        depends = entry.keys
+        if not any(part.addresses for part in slices):
+            slices = _retained(entry, None)
+        if port is not None:
+            slices = [part for part in slices if _matching(part.ports, port)]
+        if not any(part.addresses for part in slices):
+            if port is not None:
+                return self._build.nxdomain(depends, _PORT_UNKNOWN)
+            unready = sum(part.unready for part in entry.slices)
+            text = f"none of {unready} endpoints is ready"
+            return self._build.nxdomain(depends, Reason("no-ready-endpoints", text=text))
+        if any(part.fqdn for part in slices):
+            fqdns = [address for part in slices if part.fqdn for address in part.addresses]
+            slices = [part for part in slices if not part.fqdn]
+            if not any(part.addresses for part in slices):
+                # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
+                return self._alias(name, min(fqdns), qtype, depends)
         if qtype in FAMILY_SIZE:
-            return self._build.addresses(name, (a for part in slices for a in part.addresses), qtype, depends)
+            return self._build.addresses(name, [a for part in slices for a in part.addresses], qtype, depends)
         if qtype != m.SRV:
             return self._build.nodata(depends)
+        return self._srv_of(name, entry.key, slices, port, depends)
+
+    def _srv_of(
+        self, name: bytes, key: Pair, slices: Sequence[SliceView], port: Pair | None, depends: tuple[Key, ...]
+    ) -> Answer:
+        """Answer with a record for each endpoint and port."""
         base = self._build.name_of(key)
         room = names.MAX_NAME - 1 - len(base)  # for the label of an endpoint
         reason = _NO_PORTS
@@ -215,17 +214,13 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
     return endpoint[1] or reverse.dashed(endpoint[0])
 
 
-def _shown(entry: Entry) -> Sequence[SliceView]:
-    """Return the slices of a headless service that make its answers: the retained ones if none has an endpoint."""
-    return entry.slices if any(part.addresses for part in entry.slices) else _retained(entry, None)
-
-
 def _has_port(entry: Entry, port: Pair) -> bool:
     """Tell whether there is a name `_PORT._PROTO` for such a port."""
     assert entry.service is not None  # or there is no name of it at all
     if not entry.service.headless:
         return bool(_matching(entry.service.ports, port))
-    return any(part.addresses and _matching(part.ports, port) for part in _shown(entry))
+    slices = entry.slices if any(part.addresses for part in entry.slices) else _retained(entry, None)
+    return any(part.addresses and _matching(part.ports, port) for part in slices)
 
 
 def _matching(ports: Iterable[Port], port: Pair) -> tuple[Port, ...]:
