@@ -132,7 +132,7 @@ class Length(NamedTuple):
 
 LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
-    first: Length(32, 22),
+    first: Length(26, 22),
     alike: Length(13, 22),
     forwarded: Length(55, 40),
     event: Length(44, 18),

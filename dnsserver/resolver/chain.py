@@ -44,7 +44,11 @@ class Chain:
         """Return the answer; when its `follow` or `search` is set, the upstreams have the rest of it."""
         if not name.endswith(self.ends):  # the outside's at a glance: 0.06 us, where asking each source costs 0.9
             return _outside(name, qtype)
-        found = self._first(name, qtype)
+        found = None
+        for source in self._sources:
+            found = source.answer(name, qtype)
+            if found is not None:
+                break
         if found is None:
             found = _outside(name, qtype)
         elif found.follow is not None:

@@ -18,6 +18,8 @@ from dnsserver.zone.record import Answer, Reason
 
 STREAM_LIMIT = 65535
 _pack_head = struct.Struct("!HHHHH").pack
+# The type that a query is counted under: none, 0, for all that have no name, or a client could count up 65,536.
+COUNTED = {type_: type_ for type_ in m.TYPE_NAMES}
 DEFERRED = b""  # what stands for a reply that goes out later
 
 
@@ -89,23 +91,18 @@ class ReplyWriter:
 
     def local(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
         """Reply with the server's own data."""
+        rcode, depends = answer.rcode, answer.depends
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
-        labels = (counted(query), answer.rcode, answer.reason.code)
-        wire = self._plain(query, answer, body, port, labels)
-        depends = answer.depends
-        if depends is not None and (answer.rcode != m.NXDOMAIN or self._replies.seen_before(key)):
+        labels = (COUNTED.get(query.type, 0), rcode, answer.reason.code)
+        reason = answer.reason if self.stale is None else _marked(answer, self.stale)
+        wire = self._write(query, labels, m.AA if answer.aa else 0, body, reason, port)
+        if depends is not None and (rcode != m.NXDOMAIN or self._replies.seen_before(key)):
             reply = Reply(wire, labels, depends)
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
-            self._keep(query, key, reply, port, body)
+            if query.regular or self._is_for_others(query, reply, body):
+                self._replies.keep(port.table, key, reply, missing=rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
-
-    def _plain(self, query: Query, answer: Answer, body: Body, port: Port, labels: Labels) -> bytes:
-        reason = answer.reason
-        if self.stale is not None and reason.ede is None and answer.aa:
-            reason = self.stale
-        port.table.counts[labels] += 1
-        return self._encode(query, answer.rcode, m.AA if answer.aa else 0, body, reason, port)
 
     def forwarded(
         self,
@@ -130,9 +127,8 @@ class ReplyWriter:
         if answer.answer:
             sections = rrsets(body, answer.follow)
             body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
-        labels = (counted(query), outcome.rcode, outcome.reason.code)
-        wire = self._encode(query, outcome.rcode, flags, body, outcome.reason, port)
-        port.table.counts[labels] += 1
+        labels = (COUNTED.get(query.type, 0), outcome.rcode, outcome.reason.code)
+        wire = self._write(query, labels, flags, body, outcome.reason, port)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
@@ -145,24 +141,26 @@ class ReplyWriter:
         reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, record_hits)
         if now >= reply.due:
             wire = reply.renew(now) or wire
-        if keep:
-            self._keep(query, key, reply, port, body)
+        if keep and (query.regular or self._is_for_others(query, reply, body)):
+            self._replies.keep(port.table, key, reply, missing=outcome.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
     def search_nxdomain(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
         """Reply that the name does not exist, which what the search list led to says `until` then."""
-        labels = (counted(query), answer.rcode, answer.reason.code)
+        labels = (COUNTED.get(query.type, 0), answer.rcode, answer.reason.code)
         body = compose(query.name, (), answer.authority)
-        wire = self._plain(query, answer, body, port, labels)
+        reason = answer.reason if self.stale is None else _marked(answer, self.stale)
+        wire = self._write(query, labels, m.AA if answer.aa else 0, body, reason, port)
         now = self.clock()
         if answer.depends is not None and until > now:
-            self._keep(query, key, AgingReply(wire, labels, answer.depends, (), now, until), port, body)
+            reply = AgingReply(wire, labels, answer.depends, (), now, until)
+            if query.regular or self._is_for_others(query, reply, body):
+                self._replies.keep(port.table, key, reply, missing=answer.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
     def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
         """Reply to a well-formed query that is not for this server."""
-        port.table.counts[counted(query), rcode, reason.code] += 1
-        return query.id + self._encode(query, rcode, 0, EMPTY, reason, port)
+        return query.id + self._write(query, (COUNTED.get(query.type, 0), rcode, reason.code), 0, EMPTY, reason, port)
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
@@ -170,16 +168,17 @@ class ReplyWriter:
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
-    def _keep(self, query: Query, key: bytes, reply: Reply, port: Port, body: Body) -> None:
-        if not query.regular:
-            if query.is_odd(self._udp_limit) and (len(reply.wire) > MIN_SIZE - 2 or _left_out(reply.wire, query, body)):
-                return
-            reply.wire = echo(reply.wire, query.name + query.question[-4:])
-        self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
+    def _is_for_others(self, query: Query, reply: Reply, body: Body) -> bool:
+        """Tell whether the reply to an irregular query does for all who mean the same, and make it do."""
+        if query.is_odd(self._udp_limit) and (len(reply.wire) > MIN_SIZE - 2 or _left_out(reply.wire, query, body)):
+            return False
+        reply.wire = echo(reply.wire, query.name + query.question[-4:])
+        return True
 
-    def _encode(self, query: Query, rcode: int, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
-        size = query.size
-        opt = b""
+    def _write(self, query: Query, labels: Labels, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
+        """Return a reply less its ID, counted under its labels; the client is told the reason, if it has an EDE."""
+        port.table.counts[labels] += 1
+        rcode, size, opt = labels[1], query.size, b""
         if size:
             do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
             if reason.ede is None and rcode < m.BADVERS:
@@ -199,7 +198,7 @@ class ReplyWriter:
         tail = len(query.packet) - query.end
         return ForwardedTemplate(
             query.type,
-            counted(query),
+            COUNTED.get(query.type, 0),
             query.do,
             bool(query.flags & m.CD),
             query.do or bool(query.flags & m.AD),
@@ -255,9 +254,9 @@ def asked(query: Query, name: bytes) -> Question:
     return Question(name, query.type, query.do, bool(query.flags & m.CD))
 
 
-def counted(query: Query) -> int:
-    """Return the type that a query is counted under: 0 for all that have no name, or a client could count up 65,536."""
-    return query.type if query.type in m.TYPE_NAMES else 0
+def _marked(answer: Answer, stale: Reason) -> Reason:
+    """Return the reason to tell the client: that own data is too old, unless the answer has more to say."""
+    return stale if answer.aa and answer.reason.ede is None else answer.reason
 
 
 def _left_out(wire: bytes, query: Query, body: Body) -> int:

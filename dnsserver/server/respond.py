@@ -10,8 +10,8 @@ from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
 from dnsserver.wire import message as m
-from dnsserver.wire import query as q
 from dnsserver.wire.message import FormatError
+from dnsserver.wire.query import Query, read_query
 from dnsserver.wire.reply import echo
 from dnsserver.zone.record import Reason
 
@@ -67,38 +67,44 @@ class Responder:
             return None
         try:
             reply = self.templates.answer(packet, port, index)
-            return (self._respond(packet, port, index) if reply is None else reply) or None
+            if reply is not None:
+                return reply or None
+            query = read_query(packet)
+            if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
+                query.size, query.regular = self._udp_limit, False
+            if not query.regular or query.klass != m.CLASS_IN or query.type in _TRANSFERS:
+                reply = self._answer_odd(query, port)
+                if reply is not None:
+                    return reply
+            key = packet[2:] if query.regular else query.key(self._udp_limit)
+            answer = self._chain.answer(query.name, query.type)
+            if answer.follow is None and not answer.search:
+                reply = self._write.local(query, key, answer, port)
+                self.templates.learn_local(query, answer, reply)
+                return reply
+            self.templates.learn_forwarded(query)
+            return self.resolver.answer(query, key, answer, port, index) or None
         except FormatError:
             return self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
         except Exception as error:  # a bug in one answer must not cost the others theirs
             self.faults.took("question", error, packet=packet.hex())
             return self._write.error(packet, port, m.SERVFAIL, _BUG)
 
-    def _respond(self, packet: bytes, port: Port, index: int) -> bytes | None:
-        """Read the packet and go the long way; return the reply, or `DEFERRED`."""
-        query = q.read_query(packet)
+    def _answer_odd(self, query: Query, port: Port) -> bytes | None:
+        """Return the reply to what is not asked in here, or that is kept for another spelling; None for the chain."""
         if query.opcode != _QUERY_OPCODE:
-            return self._write.error(packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
+            return self._write.error(query.packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
         if query.version:
             return self._write.refuse(query, m.BADVERS, _BAD_VERSION, port)
-        if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
-            query.size, query.regular = self._udp_limit, False
-        key = query.key(self._udp_limit)
-        if not query.regular:  # the same question may have been answered to somebody who wrote it plainly
-            wire = self.kept(key, port, self.clock())
+        if not query.regular:
+            wire = self.kept(query.key(self._udp_limit), port, self.clock())
             if wire is not None:
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)
         if query.type in _TRANSFERS:
             return self._write.refuse(query, m.REFUSED, _REFUSED_TRANSFER, port)
-        answer = self._chain.answer(query.name, query.type)
-        if answer.follow is None and not answer.search:
-            made = self._write.local(query, key, answer, port)
-            self.templates.learn_local(query, answer, made)
-            return made
-        self.templates.learn_forwarded(query)
-        return self.resolver.answer(query, key, answer, port, index)
+        return None
 
     def answer(self, packet: bytes, port: Port, index: int, now: float) -> bytes | None:
         """Return the kept reply to a packet, or what `respond` returns."""
@@ -140,7 +146,7 @@ class Responder:
         if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:
             return None
         try:
-            return self._write.refuse(q.read_query(packet), m.REFUSED, reason, port)
+            return self._write.refuse(read_query(packet), m.REFUSED, reason, port)
         except FormatError:
             return self._write.error(packet, port, m.REFUSED, reason)
         except Exception as error:

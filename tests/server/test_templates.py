@@ -232,7 +232,7 @@ def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         read.append(packet)
         return read_query(packet)
 
-    monkeypatch.setattr("dnsserver.wire.query.read_query", counting)
+    monkeypatch.setattr("dnsserver.server.respond.read_query", counting)
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     assert len(server.replies_to([query(f"n{number}.example.com", number=number) for number in range(50)])) == 50
     assert len(read) == 1
@@ -253,7 +253,7 @@ def test_odd_packets_push_out_no_template_that_is_in_use(monkeypatch: pytest.Mon
         read.append(packet)
         return read_query(packet)
 
-    monkeypatch.setattr("dnsserver.wire.query.read_query", counting)
+    monkeypatch.setattr("dnsserver.server.respond.read_query", counting)
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     odd = [raw(b"\3www\0", query("x"))[:-4] + number.to_bytes(2) + b"\0\1" for number in range(1000, 3000)]
     for number, packet in enumerate(odd):
