@@ -63,6 +63,6 @@ def watch() -> None:
         _after(kept, "renew", lambda result, *_: result and b"\0\0" + result, strict.reply)
     for port, send in ((Connection, "send"), (PlainPort, "send"), (_Outbox, "add")):
         _after(port, send, lambda _, __, wire, ___: wire, strict.reply)
-    _after(upstream_query, "write", lambda result, *_: b"\0\0" + result, strict.message)
+    _after(upstream_query, "write", lambda result, *_: b"\0\0" + result[1], strict.message)
     # Only replies: what tests ask may be as odd as they like.
     _after(dns.message, "from_wire", lambda _, wire, *__: bytes(wire) if wire[2] & 0x80 else None, strict.message)

@@ -23,7 +23,7 @@ from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.forward import forwarder
 from dnsserver.forward.answer_cache import AnswerCache
-from dnsserver.forward.engine import LookupEngine
+from dnsserver.forward.lookup import Lookup
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.transport_stream import StreamTransport
 from dnsserver.forward.transport_udp import UdpTransport
@@ -349,7 +349,7 @@ TABLE = [
     Border("upstream-reply", StreamTransport, "_judge", one_question_over_tcp_is_asked_again),
     Border("upstream-stream", StreamTransport, "_read", one_question_over_tcp_is_asked_again),
     Border("upstream-stream", StreamTransport, "_ask_again", one_question_on_a_connection_that_ends_is_lost),
-    Border("upstream-timer", LookupEngine, "_on_timer", one_question_ends_early),
+    Border("upstream-timer", Lookup, "on_timer", one_question_ends_early),
     Border("upstream-outcome", AnswerCache, "put", one_question_outside_is_servfail),
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
     Border("upstream-probes", Probes, "_send_probe_if_due", nothing_is_lost),

@@ -134,7 +134,7 @@ LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
     first: Length(26, 22),
     alike: Length(13, 22),
-    forwarded: Length(55, 40),
+    forwarded: Length(49, 40),
     event: Length(44, 18),
 }
 

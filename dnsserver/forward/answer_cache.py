@@ -168,10 +168,6 @@ class AnswerCache:
         body = with_ttl(old.body, _STALE_TTL)
         return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow)
 
-    def has_stale(self, question: Question, now: float) -> bool:
-        """Tell whether `stale` would return something."""
-        return question in self._entries and self._stale_entry(question, now) is not None
-
     def _stale_entry(self, question: Question, now: float) -> _Entry | None:
         """Return what is held, unless another type or another DO has shown since that it is gone."""
         entry = self._entries.get(question)

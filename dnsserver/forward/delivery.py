@@ -5,12 +5,12 @@ it. Thousands who wait for one name are given theirs by turns, as a reply costs 
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import trio
 
-from dnsserver.faults import Faults
 from dnsserver.forward.outcome import OnOutcome, Outcome
+from dnsserver.forward.runtime import Runtime
 
 SLICE = 64  # given in one go: 1 ms
 _PART = 64  # of those queued, so that the queue has an end when they come faster than that
@@ -19,10 +19,10 @@ _PART = 64  # of those queued, so that the queue has an end when they come faste
 class Deliveries:
     """Gives outcomes to who waits; a bug of one of them must not cost the others theirs."""
 
-    def __init__(self, faults: Faults, on_batch_end: Callable[[], None]) -> None:
-        """`on_batch_end` is called after each turn."""
-        self._faults = faults
-        self._on_batch_end = on_batch_end
+    def __init__(self, runtime: Runtime) -> None:
+        """Begin with none."""
+        self._faults = runtime.faults
+        self._on_batch_end = runtime.on_batch_end
         self._queue: deque[tuple[OnOutcome, Outcome]] = deque()
         self._awake = trio.Event()
 

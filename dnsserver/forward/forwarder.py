@@ -7,7 +7,6 @@ before it has returned. Outcomes come later, once each, from the drain of a tran
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 import trio
@@ -24,6 +23,7 @@ from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.forward.route import Route, scope_of, unasked
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import follow_upstreams
 from dnsserver.forward.upstream import Upstream, UpstreamStatistics
@@ -72,9 +72,10 @@ class Forwarder:
         secret: bytes = b"",
     ) -> None:
         """Open nothing yet; `run` does. The processes of a server share `secret`, to know each other's probes."""
-        self._faults = faults = faults or Faults()
-        entropy = entropy or Entropy()
+        runtime = Runtime(entropy or Entropy(), clock, on_batch_end, faults or Faults())
+        entropy = runtime.entropy
         nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
+        self._faults = runtime.faults
         self._clock = clock
         self._limits = limits or Limits()
         self._cache_settings = cache
@@ -86,15 +87,17 @@ class Forwarder:
         self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._engine = LookupEngine(self, ttls, entropy, nonces, clock, on_batch_end, self._limits.loop_retry, faults)
+        self._engine = LookupEngine(self, ttls, nonces, runtime, self._limits.loop_retry)
         self._lookups = self._engine.lookups
-        self.cork = self._engine.udp.cork  # for whoever asks much at once: it spares the upstreams many wake-ups
+        self._means = self._engine.means
+        # What asks much at once keeps queries back until `uncork`: it spares the upstreams many wake-ups.
+        self.cork = self._engine.udp.cork
         self.uncork = self._engine.udp.uncork
         self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
         self._on_batch_end = on_batch_end
-        self._deliveries = Deliveries(faults, on_batch_end)
+        self._deliveries = Deliveries(runtime)
         self._awake = trio.Event()
         self._wakes_at = NEVER
         self._coalesced = self._dropped = 0
@@ -108,7 +111,7 @@ class Forwarder:
         outcome = cache.get(question, now)
         if outcome is not None:
             if cache.renewal_due(question, now):
-                self._launch(question, [], now)
+                self.start(question, None, now)
             return outcome
         lookup = self._lookups.get(question)
         if lookup is not None:
@@ -123,22 +126,48 @@ class Forwarder:
             return cache.stale(question, now) or unasked(route, now)
         return None
 
-    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
+    def start(self, question: Question, on_outcome: OnOutcome | None, now: float, packet: bytes = b"") -> None:
         """Have the upstreams asked, or join who asks them the same; `on_outcome` is called once, but not from here.
 
-        For what `answer_now` has just not known. `packet` is a client's, if one asks: should it look like a query that
-        this server sent itself, and that came back through a loop of forwarders, then the upstream is probed.
+        For what `answer_now` has just not known, or without `on_outcome` to renew what is held. `packet` is a client's,
+        if one asks: should it look like a query that this server sent itself, and that came back through a loop of
+        forwarders, then the upstream is probed.
         """
-        self._waiting += 1
         pending = self._lookups.get(question) or (self._joins.get(question) if self._joins else None)
-        if pending is None:
-            self._launch(question, [on_outcome], now)
+        if pending is not None:
+            if on_outcome is not None:
+                self._wait_for(pending, on_outcome, now, packet)
             return
+        waiting = [] if on_outcome is None else [on_outcome]
+        route = self._default or self._route(question.name)
+        order = route.order(now) if route is not None else []
+        if route is None or not order:
+            self._deliveries.queue(waiting, unasked(route, now))
+            return
+        self._waiting += len(waiting)
+        if len(self._lookups) + len(self._joins) >= (most := self._limits.in_flight) or self._waiting > 2 * most:
+            self._make_room(now)
+        # With every upstream down there is nothing to wait for; the question is asked all the same.
+        stale_at = now + self._cache_settings.stale_wait if order[0].health.up else now
+        lookup = Lookup(self._means, question, route, order, waiting, now + route.settings.deadline, stale_at)
+        try:
+            if not lookup.begin(now):
+                failed = self._failure(question, lookup.failure or o.UPSTREAM_UNREACHABLE, now)
+                self._deliveries.queue(self._close(lookup), failed)
+        except Exception as error:
+            self._faults.took("upstream-query", error)
+            self.broken(lookup, now)
+        if lookup.due < self._wakes_at:
+            self.hurry(lookup.due)
+
+    def _wait_for(self, pending: Lookup | Join, on_outcome: OnOutcome, now: float, packet: bytes) -> None:
+        """Have one more wait for a question that is under way."""
         if packet and isinstance(pending, Lookup):
             self._engine.look_for_loop(pending, packet, now)
         self._coalesced += 1
         if len(pending.waiting) >= pending.crowd:
             self._thin(pending, now)
+        self._waiting += 1
         pending.waiting.append(on_outcome)
         if self._waiting > 2 * self._limits.in_flight:
             self._end_early(pending if len(pending.waiting) > CROWD else self._oldest(), now)
@@ -154,44 +183,17 @@ class Forwarder:
         return names
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
-        """Take in that an answer went out so many times without being asked for here, and renew it if that is due."""
+        """Record that an answer went out so many times without being asked for here, and renew it if that is due."""
         try:
             now = self._clock()
-            if self._cache.renewal_due(question, now, hits) and question not in self._lookups:
-                self._launch(question, [], now)
+            if self._cache.renewal_due(question, now, hits):
+                self.start(question, None, now)
         except Exception as error:
             self._faults.took("prefetch", error)
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Question]:
         """Forget a name, or all names below it as well; return what was forgotten, for caches in front of this one."""
         return self._cache.flush(name, below=below)
-
-    def _launch(self, question: Question, waiting: list[OnOutcome], now: float) -> None:
-        """Send a question on its way; nobody waits for what renews the cache."""
-        route = self._default or self._route(question.name)
-        order = route.order(now) if route is not None else []
-        if route is None or not order:
-            self._waiting -= len(waiting)
-            self._deliveries.queue(waiting, unasked(route, now))
-            return
-        full = len(self._lookups) + len(self._joins) >= self._limits.in_flight
-        if full or (self._waiting > 2 * self._limits.in_flight and (self._lookups or self._joins)):
-            self._end_early(self._oldest(), now)
-        lookup = Lookup(question, route, order, waiting, now + route.settings.deadline)
-        self._lookups[question] = lookup
-        if waiting and self._cache.has_stale(question, now):
-            # With every upstream down there is nothing to wait for; the question is asked all the same.
-            wait = self._cache_settings.stale_wait if order[0].health.up else 0.0
-            lookup.stale_at = now + min(wait, route.settings.deadline)
-        try:
-            if not self._engine.launch(lookup, now):
-                reason = lookup.failure or o.UPSTREAM_UNREACHABLE
-                self._deliveries.queue(self._take_out(lookup), self._failure(question, reason, now))
-        except Exception as error:
-            self._faults.took("upstream-query", error)
-            self.broken(lookup, now)
-        if lookup.due < self._wakes_at:
-            self.hurry(lookup.due)
 
     def hurry(self, at: float) -> None:
         """Look at the wheel by then, which may be earlier than what is on it was due."""
@@ -203,12 +205,15 @@ class Forwarder:
         """Return the question that has been under way longest."""
         return next(iter(self._lookups.values()), None) or next(iter(self._joins.values()))
 
+    def _make_room(self, now: float) -> None:
+        """End the oldest question, if there is one."""
+        if self._lookups or self._joins:
+            self._end_early(self._oldest(), now)
+
     def _end_early(self, pending: Lookup | Join, now: float) -> None:
         """Make room: a question fails for all who wait for it."""
         self._dropped += 1
-        if isinstance(pending, Lookup):
-            self._engine.close(pending)
-        self._deliveries.queue(self._take_out(pending), self._failure(pending.question, o.OVERLOAD, now))
+        self._deliveries.queue(self._close(pending), self._failure(pending.question, o.OVERLOAD, now))
 
     def _thin(self, pending: Lookup | Join, now: float) -> None:
         """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
@@ -234,7 +239,7 @@ class Forwarder:
     # ---- what becomes of questions under way
 
     def finished(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
-        """Give out what has become of a question, and keep it."""
+        """Give out what has become of a question, and keep it; a failure is that which the lookup carries."""
         try:
             if reading is None:
                 outcome = self._failure(lookup.question, lookup.failure or o.UPSTREAM_TIMEOUT, now)
@@ -245,15 +250,16 @@ class Forwarder:
                     return
                 outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
                 self._cache.put(lookup.question, outcome)
-            self._deliveries.give(self._take_out(lookup), outcome)
+            waiting = lookup.close()
+            self._waiting -= len(waiting)
+            self._deliveries.give(waiting, outcome)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
             self.broken(lookup, now)
 
     def broken(self, lookup: Lookup, now: float) -> None:
         """Have done with a question that a bug has stopped: whoever asks the same from now on must not join it."""
-        lookup.done = True
-        self._deliveries.queue(self._take_out(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
+        self._deliveries.queue(self._close(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
     def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
@@ -266,8 +272,7 @@ class Forwarder:
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
         question = lookup.question
-        del self._lookups[question]
-        join = Join(question, lookup.waiting, reading, now)
+        join = Join(question, lookup.close(), reading, now)
         self._joins[question] = join
         at = now + lookup.route.settings.deadline
         self._joins_due.add(join, at)
@@ -293,25 +298,24 @@ class Forwarder:
                 outcome = Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now)
             else:
                 self._cache.put(question, outcome)
-        self._deliveries.give(self._take_out(join), outcome)
+        self._deliveries.give(self._close(join), outcome)
 
     def _end_joins(self, now: float) -> None:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.question) is join:
-                self._deliveries.give(self._take_out(join), self._failure(join.question, o.CHAIN_TOO_LONG, now))
+                self._deliveries.give(self._close(join), self._failure(join.question, o.CHAIN_TOO_LONG, now))
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
         outcome = self._cache.stale(lookup.question, now)
         if outcome is not None:
-            lookup.stale_given = True
-            waiting, lookup.waiting = lookup.waiting, []
+            waiting = lookup.give_stale()
             self._waiting -= len(waiting)
             self._deliveries.give(waiting, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
-        """Take in that an upstream is back, or gone for now."""
+        """Record that an upstream is back, or gone for now."""
         route = self._routes.get(upstream.domain)
         if route is not None:
             route.reorder()
@@ -320,12 +324,11 @@ class Forwarder:
         elif upstream.looping:
             self._engine.leave(upstream, self._clock())
 
-    def _take_out(self, pending: Lookup | Join) -> list[OnOutcome]:
+    def _close(self, pending: Lookup | Join) -> list[OnOutcome]:
         """Return who waits for a question that is not under way any more."""
-        table: dict[Question, Any] = self._lookups if isinstance(pending, Lookup) else self._joins
-        if table.get(pending.question) is pending:
-            del table[pending.question]
-        waiting, pending.waiting = pending.waiting, []
+        if isinstance(pending, Join):
+            self._joins.pop(pending.question, None)
+        waiting = pending.close()
         self._waiting -= len(waiting)
         return waiting
 
@@ -383,9 +386,9 @@ class Forwarder:
             cache=self._cache.statistics(),
             in_flight=len(self._lookups) + len(self._joins),
             coalesced=self._coalesced,
-            hedges=self._engine.hedges,
-            retries=self._engine.retries,
-            over_tcp=self._engine.over_tcp,
+            hedges=self._engine.counts.hedges,
+            retries=self._engine.counts.retries,
+            over_tcp=self._engine.counts.over_tcp,
             dropped=self._dropped,
             loops=self._probes.returned,
         )

@@ -23,6 +23,10 @@ _PENALTY = 0.2
 _FIRST_PROBE = 0.25
 _LAST_PROBE = 10.0
 
+# Seconds between two probes of an upstream that loops, at most: they come back, so nobody else is bothered by them, and
+# whoever repairs the loop is waiting.
+_LOOPING_EVERY = 2.0
+
 
 class Health:
     """One upstream's condition.
@@ -75,7 +79,7 @@ class Health:
         self._backoff = _FIRST_PROBE
 
     def replied(self, trip: float, now: float) -> bool:
-        """Take in a reply after `trip` seconds; True when the upstream was down until now."""
+        """Record a reply after `trip` seconds; True when the upstream was down until now."""
         samples = self._samples
         if samples:
             self.rtt += (trip - self.rtt) / 8  # RFC 6298 section 2
@@ -100,7 +104,7 @@ class Health:
         return True
 
     def failed(self) -> None:
-        """Take in a reply that was an error: it lives, but others are better."""
+        """Record a reply that was an error: it lives, but others are better."""
         self.failing += (1 - self.failing) / 10
 
     def silent(self, name: bytes, sent: float, now: float) -> bool:
@@ -129,7 +133,7 @@ class Health:
         return self._probe_silent and bool(self._silent)
 
     def broken(self, now: float) -> bool:
-        """Take in that it cannot be reached at all; True when it was up until now."""
+        """Record that it cannot be reached at all; True when it was up until now."""
         if not self.up:
             return False
         self.up = False
@@ -143,14 +147,14 @@ class Health:
         self.probe_at = min(self.probe_at, max(now, self._probed[0] + PROBES_WITHIN))
         return self.probe_at <= now
 
-    def probed(self, now: float) -> None:
-        """Record that a probe is on its way: the next one follows later and later."""
+    def probed(self, now: float, *, looping: bool = False) -> None:
+        """Record that a probe is on its way: the next one follows later and later, but for one that is `looping`."""
         self.asked = True
         self._probed.append(now)
         if self._silent and self.up:
             self.worry = 1
         self._backoff = min(self._backoff * 2, _LAST_PROBE)
-        self.probe_at = now + self._backoff
+        self.probe_at = now + (min(self._backoff, _LOOPING_EVERY) if looping else self._backoff)
 
     def long_unprobed(self, now: float) -> bool:
         """Tell whether the last probe was sent so long ago that a small sign is enough for one."""
@@ -159,6 +163,14 @@ class Health:
     def probe_replied(self) -> None:
         """Record that a probe was answered in whatever way."""
         self._probe_replies += 1
+
+    def keep_suspecting(self) -> None:
+        """Record that a probe has not shown what is wrong."""
+        self.suspected = True
+
+    def explained(self) -> None:
+        """Record that a probe has shown what is wrong."""
+        self.suspected = False
 
     def cleared(self) -> None:
         """Record that a probe has shown that nothing is wrong."""

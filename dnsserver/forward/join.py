@@ -21,6 +21,11 @@ class Join(msgspec.Struct, gc=False, eq=False):
     read_at: float
     crowd: int = CROWD
 
+    def close(self) -> list[OnOutcome]:
+        """Record that nobody waits any more; return who did."""
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
     def outcome(self, rest: Outcome) -> Outcome:
         """Return the whole chain; raises FormatError when its records cannot be put together."""
         head, name, now = self.head, self.question.name, self.read_at

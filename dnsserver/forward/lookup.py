@@ -1,4 +1,4 @@
-"""One question under way at the upstreams, the queries sent for it, and who learns how it ends.
+"""One question under way at the upstreams: who is asked, when the next one is, when to stop, and how it ends.
 
 States of a Lookup, in the order in which it may go through them:
 
@@ -7,35 +7,91 @@ States of a Lookup, in the order in which it may go through them:
     overdue      as before, and a stale answer was given (`stale_given`) to those who waited; it goes on for the cache
     done         nobody waits, no attempt leads to it; it is in no table, and never leaves this state
 
-The engine moves it on, when a reply comes (`reports`), a query fails, or the wheel brings its question up. `waiting`
-and what is stale are the forwarder's, which adds who asks the same, and takes all of them out with the end.
+Only the methods here write a Lookup's or an Attempt's state, but for the ID, which a transport may have to change, and
+`waiting` and `crowd`, which are the forwarder's: it adds who asks the same. A Lookup is not a task: the forwarder
+begins it, `reports` moves it on when something comes back, and the wheel brings up its question when it is due.
 
 An Attempt is one query. With its lookup's end, or once another one stands in for it, it is an orphan: `lookup` is None,
 and it only tells how its upstream does, until it is answered or `late`.
 
 What always holds:
-- a Lookup that is not done is in `LookupEngine.lookups` under its question, and on the wheel for `due`, or earlier;
+- a Lookup that has begun and is not done is in `Means.lookups` under its question, and on the wheel for `due`, or
+  earlier;
 - one that is not done has an attempt, or an end that comes with its deadline;
 - an attempt is in `attempts` of its lookup exactly while it leads to it;
 - nobody who waits is called from `Forwarder.start`: what fails there is queued (`delivery`).
 
 Rejected: a task for each question (a trio task costs 25 us, a forwarded question 30 in all); the wheel holding lookups
-rather than questions (most have ended long before they come up, and their memory would not serve the next ones);
-opening an ended lookup again for a chain that leaves its route (a Join waits for the rest, so `done` is final).
+rather than questions (most have ended long before they come up, and their memory would not serve the next ones while it
+is still in the processor's cache); opening an ended lookup again for a chain that leaves its route (a Join waits for
+the rest, so `done` is final).
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
+from dnsserver.forward import outcome as o
 from dnsserver.forward.crowd import CROWD
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.health import LONGEST_TIMEOUT
 from dnsserver.forward.outcome import OnOutcome, Question
 from dnsserver.forward.route import Route
 from dnsserver.forward.upstream import Upstream
+from dnsserver.forward.wheel import Wheel
+from dnsserver.wire import upstream_query
 from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
 
 NEVER = float("inf")
+_MOST_ATTEMPTS = 6
+
+
+class Owner(Protocol):
+    """Who begins lookups and learns how they end."""
+
+    def finished(self, lookup: "Lookup", reading: Reading | None, now: float) -> None:
+        """Close a lookup that has ended with what the upstream said, or None for the failure that it carries."""
+
+    def broken(self, lookup: "Lookup", now: float) -> None:
+        """Close a lookup that a bug has stopped."""
+
+    def overdue(self, lookup: "Lookup", now: float) -> None:
+        """Give those who wait a stale answer, if there is one; the lookup goes on."""
+
+    def changed(self, upstream: Upstream, *, usable: bool) -> None:
+        """Record that an upstream is back, or gone for now."""
+
+    def hurry(self, at: float) -> None:
+        """Have the wheel looked at by then, which may be earlier than what is on it was due."""
+
+
+class Counts(msgspec.Struct):
+    """Queries that were sent for more than the first time, since the start."""
+
+    hedges: int = 0
+    retries: int = 0
+    over_tcp: int = 0
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What all lookups ask with, and whom they tell; `lookups` are those under way.
+
+    `send` sends the attempt's ID and a query over UDP, and is False when the system refuses; `submit` does so over a
+    stream, as soon as there is one. `silent` and `unreachable` are told of what an upstream does not do. The wheel
+    holds questions, and attempts that were overtaken, and probes, until they are answered or count as silent.
+    """
+
+    owner: Owner
+    entropy: Entropy
+    wheel: Wheel["Question | Attempt"]
+    send: Callable[["Attempt", bytes, float], bool]
+    submit: Callable[["Attempt", bytes], None]
+    silent: Callable[["Attempt", float], None]
+    unreachable: Callable[[Upstream, float], None]
+    lookups: dict[Question, "Lookup"] = {}
+    counts: Counts = msgspec.field(default_factory=Counts)
 
 
 class Attempt(msgspec.Struct, gc=False, eq=False):
@@ -59,6 +115,32 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     probe: bool = False
     confirms: bool = False
 
+    def heard(self, now: float) -> bool:
+        """Record a reply; True when the upstream was down until now."""
+        self.late = True  # there is no silence to count
+        upstream = self.upstream
+        upstream.replies += 1
+        if self.over_stream:
+            if upstream.udp:  # what carries UDP's questions on says nothing about UDP
+                return False
+        elif upstream.doubted:
+            upstream.case_habit.case_matched()
+        return upstream.health.replied(now - self.sent, now)
+
+    def spoil(self) -> None:
+        """Record that something came on its socket that is no answer."""
+        self.spoilt = True
+
+    def give_up(self) -> None:
+        """Record that its silence is counted, or that it could not be sent."""
+        self.late = True
+
+    @property
+    def silent_at(self) -> float:
+        """When it has had its time."""
+        health = self.upstream.health
+        return self.sent + (health.probe_timeout if self.probe else health.timeout)
+
 
 class Lookup(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
@@ -71,16 +153,17 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     that cannot be reached over TCP. When `crowd` wait it is looked who they are.
     """
 
+    means: Means
     question: Question
     route: Route
     order: list[Upstream]
     waiting: list[OnOutcome]
     deadline: float
+    stale_at: float = NEVER
     attempts: list[Attempt] = []
     tries: int = 0
     retry_at: float = NEVER
     hedge_at: float = NEVER
-    stale_at: float = NEVER
     due: float = NEVER
     stale_given: bool = False
     failure: Reason | None = None
@@ -89,28 +172,225 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     done: bool = False
     crowd: int = CROWD
 
+    # ---- from its beginning to its end
 
-class Owner(Protocol):
-    """Who starts lookups and learns how they end."""
+    def begin(self, now: float) -> bool:
+        """Send the first query; False when it cannot be sent to any upstream, and the lookup is over."""
+        if not self._next(now):
+            return False
+        self.means.lookups[self.question] = self
+        order = self.order
+        if len(order) > 1:
+            if self.route.count_and_sample() and self.route.take_hedge():
+                self._hedge(now)
+            elif (after := order[0].health.hedge_after) is not None:
+                self.hedge_at = now + after
+        self._schedule()
+        return True
 
-    def finished(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
-        """Take the end of a lookup: what the upstream said, or None for the failure that the lookup carries."""
+    def on_timer(self, now: float) -> None:
+        """Do what its time has come for."""
+        if now >= self.deadline:
+            troubles = (attempt.upstream.trouble for attempt in self.attempts if attempt.over_stream)
+            self.end(self.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT), now)
+            return
+        if now >= self.stale_at:
+            self.stale_at = NEVER
+            self.means.owner.overdue(self, now)
+        if now >= self.retry_at:
+            self._retry(now)
+        elif now >= self.hedge_at:
+            self.hedge_at = NEVER
+            if self.route.take_hedge():
+                self._hedge(now)
+        if not self.done:
+            self._schedule()
 
-    def broken(self, lookup: Lookup, now: float) -> None:
-        """Have done with a lookup that a bug has stopped."""
+    def give_stale(self) -> list[OnOutcome]:
+        """Record that those who wait get a stale answer; return who they are."""
+        self.stale_given = True
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
-    def overdue(self, lookup: Lookup, now: float) -> None:
-        """Take in that the lookup goes on, but whoever waits has waited long enough for a fresh answer."""
+    def end(self, failure: Reason | None, now: float) -> None:
+        """End without an answer, but for one that could not be confirmed."""
+        self.failure = failure
+        self.means.owner.finished(self, self.unconfirmed, now)
 
-    def changed(self, upstream: Upstream, *, usable: bool) -> None:
-        """Take in that an upstream is back, or gone for now."""
+    def close(self) -> list[OnOutcome]:
+        """Record that it is over, and return who waited; queries under way only tell how their upstreams do."""
+        self.done = True
+        self.means.lookups.pop(self.question, None)
+        attempts, self.attempts = self.attempts, []
+        for attempt in attempts:
+            attempt.lookup = None
+            if not attempt.late:
+                self.means.wheel.add(attempt, attempt.silent_at)
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
     def hurry(self, at: float) -> None:
-        """Have the wheel looked at by then, which may be earlier than what is on it was due."""
+        """Ask the next upstream by then."""
+        if at < self.retry_at:
+            self.retry_at = at
+            self._schedule()
+            self.means.owner.hurry(self.due)
 
+    def _schedule(self) -> None:
+        at = self.retry_at
+        # Three comparisons: 0.1 us, where min() of the four takes 0.28.
+        if self.deadline < at:  # noqa: PLR1730
+            at = self.deadline
+        if self.hedge_at < at:  # noqa: PLR1730
+            at = self.hedge_at
+        if self.stale_at < at:  # noqa: PLR1730
+            at = self.stale_at
+        self.due = at
+        self.means.wheel.add(self.question, at)
 
-def detach(attempt: Attempt) -> None:
-    """Take an attempt out of its lookup."""
-    lookup, attempt.lookup = attempt.lookup, None
-    if lookup is not None:
-        lookup.attempts.remove(attempt)
+    # ---- queries
+
+    def _next(self, now: float) -> bool:
+        """Ask the next upstream that a query can be sent to; False when there is none, and nothing pends."""
+        order = self.order
+        while (tries := self.tries) < _MOST_ATTEMPTS:
+            self.tries = tries + 1
+            again, place = divmod(tries, len(order))
+            upstream = order[place]
+            if upstream.looping:  # since the lookup began
+                self.failure = o.LOOP
+            elif self._ask_again(upstream, again, now) if again else self._ask(upstream, now):
+                # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
+                self.retry_at = now + upstream.health.timeout * (1 << again)
+                return True
+            else:
+                self.failure = o.UPSTREAM_UNREACHABLE
+            if self.tries >= len(order):
+                break
+        return bool(self.attempts)
+
+    def _ask(self, upstream: Upstream, now: float, *, plain: bool = False, spelled: bytes | None = None) -> bool:
+        """Send one query over what carries an upstream's questions; False when it cannot be sent."""
+        means, question = self.means, self.question
+        plain = plain or not (upstream.edns or question.do)
+        if not upstream.udp:
+            self._ask_stream(upstream, now, plain=plain)
+            return True
+        identifier, mixed = means.entropy.randomize_case(question.name)
+        if spelled is None:
+            spelled = mixed if upstream.mixed_case else question.name
+        section, query = upstream_query.write(spelled, question.type, question.do, question.cd, not plain)
+        attempt = Attempt(self, upstream, section, now, identifier, plain=plain)
+        upstream.queries += 1
+        if not means.send(attempt, query, now):
+            means.unreachable(upstream, now)
+            return False
+        self.attempts.append(attempt)
+        return True
+
+    def _ask_again(self, upstream: Upstream, again: int, now: float) -> bool:
+        """Send a query to an upstream that was silent `again` times; False when it cannot be sent.
+
+        It is asked without EDNS, which some throw away, and the third time over TCP as well. With DO the second query
+        still has EDNS: packets get lost as well, and nothing else brings signatures.
+        """
+        sent = self._ask(upstream, now, plain=again > self.question.do)
+        if upstream.udp and (again > 1 or not upstream.health.up) and upstream not in self.streamless:
+            self._ask_stream(upstream, now)
+            return True
+        return sent
+
+    def _ask_stream(self, upstream: Upstream, now: float, *, plain: bool = False) -> None:
+        """Send one query over TCP or TLS, as soon as that is possible."""
+        question = self.question
+        section, query = upstream_query.write(question.name, question.type, question.do, question.cd, not plain)
+        attempt = Attempt(self, upstream, section, now, over_stream=True, plain=plain)
+        upstream.queries += 1
+        self.attempts.append(attempt)
+        self.means.submit(attempt, query)
+
+    def _hedge(self, now: float) -> None:
+        """Ask a second upstream beside the one that is asked."""
+        self.means.counts.hedges += 1
+        retry_at = self.retry_at
+        self._next(now)
+        self.retry_at = retry_at
+
+    def _retry(self, now: float) -> None:
+        """Ask the next upstream, as the last query had its time, or this one again over TCP if UDP is spoilt."""
+        self.retry_at = NEVER
+        spoilt = looping = None
+        for attempt in self.attempts:
+            if attempt.upstream.looping:
+                looping = attempt
+            elif attempt.spoilt and not attempt.over_stream:
+                spoilt = attempt
+            elif not attempt.late and now >= attempt.silent_at:
+                attempt.give_up()
+                self.means.silent(attempt, now)
+        if self.unconfirmed is not None:
+            self.end(None, now)
+        elif looping is not None:
+            self.failed(looping, o.LOOP, now)
+        elif spoilt is not None:
+            self.to_tcp(spoilt, now)
+        elif self.tries < _MOST_ATTEMPTS:
+            self.means.counts.retries += 1
+            if not self._next(now):
+                self.end(self.failure, now)
+
+    # ---- what becomes of queries
+
+    def failed(self, attempt: Attempt, reason: Reason, now: float, *, streamless: bool = False) -> None:
+        """Go on after a query that came to nothing: ask the next upstream, if there is one that was not asked.
+
+        UDP is tried again where TCP, which was to carry it on, is closed and nothing else is under way; `streamless`
+        says that it is.
+        """
+        self._let_go(attempt)
+        self.failure = reason
+        if streamless:
+            self.streamless = (*self.streamless, attempt.upstream)
+        carried = attempt.over_stream and attempt.upstream.udp
+        if self.unconfirmed is None and (self.tries < len(self.order) or (carried and not self.attempts)):
+            if not self._next(now):
+                self.end(self.failure, now)
+        elif not self.attempts:
+            self.end(reason, now)
+
+    def to_tcp(self, attempt: Attempt, now: float) -> None:
+        """Ask the same upstream the same thing again over TCP, unless that was in vain before."""
+        if attempt.upstream in self.streamless:
+            self.failed(attempt, self.failure or o.UPSTREAM_UNREACHABLE, now)
+            return
+        self.means.counts.over_tcp += 1
+        self._let_go(attempt)
+        self._ask_stream(attempt.upstream, now)
+        self.retry_at = now + LONGEST_TIMEOUT
+
+    def without_edns(self, attempt: Attempt, now: float) -> bool:
+        """Ask the same upstream again without EDNS; False when that cannot be sent."""
+        if attempt.over_stream:
+            self._ask_stream(attempt.upstream, now, plain=True)
+        elif not self._ask(attempt.upstream, now, plain=True, spelled=attempt.section[:-4]):
+            return False
+        self._instead_of(attempt, now)
+        return True
+
+    def confirm(self, attempt: Attempt, reading: Reading, now: float) -> bool:
+        """Ask again in lower case, as what was found may be due to mixed case; False when that cannot be sent."""
+        if not self._ask(attempt.upstream, now, plain=attempt.plain, spelled=self.question.name):
+            return False
+        self.attempts[-1].confirms = True
+        self.unconfirmed = reading
+        self._instead_of(attempt, now)
+        return True
+
+    def _instead_of(self, attempt: Attempt, now: float) -> None:
+        """Record that another query to the same upstream has taken the place of this one."""
+        self._let_go(attempt)
+        self.retry_at = now + attempt.upstream.health.timeout
+
+    def _let_go(self, attempt: Attempt) -> None:
+        attempt.lookup = None
+        self.attempts.remove(attempt)

@@ -5,15 +5,12 @@ loop only has the upstream probed, and however much looks so, no more than once 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import structlog
 
-from dnsserver.faults import Faults
-from dnsserver.forward.entropy import Entropy
-from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.lookup import Attempt, Owner
 from dnsserver.forward.nonce import Nonces
-from dnsserver.forward.settings import Transport
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire import upstream_query
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
@@ -27,19 +24,8 @@ _LONGEST_DOMAIN = 200
 # are taken for its own. A server that forwards back, and has found that out itself, gives them as well.
 _ERRORS = 3
 
-# Seconds between two probes of an upstream that loops, at most: they come back, so nobody else is bothered by them, and
-# whoever repairs the loop is waiting.
-_LOOPING_EVERY = 2.0
-
 _UNDER_WAY = 4  # of one upstream: what another process saw is told half a second later
 _MOST_STRANGERS = 64
-
-
-class Listener(Protocol):
-    """Who has to know which upstreams can be used."""
-
-    def changed(self, upstream: Upstream, *, usable: bool) -> None:
-        """Take in that an upstream is back, or gone for now."""
 
 
 class Probes:
@@ -51,23 +37,22 @@ class Probes:
 
     def __init__(
         self,
-        entropy: Entropy,
+        runtime: Runtime,
         nonces: Nonces,
         send: Callable[[Attempt, bytes, float], None],
-        listener: Listener,
+        owner: Owner,
         loop_retry: float,
-        faults: Faults,
     ) -> None:
         """Send through `send`; after `loop_retry` seconds errors are taken for the upstream's own."""
-        self._entropy = entropy
+        self._entropy = runtime.entropy
         self._nonces = nonces
         self._send = send
-        self._listener = listener
+        self._owner = owner
         self._loop_retry = loop_retry
         self.names: dict[bytes, Upstream] = {}
         self.strangers: list[bytes] = []
         self.returned = 0
-        self._faults = faults
+        self._faults = runtime.faults
 
     def send_due_probes(self, upstreams: Iterable[Upstream], now: float) -> None:
         """Send the probes that are due, and try again what was left out for a while."""
@@ -78,9 +63,7 @@ class Probes:
                 self._faults.took("upstream-probes", error, upstream=upstream.name)
 
     def _send_probe_if_due(self, upstream: Upstream, now: float) -> None:
-        upstream.edns_habit.review(now)
-        upstream.case_habit.review(now)
-        upstream.settle()
+        upstream.review_habits(now)
         health = upstream.health
         wanted = not health.up or upstream.looping or health.suspected or not health.asked
         if wanted and now >= health.probe_at:
@@ -93,21 +76,18 @@ class Probes:
 
     def _probe(self, upstream: Upstream, now: float) -> None:
         while len(upstream.probes) >= _UNDER_WAY:
-            del self.names[upstream.probes.popleft()]
+            del self.names[upstream.forget_probe()]
         # Below the route's own domain, as another may go another way.
         below = upstream.domain if len(upstream.domain) < _LONGEST_DOMAIN else ROOT
         name = self._nonces.make() + below
-        upstream.probes.append(name)
         self.names[name] = upstream
-        upstream.queries += 1
-        health = upstream.health
-        health.probed(now)
-        if upstream.looping:
-            health.probe_at = min(health.probe_at, now + _LOOPING_EVERY)
+        upstream.probed(name, now)
         identifier, mixed = self._entropy.randomize_case(name)
-        spelled = mixed if upstream.mixed_case and upstream.spec.transport is Transport.UDP else name
-        attempt = Attempt(None, upstream, upstream_query.question(spelled, HINFO), now, identifier, probe=True)
-        self._send(attempt, upstream_query.write(attempt.section, False, False, upstream.edns), now)
+        section, query = upstream_query.write(
+            mixed if upstream.mixed_case else name, HINFO, False, False, upstream.edns
+        )
+        attempt = Attempt(None, upstream, section, now, identifier, over_stream=not upstream.udp, probe=True)
+        self._send(attempt, query, now)
 
     def answered(self, attempt: Attempt, rcode: int, now: float) -> None:
         """Record the reply to a probe: where it did not come back before, there is no loop.
@@ -122,13 +102,13 @@ class Probes:
         if rcode not in {NOERROR, NXDOMAIN}:
             errors = upstream.probe_failed()
             if now < upstream.looped_at + self._loop_retry or errors < _ERRORS:
-                upstream.health.suspected = True
+                upstream.health.keep_suspecting()
                 return
         self._forget(upstream)
         upstream.health.cleared()
         if upstream.loop_gone():
             log.info("upstream does not loop any more", upstream=upstream.name)
-            self._listener.changed(upstream, usable=True)
+            self._owner.changed(upstream, usable=True)
 
     def is_probe(self, name: bytes) -> bool:
         """Tell whether a lower-case name is a probe of this server, of whichever process and time."""
@@ -149,10 +129,9 @@ class Probes:
         if upstream is None:
             return False
         self._forget(upstream)
-        upstream.health.suspected = False
         if upstream.loop_seen(now):
             log.error("upstream forwards to this server, taken out", upstream=upstream.name)
-            self._listener.changed(upstream, usable=False)
+            self._owner.changed(upstream, usable=False)
         return True
 
     def _forget(self, upstream: Upstream) -> None:

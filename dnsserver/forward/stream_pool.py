@@ -11,8 +11,8 @@ import structlog
 import trio
 
 from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.receiver import FORGET_AFTER
 from dnsserver.forward.stream_link import Opener, Stream
-from dnsserver.forward.transport_udp import FORGET_AFTER
 from dnsserver.forward.upstream import Upstream
 
 log = structlog.get_logger(__name__)

@@ -4,19 +4,15 @@ One connection for each upstream, as long as that one takes all questions. What 
 ends is asked again on another one (`stream_pool`), a bounded number of times.
 """
 
-from collections.abc import Callable
-from typing import Protocol
-
 import structlog
 import trio
 
-from dnsserver.faults import Faults
 from dnsserver.forward import outcome as o
-from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.receiver import BAD_REPLIES, Receiver
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.stream_link import OpenError, Stream
 from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, StreamQuery
-from dnsserver.forward.transport_udp import BAD_REPLIES
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
@@ -32,42 +28,21 @@ _LOST_ALONE = 3  # that had nothing but this question, and answered nothing; one
 _FRUITLESS = 8  # in a row without an answer: from then on one is enough
 
 
-class Receiver(Protocol):
-    """Who is told what became of an attempt."""
-
-    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
-        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
-
-    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
-        """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
-
-    def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
-        """Take in that no connection brought an answer; `reached` is False where none could even be opened."""
-
-
 class StreamTransport:
     """All connections to all upstreams; `on_batch_end` is called after each batch of replies."""
 
-    def __init__(
-        self,
-        receiver: Receiver,
-        entropy: Entropy,
-        clock: Callable[[], float],
-        on_batch_end: Callable[[], None],
-        faults: Faults | None = None,
-    ) -> None:
+    def __init__(self, receiver: Receiver, runtime: Runtime) -> None:
         """Connect to nothing yet."""
-        self._faults = faults or Faults()
         self._receiver = receiver
-        self._entropy = entropy
-        self._clock = clock
-        self._on_batch_end = on_batch_end
+        self._faults = runtime.faults
+        self._entropy = runtime.entropy
+        self._clock = runtime.clock
+        self._on_batch_end = runtime.on_batch_end
         self._pools: dict[Upstream, Pool] = {}
         self._nursery: trio.Nursery | None = None
 
     def submit(self, attempt: Attempt, rest: bytes) -> None:
         """Send the attempt as soon as there is a connection; how it goes is told to the receiver, never at once."""
-        attempt.over_stream = True
         pool = self._pools.get(attempt.upstream)
         if pool is None:
             pool = self._pools[attempt.upstream] = Pool(attempt.upstream)

@@ -10,24 +10,22 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
+import msgspec
 import trio
 
-from dnsserver.faults import Faults
-from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.receiver import BAD_REPLIES, FORGET_AFTER, Receiver
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.upstream import Upstream
 
 PORTS = 64  # open at once for each upstream, and as many again that only wait for their last replies
 QUESTIONS = 16
 LIFETIME = 10.0
-FORGET_AFTER = 5.0
 MOST_WAITING = 512  # queries on one socket, but for those that are recent or whose question is still open
 ALL_WAITING = 4096  # the same on all sockets, which share it; of the recent ones as many again
 RECENT = 1.0
 _NOW_AND_THEN = 16
-BAD_REPLIES = 10
 
 NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
 _BUSY_POLLS = 100  # half a microsecond to one each
@@ -39,47 +37,18 @@ _ROUNDS = 4
 _RECEIVE = 4096
 
 
-class Receiver(Protocol):
-    """Who is told what became of an attempt."""
+class Port(msgspec.Struct, eq=False):
+    """One socket, connected to an upstream, and the queries that wait for their replies on it, by ID."""
 
-    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
-        """Take the reply to exactly this question; False when it is malformed, and the right one may follow."""
-
-    def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
-        """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
-
-    def case_mismatch(self, attempt: Attempt, now: float) -> None:
-        """Record that a reply had the right ID and question, in another case."""
-
-    def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
-        """Take in that so much of what came was wrong that the question must leave UDP."""
-
-    def unreachable(self, attempt: Attempt, now: float) -> None:
-        """Take in that the upstream cannot be reached this way."""
-
-
-class Port:
-    """One socket and the queries that wait for their replies on it, by ID."""
-
-    __slots__ = ("bad", "left", "opened", "recv", "retired", "send", "socket", "upstream", "waiting")
-
-    def __init__(self, upstream: Upstream, now: float) -> None:
-        """Open a socket to the upstream; raises OSError."""
-        family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            self.socket.connect(upstream.socket_address())
-        except OSError:
-            self.socket.close()
-            raise
-        self.send = self.socket.send
-        self.recv = self.socket.recv
-        self.upstream = upstream
-        self.waiting: dict[bytes, Attempt] = {}
-        self.left = QUESTIONS
-        self.retired = False
-        self.opened = now
-        self.bad = 0
+    sock: socket.socket
+    upstream: Upstream
+    opened: float
+    send: Callable[[bytes], int]
+    recv: Callable[[int], bytes]
+    waiting: dict[bytes, Attempt] = {}
+    left: int = QUESTIONS
+    retired: bool = False
+    bad: int = 0
 
     def forget_ended(self, now: float, most: int) -> None:
         """Make room where an upstream is silent: what has ended elsewhere needs its reply least, what is old less."""
@@ -111,20 +80,13 @@ class Sockets:
 class UdpTransport:
     """All UDP sockets to all upstreams, in `sockets`; `on_batch_end` is called after each batch of replies."""
 
-    def __init__(
-        self,
-        receiver: Receiver,
-        entropy: Entropy,
-        clock: Callable[[], float],
-        on_batch_end: Callable[[], None],
-        faults: Faults | None = None,
-    ) -> None:
+    def __init__(self, receiver: Receiver, runtime: Runtime) -> None:
         """Open nothing yet but the epoll."""
-        self._faults = faults or Faults()
         self._receiver = receiver
-        self._entropy = entropy
-        self._clock = clock
-        self._on_batch_end = on_batch_end
+        self._faults = runtime.faults
+        self._entropy = runtime.entropy
+        self._clock = runtime.clock
+        self._on_batch_end = runtime.on_batch_end
         self._epoll = select.epoll()
         self._ports: dict[int, Port] = {}
         self.sockets: dict[Upstream, Sockets] = {}
@@ -223,22 +185,29 @@ class UdpTransport:
             sockets.skip_next = min(2 * sockets.skip_next, _MOST_SKIPPED_POLLS)
 
     def _open(self, upstream: Upstream, ports: deque[Port], now: float) -> Port:
-        port = Port(upstream, now)
-        descriptor = port.socket.fileno()
-        self._epoll.register(descriptor, select.EPOLLIN)
-        self._ports[descriptor] = port
+        """Open one more socket to the upstream; raises OSError."""
+        family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock.connect(upstream.socket_address())
+            descriptor = sock.fileno()
+            self._epoll.register(descriptor, select.EPOLLIN)
+        except OSError:
+            sock.close()
+            raise
+        self._ports[descriptor] = port = Port(sock, upstream, now, sock.send, sock.recv)
         self._most_waiting = min(MOST_WAITING, ALL_WAITING // len(self._ports))
         ports.appendleft(port)
         return port
 
     def _close(self, port: Port) -> None:
-        self._ports.pop(port.socket.fileno(), None)
+        self._ports.pop(port.sock.fileno(), None)
         sockets = self.sockets[port.upstream]
         if port.retired:
             sockets.retired -= 1
         else:
             sockets.ports.remove(port)
-        port.socket.close()
+        port.sock.close()
 
     async def run(self) -> None:
         """Take in replies for ever."""
@@ -309,7 +278,7 @@ class UdpTransport:
         port.upstream.sent_rubbish(kind)
         port.bad += 1
         for attempt in port.waiting.values():
-            attempt.spoilt = True
+            attempt.spoil()
         if port.bad >= BAD_REPLIES and port.waiting:
             self._close(port)
             for attempt in list(port.waiting.values()):

@@ -36,8 +36,8 @@ class UpstreamStatistics(msgspec.Struct, frozen=True):
 class Upstream:
     """One address that questions are sent to, and all that is known about it.
 
-    What becomes of it is recorded by its methods only. But `queries` and `replies` are counted where they pass, as
-    a call costs time there, and the names in `probes` are appended by whoever sends them.
+    What becomes of it is recorded by its methods only, and those of its `health` and its habits. But `queries` and
+    `replies` are counted where they pass, as a call costs time there.
 
     `edns` and `mixed_case` say how it is asked, `doubted` that its replies still show something about that: they are
     what its habits come to, and looked at for each question.
@@ -113,6 +113,16 @@ class Upstream:
         """Record what a stream that is being opened waits for; None when one is open."""
         self.trouble = reason
 
+    def probed(self, name: bytes, now: float) -> None:
+        """Record that a probe with this name is on its way."""
+        self.probes.append(name)
+        self.queries += 1
+        self.health.probed(now, looping=self.looping)
+
+    def forget_probe(self) -> bytes:
+        """Forget the oldest probe under way; return its name."""
+        return self.probes.popleft()
+
     def probe_failed(self) -> int:
         """Record that a probe was answered with an error; return how many in a row were."""
         self.probe_errors += 1
@@ -128,12 +138,19 @@ class Upstream:
     def loop_seen(self, now: float) -> bool:
         """Record that a probe came back; True when it was not known to loop."""
         known, self.looping, self.looped_at = self.looping, True, now
+        self.health.explained()
         return not known
 
     def loop_gone(self) -> bool:
         """Record that a probe was answered by somebody else; True when it was known to loop."""
         known, self.looping = self.looping, False
         return known
+
+    def review_habits(self, now: float) -> None:
+        """Try again what was left out for a while."""
+        self.edns_habit.review(now)
+        self.case_habit.review(now)
+        self.settle()
 
     def settle(self) -> None:
         """Bring up to date how it is asked, after its habits have changed."""

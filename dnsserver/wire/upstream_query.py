@@ -18,11 +18,10 @@ _OPT = {do: struct.pack("!BHHIH", 0, 41, UDP_SIZE, 0x8000 if do else 0, 0) for d
 _pack_type_and_class = struct.Struct("!HH").pack
 
 
-def question(name: bytes, type_: int) -> bytes:
-    """Return the question section that asks `name`, case kept, class IN."""
-    return name + _pack_type_and_class(type_, CLASS_IN)
+def write(name: bytes, type_: int, do: bool, cd: bool, edns: bool = True) -> tuple[bytes, bytes]:
+    """Return the question section that asks `name`, case kept, class IN, and a query less its ID that has it.
 
-
-def write(section: bytes, do: bool, cd: bool, edns: bool = True) -> bytes:
-    """Return a query less its ID, with this question section; nothing in it comes from a client but DO and CD."""
-    return _HEAD[cd] + section + _OPT[do] if edns else _PLAIN_HEAD[cd] + section
+    Nothing in it comes from a client but the question, DO and CD.
+    """
+    section = name + _pack_type_and_class(type_, CLASS_IN)
+    return section, _HEAD[cd] + section + _OPT[do] if edns else _PLAIN_HEAD[cd] + section

@@ -9,6 +9,7 @@ import trio.testing
 from dnsserver.faults import Faults
 from dnsserver.forward.delivery import SLICE, Deliveries
 from dnsserver.forward.outcome import FORWARDED, Outcome
+from dnsserver.forward.runtime import Runtime
 from dnsserver.wire.message import EMPTY
 
 OUTCOME = Outcome(0, EMPTY, False, FORWARDED, 0, 1)
@@ -17,7 +18,7 @@ OUTCOME = Outcome(0, EMPTY, False, FORWARDED, 0, 1)
 async def test_many_who_wait_are_given_theirs_by_turns_in_their_order() -> None:
     got: list[int] = []
     batches: list[int] = []
-    deliveries = Deliveries(Faults(), lambda: batches.append(len(got)))
+    deliveries = Deliveries(Runtime(on_batch_end=lambda: batches.append(len(got))))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deliveries.run)
         deliveries.give([lambda _, n=n: got.append(n) for n in range(1000)], OUTCOME)  # type: ignore[misc]
@@ -32,13 +33,13 @@ async def test_many_who_wait_are_given_theirs_by_turns_in_their_order() -> None:
 
 async def test_few_are_given_theirs_at_once() -> None:
     got: list[Outcome] = []
-    Deliveries(Faults(), lambda: None).give([got.append] * SLICE, OUTCOME)
+    Deliveries(Runtime()).give([got.append] * SLICE, OUTCOME)
     assert got == [OUTCOME] * SLICE
 
 
 async def test_what_is_queued_is_never_given_in_the_call() -> None:
     got: list[Outcome] = []
-    deliveries = Deliveries(Faults(), lambda: None)
+    deliveries = Deliveries(Runtime())
     deliveries.queue([got.append], OUTCOME)
     deliveries.queue([], OUTCOME)
     assert got == []
@@ -55,7 +56,7 @@ async def test_one_who_fails_costs_the_others_nothing() -> None:
 
     got: list[Outcome] = []
     faults = Faults()
-    deliveries = Deliveries(faults, lambda: None)
+    deliveries = Deliveries(Runtime(faults=faults))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deliveries.run)
         deliveries.give([got.append, fail, got.append], OUTCOME)
@@ -72,7 +73,7 @@ async def test_other_tasks_get_their_turn_while_20_000_are_answered() -> None:
         while time.perf_counter() < end:
             pass
 
-    deliveries = Deliveries(Faults(), lambda: None)
+    deliveries = Deliveries(Runtime())
     turns = 0
 
     async def other() -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from dnsserver.faults import Faults
-from dnsserver.forward import answer_cache, engine, entropy, forwarder, habits, health, probes
+from dnsserver.forward import answer_cache, entropy, forwarder, habits, health, lookup, probes
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire import upstream_reply
@@ -50,7 +50,7 @@ PLACES: dict[str, tuple[Any, str, Any, str]] = {
     "asking": (entropy.Entropy, "randomize_case", helpful, "upstream-query"),
     "a timer": (health.Health, "silent", silent, "upstream-timer"),
     "a probe": (probes.Probes, "_probe", silent, "upstream-timer"),
-    "leaving UDP": (engine.LookupEngine, "to_tcp", garbage, "upstream-reply"),
+    "leaving UDP": (lookup.Lookup, "to_tcp", garbage, "upstream-reply"),
 }
 
 

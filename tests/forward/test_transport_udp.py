@@ -10,17 +10,17 @@ from contextlib import closing
 import pytest
 
 from dnsserver.forward import transport_udp
-from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import UpstreamSpec
 from dnsserver.forward.transport_udp import UdpTransport
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire import upstream_query
 from dnsserver.wire.name import from_text
+from dnsserver.zone.record import Reason
 from tests.forward.scripted import HOST, A
 
-SECTION = upstream_query.question(from_text("www.example.com"), A)
-QUERY = upstream_query.write(SECTION, False, False)
+SECTION, QUERY = upstream_query.write(from_text("www.example.com"), A, False, False)
 
 
 class Receiver:
@@ -47,6 +47,9 @@ class Receiver:
     def unreachable(self, attempt: Attempt, now: float) -> None:
         raise AssertionError(attempt, now)
 
+    def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
+        raise AssertionError(attempt, why, now, reached)
+
 
 @pytest.fixture
 def near() -> Iterator[socket.socket]:
@@ -61,7 +64,7 @@ def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport,
     upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
     upstream.health.rtt = trip
     receiver = Receiver()
-    transport = UdpTransport(receiver, Entropy(), lambda: 0.0, lambda: None)
+    transport = UdpTransport(receiver, Runtime(clock=lambda: 0.0))
     send(transport, upstream, count)
     return transport, receiver, upstream
 
@@ -129,7 +132,7 @@ def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
     most = 2 * min(128 * sockets, 1024) + 16 * sockets + 50
 
     with (
-        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        closing(UdpTransport(Receiver(), Runtime(clock=lambda: 0.0))) as transport,
         socket.socket(type=socket.SOCK_DGRAM) as server,
     ):
         server.bind((HOST, 0))
@@ -157,7 +160,7 @@ def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
 
 def test_without_descriptors_the_sockets_that_are_there_do() -> None:
     with (
-        closing(UdpTransport(Receiver(), Entropy(), lambda: 0.0, lambda: None)) as transport,
+        closing(UdpTransport(Receiver(), Runtime(clock=lambda: 0.0))) as transport,
         socket.socket(type=socket.SOCK_DGRAM) as server,
     ):
         server.bind((HOST, 0))

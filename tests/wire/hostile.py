@@ -49,7 +49,7 @@ def shapes() -> Iterator[Shape]:
 
 def reply(shape: Shape) -> bytes:
     """Return the octets of a shape, at most as many as a message has."""
-    out = bytearray(upstream_query.question(NAME, m.A))
+    out = bytearray(upstream_query.write(NAME, m.A, False, False)[0])
     base = 12
     places = {"long": 0, "last": 12, "nested": 12}
 

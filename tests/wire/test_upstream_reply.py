@@ -45,7 +45,7 @@ def read(
 def lines(body: Body, type_: int = A, name: bytes = NAME) -> list[str]:
     """Return the body's records as dnspython reads them behind a question."""
     counts = b"".join(count.to_bytes(2, "big") for count in (1, body.an, body.ns, body.ar))
-    wire = b"\0\0\x81\x80" + counts + upstream_query.question(name, type_) + body.data
+    wire = b"\0\0\x81\x80" + counts + upstream_query.write(name, type_, False, False)[0] + body.data
     parsed = dns.message.from_wire(wire, one_rr_per_rrset=True)
     return [rrset.to_text() for section in (parsed.answer, parsed.authority, parsed.additional) for rrset in section]
 
@@ -231,7 +231,11 @@ def test_any_octets_give_a_value_or_a_format_error(
 ) -> None:
     flags, an, ns, ar = head
     counts = b"".join(count.to_bytes(2, "big") for count in (1, an, ns, ar))
-    _check(b"\0\1" + flags.to_bytes(2, "big") + counts + upstream_query.question(NAME, type_) + tail, type_, do=do)
+    _check(
+        b"\0\1" + flags.to_bytes(2, "big") + counts + upstream_query.write(NAME, type_, False, False)[0] + tail,
+        type_,
+        do=do,
+    )
 
 
 RECORDS = st.lists(

@@ -1,0 +1,22 @@
+"""What all parts of the outside share: chance, time, and whom to tell of bugs and of batches."""
+
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from dnsserver.faults import Faults
+from dnsserver.forward.entropy import Entropy
+
+
+def _nothing() -> None:
+    pass
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """`clock` gives seconds; `on_batch_end` is called after each batch of deliveries."""
+
+    entropy: Entropy = msgspec.field(default_factory=Entropy)
+    clock: Callable[[], float] = trio.current_time
+    on_batch_end: Callable[[], None] = _nothing
+    faults: Faults = msgspec.field(default_factory=Faults)
