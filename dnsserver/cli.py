@@ -12,6 +12,7 @@ from dnsserver import __version__
 from dnsserver.config import DEFAULT_FILE, ConfigError, Loaded, Override, read, render
 
 _MOST_TOLD = 100  # lines
+_MOST_NAMES = 64 * 1024 * 1024  # octets
 INVALID = 2  # exit status; click's own for a wrong flag
 
 # A flag's parameter to the key of the configuration that it stands in for; several have another name.
@@ -135,6 +136,70 @@ def node_address(address: str) -> None:
     except OSError as error:
         click.echo(f"cannot give this machine {address}: {error.strerror}", err=True)
         sys.exit(1)
+
+
+@cli.command("import-corefile")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="End with status 1 if something has no counterpart.")
+def import_corefile(file: Path, strict: bool) -> None:
+    """Turn a Corefile of CoreDNS into a configuration file.
+
+    FILE is a Corefile, a ConfigMap that holds one, or the ConfigMap of kube-dns. Prints TOML, and on standard error
+    what became of each line, what is a default now, and what has no counterpart, with what that means for whom. Ends
+    with status 2 for a file that CoreDNS would not start with.
+    """
+    corefile = importlib.import_module("dnsserver.app.corefile")
+    try:
+        imported = corefile.import_corefile(file)
+    except corefile.UnusableFileError as error:
+        click.echo(f"{file}: {error}", err=True)
+        sys.exit(INVALID)
+    except (corefile.NotACorefileError, corefile.CorefileError) as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)
+    click.echo(imported.toml, nl=False)
+    for line in corefile.report(imported):
+        click.echo(line, err=True)
+    sys.exit(1 if strict and imported.losses else 0)
+
+
+@cli.command()
+@click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The server to compare with.")
+@click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address that it listens at]")
+@click.option("--names", type=click.Path(path_type=Path), help="A file of more questions: NAME [TYPE...] a line.")
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 10_000), default=100.0, show_default=True, help="Questions a second."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file of this server.")
+@_flags
+def compare(other: str, server: str | None, names: Path | None, rate: float, config: Path | None, **flags: Any) -> None:
+    """Ask two servers for every name of the cluster, and tell where they differ.
+
+    The names come from where `serve` has them, and from a file. Each difference is told with the number of the
+    correction that explains it; docs/migration.md lists these. Ends with status 0 if all are explained, 1 if some are
+    not, 2 if there was nothing to compare. It only asks, `--rate` questions a second to each.
+    """
+    loaded = _load(config, flags)
+    comparing = importlib.import_module("dnsserver.app.compare")
+    files = importlib.import_module("dnsserver.config.files")
+    log = importlib.import_module("dnsserver.log")
+    try:
+        addresses = comparing.reachable(loaded.config, server), comparing.address(other)
+        lines = [] if names is None else files.read_text(names, _MOST_NAMES).splitlines()
+        listed = list(comparing.of_lines(lines))
+    except files.UnusableFileError as error:
+        raise click.UsageError(f"{names}: {error}") from error
+    except ValueError as error:
+        raise click.UsageError(str(error) or 'expected an address, as in "10.96.0.10" or "[fd00::10]:53"') from error
+    log.configure_logging("warning", loaded.config.log.format)
+    try:
+        result = comparing.run(loaded.config, *addresses, listed, rate, click.echo)
+    except comparing.CompareError as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)
+    for line in comparing.summary(result):
+        click.echo(line)
+    sys.exit(1 if result.unexplained else 0)
 
 
 def _tell(loaded: Loaded, found: list[Any]) -> None:

@@ -14,7 +14,7 @@ from dnsserver.config import hints
 from dnsserver.config.includes import Written, read_files
 from dnsserver.config.model import Config, Table
 from dnsserver.config.relations import mistakes
-from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, printable
+from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, parse, printable
 from dnsserver.config.values import TextValue, Upstream
 
 T = TypeVar("T", bound=Table)
@@ -76,6 +76,14 @@ def read(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     return Loaded(
         config, source, found.written, overrides or {}, found.is_there, found.files, found.patterns, found.digest
     )
+
+
+def load_text(text: str, source: Path) -> Config:
+    """Return the configuration that a text says, as that of a file called `source`; raises ConfigError."""
+    parsed = parse(text, source)
+    written = Written(source)
+    written.add(source, parsed.places, {})
+    return _Reader(source, written, {}, parsed.problems, parsed.broken).config(parsed.data)
 
 
 def _place(key: str, written: Written, overrides: Mapping[str, Override]) -> str:

@@ -1,0 +1,135 @@
+"""`import-corefile`: the files that an import needs, and what is printed of it."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dnsserver.config import ConfigError
+from dnsserver.config.corefile import (
+    CorefileError,
+    Files,
+    Finding,
+    Imported,
+    ImportedFile,
+    Located,
+    NotACorefileError,
+    Sources,
+    import_text,
+    sources,
+)
+from dnsserver.config.files import UnusableFileError, read_text
+from dnsserver.config.reader import load_text
+
+_MOST_OCTETS = 4 * 1024 * 1024
+_MOST_FILES = 1000
+_HEADINGS = {
+    "became": "What became of it:",
+    "default": "What is so without a setting:",
+    "differs": "What is another way than it was:",
+    "lost": "What has no counterpart:",
+}
+_PROBLEM = re.compile(r":(\d+)(?::\d+)?: (.*)", re.DOTALL)
+_WRITTEN = Path("imported.toml")  # what the text is called while it is looked at
+
+
+def import_corefile(path: Path) -> Imported:
+    """Return what becomes of a file; raises UnusableFileError, NotACorefileError or CorefileError."""
+    given = sources(str(path), read_text(path, _MOST_OCTETS))
+    files = Files(lambda name: _find(path, name), lambda name: _read(path, name))
+    return import_text(given, files, _Imports(path, given), os.environ, _mistakes)
+
+
+class _Imports:
+    """The files that `import` names: keys of the ConfigMap, as they are mounted beside the Corefile, or files."""
+
+    def __init__(self, path: Path, given: Sources) -> None:
+        self._path = path
+        self._beside = given.beside
+        self._read = 0
+
+    def __call__(self, file: str, pattern: str) -> list[ImportedFile]:
+        """Return the files that fit a pattern, in order; raises ValueError and UnusableFileError's reason in it."""
+        name = Path(pattern).name
+        if self._beside and "/" not in name:
+            fitting = sorted(key for key in self._beside if Path(key).match(name))
+            if fitting:
+                return [ImportedFile(f"{self._path}, {key}", self._beside[key]) for key in fitting]
+        folder = Path(file).parent if Path(file).exists() else self._path.parent
+        return [ImportedFile(str(found), self._text(found)) for found in _fitting(folder, pattern)]
+
+    def _text(self, path: Path) -> str:
+        self._read += 1
+        if self._read > _MOST_FILES:
+            raise ValueError(f"more than {_MOST_FILES} files; does one import itself?")
+        try:
+            return read_text(path, _MOST_OCTETS)
+        except UnusableFileError as error:
+            raise ValueError(f"{path} {error}") from error
+
+
+def _fitting(folder: Path, pattern: str) -> Iterator[Path]:
+    """Give the files of a pattern, in the order of their names; folders are no files."""
+    whole = folder / pattern
+    if any(sign in pattern for sign in "*?["):
+        parent, name = whole.parent, whole.name
+        if any(sign in str(parent) for sign in "*?["):
+            root = Path(parent.anchor) if parent.is_absolute() else Path()
+            yield from sorted(found for found in root.glob(str(whole.relative_to(root))) if found.is_file())
+            return
+        yield from sorted(found for found in parent.glob(name) if found.is_file())
+    elif whole.exists():
+        yield whole
+
+
+def _find(corefile: Path, name: str) -> Located:
+    """Return a path as our configuration should have it: where the file is, seen from here or beside the Corefile."""
+    for folder in (corefile.parent, Path()):
+        try:
+            path = (folder / name).absolute()
+            if path.exists():
+                return Located(str(path), is_there=True)
+        except (OSError, ValueError):
+            continue
+    return Located(name if name.startswith("/") else f"./{name}", is_there=False)
+
+
+def _read(corefile: Path, name: str) -> str | None:
+    found = _find(corefile, name)
+    try:
+        return read_text(Path(found.path), _MOST_OCTETS) if found.is_there else None
+    except UnusableFileError:
+        return None
+
+
+def _mistakes(text: str) -> list[tuple[int, str]]:
+    """Return what our reader finds wrong in a text, with the lines."""
+    try:
+        load_text(text, _WRITTEN)
+    except ConfigError as error:
+        return [_problem(problem) for problem in error.problems]
+    return []
+
+
+def _problem(problem: str) -> tuple[int, str]:
+    found = _PROBLEM.match(problem.removeprefix(str(_WRITTEN)))
+    return (int(found[1]), found[2]) if found else (0, problem)
+
+
+def report(imported: Imported) -> Iterator[str]:
+    """Give the lines that say what became of what."""
+    for kind, heading in _HEADINGS.items():
+        found = [finding for finding in imported.findings if finding.kind == kind]
+        if found:
+            yield f"{heading}"
+            yield from (f"  {_sentence(finding)}" for finding in found)
+    losses = imported.losses
+    yield f"{losses} losses" if losses != 1 else "1 loss"
+
+
+def _sentence(finding: Finding) -> str:
+    text = f"{finding.source.place()}: {finding.what}: {finding.text}"
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+__all__ = ["CorefileError", "NotACorefileError", "UnusableFileError", "import_corefile", "report"]

@@ -1,0 +1,138 @@
+"""The `cache` plugin: how long answers from outside are kept."""
+
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import belonging, names
+
+_WHAT = "cache"
+_WEEK = 7 * 86_400
+# Seconds that CoreDNS keeps answers, and answers that there is nothing, without a number behind `cache`.
+_USUAL = {"ttl_cap": 3600, "negative_cap": 1800}
+_CAPS = {"success": "ttl_cap", "denial": "negative_cap"}
+_USUAL_CAPACITY = 9984
+_SAID = "answers of the cluster are computed from its present state, so that none is ever too old"
+
+
+def cache(context: Context, site: Site, directive: Directive) -> None:
+    """Import the plugin. There is one cache for all names from outside: the root block's numbers count first."""
+    draft, source = context.draft, source_of(directive)
+    arguments = list(directive.args)
+    caps = dict(_USUAL)
+    sources = dict.fromkeys(caps, source)
+    if arguments and arguments[0].isdigit():
+        ttl = min(int(arguments.pop(0)), _WEEK)
+        caps = dict.fromkeys(caps, ttl)
+    zones, _ = names(arguments) if arguments else (site.zones, [])
+    if arguments and any(not belonging(zone, zones) for zone in site.zones):
+        text = f"only answers below {', '.join(zones)} were kept; here all answers from outside are"
+        draft.differs(source, _WHAT, text)
+    for line in directive.lines:
+        option = line.words[0]
+        if option in _CAPS and len(line.words) > 1:
+            try:
+                _bounds(context, line, caps, sources)
+            except ValueError:
+                draft.lost(source_of_line(line), f"cache {option}", "is not read by CoreDNS either: left out")
+    for key, value in caps.items():
+        _cap(context, site, key, value, sources[key])
+    for line in directive.lines:
+        if line.words[0] not in _CAPS:
+            try:
+                _option(context, site, line)
+            except ValueError:
+                text = UNKNOWN
+                draft.lost(source_of_line(line), f"cache {line.words[0]}", text)
+    if "servfail" not in {line.words[0] for line in directive.lines}:
+        text = "failures are remembered for 1 second, and longer while they go on (RFC 9520), instead of 5"
+        draft.default(source, _WHAT, text)
+
+
+def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> None:
+    """Write how long answers are kept at most, or say what it means that another block has said otherwise."""
+    draft = context.draft
+    there = draft.settings.get(f"cache.{key}")
+    if there is None or there.value == value:
+        draft.put(f"cache.{key}", value, source, _WHAT)
+        return
+    which = "answers that there is nothing" if key == "negative_cap" else "answers"
+    text = f"{which} for {', '.join(site.zones)} are kept for {there.value} seconds at most, instead of {value}"
+    if there.value > value:
+        draft.lost(
+            source, _WHAT, f"{text}, as {there.sources[0].place()} says: a change shows to clients that much later"
+        )
+    else:
+        draft.differs(source, _WHAT, f"{text}, as {there.sources[0].place()} says")
+
+
+def _bounds(context: Context, line: Line, caps: dict[str, int], sources: dict[str, Source]) -> None:
+    """Read `success CAPACITY [TTL [MINTTL]]`, or `denial`; raises ValueError."""
+    source, option = source_of_line(line), line.words[0]
+    capacity, *ttls = [whole(word) for word in line.words[1:4]]
+    if capacity != _USUAL_CAPACITY:
+        text = "the cache is measured in octets (cache.size, 32 MiB, some 40,000 answers), not in entries"
+        context.draft.default(source, f"cache {option}", text)
+    if ttls:
+        caps[_CAPS[option]] = min(ttls[0], _WEEK)
+        sources[_CAPS[option]] = source
+    if ttls[1:]:
+        key = {"success": "cache.ttl_floor", "denial": "cache.negative_floor"}[option]
+        context.draft.put(key, min(ttls[1], caps[_CAPS[option]]), source, f"cache {option}")
+
+
+def _option(context: Context, site: Site, line: Line) -> None:
+    """Import one line of the block; raises ValueError for one that CoreDNS would not take either."""
+    draft, source = context.draft, source_of_line(line)
+    option, arguments = line.words[0], list(line.words[1:])
+    what = f"cache {option}"
+    match option, arguments:
+        case "disable", ["success" | "denial", *zones]:
+            _disable(context, site, zones, source)
+        case "prefetch", [amount, *_]:
+            draft.put("cache.renew_hits", min(whole(amount), 10_000_000), source, what)
+            if len(arguments) > 1:
+                draft.default(source, what, "an answer is renewed shortly before it ends, if it was asked for so often")
+        case "serve_stale", [*values] if len(values) <= 5:
+            draft.put("cache.stale", min(seconds(values[0]) if values else 3600.0, float(_WEEK)), source, what)
+            if values[1:2] == ["verify"]:
+                wait = seconds(values[2]) if len(values) > 2 else 0.0
+                if wait:
+                    draft.put("cache.stale_wait", min(wait, 60.0), source, what)
+            elif values[1:2] in ([], ["immediate"]):
+                text = "upstreams are asked first and for cache.stale_wait at most, then the expired answer is given"
+                draft.differs(source, what, text)
+            else:
+                raise ValueError
+            if len(values) > 3 or (len(values) > 2 and values[1] == "immediate"):
+                draft.default(source, what, "an expired answer is given with a TTL of 30 seconds (RFC 8767)")
+        case "serve_stale_policy", ["prefer_positive"]:
+            text = "what upstreams say now is what clients get: an answer that has gone is not given again"
+            draft.lost(source, what, text)
+        case "servfail", [duration]:
+            value = seconds(duration)
+            if value < 1:
+                text = "failures are remembered for 1 second at least (RFC 9520): who asks again at once gets the same"
+                draft.differs(source, what, text)
+            else:
+                draft.put("cache.failure_ttl", min(value, 300.0), source, what)
+                if value > 30:
+                    draft.put("cache.failure_cap", min(value, 300.0), source, what)
+        case "keepttl", []:
+            text = "TTLs are counted down, always: clients keep an answer no longer than its owner said"
+            draft.lost(source, what, text)
+        case _:
+            raise ValueError
+
+
+def _disable(context: Context, site: Site, arguments: list[str], source: Source) -> None:
+    zones, wrong = names(arguments) if arguments else (site.zones, [])
+    if wrong:
+        raise ValueError
+    domain = context.draft.settings.get("domain")
+    cluster = ["cluster.local" if domain is None else str(domain.value), "in-addr.arpa", "ip6.arpa"]
+    outside = [zone for zone in zones if not belonging(zone, cluster)]
+    if outside:
+        text = f"answers for {', '.join(outside)} are kept as long as their TTL: a change there shows that much later"
+        context.draft.lost(source, "cache disable", text)
+    if len(outside) < len(zones):
+        context.draft.default(source, "cache disable", _SAID)

@@ -1,0 +1,249 @@
+"""The `forward` plugin: who is asked for names from outside, and what kube-dns's ConfigMap says of it."""
+
+from typing import Any
+
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
+from dnsserver.config.values import Upstream
+
+_WHAT = "forward"
+_OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
+_BY_ITSELF = "what an upstream can do and how it answers is learnt from its answers and from probes"
+_DEFAULT = {
+    "prefer_udp": "UDP is asked first, and TCP where an answer needs it",
+    "health_check": _BY_ITSELF,
+    "max_fails": _BY_ITSELF,
+    "max_connect_attempts": "a question is asked of one upstream after the other until the deadline",
+    "failfast_all_unhealthy_upstreams": "failures are remembered for a short time (RFC 9520)",
+    "expire": "connections are kept as long as the upstream keeps them",
+    "max_age": "connections are kept as long as the upstream keeps them",
+    "max_idle_conns": "few connections carry all questions at once",
+    "read_timeout": "an upstream is waited for as long as it usually takes, and all of them for forwarding.deadline",
+    "doh_method": "there is no DNS over HTTPS to upstreams, whose loss is told at its address",
+}
+_LOST = {
+    "resolver": "hostnames of upstreams are resolved by this machine's own resolver",
+    "source_address": "the system chooses the address that questions are sent from: upstreams that let in one address "
+    "only may refuse this server",
+    "next": "one [[forward]] alone is asked: clients keep the answer that was passed over",
+    "next_on_nodata": "one [[forward]] alone is asked: clients keep the empty answer",
+}
+_FAILING_OVER = {"SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"}  # for which another upstream is asked without being told
+
+
+class _Options:
+    """What the block of one `forward` says."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, Source] = {}
+        self.tcp: Source | None = None
+        self.server_name = ""
+
+    def put(self, key: str, value: Any, source: Source) -> None:
+        self.values[key] = value
+        self.sources[key] = source
+
+
+def forward(context: Context, site: Site, directive: Directive) -> None:
+    """Import the plugin for the part of its zone that its server block is asked for."""
+    draft, source = context.draft, source_of(directive)
+    if len(directive.args) < 2:
+        draft.lost(source, _WHAT, "has no upstreams, with which CoreDNS does not start: left out")
+        return
+    zones, wrong = names(directive.args[:1])
+    if wrong:
+        draft.lost(source, _WHAT, f"{wrong[0]} is no name of a zone: nothing is forwarded for it")
+        return
+    if len(zones) > 1:
+        text = f"CoreDNS forwards for the first of the zones of this network only, {zones[0]}; so does this"
+        draft.differs(source, _WHAT, text)
+    options = _options(context, directive)
+    upstreams = _upstreams(context, directive, options)
+    served = left_over(site, directive)
+    if not served:
+        text = "no name comes to it, by its server block or for an earlier `forward`: left out, as it has no effect"
+        draft.differs(source, _WHAT, text)
+    for zone in served:
+        if zone == ROOT:
+            _everything(context, upstreams, options, source)
+        else:
+            _one_domain(context, zone, upstreams, options, source)
+
+
+def left_over(site: Site, directive: Directive) -> list[str]:
+    """Return the domains that come to a `forward`: those before it in the same block have taken theirs."""
+    left = site.within(names(directive.args[:1])[0][0])
+    for other in site.block.directives:
+        if other is directive:
+            break
+        if other.name == _WHAT and len(other.args) > 1 and (zones := names(other.args[:1])[0]):
+            excepted = _excepted(other)
+            taken = site.within(zones[0])
+            left = [part for zone in left for part in _less(zone, taken, excepted)]
+    return list(dict.fromkeys(left))
+
+
+def _less(zone: str, taken: list[str], excepted: list[str]) -> list[str]:
+    """Return what is left of a domain when others are taken, but for what is excepted of them."""
+    if not belonging(zone, taken) or belonging(zone, excepted):
+        return [zone]
+    return [name for name in excepted if is_below(name, zone)]
+
+
+def _excepted(directive: Directive) -> list[str]:
+    words = [word for line in directive.lines if line.words[0] == "except" for word in line.words[1:]]
+    return names(words)[0]
+
+
+def refuse_excepted(context: Context, site: Site) -> None:
+    """Refuse domains that are excepted and go to no other `forward` of the block: to CoreDNS they are SERVFAIL."""
+    for directive in site.block.directives:
+        lines = [line for line in directive.lines if line.words[0] == "except"] if directive.name == _WHAT else []
+        for line in lines:
+            taken = {entry.values["domain"] for entry in context.draft.tables.get("forward", [])}
+            for zone in names(line.words[1:])[0]:
+                if zone not in taken and site.within(zone) == [zone] and not site.has_above(zone):
+                    values = {"domain": zone, "upstreams": []}
+                    note = "who asks for its names is refused, where CoreDNS said SERVFAIL"
+                    context.draft.add("forward", values, source_of_line(line), "forward except", note)
+
+
+def _everything(context: Context, upstreams: list[str], options: _Options, source: Source) -> None:
+    draft = context.draft
+    draft.put("upstreams", upstreams, source, _WHAT)
+    for key, value in options.values.items():
+        draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {key}")
+
+
+def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Options, source: Source) -> None:
+    draft = context.draft
+    for entry in draft.tables.get("forward", []):
+        if entry.values["domain"] == zone:
+            if entry.values["upstreams"] != upstreams:
+                place = entry.sources[0].place()
+                draft.lost(source, _WHAT, f"{zone} is forwarded by {place} already: these upstreams are not asked")
+            return
+    values: dict[str, Any] = {"domain": zone, "upstreams": upstreams}
+    if upstreams:
+        values |= {_OF_A_DOMAIN.get(key, key): value for key, value in options.values.items()} | {"trusted": True}
+    entry = draft.add("forward", values, source, _WHAT)
+    entry.sources += options.sources.values()
+
+
+def _upstreams(context: Context, directive: Directive, options: _Options) -> list[str]:
+    """Return the upstreams as our configuration writes them; what cannot be asked is named."""
+    draft, source = context.draft, source_of(directive)
+    targets = list(directive.args[1:])
+    files = [target for target in targets if "/" in target and "://" not in target]
+    if files and len(targets) == 1 and options.tcp is None:
+        return [context.located(files[0], source, _WHAT)]
+    found: list[str] = []
+    for target in targets:
+        if target not in files:
+            upstream = upstream_of(target, tcp=options.tcp is not None, server_name=options.server_name)
+            if upstream is None:
+                draft.lost(
+                    source, _WHAT, f"{target} cannot be asked: only addresses and hostnames over UDP, TCP or TLS"
+                )
+            else:
+                found.append(upstream)
+            continue
+        if len(targets) == 1:
+            path = context.located(target, source, _WHAT)
+            text = "servers of a file are asked over UDP first: add `options use-vc` to the file for TCP only"
+            draft.lost(options.tcp or source, "forward force_tcp", f"{path}: {text}")
+            return [path]
+        servers = nameservers(context.files.read(context.located(target, source, _WHAT)) or "")
+        text = f"{target} beside others: its servers of today are written out, and the file is not followed any more"
+        draft.lost(source, _WHAT, text)
+        found += [f"tcp://{server}" if options.tcp else server for server in servers]
+    if not found:
+        draft.lost(source, _WHAT, "no upstream is left: names that go there are not answered until you write some")
+    return list(dict.fromkeys(found))
+
+
+def nameservers(text: str) -> list[str]:
+    """Return the addresses that a file like /etc/resolv.conf lists."""
+    lines = (line.split() for line in text.splitlines())
+    found = (words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
+    return [server for server in (upstream_of(text) for text in found) if server is not None]
+
+
+def upstream_of(target: str, *, tcp: bool = False, server_name: str = "") -> str | None:
+    """Return an upstream as our configuration writes it, None for one that cannot be asked."""
+    scheme, separator, rest = target.rpartition("://")
+    if separator and scheme not in {"dns", "tls"}:
+        return None
+    if scheme == "tls":
+        host, percent, behind = rest.rpartition("%")
+        if percent:  # tls://ADDRESS%NAME:PORT, or :PORT before the sign
+            name, colon, port = behind.partition(":")
+            rest, server_name = f"{host}{colon}{port}", name or server_name
+        text = f"tls://{rest}#{server_name}" if server_name else f"tls://{rest}"
+    else:
+        text = f"tcp://{rest}" if tcp else rest
+    try:
+        upstream = Upstream.parse(text)
+    except ValueError:
+        return None
+    return None if upstream.transport == "file" else str(upstream)
+
+
+def _options(context: Context, directive: Directive) -> _Options:
+    options = _Options()
+    for line in directive.lines:
+        source, what = source_of_line(line), f"forward {line.words[0]}"
+        try:
+            _option(context, line, options)
+        except ValueError:
+            context.draft.lost(source, what, UNKNOWN)
+    return options
+
+
+def _option(context: Context, line: Line, options: _Options) -> None:
+    """Import one line of the block; raises ValueError for one that CoreDNS would not take either."""
+    draft, source = context.draft, source_of_line(line)
+    option, arguments = line.words[0], list(line.words[1:])
+    what = f"forward {option}"
+    match option, arguments:
+        case _ if option in _DEFAULT:
+            draft.default(source, what, _DEFAULT[option])
+        case _ if option in _LOST:
+            draft.lost(source, what, _LOST[option])
+        case "except", [_, *_]:
+            _, wrong = names(arguments)
+            if wrong:
+                raise ValueError
+            draft.became(source, what, "[[forward]] tables of their own for these domains")
+        case "force_tcp", []:
+            options.tcp = source
+        case "policy", ["random" | "sequential" | "round_robin" as policy]:
+            options.put("policy", policy, source)
+        case "max_concurrent", [digits]:
+            if whole(digits):
+                options.put("in_flight", whole(digits), source)
+            else:
+                draft.default(source, what, "0 is no limit to CoreDNS; here it is 10000, the oldest question fails")
+        case "tls", [*paths] if len(paths) <= 3:
+            if len(paths) in {1, 3}:
+                options.put("authorities", context.located(paths[-1], source, what), source)
+            if len(paths) > 1:
+                text = "no certificate of our own is shown to an upstream: one that demands it closes the connection"
+                draft.lost(source, what, text)
+        case "tls_servername", [name]:
+            options.server_name = name
+            draft.became(source, what, f"the name behind # in the addresses of these upstreams, {name}")
+        case "failover", [_, *_]:
+            rest = [code for code in arguments if code.upper() not in _FAILING_OVER]
+            if rest:
+                text = f"{', '.join(rest)} is an answer, for which no other upstream is asked: clients keep it"
+                draft.lost(source, what, text)
+            if len(rest) < len(arguments):
+                draft.default(source, what, "another upstream is asked after SERVFAIL, REFUSED, NOTIMP and FORMERR")
+        case "spray", []:
+            draft.lost(source, what, "is gone from CoreDNS itself")
+        case _:
+            raise ValueError

@@ -1,0 +1,132 @@
+"""The `hosts` and `file` plugins: names that are written down."""
+
+import ipaddress
+
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import ROOT, belonging, names
+from dnsserver.config.values import Domain
+
+_WHAT = "hosts"
+_USUAL_TTL = 3600
+_OPTIONS = {"fallthrough", "fallthrough_unsupported", "no_reverse", "ttl", "reload"}
+
+
+def hosts(context: Context, site: Site, directive: Directive) -> None:
+    """Import a hosts file, entries written in the block, or both; without a file CoreDNS reads /etc/hosts as well."""
+    draft, source = context.draft, source_of(directive)
+    zones, wrong = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
+    for text in wrong:
+        draft.lost(source, _WHAT, f"{text} is no name of a zone")
+    shared: dict[str, object] = {}
+    through: list[str] = []
+    entries: list[str] = []
+    sources: list[Source] = []
+    for line in directive.lines:
+        place, option, arguments = source_of_line(line), line.words[0], list(line.words[1:])
+        match option:
+            case "fallthrough":
+                through += names(arguments)[0] if arguments else [ROOT]
+            case "fallthrough_unsupported":
+                text = "other types of a name that is here are empty (NODATA), and not asked upstream"
+                draft.lost(place, "hosts fallthrough_unsupported", text)
+            case "no_reverse":
+                shared["reverse"] = False
+                sources.append(place)
+            case "ttl":
+                _ttl(context, arguments, place, shared, sources)
+            case "reload":
+                _reload(context, arguments, place)
+            case _ if _is_entry(line.words):
+                entries.append(" ".join(line.words))
+                sources.append(place)
+            case _:
+                draft.lost(place, _WHAT, f"{' '.join(line.words)[:80]} is neither an option nor an entry: left out")
+    if ROOT not in zones:
+        shared["below"] = zones
+    alone = [zone for zone in zones if not belonging(zone, through)]
+    if alone:
+        text = f"without fallthrough a name below {', '.join(alone)} that is not in it is NXDOMAIN, where CoreDNS"
+        draft.differs(source, _WHAT, f"{text} said SERVFAIL")
+        shared["authoritative_below"] = alone
+    values: dict[str, object] = {"entries": entries} if entries else {}
+    path = directive.args[0] if directive.args else "/etc/hosts"
+    values["file"] = context.located(path, source, _WHAT)
+    note = "" if directive.args else "CoreDNS reads /etc/hosts as well where no file is named"
+    entry = draft.add("hosts", values | shared, source, _WHAT, note)
+    entry.sources += sources
+
+
+def _ttl(
+    context: Context, arguments: list[str], source: Source, shared: dict[str, object], sources: list[Source]
+) -> None:
+    try:
+        ttl = whole(arguments[0]) if arguments else 0
+    except ValueError:
+        ttl = 0
+    if not 0 < ttl <= 0xFFFF:
+        context.draft.lost(source, "hosts ttl", f"is no number of seconds from 1 to 65535: {_USUAL_TTL} instead")
+        return
+    shared["ttl"] = ttl
+    sources.append(source)
+
+
+def _reload(context: Context, arguments: list[str], source: Source) -> None:
+    try:
+        interval = seconds(arguments[0]) if arguments else 0.0
+    except ValueError:
+        interval = 0.0
+    if interval:
+        context.draft.default(source, "hosts reload", "the file is followed and read again when it changes")
+    else:
+        context.draft.differs(source, "hosts reload", "the file is followed here, and a change of it is taken over")
+
+
+def _is_entry(words: tuple[str, ...]) -> bool:
+    """Tell whether a line is an address and at least one name."""
+    try:
+        ipaddress.ip_address(words[0].partition("%")[0])
+        return len(words) > 1 and all(Domain.parse(word) for word in words[1:])
+    except ValueError:
+        return False
+
+
+def file(context: Context, site: Site, directive: Directive) -> None:
+    """Import a zone file."""
+    draft, source = context.draft, source_of(directive)
+    if not directive.args:
+        draft.lost(source, "file", "names no file, with which CoreDNS does not start: left out")
+        return
+    path = context.located(directive.args[0], source, "file")
+    zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
+    draft.extend("static", [path], source, "file")
+    text = context.files.read(directive.args[0] if not context.root else path)
+    if text is not None and not _says_its_zone(text, zones):
+        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the head of {path}"
+        draft.lost(source, "file", f"{said}, or its names are not found")
+    for line in directive.lines:
+        place, option = source_of_line(line), line.words[0]
+        if option in {"reload", "reload_by_mtime"}:
+            draft.default(place, f"file {option}", "the file is followed and read again when it changes")
+        elif option == "fallthrough":
+            what = f"a name below {', '.join(zones)} that the file does not have is NXDOMAIN, and nobody else is asked"
+            draft.lost(place, "file fallthrough", what)
+        elif option in {"upstream", "no_reload", "transfer"}:
+            draft.default(place, f"file {option}", "CoreDNS itself does nothing for it any more")
+        else:
+            draft.lost(place, f"file {option}", UNKNOWN)
+
+
+def _says_its_zone(text: str, zones: list[str]) -> bool:
+    """Tell whether a zone file has its zone's name in it: an $ORIGIN, or a SOA under a full name."""
+    for line in text.splitlines():
+        words = line.split(";")[0].split()
+        upper = [word.upper() for word in words]
+        if upper[:1] == ["$ORIGIN"] or not words:
+            if len(words) > 1:
+                return True
+            continue
+        if "SOA" in upper:
+            return words[0].lower().rstrip(".") in zones and words[0].endswith(".")
+    return False

@@ -1,0 +1,171 @@
+"""From the text of a Corefile, or of kube-dns's ConfigMap, to TOML and findings."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from dnsserver.config.corefile import (
+    absent,
+    cache,
+    forward,
+    hosts,
+    kubedns,
+    kubernetes,
+    rewrite,
+    server,
+    template,
+    toml,
+)
+from dnsserver.config.corefile.configmap import Sources
+from dnsserver.config.corefile.draft import Draft, Finding, Source
+from dnsserver.config.corefile.parser import Directive, ImportedFile, parse
+from dnsserver.config.corefile.site import Context, Files, Site, source_of
+from dnsserver.config.corefile.sites import sites
+from dnsserver.config.corefile.zones import is_reverse
+
+_Plugin = Callable[[Context, Site, Directive], None]
+
+# In the order in which CoreDNS passes a question through them, which is not that of the file (its plugin.cfg).
+_PLUGINS: dict[str, _Plugin] = {
+    "bufsize": server.bufsize,
+    "bind": server.bind,
+    "ready": server.ready,
+    "health": server.health,
+    "prometheus": server.prometheus,
+    "errors": server.errors,
+    "log": server.log,
+    "local": server.local,
+    "loadbalance": server.loadbalance,
+    "rewrite": rewrite.rewrite,
+    "autopath": kubernetes.autopath,
+    "acl": server.acl,
+    "header": server.header,
+    "template": template.template,
+    "hosts": hosts.hosts,
+    "kubernetes": kubernetes.kubernetes,
+    "file": hosts.file,
+    "cache": cache.cache,
+    "forward": forward.forward,
+    "view": server.view,
+}
+_FIRST = ("kubernetes",)  # whose domain others ask for
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What became of a Corefile: TOML, and what is to be said of it."""
+
+    toml: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def losses(self) -> int:
+        """How many things have no counterpart."""
+        return sum(finding.kind == "lost" for finding in self.findings)
+
+
+def import_text(
+    given: Sources,
+    files: Files,
+    imports: Callable[[str, str], list[ImportedFile]],
+    environment: Mapping[str, str],
+    mistakes: Callable[[str], list[tuple[int, str]]],
+) -> Imported:
+    """Return what becomes of a Corefile; raises CorefileError for one that CoreDNS would not start with.
+
+    `imports` gives the files that an `import` in a file names, `mistakes` says what our reader finds wrong in a TOML
+    text, each with its line: what it does not take is taken out again, and named as lost.
+    """
+    draft = Draft()
+    if given.kube_dns is not None:
+        kubedns.kube_dns(draft, given.name, given.kube_dns)
+    else:
+        parsed = parse(given.corefile, given.name, imports, environment)
+        for file, line, text in parsed.remarks:
+            draft.lost(Source(file, line, ""), "import", text)
+        _blocks(Context(draft, sites(parsed.blocks, draft), files))
+    heading = f"From {given.name}, by `dnsserver import-corefile`; zones/dnsserver.toml explains each setting."
+    text = _accepted(draft, heading, mistakes)
+    return Imported(text, tuple(sorted(draft.findings, key=lambda finding: (finding.source.file, finding.source.line))))
+
+
+def _blocks(context: Context) -> None:
+    """Import every plugin of every server block."""
+    every = [(site, directive) for site in context.sites for directive in site.block.directives]
+    for _, directive in every:
+        if directive.name == "root" and directive.args:
+            context.root = directive.args[0]
+            context.draft.default(source_of(directive), "root", "paths below it are written out in full")
+    order = [*_FIRST, *(name for name in _PLUGINS if name not in _FIRST)]
+    for name in order:
+        for site, directive in every:
+            if directive.name == name:
+                _PLUGINS[name](context, site, directive)
+    for _, directive in every:
+        if directive.name not in _PLUGINS and directive.name != "root":
+            _absent(context, directive)
+    for site in context.sites:
+        _end_of(context, site)
+    _handed_on(context)
+    if not any(site.is_root for site in context.sites):
+        context.draft.settings.pop("upstreams", None)
+        place = context.sites[0].source if context.sites else Source("", 0, "")
+        context.draft.put("upstreams", [], place, "server block", "no block is for all other names: they are refused")
+
+
+def _absent(context: Context, directive: Directive) -> None:
+    """Name a plugin that has no setting here."""
+    source, name = source_of(directive), directive.name
+    if name in absent.DEFAULT:
+        context.draft.default(source, name, absent.DEFAULT[name])
+    elif name in absent.LOST:
+        context.draft.lost(source, name, absent.LOST[name])
+    else:
+        text = "is a plugin that this importer does not know: whatever it did for clients of this block is not done"
+        context.draft.lost(source, name, text)
+
+
+def _end_of(context: Context, site: Site) -> None:
+    """See to names that no plugin of a block has: CoreDNS never goes on to another block."""
+    draft = context.draft
+    if not site.has("cache"):
+        draft.default(site.source, "cache", "answers from outside are kept as long as their TTL, without a setting")
+    if site.has("forward"):
+        forward.refuse_excepted(context, site)
+        return
+    if site.is_root:
+        draft.put("upstreams", [], site.source, "server block", "no `forward`: names outside the cluster are refused")
+        return
+    taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {_domain(draft)}
+    for zone in site.zones:
+        if zone not in taken and not (is_reverse(zone) and site.has("kubernetes")):
+            note = "no `forward` in this block: names that nothing in it has are refused"
+            draft.add("forward", {"domain": zone, "upstreams": []}, site.source, "server block", note)
+
+
+def _handed_on(context: Context) -> None:
+    """Forward the domains that rules of a block lead to, as its own names are."""
+    draft = context.draft
+    for site, domain, source in context.handed_on:
+        own = [entry for entry in draft.tables.get("forward", []) if entry.values["domain"] in site.zones]
+        taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])}
+        if own and domain not in taken:
+            draft.add("forward", {**own[0].values, "domain": domain}, source, "rewrite")
+            text = f"a name below {domain} that a client asks for itself goes to these upstreams as well"
+            draft.differs(source, "rewrite", text)
+
+
+def _domain(draft: Draft) -> str:
+    there = draft.settings.get("domain")
+    return "cluster.local" if there is None else str(there.value)
+
+
+def _accepted(draft: Draft, heading: str, mistakes: Callable[[str], list[tuple[int, str]]]) -> str:
+    """Return the TOML, less what our own reader does not take: that is named as lost."""
+    text = toml.render(draft, heading)
+    while found := mistakes(text):
+        line, message = found[0]
+        if not toml.take_out(draft, text, line, message):
+            draft.lost(Source("", 0, ""), "configuration", f"is not read by dnsserver: {message}")
+            return text
+        text = toml.render(draft, heading)
+    return text

@@ -1,0 +1,177 @@
+"""The `kubernetes` plugin and `autopath`: which cluster is answered for, and how."""
+
+import re
+
+from dnsserver.config import selectors
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import belonging, is_reverse, names, network_of
+from dnsserver.config.model import NAMESPACE
+
+_MODES = {"disabled", "insecure", "verified"}
+_WHAT = "kubernetes"
+_NO_EFFECT = {
+    "startup_timeout": "cluster names are SERVFAIL until the first listing is complete, however long it takes",
+    "apiserver_qps": "one list and one watch of each kind is all that the API server is asked",
+    "apiserver_burst": "one list and one watch of each kind is all that the API server is asked",
+    "apiserver_max_inflight": "one list and one watch of each kind is all that the API server is asked",
+    "resyncperiod": "CoreDNS itself does nothing for it any more",
+    "upstream": "targets of ExternalName Services are always looked up here",
+}
+_LOST = {
+    "endpoint_pod_names": (
+        "endpoints without a hostname are named by their address, as in 10-1-2-3.db.prod.svc: pods that ask for "
+        "POD.SERVICE.NAMESPACE.svc by the pod's name get NXDOMAIN, and SRV and PTR show the other name"
+    ),
+    "noendpoints": "headless Services and endpoints are answered too, and EndpointSlices are watched",
+    "zonal": "names like ZONE.pin._zone.SERVICE do not exist (NXDOMAIN): who uses them gets no endpoints of his zone",
+}
+
+
+def kubernetes(context: Context, site: Site, directive: Directive) -> None:
+    """Import the plugin that answers for the cluster."""
+    draft, source = context.draft, source_of(directive)
+    zones, wrong = names(directive.args) if directive.args else (list(site.zones), [])
+    for text in wrong:
+        draft.lost(source, _WHAT, f"{text} is no name of a zone: nothing is answered for it")
+    domains = [zone for zone in zones if not is_reverse(zone) and zone != "."]
+    if not domains:
+        draft.lost(source, _WHAT, "has no zone but reverse ones, with which CoreDNS does not start: left out")
+        return
+    there = draft.settings.get("domain")
+    if there is not None and there.value != domains[0]:
+        text = f"a second cluster, {domains[0]}: one server answers for one cluster, which is {there.value}"
+        draft.lost(source, _WHAT, f"{text}; its names need a server of their own, and a [[forward]] to it")
+        return
+    draft.put("domain", domains[0], source, _WHAT)
+    multicluster = _options(context, directive)
+    for zone in domains[1:]:
+        if zone in multicluster:
+            draft.extend("local.domains", [zone], source, "kubernetes multicluster")
+            text = "names of imported Services (ServiceImport) are not answered"
+            draft.lost(source, "kubernetes multicluster", f"{text}: who asks for one below {zone} gets NXDOMAIN")
+        else:
+            values = {"suffix": zone, "to": domains[0], "answers": "names"}
+            draft.add("rewrite", values, source, _WHAT, "the cluster's second domain, by another name")
+    _reverse(context, directive, [zone for zone in zones if is_reverse(zone)], domains)
+
+
+def _options(context: Context, directive: Directive) -> list[str]:
+    """Import the lines of the block; return the zones that are `multicluster`."""
+    draft = context.draft
+    given = {line.words[0] for line in directive.lines}
+    if "pods" not in given:
+        draft.put("pods", "disabled", source_of(directive), "kubernetes", "what CoreDNS does without `pods`")
+    if "ttl" not in given:
+        draft.default(source_of(directive), "kubernetes", "ttl is 5 seconds, as CoreDNS has it without `ttl`")
+    multicluster: list[str] = []
+    for line in directive.lines:
+        option, arguments, source = line.words[0], list(line.words[1:]), source_of_line(line)
+        what = f"kubernetes {option}"
+        match option:
+            case "fallthrough":
+                continue
+            case "multicluster":
+                multicluster += names(arguments)[0]
+            case _ if option in _NO_EFFECT:
+                draft.default(source, what, _NO_EFFECT[option])
+            case _ if option in _LOST:
+                draft.lost(source, what, _LOST[option])
+            case "endpoint" | "tls":
+                text = "the API server is that of the cluster the server runs in, or of a kubeconfig"
+                draft.lost(source, what, f"{text}: write these values into one, and its path into kubeconfig")
+            case "ignore" if arguments == ["empty_service"]:
+                text = "a Service of type ClusterIP without ready endpoints keeps its address here"
+                draft.lost(source, what, f"{text}: pods whose search list goes on to another cluster stop at it")
+            case _ if not _value(context, line, source, what):
+                draft.lost(source, what, UNKNOWN)
+    return multicluster
+
+
+def _value(context: Context, line: Line, source: Source, what: str) -> bool:
+    """Import an option that has a setting of its own; tell whether it is one."""
+    draft = context.draft
+    option, arguments = line.words[0], list(line.words[1:])
+    match option, arguments:
+        case "pods", [mode] if mode in _MODES:
+            draft.put("pods", mode, source, what)
+        case "ttl", [digits, *_]:
+            try:
+                ttl = whole(digits)
+            except ValueError:
+                return False
+            if ttl > 3600:
+                return False
+            draft.put("ttl", ttl, source, what)
+        case "namespaces", [_, *_]:
+            good = [name for name in arguments if re.match(NAMESPACE, name)]
+            for name in set(arguments) - set(good):
+                draft.lost(source, what, f"{name} is not the name of a namespace")
+            if good:
+                draft.extend("kubernetes.namespaces", good, source, what)
+        case "labels" | "namespace_labels", [_, *_]:
+            selector = " ".join(arguments)
+            if not selectors.is_selector(selector):
+                return False
+            draft.put(f"kubernetes.{option}", selector, source, what)
+        case "kubeconfig", [path, *rest] if len(rest) <= 1:
+            draft.put("kubeconfig", context.located(path, source, what), source, what)
+            if rest:
+                draft.put("context", rest[0], source, what)
+        case _:
+            return False
+    return True
+
+
+def _reverse(context: Context, directive: Directive, zones: list[str], domains: list[str]) -> None:
+    """Import what becomes of reverse names, and of names that the cluster does not have."""
+    draft, source = context.draft, source_of(directive)
+    through: list[str] = []
+    for line in directive.lines:
+        if line.words[0] == "fallthrough":
+            source = source_of_line(line)
+            through += names(line.words[1:])[0] if len(line.words) > 1 else ["."]
+    what = "kubernetes fallthrough"
+    handed_on = [domain for domain in domains if belonging(domain, through)]
+    if handed_on:
+        text = "names that the cluster does not have are NXDOMAIN, and no other source is asked for them"
+        draft.lost(
+            source, what, f"{text}: who keeps names of his own below {handed_on[0]} has to write [[answer]] tables"
+        )
+    kept = [zone for zone in zones if not belonging(zone, through)]
+    if [zone for zone in zones if zone not in kept]:
+        draft.default(source, what, "reverse names that the cluster does not know go to the upstreams")
+    for zone in kept:
+        network = network_of(zone)
+        if network is None:
+            draft.lost(source, _WHAT, f"{zone} is not the reverse zone of a network: unknown names in it go upstream")
+        else:
+            note = "without fallthrough: unknown reverse names do not exist"
+            draft.extend("reverse_zones", [network], source_of(directive), _WHAT, note)
+    if not zones:
+        text = "no reverse zone: CoreDNS asked upstream for reverse names of the cluster, here they are answered"
+        draft.differs(source_of(directive), _WHAT, text)
+
+
+def autopath(context: Context, _: Site, directive: Directive) -> None:
+    """Import the completion of search lists."""
+    draft, source = context.draft, source_of(directive)
+    if not directive.args or directive.args[-1] != "@kubernetes":
+        text = "a search list from a file cannot be followed: pods ask for every name of their search list themselves"
+        draft.lost(source, "autopath", text)
+        return
+    draft.put("search.enabled", True, source, "autopath", "see the conditions in zones/dnsserver.toml")
+    text = (
+        "CoreDNS took the search domains of its own /etc/resolv.conf: write those of the nodes into "
+        "search.node_domains, or names that pods complete with them are asked one by one"
+    )
+    draft.differs(source, "autopath", text)
+    others = [zone for zone in directive.args[:-1] if zone.rstrip(".") != _domain(context)]
+    if others:
+        draft.lost(source, "autopath", f"completion is for the cluster's domain only, not for {', '.join(others)}")
+
+
+def _domain(context: Context) -> str:
+    there = context.draft.settings.get("domain")
+    return "cluster.local" if there is None else str(there.value)

@@ -1,0 +1,152 @@
+"""The `rewrite` plugin: questions that are asked under another name."""
+
+import re
+
+from dnsserver.config.corefile import patterns
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.site import Context, Site, source_of
+from dnsserver.config.corefile.zones import is_below
+from dnsserver.config.values import Domain
+
+_WHAT = "rewrite"
+_KINDS = {"exact", "prefix", "suffix", "substring", "regex"}
+_LOST = {
+    "class": "questions of other classes than IN are refused: who asks in class {0} gets no answer",
+    "type": "a question keeps its type: who asks for {0} gets {0}, and not {1}",
+    "edns0": "options are neither added to questions nor read from them: upstreams that decide by them see none",
+    "ttl": "TTLs are those of what was found: clients keep answers for {0} so long; cache.ttl_cap and cache.ttl_floor "
+    "bound all from outside",
+    "cname": "targets of aliases are not exchanged: clients are led where the CNAME says",
+    "rcode": "the rcode is that of what was found: clients see it for {0} as it is",
+}
+
+
+def rewrite(context: Context, site: Site, directive: Directive) -> None:
+    """Import one rule."""
+    draft, source = context.draft, source_of(directive)
+    words = list(directive.args)
+    if len(words) < 2:
+        for line in directive.lines:
+            words += _flat(line)
+        source = source._replace(text=" ".join(("rewrite", *words)))
+    goes_on = words[:1] == ["continue"]
+    if words[:1] in (["continue"], ["stop"]):
+        words = words[1:]
+    field = words[0].lower() if words else ""
+    if field in _LOST:
+        arguments = [word for word in words[1:] if word not in _KINDS] + ["it", "another"]
+        draft.lost(source, f"rewrite {field}", _LOST[field].format(*arguments))
+        return
+    if field != "name" or len(words) < 3:
+        draft.lost(source, _WHAT, "is no rule that CoreDNS starts with: left out")
+        return
+    if goes_on and _is_followed(site, directive):
+        text = "one rule is used for a question, once: what this one makes of a name is not rewritten by those below it"
+        draft.lost(source, "rewrite continue", text)
+    _name(context, site, words[1:], source)
+
+
+def _flat(line: Line) -> list[str]:
+    return [*line.words, *(word for inner in line.block for word in _flat(inner))]
+
+
+def _is_followed(site: Site, directive: Directive) -> bool:
+    rules = [other for other in site.block.directives if other.name == _WHAT]
+    return rules[-1] is not directive
+
+
+def _name(context: Context, site: Site, words: list[str], source: Source) -> None:
+    """Import a rule on the name: [KIND] FROM TO [answer ...]."""
+    draft = context.draft
+    kind = "exact" if len(words) == 2 else words[0].lower()
+    if kind not in _KINDS:
+        draft.lost(source, "rewrite name", f"{kind} is no way to compare names that CoreDNS knows: left out")
+        return
+    given, to, *rest = words if len(words) == 2 else words[1:]
+    answers = _answers(context, kind, rest, source)
+    values = _values(kind, given, to)
+    if values is None:
+        text = "cannot be said as one rule on whole labels: names that it fitted are looked up as they are asked"
+        draft.lost(source, f"rewrite name {kind}", text)
+        return
+    if answers:
+        values["answers"] = "names"
+    elif kind != "exact":
+        text = "the reply has the name that was asked, where CoreDNS left the other one in it"
+        draft.differs(source, f"rewrite name {kind}", text)
+    if not site.is_root:
+        values["below"] = site.zones
+    draft.add("rewrite", values, source, f"rewrite name {kind}")
+    _hand_on(context, site, values, source)
+
+
+def _answers(context: Context, kind: str, words: list[str], source: Source) -> bool:
+    """Read what becomes of names in the reply; tell whether targets and names below are renamed too."""
+    names = kind == "exact"
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "answer":
+            continue
+        if word == "auto":
+            names = True
+        elif word in {"name", "value"} and len(words) >= at + 2:
+            at += 2
+            names = True
+            text = "names in the reply are given back as they were asked, by the same rule and not by a second one"
+            context.draft.differs(source, f"rewrite answer {word}", text)
+        elif word == "name" and words[at : at + 1] == ["auto"]:
+            continue
+        else:
+            context.draft.lost(source, "rewrite answer", f"{word} is not an option that this importer knows: left out")
+            break
+    return names
+
+
+def _values(kind: str, given: str, to: str) -> dict[str, object] | None:
+    """Return the keys of our rule, None for what has no counterpart."""
+    match kind:
+        case "exact":
+            return {"name": _name_of(given), "to": _name_of(to)} if _is_name(given) and _is_name(to) else None
+        case "prefix":
+            good = _is_name(given) and _is_name(to)
+            return {"prefix": f"{_name_of(given)}.", "to": f"{_name_of(to)}."} if good else None
+        case "suffix" if given.startswith(".") and to.startswith("."):
+            good = _is_name(given[1:]) and _is_name(to[1:])
+            return {"suffix": f".{_name_of(given[1:])}", "to": _name_of(to[1:])} if good else None
+        case "suffix":
+            pattern = f"^(.*){re.escape(_dotted(given))}$"
+            return patterns.rewrite(pattern, f"{{1}}{_dotted(to)}")
+        case "substring":
+            return patterns.rewrite(f"^(.*){re.escape(_dotted(given))}(.*)$", f"{{1}}{_dotted(to)}{{2}}")
+        case _:
+            return patterns.rewrite(given, _dotted(to))
+
+
+def _dotted(text: str) -> str:
+    """Return a name as CoreDNS compares it, in lower case and with its last dot."""
+    return text.lower() if text.endswith(".") else f"{text.lower()}."
+
+
+def _name_of(text: str) -> str:
+    return text.lower().removesuffix(".")
+
+
+def _is_name(text: str) -> bool:
+    try:
+        Domain.parse(text)
+    except ValueError:
+        return False
+    return text.isascii() and not any(character in text for character in "\\\"'{}()")
+
+
+def _hand_on(context: Context, site: Site, values: dict[str, object], source: Source) -> None:
+    """Ask the upstreams of a block for the names that its rules lead out of it, as CoreDNS never leaves a block."""
+    if site.is_root or "regex" in values or "prefix" in values:
+        return
+    to = str(values["to"])
+    if any(is_below(to, zone) for zone in site.zones) or site.has("kubernetes"):
+        return
+    context.handed_on.append((site, to, source))

@@ -1,0 +1,258 @@
+"""Plugins about the server itself: where it listens, what it tells, who may ask, how it ends."""
+
+import ipaddress
+
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.values import Address
+
+_PORT = 53
+_ADMIN = "one address for all of HTTP (admin, [::]:8053)"
+_DRAIN_MIN, _DRAIN = 10.0, 25.0
+
+
+def bind(context: Context, site: Site, directive: Directive) -> None:
+    """Import the addresses that a server block listens at."""
+    draft, source = context.draft, source_of(directive)
+    excepted = {word for line in directive.lines if line.words[0] == "except" for word in line.words[1:]}
+    good: list[str] = []
+    for text in directive.args:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            what = f"{text} is not an address: write those of this interface into listen, or nobody is answered at them"
+            draft.lost(source, "bind", what)
+            continue
+        if text not in excepted:
+            good.append(text)
+    for line in directive.lines:
+        if line.words[0] != "except":
+            draft.lost(source_of_line(line), f"bind {line.words[0]}", UNKNOWN)
+    listen = [f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for port in site.ports for text in good]
+    addresses = []
+    for text in listen:
+        try:
+            addresses.append(str(Address.parse(text)))
+        except ValueError:
+            draft.lost(source, "bind", f"{text} cannot be listened at: nobody is answered there")
+    if addresses:
+        draft.extend("listen", addresses, source, "bind")
+
+
+def health(context: Context, _: Site, directive: Directive) -> None:
+    """Import the address of the health check, and how long the server goes on after SIGTERM."""
+    draft, source = context.draft, source_of(directive)
+    draft.differs(source, "health", f"{_ADMIN}: probes ask for /healthz there, instead of /health at port 8080")
+    for line in directive.lines:
+        place, words = source_of_line(line), line.words
+        try:
+            duration = seconds(words[1] if words[0] == "lameduck" and len(words) == 2 else "")
+        except ValueError:
+            draft.lost(place, f"health {words[0]}", UNKNOWN)
+            continue
+        if duration <= _DRAIN_MIN:
+            text = f"it goes on for drain_min = {_DRAIN_MIN:g} seconds at least, and until nobody has asked for 3"
+            draft.default(place, "health lameduck", text)
+            continue
+        draft.put("drain_min", min(duration, 3600.0), place, "health lameduck")
+        if duration > _DRAIN:
+            note = "the pod's terminationGracePeriodSeconds has to be longer"
+            draft.put("drain", min(duration, 3600.0), place, "health lameduck", note)
+
+
+def ready(context: Context, _: Site, directive: Directive) -> None:
+    """Import the address of the readiness check."""
+    source = source_of(directive)
+    context.draft.differs(source, "ready", f"{_ADMIN}: probes ask for /readyz there, instead of /ready at port 8181")
+
+
+def prometheus(context: Context, _: Site, directive: Directive) -> None:
+    """Import the address of the metrics."""
+    source = source_of(directive)
+    port = (directive.args[0] if directive.args else "localhost:9153").rpartition(":")[2]
+    text = f"{_ADMIN}: Prometheus asks for /metrics there, instead of at port {port}"
+    context.draft.differs(source, "prometheus", text)
+    for line in directive.lines:
+        place = source_of_line(line)
+        context.draft.lost(place, f"prometheus {line.words[0]}", "there are no metrics of the Go run time")
+
+
+def log(context: Context, _: Site, directive: Directive) -> None:
+    """Import the log of queries, which this server does not write."""
+    source = source_of(directive)
+    text = (
+        "no line is written for a query: who reads these lines uses the metrics (coredns_dns_responses_total and the "
+        "reasons beside it), or keeps a CoreDNS with `log` in front"
+    )
+    context.draft.lost(source, "log", text)
+    for line in directive.lines:
+        if line.words[0] != "class":
+            context.draft.lost(source_of_line(line), f"log {line.words[0]}", UNKNOWN)
+
+
+def errors(context: Context, _: Site, directive: Directive) -> None:
+    """Import the log of errors."""
+    draft = context.draft
+    draft.default(source_of(directive), "errors", "what goes wrong is logged with its reason")
+    for line in directive.lines:
+        place, option = source_of_line(line), line.words[0]
+        if option == "consolidate":
+            text = "one cause has one line a second, and the next one says how many were left out"
+            draft.default(place, "errors consolidate", text)
+        elif option == "stacktrace":
+            draft.default(place, "errors stacktrace", "a fault of the program is logged with its traceback")
+        else:
+            draft.lost(place, f"errors {option}", UNKNOWN)
+
+
+def bufsize(context: Context, _: Site, directive: Directive) -> None:
+    """Import the largest reply over UDP."""
+    draft, source = context.draft, source_of(directive)
+    try:
+        size = whole(directive.args[0]) if directive.args else 1232
+    except ValueError:
+        draft.lost(source, "bufsize", "is no number: 1232 octets, as without it")
+        return
+    draft.put("udp.size", min(max(size, 1232), 4096), source, "bufsize")
+    if size < 1232:
+        draft.differs(source, "bufsize", "replies have up to 1232 octets, which every path takes")
+
+
+def local(context: Context, _: Site, directive: Directive) -> None:
+    """Import names of this machine and of networks that are nobody's."""
+    draft, source = context.draft, source_of(directive)
+    draft.default(source, "local", "localhost and names below it are answered here (RFC 6761)")
+    draft.extend("local.domains", ["0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa"], source, "local")
+    values = {"name": "1.0.0.127.in-addr.arpa", "types": ["PTR"], "records": ["604800 IN PTR localhost."]}
+    draft.add("answer", values, source, "local")
+    off = any(line.words[:2] == ("localhost_prefix", "off") for line in directive.lines)
+    if not off:
+        text = "names that begin with localhost, as localhost.corp.example, are asked upstream"
+        draft.differs(source, "local", text)
+
+
+def acl(context: Context, site: Site, directive: Directive) -> None:
+    """Import who may ask: rules in their order, the first that fits counts."""
+    draft, source = context.draft, source_of(directive)
+    from_zones = directive.args or tuple(site.zones)
+    if any(line.words[0] not in {"allow", "block", "drop", "filter"} for line in directive.lines):
+        draft.lost(source, "acl", "has a rule that CoreDNS does not start with: the whole of it is left out")
+        return
+    rules = [_rule(line.words) for line in directive.lines]
+    by_address = all(types is None for _, types, _ in rules)
+    if by_address and set(from_zones) & {"."} and all(action != "filter" for action, _, _ in rules):
+        _allow(context, directive, source)
+        return
+    for line, (action, types, networks) in zip(directive.lines, rules, strict=True):
+        place = source_of_line(line)
+        if action == "allow" and line is directive.lines[-1]:
+            draft.default(place, "acl", "who is not turned away is answered")
+        elif action != "allow" and networks is None and line is directive.lines[0]:
+            values: dict[str, object] = {"below": [zone.rstrip(".") or "." for zone in from_zones]}
+            if types is not None:
+                values["types"] = types
+            values["rcode"] = {"block": "REFUSED", "drop": "DROP", "filter": "NODATA"}[action]
+            draft.add("answer", values, place, "acl")
+        else:
+            text = "who may ask is settled by addresses, for all names and types alike: everybody gets an answer here"
+            draft.lost(place, "acl", text)
+
+
+def _rule(words: tuple[str, ...]) -> tuple[str, list[str] | None, list[str] | None]:
+    """Read ACTION [type TYPE...] [net SOURCE...]; None is every type, every address."""
+    parts: dict[str, list[str]] = {}
+    kind = ""
+    for word in words[1:]:
+        if word in {"type", "net"} and word not in parts:
+            kind = word
+            parts[kind] = []
+        elif kind:
+            parts[kind].append(word)
+    types, networks = parts.get("type"), parts.get("net")
+    return (
+        words[0],
+        None if types is None or "*" in types else [word.upper() for word in types],
+        None if networks is None or "*" in networks else networks,
+    )
+
+
+def _allow(context: Context, directive: Directive, source: Source) -> None:
+    """Turn rules on addresses into the networks that may ask."""
+    draft = context.draft
+    rest = [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]
+    allowed: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    excess = ""
+    sources = [source]
+    for line in directive.lines:
+        action, _, texts = _rule(line.words)
+        sources.append(source_of_line(line))
+        if action != "allow":
+            excess = {"block": "refuse", "drop": "drop"}[action]
+        for text in texts if texts is not None else ["0.0.0.0/0", "::/0"]:
+            try:
+                network = ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                draft.lost(sources[-1], "acl", f"{text} is no network: left out of the rule")
+                continue
+            taken = [common for part in rest if (common := _common(part, network)) is not None]
+            rest = [left for part in rest for left in _without(part, network)]
+            allowed += taken if action == "allow" else []
+    if not excess:
+        draft.default(source, "acl", "everybody may ask")
+        return
+    networks = [
+        str(network)
+        for version in (4, 6)
+        for network in ipaddress.collapse_addresses([n for n in [*allowed, *rest] if n.version == version])  # type: ignore[type-var]
+    ]
+    draft.put("clients.allow", networks, source, "acl")
+    draft.put("clients.excess", excess, source, "acl")
+    draft.settings["clients.allow"].sources += sources[1:]
+
+
+def _common(
+    one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    if one.version != other.version or not one.overlaps(other):
+        return None
+    return one if one.prefixlen >= other.prefixlen else other
+
+
+def _without(
+    one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    if one.version != other.version or not one.overlaps(other):
+        return [one]
+    if one.prefixlen >= other.prefixlen:
+        return []
+    return list(one.address_exclude(other))  # type: ignore[arg-type]
+
+
+def loadbalance(context: Context, _: Site, directive: Directive) -> None:
+    """Import the order of addresses."""
+    draft, source = context.draft, source_of(directive)
+    if directive.args[:1] == ("weighted",):
+        text = "weights of addresses are not known: addresses take turns, each first as often as the others"
+        draft.lost(source, "loadbalance weighted", text)
+    else:
+        draft.default(source, "loadbalance", "addresses take turns from reply to reply")
+    for line in directive.lines:
+        if line.words[0] == "prefer":
+            text = "no network is preferred: clients that take the first address get others than before"
+            draft.lost(source_of_line(line), "loadbalance prefer", text)
+
+
+def view(_: Context, __: Site, ___: Directive) -> None:
+    """Name the condition of a server block; `sites` has taken care of the block itself."""
+
+
+def header(context: Context, _: Site, directive: Directive) -> None:
+    """Import flags of replies that are set by hand."""
+    for line in directive.lines:
+        source, words = source_of_line(line), [word.lower() for word in line.words]
+        if words[:2] == ["response", "set"] and words[2:] == ["ra"]:
+            context.draft.default(source, "header", "RA is set on every reply, where there are upstreams")
+        else:
+            text = "flags say what is so: AA on the server's own data, RA where there are upstreams, RD as asked"
+            context.draft.lost(source, "header", f"{text}; clients that need `{' '.join(words)}` see another one")

@@ -1,0 +1,122 @@
+"""What a plugin of a Corefile is imported with: its server block, all others, and the files of the machine."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from dnsserver.config.corefile.draft import Draft, Source
+from dnsserver.config.corefile.parser import Directive, Line, ServerBlock
+from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
+
+UNKNOWN = "is not an option that this importer knows, or not with that: left out"
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Site(msgspec.Struct):
+    """A server block: its zones (`.` is the root), the ports it listens on, and the condition it stands under."""
+
+    block: ServerBlock
+    zones: list[str]
+    ports: list[int]
+    source: Source
+    view: str = ""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is asked for all names that no other block has."""
+        return ROOT in self.zones
+
+    def has(self, plugin: str) -> bool:
+        """Tell whether a plugin stands in it."""
+        return any(directive.name == plugin for directive in self.block.directives)
+
+    def within(self, zone: str) -> list[str]:
+        """Return which part of a zone this block is asked for: nothing, the zone, or the block's zones below it."""
+        if belonging(zone, self.zones):
+            return [zone]
+        return [own for own in self.zones if is_below(own, zone)]
+
+    def has_above(self, zone: str) -> bool:
+        """Tell whether `kubernetes` or `file` of this block answers for a zone that is not forwarded."""
+        for directive in self.block.directives:
+            if directive.name in {"kubernetes", "file"}:
+                words = directive.args if directive.name == "kubernetes" else directive.args[1:]
+                if belonging(zone, names(words)[0] or self.zones):
+                    return True
+        return False
+
+
+class Located(NamedTuple):
+    """A path as our own configuration has to have it, and whether there is a file on this machine."""
+
+    path: str
+    is_there: bool
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What importing may ask of the machine: where a path of a Corefile leads, and the text of a file or None."""
+
+    find: Callable[[str], Located]
+    read: Callable[[str], str | None]
+
+
+class Context(msgspec.Struct):
+    """Everything that a plugin's function may use.
+
+    `root` is the folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its
+    upstreams are asked for them as well.
+    """
+
+    draft: Draft
+    sites: list[Site]
+    files: Files
+    root: str = ""
+    handed_on: list[tuple[Site, str, Source]] = []
+
+    def located(self, path: str, source: Source, what: str) -> str:
+        """Return a path of the Corefile for our configuration, and say so if there is no such file here."""
+        if self.root and not path.startswith("/"):
+            path = f"{self.root.rstrip('/')}/{path}"
+        found = self.files.find(path)
+        if not found.is_there:
+            self.draft.differs(source, what, f"{found.path} is not on this machine: it has to be where the server runs")
+        return found.path
+
+
+def source_of(directive: Directive) -> Source:
+    """Return the line of a directive."""
+    return Source(directive.file, directive.line, " ".join((directive.name, *directive.args)))
+
+
+def source_of_line(line: Line) -> Source:
+    """Return a line of a directive's block."""
+    return Source(line.file, line.line, " ".join(line.words))
+
+
+def seconds(text: str) -> float:
+    """Read a duration as Go writes it, `1h30m` or `500ms`; raises ValueError."""
+    if text in {"0", "+0", "-0"}:
+        return 0.0
+    rest = text.removeprefix("+")
+    total = 0.0
+    if not rest:
+        raise ValueError
+    while rest:
+        found = _DURATION.match(rest)
+        if found is None:
+            raise ValueError
+        unit = found[0].lstrip("0123456789.")
+        total += float(found[0].removesuffix(unit)) * _UNITS[unit]
+        rest = rest[found.end() :]
+    return round(total, 9)
+
+
+def whole(text: str) -> int:
+    """Read a number of decimal digits; raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError
+    return int(text)

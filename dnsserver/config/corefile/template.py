@@ -1,0 +1,147 @@
+"""The `template` plugin: answers that are made up from the question."""
+
+import re
+from typing import NamedTuple
+
+from dnsserver.config.corefile import patterns
+from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.parser import Directive
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
+from dnsserver.config.corefile.zones import names
+
+_WHAT = "template"
+_RCODES = {"NXDOMAIN": "NXDOMAIN", "REFUSED": "REFUSED", "NOERROR": "NODATA"}
+_OWNER = re.compile(r"\s*(\{\{.*?\}\}|\S+)\s+(.*)", re.DOTALL)
+_CLASS = re.compile(r"\{\{-?\s*\.Class\s*-?\}\}")
+_RECORD = re.compile(
+    r"(?:(?P<ttl>\d{1,10})\s+)?(?:IN\s+)?(?:(?P<later>\d{1,10})\s+)?(?P<type>[A-Za-z0-9]+)\s+(?P<rdata>.+)", re.DOTALL
+)
+_USUAL_TTL = "3600"  # of a record without one, in CoreDNS
+
+
+class _Template(NamedTuple):
+    """What the block of a template says."""
+
+    patterns: list[str]
+    answers: list[tuple[str, Source]]
+    rcode: str
+    falls_through: bool
+
+
+def template(context: Context, site: Site, directive: Directive) -> None:
+    """Import one template: an `[[answer]]` for each of its expressions."""
+    draft, source = context.draft, source_of(directive)
+    if len(directive.args) < 2:
+        draft.lost(source, _WHAT, "has no class and type, without which CoreDNS does not start: left out")
+        return
+    class_, type_, *arguments = directive.args
+    if class_.upper() not in {"IN", "ANY"}:
+        draft.lost(source, _WHAT, f"questions of class {class_} are refused: who asks them gets no answer")
+        return
+    zones, wrong = names(arguments) if arguments else (list(site.zones), [])
+    for text in wrong:
+        draft.lost(source, _WHAT, f"{text} is no name of a zone")
+    if not zones:
+        return
+    said = _read(context, directive)
+    if said is None:
+        return
+    made = [_answer(context, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
+    if not all(made) or not said.patterns or said.falls_through:
+        return
+    text = "names that no expression fits are refused, where CoreDNS said SERVFAIL, as there is no `fallthrough`"
+    draft.differs(source, _WHAT, text)
+    values: dict[str, object] = {"below": zones}
+    if type_.upper() != "ANY":
+        values["types"] = [type_.upper()]
+    draft.add("answer", {**values, "rcode": "REFUSED"}, source, _WHAT)
+
+
+def _read(context: Context, directive: Directive) -> _Template | None:
+    """Read the block; None if something in it makes the template another one than our rules can have."""
+    draft = context.draft
+    expressions: list[str] = []
+    answers: list[tuple[str, Source]] = []
+    rcode, through = "NOERROR", False
+    for line in directive.lines:
+        place, option, arguments = source_of_line(line), line.words[0], list(line.words[1:])
+        what = f"template {option}"
+        match option:
+            case "match":
+                expressions += arguments
+            case "answer":
+                answers += [(argument, place) for argument in arguments]
+            case "rcode" if arguments:
+                rcode = arguments[0].upper()
+            case "fallthrough":
+                through = True
+                if arguments and names(arguments)[0] != ["."]:
+                    draft.differs(place, what, "names of every zone of the template go on, if no expression fits them")
+            case "upstream":
+                draft.default(place, what, "CoreDNS itself does nothing for it any more")
+            case "authority" if arguments and all(" SOA " in argument.upper() for argument in arguments):
+                text = "a negative answer has an SOA of the rule's domain, with a TTL of 60 seconds"
+                draft.default(place, what, text)
+            case "authority" | "additional":
+                draft.lost(place, what, "only records that answer the question are given: clients ask for the others")
+            case "ederror":
+                draft.differs(place, what, "the reason in the reply (RFC 8914) is that a rule answered")
+            case "var" | "expr":
+                text = "expressions are not computed, so that the whole template is left out: its names are looked up"
+                draft.lost(place, what, f"{text} in the cluster and upstream")
+                return None
+            case _:
+                draft.lost(place, what, UNKNOWN)
+    return _Template(expressions, answers, rcode, through)
+
+
+def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: _Template, source: Source) -> bool:
+    """Add the rule of one expression; tell whether it could be made."""
+    draft = context.draft
+    if len(zones) > 1 and any(".Zone" in text for text, _ in said.answers):
+        return all(_answer(context, [zone], type_, pattern, said, source) for zone in zones)
+    values: dict[str, object] = {}
+    records = []
+    needs_whole = False
+    for text, place in said.answers:
+        record = _record(text, pattern, zones[0])
+        if record is None:
+            what = "computes more than [[answer]] can say: its names are looked up in the cluster and upstream"
+            draft.lost(place, "template answer", f"{text[:80]} {what}")
+            return False
+        records.append(record.text)
+        needs_whole |= record.needs_whole
+    if pattern:
+        values["regex"] = patterns.around(pattern) if needs_whole else pattern
+    values["below"] = zones
+    if type_.upper() != "ANY":
+        values["types"] = [type_.upper()]
+    if records and said.rcode == "NOERROR":
+        values["records"] = records
+        if type_.upper() == "ANY" and not any(" CNAME " in record for record in records):
+            text = "other types of these names are empty (NODATA), where CoreDNS gave the records for every type"
+            draft.differs(source, "template answer", text)
+    elif said.rcode in _RCODES:
+        values["rcode"] = _RCODES[said.rcode]
+        if records:
+            draft.lost(source, "template answer", f"a reply with rcode {said.rcode} has no records")
+    else:
+        values["rcode"] = "REFUSED"
+        draft.differs(source, "template rcode", f"REFUSED instead of {said.rcode}: clients go on to their next server")
+    draft.add("answer", values, source, _WHAT)
+    return True
+
+
+def _record(text: str, pattern: str, zone: str) -> patterns.Text | None:
+    """Return the record of an answer as our rules write it: the name that was asked is its owner if none is written."""
+    parts = _OWNER.fullmatch(text)
+    if parts is None:
+        return None
+    found = _RECORD.fullmatch(" ".join(_CLASS.sub("IN", parts[2]).split()))
+    if found is None:
+        return None
+    rdata = patterns.from_template(found["rdata"], pattern, zone)
+    if rdata is None:
+        return None
+    ttl = found["ttl"] or found["later"] or _USUAL_TTL
+    return patterns.Text(f"@ {ttl} IN {found['type'].upper()} {rdata.text}", rdata.needs_whole)

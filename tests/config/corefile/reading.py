@@ -1,0 +1,50 @@
+"""A Corefile to what it becomes, without a machine: no file is there but those that a test gives."""
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+
+from dnsserver.config import ConfigError
+from dnsserver.config.corefile import Files, Imported, ImportedFile, Located, import_text, sources
+from dnsserver.config.model import Config
+from dnsserver.config.reader import load_text
+
+NAME = "Corefile"
+
+
+def imported(
+    text: str, files: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None, name: str = NAME
+) -> Imported:
+    """Import a text; `files` are by the name that an `import`, or a plugin, has of them."""
+    known = files or {}
+
+    def imports(_: str, pattern: str) -> list[ImportedFile]:
+        return [ImportedFile(name, known[name]) for name in sorted(known) if fnmatch(name, pattern)]
+
+    machine = Files(lambda path: Located(f"/{path.lstrip('/')}", is_there=path in known), known.get)
+    return import_text(sources(name, text), machine, imports, environment or {}, mistakes)
+
+
+def mistakes(text: str) -> list[tuple[int, str]]:
+    try:
+        load_text(text, Path("imported.toml"))
+    except ConfigError as error:
+        found = [re.match(r"imported\.toml:(\d+)(?::\d+)?: (.*)", problem, re.DOTALL) for problem in error.problems]
+        return [(int(match[1]), match[2]) for match in found if match is not None]
+    return []
+
+
+def config(result: Imported) -> Config:
+    """Return what the TOML says."""
+    return load_text(result.toml, Path("imported.toml"))
+
+
+def said(result: Imported, kind: str) -> list[str]:
+    """Return what is said of one kind, as `LINE WHAT: TEXT`."""
+    return [f"{found.source.line} {found.what}: {found.text}" for found in result.findings if found.kind == kind]
+
+
+def losses(result: Imported) -> list[str]:
+    """Return what is lost, as `LINE WHAT`."""
+    return [f"{found.source.line} {found.what}" for found in result.findings if found.kind == "lost"]
