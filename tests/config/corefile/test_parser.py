@@ -13,7 +13,7 @@ def parsed(text: str, files: Mapping[str, str] | None = None, environment: Mappi
     def read(_: str, pattern: str) -> list[ImportedFile]:
         if pattern == "denied":
             raise ValueError("permission denied")
-        return [ImportedFile(name, known[name]) for name in known if name == pattern or pattern == "*"]
+        return [ImportedFile(name, known[name]) for name in known if pattern in {name, "*"}]
 
     return parse(text, "Corefile", read, environment or {})
 
