@@ -1,4 +1,4 @@
-"""The door to dnslib, which is off the way of a packet: at present the data of records that people write."""
+"""The door to dnslib, which is off the way of a packet: the data of records that people write."""
 
 import ipaddress
 import re
@@ -7,37 +7,39 @@ from typing import Any
 
 import dnslib
 
-from dnsserver.wire.message import HEADER_SIZE, FormatError
-from dnsserver.wire.name import from_text, to_text
-from dnsserver.wire.records import Names
+from dnsserver.wire.message import HEADER_SIZE, OPT, FormatError
+from dnsserver.wire.name import ROOT, from_text, to_text
+from dnsserver.wire.records import Names, name_fields
 
-
-class _Srv(dnslib.SRV):  # type: ignore[misc]  # it has no types
-    """SRV whose target stands below the origin, as RFC 1035 section 5.1 has it; dnslib takes it as absolute."""
-
-    @classmethod
-    def fromZone(cls, rd: Sequence[str], origin: Any = None) -> dnslib.SRV:  # noqa: N802 - dnslib's
-        priority, weight, port, target = rd
-        return cls(int(priority), int(weight), int(port), dnslib.label(target, origin))
-
-
-dnslib.dns.RDMAP["SRV"] = _Srv
-
+# What reads the words of a type. Those that dnslib does not know have the data of one that it does.
+_READERS: dict[str, Any] = {
+    **dnslib.RDMAP,
+    "DNAME": dnslib.CNAME,
+    "AFSDB": dnslib.MX,
+    "KX": dnslib.MX,
+    "SVCB": dnslib.HTTPS,
+}
 # How many words the data of a type has, where dnslib passes over what is too much.
 _WORDS = {
-    "A": 1,
-    "AAAA": 1,
-    "CNAME": 1,
-    "NS": 1,
-    "PTR": 1,
-    "DNAME": 1,
-    "MX": 2,
-    "RP": 2,
+    **dict.fromkeys(("A", "AAAA", "CNAME", "NS", "PTR", "DNAME"), 1),
+    **dict.fromkeys(("MX", "AFSDB", "KX", "RP", "HINFO"), 2),
     "SRV": 4,
+    "CAA": 3,
     "NAPTR": 6,
     "SOA": 7,
 }
-_WITH_NAMES = {"CNAME", "NS", "PTR", "MX", "RP", "SRV", "NAPTR", "SOA"}
+_LEAST_WORDS = {"NSEC": 2, "SSHFP": 3, "DS": 4, "DNSKEY": 4, "TLSA": 4, "RRSIG": 9}  # the last ones may be in pieces
+# Which words are names. dnslib takes some of them as absolute and splits a label at an escaped dot, so it is given the
+# root in their place.
+_NAMES = {
+    **dict.fromkeys(("CNAME", "NS", "PTR", "DNAME", "NSEC"), (0,)),
+    **dict.fromkeys(("MX", "AFSDB", "KX", "HTTPS", "SVCB"), (1,)),
+    **dict.fromkeys(("RP", "SOA"), (0, 1)),
+    "SRV": (3,),
+    "NAPTR": (5,),
+    "RRSIG": (7,),
+}
+_STRINGS = {"TXT", "SPF", "HINFO"}
 _ESCAPE = re.compile(r"\\(\d{3}|.)", re.DOTALL)
 
 
@@ -47,13 +49,16 @@ def read_rdata(rtype: str, words: Sequence[str], origin: bytes) -> tuple[int, by
     A quoted word still has its quotes; relative names stand below `origin`. Raises FormatError that says what is wrong.
     """
     number = _type_number(rtype)
-    wanted = _WORDS.get(rtype)
     if words[:1] == ["\\#"]:
-        return number, _generic(words)
+        return number, _generic(rtype, number, words)
+    wanted = _WORDS.get(rtype)
     if wanted is not None and len(words) != wanted:
         raise FormatError(f"{rtype} has {len(words)} words of data, expected {wanted}")
-    if not words:
-        raise FormatError(f"{rtype} without data")
+    least = _LEAST_WORDS.get(rtype, 1)
+    if len(words) < least:
+        raise FormatError(f"{rtype} has {len(words)} words of data, expected at least {least}")
+    if rtype not in _READERS and rtype not in _STRINGS:
+        raise FormatError(f"{rtype} is not read in words, expected \\# LENGTH HEX (RFC 3597 section 5)")
     try:
         return number, _data(rtype, number, words, origin)
     except Exception as error:  # dnslib raises whatever it happens to trip over
@@ -61,41 +66,74 @@ def read_rdata(rtype: str, words: Sequence[str], origin: bytes) -> tuple[int, by
         raise FormatError(f"{rtype} {' '.join(words)[:60]}: not {kind}") from error
 
 
+def read_name(word: str, origin: bytes) -> bytes:
+    """Return the name that a word of a zone file shows, below `origin` unless it ends in a dot. Raises FormatError."""
+    if word == "@":
+        return origin
+    if word.startswith('"'):
+        raise FormatError(f"found {word[:60]}, expected a name without quotation marks")
+    absolute = word.endswith(".") and not word.endswith("\\.")
+    name = from_text(word)
+    return name if absolute or origin == ROOT else from_text(word + "." + to_text(origin))
+
+
 def _type_number(rtype: str) -> int:
-    if rtype == "DNAME":  # which dnslib does not know
-        return 39
-    if found := re.fullmatch(r"TYPE(\d{1,5})", rtype):  # RFC 3597 section 5
-        return int(found[1]) & 0xFFFF
+    found = re.fullmatch(r"TYPE(\d{1,5})", rtype)  # RFC 3597 section 5
     try:
-        return int(getattr(dnslib.QTYPE, rtype))
+        number = int(found[1]) if found else int(getattr(dnslib.QTYPE, rtype))
     except dnslib.DNSError as error:
         raise FormatError(f"there is no type {rtype[:60]}") from error
+    if not 0 < number < 0xFFFF or number == OPT or 128 <= number <= 255:  # RFC 6895 section 3.1
+        raise FormatError(f"{rtype[:60]} is not the type of a record")
+    return number
 
 
-def _generic(words: Sequence[str]) -> bytes:
+def _generic(rtype: str, number: int, words: Sequence[str]) -> bytes:
     r"""Return the octets of `\# LENGTH HEX...` (RFC 3597 section 5)."""
     digits = "".join(words[2:])
     if len(words) < 2 or words[1] != str(len(digits) // 2) or not re.fullmatch(r"(?:[0-9a-fA-F]{2})*", digits):
         raise FormatError(f"{' '.join(words)[:60]}: expected \\# and as many octets in hexadecimal as it says")
-    return bytes.fromhex(digits)
+    data = bytes.fromhex(digits)
+    position = 0
+    while rtype in _STRINGS and position < len(data):
+        position += 1 + data[position]
+    if position > len(data):
+        raise FormatError(f"{rtype} {' '.join(words)[:60]}: ends in a string")
+    return Names(bytes(HEADER_SIZE) + data).rdata(number, HEADER_SIZE, HEADER_SIZE + len(data))
 
 
 def _data(rtype: str, number: int, words: Sequence[str], origin: bytes) -> bytes:
     if rtype in {"A", "AAAA"}:
         return (ipaddress.IPv4Address if rtype == "A" else ipaddress.IPv6Address)(words[0]).packed
-    if rtype == "TXT":
+    if rtype in _STRINGS:
         texts = [_octets(word) for word in words]
         return b"".join(bytes((len(text),)) + text for text in texts)
-    if rtype == "DNAME":
-        return from_text(words[0])
-    place = to_text(origin)
-    shown = [place if word == "@" and rtype in _WITH_NAMES else _plain(word) for word in words]
-    rdata = dnslib.RDMAP.get(rtype, dnslib.RD).fromZone(shown, dnslib.DNSLabel(place))
-    buffer = dnslib.DNSBuffer(bytes(HEADER_SIZE))
-    buffer.offset = HEADER_SIZE
-    rdata.pack(buffer)
-    message = bytes(buffer.data)
-    return Names(message).rdata(number, HEADER_SIZE, len(message))
+    places = _NAMES.get(rtype, ())
+    shown = ["." if place in places else _octets(word).decode() for place, word in enumerate(words)]
+    buffer = dnslib.DNSBuffer()
+    _READERS[rtype].fromZone(shown).pack(buffer)
+    data = bytes(buffer.data)
+    if not places:
+        return data
+    start = name_fields(number, data, 0, len(data))[0]
+    rest = data[start + len(places) :]
+    if _READERS[rtype] is dnslib.HTTPS:
+        rest = _parameters(rest)
+    return data[:start] + b"".join(read_name(words[place], origin) for place in places) + rest
+
+
+def _parameters(data: bytes) -> bytes:
+    """Return the parameters of SVCB or HTTPS in the order of their keys (RFC 9460 section 2.2).
+
+    Raises ValueError where one is there twice.
+    """
+    found: dict[bytes, bytes] = {}
+    while data:
+        end = 4 + int.from_bytes(data[2:4], "big")
+        if data[:2] in found:
+            raise ValueError("a parameter twice")
+        found[data[:2]], data = data[:end], data[end:]
+    return b"".join(found[key] for key in sorted(found))
 
 
 def _octets(word: str) -> bytes:
@@ -106,10 +144,3 @@ def _octets(word: str) -> bytes:
         escaped = number % 2 and part.isdigit() and len(part) == 3  # split gives text and what was escaped in turn
         found += bytes((int(part),)) if escaped else part.encode()
     return bytes(found)
-
-
-def _plain(word: str) -> str:
-    """Return what a quoted word holds; a name keeps its escapes, which dnslib reads itself."""
-    if not word.startswith('"'):
-        return word
-    return _ESCAPE.sub(lambda found: chr(int(found[1])) if found[1].isdigit() else found[1], word[1:-1])

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dnsserver.wire import message as m
-from dnsserver.wire.codec import read_rdata
+from dnsserver.wire.codec import read_name, read_rdata
 from dnsserver.wire.message import FormatError, RRset
-from dnsserver.wire.name import ROOT, from_text, is_below, labels, to_text
+from dnsserver.wire.name import from_text, is_below, labels, to_text
 
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r\f]++)|(?P<comment>;[^\n]*+)|(?P<end>\n)|(?P<paren>[()])"""
@@ -127,7 +127,7 @@ class _Reader:
     def _direct(self, directive: str, *words: str) -> None:
         name = directive.upper()
         if name == "$ORIGIN" and len(words) == 1:
-            self._origin = self._name(words[0])
+            self._origin = read_name(words[0], self._origin)
         elif name == "$TTL" and len(words) == 1 and _TIME.match(words[0]):
             self._ttl = _seconds(words[0])
         elif name in {"$ORIGIN", "$TTL"}:
@@ -140,7 +140,7 @@ class _Reader:
         words = list(entry.words)
         if not entry.indented:
             self._owner = None  # whatever becomes of this line, the next one is not about the owner before it
-            self._owner = self._name(words.pop(0)).lower()
+            self._owner = read_name(words.pop(0), self._origin).lower()
         if self._owner is None:
             raise FormatError("a record without a name, and none before it")
         ttl = None
@@ -155,14 +155,6 @@ class _Reader:
         self._last_ttl = ttl if ttl is not None else self._ttl if self._ttl is not None else self._last_ttl
         rtype, rdata = read_rdata(words[0].upper(), words[1:], self._origin)
         self._records.append(_Record(entry.line, self._owner, rtype, self._last_ttl, rdata))
-
-    def _name(self, word: str) -> bytes:
-        """Return the name that a word shows below the origin. Raises FormatError."""
-        if word == "@":
-            return self._origin
-        absolute = word.endswith(".") and not word.endswith("\\.")
-        name = from_text(word)
-        return name if absolute or self._origin == ROOT else from_text(word + "." + to_text(self._origin))
 
     def zone(self) -> tuple[RRset, ...] | None:
         """Return what the records are together; None, and mistakes noted, if they are no zone."""
