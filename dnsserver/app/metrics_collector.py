@@ -73,7 +73,10 @@ class MetricsCollector:
             draining=server.draining,
             kinds=tuple(self._kind(kind) for kind in sync.kinds),
             zone=metrics.Zone(
-                serial=server.cluster.serial, retained=server.cluster.retained, changes=sync.changes, stale=sync.stale
+                serial=server.cluster.serial,
+                retained=len(server.cluster.retained),
+                changes=sync.changes,
+                stale=sync.stale,
             ),
             zone_snapshot=None if sync.snapshot is None else sync.snapshot.statistics(),
             programming=sync.programming,

@@ -1,6 +1,7 @@
 """Keeps the zone in step with where the objects come from, and knows how old it is."""
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
@@ -97,42 +98,47 @@ class Sync:
                 scopes,
                 self.apply,
                 timing=settings.timing(config),
-                changes=lambda: self.changes,
                 on_programmed=self._programmed,
                 outage=self._outage,
                 faults=self._faults,
             )
             self.reflectors.append(reflector)
 
-    def apply(self, event: Event) -> None:
-        """Take one event of the source into the zone; a bug in that costs this event."""
-        if self.snapshot is not None and isinstance(event, ListDone):
-            self.snapshot.listed(event.kind)
-        self._take(event)
-
-    def _take(self, event: Event) -> None:
-        """Take one event into the zone, and tell who else wants to know."""
+    def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
+        """Apply one event of the source to the zone, and return whether it changed; a bug in that costs this event."""
         try:
-            self._take_whole(event)
+            if isinstance(event, ListDone | Denied):
+                return self._end_list(event, from_snapshot=from_snapshot)
+            changed = self.updater.apply(event)
+            if self.listeners:
+                self._pass_on(event)
         except Exception as error:
             self._faults.took("event", error)
+            return False
+        return changed
 
-    def _take_whole(self, event: Event) -> None:
+    def _end_list(self, event: ListDone | Denied, *, from_snapshot: bool) -> bool:
+        """Apply the end of a list: what it drops is passed on by name, as a worker may have missed its beginning."""
         dropped: list[Event] = []
-        if isinstance(event, ListDone):  # what it drops is told by name: a worker may have missed the list's beginning
+        if isinstance(event, ListDone):
+            if self.snapshot is not None and not from_snapshot:
+                self.snapshot.listed(event.kind)
             unseen = self._cluster.unseen(event.kind)
             dropped += (Remove(event.kind, namespace.decode(), name.decode()) for namespace, name in unseen)
-        self.updater.apply(event)
+        changed = self.updater.apply(event)
+        self._pass_on(*dropped, event)
+        self._judge_age()
+        if not self._cluster.missing:
+            self._synced.set()
+        return changed
+
+    def _pass_on(self, *events: Event) -> None:
         for listener in self.listeners:
             try:
-                for each in (*dropped, event):
-                    listener(each)
+                for event in events:
+                    listener(event)
             except Exception as error:
                 self._faults.took("event", error)
-        if isinstance(event, ListDone):
-            self._judge_age()
-        if not self._synced.is_set() and not self._cluster.missing:
-            self._synced.set()
 
     @property
     def changes(self) -> int:
@@ -183,7 +189,7 @@ class Sync:
             nursery.start_soon(self._faults.keep, "age", self._watch_age)
             if self.snapshot is not None:
                 # Before anything of the source, which would be older if it came in between.
-                await self._faults.once("snapshot", self.snapshot.load, self._take)
+                await self._faults.once("snapshot", self.snapshot.load, partial(self.apply, from_snapshot=True))
                 nursery.start_soon(self._faults.keep, "snapshot", self._keep_snapshot, self.snapshot)
             if self.files is not None:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
@@ -244,7 +250,7 @@ class Sync:
             # What a snapshot has is served on: an API server says 403 to everything for a moment when it starts. Kinds
             # other than pods stay missing, and the server not ready, until they may be read.
             if stat.kind is Kind.PODS and (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
-                self._take(Denied(stat.kind))
+                self.apply(Denied(stat.kind))
         self._judge_age()
 
     def _judge_age(self) -> None:

@@ -50,7 +50,7 @@ class ZoneSnapshot:
         """Note that a kind is as the API has it."""
         self._copied.discard(kind)
 
-    async def load(self, apply: Callable[[Event], None]) -> None:
+    async def load(self, apply: Callable[[Event], object]) -> None:
         """Hand on what the snapshot holds; nothing if it is of no use."""
 
         def take(event: Event) -> None:

@@ -23,19 +23,21 @@ class ZoneUpdater:
         self._holding = trio.Event()
         self.changes = 0
 
-    def apply(self, event: Event) -> None:
-        """Take one event into the zone and drop the replies that it made wrong."""
+    def apply(self, event: Event) -> bool:
+        """Apply one event to the zone, drop the replies that it made wrong, and return whether the zone changed."""
         try:
             changed = self._cluster.apply(event, trio.current_time(), time.time())
             if changed:
                 self.changes += 1
                 self._replies.drop(changed)
-                if self._cluster.next_expiry is not None:
+                if self._cluster.retained:
                     self._holding.set()
+            return bool(changed)
         except Exception as error:
             self._faults.took("event", error, change=repr(event)[:_SHOWN])
             self.changes += 1
             self._replies.clear()  # which of them are wrong is not known
+            return True
 
     async def expire(self) -> None:
         """Let go of what the zone holds for its grace, until cancelled."""

@@ -27,6 +27,7 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applica
 _LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
 _LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
 _LONGEST_FAILURE = 64 << 10
+_MORE = "more of a list"
 
 
 class Page(msgspec.Struct):
@@ -59,8 +60,18 @@ _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_List)
 
 
-def _uncounted(_: int) -> None:
-    pass
+class Received:
+    """How many octets of bodies have come; whoever reads adds to it."""
+
+    octets = 0
+
+
+class _Wait:
+    """Something of the server that is waited for, and since when (`trio.current_time`)."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.since = trio.current_time()
 
 
 def _unnoticed() -> None:
@@ -96,7 +107,7 @@ class Client:
         self._headers = {"user-agent": user_agent, "accept-encoding": "identity"}
         self._session: Session | None = None
         self._lock = trio.Lock()
-        self._waiting: dict[object, tuple[float, str]] = {}
+        self._waits: set[_Wait] = set()
 
     async def aclose(self) -> None:
         """End all connections; running lists and watches end with Disconnected."""
@@ -111,46 +122,24 @@ class Client:
 
     def waiting(self) -> tuple[float, str] | None:
         """Since when the oldest request waits (`trio.current_time`), and for what; None if none does."""
-        return min(self._waiting.values(), default=None)
+        return min(((wait.since, wait.what) for wait in self._waits), default=None)
 
     async def expect_way_in(self) -> None:
         """Return once there are credentials. Raises CredentialsError, and HopelessCredentialsError."""
-        with self._noting("credentials") as _:
+        with self._waiting_for("credentials"):
             await self._credentials.current()
 
     @contextmanager
-    def _noting(self, what: str) -> Generator[Callable[[str], None]]:
-        """While in this block, something is waited for; what it gives changes what that is."""
-        token, since = object(), trio.current_time()
-
-        def note(other: str) -> None:
-            self._waiting[token] = since, other
-
-        note(what)
+    def _waiting_for(self, what: str) -> Generator[_Wait]:
+        """While in this block, something is waited for; whoever is in it may change what that is, or begin anew."""
+        wait = _Wait(what)
+        self._waits.add(wait)
         try:
-            yield note
+            yield wait
         finally:
-            del self._waiting[token]
+            self._waits.discard(wait)
 
-    @contextmanager
-    def _noting_rest(self, received: Callable[[int], None]) -> Generator[Callable[[int], None]]:
-        """While in this block, the rest of a list is waited for, anew with each piece that what it gives is told of."""
-        token, what = object(), "more of a list"
-        self._waiting[token] = trio.current_time(), what
-
-        def heard(count: int) -> None:
-            received(count)
-            if token in self._waiting:
-                self._waiting[token] = trio.current_time(), what
-
-        try:
-            yield heard
-        finally:
-            del self._waiting[token]
-
-    async def pages(
-        self, scope: Scope, *, version: str = "", received: Callable[[int], None] = _uncounted
-    ) -> AsyncGenerator[Page]:
+    async def pages(self, scope: Scope, *, version: str = "", received: Received | None = None) -> AsyncGenerator[Page]:
         """All objects, as one consistent state: the newest, or exactly that of `version`. Raises ApiError.
 
         With no version given the server answers from its newest state, never an older one (version "0" could be older,
@@ -164,8 +153,8 @@ class Client:
         while True:
             try:
                 async with self._asked(scope, params, METADATA_LIST, self._answer_timeout) as answer:
-                    with self._noting_rest(received) as heard:
-                        body = await _body(answer, heard, _LARGEST_PAGE)
+                    with self._waiting_for(_MORE) as wait:
+                        body = await _body(answer, _LARGEST_PAGE, received, wait)
             except TooLarge:
                 if params["limit"] == "1":
                     raise
@@ -187,7 +176,7 @@ class Client:
         *,
         seconds: int,
         on_started: Callable[[], None] = _unnoticed,
-        received: Callable[[int], None] = _uncounted,
+        received: Received | None = None,
     ) -> AsyncGenerator[Change]:
         """What changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
 
@@ -200,22 +189,39 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        received = received or Received()
+        begin = b""  # of a line whose end is still to come
         async with self._asked(scope, params, METADATA, self._read_timeout) as answer:
             on_started()
-            with ExitStack() as initial:  # events, up to the first bookmark: only these are sure to come
-                heard = received if version else initial.enter_context(self._noting_rest(received))
-                async with aclosing(_lines(answer, heard)) as lines:
-                    async for text in lines:
-                        change = _change(scope, text)
-                        if change.type == "BOOKMARK":
-                            initial.close()
-                        yield change
+            with ExitStack() as initial:  # up to the first bookmark: only these events are sure to come
+                wait = None if version else initial.enter_context(self._waiting_for(_MORE))
+                async with aclosing(answer.iter_body()) as pieces:
+                    async for piece in pieces:
+                        received.octets += len(piece)
+                        if wait is not None:
+                            wait.since = trio.current_time()
+                        *texts, begin = (begin + piece).split(b"\n")
+                        for text in filter(None, texts):
+                            try:
+                                change = line(scope.kind, text)
+                                if change.type == "ERROR" and isinstance(change.object, msgspec.Raw):
+                                    status = _status.decode(change.object)
+                                    raise error_of(status, status.code)
+                            except UNREADABLE as error:
+                                raise Malformed(f"a line of a watch of {scope.kind} is not an event: {error}") from None
+                            if change.type == "BOOKMARK":
+                                initial.close()
+                            yield change
+                        if len(begin) > _LONGEST_LINE:
+                            raise TooLarge(f"a line of more than {_LONGEST_LINE} octets")
+        if begin:
+            raise Disconnected("the stream ended in the middle of a line")
 
     async def groups(self) -> frozenset[str]:
         """The names of all API groups that the server offers, those of custom resources too. Raises ApiError."""
         answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
         try:
-            body = await _body(answer, _uncounted, _LARGEST_PAGE)
+            body = await _body(answer, _LARGEST_PAGE)
         finally:
             await answer.aclose()
         try:
@@ -241,15 +247,13 @@ class Client:
 
     async def _send(self, path: str, params: dict[str, str], accept: str, read_timeout: float) -> Answer:
         """The answer, which is 200 and JSON; after a 401 it asks once more if there are newer credentials by then."""
-        with self._noting("credentials") as note:
-            return await self._sent(path, params, accept, read_timeout, note)
+        with self._waiting_for("credentials") as wait:
+            return await self._sent(path, params, accept, read_timeout, wait)
 
-    async def _sent(
-        self, path: str, params: dict[str, str], accept: str, read_timeout: float, note: Callable[[str], None]
-    ) -> Answer:
+    async def _sent(self, path: str, params: dict[str, str], accept: str, read_timeout: float, wait: _Wait) -> Answer:
         asked_again = False
         while True:
-            note("credentials")
+            wait.what = "credentials"
             try:
                 endpoint = await self._credentials.current()
                 session = await self._session_for(endpoint)
@@ -260,7 +264,7 @@ class Client:
                 if not (endpoint.authorization.isascii() and endpoint.authorization.isprintable()):
                     raise Unauthorized("no usable credentials: the token has characters that no token has")
                 headers["authorization"] = endpoint.authorization
-            note("answer")
+            wait.what = "answer"
             try:
                 with trio.fail_after(self._connect_timeout + self._answer_timeout):
                     answer = await session.get(path, params, headers, self._connect_timeout, read_timeout)
@@ -307,7 +311,7 @@ def _page(body: bytes) -> _List:
 
 async def _failure(answer: Answer) -> ApiError:
     try:
-        body = await _body(answer, _uncounted, _LONGEST_FAILURE)
+        body = await _body(answer, _LONGEST_FAILURE)
     except (Disconnected, TooLarge):
         body = b""
     finally:
@@ -320,53 +324,20 @@ async def _failure(answer: Answer) -> ApiError:
     return error_of(status, answer.status, answer.headers.get("retry-after", ""))
 
 
-async def _body(answer: Answer, received: Callable[[int], None], longest: int) -> bytes:
-    """Return a whole body. Raises Disconnected and TooLarge."""
+async def _body(answer: Answer, longest: int, received: Received | None = None, wait: _Wait | None = None) -> bytes:
+    """Return a whole body; `wait` begins anew with each piece of it. Raises Disconnected and TooLarge."""
     pieces, size = [], 0
     async with aclosing(answer.iter_body()) as arriving:
         async for piece in arriving:
-            received(len(piece))
             pieces.append(piece)
             size += len(piece)
+            if received is not None:
+                received.octets += len(piece)
+            if wait is not None:
+                wait.since = trio.current_time()
             if size > longest:
                 raise TooLarge(f"an answer of more than {longest} octets")
     return b"".join(pieces)
-
-
-async def _lines(answer: Answer, received: Callable[[int], None]) -> AsyncGenerator[bytes]:
-    """The lines of a stream; a last line without its end is a cut, not a line."""
-    pending: list[bytes] = []
-    size = 0
-    async with aclosing(answer.iter_body()) as arriving:
-        async for piece in arriving:
-            received(len(piece))
-            *ended, rest = piece.split(b"\n")
-            if ended and pending:
-                pending.append(ended[0])
-                ended[0] = b"".join(pending)
-                pending.clear()
-                size = 0
-            if rest:
-                pending.append(rest)
-                size += len(rest)
-                if size > _LONGEST_LINE:
-                    raise TooLarge(f"a line of more than {_LONGEST_LINE} octets")
-            for text in ended:
-                if text:
-                    yield text
-    if pending:
-        raise Disconnected("the stream ended in the middle of a line")
-
-
-def _change(scope: Scope, text: bytes) -> Change:
-    try:
-        change = line(scope.kind, text)
-        if change.type != "ERROR" or not isinstance(change.object, msgspec.Raw):
-            return change
-        status = _status.decode(change.object)
-    except UNREADABLE as error:
-        raise Malformed(f"a line of a watch of {scope.kind} is not an event: {error}") from None
-    raise error_of(status, status.code)
 
 
 def _is_tls(error: BaseException) -> bool:

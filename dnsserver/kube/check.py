@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import trio
 
-from dnsserver.kube.api import Client
+from dnsserver.kube.api import Client, Received
 from dnsserver.kube.decode import BadObject, from_json
 from dnsserver.kube.progress import TimeSlice
 from dnsserver.kube.scope import Scope
@@ -26,13 +26,12 @@ async def check(
     client: Client,
     kind: Kind,
     cursors: Sequence[WatchCursor],
-    apply: Callable[[Event], None],
+    apply: Callable[[Event], bool],
     *,
-    changes: Callable[[], int],
-    received: Callable[[int], None],
+    received: Received,
     page_pause: float,
 ) -> int:
-    """How many changes it took to make the zone right, 0 as long as we have made no mistake. Raises ApiError.
+    """How many events it took to make the zone right, 0 as long as we have made no mistake. Raises ApiError.
 
     The list is taken at exactly the version up to which the watch has been applied. There the API's state and the
     zone's must be the same, so putting an object again changes nothing, unless something was wrong. Objects that the
@@ -55,15 +54,11 @@ async def check(
                         except BadObject:
                             continue
                         if (thing.metadata.namespace, thing.metadata.name) not in touched:
-                            before = changes()
-                            apply(Put(thing))
-                            repairs += changes() - before
+                            repairs += apply(Put(thing))
                         if time_slice.over:
                             await time_slice.pause()
                     await trio.sleep(page_pause)
-        before = changes()
-        apply(ListDone(kind))
-        return repairs + changes() - before
+        return repairs + apply(ListDone(kind))
     finally:
         for cursor in cursors:
             cursor.touched = None

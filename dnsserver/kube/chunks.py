@@ -44,50 +44,37 @@ class ChunkedDecoder:
         if self._held:
             data, self._held = self._held + data, b""
         parts: list[bytes] = []
-        try:
-            if self._in_trailer:
-                self._skip_trailer(data)
-            else:
-                self._split(data, parts)
-        except ChunkError as error:
-            self.error = error
-        return b"".join(parts)
-
-    def _split(self, data: bytes, parts: list[bytes]) -> None:
         position, size, match = 0, len(data), _SIZE.match
-        while True:
+        while not self._in_trailer:
             if self._in_chunk:
                 stop = position + self._left
                 parts.append(data[position:stop])
                 if stop + 2 > size:
-                    self._left = max(0, stop - size)
-                    self._held = data[stop:]
-                    return
+                    self._left, self._held = max(0, stop - size), data[stop:]
+                    return b"".join(parts)
                 if data[stop : stop + 2] != _END:
-                    raise ChunkError(f"expected the end of a chunk, got {data[stop : stop + 2]!r}")
+                    self.error = ChunkError(f"expected the end of a chunk, got {data[stop : stop + 2]!r}")
+                    return b"".join(parts)
                 position = stop + 2
             found = match(data, position)
             if found is None:
-                self._in_chunk = False
-                self._held = data[position:]
+                self._in_chunk, self._held = False, data[position:]
                 if b"\n" in self._held or len(self._held) > _LONGEST_LINE:
-                    raise ChunkError(f"expected the size of a chunk, got {self._held[:40]!r}")
-                return
-            position = found.end()
-            self._left = int(found[1], 16)
+                    self.error = ChunkError(f"expected the size of a chunk, got {self._held[:40]!r}")
+                return b"".join(parts)
+            position, self._left = found.end(), int(found[1], 16)
             self._in_chunk = self._left > 0
-            if not self._in_chunk:
-                self._in_trailer = True
-                self._skip_trailer(data[position:])
-                return
+            self._in_trailer = not self._in_chunk
+        self._skip_trailer(data[position:])
+        return b"".join(parts)
 
     def _skip_trailer(self, data: bytes) -> None:
         end = 2 if data.startswith(_END) else data.find(_END * 2) + 4
         if end < 4 and not data.startswith(_END):
             self._held = data
             if len(data) > _LONGEST_TRAILER:
-                raise ChunkError("expected the end of a trailer")
+                self.error = ChunkError("expected the end of a trailer")
         elif end < len(data):
-            raise ChunkError(f"expected nothing behind the body, got {data[end : end + 40]!r}")
+            self.error = ChunkError(f"expected nothing behind the body, got {data[end : end + 40]!r}")
         else:
             self.ended = True

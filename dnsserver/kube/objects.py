@@ -51,7 +51,7 @@ class ObjectsStatistics(msgspec.Struct, frozen=True):
 class ObjectFiles:
     """Keeps the zone equal to what the files at `path` say: `apply` gets each event, on this thread, in order."""
 
-    def __init__(self, path: Path | str, apply: Callable[[Event], None], *, poll: float = POLL) -> None:
+    def __init__(self, path: Path | str, apply: Callable[[Event], object], *, poll: float = POLL) -> None:
         self._path = Path(path)
         self._apply = apply
         self._poll = poll

@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 import trio
 
+from dnsserver.kube.api import Received
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.zone.model import Kind
 
@@ -75,7 +76,8 @@ class Progress:
         self.synced = False
         self.denied: type[ApiError] | None = None  # Forbidden or NotFound, as long as it lasts
         self.rule = ""  # what grants the right, if it is Forbidden
-        self.puts = self.removes = self.bookmarks = self.bad_objects = self.bytes_received = 0
+        self.received = Received()
+        self.puts = self.removes = self.bookmarks = self.bad_objects = 0
         self.lists = self.checks = self.checks_failed = self.repairs = 0
         self.resyncs: Counter[str] = Counter()
         self.reconnects: Counter[str] = Counter()
@@ -85,10 +87,6 @@ class Progress:
         self.last_list: float | None = None
         self.last_check: float | None = None
         self.last_error = ""
-
-    def received(self, count: int) -> None:
-        """So many bytes of bodies."""
-        self.bytes_received += count
 
     def listed(self, now: float) -> None:
         """All of the kind has been listed."""
@@ -115,7 +113,7 @@ class Progress:
             removes=self.removes,
             bookmarks=self.bookmarks,
             bad_objects=self.bad_objects,
-            bytes_received=self.bytes_received,
+            bytes_received=self.received.octets,
             lists=self.lists,
             resyncs=dict(self.resyncs),
             reconnects=dict(self.reconnects),

@@ -55,22 +55,22 @@ OnProgrammed = Callable[[EndpointSlice, float, bool], None]
 
 
 class Reflector:
-    """Keeps one kind in the zone equal to the API: `apply` gets each event, on this thread, in order.
+    """Keeps one kind in the zone equal to the API.
 
-    `scopes`: see `scope.scopes_of`. `changes`: how often the zone has really changed so far; it makes repairs of the
-    check countable, and `on_programmed` blind to repeats. `on_programmed(slice, seconds, initial)`: an EndpointSlice
-    was applied that long after the change that caused it; `initial` says that it came by a list. `streaming`: try
-    streaming lists first. `outage` says for all kinds that the API fails. `wall` is the unix clock.
+    `apply` gets each event, on this thread, in order, and returns whether it changed the zone: so repairs of the check
+    are counted, and repeats are not taken for changes. `scopes`: see `scope.scopes_of`. `on_programmed(slice, seconds,
+    initial)` is called when an EndpointSlice has changed the zone, so many seconds after the change in the cluster that
+    caused it; `initial` says that it came by a list. `streaming`: try streaming lists first. `outage` reports for all
+    kinds that the API fails. `wall` is the unix clock.
     """
 
     def __init__(
         self,
         client: Client,
         scopes: Sequence[Scope],
-        apply: Callable[[Event], None],
+        apply: Callable[[Event], bool],
         *,
         timing: Timing | None = None,
-        changes: Callable[[], int] | None = None,
         on_programmed: OnProgrammed | None = None,
         streaming: bool = True,
         outage: Outage | None = None,
@@ -83,7 +83,6 @@ class Reflector:
         self._scopes = tuple(scopes)
         self._apply = apply
         self._timing = timing or Timing()
-        self._changes = changes
         self._on_programmed = on_programmed
         self._faults = faults or Faults()
         self._wall = wall
@@ -133,12 +132,12 @@ class Reflector:
         self._cursors = [WatchCursor(scope) for scope in self._scopes]
         async with trio.open_nursery() as nursery:
             for cursor in self._cursors:
-                nursery.start_soon(self._sync_scope, cursor)
+                nursery.start_soon(self._sync_scope, cursor, nursery)
             if self._timing.check_interval:
                 nursery.start_soon(self._check_forever)
 
-    async def _sync_scope(self, cursor: WatchCursor) -> None:
-        """One scope: all of it, then what changes. Raises Gone, or whatever broke the list."""
+    async def _sync_scope(self, cursor: WatchCursor, nursery: trio.Nursery) -> None:
+        """One scope: all of it, then in `nursery` what changes. Raises Gone, or whatever broke the list."""
         if self._progress.streaming:
             try:
                 await self._read(cursor)  # it goes on as the watch, after the list
@@ -156,7 +155,7 @@ class Reflector:
                 self._progress.streaming = bool(cursor.version)  # a server that ignores what it does not know
         if not cursor.version:
             await self._list(cursor)
-        await self._watch_forever(cursor)
+        nursery.start_soon(self._watch_forever, cursor)
 
     async def _list(self, cursor: WatchCursor) -> None:
         """The scope's objects, page by page, each applied as it is decoded, while the next page is being read."""
@@ -239,11 +238,12 @@ class Reflector:
     def _watched(self, cursor: WatchCursor, line: Change) -> None:
         """One line of a watch, applied."""
         now = trio.current_time()
+        thing = line.object
         try:
-            who = identity(line.object)
+            who = identity(thing) if isinstance(thing, msgspec.Raw) else thing.metadata
         except UNREADABLE:
             # Its version is unknown as well, so the place to resume from stays where it is.
-            self._put(line.object, initial=False)
+            self._put(thing, initial=False)
             return
         if line.type == "BOOKMARK":
             self._progress.bookmarks += 1
@@ -254,7 +254,7 @@ class Reflector:
             self._apply(Remove(self._kind, who.namespace, who.name))
         elif line.type in _PUTS:
             self._progress.last_event = now
-            self._put(line.object, initial=False)
+            self._put(thing, initial=False)
         if cursor.touched is not None and who.name:
             cursor.touched.add((who.namespace, who.name))
         cursor.version = who.resource_version or cursor.version
@@ -274,23 +274,15 @@ class Reflector:
         except Exception as error:  # a bug in reading one object must not cost the others theirs
             self._faults.took("event", error, kind=str(self._kind))
             return
-        before = self._changed()
-        self._apply(Put(thing))
+        changed = self._apply(Put(thing))
         self._progress.puts += 1
-        if (
-            self._on_programmed
-            and isinstance(thing, EndpointSlice)
-            and (self._changed() != before or not self._changes)
-        ):
+        if changed and self._on_programmed and isinstance(thing, EndpointSlice):
             seconds = _since_trigger(thing, self._wall())
             if seconds is not None:
                 try:
                     self._on_programmed(thing, seconds, initial)
                 except Exception as error:
                     self._faults.took("metrics", error)
-
-    def _changed(self) -> int:
-        return self._changes() if self._changes else 0
 
     def _list_begins(self) -> None:
         if not self._started:
@@ -325,7 +317,6 @@ class Reflector:
                 self._kind,
                 self._cursors,
                 self._apply,
-                changes=self._changed,
                 received=progress.received,
                 page_pause=self._timing.check_page_pause,
             )

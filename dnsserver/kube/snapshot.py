@@ -84,7 +84,7 @@ class Snapshot:
         self.size = size
         self._parts = parts
 
-    async def give(self, apply: Callable[[Event], None]) -> None:
+    async def give(self, apply: Callable[[Event], object]) -> None:
         """Hand on every object, as one full list of each kind, so that the zone is what it was."""
         for kind in Kind:
             if kind not in self.header.versions:

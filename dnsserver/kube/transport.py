@@ -1,14 +1,13 @@
-"""The one door to httpx2: connections to one API server, over HTTP/1.1, one for each watch.
+"""The one door to httpcore2: connections to one API server, over HTTP/1.1, one for each watch.
 
 Not one HTTP/2 connection for all: there a stream that dies may take the others with it, the silence of one is hidden
 by the noise of another, and to read 100 MB took httpx2 1.03 s of processor time over HTTP/2, 0.26 s over HTTP/1.1, and
-0.10 s with the transport below (Python 3.11, h2 4.4).
+0.10 s with the stream below (Python 3.11, h2 4.4).
 
-The transport is our own, over httpcore2's pool, for three reasons. TLS comes in records of at most 16 KiB, an event of
-a watch mostly in one of its own, and trio's SSLStream gives one record a read; here a read takes all that has arrived.
-An event mostly is an HTTP chunk of its own as well, so a body in chunks is read here too, past h11 and the six layers
-that a piece of a body comes through (`python -m tests.kube.read_lists` compares them). And httpx2 2.16 leaves the
-iterator of a body that is not read to its end to the garbage collector, which cannot close it in trio.
+httpcore2 connects, by a proxy if need be, keeps idle connections, and reads the head of a response. The body is read
+here, past h11, wherever it comes in chunks, and TLS is read here, not by trio's SSLStream:
+
+@@NUMBERS@@
 """
 
 import os
@@ -18,9 +17,9 @@ import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
 
 import httpcore2
-import httpx2
 import trio
 
 from dnsserver.kube.chunks import ChunkedDecoder
@@ -38,16 +37,23 @@ _KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
+_FAILURES = (
+    httpcore2.NetworkError,
+    httpcore2.TimeoutException,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.UnsupportedProtocol,
+)
 
 
 class Answer:
     """The head of a response, and its body piece by piece."""
 
-    def __init__(self, response: httpx2.Response, read_timeout: float) -> None:
+    def __init__(self, response: httpcore2.Response, read_timeout: float) -> None:
         self._response = response
         self._read_timeout = read_timeout
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status = response.status
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
     async def iter_body(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises Disconnected if it does not arrive whole."""
@@ -63,10 +69,10 @@ class Answer:
                     if decoder.error is not None:
                         raise Disconnected(str(decoder.error))
                 stream.put_back(_EMPTY_BODY)  # of the body h11 knows nothing; its end makes the connection free again
-            async with aclosing(self._response.aiter_raw()) as pieces:
+            async with aclosing(self._response.aiter_stream()) as pieces:
                 async for piece in pieces:
                     yield piece
-        except (httpx2.HTTPError, httpcore2.NetworkError, httpcore2.TimeoutException) as error:
+        except _FAILURES as error:
             raise Disconnected(_text(error)) from error
 
     async def aclose(self) -> None:
@@ -78,10 +84,20 @@ class Session:
     """All connections that are made with one ApiEndpoint; `key` says which (`ApiEndpoint.tls_key`)."""
 
     def __init__(self, endpoint: ApiEndpoint, context: ssl.SSLContext) -> None:
+        """Connect to nobody yet. Raises ValueError for what is no URL."""
         self.key = endpoint.tls_key()
         self._server = endpoint.server.rstrip("/")
+        self._host = urlsplit(self._server).netloc.rpartition("@")[2]
         self._server_name = endpoint.server_name
-        self._client = httpx2.AsyncClient(transport=_Transport(context, endpoint.proxy), trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=8,
+            keepalive_expiry=60.0,
+            proxy=httpcore2.Proxy(endpoint.proxy) if endpoint.proxy else None,
+            network_backend=_Network(),
+            socket_options=_KEEP_ALIVE,
+        )
 
     async def get(
         self,
@@ -97,68 +113,17 @@ class Session:
         }
         if self._server_name:
             extensions["sni_hostname"] = self._server_name
-        request = httpx2.Request("GET", self._server + path, params=params, headers=headers, extensions=extensions)
+        url = f"{self._server}{path}?{urlencode(params)}" if params else self._server + path
+        fields = [("host", self._host), *headers.items()]
+        request = httpcore2.Request("GET", url, headers=fields, extensions=extensions)
         try:
-            return Answer(await self._client.send(request, stream=True), read_timeout)
-        except httpx2.HTTPError as error:
+            return Answer(await self._pool.handle_async_request(request), read_timeout)
+        except _FAILURES as error:
             raise Disconnected(_text(error)) from error
 
     async def aclose(self) -> None:
         """Close all connections; who reads from one gets Disconnected."""
-        await self._client.aclose()
-
-
-class _Transport(httpx2.AsyncBaseTransport):
-    """HTTP/1.1 connections, over TLS if the URL says so, through `proxy` if given."""
-
-    def __init__(self, context: ssl.SSLContext, proxy: str) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=None,
-            max_keepalive_connections=8,
-            keepalive_expiry=60.0,
-            proxy=httpcore2.Proxy(proxy) if proxy else None,
-            network_backend=_Network(),
-            socket_options=_KEEP_ALIVE,
-        )
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The response, its body still to be read. Raises httpx2.TransportError."""
-        url = request.url
-        inner = httpcore2.Request(
-            request.method,
-            httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        try:
-            response = await self._pool.handle_async_request(inner)
-        except _FAILURES as error:
-            raise httpx2.TransportError(_text(error)) from error
-        return httpx2.Response(
-            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
-        )
-
-    async def aclose(self) -> None:
-        """Close all connections, those in use as well."""
         await self._pool.aclose()
-
-
-class _Body(httpx2.AsyncByteStream):
-    def __init__(self, response: httpcore2.Response) -> None:
-        self._response = response
-
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
-        try:
-            async with aclosing(self._response.aiter_stream()) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except _FAILURES as error:
-            raise httpx2.TransportError(_text(error)) from error
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
 
 
 class _Network(httpcore2.AsyncNetworkBackend):
@@ -181,7 +146,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(str(error)) from error
         for level, option, value in socket_options or ():
             stream.setsockopt(level, option, value)
-        return _Stream(stream, None)
+        return _Stream(stream)
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -190,18 +155,22 @@ class _Network(httpcore2.AsyncNetworkBackend):
 class _Stream(httpcore2.AsyncNetworkStream):
     """A TCP connection, or TLS on it; one reader and one writer at a time.
 
-    httpcore2 gets the head of a response by itself, so that the body is still to be had here.
+    TLS goes by way of memory: what comes in at the socket's side, and what goes out there. httpcore2 gets the head of
+    a response by itself, so that the body is still to be had here.
     """
 
-    def __init__(self, socket: trio.SocketStream, tls: "_Tls | None") -> None:
-        self._socket = socket
-        self._tls = tls
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._plain = memoryview(bytearray())  # a new object of 64 KiB for each record costs more than the record
         self._head = b""
         self._in_head = False
         self._rest = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        data = await self.receive(max_bytes, float("inf") if timeout is None else timeout)
+        data = await self.receive(max_bytes, _seconds(timeout))
         if not self._in_head:
             return data
         before = len(self._head)
@@ -217,17 +186,61 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return data[: end.end() - before]
 
     async def receive(self, max_bytes: int, seconds: float) -> bytes:
-        """What comes next, b"" at the end. Raises httpcore2.ReadTimeout or ReadError."""
+        """Between 1 and `max_bytes` bytes, b"" at the end: all TLS records that have arrived, as far as they fit.
+
+        Raises httpcore2.ReadTimeout or ReadError.
+        """
         if self._rest:
             data, self._rest = self._rest, b""
             await trio.lowlevel.checkpoint()
             return data
+        tls, sock = self._tls, self._stream.socket
         with trio.CancelScope(deadline=trio.current_time() + seconds):
             try:
-                return bytes(await (self._tls or self._socket).receive_some(max_bytes))
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                raise httpcore2.ReadError(_text(error)) from error
+                while True:
+                    if tls is not None and (plain := self._decrypted(tls, max_bytes)) is not None:
+                        if self._outgoing.pending:
+                            await self._flush()  # the answer to a key update
+                        elif len(plain) == max_bytes or self._incoming.pending:
+                            await trio.lowlevel.checkpoint()  # a peer that is always faster must not keep the loop
+                        return plain
+                    # To wait first and then read is what a quiet stream wants; trio's own reads, waits, reads again.
+                    await trio.lowlevel.wait_readable(sock)
+                    try:
+                        data = os.read(sock.fileno(), max_bytes if tls is None else _PIECE)
+                    except BlockingIOError:
+                        continue
+                    if tls is None:
+                        return data
+                    self._received(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ValueError) as error:
+                raise httpcore2.ReadError(_text(error)) from error  # ValueError: closed by us
         raise httpcore2.ReadTimeout(f"nothing for {seconds} s")
+
+    def _decrypted(self, tls: ssl.SSLObject, max_bytes: int) -> bytes | None:
+        """All records that have arrived, as far as they fit, b"" at the end; None if more has to arrive first."""
+        if len(self._plain) < max_bytes:
+            self._plain = memoryview(bytearray(max_bytes))
+        end = 0
+        try:
+            while end < max_bytes and (not end or self._incoming.pending or tls.pending()):
+                # With a buffer the answer is a number, whatever typeshed says.
+                size = cast("int", tls.read(max_bytes - end, self._plain[end:]))
+                if not size:
+                    break
+                end += size
+        except ssl.SSLWantReadError:
+            if not end:
+                return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass  # with or without goodbye; whether the message was complete is for HTTP to say
+        return bytes(self._plain[:end])
+
+    def _received(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
 
     def put_back(self, data: bytes) -> None:
         """Have this be what comes next."""
@@ -240,17 +253,22 @@ class _Stream(httpcore2.AsyncNetworkStream):
         try:
             with trio.fail_after(_seconds(timeout)):
                 if self._tls is None:
-                    await self._socket.send_all(buffer)
+                    await self._stream.send_all(buffer)
                 else:
-                    await self._tls.write(buffer)
+                    self._tls.write(buffer)
+                    await self._flush()
         except trio.TooSlowError as error:
             raise httpcore2.WriteTimeout(f"not taken for {timeout} s") from error
         except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
             raise httpcore2.WriteError(_text(error)) from error
 
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._stream.send_all(self._outgoing.read())
+
     async def aclose(self) -> None:
         # No TLS goodbye: HTTP frames its bodies, and a peer that has gone silent would keep us waiting.
-        self._socket.socket.close()
+        self._stream.socket.close()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def start_tls(
@@ -259,10 +277,19 @@ class _Stream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
-        tls = _Tls(self._socket, ssl_context, server_hostname)
+        self._in_head = False
         try:
+            tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
             with trio.fail_after(_seconds(timeout)):
-                await tls.handshake()
+                while True:
+                    try:
+                        tls.do_handshake()
+                    except ssl.SSLWantReadError:
+                        await self._flush()
+                        self._received(await self._stream.receive_some(_PIECE))
+                    else:
+                        break
+                await self._flush()
         except trio.TooSlowError as error:
             await self.aclose()
             raise httpcore2.ConnectTimeout(f"TLS handshake took longer than {timeout} s") from error
@@ -272,95 +299,16 @@ class _Stream(httpcore2.AsyncNetworkStream):
         except BaseException:
             await self.aclose()
             raise
-        return _Stream(self._socket, tls)
+        self._tls = tls
+        return self
 
     def get_extra_info(self, info: str) -> Any:
         if info == "ssl_object":
-            return self._tls.session if self._tls is not None else None
+            return self._tls
         if info == "is_readable":
             # An idle connection has nothing to say; if it is readable it is being closed.
-            return self._socket.socket.fileno() < 0 or self._socket.socket.is_readable()
+            return self._stream.socket.fileno() < 0 or self._stream.socket.is_readable()
         return None
-
-
-class _Tls:
-    """The TLS of one connection, by way of memory: ciphertext at the socket's side, plaintext at ours."""
-
-    def __init__(self, socket: trio.SocketStream, context: ssl.SSLContext, hostname: str | None) -> None:
-        self._socket = socket
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._plain = memoryview(bytearray())  # a new object of 64 KiB for each record costs more than the record
-        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
-
-    async def handshake(self) -> None:
-        while True:
-            try:
-                self.session.do_handshake()
-            except ssl.SSLWantReadError:
-                await self._flush()
-                await self._fill()
-            else:
-                return await self._flush()
-
-    async def receive_some(self, max_bytes: int) -> memoryview:
-        """Between 1 and `max_bytes` bytes: all records that have arrived, as far as they fit; none at the end.
-
-        They stand in the buffer of this connection until the next call.
-        """
-        if len(self._plain) < max_bytes:
-            self._plain = memoryview(bytearray(max_bytes))
-        end = 0
-        while end < max_bytes:
-            if end and not self._incoming.pending and not self.session.pending():
-                break
-            try:
-                # With a buffer the answer is a number, whatever typeshed says.
-                size = cast("int", self.session.read(max_bytes - end, self._plain[end:]))
-            except ssl.SSLWantReadError:
-                if end:
-                    break
-                await self._fill()
-                continue
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                # With or without goodbye; whether the message was complete is for HTTP to say.
-                break
-            if not size:
-                break
-            end += size
-        if self._outgoing.pending:
-            await self._flush()  # the answer to a key update
-        elif end == max_bytes or self._incoming.pending:
-            await trio.lowlevel.checkpoint()  # a peer that is always faster than we are must not keep the loop
-        return self._plain[:end]
-
-    async def write(self, data: bytes) -> None:
-        self.session.write(data)
-        await self._flush()
-
-    async def _flush(self) -> None:
-        if self._outgoing.pending:
-            await self._socket.send_all(self._outgoing.read())
-
-    async def _fill(self) -> None:
-        # To wait first and then read is what a quiet stream wants; trio's own reads, waits, and reads again.
-        socket = self._socket.socket
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(socket)
-                data = os.read(socket.fileno(), _PIECE)
-            except BlockingIOError:
-                continue
-            except (OSError, ValueError) as error:  # ValueError: closed by us
-                raise trio.BrokenResourceError(str(error)) from error
-            break
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-
-
-_FAILURES = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, httpcore2.ProxyError)
 
 
 def _seconds(timeout: float | None) -> float:

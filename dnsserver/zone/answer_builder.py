@@ -25,16 +25,15 @@ class AnswerBuilder:
         self.server_name = b"\x02ns\x03dns" + domain
         self._mailbox = b"\x0ahostmaster" + domain
         self._own_soa = self._make_soa(domain)
-
-    def changed(self, wall: float) -> None:
-        """Take note that the zone changed at this unix time; a serial never goes back (RFC 1982)."""
-        if int(wall) > self.serial:
-            self.serial = int(wall)
-            self._own_soa = self._make_soa(self.domain)
+        self._own_serial = 0
 
     def soa(self, zone: bytes | None = None) -> RRset:
         """Return the SOA of the cluster's zone, or of another one of ours."""
-        return self._own_soa if zone is None else self._make_soa(zone)
+        if zone is not None:
+            return self._make_soa(zone)
+        if self._own_serial != self.serial:
+            self._own_soa, self._own_serial = self._make_soa(self.domain), self.serial
+        return self._own_soa
 
     def ns(self, zone: bytes) -> RRset:
         """Return the NS record of one of our zones: this server."""

@@ -61,7 +61,7 @@ class Cluster:
         self._synced: set[Kind] = set()
         self._denied: set[Kind] = set()
         self._listings: dict[Kind, Listing] = {}
-        self._retained: deque[tuple[float, Entry, Endpoint]] = deque()
+        self.retained: deque[tuple[float, Entry, Endpoint]] = deque()
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
         self._svc = b"\x03svc" + domain
@@ -76,8 +76,14 @@ class Cluster:
         nothing. Never raises for an event that decoded.
         """
         match event:
-            case model.Put(object=obj):
-                self._put(obj)
+            case model.Put(object=model.EndpointSlice() as obj):
+                self.index.put_slice(obj)
+            case model.Put(object=model.Service() as obj):
+                self.index.put_service(obj)
+            case model.Put(object=model.Pod() as obj):
+                self.index.put_pod(obj)
+            case model.Put(object=model.Namespace() as obj):
+                self.index.put_namespace(obj)
             case model.Remove(kind=kind, namespace=namespace, name=name):
                 self._remove(kind, (namespace.encode().lower(), name.encode().lower()))
             case model.ListStarted(kind=kind):
@@ -92,7 +98,14 @@ class Cluster:
             case model.Denied(kind=kind):
                 self._denied |= {kind} & _OPTIONAL
                 self._note_known()
+        if self._listings and isinstance(event, model.Put):
+            self._mark_seen(event.object)
         return self._settle(now, wall)
+
+    def _mark_seen(self, obj: model.Object) -> None:
+        listing = self._listings.get(model.KINDS[type(obj)])
+        if listing is not None:
+            listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _note_known(self) -> None:
         """Work out which names can be answered: each needs some kinds only, so one slow list holds back only its own.
@@ -115,8 +128,8 @@ class Cluster:
 
     def expire(self, now: float, wall: float) -> set[Key]:
         """Release the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
-        while self._retained and self._retained[0][0] <= now:
-            _, entry, endpoint = self._retained.popleft()
+        while self.retained and self.retained[0][0] <= now:
+            _, entry, endpoint = self.retained.popleft()
             if entry.release_retained(endpoint, now):
                 self.index.changed.add(entry.key)
                 self.index.forget_if_empty(entry)
@@ -125,7 +138,7 @@ class Cluster:
     @property
     def next_expiry(self) -> float | None:
         """When `expire` has something to do next, or None."""
-        return self._retained[0][0] if self._retained else None
+        return self.retained[0][0] if self.retained else None
 
     @property
     def denied(self) -> set[Kind]:
@@ -141,11 +154,6 @@ class Cluster:
     def left_out(self) -> int:
         """How many records were left out of answers, since a name of theirs would be longer than names may be."""
         return self._build.left_out
-
-    @property
-    def retained(self) -> int:
-        """How many endpoints are retained for their grace."""
-        return len(self._retained)
 
     def service_kind(self, part: model.EndpointSlice) -> str:
         """Return what CoreDNS calls the kind of service that a slice belongs to, for its programming latency."""
@@ -163,22 +171,6 @@ class Cluster:
         entries = (entry for entries in self.index.entries.values() for entry in entries.values())
         key = min((entry.key for entry in entries if entry.service and entry.service.addresses), default=None)
         return None if key is None else names.to_text(self._build.name_of(key)).removesuffix(".")
-
-    def _put(self, obj: model.Object) -> None:
-        index = self.index
-        match obj:
-            case model.EndpointSlice():
-                index.put_slice(obj)
-            case model.Service():
-                index.put_service(obj)
-            case model.Pod():
-                index.put_pod(obj)
-            case model.Namespace():
-                index.put_namespace(obj)
-        if self._listings:
-            listing = self._listings.get(model.KINDS[type(obj)])
-            if listing is not None:
-                listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _remove(self, kind: Kind, own: Pair) -> None:
         match kind:
@@ -200,9 +192,9 @@ class Cluster:
             released, index.released = index.released, []
             for entry, endpoint, ports in released if self._grace else ():
                 entry.retain(endpoint, now + self._grace, ports)
-                self._retained.append((now + self._grace, entry, endpoint))
+                self.retained.append((now + self._grace, entry, endpoint))
         changed, index.changed = index.changed, set()
-        self._build.changed(wall)
+        self._build.serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
         return changed
 
     # Questions -------------------------------------------------------------------------------------------------------

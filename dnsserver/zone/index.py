@@ -7,7 +7,7 @@ address, and what is the same in thousands of objects is there once. Every metho
 no other slice of the service does. Over 400 lines, because both ways of an index change together or are wrong.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
@@ -23,6 +23,7 @@ Endpoint = tuple[bytes, bytes | None]  # address, hostname
 
 _MAX_LABEL = 63
 _PORTS_KEPT = 16384
+_NO_ENTRIES: "dict[bytes, Entry]" = {}
 _NAMESPACES_KEPT = 65536
 _AF_INET, _AF_INET6 = int(AF_INET), int(AF_INET6)  # an enum's member costs as much as the parsing
 
@@ -126,10 +127,10 @@ class Index:
 
     def put_service(self, obj: model.Service) -> None:
         """Take in the present state of a Service; one that no name can stand for is none."""
-        namespace, name = _label(obj.metadata.namespace), _label(obj.metadata.name)
-        if namespace is None or name is None:
+        namespace, name = obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower()
+        if not (0 < len(namespace) <= _MAX_LABEL and 0 < len(name) <= _MAX_LABEL):
             return
-        entry = self._entry(namespace, name)
+        entry = self.entries.get(namespace, _NO_ENTRIES).get(name) or self._new_entry(namespace, name)
         view = self._service_view(obj.spec)
         if entry.service != view:
             self._replace_service(entry, view)
@@ -146,7 +147,7 @@ class Index:
         if not service:
             return
         if before is None:
-            entry = self._entry(namespace, service)
+            entry = self.entries.get(namespace, _NO_ENTRIES).get(service) or self._new_entry(namespace, service)
             self._release_listed(entry, obj)
             self._add_slice(entry, self._slice_view(obj, name))
             return
@@ -287,14 +288,9 @@ class Index:
 
     # The bookkeeping behind them -------------------------------------------------------------------------------------
 
-    def _entry(self, namespace: bytes, service: bytes) -> Entry:
-        entries = self.entries.get(namespace)
-        if entries is None:
-            entries = self.entries[namespace] = {}
-        entry = entries.get(service)
-        if entry is None:
-            key = (self._interned_key(namespace)[0], service)
-            entry = entries[service] = Entry(key, (key,))
+    def _new_entry(self, namespace: bytes, service: bytes) -> Entry:
+        key = (self._interned_key(namespace)[0], service)
+        entry = self.entries.setdefault(key[0], {})[service] = Entry(key, (key,))
         return entry
 
     def forget_if_empty(self, entry: Entry) -> None:
@@ -312,14 +308,12 @@ class Index:
         before = old.addresses if old else ()
         after = view.addresses if view else ()
         if before != after:
-            for address in set(before).difference(after):
-                self._discard(self.by_cluster_ip, address, entry)
-            for address in set(after).difference(before):
-                self._include(self.by_cluster_ip, address, entry)
+            self._move(self.by_cluster_ip, entry, set(before).difference(after), set(after).difference(before))
             self.changed.update(before)
         self.changed.update(after)
         self._services += (old is None) - (view is None)
-        if _has_endpoints(old) != _has_endpoints(view):  # their PTRs hang on it (answers.md section 8, 14)
+        has_endpoints = view is not None and view.external is None
+        if has_endpoints != (old is not None and old.external is None):  # their PTRs hang on it
             for part in entry.slices:
                 if not part.fqdn:
                     self.changed.update(part.addresses)
@@ -332,8 +326,7 @@ class Index:
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
         if not view.fqdn:
-            for address in view.addresses:
-                self._include(self.by_endpoint, address, entry)
+            self._move(self.by_endpoint, entry, (), view.addresses)
             self.changed.update(view.addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
@@ -341,11 +334,8 @@ class Index:
         self.changed.add(entry.key)
         listed_before, listed_after = _with_names(old), _with_names(view)
         before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
-        for address in after - before:
-            self._include(self.by_endpoint, address, entry)
         gone = (before - after).difference(*(part.addresses for part in entry.slices if not part.fqdn))
-        for address in gone:
-            self._discard(self.by_endpoint, address, entry)
+        self._move(self.by_endpoint, entry, gone, after - before)
         if entry.service is not None:
             moving = gone - listed
             self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
@@ -360,25 +350,31 @@ class Index:
             for endpoint in [endpoint for endpoint in entry.retained if endpoint[0] in listed]:
                 entry.release_retained(endpoint)
 
-    def _include(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
-        present = index.get(address)
-        if present is None:
-            index[address] = entry.keys
-            self.sorted[len(address)].note(address, is_there=True)
-        elif entry.key not in present:
-            index[address] = (*present, entry.key)
-
-    def _discard(self, index: dict[bytes, tuple[Pair, ...]], address: bytes, entry: Entry) -> None:
-        present = index.get(address, ())
-        left = tuple(key for key in present if key != entry.key)
-        if left:
-            index[address] = left
-        elif present:
-            del index[address]
-            self.sorted[len(address)].note(address, is_there=False)
+    def _move(
+        self, index: dict[bytes, tuple[Pair, ...]], entry: Entry, gone: Iterable[bytes], new: Iterable[bytes]
+    ) -> None:
+        """Note in an index by address which addresses an entry has no longer, and which it has now."""
+        for address in gone:
+            present = index.get(address, ())
+            left = tuple(key for key in present if key != entry.key)
+            if left:
+                index[address] = left
+            elif present:
+                del index[address]
+                self.sorted[len(address)].note(address, is_there=False)
+        for address in new:
+            present = index.get(address, ())
+            if not present:
+                index[address] = entry.keys
+                self.sorted[len(address)].note(address, is_there=True)
+            elif entry.key not in present:
+                index[address] = (*present, entry.key)
 
     def _service_view(self, spec: model.ServiceSpec) -> ServiceView:
-        ports = self._ports(spec.ports or ())
+        listed = tuple(spec.ports or ())
+        ports = self._ports_seen.get(listed)
+        if ports is None:
+            ports = self._ports(listed)
         if spec.type == "ExternalName":
             return ServiceView((), ports, external=spec.external_name or "")
         texts = spec.cluster_ips or ([spec.cluster_ip] if spec.cluster_ip else [])
@@ -387,7 +383,7 @@ class Index:
         return ServiceView(tuple(filter(None, map(pack, texts))), ports)
 
     def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
-        read = address_reader(obj.address_type)
+        read, ports = address_reader(obj.address_type), tuple(obj.ports or ())
         addresses: list[bytes] = []
         hostnames: list[bytes | None] = []
         unready = 0
@@ -403,7 +399,7 @@ class Index:
         return SliceView(
             tuple(addresses),
             tuple(hostnames) if any(hostnames) else (),
-            self._ports(obj.ports or ()),
+            self._ports_seen.get(ports) or self._ports(ports),
             obj.address_type == "FQDN",
             unready,
             name,
@@ -418,40 +414,34 @@ class Index:
             key = self._seen[namespace] = (namespace,)
         return key
 
-    def _ports(self, ports: Sequence[model.ServicePort | model.EndpointPort]) -> tuple[Port, ...]:
-        """Return the one copy of a list of ports, which is the same in thousands of objects."""
-        seen = tuple(ports)
-        made = self._ports_seen.get(seen)
-        if made is None:
-            if len(self._ports_seen) > _PORTS_KEPT:
-                self._ports_seen.clear()  # only the sharing suffers
-                self._ports_made.clear()
-            made = tuple(
-                Port(_octets(port.name or ""), _octets(port.protocol or "TCP"), port.port)
-                for port in ports
-                if port.port is not None
-            )
-            made = self._ports_seen[seen] = self._ports_made.setdefault(made, made)
+    def _ports(self, listed: tuple[model.ServicePort | model.EndpointPort, ...]) -> tuple[Port, ...]:
+        """Return the one copy of a list of ports, which is the same in thousands of objects; `_ports_seen` has it then."""
+        if len(self._ports_seen) > _PORTS_KEPT:
+            self._ports_seen.clear()  # only the sharing suffers
+            self._ports_made.clear()
+        made = tuple(
+            Port(_octets(port.name or ""), _octets(port.protocol or "TCP"), port.port)
+            for port in listed
+            if port.port is not None
+        )
+        made = self._ports_seen[listed] = self._ports_made.setdefault(made, made)
         return made
 
 
 def pack(text: str) -> bytes | None:
     """Return an IP address of either family as 4 or 16 octets, or None if it is none."""
-    return _pack4(text) if ":" not in text else _pack6(text)
+    try:
+        return inet_pton(_AF_INET6 if ":" in text else _AF_INET, text)
+    except (OSError, ValueError):
+        return None
 
 
 def _pack4(text: str) -> bytes | None:
-    try:
-        return inet_pton(_AF_INET, text)
-    except (OSError, ValueError):
-        return None
+    return None if ":" in text else pack(text)
 
 
 def _pack6(text: str) -> bytes | None:
-    try:
-        return inet_pton(_AF_INET6, text)
-    except (OSError, ValueError):
-        return None
+    return pack(text) if ":" in text else None
 
 
 def _fqdn(text: str) -> bytes | None:
@@ -482,10 +472,6 @@ def _label(text: str) -> bytes | None:
 
 def _named(entry: Entry, name: bytes) -> SliceView:
     return next(part for part in entry.slices if part.name == name)
-
-
-def _has_endpoints(view: ServiceView | None) -> bool:
-    return view is not None and view.external is None
 
 
 def _with_names(view: SliceView | None) -> set[Endpoint]:

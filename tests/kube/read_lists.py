@@ -54,11 +54,12 @@ async def reflect(client: Client, *, streaming: bool) -> None:
     """Everything a start does but the zone."""
     waiting = set(Kind)
 
-    def apply(event: Event) -> None:
+    def apply(event: Event) -> bool:
         if isinstance(event, ListDone):
             waiting.discard(event.kind)
             if not waiting:
                 nursery.cancel_scope.cancel()
+        return True
 
     async with trio.open_nursery() as nursery:
         for kind in Kind:

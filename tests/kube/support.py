@@ -35,8 +35,9 @@ class Sink:
         self.changes = 0
         self._unseen: dict[Kind, set[Key]] = {}
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> bool:
         self.events.append(event)
+        before = self.changes
         if isinstance(event, Put):
             key = key_of(event.object)
             self._unseen.get(key[0], set()).discard(key)
@@ -51,6 +52,7 @@ class Sink:
             for key in self._unseen.pop(event.kind):
                 self._drop(key)
             self.synced.add(event.kind)
+        return self.changes > before
 
     def _drop(self, key: Key) -> None:
         if self.objects.pop(key, None) is not None:
@@ -114,7 +116,7 @@ class Mirror:
         self.client = Client(
             self.credentials, page_size=page_size, read_timeout=read_timeout, connect_timeout=0.5, answer_timeout=0.5
         )
-        settings = {"timing": FAST, "changes": lambda: self.sink.changes, **settings}
+        settings = {"timing": FAST, **settings}
         self.reflector = Reflector(self.client, scopes_of(kind, **selectors), self.sink.apply, **settings)
 
     async def _load(self) -> ApiEndpoint:

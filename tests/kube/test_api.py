@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from dnsserver.kube import api, errors
-from dnsserver.kube.api import Client
+from dnsserver.kube.api import Client, Received
 from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.decode import Change
 from dnsserver.kube.scope import Scope
@@ -161,10 +161,10 @@ async def test_a_watch_that_ends_in_time_is_no_error(server: ApiServer) -> None:
 
 async def test_bytes_are_counted(server: ApiServer) -> None:
     server.put(Kind.SERVICES, thing("a", annotations={"note": "x" * 100_000}))
-    counted: list[int] = []
-    async with client_of(server) as client, aclosing(client.pages(SERVICES, received=counted.append)) as found:
+    received = Received()
+    async with client_of(server) as client, aclosing(client.pages(SERVICES, received=received)) as found:
         (page,) = [page async for page in found]
-    assert 100_000 < sum(counted) < 101_000
+    assert 100_000 < received.octets < 101_000
     assert len(bytes(page.items[0])) > 100_000
 
 
