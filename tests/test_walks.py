@@ -135,7 +135,7 @@ LENGTHS: dict[Scene, Length] = {
     first: Length(26, 22),
     alike: Length(13, 22),
     forwarded: Length(49, 40),
-    event: Length(44, 18),
+    event: Length(22, 18),
 }
 
 

@@ -106,8 +106,9 @@ class Workers:
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
         self.restarts = 0
-        sync.listeners.append(self._pass_on)
-        sync.stale_listeners.append(self._pass_on_stale)
+        if config.workers > 1:
+            sync.listeners.append(self._pass_on)
+            sync.stale_listeners.append(self._pass_on_stale)
 
     def processes(self) -> tuple[metrics.Process, ...]:
         """Return what the workers have counted, those that are gone included: counters do not go back."""

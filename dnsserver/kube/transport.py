@@ -4,10 +4,17 @@ Not one HTTP/2 connection for all: there a stream that dies may take the others 
 by the noise of another, and to read 100 MB took httpx2 1.03 s of processor time over HTTP/2, 0.26 s over HTTP/1.1, and
 0.10 s with the stream below (Python 3.11, h2 4.4).
 
-httpcore2 connects, by a proxy if need be, keeps idle connections, and reads the head of a response. The body is read
-here, past h11, wherever it comes in chunks, and TLS is read here, not by trio's SSLStream:
+httpcore2 connects, by a proxy if need be, keeps idle connections, and reads the head of a response. TLS and bodies in
+chunks are read here. Processor time of reading 10,000 services and 14,300 slices, decoded, over TLS, on loopback:
 
-@@NUMBERS@@
+                                                              pages of 500    streaming list
+    as it is                                                  0.25 s          0.40 s
+    chunks read by h11                                        0.25 s          0.50 s
+    TLS by trio's SSLStream as well, so httpcore2's own way   0.40 s          0.97 s
+
+(Python 3.11, `python -m tests.kube.read_lists --services 10000 --slices 14300 --pods 0`; memory is the same.) TLS comes
+in records of at most 16 KiB, an event of a watch mostly in one of its own, and SSLStream gives one record a read; here
+a read takes all that has arrived. An event mostly is a chunk of its own as well, and h11 takes 20 µs for one.
 """
 
 import os
@@ -212,7 +219,10 @@ class _Stream(httpcore2.AsyncNetworkStream):
                         continue
                     if tls is None:
                         return data
-                    self._received(data)
+                    if data:
+                        self._incoming.write(data)
+                    else:
+                        self._incoming.write_eof()
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ValueError) as error:
                 raise httpcore2.ReadError(_text(error)) from error  # ValueError: closed by us
         raise httpcore2.ReadTimeout(f"nothing for {seconds} s")
@@ -235,12 +245,6 @@ class _Stream(httpcore2.AsyncNetworkStream):
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             pass  # with or without goodbye; whether the message was complete is for HTTP to say
         return bytes(self._plain[:end])
-
-    def _received(self, data: bytes) -> None:
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
 
     def put_back(self, data: bytes) -> None:
         """Have this be what comes next."""
@@ -286,7 +290,10 @@ class _Stream(httpcore2.AsyncNetworkStream):
                         tls.do_handshake()
                     except ssl.SSLWantReadError:
                         await self._flush()
-                        self._received(await self._stream.receive_some(_PIECE))
+                        if data := await self._stream.receive_some(_PIECE):
+                            self._incoming.write(data)
+                        else:
+                            self._incoming.write_eof()
                     else:
                         break
                 await self._flush()

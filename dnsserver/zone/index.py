@@ -415,7 +415,7 @@ class Index:
         return key
 
     def _ports(self, listed: tuple[model.ServicePort | model.EndpointPort, ...]) -> tuple[Port, ...]:
-        """Return the one copy of a list of ports, which is the same in thousands of objects; `_ports_seen` has it then."""
+        """Make what `_ports_seen` has of a list of ports from then on: one value for thousands of objects."""
         if len(self._ports_seen) > _PORTS_KEPT:
             self._ports_seen.clear()  # only the sharing suffers
             self._ports_made.clear()
