@@ -1,4 +1,4 @@
-"""What it costs to read a cluster, by several ways: `python -m tests.kube.read_lists [--pods 50000]`.
+"""What it costs to read a cluster, by several ways: `python -m tests.kube.read_lists [--pods 50000 ...]`.
 
 The API server runs in a process of its own; the figures are those of the reader alone.
 """
@@ -76,10 +76,11 @@ async def measure(what: str, work: Callable[[], Awaitable[None]]) -> None:
 async def main(arguments: list[str]) -> None:
     """The table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pods", default="50000")
-    options = parser.parse_args(arguments)
-    command = [sys.executable, "-m", "tests.kube.apiserver", "--pods", options.pods]
-    command += ["--services", "10000", "--slices", "15000", "--endpoints", "60000"]
+    for what, usual in (("pods", "50000"), ("services", "10000"), ("slices", "15000"), ("endpoints", "60000")):
+        parser.add_argument(f"--{what}", default=usual)
+    command = [sys.executable, "-m", "tests.kube.apiserver"]
+    for what, count in vars(parser.parse_args(arguments)).items():
+        command += [f"--{what}", count]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:  # noqa: ASYNC220  (nothing else runs yet)
         assert server.stdout
         told = json.loads(server.stdout.readline())
