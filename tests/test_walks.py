@@ -132,8 +132,8 @@ class Length(NamedTuple):
 
 LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
-    first: Length(26, 22),
-    alike: Length(13, 22),
+    first: Length(24, 22),
+    alike: Length(11, 22),
     forwarded: Length(49, 40),
     event: Length(22, 18),
 }

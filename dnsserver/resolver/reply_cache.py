@@ -6,8 +6,8 @@ the replies that depend on what changed, and no others. Pure: the time comes in 
 A pod asks the same few thousand questions all day, and a reply depends on nothing but the query's octets after its ID.
 So the hot path is one look-up in `ReplyTable.replies`; all the bookkeeping is on the way in and out.
 
-States. A reply is made, kept (`home` is its table, and it stands in that, on a shelf, and under each of its `depends`),
-and gone (`home` is None; it may stand on its shelf until that is cleared). A kept one is as it is until `due`, and
+States. A reply is made, kept (`home` is its table, and it stands in that, in a queue, and under each of its `depends`),
+and gone (`home` is None; it may stand in its queue until that is cleared). A kept one is as it is until `due`, and
 `renew` tells what it is then. Who may change them: `keep`, `drop`, `discard`, `clear` and `clear_outside` of the
 ReplyCache; whoever sends one, by `Reply.send`, nothing but `hits`.
 
@@ -20,16 +20,15 @@ would never hit: 5.4 us a hit, 20 a first answer (`python -m tests.bench.serve`)
 """
 
 import struct
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeGuard
 
 import msgspec
 
+from dnsserver.clock_queue import ClockQueue
 from dnsserver.zone.record import Key
 
 FOREVER = float("inf")
-_SECOND_CHANCES = 8
 _MANY = 64
 
 # Octets that a reply takes beside those of its wire and its key, which it holds twice in the worst case: as the octets
@@ -58,12 +57,12 @@ class Reply:
     `hits` counts how often it was sent from the cache; whoever sends it adds to it.
     """
 
-    __slots__ = ("depends", "hits", "home", "key", "labels", "seen", "shelf", "size", "wire")
+    __slots__ = ("depends", "hits", "home", "key", "labels", "queue", "seen", "size", "wire")
 
     due: float = FOREVER
     more = _REPLY  # octets it takes beside its wire, its key and what it depends on
     home: "ReplyTable | None"  # these four are set when it is kept
-    shelf: "_Shelf"
+    queue: "ClockQueue[Reply]"
     key: bytes
     size: int
 
@@ -74,6 +73,11 @@ class Reply:
         self.depends = depends
         self.hits = 0
         self.seen = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether it is kept."""
+        return self.home is not None
 
     def send(self, now: float) -> bytes | None:
         """Return the octets to send now, and count them as sent; None if there are none any more."""
@@ -198,37 +202,6 @@ class Statistics(msgspec.Struct, frozen=True):
     expired: int
 
 
-class _Shelf:
-    """Replies in the order they came, so that the oldest one nobody asks for goes first (CLOCK); sizes are octets."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        self.count = 0
-        self.queue: deque[Reply] = deque()
-
-    def evict(self) -> Reply:
-        """Take the reply to give up; one that was sent since it was last looked at is spared, a few times at most."""
-        spared = 0
-        while True:
-            reply = self.queue.popleft()
-            if reply.home is None:
-                continue
-            if reply.hits == reply.seen or spared >= _SECOND_CHANCES:
-                return reply
-            reply.seen = reply.hits
-            spared += 1
-            self.queue.append(reply)
-
-    def add(self, reply: Reply) -> None:
-        reply.shelf = self
-        self.queue.append(reply)
-        self.size += reply.size
-        self.count += 1
-        if len(self.queue) > 2 * self.count + 64:  # mostly replies that a change has dropped
-            self.queue = deque(reply for reply in self.queue if reply.home is not None)
-
-
 class ReplyCache:
     """All tables, and which reply depends on what.
 
@@ -239,9 +212,9 @@ class ReplyCache:
     def __init__(self, size: int = SIZE) -> None:
         """Make an empty cache."""
         self.tables: list[ReplyTable] = []
-        self._missing = _Shelf(size // 4)
-        self._large = _Shelf(size // 8)
-        self._shelf = _Shelf(size - self._missing.limit - self._large.limit)
+        self._missing: ClockQueue[Reply] = ClockQueue(size // 4)
+        self._large: ClockQueue[Reply] = ClockQueue(size // 8)
+        self._usual: ClockQueue[Reply] = ClockQueue(size - size // 4 - size // 8)
         self._most_seen_once = max(1, self._missing.limit // _SEEN_ONCE)
         self._seen_once: set[int] = set()
         self._seen_once_before: set[int] = set()
@@ -260,21 +233,24 @@ class ReplyCache:
 
     def keep(self, table: ReplyTable, key: bytes, reply: Reply, *, missing: bool = False) -> None:
         """Hold a reply under the octets of its question, if there can be room for it."""
-        if key in table.replies:
+        replies = table.replies
+        if key in replies:
             self.discard(table, key)
         length = len(reply.wire)
-        shelf = self._missing if missing else self._shelf if length <= _LARGE else self._large
+        queue = self._missing if missing else self._usual if length <= _LARGE else self._large
         reply.size = size = reply.more + length + 2 * len(key) + _DEPENDENCY * len(reply.depends)
-        if shelf.size + size > shelf.limit:
-            if size > shelf.limit:
+        if queue.size + size > queue.limit:
+            if size > queue.limit:
                 return
-            while shelf.size + size > shelf.limit:
+            while queue.size + size > queue.limit:
                 self._evicted += 1
-                self._forget(shelf.evict())
-        table.replies[key] = reply
+                self._forget(queue.evict())
+        replies[key] = reply
         reply.home = table
         reply.key = key
-        shelf.add(reply)
+        reply.queue = queue
+        queue.append(reply)
+        queue.size += size
         dependents = self._dependents
         for dependency in reply.depends:
             if dependency in dependents:
@@ -287,7 +263,7 @@ class ReplyCache:
                         dependents[dependency] = dict.fromkeys(others)
                 continue
             dependents[dependency] = [reply]
-            if _is_service(dependency):
+            if isinstance(dependency, tuple) and len(dependency) == 2:
                 services = self._services.get(dependency[0])
                 if services is None:
                     self._services[dependency[0]] = {dependency}
@@ -319,7 +295,7 @@ class ReplyCache:
         """Forget every reply that depends on one of the keys; a namespace's key stands for its services too."""
         self.changes += 1
         if len(changed) > len(self._dependents):  # a whole zone at once: look through what is held instead
-            changed = [key for key in self._dependents if key in changed or (_is_service(key) and key[:1] in changed)]
+            changed = [key for key in self._dependents if key in changed or (len(key) == 2 and key[:1] in changed)]
         for key in changed:
             if isinstance(key, tuple) and len(key) == 1:
                 for service in tuple(self._services.get(key[0], ())):
@@ -344,10 +320,10 @@ class ReplyCache:
 
     def statistics(self) -> Statistics:
         """Return the cache in numbers."""
-        usual, large, missing = self._shelf, self._large, self._missing
+        usual, large, missing = self._usual, self._large, self._missing
         return Statistics(
-            replies=usual.count + large.count,
-            missing=missing.count,
+            replies=usual.alive + large.alive,
+            missing=missing.alive,
             size=usual.size + large.size + missing.size,
             hits=sum(table.hits() for table in self.tables),
             dropped=self._dropped,
@@ -362,14 +338,13 @@ class ReplyCache:
 
     def _forget(self, reply: Reply) -> None:
         """Take a reply out of its table and out of all that it depends on."""
-        home, shelf = reply.home, reply.shelf
+        home = reply.home
         assert home is not None  # only replies that are held are forgotten
         del home.replies[reply.key]
         home.counts[reply.labels] += reply.hits
         home.sent += reply.hits
-        shelf.size -= reply.size
-        shelf.count -= 1
         reply.home = None
+        reply.queue.removed(reply)
         for dependency in reply.depends:
             dependents = self._dependents[dependency]
             if isinstance(dependents, dict):
@@ -378,12 +353,8 @@ class ReplyCache:
                 dependents.remove(reply)
             if not dependents:
                 del self._dependents[dependency]
-                if _is_service(dependency):
+                if isinstance(dependency, tuple) and len(dependency) == 2:
                     services = self._services[dependency[0]]
                     services.remove(dependency)
                     if not services:
                         del self._services[dependency[0]]
-
-
-def _is_service(key: Key) -> TypeGuard[tuple[bytes, bytes]]:
-    return isinstance(key, tuple) and len(key) == 2

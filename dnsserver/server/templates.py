@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import Labels, Reply
 from dnsserver.server.pending import PendingQuery, Resolver
@@ -74,11 +75,15 @@ class _Missing(msgspec.Struct, frozen=True, gc=False):
 class QueryTemplate(msgspec.Struct, gc=False, eq=False):
     """What is known of the questions in one surrounding; the question ends at `stop` from the packet's end."""
 
+    key: bytes
     stop: int | None
     address: _Address | None = None
     missing: _Missing | None = None
     forwarded: ForwardedTemplate | None = None
-    used: bool = False
+    size: int = 1
+    hits: int = 0
+    seen: int = 0
+    held: bool = True
 
 
 class Templates:
@@ -103,6 +108,7 @@ class Templates:
         self._service: Callable[[bytes, bytes], Found | None] = _nothing if services is None else services.service
         self._forwards = forwards
         self._table: dict[bytes, QueryTemplate] = {}
+        self._queue: ClockQueue[QueryTemplate] = ClockQueue(_MOST)
 
     def mark_stale(self, *, stale: bool) -> None:
         """Have the cluster's answers say that they are too old, which the long way does, or no longer."""
@@ -128,8 +134,7 @@ class Templates:
         template = self._table.get(packet[2:12] + packet[root:])
         if template is None:
             return None
-        if not template.used:
-            template.used = True
+        template.hits += 1
         if not is_local:
             return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
         found = self._service(packet[at + 1 : end], packet[13:at])
@@ -217,17 +222,16 @@ class Templates:
 
     def _template(self, query: Query) -> QueryTemplate:
         """Return the template for what stands around a question; a new one takes the place of one little used."""
-        table, packet = self._table, query.packet
+        table, queue, packet = self._table, self._queue, query.packet
         key = packet[2:12] + packet[query.end - 5 :]
         template = table.get(key)
         if template is None:
-            while len(table) >= _MOST:  # CLOCK: what was used since it came up last goes to the end
-                oldest = next(iter(table))
-                spared = table.pop(oldest)
-                if spared.used:
-                    spared.used = False
-                    table[oldest] = spared
-            template = table[key] = QueryTemplate(query.end - len(packet) or None)
+            if len(queue) == queue.limit:
+                evicted = queue.evict()
+                queue.removed(evicted)
+                del table[evicted.key]
+            template = table[key] = QueryTemplate(key, query.end - len(packet) or None)
+            queue.append(template)
         return template
 
 

@@ -74,7 +74,7 @@ GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
     "questions asked once": (lambda c: len(c.replies._seen_once) + len(c.replies._seen_once_before), 512),  # noqa: SLF001
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),
     "what replies depend on": (lambda c: len(c.replies._dependents), 4000),  # noqa: SLF001
-    "places of replies that are gone": (lambda c: len(c.replies._shelf.queue), 5000),  # noqa: SLF001
+    "places of replies that are gone": (lambda c: len(c.replies._usual), 5000),  # noqa: SLF001
     "clients": (lambda c: c.guard.clients, 100),
     "names of limits": (lambda c: len(c.guard.limited), 3),
     "places of faults": (lambda c: sum(c.responder.faults.counts.values()), 0),
