@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from dnsserver import __version__
 from dnsserver.metrics.histogram import Histogram
 from dnsserver.metrics.numbers import Kind, Process, Readings, TcpListener, Traffic, UdpSocket, Upstream
+from dnsserver.wire import message as m
 from dnsserver.wire.name import to_text
 
 Sample = tuple[tuple[str, ...], float | Histogram]
@@ -20,13 +21,7 @@ _ZONE = "."
 _VIEW = ""
 
 # The types that CoreDNS tells apart (plugin/metrics/vars); all others are "other".
-_TYPES = {
-    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 43: "DS", 46: "RRSIG",
-    47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
-}  # fmt: skip
-_RCODES = {
-    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS", 23: "BADCOOKIE",
-}  # fmt: skip
+_TYPES = {number: name for number, name in m.TYPE_NAMES.items() if number not in {m.HINFO, m.NAPTR, m.DNAME, m.OPT}}
 
 # Reasons of answers that came from outside or were refused before anything was looked up; the rest is the cluster's.
 _OUTSIDE = ("forwarded", "stale", "upstream-", "no-upstreams", "chain-too-long", "answer-too-large", "forward-", "loop")
@@ -83,13 +78,13 @@ def _requests(s: Readings) -> Iterator[Sample]:
 def _responses(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         for (_, rcode, reason), count in part.replies.items():
-            yield (part.server, _ZONE, _VIEW, _RCODES.get(rcode, str(rcode)), _plugin(reason)), count
+            yield (part.server, _ZONE, _VIEW, m.RCODE_NAMES.get(rcode, str(rcode)), _plugin(reason)), count
 
 
 def _answers(s: Readings) -> Iterator[Sample]:
     for part in _traffic(s):
         for (_, rcode, reason), count in part.replies.items():
-            yield (reason, _RCODES.get(rcode, str(rcode))), count
+            yield (reason, m.RCODE_NAMES.get(rcode, str(rcode))), count
 
 
 def _durations(s: Readings) -> Iterator[Sample]:
@@ -214,7 +209,7 @@ FAMILIES: tuple[Family, ...] = (
            (), _process(lambda process: process.forward.all_down)),
     Family("histogram", "coredns_proxy_request_duration_seconds", "Time an upstream took to answer.",
            ("proxy_name", "to", "rcode"), lambda s: (
-               (("forward", upstream.name, _RCODES.get(rcode, str(rcode))), histogram)
+               (("forward", upstream.name, m.RCODE_NAMES.get(rcode, str(rcode))), histogram)
                for upstream in _upstreams(s) for rcode, histogram in upstream.durations.items())),
     Family("counter", "coredns_proxy_healthcheck_failures", "Probes that an upstream did not answer.",
            ("proxy_name", "to"),

@@ -28,7 +28,6 @@ from dnsserver.wire.query import Query
 from dnsserver.zone.record import Answer, Key
 
 _MOST = 256  # templates: types times flags times sizes; of more the least used are forgotten
-_SIZES = {m.A: 4, m.AAAA: 16}
 _FIXED = 12  # octets of a record before its data, its name being a pointer
 
 
@@ -195,7 +194,7 @@ class Templates:
 
     def learn_local(self, query: Query, answer: Answer, reply: bytes) -> None:
         """Take a reply of the server's own data for a template, if its question is about a service's address."""
-        size, services = _SIZES.get(query.type), self._services
+        size, services = m.ADDRESS_SIZES.get(query.type), self._services
         if size is None or services is None or not query.regular or not self.local:
             return
         if not query.name.endswith(self._local_end) or answer.depends is None or len(answer.depends) != 1:

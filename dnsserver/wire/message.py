@@ -34,35 +34,16 @@ IXFR = 251
 AXFR = 252
 ANY = 255
 
-TYPE_NAMES = {
-    A: "A",
-    NS: "NS",
-    CNAME: "CNAME",
-    SOA: "SOA",
-    PTR: "PTR",
-    HINFO: "HINFO",
-    MX: "MX",
-    TXT: "TXT",
-    AAAA: "AAAA",
-    SRV: "SRV",
-    NAPTR: "NAPTR",
-    DNAME: "DNAME",
-    OPT: "OPT",
-    DS: "DS",
-    RRSIG: "RRSIG",
-    NSEC: "NSEC",
-    DNSKEY: "DNSKEY",
-    NSEC3: "NSEC3",
-    SVCB: "SVCB",
-    HTTPS: "HTTPS",
-    IXFR: "IXFR",
-    AXFR: "AXFR",
-    ANY: "ANY",
-}
+_MNEMONICS = (
+    *("A", "NS", "CNAME", "SOA", "PTR", "HINFO", "MX", "TXT", "AAAA", "SRV", "NAPTR", "DNAME", "OPT", "DS", "RRSIG"),
+    *("NSEC", "DNSKEY", "NSEC3", "SVCB", "HTTPS", "IXFR", "AXFR", "ANY"),
+)
+TYPE_NAMES: dict[int, str] = {globals()[mnemonic]: mnemonic for mnemonic in _MNEMONICS}
+ADDRESS_SIZES = {A: 4, AAAA: 16}  # octets
 
 CLASS_IN = 1
 
-# Response codes (RFC 1035, 6891)
+# Response codes (RFC 1035, 6891, 7873)
 NOERROR = 0
 FORMERR = 1
 SERVFAIL = 2
@@ -70,15 +51,11 @@ NXDOMAIN = 3
 NOTIMP = 4
 REFUSED = 5
 BADVERS = 16
+BADCOOKIE = 23
 
-RCODE_NAMES = {
-    NOERROR: "NOERROR",
-    FORMERR: "FORMERR",
-    SERVFAIL: "SERVFAIL",
-    NXDOMAIN: "NXDOMAIN",
-    NOTIMP: "NOTIMP",
-    REFUSED: "REFUSED",
-    BADVERS: "BADVERS",
+RCODE_NAMES: dict[int, str] = {
+    globals()[mnemonic]: mnemonic
+    for mnemonic in ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "BADCOOKIE")
 }
 
 # Header flags (RFC 1035 section 4.1.1, RFC 4035 section 3.2)

@@ -128,7 +128,7 @@ def ancestors(name: bytes) -> Iterator[bytes]:
 
 
 def end_of_name(data: bytes, position: int = 0) -> int:
-    """Return where the octets behind a well-formed, uncompressed name begin."""
-    while data[position]:
-        position += data[position] + 1
-    return position + 1
+    """Return where the octets behind a well-formed name begin; it may end in a pointer (RFC 1035 section 4.1.4)."""
+    while 0 < (length := data[position]) < 0xC0:
+        position += length + 1
+    return position + (2 if length else 1)

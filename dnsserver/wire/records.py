@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from dnsserver.wire.message import (
-    AAAA,
+    ADDRESS_SIZES,
     CNAME,
     DNAME,
     HEADER_SIZE,
@@ -27,7 +27,6 @@ from dnsserver.wire.message import (
     SOA,
     SRV,
     SVCB,
-    A,
     Body,
     FormatError,
     RRset,
@@ -72,7 +71,6 @@ _NAMES_IN_RDATA = {
     107: (2, 1, 0),  # LP
 }
 HAS_NAMES = frozenset(_NAMES_IN_RDATA) | {NAPTR}
-FIXED_LENGTHS = {A: 4, AAAA: 16}
 
 
 class Names:
@@ -134,8 +132,8 @@ class Names:
                 raise FormatError(f"CNAME at octet {start} ends at {end}, its name at {position}")
             return name
         if type_ not in HAS_NAMES:
-            if end - start != FIXED_LENGTHS.get(type_, end - start):
-                raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {FIXED_LENGTHS[type_]}")
+            if end - start != ADDRESS_SIZES.get(type_, end - start):
+                raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {ADDRESS_SIZES[type_]}")
             return message[start:end]
         before, names, rest = name_fields(type_, message, start, end)
         position = start + before

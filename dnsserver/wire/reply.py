@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from dnsserver.wire import message as m
-from dnsserver.wire.message import EDE, Body, FormatError, RRset
-from dnsserver.wire.name import MAX_LABEL, end_of_name, is_below
+from dnsserver.wire.message import ADDRESS_SIZES, EDE, Body, RRset
+from dnsserver.wire.name import end_of_name, is_below
 from dnsserver.wire.query import Query
 
 _HEAD = struct.Struct("!HHHHH")  # less the ID
@@ -26,7 +26,6 @@ _MAX_POINTER = 0x3FFF
 # (RFC 2782), and so does everything younger (RFC 3597 section 4).
 _NAMES_IN_FRONT = {m.CNAME: 1, m.PTR: 1, m.NS: 1, m.SOA: 2}
 _SRV_FIXED = 6  # priority, weight, port
-_PLAIN_ADDRESSES = {m.A: 4, m.AAAA: 16}
 
 
 def write_reply(query: Query, rcode: int, flags: int, body: Body, limit: int, opt: bytes) -> bytes:
@@ -90,7 +89,7 @@ def compose(
     """
     if len(answer) == 1 and not authority and not additional and answer[0].name == name:
         rrset = answer[0]
-        size = _PLAIN_ADDRESSES.get(rrset.type)
+        size = ADDRESS_SIZES.get(rrset.type)
         if size is not None and own:  # what most questions ask: no name to compress but the owner
             front = _POINTER_TO_QUESTION + _FIXED.pack(rrset.type, m.CLASS_IN, rrset.ttl, size)
             count = len(rrset.rdatas)
@@ -121,7 +120,7 @@ def cut(body: Body, room: int, base: int) -> Body:
     position = base
     for section in range(3):
         for _ in range(left[section]):
-            end = skip_name(message, position)
+            end = end_of_name(message, position)
             end += _FIXED.size + _FIXED.unpack_from(message, end)[3]
             if end - base > room:
                 break
@@ -131,22 +130,6 @@ def cut(body: Body, room: int, base: int) -> Body:
             break
     size = position - base
     return Body(kept[0], kept[1], kept[2], body.data[:size], tuple(ttl for ttl in body.ttls if ttl < size))
-
-
-def skip_name(data: bytes, position: int) -> int:
-    """Return the offset behind the name at `position`, without following a pointer; raises FormatError."""
-    try:
-        while length := data[position]:
-            if length >= 0xC0:
-                return position + 2
-            if length > MAX_LABEL:
-                msg = f"label type {length >> 6:#b} at octet {position}"
-                raise FormatError(msg)
-            position += length + 1
-    except IndexError as error:
-        msg = f"name past the end, octet {len(data)}"
-        raise FormatError(msg) from error
-    return position + 1
 
 
 @lru_cache(maxsize=64)
@@ -217,7 +200,7 @@ class _Writer:
                 if second == start:
                     second = len(data)
             count += len(rrset.rdatas)
-            size = _PLAIN_ADDRESSES.get(rrset.type)
+            size = ADDRESS_SIZES.get(rrset.type)
             # The first record's owner may be longer than the pointers behind it: all must be of one size to rotate.
             if rotate and size is not None and len(rrset.rdatas) > 1 and second - start == 12 + size:
                 self._ring = (start, 12 + size, len(rrset.rdatas))

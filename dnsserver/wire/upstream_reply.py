@@ -15,7 +15,7 @@ import msgspec
 from dnsserver.wire import message as m
 from dnsserver.wire.message import CLASS_IN, CNAME, HEADER_SIZE, NOERROR, RRSIG, Body, FormatError, RRset, map_ttls
 from dnsserver.wire.name import ROOT, ancestors, end_of_name, is_below
-from dnsserver.wire.records import FIXED_LENGTHS, HAS_NAMES, MAX_POINTERS, Names, Record, read_records
+from dnsserver.wire.records import HAS_NAMES, MAX_POINTERS, Names, Record, read_records
 from dnsserver.wire.reply import whole_body
 
 MAX_DATA = 65_000  # octets of records that fit into a message behind the longest question, with an OPT
@@ -38,7 +38,7 @@ _SIGNER = 18  # octets of an RRSIG before its signer's name
 _unpack_address = struct.Struct("!6sIH").unpack_from
 _ADDRESSES = {
     type_: (_QUESTION_POINTER + struct.pack("!HH", type_, CLASS_IN), length, 12 + length)
-    for type_, length in FIXED_LENGTHS.items()
+    for type_, length in m.ADDRESS_SIZES.items()
 }
 _ADDRESS_TTLS = (6,)
 _ABOUT_NAMES = frozenset((NOERROR, m.NXDOMAIN))
@@ -176,7 +176,7 @@ def _plain_answer(
     """
     start = position = HEADER_SIZE + len(name) + 4
     owner = _QUESTION_POINTER
-    size = FIXED_LENGTHS.get(type_)
+    size = m.ADDRESS_SIZES.get(type_)
     has_names = type_ in HAS_NAMES
     names: Names | None = None
     offsets: list[int] = []

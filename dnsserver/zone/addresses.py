@@ -6,7 +6,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
 from dnsserver.zone import reverse
-from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, AnswerBuilder, not_ready
+from dnsserver.zone.answer_builder import NAME_TOO_LONG, AnswerBuilder, not_ready
 from dnsserver.zone.index import Entry, Index, pack
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import NO_DATA, Answer, Key, Reason
@@ -45,7 +45,7 @@ class PodNames:
                 return not_ready({Kind.PODS})
             if not self._index.has_pod(namespace, address):
                 return self._build.nxdomain(depends, _POD_MISSING)
-        if qtype in FAMILY_SIZE:
+        if qtype in m.ADDRESS_SIZES:
             return self._build.addresses(name, (address,), qtype, depends)
         return self._build.nodata(depends)
 

@@ -8,7 +8,6 @@ from dnsserver.wire.message import EDE, RRset
 from dnsserver.zone.index import Pair
 from dnsserver.zone.record import NO_DATA, Answer, Key, Reason, soa
 
-FAMILY_SIZE = {m.A: 4, m.AAAA: 16}
 NAME_TOO_LONG = Reason("name-too-long", EDE.INVALID_DATA, "the name would have more than 255 octets")
 _NO_ADDRESS = Reason("no-address-of-family")
 
@@ -46,7 +45,7 @@ class AnswerBuilder:
 
     def addresses(self, name: bytes, addresses: Iterable[bytes], qtype: int, depends: tuple[Key, ...]) -> Answer:
         """Answer A or AAAA with those of the addresses that are of the family, each once."""
-        size = FAMILY_SIZE[qtype]
+        size = m.ADDRESS_SIZES[qtype]
         of_family = tuple([address for address in dict.fromkeys(addresses) if len(address) == size])
         if not of_family:
             return self.nodata(depends, _NO_ADDRESS)

@@ -13,7 +13,7 @@ from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
 from dnsserver.zone import model, reverse
 from dnsserver.zone.addresses import PodNames, ReverseNames
-from dnsserver.zone.answer_builder import FAMILY_SIZE, AnswerBuilder, not_ready
+from dnsserver.zone.answer_builder import AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
@@ -278,7 +278,7 @@ class Cluster:
         entry = self.index.entry(self._own_service)
         known = entry.service.addresses if entry is not None and entry.service is not None else ()
         rrsets = []
-        for qtype, size in FAMILY_SIZE.items():
+        for qtype, size in m.ADDRESS_SIZES.items():
             found = tuple(address for address in known or self._own_addresses if len(address) == size)
             if found:
                 rrsets.append(RRset(name, qtype, self._build.ttl, found))

@@ -6,7 +6,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE, RRset
 from dnsserver.zone import reverse
-from dnsserver.zone.answer_builder import FAMILY_SIZE, NAME_TOO_LONG, AnswerBuilder
+from dnsserver.zone.answer_builder import NAME_TOO_LONG, AnswerBuilder
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
 from dnsserver.zone.record import CNAME_LOOP, TOO_MANY_CNAMES, Answer, Key, Reason, joined
 
@@ -67,7 +67,7 @@ class ServiceNames:
             ports = _matching(ports, port)
             if not ports:
                 return self._build.nxdomain(depends, _PORT_UNKNOWN)
-        if qtype in FAMILY_SIZE:
+        if qtype in m.ADDRESS_SIZES:
             return self._build.addresses(name, service.addresses, qtype, depends)
         if qtype != m.SRV:
             return self._build.nodata(depends)
@@ -104,7 +104,7 @@ class ServiceNames:
             if not any(part.addresses for part in slices):
                 # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
                 return self._alias(name, min(fqdns), qtype, depends)
-        if qtype in FAMILY_SIZE:
+        if qtype in m.ADDRESS_SIZES:
             return self._build.addresses(name, [a for part in slices for a in part.addresses], qtype, depends)
         if qtype != m.SRV:
             return self._build.nodata(depends)
@@ -148,7 +148,7 @@ class ServiceNames:
         rdatas = tuple(b"\0\0" + weight + number.to_bytes(2, "big") + target for number, target in records)
         additional = []
         for target in dict.fromkeys(target for _, target in records):
-            for qtype, size in FAMILY_SIZE.items():
+            for qtype, size in m.ADDRESS_SIZES.items():
                 found = tuple(dict.fromkeys(a for a in targets[target] if len(a) == size))
                 if found:
                     additional.append(RRset(target, qtype, self._build.ttl, found))
@@ -179,7 +179,7 @@ class ServiceNames:
         cname = RRset(name, m.CNAME, self._build.ttl, (target,))
         if qtype == m.CNAME:
             return Answer(answer=(cname,), depends=depends)
-        if qtype not in FAMILY_SIZE:
+        if qtype not in m.ADDRESS_SIZES:
             return self._build.nodata(depends)
         chain = [cname]
         seen = {name}

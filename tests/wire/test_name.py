@@ -89,3 +89,29 @@ def test_a_broken_escape_is_a_format_error(text: str) -> None:
     with pytest.raises(FormatError) as caught:
         names.from_text(text)
     assert "escape" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "position", "end"),
+    [(b"\0", 0, 1), (b"xx\1a\0yy", 2, 5), (b"\1a\xc0\0yy", 0, 4), (b"\xc0\x0cyy", 0, 2), (b"\3\xc0\xc0\0\0", 0, 5)],
+)
+def test_the_end_of_a_name(data: bytes, position: int, end: int) -> None:
+    assert names.end_of_name(data, position) == end
+
+
+_few = st.lists(st.binary(min_size=1, max_size=20), max_size=4)
+
+
+@given(_few, _few)
+def test_labels_below(front: list[bytes], zone: list[bytes]) -> None:
+    name, top = names.from_labels([*front, *zone]), names.from_labels(zone)
+    assert names.labels_below(name, top) == front
+    assert list(names.labels(name)) == [*front, *zone]
+    assert names.is_below(name, top)
+    assert [len(names.labels(above)) for above in names.ancestors(name)] == list(range(len(front) + len(zone)))[::-1]
+    assert (names.labels_below(top, name) is None) is (not names.is_below(top, name))
+
+
+@pytest.mark.parametrize("zone", [b"\1x\3svc\0", b"\3svc\1x\0", b"\2svc\0"])
+def test_octets_that_look_like_a_zones_are_none(zone: bytes) -> None:
+    assert names.labels_below(names.from_labels([b"a" + zone[:-1]]), zone) is None

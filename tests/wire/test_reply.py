@@ -3,16 +3,15 @@
 import dns.flags
 import dns.message
 import dns.rdatatype
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire.message import EDE, EMPTY, Body, FormatError, RRset
+from dnsserver.wire.message import EDE, EMPTY, Body, RRset
 from dnsserver.wire.query import read_query
 from dnsserver.wire.records import rrsets
-from dnsserver.wire.reply import compose, cut, echo, opt_record, skip_name, write_reply
+from dnsserver.wire.reply import compose, cut, echo, opt_record, write_reply
 from tests.messages import d
 
 WEB = "web.shop.svc.cluster.local."
@@ -196,11 +195,3 @@ def test_echo_puts_the_clients_spelling_in_place() -> None:
     lower, mixed = read_query(d(WEB).to_wire()), read_query(d(WEB.title()).to_wire())
     wire = write_reply(lower, 0, 0, EMPTY, LIMIT, b"")
     assert echo(wire, mixed.question) == write_reply(mixed, 0, 0, EMPTY, LIMIT, b"")
-
-
-def test_skip_name() -> None:
-    assert skip_name(b"xx\1a\0", 2) == 5
-    assert skip_name(b"\1a\xc0\0yy", 0) == 4
-    for broken in (b"", b"\5a", b"\x80", b"\1a"):
-        with pytest.raises(FormatError):
-            skip_name(broken, 0)
