@@ -2,7 +2,7 @@
 
 Promises: every object of a kind that the API holds is Put, every object gone is Removed, a full list is framed by
 ListStarted and ListDone, and nothing older ever follows something newer. Reads credentials through the `kubernetes`
-package in a process of its own, speaks HTTP through httpx2, and works in steps, between which others get their turn.
+package in a process of its own, speaks HTTP through httpcore2, and works in steps, between which others get their turn.
 Must not know answers, sockets of clients, or what a zone makes of an event.
 
 One event's way: `api.Client.watch` reads a JSON line, `reflector.Reflector` turns it into an event and hands it to
