@@ -3,7 +3,8 @@
 from collections import Counter
 from ipaddress import ip_address
 
-from dnsserver.kube.documents import Findings, read
+from dnsserver.kube.content import Findings
+from dnsserver.kube.documents import read
 from tests.deployment import ROOT, Manifest, complaint, demo_objects, title
 
 DEMO = list(demo_objects())

@@ -2,36 +2,28 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from dnsserver.app import settings
 from dnsserver.app.dns_service import MistakeError
-from dnsserver.app.policies import warn_of_policies_by_name
 from dnsserver.app.zone_snapshot import ZoneSnapshot, snapshot_of
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config import Config
 from dnsserver.faults import Faults
-from dnsserver.kube.api import Client
-from dnsserver.kube.credentials import (
-    Credentials,
-    CredentialsError,
-    HopelessCredentialsError,
-    Process,
-    from_cluster,
-    from_kubeconfig,
-)
+from dnsserver.kube.credentials import CredentialsError, HopelessCredentialsError, Process
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
-from dnsserver.kube.outage import Outage
-from dnsserver.kube.reflector import Reflector
-from dnsserver.kube.scope import scopes_of
 from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Denied, EndpointSlice, Event, Kind, ListDone, Remove
 from dnsserver.zone.record import Reason
+
+if TYPE_CHECKING:
+    from dnsserver.app.api_source import ApiSource
+    from dnsserver.kube.api import Client
 
 log = structlog.get_logger("dnsserver")
 
@@ -69,40 +61,19 @@ class Sync:
         self.programming_live: dict[str, Histogram] = {}
         self.kinds: tuple[Kind, ...] = tuple(k for k in Kind if k is not Kind.PODS or config.pods == "verified")
         self.files = ObjectFiles(config.objects, self.apply) if config.objects else None
-        self.reflectors: list[Reflector] = []
-        self.client: Client | None = None
+        self._api: ApiSource | None = None
         if self.files is None:
-            self._build_reflectors(loader_process)
+            from dnsserver.app import api_source  # noqa: PLC0415 - 4 MiB, which files of objects do not need
 
-    def _build_reflectors(self, loader_process: Process | None) -> None:
-        config = self._config
-        path, context = config.kubeconfig, config.context or ""
-        if path:
-            load = from_kubeconfig(str(path), context, loader_process=loader_process)
-        else:
-            load = from_cluster(loader_process=loader_process)
-        kubernetes = config.kubernetes
-        client = self.client = Client(
-            Credentials(load), page_size=kubernetes.page_size, read_timeout=kubernetes.silence
-        )
-        self._outage = Outage(lambda: client.server)
-        for kind in self.kinds:
-            scopes = scopes_of(
-                kind,
-                namespaces=kubernetes.namespaces,
-                labels=kubernetes.labels,
-                namespace_labels=kubernetes.namespace_labels,
+            self._api = api_source.ApiSource(
+                config, self.kinds, self.apply, self._programmed, self._faults, loader_process
             )
-            reflector = Reflector(
-                self.client,
-                scopes,
-                self.apply,
-                timing=settings.timing(config),
-                on_programmed=self._programmed,
-                outage=self._outage,
-                faults=self._faults,
-            )
-            self.reflectors.append(reflector)
+        self.reflectors = [] if self._api is None else self._api.reflectors
+
+    @property
+    def client(self) -> "Client | None":
+        """What asks the API server, if there is one."""
+        return None if self._api is None else self._api.client
 
     def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
         """Apply one event of the source to the zone, and return whether it changed; a bug in that costs this event."""
@@ -193,14 +164,14 @@ class Sync:
                 nursery.start_soon(self._faults.keep, "snapshot", self._keep_snapshot, self.snapshot)
             if self.files is not None:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
-            if self.client is not None:
-                await self._expect_way_in(self.client)
+            if self._api is not None:
+                await self._expect_way_in(self._api.client)
                 if self._config.search.enabled:
-                    nursery.start_soon(self._faults.once, "api", warn_of_policies_by_name, self.client)
+                    nursery.start_soon(self._faults.once, "api", self._api.warn_of_policies)
             for reflector in self.reflectors:
                 nursery.start_soon(self._faults.keep, "api", reflector.run)
 
-    async def _expect_way_in(self, client: Client) -> None:
+    async def _expect_way_in(self, client: "Client") -> None:
         """Wait for credentials, or for the first attempt to fail."""
         try:
             await client.expect_way_in()
@@ -244,8 +215,8 @@ class Sync:
 
     def look(self) -> None:
         """Take in which kinds will not come, and how old the data is."""
-        if self.client is not None:
-            self._outage.look(self.client.waiting())
+        if self._api is not None:
+            self._api.look()
         for stat in (reflector.statistics() for reflector in self.reflectors):
             # What a snapshot has is served on: an API server says 403 to everything for a moment when it starts. Kinds
             # other than pods stay missing, and the server not ready, until they may be read.

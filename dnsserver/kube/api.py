@@ -15,6 +15,7 @@ from dnsserver.kube import shallow
 from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
 from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, Unauthorized, error_of
+from dnsserver.kube.progress import Received
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import Answer, Session
 from dnsserver.zone.model import Kind
@@ -58,12 +59,6 @@ class _Groups(msgspec.Struct):
 _groups = msgspec.json.Decoder(_Groups)
 _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_List)
-
-
-class Received:
-    """How many octets of bodies have come; whoever reads adds to it."""
-
-    octets = 0
 
 
 class _Wait:

@@ -5,9 +5,9 @@ from contextlib import aclosing
 
 import trio
 
-from dnsserver.kube.api import Client, Received
+from dnsserver.kube.api import Client
 from dnsserver.kube.decode import BadObject, from_json
-from dnsserver.kube.progress import TimeSlice
+from dnsserver.kube.progress import Received, TimeSlice
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put
 

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from dnsserver.kube import mistaken
+from dnsserver.kube.content import Content, Findings, Key
 from dnsserver.kube.plain import Document, NotPlainError, documents
 from dnsserver.kube.salvage import Flaw, UnusableError, field_of, salvage
 from dnsserver.zone.model import Kind, Object, Service
 
-Key = tuple[Kind, str, str]
 TOLD = 10  # findings of one sort that are told of a file
 _NAMED = 5  # objects named in one finding
 
@@ -27,29 +27,6 @@ _KINDS = {
     "Pod": (Kind.PODS, ""),
 }
 _Path = tuple[str | int, ...]
-
-
-class Findings(msgspec.Struct):
-    """What is to be said of a text: sentences, those about a place in it begin with its line.
-
-    `problems` are why it is broken, as a whole or in some object; `warnings` are about what is served without a part,
-    or is not served though whoever wrote it may think so; `notes` are about what is passed over. `readable` is False
-    when the text as a whole cannot be used. `bad_objects` and `bad_values` count, by kind, what is left out.
-    """
-
-    problems: list[str] = []
-    warnings: list[str] = []
-    notes: list[str] = []
-    readable: bool = True
-    bad_objects: dict[Kind, int] = {}
-    bad_values: dict[Kind, int] = {}
-
-
-class Content(msgspec.Struct):
-    """The good objects of a text, and what is to be said of it."""
-
-    objects: dict[Key, Object] = {}
-    findings: Findings = msgspec.field(default_factory=Findings)
 
 
 def read(text: bytes, *, json: bool = False, name: str = "") -> Content:

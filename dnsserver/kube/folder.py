@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from dnsserver.kube.reading import Look, look_at
+from dnsserver.kube.content import Look, look_at
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _NAMED = 5

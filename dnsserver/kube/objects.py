@@ -17,10 +17,9 @@ import msgspec
 import structlog
 import trio
 
-from dnsserver.kube.documents import Content, Key
+from dnsserver.kube.content import Content, Key, Look
 from dnsserver.kube.folder import Folder, look_around
 from dnsserver.kube.reader import read_files
-from dnsserver.kube.reading import Look
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Metadata, Namespace, Object, Put, Remove
 
 POLL = 0.3  # seconds; a change is seen within one poll and believed after the next, so within a second

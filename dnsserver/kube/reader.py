@@ -14,9 +14,8 @@ from pathlib import Path
 import msgspec
 import trio
 
-from dnsserver.kube.documents import Content, Findings, Key
+from dnsserver.kube.content import HEAD, TIME, Content, Done, Findings, Key, Look, look_at
 from dnsserver.kube.orphan import signals_held
-from dnsserver.kube.reading import HEAD, TIME, Done, Look, look_at
 from dnsserver.zone.model import KINDS, Kind, Object
 
 Process = subprocess.Popen[bytes]

@@ -11,48 +11,25 @@ import os
 import resource
 import signal
 import stat
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from dnsserver.kube.documents import Content, Findings, read
+from dnsserver.kube.content import HEAD, TIME, Content, Done, Findings, Look, look_at
+from dnsserver.kube.documents import read
 from dnsserver.kube.orphan import settle_in
 from dnsserver.zone.model import Kind, Object
 
 LARGEST = 64 << 20  # octets of a file
 MEMORY = 1 << 30  # octets of address space of the process
-TIME = 60  # seconds for one file, and as many of processor time for all of them
 _PIECE = 1 << 18  # octets read at once
 YIELD_EVERY = 100  # objects in a frame, decoded between two turns of the event loop
-HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and objects of it or "done" and a Done
-
-Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno, 0 where it cannot be looked at
-
-
-class Done(msgspec.Struct):
-    """The end of a file's frames, and what it looks like after it was read."""
-
-    look: Look
-    findings: Findings
 
 
 class _RefusedError(Exception):
     """It is nothing that is read; the text says what it is."""
-
-
-def look_at(path: Path) -> Look:
-    """Return what tells one state of a file from another."""
-    try:
-        return _look(path.stat())
-    except OSError as error:
-        return -1, error.errno or 0, 0
-
-
-def _look(found: os.stat_result) -> Look:
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def read_file(path: Path) -> tuple[Look, Content]:

@@ -7,9 +7,10 @@ import pytest
 import trio
 
 from dnsserver.kube import api, errors
-from dnsserver.kube.api import Client, Received
+from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.decode import Change
+from dnsserver.kube.progress import Received
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault

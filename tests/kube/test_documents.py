@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from dnsserver.kube.documents import TOLD, Content, read
+from dnsserver.kube.content import Content
+from dnsserver.kube.documents import TOLD, read
 from dnsserver.zone.model import EndpointSlice, Kind, Namespace, Pod, Service
 
 SEVERAL = b"""\

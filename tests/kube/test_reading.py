@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnsserver.kube import reading
-from dnsserver.kube.documents import Content
+from dnsserver.kube.content import Content
 
 
 @pytest.mark.parametrize(("limit", "says"), [(1 << 40, 1024), (64 << 20, 64)])

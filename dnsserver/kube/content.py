@@ -1,0 +1,60 @@
+"""What files of objects say, and the form in which the process that reads them (`reading`) hands it over.
+
+Apart from what reads them: a YAML parser is 1 MiB, and the server does without it.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import msgspec
+
+from dnsserver.zone.model import Kind, Object
+
+TIME = 60  # seconds for one file, and as many of processor time for all of them
+HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and objects of it or "done" and a Done
+
+Key = tuple[Kind, str, str]
+Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno, 0 where it cannot be looked at
+
+
+class Findings(msgspec.Struct):
+    """What is to be said of a text: sentences, those about a place in it begin with its line.
+
+    `problems` are why it is broken, as a whole or in some object; `warnings` are about what is served without a part,
+    or is not served though whoever wrote it may think so; `notes` are about what is passed over. `readable` is False
+    when the text as a whole cannot be used. `bad_objects` and `bad_values` count, by kind, what is left out.
+    """
+
+    problems: list[str] = []
+    warnings: list[str] = []
+    notes: list[str] = []
+    readable: bool = True
+    bad_objects: dict[Kind, int] = {}
+    bad_values: dict[Kind, int] = {}
+
+
+class Content(msgspec.Struct):
+    """The good objects of a text, and what is to be said of it."""
+
+    objects: dict[Key, Object] = {}
+    findings: Findings = msgspec.field(default_factory=Findings)
+
+
+class Done(msgspec.Struct):
+    """The end of a file's frames, and what it looks like after it was read."""
+
+    look: Look
+    findings: Findings
+
+
+def look_at(path: Path) -> Look:
+    """Return what tells one state of a file from another."""
+    try:
+        return _look(path.stat())
+    except OSError as error:
+        return -1, error.errno or 0, 0
+
+
+def _look(found: os.stat_result) -> Look:
+    return found.st_mtime_ns, found.st_size, found.st_ino
