@@ -5,6 +5,8 @@ import itertools
 import dns.edns
 import dns.flags
 import dns.message
+import dns.rdataclass
+import dns.rdatatype
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,3 +152,28 @@ def test_options_that_fill_their_opt(options: bytes) -> None:
 
 def test_what_options_of_another_version_look_like_nobody_knows() -> None:
     assert read_query(header(extras=1) + b"\0" + _TAIL + opt_with(b"\0\x0a\0\x09", version=1)).version == 1
+
+
+_text = st.lists(st.sampled_from(("web", "WEB", "x-1", "_tcp", "svc", "cluster")), min_size=1, max_size=6).map(".".join)
+
+
+@given(
+    _text,
+    st.integers(1, 0xFFFF),
+    st.sampled_from((dns.rdataclass.IN, dns.rdataclass.CH, dns.rdataclass.ANY)),
+    st.sampled_from((0, dns.flags.RD, dns.flags.AD, dns.flags.CD, dns.flags.RD | dns.flags.CD, dns.flags.TC)),
+    st.none() | st.tuples(st.integers(0, 0xFFFF), st.booleans(), st.lists(st.binary(max_size=12), max_size=3)),
+)
+def test_a_query_is_read_as_dnspython_wrote_it(
+    name: str, type_: int, klass: dns.rdataclass.RdataClass, flags: int, edns: tuple[int, bool, list[bytes]] | None
+) -> None:
+    message = dns.message.make_query(name, dns.rdatatype.RdataType.make(type_), klass, flags=flags)
+    if edns is not None:
+        size, do, options = edns
+        message.use_edns(0, dns.flags.DO if do else 0, size, options=[option(100, data) for data in options])
+    query = read_query(message.to_wire())
+    assert (query.name, query.type, query.klass) == (names.from_text(name.lower()), type_, klass)
+    assert query.question[:-4] == names.from_text(name)
+    assert query.flags == flags & (m.RD | m.AD | m.CD)
+    assert (query.size, query.do) == ((0, False) if edns is None else (max(1, edns[0]), edns[1]))
+    assert not query.regular or (name == name.lower() and not (edns and edns[2]) and not flags & m.TC)
