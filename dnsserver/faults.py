@@ -71,19 +71,27 @@ class Faults:
             await task(*arguments)
             sound = True
         except* Exception as group:
-            self.took(place, group.exceptions[0] if len(group.exceptions) == 1 else group)
+            self._took_group(place, group)
         return sound
+
+    def _took_group(self, place: Place, group: ExceptionGroup[Exception]) -> None:
+        self.took(place, group.exceptions[0] if len(group.exceptions) == 1 else group)
 
     async def keep(self, place: Place, task: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Run a task that is to run for ever, and again whenever it fails, after a pause that grows."""
         pause = _FIRST_PAUSE
-        began = trio.current_time()
-        while not await self.once(place, task, *arguments):
+        while True:
+            began = trio.current_time()
+            try:
+                await task(*arguments)
+            except* Exception as group:
+                self._took_group(place, group)
+            else:
+                return
             if trio.current_time() - began > _RECOVERED:
                 pause = _FIRST_PAUSE
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            began = trio.current_time()
 
     async def keep_started(
         self,

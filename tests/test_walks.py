@@ -134,7 +134,7 @@ LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
     first: Length(24, 22),
     alike: Length(11, 22),
-    forwarded: Length(49, 40),
+    forwarded: Length(46, 40),
     event: Length(22, 18),
 }
 

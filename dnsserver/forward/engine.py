@@ -17,7 +17,7 @@ from dnsserver.wire.upstream_reply import TTLLimits
 
 # Lookups looked after before others get their turn: each may cost another query, 15 us, and when an upstream falls
 # silent thousands come up at once.
-_BITE = 8
+_YIELD_EVERY = 8
 
 
 class LookupEngine:
@@ -45,19 +45,19 @@ class LookupEngine:
         overdue = self._overdue
         if not overdue:
             overdue.extend(self.wheel.due(now))
-        bite = _BITE
-        while overdue and bite:
+        left = _YIELD_EVERY
+        while overdue and left:
             thing = overdue.popleft()
             lookup = None
             try:
                 if isinstance(thing, Attempt):
                     if not thing.late:
-                        bite -= 1
+                        left -= 1
                         self._on_orphan_timeout(thing, now)
                     continue
                 lookup = self.lookups.get(thing)
                 if lookup is not None and lookup.due <= now:  # else it is a later one, which has its own place
-                    bite -= 1
+                    left -= 1
                     lookup.on_timer(now)
             except Exception as error:  # the others whose time has come must not be forgotten for it
                 self._faults.took("upstream-timer", error)

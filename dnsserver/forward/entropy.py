@@ -39,5 +39,5 @@ class Entropy:
         if end > len(self._block):
             random = self.take(size + 2)
         # The ID's two octets stand above the name's, where no letter is.
-        flips = _from_bytes(random, "big") & _from_bytes(name.translate(_LETTERS), "big")
-        return random[:2], (_from_bytes(name, "big") ^ flips).to_bytes(size, "big")
+        flips = _from_bytes(random) & _from_bytes(name.translate(_LETTERS))
+        return random[:2], (_from_bytes(name) ^ flips).to_bytes(size)

@@ -345,7 +345,7 @@ class Forwarder:
                 nursery.start_soon(keep, "upstream-stream", self._engine.streams.run)
                 nursery.start_soon(keep, "upstream-timer", self._keep_time)
                 nursery.start_soon(keep, "delivery", self._deliveries.run)
-                nursery.start_soon(keep, "upstream-probes", self._tend_upstreams)
+                nursery.start_soon(keep, "upstream-probes", self._maintain_upstreams)
                 task_status.started()
         finally:
             self._engine.udp.close()
@@ -368,7 +368,7 @@ class Forwarder:
                 await trio.lowlevel.checkpoint()
             self._on_batch_end()
 
-    async def _tend_upstreams(self) -> None:
+    async def _maintain_upstreams(self) -> None:
         """Probe upstreams and clear away old sockets, now and then."""
         while True:
             now = self._clock()

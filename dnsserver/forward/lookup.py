@@ -176,14 +176,20 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     def begin(self, now: float) -> bool:
         """Send the first query; False when it cannot be sent to any upstream, and the lookup is over."""
-        if not self._next(now):
-            return False
-        self.means.lookups[self.question] = self
         order = self.order
+        upstream = order[0]
+        self.tries = 1
+        if self._ask(upstream, now):
+            self.retry_at = now + upstream.health.timeout
+        else:
+            self.failure = o.UPSTREAM_UNREACHABLE
+            if len(order) == 1 or not self._next(now):
+                return False
+        self.means.lookups[self.question] = self
         if len(order) > 1:
             if self.route.count_and_sample() and self.route.take_hedge():
                 self._hedge(now)
-            elif (after := order[0].health.hedge_after) is not None:
+            elif (after := upstream.health.hedge_after) is not None:
                 self.hedge_at = now + after
         self._schedule()
         return True
@@ -347,7 +353,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         UDP is tried again where TCP, which was to carry it on, is closed and nothing else is under way; `streamless`
         says that it is.
         """
-        self._let_go(attempt)
+        self._detach(attempt)
         self.failure = reason
         if streamless:
             self.streamless = (*self.streamless, attempt.upstream)
@@ -364,7 +370,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             self.failed(attempt, self.failure or o.UPSTREAM_UNREACHABLE, now)
             return
         self.means.counts.over_tcp += 1
-        self._let_go(attempt)
+        self._detach(attempt)
         self._ask_stream(attempt.upstream, now)
         self.retry_at = now + LONGEST_TIMEOUT
 
@@ -388,9 +394,9 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     def _instead_of(self, attempt: Attempt, now: float) -> None:
         """Record that another query to the same upstream has taken the place of this one."""
-        self._let_go(attempt)
+        self._detach(attempt)
         self.retry_at = now + attempt.upstream.health.timeout
 
-    def _let_go(self, attempt: Attempt) -> None:
+    def _detach(self, attempt: Attempt) -> None:
         attempt.lookup = None
         self.attempts.remove(attempt)

@@ -40,7 +40,7 @@ class Route:
         self.reorder()
 
     def reorder(self) -> None:
-        """Take in that an upstream's condition has changed."""
+        """Record that an upstream's condition has changed."""
         self._order_until = float("-inf")
         self.usable = not all(upstream.looping for upstream in self.upstreams)
 

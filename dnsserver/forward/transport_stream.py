@@ -159,7 +159,7 @@ class StreamTransport:
         self._receiver.lost(question.attempt, why, now, reached=reached)
 
     async def _read(self, pool: Pool, connection: Connection, stream: Stream) -> None:
-        """Take in replies until the peer closes, nothing comes for a while, or what comes makes no sense."""
+        """Receive replies until the peer closes, nothing comes for a while, or what comes makes no sense."""
         buffer = bytearray()
         while connection.bad < BAD_REPLIES:
             data: bytes | None = None

@@ -166,7 +166,7 @@ class UdpTransport:
             self._busy_poll(corked[0][0].upstream)
 
     def _busy_poll(self, upstream: Upstream) -> None:
-        """Take in the reply of an upstream close by, which is about to come.
+        """Wait for the reply of an upstream close by, which is about to come.
 
         By the time the event loop has gone round, 50 us, it would have been waiting here: asked one name after the
         other (`python -m tests.bench.forward`), a lookup costs 148 us of processor time this way and 162 the other, and
@@ -210,14 +210,14 @@ class UdpTransport:
         port.sock.close()
 
     async def run(self) -> None:
-        """Take in replies for ever."""
+        """Receive replies for ever."""
         descriptor = self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(descriptor)
             self.drain()
 
     def drain(self) -> None:
-        """Take in the replies that are there, a bounded number of them."""
+        """Receive the replies that are there, a bounded number of them."""
         poll = self._epoll.poll
         ports = self._ports
         receive = self._receive

@@ -10,8 +10,8 @@ from dnsserver.forward.health import Health
 from dnsserver.forward.settings import Transport, UpstreamSpec
 from dnsserver.zone.record import Reason
 
-_TOLD_NEXT = 1.0
-_TOLD_AGAIN = 600.0
+_REPORT_NEXT = 1.0
+_REPORT_AGAIN = 600.0
 
 
 class UpstreamStatistics(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ class Upstream:
     """
 
     __slots__ = (
+        "_reported",
+        "_reported_at",
         "_zone",
         "address",
         "bad",
@@ -65,8 +67,6 @@ class Upstream:
         "replies",
         "spec",
         "timeouts",
-        "told",
-        "told_at",
         "trouble",
         "udp",
     )
@@ -93,8 +93,8 @@ class Upstream:
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
-        self.told = ""  # the last failure of a stream that was logged
-        self.told_at = float("-inf")
+        self._reported = ""  # the last failure of a stream that was logged
+        self._reported_at = float("-inf")
 
     def timed_out(self, *, probe: bool) -> None:
         """Record that nothing came in time."""
@@ -171,10 +171,10 @@ class Upstream:
 
     def is_news(self, failure: str, now: float) -> bool:
         """Tell whether a failure of a stream is to be logged: each once, and again after a while."""
-        if now < self.told_at + (_TOLD_AGAIN if failure == self.told else _TOLD_NEXT):
+        if now < self._reported_at + (_REPORT_AGAIN if failure == self._reported else _REPORT_NEXT):
             return False
-        self.told = failure
-        self.told_at = now
+        self._reported = failure
+        self._reported_at = now
         return True
 
     def statistics(self) -> UpstreamStatistics:

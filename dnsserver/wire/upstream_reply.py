@@ -109,11 +109,22 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
     Raises FormatError for octets that are no message.
     """
     rcode = reply[3] & 0x0F
-    # One answer; what stands behind it is of no use, unless it is to prove something.
+    # One address, which most questions are answered with: its octets are compared and not unpacked, 0.5 us where
+    # `_plain_answer` takes 0.8. What stands behind it is of no use, unless it is to prove something.
     if type_ in _ADDRESSES and reply.startswith(b"\0\1", 6) and not rcode and (not do or reply.startswith(b"\0\0", 8)):
-        address = _one_address(reply, HEADER_SIZE + len(name) + 4, type_, limits)
-        if address is not None:
-            return address
+        head, length, size = _ADDRESSES[type_]
+        start = HEADER_SIZE + len(name) + 4
+        data = reply[start : start + size]
+        if len(data) == size:
+            begins, ttl, octets = _unpack_address(data)
+            if begins == head and octets == length and limits.floor <= ttl <= limits.cap:
+                return Reading(_GOOD, NOERROR, Body(1, 0, 0, data, _ADDRESS_TTLS), ttl, bool(reply[3] & 0x20))
+    return _read_sections(reply, name, type_, do, scope, limits)
+
+
+def _read_sections(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: TTLLimits) -> Reading:
+    """Return what may be kept of any reply, as `read` does."""
+    rcode = reply[3] & 0x0F
     an, ns, ar = _unpack_counts(reply, 6)
     if rcode not in _ABOUT_NAMES:
         return Reading(Verdict.FAILED, rcode)
@@ -150,21 +161,6 @@ def bare_rcode(reply: bytes) -> int | None:
 def is_truncated(reply: bytes) -> bool:
     """Tell whether a reply with a whole header has its TC bit set."""
     return bool(reply[2] & _TRUNCATED)
-
-
-def _one_address(reply: bytes, start: int, type_: int, limits: TTLLimits) -> Reading | None:
-    """Return the answer that most questions have, one address and no CNAME; None when it is not that.
-
-    Its octets are compared and not unpacked: 0.5 us, where `_plain_answer` takes 0.8 for it.
-    """
-    head, length, size = _ADDRESSES[type_]
-    data = reply[start : start + size]
-    if len(data) != size:
-        return None
-    begins, ttl, octets = _unpack_address(data)
-    if begins != head or octets != length or not limits.floor <= ttl <= limits.cap:
-        return None
-    return Reading(_GOOD, NOERROR, Body(1, 0, 0, data, _ADDRESS_TTLS), ttl, bool(reply[3] & 0x20))
 
 
 def _plain_answer(
