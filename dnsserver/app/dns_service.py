@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from dnsserver.app import descriptors, listening, settings
+from dnsserver.app import descriptors, listening, rules, settings
 from dnsserver.app.preflight import MOST_OF_A_ZONE
 from dnsserver.config import Address, Config
 from dnsserver.config.files import UnusableFileError, read_text
@@ -20,6 +20,7 @@ from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import SECRET_SIZE
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.resolver.rules import Rules
 from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
@@ -82,8 +83,10 @@ class DnsService:
             faults=self.faults,
             secret=self.secret,
         )
+        chain = Chain(sources, settings.search(config), _rules(config))
+        self.cluster.elsewhere = None if chain.rules is None else chain.rules.concerns
         self.responder = Responder(
-            Chain(sources, settings.search(config)),
+            chain,
             self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder),
             self.replies,
             clock,
@@ -154,6 +157,13 @@ class DnsService:
             for _, tcp in self.tcp:
                 nursery.start_soon(tcp.run)
             task_status.started()
+
+
+def _rules(config: Config) -> Rules | None:
+    try:
+        return rules.rules(config, rules.read_hosts(config))
+    except UnusableFileError as error:
+        raise StartError(f"hosts file: {error}") from error
 
 
 def _read_zone(path: Path) -> StaticZone:

@@ -18,7 +18,7 @@ _AROUND_A_DOMAIN = re.compile(r"(?:[a-z][a-z0-9+]*://)?([^:/]+)(?::\d+)?/*")
 
 def forward_problem(domain: Domain, config: Config) -> str | None:
     """Return why a domain of its own upstreams never gets a question, and what to write instead; None if it does."""
-    shown = _misspelled(domain)
+    shown = misspelled(domain)
     if shown is not None:
         return shown
     if domain.wire == ROOT:
@@ -31,35 +31,37 @@ def forward_problem(domain: Domain, config: Config) -> str | None:
         outer = ipaddress.ip_network(text)
         if inner is not None and _lies_in(inner, outer):
             return f'"{domain}" lies in {text} of reverse_zones, which is answered here: take it out of one of both'
-    return _answered_here(domain, config)
+    if domain == config.domain:
+        return f'"{domain}" is the cluster itself; only a part of it can be handed over, as "shop.svc.{domain}"'
+    return _answered_here(domain)
 
 
 def local_problem(domain: Domain, config: Config) -> str | None:
     """Return why a domain that is to be kept here makes no sense; None if it does."""
-    shown = _misspelled(domain)
+    shown = misspelled(domain)
     if shown is not None:
         return shown
     if domain.wire == ROOT:
         return '"." is every name: write upstreams = [] to ask nobody'
-    return _answered_here(domain, config)
+    if config.domain.wire != ROOT and is_below(domain.wire, config.domain.wire):
+        return f'"{domain}" lies in "{config.domain}", which is answered here: leave it out'
+    return _answered_here(domain)
 
 
-def _answered_here(domain: Domain, config: Config) -> str | None:
+def _answered_here(domain: Domain) -> str | None:
     for special in SPECIAL:
         if is_below(domain.wire, special):
             name = to_text(special).removesuffix(".")
             return f'"{domain}" lies in "{name}", a special-use name that is answered here: leave it out'
-    if config.domain.wire != ROOT and is_below(domain.wire, config.domain.wire):
-        return f'"{domain}" lies in "{config.domain}", which is answered here: leave it out'
     return None
 
 
 def search_problem(domain: Domain) -> str | None:
     """Return why a domain of a search list makes no name that anybody has, and what to write; None if it does."""
-    return _misspelled(domain)
+    return misspelled(domain)
 
 
-def _misspelled(domain: Domain) -> str | None:
+def misspelled(domain: Domain) -> str | None:
     """Return what to write for a network, an address, a pattern or a URL, which are domains to the letter only."""
     text = str(domain)
     forwards = text.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa") if "/" in text else text

@@ -76,7 +76,7 @@ def _every_key(table: type[Table], path: str = "") -> list[str]:
     keys = []
     for field in msgspec.structs.fields(table):
         inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
-        keys.append(f"{path}{field.name}")
+        keys.append(f"{path}{field.encode_name}")
         if isinstance(inner, type) and issubclass(inner, Table):
             keys += _every_key(inner, f"{path}{field.name}.")
     return keys

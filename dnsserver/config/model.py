@@ -9,19 +9,22 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
+from dnsserver.config.values import Address, Domain, Network, RecordType, ServiceName, Upstream
 from dnsserver.wire.name import ROOT
 
 __all__ = [
+    "Answer",
     "Cache",
     "Clients",
     "Config",
     "Forward",
     "Forwarding",
+    "Hosts",
     "Kubernetes",
     "Local",
     "Log",
     "ReplyCache",
+    "Rewrite",
     "Route",
     "Search",
     "Tcp",
@@ -42,7 +45,7 @@ _DAY = 86_400
 _WEEK = 7 * _DAY
 _OCTETS = "octets"
 
-Policy = Literal["sequential", "random", "fastest"]
+Policy = Literal["sequential", "random", "fastest", "round_robin"]
 Ttl = Annotated[int, _whole(0, _WEEK, "seconds")]
 Count = Annotated[int, _whole(1, 10_000_000)]
 CountOrOff = Annotated[int, _whole(0, 10_000_000)]
@@ -115,6 +118,42 @@ class Forward(Table, frozen=True):
     mixed_case: bool | None = None
     authorities: Path | None = None
     trusted: bool = False
+    max_in_flight: CountOrOff = 0
+    except_: tuple[Domain, ...] = msgspec.field(default=(), name="except")
+
+
+class Rewrite(Table, frozen=True, kw_only=True):
+    """Names that are looked up as others; one of `name`, `prefix`, `suffix` and `regex` says which."""
+
+    name: Domain | None = None
+    prefix: str | None = None
+    suffix: str | None = None
+    regex: str | None = None
+    below: tuple[Domain, ...] = ()
+    to: str
+    answers: Literal["owner", "names"] = "owner"
+
+
+class Answer(Table, frozen=True):
+    """What is answered about a name, the names that a regular expression fits, or all names below domains."""
+
+    name: Domain | None = None
+    regex: str | None = None
+    below: tuple[Domain, ...] = ()
+    types: tuple[RecordType, ...] = ()
+    records: tuple[str, ...] = ()
+    rcode: Literal["NODATA", "NXDOMAIN", "REFUSED", "DROP"] | None = None
+
+
+class Hosts(Table, frozen=True):
+    """Addresses and their names, as in /etc/hosts: written here, or in a file."""
+
+    entries: tuple[str, ...] = ()
+    file: Path | None = None
+    below: tuple[Domain, ...] = ()
+    authoritative_below: tuple[Domain, ...] = ()
+    ttl: Ttl = 3_600
+    reverse: bool = True
 
 
 class Local(Table, frozen=True):
@@ -134,6 +173,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     mixed_case: bool
     authorities: Path | None
     trusted: bool
+    max_in_flight: int
+    except_: tuple[Domain, ...]
 
 
 class Cache(Table, frozen=True):
@@ -212,6 +253,9 @@ class Config(Table, frozen=True):
     reply_cache: ReplyCache = ReplyCache()
     forwarding: Forwarding = Forwarding()
     forward: tuple[Forward, ...] = ()
+    rewrite: tuple[Rewrite, ...] = ()
+    answer: tuple[Answer, ...] = ()
+    hosts: tuple[Hosts, ...] = ()
     local: Local = Local()
     cache: Cache = Cache()
     search: Search = Search()
@@ -235,4 +279,6 @@ def _route(forward: Forward, rest: Forwarding) -> Route:
         mixed_case=rest.mixed_case if forward.mixed_case is None else forward.mixed_case,
         authorities=rest.authorities if forward.authorities is None else forward.authorities,
         trusted=forward.trusted,
+        max_in_flight=forward.max_in_flight,
+        except_=forward.except_,
     )

@@ -142,7 +142,7 @@ class _Reader:
             key = path.removesuffix(".")
             brackets = f"; write [{key}] in single brackets" if isinstance(data, list) and "[" not in key else ""
             raise self._invalid(key, data, f"a table{brackets}")
-        fields = {field.name: field for field in msgspec.structs.fields(table)}
+        fields = {field.encode_name: field for field in msgspec.structs.fields(table)}
         values = {}
         whole = True
         for key, raw in data.items():
@@ -152,13 +152,13 @@ class _Reader:
                 )
                 continue
             try:
-                values[key] = self._value(fields[key].type, raw, f"{path}{key}")
+                values[fields[key].name] = self._value(fields[key].type, raw, f"{path}{key}")
             except _InvalidError:
                 whole = False
         for field in fields.values():
-            if field.required and field.name not in data:
-                if field.name not in self._broken:  # else that has been said
-                    self._problem(f"{path}{field.name}", "is missing")
+            if field.required and field.encode_name not in data:
+                if field.encode_name not in self._broken:  # else that has been said
+                    self._problem(f"{path}{field.encode_name}", "is missing")
                 whole = False
         if not whole:
             raise _InvalidError

@@ -29,6 +29,10 @@ def mistakes(config: Config) -> Iterator[Mistake]:
         found = f"has {len(config.domain.wire)} octets, expected at most {_LONGEST_DOMAIN}"
         yield "domain", f"{found}, so that the zone's own names fit into {MAX_NAME}"
     yield from _forwards(config)
+    if config.rewrite or config.answer or config.hosts:
+        from dnsserver.config import rules  # noqa: PLC0415 - dnslib and RE2: only who has rules needs them
+
+        yield from rules.mistakes(config)
     for low, high in (("ttl_floor", "ttl_cap"), ("negative_floor", "negative_cap"), ("failure_ttl", "failure_cap")):
         least, most = getattr(config.cache, low), getattr(config.cache, high)
         if least > most:

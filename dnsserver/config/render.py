@@ -20,16 +20,16 @@ def _table(table: Table, default: Table | None, path: str) -> list[str]:
     later: list[str] = []  # TOML wants a table's own keys before its sub-tables
     for field in msgspec.structs.fields(table):
         value = getattr(table, field.name)
-        name = f"{path}{field.name}"
+        name = f"{path}{field.encode_name}"
         if isinstance(value, Table):
             later += ["", f"[{name}]", *_table(value, getattr(default, field.name), f"{name}.")]
         elif isinstance(value, tuple) and value and isinstance(value[0], Table):
             for item in value:
                 later += ["", f"[[{name}]]", *_table(item, None, f"{name}.")]
         elif value is None:
-            lines.append(f"# {field.name} is not set")
+            lines.append(f"# {field.encode_name} is not set")
         else:
-            lines.append(f"{field.name} = {_value(value)}{_difference(value, default, field.name)}")
+            lines.append(f"{field.encode_name} = {_value(value)}{_difference(value, default, field.name)}")
     return lines + later
 
 

@@ -9,12 +9,17 @@ from typing import ClassVar, Literal, Self
 
 import msgspec
 
-from dnsserver.wire.message import FormatError
+from dnsserver.wire.message import ANY, AXFR, IXFR, OPT, TYPE_NAMES, FormatError
 from dnsserver.wire.name import ROOT, from_text, to_text
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _ZONE = re.compile(r"[^\s/:]{1,15}")  # the name of an interface, as Linux takes it
 _PORT_DIGITS = 5
+_TYPE_NUMBER = re.compile(r"TYPE(\d{1,5})", re.ASCII)
+_NO_RECORDS = {OPT, IXFR, AXFR, ANY}
+# Those that the program has names of, and others that people answer.
+_TYPE_TEXTS = TYPE_NAMES | {29: "LOC", 44: "SSHFP", 52: "TLSA", 99: "SPF", 256: "URI", 257: "CAA"}
+_TYPES = {text: number for number, text in _TYPE_TEXTS.items()}
 
 
 class TextValue(msgspec.Struct, frozen=True):
@@ -86,6 +91,30 @@ class Network(TextValue, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+class RecordType(TextValue, frozen=True):
+    """A type of records."""
+
+    EXPECTED: ClassVar[str] = 'a type of records, as in "A", "TXT" or "TYPE257"; for all types leave the key out'
+
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a mnemonic in any case, or the number of RFC 3597; raises ValueError."""
+        number = _TYPES.get(text.upper())
+        if number is None:
+            found = _TYPE_NUMBER.fullmatch(text.upper())
+            if found is None or not 0 < int(found[1]) <= 0xFFFF:
+                raise ValueError
+            number = int(found[1])
+        if number in _NO_RECORDS:
+            raise ValueError
+        return cls(number)
+
+    def __str__(self) -> str:
+        return _TYPE_TEXTS.get(self.number) or f"TYPE{self.number}"
 
 
 class ServiceName(TextValue, frozen=True):

@@ -162,6 +162,8 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
 
     def _ask_or_reply(self) -> bytes | None:
         """Ask for what the answer leads to, or return the reply, if it leads to nothing."""
+        if self.answer.rcode == m.DROP:  # by a rule that has come since it was asked; who waits is counted, so told
+            return self.of.writer.refuse(self.query, m.REFUSED, self.answer.reason, self.port)
         if self.answer.follow is None:
             return self.of.writer.local(self.query, self.key, self.answer, self.port)
         self.turns += 1
@@ -222,10 +224,12 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         """Go on in the cluster: the outside's chain leads back to a name of ours."""
         assert answer.follow is not None  # it was asked
         before = rrsets(outcome.body_at(self.of.writer.clock()), answer.follow)[0]
+        if answer.renaming is not None:
+            before = answer.renaming.apply(before)
         rest = self.of.chain.answer_as_is(name, self.query.type)
         # Not kept: its records are partly the outside's, which age, and partly ours, which do not.
         self.answer = msgspec.structs.replace(
-            rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa
+            rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa, renaming=answer.renaming
         )
         self.given = self.answer
         return self._ask_or_reply()

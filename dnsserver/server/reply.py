@@ -120,13 +120,16 @@ class ReplyWriter:
         `from_cache` is one that was asked for before: a finished reply is kept of it as well.
         """
         assert answer.follow is not None  # it is what was asked outside
-        flags = m.AA if answer.aa else 0
-        if outcome.ad and not answer.aa and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
+        flags, renaming = m.AA if answer.aa else 0, answer.renaming
+        validated = outcome.ad and not answer.aa and renaming is None
+        if validated and (query.do or query.flags & m.AD):  # RFC 6840 section 5.7
             flags |= m.AD
         body = outcome.body
-        if answer.answer:
-            sections = rrsets(body, answer.follow)
-            body = compose(query.name, (*answer.answer, *sections[0]), sections[1], own=len(answer.answer))
+        if answer.answer or renaming is not None:
+            records, authority, _ = rrsets(body, answer.follow)
+            if renaming is not None:
+                records, authority = renaming.apply(records), renaming.apply(authority)
+            body = compose(query.name, (*answer.answer, *records), authority, own=len(answer.answer))
         labels = (COUNTED.get(query.type, 0), outcome.rcode, outcome.reason.code)
         wire = self._write(query, labels, flags, body, outcome.reason, port)
         now = self.clock()

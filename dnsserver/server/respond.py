@@ -79,6 +79,8 @@ class Responder:
             key = packet[2:] if query.regular else query.key(self._udp_limit)
             answer = self._chain.answer(query.name, query.type)
             if answer.follow is None and not answer.search:
+                if answer.rcode == m.DROP:
+                    return None
                 reply = self._write.local(query, key, answer, port)
                 self.templates.learn_local(query, answer, reply)
                 return reply

@@ -136,6 +136,9 @@ class Templates:
         template.hits += 1
         if not is_local:
             return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
+        rules = self._chain.rules
+        if rules is not None and rules.reach_cluster and rules.concerns(packet[m.HEADER_SIZE : root + 1]):
+            return None
         found = self._service(packet[at + 1 : end], packet[13:at])
         if found is None:
             return None
@@ -163,6 +166,9 @@ class Templates:
                 return None
             position += length + 1
         if position != last or last >= MAX_NAME:
+            return None
+        rules = self._chain.rules
+        if rules is not None and rules.concerns(name):
             return None
         question = Question(name, form.type, form.do, form.cd)
         now = self._clock()
@@ -198,6 +204,8 @@ class Templates:
         if size is None or services is None or not query.regular or not self.local:
             return
         if not query.name.endswith(self._local_end) or answer.depends is None or len(answer.depends) != 1:
+            return
+        if self._chain.is_ruled(query.name):
             return
         packet = query.packet
         at = 13 + packet[12]

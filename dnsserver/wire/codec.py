@@ -48,7 +48,7 @@ def read_rdata(rtype: str, words: Sequence[str], origin: bytes) -> tuple[int, by
 
     A quoted word still has its quotes; relative names stand below `origin`. Raises FormatError that says what is wrong.
     """
-    number = _type_number(rtype)
+    number = type_number(rtype)
     if words[:1] == ["\\#"]:
         return number, _generic(rtype, number, words)
     wanted = _WORDS.get(rtype)
@@ -77,7 +77,8 @@ def read_name(word: str, origin: bytes) -> bytes:
     return name if absolute or origin == ROOT else from_text(word + "." + to_text(origin))
 
 
-def _type_number(rtype: str) -> int:
+def type_number(rtype: str) -> int:
+    """Return the number of a type of records by its name in upper case, or as in TYPE257; raises FormatError."""
     found = re.fullmatch(r"TYPE(\d{1,5})", rtype)  # RFC 3597 section 5
     try:
         number = int(found[1]) if found else int(getattr(dnslib.QTYPE, rtype))

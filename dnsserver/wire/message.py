@@ -52,6 +52,7 @@ NOTIMP = 4
 REFUSED = 5
 BADVERS = 16
 BADCOOKIE = 23
+DROP = -1  # on no wire: there is to be no reply
 
 RCODE_NAMES: dict[int, str] = {
     globals()[mnemonic]: mnemonic

@@ -8,7 +8,7 @@ many of them.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -31,7 +31,7 @@ from dnsserver.wire.message import (
     FormatError,
     RRset,
 )
-from dnsserver.wire.name import MAX_NAME
+from dnsserver.wire.name import MAX_NAME, end_of_name
 
 MAX_POINTERS = 127  # labels of the longest name: a writer that ends each name in a pointer, as ours, needs so many
 MAX_LABELS = 12_000  # written out in one message; one of 1,000 SRV records has some 7,000
@@ -147,6 +147,22 @@ class Names:
             raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, its names at {position}")
         parts.append(message[position:end])
         return b"".join(parts)
+
+
+def with_names(type_: int, rdata: bytes, change: Callable[[bytes], bytes | None]) -> bytes | None:
+    """Return uncompressed data of a record with each name in it changed; None where one of them cannot be."""
+    if type_ not in HAS_NAMES:
+        return rdata
+    position, names, _ = _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(rdata, 0, len(rdata)), 1, 0)
+    parts = [rdata[:position]]
+    for _ in range(names):
+        end = end_of_name(rdata, position)
+        changed = change(rdata[position:end])
+        if changed is None:
+            return None
+        parts.append(changed)
+        position = end
+    return b"".join((*parts, rdata[position:]))
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dnsserver.wire import message as m
-from dnsserver.wire.codec import read_name, read_rdata
+from dnsserver.wire.codec import read_name, read_rdata, type_number
 from dnsserver.wire.message import FormatError, RRset
-from dnsserver.wire.name import from_text, is_below, labels, to_text
+from dnsserver.wire.name import ROOT, is_below, labels, to_text
 
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r\f]++)|(?P<comment>;[^\n]*+)|(?P<end>\n)|(?P<paren>[()])"""
@@ -67,6 +67,68 @@ def read_zone(text: str, origin: str = "") -> tuple[RRset, ...]:
         more = len(reader.mistakes) - len(kept)
         raise ZoneFileError([*kept, *([(0, f"and {more} more mistakes")] if more else [])])
     return zone
+
+
+def read_record(text: str, asked: bytes) -> tuple[bytes, int, int | None, bytes]:
+    """Return the owner, type, TTL and data of one record; the TTL is None where the text has none.
+
+    `@` is the name that was `asked`, and so is the owner where there is none; other names need no dot at their end.
+    Raises FormatError.
+    """
+    entries = list(_entries(text))
+    if len(entries) != 1:
+        raise FormatError(f"{len(entries)} records, expected one")
+    (entry,) = entries
+    words = [to_text(asked) if word == "@" else word for word in entry.words]
+    if entry.indented or _begins_fields(words):
+        return asked, *_fields(words, to_text(asked))
+    try:
+        return read_name(words[0], ROOT).lower(), *_fields(words[1:], words[0])
+    except FormatError:
+        if not _is_type(words[0]):
+            raise
+    return asked, *_fields(words, to_text(asked))
+
+
+def _begins_fields(words: list[str]) -> bool:
+    """Tell whether words are those of a record without its owner: `60 IN A ...`, `A ...` but not `a IN A ...`."""
+    if _is_field(words[0]):
+        return True
+    return _is_type(words[0]) and not any(_is_field(word) or _is_type(word) for word in words[1:2])
+
+
+def _is_field(word: str) -> bool:
+    return word.upper() in _CLASSES or _TIME.match(word) is not None
+
+
+def _is_type(word: str) -> bool:
+    try:
+        type_number(word.upper())
+    except FormatError:
+        return False
+    return True
+
+
+def _fields(words: list[str], owner: str) -> tuple[int, int | None, bytes]:
+    """Return type, TTL and data from what follows the owner."""
+    words = list(words)
+    ttl = _take_ttl_and_class(words, owner)
+    rtype, rdata = read_rdata(words[0].upper(), words[1:], ROOT)
+    return rtype, ttl, rdata
+
+
+def _take_ttl_and_class(words: list[str], owner: str) -> int | None:
+    """Take away the TTL and the class in front of a type; return the TTL, if there is one. Raises FormatError."""
+    ttl = None
+    while words and _is_field(words[0]):
+        word = words.pop(0)
+        if _TIME.match(word):
+            ttl = _seconds(word)
+        elif word.upper() != "IN":
+            raise FormatError(f"{owner} is of class {word.upper()}, expected IN")
+    if not words:
+        raise FormatError(f"{owner} has no type")
+    return ttl
 
 
 def _entries(text: str) -> Iterator[_Entry]:
@@ -143,15 +205,7 @@ class _Reader:
             self._owner = read_name(words.pop(0), self._origin).lower()
         if self._owner is None:
             raise FormatError("a record without a name, and none before it")
-        ttl = None
-        while words and (words[0].upper() in _CLASSES or _TIME.match(words[0])):
-            word = words.pop(0)
-            if _TIME.match(word):
-                ttl = _seconds(word)
-            elif word.upper() != "IN":
-                raise FormatError(f"{to_text(self._owner)} is of class {word.upper()}, expected IN")
-        if not words:
-            raise FormatError(f"{to_text(self._owner)} has no type")
+        ttl = _take_ttl_and_class(words, to_text(self._owner))
         self._last_ttl = ttl if ttl is not None else self._ttl if self._ttl is not None else self._last_ttl
         rtype, rdata = read_rdata(words[0].upper(), words[1:], self._origin)
         self._records.append(_Record(entry.line, self._owner, rtype, self._last_ttl, rdata))

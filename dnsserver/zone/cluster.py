@@ -6,7 +6,7 @@ An answer is computed from the index when it is asked and names the keys that it
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -51,7 +51,8 @@ class Cluster:
         self.domain = domain
         self.index = Index()
         self._build = AnswerBuilder(domain, ttl)
-        self._services = ServiceNames(self.index, self._build, self.answer)
+        self._services = ServiceNames(self.index, self._build, self._resolve)
+        self.elsewhere: Callable[[bytes], bool] | None = None  # tells of names in here that rules may be for
         self._pods = None if pods == "disabled" else PodNames(self.index, self._build, verified=pods == "verified")
         self._reverse = ReverseNames(self.index, self._build, reverse_networks)
         self._grace = grace
@@ -209,6 +210,10 @@ class Cluster:
         else:
             answer = not_ready(_SERVICE_KINDS - self._synced)
         return minimal_any(answer, name, qtype) if qtype == m.ANY and answer is not None else answer
+
+    def _resolve(self, name: bytes, qtype: int) -> Answer | None:
+        """Return the answer for where an alias leads, None where that is not for the cluster to say."""
+        return None if self.elsewhere is not None and self.elsewhere(name) else self.answer(name, qtype)
 
     def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
         """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.

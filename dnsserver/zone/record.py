@@ -5,6 +5,8 @@ import struct
 import msgspec
 
 from dnsserver.wire.message import ANY, EDE, HINFO, MAX_CHAIN, NOERROR, SOA, RRset
+from dnsserver.wire.name import MAX_NAME
+from dnsserver.wire.renaming import Renaming
 
 _ANY_TTL = 3789
 _SOA_NUMBERS = struct.Struct("!IIIII")
@@ -30,6 +32,7 @@ TOO_MANY_CNAMES = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHA
 # What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed
 # address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal.
 # A change of a namespace is one of all its services, so an answer of a service names the service only.
+# `name_key` is about a name of no cluster: what a rule or a hosts file says of it.
 Key = tuple[bytes, ...] | bytes
 
 
@@ -38,8 +41,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     `follow` is set on a CNAME answer whose chain leaves the cluster: the name to go on with at the upstreams, whose
     rcode then becomes the reply's. `search` are names outside, in order: if one of them exists, the answer is a CNAME
-    to it, and this NXDOMAIN if none does. `depends` is None for an answer that must not be kept, because every change
-    or the passing of time can alter it.
+    to it, and this NXDOMAIN if none does. With `renaming` what comes from outside has to be renamed; what is here is
+    already. `depends` is None for an answer that must not be kept, because every change or the passing of time can
+    alter it.
     """
 
     rcode: int = NOERROR
@@ -51,6 +55,12 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     follow: bytes | None = None
     search: tuple[bytes, ...] = ()
     aa: bool = True
+    renaming: Renaming | None = None
+
+
+def name_key(name: bytes) -> Key:
+    """Return the key of what rules and hosts files say of a lower-case name."""
+    return b"", name, b""
 
 
 def minimal_any(answer: Answer, name: bytes, qtype: int) -> Answer:
@@ -68,6 +78,12 @@ def soa(zone: bytes, ttl: int, *, server: bytes, mailbox: bytes, serial: int = 1
     """
     numbers = _SOA_NUMBERS.pack(serial & 0xFFFFFFFF, 7200, 1800, 86400, ttl)  # refresh, retry and expire as CoreDNS has
     return RRset(zone, SOA, ttl, (server + mailbox + numbers,))
+
+
+def bare_soa(zone: bytes, ttl: int) -> RRset:
+    """Return the SOA of a zone that has no other name, for names that are fixed here."""
+    mailbox = b"\x0ahostmaster" + zone
+    return soa(zone, ttl, server=zone, mailbox=mailbox if len(mailbox) <= MAX_NAME else zone)
 
 
 def joined(one: tuple[Key, ...] | None, other: tuple[Key, ...] | None) -> tuple[Key, ...] | None:

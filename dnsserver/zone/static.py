@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
-from dnsserver.zone.record import CNAME_LOOP, NO_DATA, TOO_MANY_CNAMES, Answer, Reason, minimal_any, soa
+from dnsserver.zone.record import CNAME_LOOP, NO_DATA, TOO_MANY_CNAMES, Answer, Reason, bare_soa, minimal_any
 
 _DAY = 86400
 _LOCALHOST = b"\x09localhost\0"
@@ -39,13 +39,13 @@ class SpecialNames:
         if name.endswith(_LOCALHOST) and names.is_below(name, _LOCALHOST):
             address = _LOOPBACK.get(qtype)
             if address is None:
-                return minimal_any(Answer(authority=(_soa(_LOCALHOST),), reason=_SPECIAL), name, qtype)
+                return minimal_any(Answer(authority=(bare_soa(_LOCALHOST, _DAY),), reason=_SPECIAL), name, qtype)
             return Answer(answer=(RRset(name, qtype, _DAY, (address,)),), reason=_SPECIAL)
         if name.endswith(_RESOLVER) and names.is_below(name, _RESOLVER):
-            return minimal_any(Answer(authority=(_soa(_RESOLVER),), reason=_SPECIAL), name, qtype)
+            return minimal_any(Answer(authority=(bare_soa(_RESOLVER, _DAY),), reason=_SPECIAL), name, qtype)
         for zone, reason in self._nowhere.items():
             if name.endswith(zone) and names.is_below(name, zone):
-                return Answer(m.NXDOMAIN, authority=(_soa(zone),), reason=reason)
+                return Answer(m.NXDOMAIN, authority=(bare_soa(zone, _DAY),), reason=reason)
         return None
 
 
@@ -121,7 +121,3 @@ class StaticZone:
 def _owned(rrset: RRset, name: bytes) -> RRset:
     """Return records as those of the name that was asked, which a wildcard's are (RFC 4592 section 3.3.3)."""
     return rrset if rrset.name == name else RRset(name, rrset.type, rrset.ttl, rrset.rdatas)
-
-
-def _soa(zone: bytes) -> RRset:
-    return soa(zone, _DAY, server=zone, mailbox=b"\x0ahostmaster" + zone)

@@ -1,0 +1,165 @@
+"""The rules of a configuration as the resolver takes them, and what is wrong with those that cannot be."""
+
+from collections.abc import Iterator
+
+from dnsserver.config.domains import misspelled
+from dnsserver.config.model import Answer, Config, Rewrite
+from dnsserver.config.values import Domain
+from dnsserver.resolver import answers, rewrites
+from dnsserver.resolver.hosts import read_line
+from dnsserver.resolver.matching import Condition, read_prefix
+from dnsserver.resolver.patterns import Pattern, RuleError
+from dnsserver.resolver.rules import RuleSet
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import is_below, labels
+
+_WAYS = ("name", "prefix", "suffix", "regex")
+
+Mistake = tuple[str, str]
+
+
+def rule_set(config: Config) -> RuleSet:
+    """Return the rules of a valid configuration, hosts apart."""
+    return RuleSet(
+        tuple(map(_rewrite, config.rewrite)),
+        tuple(map(_answer, config.answer)),
+        tuple(forward.domain.wire for forward in config.forward if is_below(forward.domain.wire, config.domain.wire)),
+    )
+
+
+def mistakes(config: Config) -> Iterator[Mistake]:
+    """Yield what keeps rules from being in force: a key, and a sentence about it."""
+    for index, rewrite in enumerate(config.rewrite):
+        yield from _rewrite_mistakes(f"rewrite[{index}]", rewrite)
+    for index, answer in enumerate(config.answer):
+        yield from _answer_mistakes(f"answer[{index}]", answer)
+    for index, hosts in enumerate(config.hosts):
+        key = f"hosts[{index}]"
+        if not hosts.entries and hosts.file is None:
+            yield key, 'has neither entries nor a file, expected one of them, as in entries = ["192.0.2.9 nas.example"]'
+        for number, entry in enumerate(hosts.entries):
+            try:
+                _, names = read_line(entry)
+            except FormatError as error:
+                yield f"{key}.entries[{number}]", str(error)
+            else:
+                if not names:
+                    yield f"{key}.entries[{number}]", "is empty, expected an address and the names that it has"
+        yield from _domain_mistakes(f"{key}.below", hosts.below)
+        yield from _domain_mistakes(f"{key}.authoritative_below", hosts.authoritative_below)
+
+
+def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
+    given = [way for way in _WAYS if getattr(rewrite, way) is not None]
+    if len(given) != 1:
+        found = f"has {' and '.join(given)}" if given else "says of no name that it is for it"
+        yield key, f"{found}; expected one of name, prefix, suffix and regex"
+        return
+    yield from _domain_mistakes(f"{key}.below", rewrite.below)
+    (way,) = given
+    try:
+        condition = _rewrite_condition(rewrite)
+        if rewrite.regex is not None:
+            Pattern(rewrite.regex)
+    except RuleError as error:
+        yield f"{key}.{way}", str(error)
+        return
+    if way in {"name", "suffix"} and _lies_nowhere(condition):
+        yield f"{key}.below", f"{way} lies in none of these domains: the rule is for no name"
+    if condition.prefix is not None and not condition.prefix.labels and not condition.prefix.part:
+        yield f"{key}.prefix", "is empty, expected how the names begin"
+    try:
+        rewrites.Rewrites((_rewrite(rewrite),))
+    except RuleError as error:
+        yield f"{key}.to", str(error)
+
+
+def _answer_mistakes(key: str, answer: Answer) -> Iterator[Mistake]:
+    if answer.name is not None and answer.regex is not None:
+        yield key, "has name and regex; expected one of them"
+    if answer.name is None and answer.regex is None and not answer.below:
+        yield key, 'says of no name that it is for it; expected name, regex or below; for every name below = ["."]'
+    if bool(answer.records) == (answer.rcode is not None):
+        found = "has records and rcode" if answer.records else "says nothing"
+        yield key, f"{found}; expected records, or an rcode in place of them"
+    yield from _domain_mistakes(f"{key}.below", answer.below)
+    condition = _answer_condition(answer)
+    if _lies_nowhere(condition):
+        yield f"{key}.below", "name lies in none of these domains: the rule is for no name"
+    try:
+        answers.FixedAnswers((_answer(answer),))
+    except answers.RecordError as error:
+        yield f"{key}.records[{error.number}]", str(error)
+    except RuleError as error:
+        yield f"{key}.regex", str(error)
+
+
+def _domain_mistakes(key: str, domains: tuple[Domain, ...]) -> Iterator[Mistake]:
+    for index, domain in enumerate(domains):
+        problem = misspelled(domain)
+        if problem is not None:
+            yield f"{key}[{index}]", problem
+
+
+def _lies_nowhere(condition: Condition) -> bool:
+    """Tell whether no name of a rule lies in its `below`."""
+    domains = condition.below
+    if condition.name is not None:
+        return bool(domains) and not any(is_below(condition.name, domain) for domain in domains)
+    suffix = condition.suffix
+    if suffix is None:
+        return False
+    return bool(domains) and not any(is_below(suffix, domain) or is_below(domain, suffix) for domain in domains)
+
+
+def _wires(domains: tuple[Domain, ...]) -> tuple[bytes, ...]:
+    return tuple(domain.wire for domain in domains)
+
+
+def _rewrite_condition(rule: Rewrite) -> Condition:
+    """Return which names are rewritten; raises RuleError."""
+    suffix = None if rule.suffix is None else _domain(rule.suffix.removeprefix("."))
+    return Condition(
+        name=None if rule.name is None else rule.name.wire,
+        prefix=None if rule.prefix is None else read_prefix(rule.prefix),
+        suffix=suffix,
+        inside=rule.suffix is not None and rule.suffix.startswith("."),
+        regex=rule.regex,
+        below=_wires(rule.below),
+    )
+
+
+def _rewrite(rule: Rewrite) -> rewrites.Rewrite:
+    """Return a rule; raises RuleError where its `to` is none."""
+    condition = _rewrite_condition(rule)
+    if condition.prefix is not None:
+        return rewrites.Rewrite(condition, read_prefix(rule.to), deep=rule.answers == "names")
+    if condition.regex is not None:
+        return rewrites.Rewrite(condition, rule.to, deep=rule.answers == "names")
+    text = rule.to.removeprefix(".") if condition.suffix is not None else rule.to
+    return rewrites.Rewrite(condition, _domain(text), deep=rule.answers == "names")
+
+
+def _answer_condition(rule: Answer) -> Condition:
+    return Condition(
+        name=None if rule.name is None else rule.name.wire,
+        regex=rule.regex,
+        below=_wires(rule.below),
+        types=frozenset(rtype.number for rtype in rule.types),
+    )
+
+
+def _answer(rule: Answer) -> answers.FixedAnswer:
+    return answers.FixedAnswer(_answer_condition(rule), rule.records, rule.rcode)
+
+
+def _domain(text: str) -> bytes:
+    """Return a domain on the wire; raises RuleError."""
+    try:
+        domain = Domain.parse(text)
+    except ValueError:
+        raise RuleError(f'found "{text[:60]}", expected {Domain.EXPECTED}') from None
+    problem = misspelled(domain) if labels(domain.wire) else None
+    if problem is not None:
+        raise RuleError(problem)
+    return domain.wire
