@@ -14,10 +14,10 @@ from dnsserver.server.tcp import TcpLimits
 
 def routes(config: Config) -> list[ForwardSettings]:
     """Return how the names below each domain are forwarded; a route without upstreams refuses."""
-    return [_forward(route) for route in config.routes()]
+    return [_forward(route, config.workers) for route in config.routes()]
 
 
-def _forward(route: Route) -> ForwardSettings:
+def _forward(route: Route, workers: int) -> ForwardSettings:
     file = next((upstream.host for upstream in route.upstreams if upstream.transport == "file"), None)
     return ForwardSettings(
         domain=route.domain.wire,
@@ -28,6 +28,8 @@ def _forward(route: Route) -> ForwardSettings:
         hedge=route.hedge,
         mixed_case=route.mixed_case,
         trusted=route.trusted,
+        max_in_flight=-(-route.max_in_flight // workers),
+        excepted=tuple(domain.wire for domain in route.except_),
     )
 
 

@@ -9,7 +9,7 @@ from dnsserver.config import selectors
 from dnsserver.config.domains import forward_problem, local_problem, search_problem
 from dnsserver.config.model import Config
 from dnsserver.config.values import Address, Domain, Upstream
-from dnsserver.wire.name import MAX_NAME, ROOT
+from dnsserver.wire.name import MAX_NAME, ROOT, is_below
 
 _MOST_LISTENERS = 64
 _MOST_UPSTREAMS = 64
@@ -145,6 +145,9 @@ def _forwards(config: Config) -> Iterator[Mistake]:
             yield key, f'"{forward.domain}" is already in another [[forward]]'
         if problem := forward_problem(forward.domain, config):
             yield key, problem
+        for number, excepted in enumerate(forward.except_):
+            if excepted == forward.domain or not is_below(excepted.wire, forward.domain.wire):
+                yield f"forward[{index}].except[{number}]", f'"{excepted}" does not lie below "{forward.domain}"'
         seen.add(forward.domain)
     for index, kept in enumerate(config.local.domains):
         if problem := local_problem(kept, config):

@@ -22,7 +22,7 @@ from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
-from dnsserver.forward.route import Route, scope_of, unasked
+from dnsserver.forward.route import Route, areas, scope_of, unasked
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import follow_upstreams
@@ -84,7 +84,8 @@ class Forwarder:
         for settings in routes:
             scope = scope_of(settings, own, routes)
             self._routes[settings.domain] = Route(settings, scope, entropy)
-        self._default = self._routes.get(ROOT) if len(self._routes) == 1 else None
+        self._areas = {domain: self._routes[route] for domain, route in areas(routes).items()}
+        self._default = self._routes.get(ROOT) if len(self._areas) == 1 else None
         self._cache = AnswerCache(cache)
         ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
         self._engine = LookupEngine(self, ttls, nonces, runtime, self._limits.loop_retry)
@@ -143,6 +144,10 @@ class Forwarder:
         order = route.order(now) if route is not None else []
         if route is None or not order:
             self._deliveries.queue(waiting, unasked(route, now))
+            return
+        if route.is_full():
+            self._dropped += len(waiting)
+            self._deliveries.queue(waiting, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
             return
         self._waiting += len(waiting)
         if len(self._lookups) + len(self._joins) >= (most := self._limits.in_flight) or self._waiting > 2 * most:
@@ -227,7 +232,7 @@ class Forwarder:
 
     def _route(self, name: bytes) -> Route | None:
         """Return the route of the longest domain that the name is below."""
-        routes = self._routes
+        routes = self._areas
         position = 0
         while name[position]:
             route = routes.get(name[position:])

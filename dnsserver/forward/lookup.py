@@ -186,6 +186,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             if len(order) == 1 or not self._next(now):
                 return False
         self.means.lookups[self.question] = self
+        self.route.in_flight += 1
         if len(order) > 1:
             if self.route.count_and_sample() and self.route.take_hedge():
                 self._hedge(now)
@@ -226,7 +227,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def close(self) -> list[OnOutcome]:
         """Record that it is over, and return who waited; queries under way only tell how their upstreams do."""
         self.done = True
-        self.means.lookups.pop(self.question, None)
+        if self.means.lookups.pop(self.question, None) is not None:
+            self.route.in_flight -= 1
         attempts, self.attempts = self.attempts, []
         for attempt in attempts:
             attempt.lookup = None

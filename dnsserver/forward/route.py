@@ -33,6 +33,8 @@ class Route:
         self._order_until = float("-inf")
         self._hedges = _SAVED_HEDGES
         self._count = 0
+        self._turn = 0
+        self.in_flight = 0  # lookups under way, which they count themselves
 
     def replace(self, upstreams: Sequence[Upstream]) -> None:
         """Use these upstreams from now on."""
@@ -56,8 +58,16 @@ class Route:
             # Each its own key: any order is as likely as any other.
             usable.sort(key=lambda _: self._entropy.take(4))
         usable.sort(key=lambda upstream: upstream.health.worry)
+        if self.settings.policy is Policy.ROUND_ROBIN and usable:
+            best = sum(upstream.health.worry == usable[0].health.worry for upstream in usable)
+            self._turn = turn = (self._turn + 1) % best
+            usable[:best] = usable[turn:best] + usable[:turn]
         self._order = usable
         return usable
+
+    def is_full(self) -> bool:
+        """Tell whether no further question may wait for these upstreams."""
+        return 0 < self.settings.max_in_flight <= self.in_flight
 
     def count_and_sample(self) -> bool:
         """Count a question; True when it should go to a second upstream at once, to see how that one does."""
@@ -73,12 +83,33 @@ class Route:
         return True
 
 
+def areas(routes: Sequence[ForwardSettings]) -> dict[bytes, bytes]:
+    """Return by the domains that make a difference which route has the names below, as its domain.
+
+    That is each route's own domain, and what it excepts: that goes to the longest of the others which fit.
+    """
+    found = {each.domain: each.domain for each in routes}
+    for each in routes:
+        for domain in each.excepted:
+            others = (other for other in routes if other is not each and is_below(domain, other.domain))
+            fit = [other.domain for other in others if not any(is_below(domain, inner) for inner in other.excepted)]
+            found.setdefault(domain, max(fit, key=len, default=each.domain))
+    return found
+
+
 def scope_of(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[ForwardSettings]) -> Scope:
-    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here."""
-    if settings.trusted:
-        return Scope(settings.domain, tuple(own), trusted=True)
-    others = [r.domain for r in routes if r.domain != settings.domain and is_below(r.domain, settings.domain)]
-    return Scope(settings.domain, (*own, *others))
+    """Return what a route's upstreams are believed: trusted ones all but the zones that are answered here.
+
+    What was handed over of such a zone is theirs all the same.
+    """
+    parts = areas(routes)
+    denied = set(own)
+    if not settings.trusted:
+        inside = {domain for domain, route in parts.items() if route != settings.domain}
+        denied |= {domain for domain in inside if is_below(domain, settings.domain)}
+    mine = (domain for domain, route in parts.items() if route == settings.domain)
+    allowed = tuple(domain for domain in mine if any(is_below(domain, zone) for zone in denied))
+    return Scope(settings.domain, tuple(denied), settings.trusted, allowed)
 
 
 def unasked(route: Route | None, now: float) -> Outcome:

@@ -21,6 +21,7 @@ class Policy(enum.StrEnum):
     SEQUENTIAL = "sequential"
     RANDOM = "random"
     FASTEST = "fastest"
+    ROUND_ROBIN = "round_robin"
 
 
 DEFAULT_PORTS = {Transport.UDP: 53, Transport.TCP: 53, Transport.TLS: 853}
@@ -51,7 +52,8 @@ class ForwardSettings(msgspec.Struct, frozen=True):
 
     Times in seconds. `hedge` is how many extra questions, as a share of all, may be spent on asking a second upstream
     before the first one is known to be silent. `resolv_conf` names a file to take the upstreams from instead, followed
-    when it changes. `trusted` upstreams are believed where a chain of theirs leaves the domain.
+    when it changes. `trusted` upstreams are believed where a chain of theirs leaves the domain. At most `max_in_flight`
+    questions wait for them at once, 0 is without a limit. Names below `excepted` go where they would without this one.
     """
 
     domain: bytes = ROOT
@@ -62,6 +64,8 @@ class ForwardSettings(msgspec.Struct, frozen=True):
     hedge: float = 0.05
     mixed_case: bool = True
     trusted: bool = False
+    max_in_flight: int = 0
+    excepted: tuple[bytes, ...] = ()
 
 
 class CacheSettings(msgspec.Struct, frozen=True):

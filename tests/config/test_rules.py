@@ -57,6 +57,7 @@ TO = "to = 'x.test'"
         ("[[hosts]]\nentries = ['192.0.2.9 a..b']", ["2: hosts[0].entries[0]: label b'' has 0 octets"]),
         ("[[hosts]]\nentries = ['192.0.2.9 b\u00fccher']", ['2: hosts[0].entries[0]: found "b\u00fccher", expected a name of letters']),
         ("[[hosts]]\nfile = 'x'\nauthoritative_below = ['*.a']", ['3: hosts[0].authoritative_below[0]: found "*.a", a pattern; expected "a"']),
+        ("[[forward]]\ndomain = 'a'\nupstreams = []\nexcept = ['b.a', 'a', 'b']", ['4: forward[0].except[1]: "a" does not lie below "a"', '4: forward[0].except[2]: "b" does not lie below "a"']),
         ("[rewrite]\nname = 'a'\nto = 'b'", ["1: rewrite: found a table, expected a list; write [[rewrite]] in double brackets"]),
     ],
 )  # fmt: skip

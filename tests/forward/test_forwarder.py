@@ -712,3 +712,43 @@ async def test_a_bug_in_one_answer_costs_the_others_nothing(clock: LoopbackClock
         begin(forward, ask("www.example.com"), broken)
         assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR, "it waited for the same reply"
         assert (await wait_outcome(forward, ask("two.example.com"))).rcode == NOERROR
+
+
+async def test_a_route_takes_no_more_questions_than_it_may_and_others_go_on(clock: LoopbackClock) -> None:
+    async with (
+        upstream(silent) as slow,
+        upstream(answers(RIGHT)) as well,
+        forwarder(route(slow, domain="slow.example", max_in_flight=2), route(well, domain="example")) as forward,
+    ):
+        slow.script_probes = silent
+        ended: list[Outcome] = []
+        for number in range(2):
+            begin(forward, ask(f"a{number}.slow.example"), ended.append)
+        outcome = await wait_outcome(forward, ask("a2.slow.example"))
+        assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "forward-overload")
+        assert (await wait_outcome(forward, ask("www.example"))).rcode == NOERROR
+        assert not ended
+        await trio.sleep(3)
+        assert len(ended) == 2
+        outcome = await wait_outcome(forward, ask("a3.slow.example"))  # there is room again
+        assert outcome.reason.code == "upstream-timeout"
+
+
+async def test_what_a_route_excepts_goes_where_it_would_without_it(clock: LoopbackClock) -> None:
+    async with (
+        upstream(answers("{} 300 IN A 192.0.2.1")) as corp,
+        upstream(answers("{} 300 IN A 192.0.2.2")) as rest,
+        forwarder(
+            route(corp, domain="corp.example", excepted=(from_text("lab.corp.example"),)), route(rest)
+        ) as forward,
+    ):
+        for name, address in {
+            "www.corp.example": "192.0.2.1",
+            "corp.example": "192.0.2.1",
+            "lab.corp.example": "192.0.2.2",
+            "a.lab.corp.example": "192.0.2.2",
+            "slab.corp.example": "192.0.2.1",
+            "www.example": "192.0.2.2",
+        }.items():
+            asked = ask(name)
+            assert shown(asked, await wait_outcome(forward, asked)) == [f"{name}. 300 IN A {address}"]

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.health import LONGEST_TIMEOUT, SHORTEST_TIMEOUT, Health
-from dnsserver.forward.route import Route
+from dnsserver.forward.route import Route, areas, scope_of
 from dnsserver.forward.settings import ForwardSettings, Policy, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
-from dnsserver.wire.name import ROOT, from_text
+from dnsserver.wire.name import ROOT, ancestors, from_text, to_text
 from dnsserver.wire.upstream_reply import Scope
 
 
@@ -84,6 +84,7 @@ def test_policies_order_the_upstreams() -> None:
     assert set(first(Policy.SEQUENTIAL)) == {servers[0]}
     assert set(first(Policy.FASTEST)) == {servers[2]}
     assert set(first(Policy.RANDOM)) == set(servers[:3])
+    assert first(Policy.ROUND_ROBIN) == [servers[1], servers[2], servers[0]] * 20
 
 
 def test_the_wheel_is_never_early() -> None:
@@ -112,3 +113,40 @@ def test_no_random_octet_is_used_twice() -> None:
     blocks = iter(bytes([i]) * 8 for i in range(256))
     entropy = Entropy(lambda _: next(blocks), block=8)
     assert [entropy.take(3) for _ in range(4)] == [b"\0\0\0", b"\0\0\0", b"\1\1\1", b"\1\1\1"]
+
+
+def test_each_name_has_one_route_and_its_upstreams_are_believed_about_it() -> None:
+    """The longest domain wins, but for what its route excepts; what was handed over of our own zones is the route's."""
+
+    def settings(domain: str, *excepted: str, trusted: bool = False) -> ForwardSettings:
+        return ForwardSettings(from_text(domain), excepted=tuple(from_text(name) for name in excepted), trusted=trusted)
+
+    routes = [
+        settings("."),
+        settings("corp.example", "lab.corp.example", "cloud.corp.example"),
+        settings("cloud.corp.example"),
+        settings("x.lab.corp.example", trusted=True),
+        settings("pay.svc.cluster.local", trusted=True),
+    ]
+    own = [from_text("cluster.local"), from_text("zone.corp.example"), from_text("deep.pay.svc.cluster.local")]
+    parts = areas(routes)
+    scopes = {each.domain: scope_of(each, own, routes) for each in routes}
+
+    def route_of(name: bytes) -> bytes:
+        return parts[next(above for above in (name, *ancestors(name)) if above in parts)]
+
+    for text, domain, other_believers in [
+        ("www.example.com", ".", {"x.lab.corp.example", "pay.svc.cluster.local"}),
+        ("corp.example", "corp.example", {"x.lab.corp.example", "pay.svc.cluster.local"}),
+        ("lab.corp.example", ".", {"x.lab.corp.example", "pay.svc.cluster.local"}),
+        ("a.lab.corp.example", ".", {"x.lab.corp.example", "pay.svc.cluster.local"}),
+        ("a.x.lab.corp.example", "x.lab.corp.example", {"pay.svc.cluster.local"}),
+        ("a.cloud.corp.example", "cloud.corp.example", {"x.lab.corp.example", "pay.svc.cluster.local"}),
+        ("a.pay.svc.cluster.local", "pay.svc.cluster.local", set()),
+    ]:
+        name = from_text(text)
+        assert route_of(name) == from_text(domain), text
+        believed = {to_text(each).removesuffix(".") or "." for each, scope in scopes.items() if scope.allows(name)}
+        assert believed == {domain, *other_believers}, text
+    for text in ("web.shop.svc.cluster.local", "a.zone.corp.example", "a.deep.pay.svc.cluster.local"):
+        assert not any(scope.allows(from_text(text)) for scope in scopes.values()), text
