@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dnsserver.wire import message as m
 from dnsserver.wire.codec import read_name, read_rdata, type_number
 from dnsserver.wire.message import FormatError, RRset
-from dnsserver.wire.name import ROOT, is_below, labels, to_text
+from dnsserver.wire.name import ROOT, from_text, is_below, labels, to_text
 
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r\f]++)|(?P<comment>;[^\n]*+)|(?P<end>\n)|(?P<paren>[()])"""
