@@ -29,6 +29,7 @@ CORRECTIONS = {
     6: "verified pods are known by all of their addresses",
     7: "SRV weights count the records there are; no port, no SRV",
     12: "AA on the server's own data only, RA wherever there are upstreams",
+    13: "ANY: one HINFO record (RFC 8482)",
     14: "an address of no existing Service has no PTR",
     16: "a protocol's name above an existing port: NODATA",
 }
@@ -86,10 +87,17 @@ def read(packet: bytes, question: Question) -> Said | None:
             at += _FIXED.size
             rdata = names.rdata(rtype, at, at + length)
             at += length
-            records.add(Record(owner.lower(), rtype, rdata.lower() if rtype not in {m.A, m.AAAA, m.TXT} else rdata))
+            records.add(Record(owner.lower(), rtype, _comparable(rtype, rdata)))
     except struct.error as error:
         raise FormatError("a reply that ends too early") from error
     return Said(flags & 0xF, flags & (_AA | _RA), frozenset(records))
+
+
+def _comparable(rtype: int, rdata: bytes) -> bytes:
+    """Return rdata as two servers have to agree on it: names in lower case, and an SOA without its serial."""
+    if rtype in {m.A, m.AAAA, m.TXT}:
+        return rdata
+    return rdata[:-20].lower() if rtype == m.SOA else rdata.lower()
 
 
 def correction(question: Question, ours: Said, theirs: Said, known: Known) -> int | None:
@@ -97,6 +105,8 @@ def correction(question: Question, ours: Said, theirs: Said, known: Known) -> in
     if (ours.rcode, ours.answer) == (theirs.rcode, theirs.answer):
         return 0 if ours.flags == theirs.flags else 12
     name, qtype = question
+    if qtype == m.ANY:
+        return 13
     if is_below(name, known.domain):
         return _below_the_domain(labels(name)[: -len(labels(known.domain))], qtype, ours, theirs, known)
     if any(is_below(name, end) for end in _ARPA):

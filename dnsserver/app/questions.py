@@ -29,7 +29,7 @@ def of_cluster(index: Index, domain: bytes, *, pods: bool) -> Iterator[Question]
     """Give the questions; with `pods` also those about the names that pods' and endpoints' addresses have."""
     zone = labels(domain)
     for begin, types in (
-        ((), (m.SOA, m.NS, m.A)),
+        ((), (m.SOA, m.A)),
         ((b"svc",), (m.A, m.TXT)),
         ((b"pod",), (m.A,)),
         ((b"dns-version",), (m.TXT, m.A)),

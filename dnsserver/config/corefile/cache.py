@@ -128,8 +128,7 @@ def _disable(context: Context, site: Site, arguments: list[str], source: Source)
     zones, wrong = names(arguments) if arguments else (site.zones, [])
     if wrong:
         raise ValueError
-    domain = context.draft.settings.get("domain")
-    cluster = ["cluster.local" if domain is None else str(domain.value), "in-addr.arpa", "ip6.arpa"]
+    cluster = [context.domain, "in-addr.arpa", "ip6.arpa"]
     outside = [zone for zone in zones if not belonging(zone, cluster)]
     if outside:
         text = f"answers for {', '.join(outside)} are kept as long as their TTL: a change there shows that much later"

@@ -9,6 +9,7 @@ from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
 from dnsserver.config.values import Upstream
 
 _WHAT = "forward"
+_PARTS = ("svc", "pod", "dns-version")  # all names below a cluster's domain but those of its name server
 _OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
 _BY_ITSELF = "what an upstream can do and how it answers is learnt from its answers and from probes"
 _DEFAULT = {
@@ -69,6 +70,10 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
     for zone in served:
         if zone == ROOT:
             _everything(context, upstreams, options, source)
+        elif is_below(zone, context.domain) and site.has_above(zone):
+            draft.differs(source, _WHAT, f"names below {zone} are the cluster's: none is left for these upstreams")
+        elif zone == context.domain:
+            _whole_cluster(context, upstreams, options, source)
         else:
             _one_domain(context, zone, upstreams, options, source)
 
@@ -116,6 +121,17 @@ def _everything(context: Context, upstreams: list[str], options: _Options, sourc
     draft.put("upstreams", upstreams, source, _WHAT)
     for key, value in options.values.items():
         draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {key}")
+
+
+def _whole_cluster(context: Context, upstreams: list[str], options: _Options, source: Source) -> None:
+    """Hand over the names of a cluster that no `kubernetes` answers for, as in front of another server of it."""
+    for part in _PARTS:
+        _one_domain(context, f"{part}.{context.domain}", upstreams, options, source)
+    text = (
+        f"{context.domain} itself and reverse names of Services and pods are answered here, from the API; without "
+        "these tables all of the cluster is, and goes on while those upstreams are away"
+    )
+    context.draft.differs(source, _WHAT, text)
 
 
 def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Options, source: Source) -> None:

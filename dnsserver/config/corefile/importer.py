@@ -21,7 +21,7 @@ from dnsserver.config.corefile.draft import Draft, Finding, Source
 from dnsserver.config.corefile.parser import Directive, ImportedFile, parse
 from dnsserver.config.corefile.site import Context, Files, Site, source_of
 from dnsserver.config.corefile.sites import sites
-from dnsserver.config.corefile.zones import is_reverse
+from dnsserver.config.corefile.zones import is_reverse, names
 
 _Plugin = Callable[[Context, Site, Directive], None]
 
@@ -115,13 +115,24 @@ def _blocks(context: Context) -> None:
 def _absent(context: Context, directive: Directive) -> None:
     """Name a plugin that has no setting here."""
     source, name = source_of(directive), directive.name
-    if name in absent.DEFAULT:
+    if name == "k8s_external":
+        _external(context, directive)
+    elif name in absent.DEFAULT:
         context.draft.default(source, name, absent.DEFAULT[name])
     elif name in absent.LOST:
         context.draft.lost(source, name, absent.LOST[name])
     else:
         text = "is a plugin that this importer does not know: whatever it did for clients of this block is not done"
         context.draft.lost(source, name, text)
+
+
+def _external(context: Context, directive: Directive) -> None:
+    """Import the zones of `k8s_external` as domains in which nothing exists: CoreDNS says so of all other names."""
+    source, zones = source_of(directive), names(directive.args)[0]
+    context.draft.lost(source, "k8s_external", absent.LOST["k8s_external"])
+    if zones and not any(line.words[0] == "fallthrough" for line in directive.lines):
+        note = "take it out once an upstream has these names"
+        context.draft.extend("local.domains", zones, source, "k8s_external", note)
 
 
 def _end_of(context: Context, site: Site) -> None:
@@ -135,7 +146,7 @@ def _end_of(context: Context, site: Site) -> None:
     if site.is_root:
         draft.put("upstreams", [], site.source, "server block", "no `forward`: names outside the cluster are refused")
         return
-    taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {_domain(draft)}
+    taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {context.domain}
     for zone in site.zones:
         if zone not in taken and not (is_reverse(zone) and site.has("kubernetes")):
             note = "no `forward` in this block: names that nothing in it has are refused"
@@ -152,11 +163,6 @@ def _handed_on(context: Context) -> None:
             draft.add("forward", {**own[0].values, "domain": domain}, source, "rewrite")
             text = f"a name below {domain} that a client asks for itself goes to these upstreams as well"
             draft.differs(source, "rewrite", text)
-
-
-def _domain(draft: Draft) -> str:
-    there = draft.settings.get("domain")
-    return "cluster.local" if there is None else str(there.value)
 
 
 def _accepted(draft: Draft, heading: str, mistakes: Callable[[str], list[tuple[int, str]]]) -> str:

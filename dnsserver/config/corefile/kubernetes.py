@@ -167,11 +167,6 @@ def autopath(context: Context, _: Site, directive: Directive) -> None:
         "search.node_domains, or names that pods complete with them are asked one by one"
     )
     draft.differs(source, "autopath", text)
-    others = [zone for zone in directive.args[:-1] if zone.rstrip(".") != _domain(context)]
+    others = [zone for zone in directive.args[:-1] if zone.rstrip(".") != context.domain]
     if others:
         draft.lost(source, "autopath", f"completion is for the cluster's domain only, not for {', '.join(others)}")
-
-
-def _domain(context: Context) -> str:
-    there = context.draft.settings.get("domain")
-    return "cluster.local" if there is None else str(there.value)

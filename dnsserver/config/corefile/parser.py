@@ -11,6 +11,7 @@ from dnsserver.config.corefile.lexer import Token, tokens
 
 _MOST_IMPORTS = 10_000  # as CoreDNS has it: a file that imports itself ends there
 _MOST_WORDS = 1_000_000
+_DEEPEST = 100  # blocks in each other; no plugin has more than two
 _ENVIRONMENT = (re.compile(r"\{%(.+?)%\}"), re.compile(r"\{\$(.+?)\}"))
 _ARGUMENT = re.compile(r"\{args(?:\.|\[)(\d{1,3})\]?\}")
 
@@ -164,11 +165,13 @@ class _Parser:
         if first.text == "{":
             raise CorefileError(f"{first.file}:{first.line}: found {{, expected the name of a plugin")
         args = self._rest_of_line()
-        lines = self._lines(first) if self._opens_block() else ()
+        lines = self._lines(first, 1) if self._opens_block() else ()
         return Directive(self._with_environment(first), args, lines, first.file, first.line)
 
-    def _lines(self, opener: Token) -> tuple[Line, ...]:
+    def _lines(self, opener: Token, depth: int) -> tuple[Line, ...]:
         """Read the block of a directive, whose brace is the next word."""
+        if depth > _DEEPEST:
+            raise CorefileError(f"{opener.file}:{opener.line}: more than {_DEEPEST} blocks in each other")
         self._at += 1
         lines: list[Line] = []
         while self._at < len(self._words):
@@ -180,7 +183,7 @@ class _Parser:
                 self._import()
                 continue
             words = (self._with_environment(word), *self._rest_of_line())
-            block = self._lines(word) if self._opens_block() else ()
+            block = self._lines(word, depth + 1) if self._opens_block() else ()
             lines.append(Line(words, word.file, word.line, block))
         raise CorefileError(f"{opener.file}:{opener.line}: the block of {opener.text} is not closed: expected }}")
 

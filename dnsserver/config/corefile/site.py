@@ -77,6 +77,12 @@ class Context(msgspec.Struct):
     root: str = ""
     handed_on: list[tuple[Site, str, Source]] = []
 
+    @property
+    def domain(self) -> str:
+        """The cluster's domain."""
+        there = self.draft.settings.get("domain")
+        return "cluster.local" if there is None else str(there.value)
+
     def located(self, path: str, source: Source, what: str) -> str:
         """Return a path of the Corefile for our configuration, and say so if there is no such file here."""
         if self.root and not path.startswith("/"):

@@ -1,0 +1,93 @@
+"""Whatever stands in a Corefile: it is imported or refused, and nothing in it is passed over in silence."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsserver.config.corefile import CorefileError, NotACorefileError
+from dnsserver.config.corefile.parser import parse
+from tests.config.corefile.reading import config, imported
+from tests.config.corefile.test_importer import PLUGINS
+
+OPTIONS = """
+pods ttl namespaces labels namespace_labels fallthrough endpoint tls kubeconfig multicluster noendpoints ignore zonal
+except policy max_concurrent force_tcp prefer_udp expire health_check max_fails tls_servername next failover success
+denial prefetch serve_stale servfail disable keepttl reload no_reverse lameduck class consolidate match answer rcode
+additional authority ederror expr var allow block drop filter expr response query name suffix prefix regex
+""".split()  # noqa: SIM905 - a list of so many quotes hides them
+VALUES = """
+. cluster.local in-addr.arpa ip6.arpa example.org a.example corp.example 10.0.0.0/8 fd00::/8 10.0.0.0/12 0.0.0.0/0 ::/0
+192.0.2.1 192.0.2.1:53 [::1]:53 tls://9.9.9.9 tls://9.9.9.9%dns.example https://9.9.9.9 dns://192.0.2.2 /etc/resolv.conf
+insecure verified disabled 30 5s 1h 0 -1 99999999999999999999 random sequential round_robin NXDOMAIN SERVFAIL NOERROR IN
+CH ANY A AAAA TXT MX stop continue name exact suffix prefix substring regex answer auto value type net * net success
+denial immediate verify 10% @kubernetes @ {1} {remote} (.*) ^(.*)\\.a\\.example\\.$ (?P<x>.+)[.]$ [ ( \\ ' ~ é x\x7f
+{{.Name}} {$UNSET} {%UNSET%} % # weighted empty_service .old.example .new.example cs.local -name- a..b *.example
+""".split()  # noqa: SIM905 - a list of so many quotes hides them
+QUOTED = ["{{ .Name }} 60 IN A 1.2.3.4", "{{ .Name }} IN A {{ .Group.x }}", "{{ if }}", "a b", "", '\\"', "a\nb"]
+
+words = st.sampled_from(VALUES) | st.sampled_from(QUOTED).map(lambda text: f'"{text}"')
+lines = st.builds(
+    lambda option, rest: " ".join([option, *rest]), st.sampled_from(OPTIONS) | words, st.lists(words, max_size=4)
+)
+
+
+@st.composite
+def directives(draw: st.DrawFn) -> str:
+    name = draw(
+        st.sampled_from(PLUGINS) | st.sampled_from(["quux", "import", "kubernetes", "forward", "cache", "hosts"])
+    )
+    head = " ".join([name, *draw(st.lists(words, max_size=4))])
+    if not draw(st.booleans()):
+        return head
+    return "\n".join([f"{head} {{", *(f"    {line}" for line in draw(st.lists(lines, max_size=5))), "}"])
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> str:
+    ends = st.sampled_from(["", "", ":53", ":5353", ":99999"])
+    keys = draw(st.lists(st.builds(lambda zone, port: zone + port, st.sampled_from(VALUES), ends), max_size=3))
+    body = draw(st.lists(directives(), max_size=6))
+    return "\n".join([" ".join([*(keys or ["."]), "{"]), *body, "}"])
+
+
+corefiles = st.lists(blocks(), max_size=4).map("\n".join)
+
+
+@settings(max_examples=150)
+@given(corefiles)
+def test_it_is_taken_over_or_its_loss_is_named(text: str) -> None:
+    try:
+        result = imported(text, {"a.example": "errors\n"})
+    except CorefileError:
+        return
+    config(result)  # raises if our own reader does not take it
+    named = {(finding.source.file, finding.source.line) for finding in result.findings}
+    dropped = any(finding.what in {"server block", "view"} for finding in result.findings)
+    for block in parse(text, "Corefile", lambda *_: [], {}).blocks:
+        for directive in block.directives:
+            places = {directive.line, *(line.line for line in directive.lines)}
+            assert dropped or any(("Corefile", line) in named for line in places), directive
+
+
+@settings(max_examples=150)
+@given(st.text(alphabet=st.sampled_from('.:{}"\\#\n\r\t ,()%$[]*é\x00\x7f') | st.characters(), max_size=200))
+def test_any_text_is_taken_over_or_refused(text: str) -> None:
+    try:
+        config(imported(text))
+    except (CorefileError, NotACorefileError):
+        return
+
+
+@settings(max_examples=100)
+@given(corefiles, st.integers(0, 400), st.integers(0, 400))
+def test_a_part_of_a_corefile_is_taken_over_or_refused(text: str, begin: int, end: int) -> None:
+    try:
+        config(imported(text[begin : begin + end]))
+    except (CorefileError, NotACorefileError):
+        return
+
+
+@pytest.mark.parametrize("depth", [10, 10_000])
+def test_blocks_in_each_other(depth: int) -> None:
+    with pytest.raises(CorefileError):
+        imported(". {\n" + "a {\n" * depth)
