@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, get_args
 
-import structlog
 import trio
 
-log = structlog.get_logger(__name__)
+from dnsserver.logger import get_logger
+
+log = get_logger(__name__)
 
 Place = Literal[
     "question",  # a packet that no kept reply answers: SERVFAIL

@@ -16,13 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-import structlog
-
 from dnsserver.config import Address
+from dnsserver.logger import get_logger
 from dnsserver.server.tcp import listen
 from dnsserver.server.udp import bind
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 Transport = Literal["udp", "tcp"]
 Sockets = tuple[socket.socket, socket.socket]

@@ -1,12 +1,12 @@
 """Whether the cluster may have policies that go by the names pods ask, which search completion hides from them."""
 
-import structlog
 import trio
 
 from dnsserver.kube.api import Client
 from dnsserver.kube.errors import ApiError
+from dnsserver.logger import get_logger
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 # API groups that have a kind of policy with DNS names in it, and what that is called there.
 _BY_NAME = {

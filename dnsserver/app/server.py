@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
-import structlog
 import trio
 
 from dnsserver.app.clock import SystemClock, now
@@ -18,11 +17,12 @@ from dnsserver.app.sync import Sync
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config
 from dnsserver.kube.credentials import Process
+from dnsserver.logger import get_logger
 from dnsserver.server.admin import Admin
 from dnsserver.server.pages import standard_routes
 from dnsserver.signals import INTERRUPTED
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 _FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread or in the kernel, is left to itself
 

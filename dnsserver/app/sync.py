@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
 import trio
 
 from dnsserver.app.dns_service import MistakeError
@@ -14,6 +13,7 @@ from dnsserver.config import Config
 from dnsserver.faults import Faults
 from dnsserver.kube.credentials import CredentialsError, HopelessCredentialsError, Process
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
+from dnsserver.logger import get_logger
 from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import EDE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dnsserver.app.api_source import ApiSource
     from dnsserver.kube.api import Client
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 _LOOK = 1.0  # seconds between two looks at the age of the data
 _RETRY = 5.0  # seconds until a folder without objects is looked at again

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import structlog
 import trio
 
 from dnsserver.app import worker_protocol
@@ -20,8 +19,9 @@ from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.metrics_collector import Lag, process
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.log import configure_logging, report_uncaught
+from dnsserver.logger import get_logger
 
-log = structlog.get_logger("dnsserver.worker")
+log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
 

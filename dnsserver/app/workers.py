@@ -1,7 +1,6 @@
 """The further processes that answer, seen from the first one: started, fed, counted, watched, replaced."""
 
 import msgspec
-import structlog
 import trio
 
 from dnsserver import metrics
@@ -10,11 +9,12 @@ from dnsserver.app.child import Child
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
+from dnsserver.logger import get_logger
 from dnsserver.zone.dump import objects
 from dnsserver.zone.model import Denied, Event, Kind, ListDone, ListStarted, Put
 from dnsserver.zone.record import Reason
 
-log = structlog.get_logger("dnsserver.workers")
+log = get_logger("dnsserver.workers")
 
 _YIELD_EVERY = 200  # objects sent to a new worker between two turns of the event loop, about 2 ms
 _PIECE = 64 * 1024  # octets sent in one go: what a pipe takes

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import structlog
 import trio
 
 from dnsserver import metrics
 from dnsserver.config import Config
 from dnsserver.kube import snapshot
 from dnsserver.kube.snapshot import ANY, Header, Identity
+from dnsserver.logger import get_logger
 from dnsserver.zone.dump import objects
 from dnsserver.zone.index import Index
 from dnsserver.zone.model import Event, Kind, ListDone
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 _REFRESH = 3600.0  # seconds after which an unchanged zone is saved again: a snapshot says how old it is
 

@@ -6,17 +6,16 @@ loop only has the upstream probed, and however much looks so, no more than once 
 
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from dnsserver.forward.lookup import Attempt, Owner
 from dnsserver.forward.nonce import Nonces
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.upstream import Upstream
+from dnsserver.logger import get_logger
 from dnsserver.wire import upstream_query
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN
 from dnsserver.wire.name import ROOT
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _LONGEST_DOMAIN = 200
 

@@ -4,19 +4,19 @@ A bug in handling what arrived costs the one lookup that it was for.
 """
 
 import msgspec
-import structlog
 
 from dnsserver.faults import Faults, Place
 from dnsserver.forward import outcome as o
 from dnsserver.forward.lookup import Attempt, Lookup, Owner
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.watch import Watch
+from dnsserver.logger import get_logger
 from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.upstream_reply import Reading, TTLLimits, Verdict, bare_rcode, is_truncated
 from dnsserver.zone.record import Reason
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _TRUNCATED = 0x02
 

@@ -4,15 +4,15 @@ import ipaddress
 import os
 import stat
 
-import structlog
 import trio
 
 from dnsserver.forward import resolvconf
 from dnsserver.forward.route import Route
 from dnsserver.forward.settings import Limits, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
+from dnsserver.logger import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _LOOKUP_TIME = 5.0
 _SOON = 1.0  # until a hostname is looked up again that was not found; twice as long each time

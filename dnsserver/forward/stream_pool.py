@@ -7,15 +7,15 @@ answers before that is learnt, so many go on each of several connections then, a
 from collections import deque
 
 import msgspec
-import structlog
 import trio
 
 from dnsserver.forward.lookup import Attempt
 from dnsserver.forward.receiver import FORGET_AFTER
 from dnsserver.forward.stream_link import Opener, Stream
 from dnsserver.forward.upstream import Upstream
+from dnsserver.logger import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CONNECTIONS = 16  # at once to one upstream that takes only so many questions on each
 IDLE_TIME = 10.0

@@ -4,7 +4,6 @@ One connection for each upstream, as long as that one takes all questions. What 
 ends is asked again on another one (`stream_pool`), a bounded number of times.
 """
 
-import structlog
 import trio
 
 from dnsserver.forward import outcome as o
@@ -14,10 +13,11 @@ from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.stream_link import OpenError, Stream
 from dnsserver.forward.stream_pool import CONNECTIONS, IDLE_TIME, Connection, Pool, StreamQuery
 from dnsserver.forward.upstream import Upstream
+from dnsserver.logger import get_logger
 from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _CLOSE_TIME = 0.5
 _READ = 65536

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from dnsserver.forward import outcome as o
 from dnsserver.forward.lookup import Attempt, Owner
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.upstream import Upstream
+from dnsserver.logger import get_logger
 from dnsserver.zone.record import Reason
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Watch:

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-import structlog
 import trio
 
 from dnsserver.kube import loader
+from dnsserver.logger import get_logger
 
 REREAD = 60.0  # seconds: the kubernetes package and client-go read a token file again after one minute
 EARLY = 60.0  # seconds: how long before its expiry a credential is renewed
@@ -120,7 +120,7 @@ class Credentials:
         self._due = float("inf")
         self._invalidated = False
         self._lock = trio.Lock()
-        self._log = structlog.get_logger("dnsserver.kube")
+        self._log = get_logger("dnsserver.kube")
 
     async def current(self) -> ApiEndpoint:
         """What to use now.

@@ -14,12 +14,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
-import structlog
 import trio
 
 from dnsserver.kube.content import Content, Key, Look
 from dnsserver.kube.folder import Folder, look_around
 from dnsserver.kube.reader import read_files
+from dnsserver.logger import get_logger
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Metadata, Namespace, Object, Put, Remove
 
 POLL = 0.3  # seconds; a change is seen within one poll and believed after the next, so within a second
@@ -54,7 +54,7 @@ class ObjectFiles:
         self._path = Path(path)
         self._apply = apply
         self._poll = poll
-        self._log = structlog.get_logger("dnsserver.kube")
+        self._log = get_logger("dnsserver.kube")
         self._looks: dict[Path, Look] = {}  # of the files as they were taken up
         self._content: dict[Path, dict[Key, Object]] = {}  # the last good of each file
         self._broken: dict[Path, str] = {}

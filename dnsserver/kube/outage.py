@@ -7,10 +7,10 @@ ever worked. Another cause during the same outage is news, and said once as well
 
 from collections.abc import Callable
 
-import structlog
 import trio
 
 from dnsserver.kube.errors import ApiError
+from dnsserver.logger import get_logger
 from dnsserver.zone.model import Kind
 
 SLOW = 7.0  # seconds without an answer, before it is said; an exec plugin or a server may just be busy
@@ -23,7 +23,7 @@ class Outage:
     def __init__(self, server: Callable[[], str] = str) -> None:
         """Begin with a server that has not been heard."""
         self._server = server
-        self._log = structlog.get_logger("dnsserver.kube")
+        self._log = get_logger("dnsserver.kube")
         self._failing: dict[Kind, str] = {}  # the kinds that do not get through, and why
         self._reported: set[str] = set()
         self._began = self._last = 0.0

@@ -17,7 +17,6 @@ from contextlib import aclosing
 from datetime import datetime
 
 import msgspec
-import structlog
 import trio
 from cachetools import TTLCache
 
@@ -39,6 +38,7 @@ from dnsserver.kube.errors import (
 from dnsserver.kube.outage import Outage
 from dnsserver.kube.progress import Backoff, Progress, State, Statistics, TimeSlice, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
+from dnsserver.logger import get_logger
 from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
 
 # Written by the endpoint slice controller: when the pod or service changed that made it change the slice.
@@ -87,7 +87,7 @@ class Reflector:
         self._faults = faults or Faults()
         self._wall = wall
         self._rng = rng or random.Random()  # noqa: S311  (jitter)
-        self._log = structlog.get_logger("dnsserver.kube").bind(kind=str(self._kind))
+        self._log = get_logger("dnsserver.kube").bind(kind=str(self._kind))
         self._progress = Progress(self._kind, streaming=streaming)
         self._outage = outage or Outage()
         self._backoff = Backoff(self._timing, self._rng)

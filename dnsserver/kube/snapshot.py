@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 import trio
 
+from dnsserver.logger import get_logger
 from dnsserver.zone import model
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put
 
@@ -39,7 +39,7 @@ _WRITE = 1 << 16  # octets that are worth a turn of the writing thread
 _FAREWELL = 0.2  # seconds for a file to be closed when the server ends; one on a folder that hangs is left open
 _PATIENCE = 5.0  # seconds for a folder on a disk, or a network, that hangs
 
-log = structlog.get_logger("dnsserver")
+log = get_logger("dnsserver")
 
 
 class Identity(msgspec.Struct, frozen=True):

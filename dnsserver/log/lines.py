@@ -1,11 +1,10 @@
 """Makes a line of an event: JSON or text, bounded, and harmless to who reads it."""
 
+import json
 import math
 import traceback
 from collections.abc import Callable
 from typing import Any
-
-import structlog
 
 from dnsserver.log.limiter import Event, ExcInfo, text_of
 
@@ -15,16 +14,48 @@ _FIELDS = 32
 _TRACEBACK = 6000  # characters; the beginning and the end are kept
 _FRAMES = 40
 
+_SEVERAL_WORDS = frozenset(" \t=\r\n\"'")
+
+# Select Graphic Rendition (ECMA-48 section 8.3.117)
+_RESET, _BRIGHT, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
+_RED, _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN = (f"\x1b[{number}m" for number in range(31, 37))
+_OF_LEVEL = {"critical": _RED, "error": _RED, "warning": _YELLOW, "info": _GREEN, "debug": _GREEN}
+
 Render = Callable[[Event], str]
 
 
 def renderer(*, as_json: bool, colors: bool) -> Callable[[Event], bytes]:
     """Return what makes a line of an event, with the line feed at its end. It never fails."""
     if as_json:
-        to_json = structlog.processors.JSONRenderer()
-        return _safely(lambda event: str(to_json(None, "", event)), newlines=False)
-    to_text = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-    return _safely(lambda event: str(to_text(None, "", event)), newlines=True)
+        return _safely(json.dumps, newlines=False)
+    return _safely(lambda event: _text(event, colors=colors), newlines=True)
+
+
+def _text(event: Event, *, colors: bool) -> str:
+    """Return a line for a person: time, level, event and logger in columns, then the fields by their names."""
+
+    def styled(text: object, *styles: str) -> str:
+        return f"{''.join(styles)}{text}{_RESET}" if colors else str(text)
+
+    rest = dict(event)
+    parts = []
+    if "timestamp" in rest:
+        parts.append(styled(rest.pop("timestamp"), _DIM))
+    if "level" in rest:
+        level = str(rest.pop("level"))
+        parts.append(f"[{styled(f'{level:9}', _BRIGHT, _OF_LEVEL.get(level, ''))}]")
+    parts.append(styled(f"{rest.pop('event', '')!s:30}", _BRIGHT))
+    if "logger" in rest:
+        parts.append(f"[{styled(rest.pop('logger'), _BRIGHT, _BLUE)}]")
+    exception = rest.pop("exception", None)
+    parts += (f"{styled(name, _CYAN)}={styled(_quoted(rest[name]), _MAGENTA)}" for name in sorted(rest))
+    line = " ".join(parts).rstrip(" ")
+    return line if exception is None else f"{line}\n{exception}"
+
+
+def _quoted(value: Any) -> str:
+    """Return a value as it is where it is one word, and else as Python writes it."""
+    return value if isinstance(value, str) and not _SEVERAL_WORDS & set(value) else repr(value)
 
 
 def _safely(render: Render, *, newlines: bool) -> Callable[[Event], bytes]:

@@ -6,17 +6,16 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Literal, TextIO
 
 import msgspec
-import structlog
 
 from dnsserver.log.limiter import Event, Limiter
 from dnsserver.log.lines import as_text, renderer
 from dnsserver.log.writer import LineWriter
+from dnsserver.logger import LEVELS, get_logger, send_to
 
 _LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to be written
 
@@ -61,18 +60,6 @@ class _Output:
         return self._line({"timestamp": self.stamp(), **event})
 
 
-class _Logger:
-    """What structlog's loggers end in; `name` is the one that `structlog.get_logger` was given."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def msg(self, _: str) -> None:
-        """Do nothing: `_take` has written the event."""
-
-    debug = info = warning = error = critical = msg
-
-
 class _Handler(logging.Handler):
     """Takes what libraries log through the standard library."""
 
@@ -99,9 +86,8 @@ def configure_logging(
     file: TextIO | None = None,
 ) -> None:
     """Set up every logger of this process; `file` None is standard error. Can be called again."""
-    global _output  # noqa: PLW0603 - structlog's and logging's configuration are the process's, too
+    global _output  # noqa: PLW0603 - where loggers and `logging` write to is the process's, too
     stream = sys.stderr if file is None else file
-    number = logging.getLevelNamesMapping()[level.upper()]
     output = _Output(stream, as_json=style == "json" or (style == "auto" and not is_read_by_a_person(stream)))
     if _output is None:
         atexit.register(flush, _LAST_WORDS)
@@ -111,26 +97,14 @@ def configure_logging(
         output.limiter.suppressed = _output.limiter.suppressed
     _output = output
 
-    def take(logger: _Logger, method: str, event: MutableMapping[str, Any]) -> str:
-        head = {"timestamp": output.stamp(), "level": _LEVELS.get(method, method), "event": event["event"]}
-        output.take({**head, "logger": logger.name, **event})
-        raise structlog.DropEvent
+    def take(level: str, name: str, event: Event) -> None:
+        head = {"timestamp": output.stamp(), "level": level, "event": event["event"], "logger": name}
+        output.take({**head, **event})
 
-    def make_logger(*args: Any) -> _Logger:
-        return _Logger(str(args[0]) if args else "dnsserver")
-
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, take],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=make_logger,
-        cache_logger_on_first_use=False,  # loggers made at import time have to see a later configuration
-    )
+    send_to(take, level)
     root = logging.getLogger()
     root.handlers[:] = [_Handler(output)]
-    root.setLevel(max(number, logging.WARNING))  # what other people's libraries tell at INFO is not about DNS
-
-
-_LEVELS = {"exception": "error", "warn": "warning", "fatal": "critical"}
+    root.setLevel(max(LEVELS[level], logging.WARNING))  # what other people's libraries tell at INFO is not about DNS
 
 
 def flush(patience: float = _LAST_WORDS) -> bool:
@@ -156,7 +130,7 @@ def report_uncaught() -> None:
             continue
         with contextlib.suppress(OSError):
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-    log = structlog.get_logger("dnsserver")
+    log = get_logger()
 
     def uncaught(kind: type[BaseException], error: BaseException, where: Any) -> None:
         if not issubclass(kind, KeyboardInterrupt):

@@ -8,16 +8,16 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import structlog
 import trio
 
 from dnsserver.faults import Faults
+from dnsserver.logger import get_logger
 from dnsserver.server.http import TEXT, HttpLimits, Request, Response
 from dnsserver.server.http_server import HttpServer
 
 __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _RETRY = 10.0
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
-import structlog
 import trio
 
 from dnsserver.faults import Faults
+from dnsserver.logger import get_logger
 from dnsserver.server.http import GONE, Connection, Conversation, HttpLimits, Request, Response
 
 Event = TypeVar("Event")
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _STARTS = 2  # connections that begin to be answered before others get their turn
 _ACCEPTS = 8  # connections taken in before those that are there get their turn

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import Any
 
-import structlog
 import trio
 
+from dnsserver.logger import get_logger
 from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
@@ -20,7 +20,7 @@ from dnsserver.server.udp import FAMILIES
 
 __all__ = ["TcpLimits", "TcpServer", "listen"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 SEND_BUFFER = 16 * 1024
 RECEIVE_BUFFER = 8 * 1024

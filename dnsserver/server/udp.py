@@ -2,15 +2,15 @@
 
 import socket
 
-import structlog
 import trio
 
+from dnsserver.logger import get_logger
 from dnsserver.metrics import Histogram
 from dnsserver.server.backlog import PATIENCE, catch_up
 from dnsserver.server.batch import UdpPort, make_port
 from dnsserver.server.respond import Responder
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 # Seconds of answering before other tasks get their turn, whatever an answer costs. A turn costs one wake-up, 9 µs or
 # 0.5 % of it; with both address families flooded a timer was 5 ms of processor time late at most (9 ms at 0.004).

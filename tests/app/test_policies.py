@@ -4,12 +4,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 
 from dnsserver.config.model import Search
 from tests.app.test_sync import config_of, following
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import wait_for
+from tests.logs import capture_logs
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ async def test_the_log_warns_of_policies_by_name(
 ) -> None:
     api = ApiServer()
     api.groups = groups
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving(api):
             config = msgspec.structs.replace(config_of(api, tmp_path), search=Search(enabled=enabled))
             async with following(config) as rig:

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 import trio
 
 from dnsserver.app import sync
@@ -25,6 +24,7 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, Kind, ListDone
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing, wait_for
+from tests.logs import capture_logs
 
 POD = "10-1-0-1.shop.pod.cluster.local"
 
@@ -218,7 +218,7 @@ async def test_the_copy_of_another_choice_of_objects_is_not_served(
     config = config_of(server, tmp_path)
     await save_copy(config)
     server.stop()
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with following(change(config)) as rig:
             await wait_for(lambda: any(log.get("error") for log in logs))
             assert rig.ask("stays")[0] == m.SERVFAIL
@@ -295,7 +295,7 @@ async def test_a_kind_that_the_copy_has_is_served_on_when_it_is_forbidden(server
 
 async def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(server: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("no folder")
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with following(config_of(server, tmp_path)) as rig:
             loaded = rig.sync.snapshot
             assert loaded is not None
@@ -317,7 +317,7 @@ async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
     monkeypatch.setattr(sync, "_RETRY", 0.05)
     path = tmp_path / "objects.yaml"
     rig = Rig(Config(objects=path))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
 
         def errors() -> list[str]:
             return [log["error"] for log in logs if log["log_level"] == "error"]

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 import trio
 
 from dnsserver.app.zone_snapshot import ZoneSnapshot, snapshot_of
@@ -31,6 +30,7 @@ from dnsserver.zone.model import (
     ServiceSpec,
 )
 from tests.kube.support import wait_for
+from tests.logs import capture_logs
 
 OURS = Identity("cluster.local.", "somewhere")
 
@@ -183,7 +183,7 @@ async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> 
     index = shop()
     index.namespaces.add("no octets")  # type: ignore[arg-type]
     loaded = ZoneSnapshot(tmp_path, OURS, 0.01)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         await keeping(loaded, index, lambda: loaded.statistics().failures > 1, lambda: 1)
     assert logs[0]["event"] == "snapshot of the zone not saved"
     assert logs[0]["exc_info"]
@@ -200,7 +200,7 @@ async def test_a_copy_that_is_not_understood_ends_nothing(tmp_path: Path) -> Non
     await snapshot.save(tmp_path, Header(OURS, time.time(), versions()), objects)
     loaded = ZoneSnapshot(tmp_path, OURS, 0.01)
     events: list[Event] = []
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         await loaded.load(events.append)
     assert [log["event"] for log in logs] == ["snapshot of the zone cannot be read"]
     assert events[-1] == ListStarted(Kind.SERVICES)

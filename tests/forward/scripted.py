@@ -15,7 +15,6 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
-import structlog
 import trio
 import trio.testing
 
@@ -23,6 +22,7 @@ from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.name import from_text
+from tests.logs import capture_logs
 
 HOST = "127.0.0.1"
 A, AAAA, MX, TXT, SOA, CNAME = 1, 28, 15, 16, 6, 5
@@ -282,7 +282,7 @@ async def wait_outcome(forward: Forwarder, asked: Question) -> Outcome:
 @contextmanager
 def events() -> Iterator[list[str]]:
     """Give the events that are logged meanwhile."""
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         seen: list[str] = []
         yield seen
         seen += [str(entry["event"]) for entry in logs]

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -32,6 +31,7 @@ from tests.forward.scripted import (
     upstream,
     wait_outcome,
 )
+from tests.logs import capture_logs
 
 SECRET = bytes(32)
 TAKEN_OUT = "upstream forwards to this server, taken out"
@@ -272,7 +272,7 @@ async def test_row_28_a_probe_that_is_over_proves_nothing(clock: LoopbackClock) 
 async def test_row_28_the_name_of_a_probe_is_in_no_log_and_no_metric(clock: LoopbackClock) -> None:
     async with upstream() as server:
         server.script_probes = silent
-        with structlog.testing.capture_logs() as logs:
+        with capture_logs() as logs:
             async with forwarder(route(server)) as forward:
                 await wait_outcome(forward, ask("www.example.com"))
                 await trio.sleep(1)

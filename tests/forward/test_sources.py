@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog.testing
 import trio
 
 from dnsserver.forward.settings import Limits, UpstreamSpec
@@ -26,6 +25,7 @@ from tests.forward.scripted import (
     upstream,
     wait_outcome,
 )
+from tests.logs import capture_logs
 
 LIMITS = Limits(file_interval=0.02, resolve_interval=30)
 FOLDER = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ async def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def logs() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         yield lines
 
 

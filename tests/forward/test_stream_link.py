@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog.testing
 import trio
 import trustme
 
@@ -24,6 +23,7 @@ from tests.forward.scripted import (
     wait_outcome,
 )
 from tests.forward.streams import Behaviour, Peer, stream_upstream
+from tests.logs import capture_logs
 
 AUTHORITY = trustme.CA()
 STRANGER = trustme.CA()
@@ -104,7 +104,7 @@ async def test_tls_says_why(trouble: str, folder: Path, clock: LoopbackClock) ->
     behave, tls, file, text = TROUBLES[trouble]
     async with stream_upstream(behave, tls=tls) as server:
         settings = route(spec(server.port, folder / file if file else None))
-        with structlog.testing.capture_logs() as logs:
+        with capture_logs() as logs:
             async with forwarder(settings) as forward:
                 for i in range(3):
                     began = clock.current_time()

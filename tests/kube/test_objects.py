@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 import trio
 
 from dnsserver.kube import reader
@@ -19,6 +18,7 @@ from dnsserver.kube.objects import ObjectFiles, ObjectsError
 from dnsserver.kube.reading import LARGEST
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove, Service
 from tests.kube.support import Sink, thing, wait_for
+from tests.logs import capture_logs
 
 SHOP = '{"kind": "Namespace", "metadata": {"name": "shop"}}'
 
@@ -82,7 +82,7 @@ async def test_a_file_that_breaks_keeps_its_last_good_content(tmp_path: Path, br
     path = tmp_path / "a.yaml"
     path.write_text(services("a"))
     (tmp_path / "b.yaml").write_text(services("b"))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (files, sink):
             loads = files.statistics().loads
             path.write_text(broken)
@@ -166,7 +166,7 @@ async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     folder = tmp_path / "objects"
     folder.mkdir()
     (folder / "a.yaml").write_text(services("a"))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(folder) as (_, sink):
             folder.rename(tmp_path / "moved")
             await wait_for(lambda: logs)
@@ -179,7 +179,7 @@ async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
 async def test_the_same_object_in_two_files(tmp_path: Path) -> None:
     (tmp_path / "1.yaml").write_text(services("web", labels={"from": "1"}))
     (tmp_path / "2.yaml").write_text(services("web", labels={"from": "2"}))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (_, sink):
             web = sink.objects[Kind.SERVICES, "shop", "web"]
             assert isinstance(web, Service)
@@ -245,7 +245,7 @@ async def test_what_is_no_file_of_objects_costs_itself_only(
         make(path)
         await wait_for(lambda: files.statistics().broken == {str(path): f"{path}: {problem}"})
         assert sink.names(Kind.SERVICES) == {"a", "b"}
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (files, sink):
             await shows(sink, "a")
     assert [log["error"] for log in logs if log.get("file") == str(path)] == [problem]
@@ -294,7 +294,7 @@ async def test_no_file_ends_more_than_its_own_change(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text(services("a"))
     names = {f"s{number}" for number in range(len(paths))}
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (files, sink):
             for path, name in paths.items():
                 path.write_bytes(BROKEN[name].encode(errors="surrogateescape"))
@@ -359,7 +359,7 @@ async def test_what_is_not_read_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("a.yaml", "Corefile", "notes.txt", "a.yaml~", ".a.yaml.swp", "#a.yaml#", "4913", "a.yaml.tmp"):
         (tmp_path / name).write_text(services("a"))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (_, sink):
             (tmp_path / "a.yaml").write_text(services("b"))
             await shows(sink, "b")
@@ -372,7 +372,7 @@ async def test_what_is_not_read_is_said_once(tmp_path: Path) -> None:
 async def test_a_good_change_and_an_emptied_folder_are_said(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"{SHOP}\n---\n{services('a', 'b')}")
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (_, sink):
             path.write_text(f"{SHOP}\n---\n{services('b', 'c', 'd')}")
             await shows(sink, "b", "c", "d")
@@ -389,7 +389,7 @@ async def test_a_good_change_and_an_emptied_folder_are_said(tmp_path: Path) -> N
 async def test_namespaces_without_an_object_are_taken_as_existing(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(services("a") + "\n---\n" + services("b", namespace="Other"))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (_, sink):
             assert sink.names(Kind.NAMESPACES) == {"other", "shop"}
             path.write_text(services("a", "c"))
@@ -407,7 +407,7 @@ async def test_the_same_mistake_is_said_again_after_it_was_mended(tmp_path: Path
     path = tmp_path / "a.yaml"
     flawed = services("a", spec={"clusterIP": "10.0.0.300"})
     path.write_text(f"{SHOP}\n---\n{flawed}")
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with serving_files(tmp_path) as (files, sink):
             for number, text in enumerate((services("b"), flawed, services("c"), flawed)):
                 loads = files.statistics().loads

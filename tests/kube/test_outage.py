@@ -1,22 +1,22 @@
 """What is said of an API server that cannot be followed, and how often."""
 
-import structlog
 import trio.testing
 
 from dnsserver.kube.errors import Disconnected, ServerFailure
 from dnsserver.kube.outage import SLOW, Outage
 from dnsserver.zone.model import Kind
+from tests.logs import Log, capture_logs
 
 URL = "https://api.example"
 
 
-def said(logs: list[structlog.typing.EventDict]) -> list[tuple[str, str]]:
+def said(logs: list[Log]) -> list[tuple[str, str]]:
     return [(log["log_level"], str(log.get("reason", log.get("seconds")))) for log in logs]
 
 
 async def test_one_warning_for_all_kinds_and_one_line_at_the_end(mock_clock: trio.testing.MockClock) -> None:
     outage = Outage(lambda: URL)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         for _ in range(10):
             for kind in Kind:
                 outage.failed(kind, Disconnected("refused"))
@@ -35,7 +35,7 @@ async def test_one_warning_for_all_kinds_and_one_line_at_the_end(mock_clock: tri
 
 async def test_a_cut_that_is_resumed_is_no_outage(mock_clock: trio.testing.MockClock) -> None:
     outage = Outage(lambda: URL)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         outage.works(Kind.PODS)
         for _ in range(5):
             outage.failed(Kind.PODS, Disconnected("cut"))
@@ -50,7 +50,7 @@ async def test_a_cut_that_is_resumed_is_no_outage(mock_clock: trio.testing.MockC
 
 async def test_another_cause_is_said_once(mock_clock: trio.testing.MockClock) -> None:
     outage = Outage(lambda: URL)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         for _ in range(5):
             outage.failed(Kind.PODS, Disconnected("refused"))
             outage.failed(Kind.PODS, ServerFailure("503"))
@@ -61,7 +61,7 @@ async def test_another_cause_is_said_once(mock_clock: trio.testing.MockClock) ->
 async def test_what_hangs_is_said_once_in_time(mock_clock: trio.testing.MockClock) -> None:
     outage = Outage()
     began = trio.current_time()
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         for _ in range(30):
             outage.look((began, "credentials"))
             mock_clock.jump(1)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -22,6 +21,7 @@ from tests.kube import generated
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.generated import Size, fill
 from tests.kube.support import FAST, Mirror, mirroring, stored_versions, thing, versions, wait_for
+from tests.logs import capture_logs
 
 
 def filled(server: ApiServer, count: int = 10) -> ApiServer:
@@ -305,7 +305,7 @@ async def test_a_bad_object_hides_no_other(server: ApiServer, how: str, streamin
     server.put_split(Kind.SERVICES, "shop", "aaa", head.replace(b'"bad"', b'"aaa"'), tail)
     server.put(Kind.SERVICES, thing("bad"))
     good = {f"s{number}" for number in range(10)}
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with mirroring(server) as mirror:
             await wait_for(lambda: mirror.sink.names(Kind.SERVICES) == good | {"bad"} and server.streams(Kind.SERVICES))
             server.put_split(Kind.SERVICES, "shop", "bad", head, tail)
@@ -334,7 +334,7 @@ async def test_bad_objects_are_logged_once_an_hour(server: ApiServer, running_cl
     count = 1010
     for number in range(count):
         server.put(Kind.SERVICES, thing(f"bad{number:04}", spec=7))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
 
         def told(name: str = "") -> int:
             return sum(log["event"] == "object skipped" and name in log["object_name"] for log in logs)
@@ -402,7 +402,7 @@ async def test_a_forbidden_kind_costs_itself_only(server: ApiServer) -> None:
     filled(server)
     server.put(Kind.PODS, thing("pod", status={"phase": "Running"}))
     server.forbidden.add(Kind.PODS)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         async with mirroring(server) as services, mirroring(server, Kind.PODS) as pods:
             await services.wait_equal()
             await wait_for(lambda: sum(request.kind is Kind.PODS for request in server.requests) >= 4)

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -30,6 +29,7 @@ from dnsserver.zone.model import (
     Service,
     ServiceSpec,
 )
+from tests.logs import capture_logs
 
 OURS = Identity("cluster.local.", "the cluster; pods insecure")
 NOW = 1_800_000_000.0
@@ -84,7 +84,7 @@ async def test_what_is_saved_comes_back_as_lists(tmp_path: Path) -> None:
 
 
 async def test_no_file_is_no_warning(tmp_path: Path) -> None:
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         assert await load(tmp_path) is None
     assert [log["log_level"] for log in logs] == ["info"]
 
@@ -135,7 +135,7 @@ async def test_a_damaged_file_is_ignored(tmp_path: Path, damage: Callable[[bytes
     await snapshot.save(tmp_path, header(), held)
     path = tmp_path / NAME
     path.write_bytes(damage(path.read_bytes()))
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         assert await load(tmp_path) is None
     (log,) = logs
     assert log["log_level"] == "warning"
@@ -164,7 +164,7 @@ async def test_a_copy_of_another_zone_or_time_is_ignored(
     tmp_path: Path, changes: dict[str, Any], now: float, problem: str
 ) -> None:
     await snapshot.save(tmp_path, header(**changes), held)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         assert await load(tmp_path, now) is None
     assert [problem in log["error"] for log in logs] == [True]
 
@@ -172,7 +172,7 @@ async def test_a_copy_of_another_zone_or_time_is_ignored(
 @pytest.mark.parametrize(("back", "said"), [(60, 0), (2 * 3600, 1), (366 * 86_400, 1), (NOW, 1)])
 async def test_a_clock_that_is_behind_costs_no_copy(back: float, said: int, tmp_path: Path) -> None:
     await snapshot.save(tmp_path, header(), held)
-    with structlog.testing.capture_logs() as logs:
+    with capture_logs() as logs:
         assert await load(tmp_path, NOW - back)
     assert len(logs) == said
 

@@ -77,7 +77,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             logger = node.func.value
-            while isinstance(logger, ast.Call) and isinstance(logger.func, ast.Attribute):  # get_logger(...).bind(...)
+            while isinstance(logger, ast.Call):  # get_logger(...).bind(...)
                 logger = logger.func
             name = getattr(logger, "id", getattr(logger, "attr", ""))
             is_ours = name in {"log", "_log", "logger", "get_logger"} and node.func.attr in {*METHODS, "bind"}

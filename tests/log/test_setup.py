@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
-import structlog
 
 from dnsserver.log import configure_logging, flush, setup, statistics
+from dnsserver.logger import get_logger, redirected
 
 FOLDER = Path(__file__).parents[2]
 
@@ -23,9 +23,9 @@ FOLDER = Path(__file__).parents[2]
 def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield
-    flush()
-    structlog.reset_defaults()
+    with redirected(lambda *_: None):
+        yield
+        flush()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -48,7 +48,7 @@ def lines(stream: TextIO) -> list[dict[str, Any]]:
 
 
 def test_json_has_one_object_a_line(stream: TextIO) -> None:
-    early = structlog.get_logger("dnsserver.early")
+    early = get_logger("dnsserver.early")
     configure_logging("info", "json", stream)
     early.info("hello", kind="pods")
     early.debug("not shown")
@@ -59,7 +59,7 @@ def test_json_has_one_object_a_line(stream: TextIO) -> None:
 
 def test_text_has_the_date(stream: TextIO) -> None:
     configure_logging("info", "text", stream)
-    structlog.get_logger("x").info("hello")
+    get_logger("x").info("hello")
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d \[info +\] hello ", written(stream))
 
 
@@ -77,7 +77,7 @@ def test_one_cause_has_one_line_a_second_whoever_logs(stream: TextIO) -> None:
     before = statistics().suppressed
     configure_logging("info", "json", stream)
     for number in range(1000):
-        structlog.get_logger("x").warning("failed", packet=f"{number}")
+        get_logger("x").warning("failed", packet=f"{number}")
         logging.getLogger("library").warning("odd %s", number)
     assert [line["event"] for line in lines(stream)][:2] == ["failed", "odd 0"]
     assert len(lines(stream)) <= 8  # one more of each when the log ends, or its second does
@@ -95,7 +95,7 @@ def test_a_traceback_is_there_and_no_local_variable_is(style: Any, stream: TextI
     try:
         fail(bytes.fromhex("68757368").decode())
     except ZeroDivisionError:
-        structlog.get_logger("x").exception("failed")
+        get_logger("x").exception("failed")
     text = written(stream)
     assert "Traceback (most recent call last)" in text
     assert text.count("ZeroDivisionError: ") == 2  # the other is the field `error`
@@ -122,7 +122,7 @@ def test_auto_on_a_terminal(monkeypatch: pytest.MonkeyPatch, terminal: TextIO, i
 def test_auto_in_a_file(stream: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     configure_logging("info", "auto", stream)
-    structlog.get_logger("x").info("hello")
+    get_logger("x").info("hello")
     assert written(stream).startswith("{")
 
 
@@ -146,7 +146,7 @@ def test_colors(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], colo
     other, end = pty.openpty()
     with os.fdopen(end, "w") as file:
         configure_logging("info", "text", file)
-        structlog.get_logger("x").info("hello")
+        get_logger("x").info("hello")
         flush(10.0)
         text = os.read(other, 4096).decode()
     os.close(other)
@@ -156,7 +156,7 @@ def test_colors(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], colo
 
 PROGRAM = """
 import sys, threading, warnings
-import structlog
+from dnsserver.logger import get_logger
 from dnsserver.log import configure_logging, report_uncaught
 configure_logging("info", "json")
 report_uncaught()
@@ -170,7 +170,7 @@ thread = threading.Thread(target=fail)
 thread.start()
 thread.join()
 warnings.warn("a warning", stacklevel=1)
-structlog.get_logger("x").info("nearly over")
+get_logger("x").info("nearly over")
 raise ValueError("in the end")
 """
 
@@ -198,10 +198,10 @@ def test_no_socket_gets_the_number_of_a_closed_standard_error() -> None:
     program = (
         "import os, socket, sys\n"
         "from dnsserver.log import configure_logging, report_uncaught, statistics, flush\n"
-        "import structlog\n"
+        "from dnsserver.logger import get_logger\n"
         "configure_logging(); report_uncaught()\n"
         "opened = socket.socket()\n"
-        "structlog.get_logger('x').error('nobody reads this')\n"
+        "get_logger('x').error('nobody reads this')\n"
         "flush()\n"
         "print(opened.fileno() > 2, statistics().lost)\n"
     )
@@ -214,8 +214,8 @@ def test_no_socket_gets_the_number_of_a_closed_standard_error() -> None:
 def test_the_end_does_not_wait_for_a_reader_that_never_reads() -> None:
     reading, writing = os.pipe()
     program = (
-        "from dnsserver.log import configure_logging\nimport structlog\nconfigure_logging()\n"
-        "for n in range(99): structlog.get_logger('x').error('e', file=str(n), text='x' * 990)\n"
+        "from dnsserver.log import configure_logging\nfrom dnsserver.logger import get_logger\nconfigure_logging()\n"
+        "for n in range(99): get_logger('x').error('e', file=str(n), text='x' * 990)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=FOLDER, stderr=writing, check=False, timeout=30)
     assert done.returncode == 0
@@ -226,7 +226,7 @@ def test_the_end_does_not_wait_for_a_reader_that_never_reads() -> None:
 def test_configuring_again_keeps_the_counts(tmp_path: Path) -> None:
     configure_logging("info", "json", (full := Path("/dev/full").open("w", encoding="utf-8")))  # noqa: SIM115
     before = statistics().lost
-    structlog.get_logger("x").info("lost")
+    get_logger("x").info("lost")
     assert flush(10.0)
     with (tmp_path / "log").open("w") as file:
         configure_logging("info", "json", file)

@@ -10,11 +10,11 @@ import h11
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
-from structlog.testing import capture_logs
 
 from dnsserver.metrics import Kind, Process, Readings, Zone, ZoneSnapshot
 from dnsserver.server.admin import Admin, Request, Response, Route, bind
 from dnsserver.server.pages import standard_routes
+from tests.logs import capture_logs
 
 NOT_READY = Readings(
     now=100.0,

@@ -9,7 +9,6 @@ from typing import Any
 import h11
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from dnsserver.faults import Faults
@@ -17,6 +16,7 @@ from dnsserver.server.admin import bind
 from dnsserver.server.http import HttpLimits, Request, Response
 from dnsserver.server.http_server import HttpServer
 from tests.clock import LoopbackClock
+from tests.logs import capture_logs
 
 GET = b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,0 +1,24 @@
+"""What a server imports, which it pays for at every start and for as long as it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2]
+NEVER = {"asyncio", "rich", "structlog", "httpx2", "anyio", "kubernetes", "yaml"}
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("dnsserver.app.server", {*NEVER, "httpcore2"}),  # of object files
+        ("dnsserver.app.api_source", NEVER - {"anyio"}),  # which httpcore2 imports where it is installed
+        ("dnsserver.app.worker", {*NEVER, "httpcore2"}),
+    ],
+)
+def test_a_server_imports_nothing_that_it_can_do_without(module: str, without: set[str]) -> None:
+    code = f"import sys, {module}; print(*(sorted({without!r} & set(sys.modules))))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
