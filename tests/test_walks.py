@@ -132,7 +132,7 @@ class Length(NamedTuple):
 
 LENGTHS: dict[Scene, Length] = {
     hit: Length(5, 6),
-    first: Length(24, 22),
+    first: Length(23, 22),
     alike: Length(11, 22),
     forwarded: Length(46, 40),
     event: Length(22, 18),

@@ -188,12 +188,8 @@ class ReplyWriter:
                 opt = self._opts[do]
             else:
                 opt = opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
-        limit = STREAM_LIMIT if port.stream else self.limit(size)
+        limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
         return write_reply(query, rcode, flags | self._ra, body, limit, opt)
-
-    def limit(self, size: int) -> int:
-        """Return how long a reply over UDP may be to a client that takes `size` octets, 0 without EDNS."""
-        return MIN_SIZE if size <= MIN_SIZE else min(size, self._udp_limit)
 
     def template(self, query: Query) -> "ForwardedTemplate":
         """Return what all questions that differ from this one in the name only have in common when forwarded."""
@@ -209,7 +205,7 @@ class ReplyWriter:
             len(opt) > 0,
             opt,
             tail,
-            self.limit(query.size) + tail - len(opt),
+            max(MIN_SIZE, min(query.size, self._udp_limit)) + tail - len(opt),
             STREAM_LIMIT + tail - len(opt),
         )
 
