@@ -54,7 +54,9 @@ class Chain:
             found = source.answer(name, qtype)
             if found is not None:
                 break
-        return self._completed_or_followed(name, qtype, found)
+        if found is None or found.follow is not None or found.reason is SERVICE_MISSING or name.endswith(reverse.ARPA):
+            return self._completed_or_followed(name, qtype, found)
+        return found
 
     def _completed_or_followed(self, name: bytes, qtype: int, found: Answer | None) -> Answer:
         """Return what an answer of the sources comes to."""
@@ -68,10 +70,6 @@ class Chain:
             # Whoever knows a reverse name now, it is the cluster's as soon as a service has the address.
             return msgspec.structs.replace(found, depends=joined(found.depends, (address,)))
         return found
-
-    def is_ruled(self, name: bytes) -> bool:
-        """Tell whether a rule may be for a lower-case name."""
-        return self.rules is not None and self.rules.concerns(name)
 
     def answer_as_is(self, name: bytes, qtype: int) -> Answer:
         """Return the answer of a name without any completion; with `follow` the upstreams have the rest of it."""

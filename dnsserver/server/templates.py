@@ -205,7 +205,7 @@ class Templates:
             return
         if not query.name.endswith(self._local_end) or answer.depends is None or len(answer.depends) != 1:
             return
-        if self._chain.is_ruled(query.name):
+        if self._chain.rules is not None and self._chain.rules.concerns(query.name):
             return
         packet = query.packet
         at = 13 + packet[12]
