@@ -6,7 +6,7 @@ import dns.message
 import dns.rcode
 import dns.reversename
 
-from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -27,6 +27,8 @@ _EXISTING = names.from_text("www.example.com")
 class Outside:
     """All the world outside: www.example.com has an IPv4 address, and there is nothing else."""
 
+    cork = Cork()
+
     def answer_now(self, ask: Question, now: float) -> Outcome:
         del now
         if ask.name != _EXISTING:
@@ -39,9 +41,6 @@ class Outside:
 
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         del ask, hits
-
-    def cork(self) -> None:
-        pass
 
     def uncork(self) -> None:
         pass

@@ -14,7 +14,7 @@ import dns.rrset
 
 from dnsserver.app.rules import read_hosts, rules
 from dnsserver.config import Config, load
-from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -77,6 +77,8 @@ def rrset(lines: Sequence[str]) -> RRset:
 class Outside:
     """The world as WORLD has it; what is `later` is known only when `answer` is called."""
 
+    cork = Cork()
+
     def __init__(self, world: dict[str, list[str]], *, later: bool = False) -> None:
         self.world = world
         self.asked: list[str] = []
@@ -107,9 +109,6 @@ class Outside:
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
         del question, hits
-
-    def cork(self) -> None:
-        pass
 
     def uncork(self) -> None:
         pass

@@ -19,6 +19,7 @@ from dnsserver import faults, metrics
 from dnsserver.app import server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
+from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
 from dnsserver.forward import forwarder
@@ -35,7 +36,7 @@ from dnsserver.server import batch
 from dnsserver.server.admin import Admin
 from dnsserver.server.connection import Connection
 from dnsserver.server.guard import Guard
-from dnsserver.server.respond import Responder
+from dnsserver.server.reply import ReplyWriter
 from dnsserver.wire import upstream_reply
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListStarted, Put, Remove
@@ -312,9 +313,9 @@ def _odd(_kind: Any, raw: Any) -> bool:
 
 LIMITED = {"clients": Clients(rate=9999)}
 TABLE = [
-    Border("question", Responder, "_respond", one_reply_is_servfail),
-    Border("question", Responder, "_respond", one_reply_over_tcp_is_servfail),
-    Border("question", Responder, "_respond", one_reply_is_servfail, plain=True),
+    Border("question", ReplyWriter, "local", one_reply_is_servfail),
+    Border("question", ReplyWriter, "local", one_reply_over_tcp_is_servfail),
+    Border("question", ReplyWriter, "local", one_reply_is_servfail, plain=True),
     Border("cache-hit", RingReply, "renew", nothing_is_lost_of_a_batch),
     Border("cache-hit", RingReply, "renew", nothing_is_lost_of_a_batch, plain=True),
     Border("cache-hit", RingReply, "renew", nothing_is_lost_of_a_connection),
@@ -357,7 +358,7 @@ TABLE = [
     Border("delivery", batch._Outbox, "add", one_client_of_two_gets_no_reply),  # noqa: SLF001
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
-    Border("event", sync.Sync, "_take_whole", one_event_is_lost),
+    Border("event", ZoneUpdater, "apply", one_event_is_lost),
     Border("event", forwarder.Forwarder, "take_strangers", one_event_is_lost_to_one_listener),
     Border("event", reflector, "from_json", one_object_of_the_api_is_lost, _odd, armed=True, api=True),
     Border("grace", Cluster, "expire", what_goes_goes_a_moment_later),
@@ -533,7 +534,7 @@ def test_every_place_has_a_row() -> None:
 
 # Tasks that are started without `Faults`, and why a fault in them is no danger.
 UNKEPT = {
-    "dnsserver/app/dns_service.py: udp.run": "guards each turn",
+    "dnsserver/app/dns_service.py: udp.run": "starts others only",
     "dnsserver/app/dns_service.py: tcp.run": "keeps what it starts",
     "dnsserver/app/dns_service.py: self.forwarder.run": "keeps what it starts",
     "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
@@ -546,6 +547,7 @@ UNKEPT = {
     "dnsserver/app/worker.py: self._updater.expire": "keeps itself",
     "dnsserver/app/worker.py: self._report": "guards each report; its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self._dns.run": "starts others only",
+    "dnsserver/server/udp.py: self._answer": "guards each turn",
     "dnsserver/server/udp.py: self._keep_beat": "guards each look back",
 }
 OUTSIDE = {"self.outside", "self._outside", "of.outside", "self"}  # whose `start` is that of a question

@@ -131,10 +131,10 @@ class Length(NamedTuple):
 
 
 LENGTHS: dict[Scene, Length] = {
-    hit: Length(5, 6),
-    first: Length(23, 22),
-    alike: Length(11, 22),
-    forwarded: Length(46, 40),
+    hit: Length(4, 6),
+    first: Length(22, 22),
+    alike: Length(10, 22),
+    forwarded: Length(42, 40),
     event: Length(22, 18),
 }
 

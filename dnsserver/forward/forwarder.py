@@ -91,7 +91,6 @@ class Forwarder:
         self._engine = LookupEngine(self, ttls, nonces, runtime, self._limits.loop_retry)
         self._lookups = self._engine.lookups
         self._means = self._engine.means
-        # What asks much at once keeps queries back until `uncork`: it spares the upstreams many wake-ups.
         self.cork = self._engine.udp.cork
         self.uncork = self._engine.udp.uncork
         self._joins: dict[Question, Join] = {}

@@ -1,6 +1,7 @@
 """What is asked of the outside, and what came of it: the values between the chain, the cache and the forwarder."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -44,6 +45,18 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 OnOutcome = Callable[[Outcome], None]
+
+
+class Cork(msgspec.Struct, gc=False, eq=False):
+    """While it is `on`, `queries` over UDP are kept back, until whoever has set it calls the outside's `uncork`.
+
+    An upstream that is woken once for many queries costs a third of the processor time of as many single ones. It is a
+    value, as a batch of packets that asks nothing outside is not to pay for a call.
+    """
+
+    on: bool = False
+    queries: list[Any] = []
+
 
 FORWARDED = Reason("forwarded")
 STALE = Reason("stale", EDE.STALE_ANSWER, "the upstreams do not answer")

@@ -59,6 +59,5 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
         reply = responder.answer(packet, _Packet(port, client, host), 0, now)
         if reply is not None:
             port.send(reply, client)
-    responder.resolver.uncork()
     port.flush()
     return count - wanted

@@ -63,7 +63,6 @@ class Resolver:
         self.writer = writer
         self.guard = guard
         self.faults = faults
-        self.corked = False
 
     def answer(self, query: Query, key: bytes, answer: Answer, port: Port, index: int) -> bytes | None:
         """Return the reply if all is known, else `DEFERRED`: it goes out through `port.send`. None if there is none."""
@@ -76,20 +75,6 @@ class Resolver:
         resolution = Resolution(self, query, key, port, answer, answer, self.replies.changes)
         return self._run(resolution, None, index, host)
 
-    def start(self, pending: "PendingQuery", question: Question, now: float, packet: bytes, index: int) -> bytes:
-        """Ask what `pending`, for packet `index` of its port's batch, waits for; those of a batch leave together."""
-        if not (self.corked or pending.port.stream):
-            self.corked = True
-            self.outside.cork()
-        self.outside.start(question, pending.deliver, now, packet)
-        pending.handle = pending.port.begin_deferred(index)
-        return DEFERRED
-
-    def uncork(self) -> None:
-        """Send what the batch asks, at its end."""
-        self.corked = False
-        self.outside.uncork()
-
     def _run(self, resolution: "Resolution", outcome: Outcome | None, index: int, host: bytes = b"") -> bytes:
         """Return the reply, or `DEFERRED` if there is something to wait for."""
         reply = resolution.run(outcome)
@@ -100,11 +85,12 @@ class Resolver:
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet = packet[: query.end]
         pending = PendingQuery(self, query.packet, port, resolution=resolution)
-        deferred = self.start(pending, resolution.asks, self.writer.clock(), packet, index)
+        self.outside.start(resolution.asks, pending.deliver, self.writer.clock(), packet)
+        pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
             self.guard.begin(host)
             pending.on_end = partial(self.guard.end, host)
-        return deferred
+        return DEFERRED
 
     def go_on(self, packet: bytes, outcome: Outcome, port: Port, index: int) -> bytes:
         """Return the reply to a question that was asked outside as it came, and has this outcome, or `DEFERRED`."""
@@ -255,10 +241,13 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         handle = self.handle
         if handle is None:  # asking it has failed, and was answered with that
             return
+        of, template = self.of, self.template
         try:
-            reply = self._reply(outcome)
+            reply = None if template is None else template.write(self.packet, outcome, self.port, of.writer.clock())
+            if reply is None:
+                reply = self._go_on(outcome)
         except Exception as error:  # the forwarder must not end for one answer
-            self.of.faults.took("question", error, packet=self.packet.hex())
+            of.faults.took("question", error, packet=self.packet.hex())
             reply = self._bug()
         if reply is None:
             return
@@ -276,13 +265,9 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         if self.on_end is not None:
             self.on_end()
 
-    def _reply(self, outcome: Outcome) -> bytes | None:
-        of = self.of
-        if self.template is not None:
-            reply = self.template.write(self.packet, outcome, self.port, of.writer.clock())
-            if reply is not None:
-                return reply
-        resolution = self.resolution
+    def _go_on(self, outcome: Outcome) -> bytes | None:
+        """Return the reply of an outcome that no template writes out, or None: it asks on."""
+        of, resolution = self.of, self.resolution
         if resolution is None:
             self.template, self.resolution = None, (resolution := of.resume(self.packet, self.port))
         resolution.from_cache = False

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EMPTY, Body
@@ -47,7 +47,9 @@ class Port(Protocol):
 
 
 class Outside(Protocol):
-    """Whoever answers for names outside the cluster."""
+    """Whoever answers for names outside the cluster; `cork` is on while a batch of packets is answered."""
+
+    cork: Cork
 
     def answer_now(self, question: Question, now: float) -> Outcome | None:
         """Return the outcome if it is known without asking anybody; else `start` gets it."""
@@ -60,9 +62,6 @@ class Outside(Protocol):
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
-
-    def cork(self) -> None:
-        """Keep queries back until `uncork`: a batch of packets is about to be answered."""
 
     def uncork(self) -> None:
         """Send what was held back."""

@@ -51,6 +51,7 @@ class Responder:
         `services` there are templates.
         """
         self.guard = guard
+        self.outside = outside
         self.replies = replies
         self.clock = clock
         self.faults = faults or Faults()

@@ -21,7 +21,7 @@ from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import Labels, Reply
 from dnsserver.server.pending import PendingQuery, Resolver
-from dnsserver.server.reply import ForwardedTemplate, Port
+from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
 from dnsserver.wire import message as m
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.wire.query import Query
@@ -175,7 +175,9 @@ class Templates:
         outcome = self._outside.answer_now(question, now)
         if outcome is None:
             pending = PendingQuery(self._resolver, packet, port, form)
-            return self._resolver.start(pending, question, now, packet, index)
+            self._outside.start(question, pending.deliver, now, packet)
+            pending.handle = port.begin_deferred(index)
+            return DEFERRED
         return self._resolver.go_on(packet, outcome, port, index)
 
     def _answer_missing(

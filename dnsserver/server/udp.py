@@ -55,7 +55,7 @@ class UdpServer:
         self._clock = responder.clock
         self._faults = responder.faults
         self._responder = responder
-        self._resolver = responder.resolver
+        self._outside = responder.outside
         self._beat = self._clock()
         self.durations = Histogram()
         table = responder.replies.add_table("udp", FAMILIES[sock.family])
@@ -65,7 +65,7 @@ class UdpServer:
         """Answer until cancelled, then close the socket."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_beat)
-            await self._answer()
+            nursery.start_soon(self._answer)
 
     async def _keep_beat(self) -> None:
         """Note every second that the event loop goes round; after a stall this may come before the first packet."""
@@ -88,7 +88,7 @@ class UdpServer:
 
     async def _answer(self) -> None:
         serve_batch, respond = self.port.serve_batch, self._responder.respond
-        resolver, clock = self._resolver, self._clock
+        outside, cork, clock = self._outside, self._outside.cork, self._clock
         with self._sock:
             while True:
                 await trio.lowlevel.wait_readable(self._sock)
@@ -97,6 +97,7 @@ class UdpServer:
                     if now - self._beat > _STOOD_STILL:
                         self._look_back(now)
                     end = now + _TURN
+                    cork.on = True
                     while now < end:
                         count = serve_batch(respond, now)
                         if not count:
@@ -105,15 +106,16 @@ class UdpServer:
                         self.durations.observe(now - before, count)
                         if count < _FEW:
                             break
-                    if resolver.corked:
-                        resolver.uncork()
+                    cork.on = False
+                    if cork.queries:
+                        outside.uncork()
                 except Exception as error:
                     self._faults.took("udp", error)
                     await self._recover()
 
     async def _recover(self) -> None:
         """Do what a turn that failed has left undone."""
-        for step in (self._resolver.uncork, self.port.flush):
+        for step in (self._outside.uncork, self.port.flush):
             try:
                 step()
             except Exception as error:

@@ -70,7 +70,7 @@ def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport,
 
 
 def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
-    transport.cork()
+    transport.cork.on = True
     for number in range(count):
         assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0)
     transport.uncork()

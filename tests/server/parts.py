@@ -9,7 +9,7 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.forward.outcome import FORWARDED, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
@@ -41,6 +41,7 @@ class Outside:
     """Keeps the questions until the test has them answered."""
 
     def __init__(self) -> None:
+        self.cork = Cork()
         self.waiting: list[tuple[Question, OnOutcome]] = []
         self.asked = trio.Event()
 
@@ -69,11 +70,8 @@ class Outside:
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         """Do nothing: nothing is cached here."""
 
-    def cork(self) -> None:
-        """Do nothing, as `uncork` does: nothing is sent."""
-
     def uncork(self) -> None:
-        """See `cork`."""
+        """Do nothing: nothing is sent."""
 
 
 class Parts:

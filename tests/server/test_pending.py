@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -56,6 +56,7 @@ class Outside:
     """Keeps the questions until the test answers them, but for those that are `known` already."""
 
     def __init__(self, server: "Server") -> None:
+        self.cork = Cork()
         self.server = server
         self.known: dict[Question, Outcome] = {}
         self.said: dict[Question, Outcome] = {}
@@ -117,9 +118,6 @@ class Outside:
 
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         self.recorded.append((ask, hits))
-
-    def cork(self) -> None:
-        pass
 
     def uncork(self) -> None:
         pass

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, OnOutcome, Outcome, Question
 from dnsserver.forward.outcome import STALE as OLD
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -86,6 +86,7 @@ class Outside:
     """Answers each question as told: at once, or when the test wants it if it is one of the `late` ones."""
 
     def __init__(self, make: Make, *, late: bool | Callable[[Question], bool]) -> None:
+        self.cork = Cork()
         self.make = make
         self.late = late
         self.waiting: list[tuple[Question, OnOutcome]] = []
@@ -109,7 +110,6 @@ class Outside:
             deliver(self.make(ask))
 
     def record_hits(self, ask: Question, hits: int = 1) -> None: ...
-    def cork(self) -> None: ...
     def uncork(self) -> None: ...
 
 
