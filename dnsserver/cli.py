@@ -89,7 +89,7 @@ def serve(config: Path | None, **flags: Any) -> None:
     log.configure_logging(loaded.config.log.level, loaded.config.log.format)
     log.report_uncaught()
     warnings = [(loaded.place(finding.key), finding.text, finding.level == "noted") for finding in found]
-    sys.exit(app.run(loaded.config, warnings))
+    sys.exit(app.run(loaded, warnings))
 
 
 @cli.command()

@@ -1,7 +1,7 @@
 """What signals do before the event loop is there to be told of them, from the first line of the program on.
 
-SIGHUP, SIGUSR1 and SIGUSR2 do nothing, ever: files are followed without being told, and whoever sends one to see what
-happens must not end the cluster's DNS. They get a handler and are not ignored, which a child would inherit.
+SIGHUP has the files looked at at once, while a server runs; SIGUSR1 and SIGUSR2 do nothing, ever: whoever sends one to
+see what happens must not end the cluster's DNS. They get a handler and are not ignored, which a child would inherit.
 """
 
 import os

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from dnsserver.app.server import Server
-from dnsserver.config import Address
+from dnsserver.config import Address, Config, Loaded
+from dnsserver.config.includes import Written
 from dnsserver.config.model import Kubernetes
 from dnsserver.faults import Place
 from dnsserver.resolver.reply_cache import Reply
@@ -136,6 +137,18 @@ async def _exchange_udp(port: int, packets: list[bytes], take: Take) -> None:
             pass
 
 
+class Still(Loaded):
+    """A configuration whose files go on saying the same."""
+
+    @classmethod
+    def of(cls, config: Config, folder: Path) -> "Still":
+        source = folder / "not-there.toml"
+        return cls(config, source, source, Written(source), {}, False, (source,), (), "")
+
+    def again(self) -> "Still":
+        return self
+
+
 Scenario = Callable[[Running], Awaitable[None]]
 
 
@@ -184,7 +197,7 @@ async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> As
             settings["kubernetes"] = Kubernetes(snapshot_interval=1.0)
         else:
             settings["objects"] = write_objects(folder, BASE) if border.files else folder / "not-there"
-        served = Server(config(**settings))
+        served = Server(config(**settings), loaded=Still.of(config(**settings), folder))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(served.run)
             run = Running(served, fuse, admin, script, api)

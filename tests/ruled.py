@@ -12,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from dnsserver.app.rules import read_hosts, rules
+from dnsserver.app.local_data import LocalData, read_texts
 from dnsserver.config import Config, load
 from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
 from dnsserver.resolver.chain import Chain, Source
@@ -138,7 +138,7 @@ class Ruled:
         self.table = self.replies.add_table("tcp", "1")
         self.outside = Outside(WORLD if world is None else world, later=later)
         self.config = config = config_of(text)
-        found = rules(config, read_hosts(config))
+        found = LocalData(config, read_texts(config)).rules
         sources: list[Source] = [self.cluster, StaticZone(read_zone(ZONE)), SpecialNames()]
         search = Search(self.cluster.domain) if config.search.enabled else None
         self.chain = Chain(sources, search, found)

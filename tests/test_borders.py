@@ -16,13 +16,13 @@ import pytest
 import trio
 
 from dnsserver import faults, metrics
-from dnsserver.app import server, sync, worker, worker_protocol, workers, zone_snapshot
+from dnsserver.app import reload, server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
-from dnsserver.forward import forwarder
+from dnsserver.forward import forwarder, sources
 from dnsserver.forward.answer_cache import AnswerCache
 from dnsserver.forward.lookup import Lookup
 from dnsserver.forward.probes import Probes
@@ -354,7 +354,7 @@ TABLE = [
     Border("upstream-outcome", AnswerCache, "put", one_question_outside_is_servfail),
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
     Border("upstream-probes", Probes, "_send_probe_if_due", nothing_is_lost),
-    Border("upstream-source", forwarder, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
+    Border("upstream-source", sources, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
     Border("delivery", batch._Outbox, "add", one_client_of_two_gets_no_reply),  # noqa: SLF001
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
@@ -374,6 +374,7 @@ TABLE = [
     Border("page", MetricsCollector, "readings", one_scrape_is_an_error),
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),
     Border("announce", server, "spare_zone", nothing_is_lost_since_the_start, armed=True),
+    Border("reload", reload.Reloader, "_reload", nothing_is_lost_since_the_start, armed=True),
     Border("workers", Child, "__init__", another_worker_is_started, armed=True, settings={"workers": 2}),
     Border("workers", workers.Workers, "_feed_kind", another_worker_is_started, armed=True, settings={"workers": 2}),
 ]
@@ -470,7 +471,7 @@ async def test_a_worker_loses_one_frame_and_answers(
     events = [Put(decoded(service("lost", "10.9.1.1"))), *listed(BASE)]
     octets = b"".join(worker_protocol.encode(event) for event in events if not isinstance(event, ListStarted))
     fuse.arm()
-    made = worker.Worker(worker_protocol.Settings(config(), bytes(16)))
+    made = worker.Worker(worker_protocol.Settings(config(), bytes(16), {}))
     answering = made._dns  # noqa: SLF001
     sink = _Sink()
     async with trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import dnsserver.app
 from dnsserver import __version__
 from dnsserver.cli import cli
-from dnsserver.config import Config, ServiceName, load
+from dnsserver.config import Config, Loaded, ServiceName, load
 
 NO_CLUSTER = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
 FOLDER = Path(__file__).parents[1]
@@ -23,9 +23,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that reached an app which ends at once with status 7."""
     configs: list[Config] = []
 
-    def run(config: Config, warnings: Sequence[tuple[str, str]] = ()) -> int:
+    def run(loaded: Loaded, warnings: Sequence[tuple[str, str]] = ()) -> int:
         assert not warnings
-        configs.append(config)
+        configs.append(loaded.config)
         return 7
 
     monkeypatch.setattr(dnsserver.app, "run", run)

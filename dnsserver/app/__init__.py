@@ -2,9 +2,9 @@
 
 `dns_service` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `worker_protocol` is the pipe
-between them, `settings` maps the configuration onto what the parts take, `metrics_collector` collects what they count,
-`clock` is what all of a process goes by. `preflight` finds what is in the way of a configuration before anything is
-begun.
+between them, `settings` maps the configuration onto what the parts take, `reload` follows the files that it comes from,
+`metrics_collector` collects what they count, `clock` is what all of a process goes by. `preflight` finds what is in the
+way of a configuration before anything is begun.
 Must not know how any part does its work.
 """
 
@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from functools import partial
 
 from dnsserver import signals
-from dnsserver.config import Config
+from dnsserver.config import Loaded
 from dnsserver.kube import loader
 
 
-def run(config: Config, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status: 0, 1 when the server could not start, 130 after two ^C.
+def run(loaded: Loaded, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
+    """Serve until SIGTERM or SIGINT, and follow the files of `loaded`; return the exit status.
+
+    That is 0, 1 when the server could not start, 2 for a mistake, 130 after two ^C.
 
     `warnings` are settings, what is to be said of them, and whether they are in force all the same: they are logged
     first. No process is left behind, whether this one could start or not.
     """
     loader_process = None
+    config = loaded.config
     try:
         if config.objects is None:  # the loader of credentials works while the libraries below are imported
             with signals.held():
@@ -35,7 +38,7 @@ def run(config: Config, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
                 log.warning("this setting is in force, but look at it", setting=setting, hint=text)
             else:
                 log.warning("this setting is not in force as it is written", setting=setting, error=text)
-        return serve(config, loader_process)
+        return serve(loaded, loader_process)
     finally:
         signals.pass_over_to_the_last()
         if loader_process is not None:

@@ -5,9 +5,12 @@ A module of its own, as a server of object files does without it: with what it i
 
 from collections.abc import Callable, Sequence
 
+import trio
+
 from dnsserver.app import settings
 from dnsserver.app.policies import warn_of_policies_by_name
 from dnsserver.config import Config
+from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
 from dnsserver.kube.api import Client
 from dnsserver.kube.credentials import Credentials, Process, from_cluster, from_kubeconfig
@@ -37,7 +40,16 @@ class ApiSource:
             load = from_cluster(loader_process=loader_process)
         self.client = Client(Credentials(load), page_size=kubernetes.page_size, read_timeout=kubernetes.silence)
         self._outage = Outage(lambda: self.client.server)
-        self.reflectors = [
+        self._kinds = tuple(kinds)
+        self._apply = apply
+        self._on_programmed = on_programmed
+        self._faults = faults
+        self._followed = trio.CancelScope()  # of the present reflectors
+        self.reflectors = self._make_reflectors(config)
+
+    def _make_reflectors(self, config: Config) -> list[Reflector]:
+        kubernetes = config.kubernetes
+        return [
             Reflector(
                 self.client,
                 scopes_of(
@@ -46,14 +58,33 @@ class ApiSource:
                     labels=kubernetes.labels,
                     namespace_labels=kubernetes.namespace_labels,
                 ),
-                apply,
+                self._apply,
                 timing=settings.timing(config),
-                on_programmed=on_programmed,
+                on_programmed=self._on_programmed,
                 outage=self._outage,
-                faults=faults,
+                faults=self._faults,
             )
-            for kind in kinds
+            for kind in self._kinds
         ]
+
+    def reconfigure(self, wanted: Changes) -> None:
+        """Go by another configuration; everything is listed again only if what is listed has changed."""
+        kubernetes = wanted.config.kubernetes
+        self.client.use(page_size=kubernetes.page_size, read_timeout=kubernetes.silence)
+        if "selectors" in wanted.parts:
+            self.reflectors = self._make_reflectors(wanted.config)
+            self._followed.cancel()
+        elif "source" in wanted.parts:
+            for reflector in self.reflectors:
+                reflector.use(settings.timing(wanted.config))
+
+    async def run(self) -> None:
+        """List and watch all kinds until cancelled, and from the beginning when other objects are wanted."""
+        while True:
+            with trio.CancelScope() as self._followed:
+                async with trio.open_nursery() as nursery:
+                    for reflector in self.reflectors:
+                        nursery.start_soon(self._faults.keep, "api", reflector.run)
 
     def look(self) -> None:
         """Report what only time tells: that a request has waited for long."""

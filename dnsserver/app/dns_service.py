@@ -7,30 +7,31 @@ packet is looked at.
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
+import msgspec
 import trio
 
-from dnsserver.app import descriptors, listening, rules, settings
-from dnsserver.app.preflight import MOST_OF_A_ZONE
+from dnsserver.app import descriptors, listening, settings
+from dnsserver.app.alteration import altered, recursion
+from dnsserver.app.listeners import Listeners, Opened
+from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
 from dnsserver.config import Address, Config
-from dnsserver.config.files import UnusableFileError, read_text
+from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
 from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import SECRET_SIZE
-from dnsserver.resolver.chain import Chain, Source
+from dnsserver.forward.sources import Known
+from dnsserver.resolver.altered import Alteration
+from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.resolver.rules import Rules
 from dnsserver.server.families import WithoutIPv6
+from dnsserver.server.reply import Outside
 from dnsserver.server.respond import Responder
-from dnsserver.server.room import Room
-from dnsserver.server.tcp import TcpServer
+from dnsserver.server.tcp import TcpLimits, TcpServer
 from dnsserver.server.udp import UdpServer
-from dnsserver.wire.message import FormatError
-from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
-from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
 
 
 class StartError(Exception):
@@ -52,58 +53,76 @@ class DnsService:
     """
 
     def __init__(
-        self, config: Config, clock: Callable[[], float] = trio.current_time, secret: bytes | None = None
+        self,
+        config: Config,
+        clock: Callable[[], float] = trio.current_time,
+        secret: bytes | None = None,
+        texts: dict[str, str] | None = None,
     ) -> None:
-        """Build the parts; raises StartError for a zone file that cannot be read."""
+        """Build the parts; `texts` are those of the files that the configuration names, if they were read already.
+
+        Raises StartError for a zone file that cannot be read.
+        """
         self.secret = secret or os.urandom(SECRET_SIZE)
         self._config = config
         self._clock = clock
         self.faults = Faults()
         self.replies = ReplyCache(config.reply_cache.size // config.workers)
-        self.cluster = Cluster(
-            config.domain.wire,
-            ttl=config.ttl,
-            pods=config.pods,
-            reverse_networks=[network.text for network in config.reverse_zones],
-            grace=config.kubernetes.grace,
-            own_service=(config.service.namespace.encode(), config.service.name.encode()),
-            own_addresses=_own_addresses(config),
-        )
-        zones = [_read_zone(path) for path in config.static]
-        local = [domain.wire for domain in config.local.domains]
-        sources: list[Source] = [self.cluster, *zones, SpecialNames(local)]  # most of what is asked is the cluster's
-        own = [config.domain.wire, *(zone.origin for zone in zones), *local, *SPECIAL]
+        self.cluster = Cluster(config.domain.wire, **_cluster_settings(config))
+        try:
+            self._local = LocalData(config, read_texts(config) if texts is None else texts)
+        except LocalDataError as error:
+            raise StartError(str(error)) from error
+        self.chain = Chain([])
+        self._use_local(config)
         self.forwarder = Forwarder(
             settings.routes(config),
             settings.cache(config),
-            own=own,
+            own=self._local.own(),
             limits=settings.limits(config),
             clock=clock,
             on_batch_end=self._flush_late,
             faults=self.faults,
             secret=self.secret,
         )
-        chain = Chain(sources, settings.search(config), _rules(config))
-        self.cluster.elsewhere = None if chain.rules is None else chain.rules.concerns
         self.responder = Responder(
-            chain,
-            self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder),
+            self.chain,
+            self._outside(config),
             self.replies,
             clock,
             udp_limit=config.udp.size,
-            recursion=any(route.upstreams for route in config.routes()),
+            recursion=recursion(config),
             services=self.cluster,
             guard=settings.guard(config),
             faults=self.faults,
         )
-        self.udp: list[tuple[Address, UdpServer]] = []
-        self.tcp: list[tuple[Address, TcpServer]] = []
+        self.listeners = Listeners(self.responder, self.replies, self.faults)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses in force, with the ports that the system chose."""
+        return tuple(listener.address for listener in self.listeners.present())
+
+    @property
+    def texts(self) -> Texts:
+        """What the files say that answers are made of."""
+        return self._local.texts
+
+    @property
+    def udp(self) -> list[tuple[Address, UdpServer]]:
+        """What answers over UDP, with its address."""
+        return [(listener.address, listener.udp) for listener in self.listeners.all]
+
+    @property
+    def tcp(self) -> list[tuple[Address, TcpServer]]:
+        """What answers over TCP, with its address."""
+        return [(listener.address, listener.tcp) for listener in self.listeners.all]
 
     def _flush_late(self) -> None:
         """Send the replies that upstreams have just brought, together."""
-        for _, udp in self.udp:
+        for listener in self.listeners.all:
             try:
-                udp.port.flush()
+                listener.udp.port.flush()
             except Exception as error:
                 self.faults.took("udp", error)
 
@@ -134,43 +153,109 @@ class DnsService:
         `share` lets this server's workers open the same ones, with `join`. Raises StartError.
         """
         try:
-            opened = listening.open_all(self._config.listen, share=share, join=join)
+            self.listeners.open(self._config.listen, _tcp_limits(self._config), share=share, join=join)
         except listening.ListenError as error:
             raise StartError(str(error)) from error
-        limits = settings.tcp(self._config)
-        room = Room(self._places(limits.connections), limits.buffers)
-        for address, (udp, tcp) in opened:
-            self.udp.append((address, UdpServer(udp, self.responder)))
-            self.tcp.append((address, TcpServer(tcp, self.responder, limits, room)))
 
-    def _places(self, wanted: int) -> int:
-        """Return how many TCP connections there may be: fewer than `wanted` where descriptors are few."""
-        limit = descriptors.raise_limit()
-        return descriptors.for_clients(self._config, wanted, limit)
+    # ---- another configuration
+
+    async def prepare(self, changes: Changes, texts: Texts) -> "Prepared":
+        """Do for a change of the configuration what takes time, or may fail: nothing is another by that yet.
+
+        `texts` are those of the files that answers are made of. Raises LocalDataError, and ListenError.
+        """
+        config = changes.config
+        local = self._local
+        if "local" in changes.parts or "forward" in changes.keys or texts != local.texts:
+            local = await trio.to_thread.run_sync(LocalData, config, texts, self._local)
+        known = Known()
+        if "outside" in changes.parts:
+            known = await self.forwarder.look_ahead(settings.routes(config))
+        opened = self.listeners.open_new(config.listen) if "listeners" in changes.parts else ()
+        return Prepared(changes, local, known, opened)
+
+    def apply(self, prepared: "Prepared") -> int:
+        """Put a change in force, in one step; return how many finished replies it may have altered, which are dropped.
+
+        Questions under way get the answer of the one configuration or the other.
+        """
+        changes, local = prepared.changes, prepared.local
+        before, self._config = self._config, changes.config
+        config, parts = changes.config, changes.parts
+        is_local = local is not self._local
+        what = altered(before, changes, local.take_over(self._local) if is_local else frozenset())
+        alteration = Alteration(what, local.rules_differ(self._local) if is_local else None)
+        self._local = local
+        if parts & {"cluster", "listeners"}:
+            self.cluster.reconfigure(**_cluster_settings(config))
+        if is_local or "local" in parts:
+            self._use_local(config)
+        if is_local or parts & {"local", "outside", "answers"}:
+            self.forwarder.reconfigure(
+                settings.routes(config),
+                settings.cache(config),
+                local.own(),
+                settings.limits(config),
+                prepared.known,
+                alteration.of_answer if what.of_answers else None,
+            )
+        if is_local or parts & {"cluster", "local", "outside", "replies", "clients"}:
+            self.responder.reconfigure(
+                self._outside(config),
+                udp_limit=config.udp.size,
+                recursion=recursion(config),
+                guard=settings.guard(config) if "clients" in parts else self.responder.guard,
+                services=self.cluster,
+            )
+        if parts & {"tcp", "clients", "outside"}:
+            self.listeners.reconfigure(_tcp_limits(config))
+        if "listeners" in parts:
+            self.listeners.replace(config.listen, prepared.opened)
+        if "replies" in parts:
+            self.replies.resize(config.reply_cache.size // config.workers)
+        return self.replies.drop_altered(alteration.of_reply if alteration.of_replies else None)
+
+    def _use_local(self, config: Config) -> None:
+        local = self._local
+        self.chain.use(local.sources(self.cluster), settings.search(config), local.rules)
+        self.cluster.elsewhere = None if local.rules is None else local.rules.concerns
+
+    def _outside(self, config: Config) -> Outside:
+        return self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.forwarder.run)
-            for _, udp in self.udp:
-                nursery.start_soon(udp.run)
-            for _, tcp in self.tcp:
-                nursery.start_soon(tcp.run)
+            await nursery.start(self.listeners.run)
             task_status.started()
 
 
-def _rules(config: Config) -> Rules | None:
-    try:
-        return rules.rules(config, rules.read_hosts(config))
-    except UnusableFileError as error:
-        raise StartError(f"hosts file: {error}") from error
+class Prepared(msgspec.Struct, frozen=True):
+    """A change of the configuration, and all that is needed to put it in force at once."""
+
+    changes: Changes
+    local: LocalData
+    known: Known
+    opened: Opened
 
 
-def _read_zone(path: Path) -> StaticZone:
-    try:
-        return StaticZone(read_zone(read_text(path, MOST_OF_A_ZONE)))
-    except (UnusableFileError, FormatError) as error:
-        raise StartError(f"static zone {path}: {error}") from error
+def _tcp_limits(config: Config) -> TcpLimits:
+    """Return what TCP clients may take: fewer connections than configured where descriptors are few."""
+    limits = settings.tcp(config)
+    places = descriptors.for_clients(config, limits.connections, descriptors.raise_limit())
+    return msgspec.structs.replace(limits, connections=places)
+
+
+def _cluster_settings(config: Config) -> dict[str, Any]:
+    return {
+        "ttl": config.ttl,
+        "pods": config.pods,
+        "reverse_networks": [network.text for network in config.reverse_zones],
+        "grace": config.kubernetes.grace,
+        "own_service": (config.service.namespace.encode(), config.service.name.encode()),
+        "own_addresses": _own_addresses(config),
+    }
 
 
 def _own_addresses(config: Config) -> list[bytes]:

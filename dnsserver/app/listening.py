@@ -41,7 +41,14 @@ def open_all(addresses: Iterable[Address], *, share: bool = False, join: bool = 
     `share` lets this server's workers open the same ones, `join` is for a worker to do so. `[::]` is passed over where
     the kernel has no IPv6, unless nothing is left. Raises ListenError, with nothing left open.
     """
-    found: list[tuple[Address, Sockets]] = []
+    return [opened for opened in open_each(addresses, share=share, join=join) if opened is not None]
+
+
+def open_each(
+    addresses: Iterable[Address], *, share: bool = False, join: bool = False
+) -> list[tuple[Address, Sockets] | None]:
+    """Return what `open_all` does, with None for an address that was passed over."""
+    found: list[tuple[Address, Sockets] | None] = []
     passed_over = None
     for address in addresses:
         try:
@@ -49,16 +56,15 @@ def open_all(addresses: Iterable[Address], *, share: bool = False, join: bool = 
         except _NotBoundError as error:
             if address.host == "::" and error.cause.errno in _NO_IPV6:
                 passed_over = address
+                found.append(None)
                 continue
-            for _, opened in found:
-                _close(opened)
+            close(opened for opened in found if opened is not None)
             raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
         if share:
-            for sock in sockets:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            share_ports(*sockets)
         found.append((Address(address.host, sockets[0].getsockname()[1]), sockets))
     if passed_over is not None:
-        if not found:
+        if not any(found):
             raise ListenError(
                 f"cannot listen on {passed_over}: this machine has no IPv6, and no other address is given"
             )
@@ -89,9 +95,17 @@ def _open(address: Address, *, join: bool) -> Sockets:
             # The port that the system chose for UDP is taken for TCP: let it choose again.
 
 
-def _close(sockets: Sockets) -> None:
+def share_ports(*sockets: socket.socket) -> None:
+    """Let sockets that are opened from now on with `join` have the same addresses."""
     for sock in sockets:
-        sock.close()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def close(opened: Iterable[tuple[Address, Sockets]]) -> None:
+    """Close what was opened and is not wanted after all."""
+    for _, sockets in opened:
+        for sock in sockets:
+            sock.close()
 
 
 def _reason(address: Address, transport: Transport, error: OSError) -> str:

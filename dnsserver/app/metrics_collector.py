@@ -13,6 +13,7 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
 
 if TYPE_CHECKING:  # a worker needs neither, and what they import takes memory
+    from dnsserver.app.reload import Reloader
     from dnsserver.app.sync import Sync
     from dnsserver.app.workers import Workers
 
@@ -43,6 +44,7 @@ class Parts(Protocol):
     sync: "Sync"
     workers: "Workers"
     draining: bool
+    reloader: "Reloader | None"
 
     @property
     def ready(self) -> bool:
@@ -82,6 +84,7 @@ class MetricsCollector:
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,
+            configuration=None if server.reloader is None else server.reloader.statistics(),
         )
 
     def _kind(self, kind: Kind) -> metrics.Kind:

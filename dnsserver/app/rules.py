@@ -1,10 +1,9 @@
 """The rules of a configuration, with the names of its hosts files, as the chain takes them."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from dnsserver.config import Config
-from dnsserver.config.files import read_text
+from dnsserver.config.model import Hosts as HostsSettings
 from dnsserver.config.rules import rule_set
 from dnsserver.resolver.hosts import Hosts
 from dnsserver.resolver.rules import Rules
@@ -17,26 +16,23 @@ def has_rules(config: Config) -> bool:
     return bool(config.rewrite or config.answer or config.hosts or config.forward)
 
 
-def read_hosts(config: Config) -> dict[Path, str]:
-    """Return the texts of the hosts files; raises UnusableFileError for one that cannot be read."""
-    return {table.file: read_text(table.file, MOST_OF_HOSTS) for table in config.hosts if table.file is not None}
+def hosts_text(table: HostsSettings, texts: Mapping[str, str]) -> str:
+    """Return all lines of a table of hosts; `texts` are those of the files, by their paths."""
+    return "\n".join([*table.entries, texts[str(table.file)] if table.file is not None else ""])
 
 
-def hosts(config: Config, texts: Mapping[Path, str]) -> list[Hosts]:
-    """Return the tables of hosts in their order; `texts` are those of their files."""
-    tables = []
-    for table in config.hosts:
-        names = Hosts(
-            ttl=table.ttl,
-            below=[domain.wire for domain in table.below],
-            authoritative_below=[domain.wire for domain in table.authoritative_below],
-            reverse=table.reverse,
-        )
-        names.load("\n".join([*table.entries, texts[table.file] if table.file is not None else ""]))
-        tables.append(names)
-    return tables
+def hosts_names(table: HostsSettings, text: str) -> Hosts:
+    """Return a table of hosts with the names of its lines."""
+    names = Hosts(
+        ttl=table.ttl,
+        below=[domain.wire for domain in table.below],
+        authoritative_below=[domain.wire for domain in table.authoritative_below],
+        reverse=table.reverse,
+    )
+    names.load(text)
+    return names
 
 
-def rules(config: Config, texts: Mapping[Path, str]) -> Rules | None:
-    """Return the rules, None if there are none."""
-    return (Rules(rule_set(config), hosts(config, texts), config.domain.wire) or None) if has_rules(config) else None
+def rules_of(config: Config, hosts: Sequence[Hosts]) -> Rules | None:
+    """Return the rules with these tables of hosts, in their order; None if there are none."""
+    return (Rules(rule_set(config), hosts, config.domain.wire) or None) if has_rules(config) else None

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
@@ -12,13 +14,17 @@ from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
+from dnsserver.app.listening import ListenError
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
+from dnsserver.app.reload import Applied, Reloader
 from dnsserver.app.sync import Sync
 from dnsserver.app.workers import Workers
-from dnsserver.config import Address, Config
+from dnsserver.config import Address, Config, Loaded
+from dnsserver.config.changes import Changes
 from dnsserver.kube.credentials import Process
+from dnsserver.log import configure_logging
 from dnsserver.logger import get_logger
-from dnsserver.server.admin import Admin
+from dnsserver.server.admin import Admin, bind
 from dnsserver.server.pages import standard_routes
 from dnsserver.signals import INTERRUPTED
 
@@ -27,12 +33,13 @@ log = get_logger("dnsserver")
 _FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread or in the kernel, is left to itself
 
 
-def serve(config: Config, loader_process: Process | None = None) -> int:
+def serve(loaded: Loaded, loader_process: Process | None = None) -> int:
     """Do what `dnsserver.app.run` says; `loader_process` loads credentials, if it was started."""
     collect_seldom()
     status = 0
     try:
-        status = trio.run(Server(config, loader_process, now, _end_within).run, clock=SystemClock())
+        server = Server(loaded.config, loader_process, now, _end_within, loaded)
+        status = trio.run(server.run, clock=SystemClock())
     except* StartError as group:
         for error in _each(group):
             log.error("cannot start", error=str(error))  # noqa: TRY400 - the text says it all
@@ -65,10 +72,12 @@ class Server:
         loader_process: Process | None = None,
         clock: Callable[[], float] = trio.current_time,
         end_within: Callable[[float], None] = lambda _: None,
+        loaded: Loaded | None = None,
     ) -> None:
         """Build the parts; raises StartError for a zone file that cannot be read.
 
-        `end_within` is called when the end begins, with the seconds that it may take.
+        `end_within` is called when the end begins, with the seconds that it may take. `loaded` are the files that
+        `config` comes from and that are followed, None where it comes from none.
         """
         self._end_within = end_within
         self._status = 0
@@ -80,8 +89,10 @@ class Server:
         self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()
         self.collector = MetricsCollector(self)
-        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, config.admin_token)
-        self.admin = Admin(config.admin.host, config.admin.port, pages, self.dns.faults)
+        self.reloader = None if loaded is None else Reloader(self, loaded, self.dns.faults)
+        self.admin = self._make_admin()
+        self._admin_scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
         self.draining = False
         self._drained = False
 
@@ -105,13 +116,66 @@ class Server:
             log.info("ended")
         return self._status
 
+    def _make_admin(self) -> Admin:
+        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, self.config.admin_token)
+        return Admin(self.config.admin.host, self.config.admin.port, pages, self.dns.faults)
+
+    async def _run_admin(
+        self,
+        sock: socket.socket | None = None,
+        *,
+        task_status: trio.TaskStatus[tuple[str, int] | None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        with trio.CancelScope() as self._admin_scope:
+            await self.dns.faults.keep_started("admin", self.admin.run, sock, task_status=task_status)
+
+    async def reconfigure(self, wanted: Changes, texts: dict[str, str], authorities: tuple[str, ...]) -> Applied:
+        """Put another configuration in force, in one step, after all that takes time or may fail.
+
+        `texts` are those of the files that answers are made of, `authorities` other files that say something else now.
+        Raises LocalDataError, ListenError, or OSError, without any effect.
+        """
+        config, sock = wanted.config, None
+        if config.admin != self.config.admin:
+            try:
+                sock = bind(config.admin.host, config.admin.port)
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise ListenError(f"cannot listen on {config.admin}: {why}") from error
+        try:
+            prepared = await self.dns.prepare(wanted, texts)
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        began = time.perf_counter()
+        dropped = self.dns.apply(prepared)
+        self.config = config
+        self.sync.reconfigure(wanted)
+        for file in authorities:
+            self.dns.forwarder.authorities_changed(file)
+            if file == str(config.kubeconfig):
+                self.sync.credentials_changed()
+        self.workers.reconfigure(config, authorities)
+        if "admin" in wanted.parts and self._nursery is not None:
+            self.admin = self._make_admin()
+            self._admin_scope.cancel()
+            self._nursery.start_soon(self._run_admin, sock)
+        if "log" in wanted.parts:
+            configure_logging(config.log.level, config.log.format)
+        seconds = time.perf_counter() - began
+        return Applied(dropped, sum(len(table.replies) for table in self.dns.replies.tables), seconds)
+
     async def _start(self, nursery: trio.Nursery) -> None:
         faults = self.dns.faults
+        self._nursery = nursery
         await nursery.start(self.dns.run)
-        admin = await nursery.start(faults.keep_started, "admin", self.admin.run)
+        admin = await nursery.start(self._run_admin)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
         nursery.start_soon(self.sync.run)
         nursery.start_soon(self.workers.run)
+        if self.reloader is not None:
+            nursery.start_soon(faults.keep, "reload", self.reloader.run)
         nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
 
     async def _end_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

@@ -10,6 +10,7 @@ from dnsserver.app.dns_service import MistakeError
 from dnsserver.app.zone_snapshot import ZoneSnapshot, snapshot_of
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config import Config
+from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
 from dnsserver.kube.credentials import CredentialsError, HopelessCredentialsError, Process
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
@@ -24,6 +25,7 @@ from dnsserver.zone.record import Reason
 if TYPE_CHECKING:
     from dnsserver.app.api_source import ApiSource
     from dnsserver.kube.api import Client
+    from dnsserver.kube.reflector import Reflector
 
 log = get_logger("dnsserver")
 
@@ -68,7 +70,12 @@ class Sync:
             self._api = api_source.ApiSource(
                 config, self.kinds, self.apply, self._programmed, self._faults, loader_process
             )
-        self.reflectors = [] if self._api is None else self._api.reflectors
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def reflectors(self) -> "list[Reflector]":
+        """What lists and watches the kinds, if the API server is asked."""
+        return [] if self._api is None else self._api.reflectors
 
     @property
     def client(self) -> "Client | None":
@@ -168,8 +175,24 @@ class Sync:
                 await self._expect_way_in(self._api.client)
                 if self._config.search.enabled:
                     nursery.start_soon(self._faults.once, "api", self._api.warn_of_policies)
-            for reflector in self.reflectors:
-                nursery.start_soon(self._faults.keep, "api", reflector.run)
+                self._nursery = nursery
+                nursery.start_soon(self._api.run)
+
+    def reconfigure(self, wanted: Changes) -> None:
+        """Go by another configuration from now on; everything is listed again only if what is listed has changed."""
+        before, self._config = self._config, wanted.config
+        if self.snapshot is not None:
+            self.snapshot.reconfigure(wanted.config)
+        if self._api is None:
+            return
+        self._api.reconfigure(wanted)
+        if wanted.config.search.enabled and not before.search.enabled and self._nursery is not None:
+            self._nursery.start_soon(self._faults.once, "api", self._api.warn_of_policies)
+
+    def credentials_changed(self) -> None:
+        """Record that the file of credentials says something else now: the next request goes by it."""
+        if self._api is not None:
+            self._api.client.renew_credentials()
 
     async def _expect_way_in(self, client: "Client") -> None:
         """Wait for credentials, or for the first attempt to fail."""

@@ -16,8 +16,11 @@ from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
+from dnsserver.app.listening import ListenError
+from dnsserver.app.local_data import LocalDataError
 from dnsserver.app.metrics_collector import Lag, process
 from dnsserver.app.zone_updater import ZoneUpdater
+from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
 from dnsserver.logger import get_logger
 
@@ -31,15 +34,19 @@ class Worker:
 
     def __init__(self, settings: worker_protocol.Settings) -> None:
         """Build what answers."""
-        self._dns = DnsService(settings.config, now, settings.secret)
+        self._dns = DnsService(settings.config, now, settings.secret, settings.texts)
         self._faults = self._dns.faults
         self._updater = ZoneUpdater(self._dns.cluster, self._dns.replies, self._faults)
         self._lag = Lag()
         self._listening = False
+        self._config = settings.config
+        self._reloads = trio.Lock()
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, frames: AsyncIterator[worker_protocol.Frame], up: trio.abc.SendStream) -> None:
         """Answer until the frames end. Raises StartError when its sockets cannot be had."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             nursery.start_soon(self._updater.expire)
             nursery.start_soon(self._faults.keep, "metrics", self._lag.watch)
             nursery.start_soon(self._report, up)
@@ -62,6 +69,9 @@ class Worker:
                 self._dns.mark_stale(reason)
             case worker_protocol.Flush(name=name, below=below):
                 self._dns.flush(name, below)
+            case worker_protocol.Reload():
+                assert self._nursery is not None  # it runs
+                self._nursery.start_soon(self._reload, frame)
             case worker_protocol.Leave():
                 self._dns.leave()
             case worker_protocol.ProbeSeen(name=name):
@@ -70,6 +80,24 @@ class Worker:
                 log.error("unexpected frame from the first process", frame=type(frame).__name__)
             case event:
                 self._updater.apply(event)
+
+    async def _reload(self, frame: worker_protocol.Reload) -> None:
+        """Go by another configuration, one after the other.
+
+        The first process has found it good. Raises StartError where it cannot be had here: another worker is begun.
+        """
+        async with self._reloads:
+            wanted = changes(self._config, frame.config)
+            try:
+                prepared = await self._dns.prepare(wanted, frame.texts)
+            except (LocalDataError, ListenError) as error:
+                raise StartError(str(error)) from error
+            self._dns.apply(prepared)
+            self._config = wanted.config
+            for file in frame.authorities:
+                self._dns.forwarder.authorities_changed(file)
+            if "log" in wanted.parts:
+                configure_logging(wanted.config.log.level, wanted.config.log.format)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
         """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""

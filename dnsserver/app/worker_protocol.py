@@ -25,6 +25,15 @@ class Settings(msgspec.Struct, frozen=True):
 
     config: Config
     secret: bytes
+    texts: dict[str, str]
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """Another configuration is in force, with the texts of its files; these files of authorities say something else."""
+
+    config: Config
+    texts: dict[str, str]
+    authorities: tuple[str, ...]
 
 
 class Stale(msgspec.Struct, frozen=True):
@@ -60,7 +69,7 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Stale | Flush | Leave | ProbeSeen | Counts | Beat
+Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Counts | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -73,6 +82,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"d": model.ListDone,
     b"x": model.Denied,
     b"c": Settings,
+    b"w": Reload,
     b"o": Stale,
     b"f": Flush,
     b"g": Leave,

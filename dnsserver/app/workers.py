@@ -120,6 +120,14 @@ class Workers:
         for worker in self._fed:
             worker.send(worker_protocol.Flush(name, below))
 
+    def reconfigure(self, config: Config, authorities: tuple[str, ...]) -> None:
+        """Pass on that another configuration is in force."""
+        self._config = config
+        shown = msgspec.structs.replace(config, listen=self._dns.addresses)
+        frame = worker_protocol.Reload(shown, dict(self._dns.texts), authorities)
+        for worker in self._fed:
+            worker.send(frame)
+
     def leave(self) -> None:
         """Pass on that the end has begun."""
         for worker in self._fed:
@@ -199,8 +207,9 @@ class Workers:
 
     async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
         """Send a worker the zone as it stands, and from the same moment on every event."""
-        addresses = tuple(address for address, _ in self._dns.udp)
-        worker.send(worker_protocol.Settings(msgspec.structs.replace(self._config, listen=addresses), self._dns.secret))
+        addresses = self._dns.addresses
+        config = msgspec.structs.replace(self._config, listen=addresses)
+        worker.send(worker_protocol.Settings(config, self._dns.secret, dict(self._dns.texts)))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:

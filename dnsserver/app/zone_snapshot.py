@@ -37,6 +37,11 @@ class ZoneSnapshot:
         self._saves = self._failures = self._size = 0
         self._problem = ""
 
+    def reconfigure(self, config: Config) -> None:
+        """Save as often as another configuration says, as the snapshot of what that chooses."""
+        self._interval = config.kubernetes.snapshot_interval
+        self.whose = _identity(config)
+
     @property
     def serving(self) -> bool:
         """Whether some of the zone in force came from the snapshot and was not listed since."""
@@ -114,8 +119,11 @@ def snapshot_of(config: Config) -> ZoneSnapshot | None:
     """Return what keeps the snapshot, if the configuration names a folder for it."""
     if config.state is None:
         return None
-    whose = Identity(str(config.domain), _source(config))
-    return ZoneSnapshot(config.state, whose, config.kubernetes.snapshot_interval)
+    return ZoneSnapshot(config.state, _identity(config), config.kubernetes.snapshot_interval)
+
+
+def _identity(config: Config) -> Identity:
+    return Identity(str(config.domain), _source(config))
 
 
 def _source(config: Config) -> str:

@@ -40,12 +40,17 @@ class Loaded(NamedTuple):
 
     config: Config
     source: Path
+    given: Path | None
     written: Written
     overrides: Mapping[str, Override]
     is_there: bool
     files: tuple[Path, ...]
     patterns: tuple[str, ...]
     digest: str
+
+    def again(self) -> "Loaded":
+        """Return what the same files say now, changed by the same flags; raises ConfigError."""
+        return read(self.given, self.overrides)
 
     def origin(self) -> str:
         """Return in words where all of it comes from."""
@@ -74,7 +79,7 @@ def read(path: Path | None = None, overrides: Mapping[str, Override] | None = No
     reader = _Reader(source, found.written, overrides or {}, found.problems, found.broken)
     config = reader.config(found.data)
     return Loaded(
-        config, source, found.written, overrides or {}, found.is_there, found.files, found.patterns, found.digest
+        config, source, path, found.written, overrides or {}, found.is_there, found.files, found.patterns, found.digest
     )
 
 

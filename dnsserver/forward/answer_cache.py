@@ -4,7 +4,7 @@ Promises: an outcome is given out as fresh until its first record's TTL has run 
 comes in as an argument. The octets held are bounded; the oldest that nobody has asked for since goes first (CLOCK).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -42,6 +42,10 @@ _USUAL_TYPES = (A, AAAA, HTTPS, SRV, TXT, MX, CNAME, PTR, NS, SOA, NAPTR)
 _RENEW_PART = 0.1
 _RENEW_MIN = 5.0
 _RENEW_WHOLE = 10.0  # from here on the part is more than a second
+
+
+# Tells by the name that was asked, and the octets of the records, whether an answer may be another by now.
+IsAltered = Callable[[bytes, bytes], bool]
 
 
 class CacheStatistics(msgspec.Struct, frozen=True):
@@ -195,6 +199,32 @@ class AnswerCache:
             return None
         self._failed += 1
         return failure.outcome
+
+    def use(self, settings: CacheSettings) -> None:
+        """Go by other settings from now on: what is held longer than they allow is dropped, what has no room goes."""
+        self._settings = settings
+        for question, entry in tuple(self._entries.items()):
+            outcome = entry.outcome
+            cap = settings.negative_cap if outcome.rcode or not outcome.body.an else settings.ttl_cap
+            if outcome.expires - outcome.stored > cap:
+                self._forget(self._entries.pop(question))
+        queue = self._queue
+        queue.limit = settings.size
+        while queue.size > queue.limit:
+            evicted = queue.evict()
+            del self._entries[evicted.question]
+            self._forget(evicted)
+
+    def drop(self, is_altered: IsAltered) -> int:
+        """Drop the answers and failures of which `is_altered` is true; return how many answers that were."""
+        dropped = [
+            question for question, entry in self._entries.items() if is_altered(question.name, entry.outcome.body.data)
+        ]
+        for question in dropped:
+            self._forget(self._entries.pop(question))
+        for question in [question for question in self.failures if is_altered(question.name, b"")]:
+            del self.failures[question]
+        return len(dropped)
 
     def forget_failures(self) -> None:
         """Forget every failure: an upstream is back."""

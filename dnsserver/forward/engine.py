@@ -30,7 +30,7 @@ class LookupEngine:
         self._overdue: deque[Question | Attempt] = deque()  # off the wheel, and not looked after yet
         self.probes = Probes(runtime, nonces, self._send_probe, owner, loop_retry)
         self._watch = watch = Watch(owner, self.probes, self._drop)
-        reports = Reports(owner, watch, self.probes, limits, runtime.faults)
+        self._reports = reports = Reports(owner, watch, self.probes, limits, runtime.faults)
         self.udp = UdpTransport(reports, runtime)
         self.streams = StreamTransport(reports, runtime)
         self.wheel: Wheel[Question | Attempt] = Wheel()
@@ -39,6 +39,11 @@ class LookupEngine:
         )
         self.lookups = self.means.lookups
         self.counts = self.means.counts
+
+    def use(self, limits: TTLLimits, loop_retry: float) -> None:
+        """Go by other settings from now on."""
+        self._reports.limits = limits
+        self.probes.loop_retry = loop_retry
 
     def process_due(self, now: float) -> bool:
         """Look after the lookups whose time has come; True when there are more than can be done in one go."""

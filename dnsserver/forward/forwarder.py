@@ -8,12 +8,11 @@ before it has returned. Outcomes come later, once each, from the drain of a tran
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
 import trio
 
 from dnsserver.faults import Faults
 from dnsserver.forward import outcome as o
-from dnsserver.forward.answer_cache import AnswerCache, CacheStatistics
+from dnsserver.forward.answer_cache import AnswerCache, IsAltered
 from dnsserver.forward.crowd import CROWD, thinned
 from dnsserver.forward.delivery import Deliveries
 from dnsserver.forward.engine import LookupEngine
@@ -22,33 +21,21 @@ from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import OnOutcome, Outcome, Question
-from dnsserver.forward.route import Route, areas, scope_of, unasked
+from dnsserver.forward.route import unasked
+from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
-from dnsserver.forward.sources import follow_upstreams
-from dnsserver.forward.upstream import Upstream, UpstreamStatistics
+from dnsserver.forward.sources import Followers, Known, look_ahead
+from dnsserver.forward.statistics import ForwardStatistics
+from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
-from dnsserver.wire.name import ROOT, is_below
-from dnsserver.wire.upstream_reply import Reading, TTLLimits
+from dnsserver.wire.name import is_below
+from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
 
 _TICK = 1.0
 _TICK_DEGRADED = 0.25  # while an upstream is down
-
-
-class ForwardStatistics(msgspec.Struct, frozen=True):
-    """Forwarding in numbers, since the start but for `in_flight`."""
-
-    upstreams: tuple[UpstreamStatistics, ...]
-    cache: CacheStatistics
-    in_flight: int
-    coalesced: int
-    hedges: int
-    retries: int
-    over_tcp: int
-    dropped: int
-    loops: int
 
 
 class Forwarder:
@@ -80,15 +67,10 @@ class Forwarder:
         self._limits = limits or Limits()
         self._cache_settings = cache
         self._own = tuple(own)
-        self._routes: dict[bytes, Route] = {}
-        for settings in routes:
-            scope = scope_of(settings, own, routes)
-            self._routes[settings.domain] = Route(settings, scope, entropy)
-        self._areas = {domain: self._routes[route] for domain, route in areas(routes).items()}
-        self._default = self._routes.get(ROOT) if len(self._areas) == 1 else None
+        self._routes = RouteTable(routes, own, entropy)
+        self._followers = Followers(runtime.faults)
         self._cache = AnswerCache(cache)
-        ttls = TTLLimits(cache.ttl_cap, cache.ttl_floor, cache.negative_cap, cache.negative_floor)
-        self._engine = LookupEngine(self, ttls, nonces, runtime, self._limits.loop_retry)
+        self._engine = LookupEngine(self, cache.ttls(), nonces, runtime, self._limits.loop_retry)
         self._lookups = self._engine.lookups
         self._means = self._engine.means
         self.cork = self._engine.udp.cork
@@ -121,7 +103,7 @@ class Forwarder:
         if question.type == HINFO and self._probes.is_probe(question.name):
             self._probes.came_back(question.name, now)
             return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
-        route = self._default or self._route(question.name)
+        route = self._routes.default or self._routes.find(question.name)
         if route is None or not route.usable:
             return cache.stale(question, now) or unasked(route, now)
         return None
@@ -139,7 +121,7 @@ class Forwarder:
                 self._wait_for(pending, on_outcome, now, packet)
             return
         waiting = [] if on_outcome is None else [on_outcome]
-        route = self._default or self._route(question.name)
+        route = self._routes.default or self._routes.find(question.name)
         order = route.order(now) if route is not None else []
         if route is None or not order:
             self._deliveries.queue(waiting, unasked(route, now))
@@ -228,17 +210,6 @@ class Forwarder:
         for deliver in again:
             deliver.__self__.give_up()  # type: ignore[attr-defined]  # it has an `asker`, so it has this
         self._deliveries.queue(over, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
-
-    def _route(self, name: bytes) -> Route | None:
-        """Return the route of the longest domain that the name is below."""
-        routes = self._areas
-        position = 0
-        while name[position]:
-            route = routes.get(name[position:])
-            if route is not None:
-                return route
-            position += name[position] + 1
-        return routes.get(ROOT)
 
     # ---- what becomes of questions under way
 
@@ -336,15 +307,58 @@ class Forwarder:
         self._waiting -= len(waiting)
         return waiting
 
+    # ---- other settings
+
+    async def look_ahead(self, routes: Sequence[ForwardSettings]) -> Known:
+        """Find out where the upstreams of routes are that are to be in force soon."""
+        return await look_ahead(routes, self._routes)
+
+    def reconfigure(
+        self,
+        routes: Sequence[ForwardSettings],
+        cache: CacheSettings,
+        own: Sequence[bytes],
+        limits: Limits,
+        known: Known,
+        is_altered: IsAltered | None,
+    ) -> None:
+        """Go by other settings from now on; what goes on being asked of the same upstreams is not disturbed.
+
+        `known` is what `look_ahead` found. What `is_altered` is true of is not kept; None is nothing. Whoever waits for
+        upstreams that are not asked any more is asked for anew: everybody is still answered once.
+        """
+        now = self._clock()
+        self._own, self._limits, self._cache_settings = tuple(own), limits, cache
+        for gone in self._routes.replace(routes, own, known):
+            self._probes.forget(gone)
+        self._engine.use(cache.ttls(), limits.loop_retry)
+        self._followers.replace(tuple(self._routes), limits, known)
+        self._cache.use(cache)
+        anew: list[Lookup | Join] = []
+        if is_altered is not None:
+            self._cache.drop(is_altered)
+            joins = tuple(self._joins.values())
+            anew += [join for join in joins if is_altered(join.question.name, join.head.body.data)]
+        for lookup in self._lookups.values():
+            route = self._routes.find(lookup.question.name)
+            if route is not lookup.route or not all(upstream in route.upstreams for upstream in lookup.order):
+                anew.append(lookup)
+        for pending in anew:
+            for on_outcome in self._close(pending):
+                self.start(pending.question, on_outcome, now)
+
+    def authorities_changed(self, file: str) -> None:
+        """Record that a file of certificate authorities says something else now."""
+        self._engine.streams.authorities_changed(file)
+
     # ---- tasks
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve for ever; started when the upstreams' addresses are known as far as no look-up is needed."""
         try:
             async with trio.open_nursery() as nursery:
-                keep, start = self._faults.keep, self._faults.keep_started
-                for route in self._routes.values():
-                    await nursery.start(start, "upstream-source", follow_upstreams, route, self._limits)
+                keep = self._faults.keep
+                await nursery.start(self._followers.run, tuple(self._routes), self._limits)
                 nursery.start_soon(keep, "upstream-reply", self._engine.udp.run)
                 nursery.start_soon(keep, "upstream-stream", self._engine.streams.run)
                 nursery.start_soon(keep, "upstream-timer", self._keep_time)
@@ -376,17 +390,17 @@ class Forwarder:
         """Probe upstreams and clear away old sockets, now and then."""
         while True:
             now = self._clock()
-            upstreams = [upstream for route in self._routes.values() for upstream in route.upstreams]
+            upstreams = self._routes.upstreams()
             self._probes.send_due_probes(upstreams, now)
             self._engine.udp.sweep(now)
+            self._engine.streams.sweep(upstreams)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep(_TICK if well else _TICK_DEGRADED)
 
     def statistics(self) -> ForwardStatistics:
         """Return forwarding in numbers."""
-        upstreams = (upstream.statistics() for route in self._routes.values() for upstream in route.upstreams)
         return ForwardStatistics(
-            upstreams=tuple(upstreams),
+            upstreams=tuple(upstream.statistics() for upstream in self._routes.upstreams()),
             cache=self._cache.statistics(),
             in_flight=len(self._lookups) + len(self._joins),
             coalesced=self._coalesced,

@@ -60,11 +60,11 @@ class CaseHabit:
     not `proven`, and what it does not know is asked once more in lower case.
     """
 
-    __slots__ = ("_again_at", "_left", "_misses", "_refill_at", "_wanted", "mixed", "proven")
+    __slots__ = ("_again_at", "_left", "_misses", "_refill_at", "mixed", "proven", "wanted")
 
     def __init__(self, *, wanted: bool) -> None:
         """`wanted` is what the configuration says."""
-        self.mixed = self._wanted = wanted
+        self.mixed = self.wanted = wanted
         self.proven = not wanted
         self._left = _CONFIRMATIONS
         self._misses = 0
@@ -94,7 +94,7 @@ class CaseHabit:
         """Record that a name asked in mixed case was found: it compares as it should."""
         if not self.proven:
             self.proven = True
-            self.mixed = self._wanted
+            self.mixed = self.wanted
             self._refill_at = float("inf")
 
     def take_confirmation(self, now: float) -> bool:
@@ -118,7 +118,7 @@ class CaseHabit:
         """Go back to mixed case when its time has come."""
         if now >= self._again_at or now >= self._refill_at:
             self._again_at = self._refill_at = float("inf")
-            self.mixed, self.proven, self._left = self._wanted, False, 1
+            self.mixed, self.proven, self._left = self.wanted, False, 1
 
     def _leave_out(self, until: float) -> None:
         self.mixed = False

@@ -47,7 +47,7 @@ class Probes:
         self._nonces = nonces
         self._send = send
         self._owner = owner
-        self._loop_retry = loop_retry
+        self.loop_retry = loop_retry
         self.names: dict[bytes, Upstream] = {}
         self.strangers: list[bytes] = []
         self.returned = 0
@@ -100,10 +100,10 @@ class Probes:
             return
         if rcode not in {NOERROR, NXDOMAIN}:
             errors = upstream.probe_failed()
-            if now < upstream.looped_at + self._loop_retry or errors < _ERRORS:
+            if now < upstream.looped_at + self.loop_retry or errors < _ERRORS:
                 upstream.health.keep_suspecting()
                 return
-        self._forget(upstream)
+        self.forget(upstream)
         upstream.health.cleared()
         if upstream.loop_gone():
             log.info("upstream does not loop any more", upstream=upstream.name)
@@ -127,12 +127,13 @@ class Probes:
         upstream = self.names.get(name)
         if upstream is None:
             return False
-        self._forget(upstream)
+        self.forget(upstream)
         if upstream.loop_seen(now):
             log.error("upstream forwards to this server, taken out", upstream=upstream.name)
             self._owner.changed(upstream, usable=False)
         return True
 
-    def _forget(self, upstream: Upstream) -> None:
+    def forget(self, upstream: Upstream) -> None:
+        """Forget the probes of an upstream: what they were to show is known, or nobody wants to know any more."""
         for name in upstream.forget_probes():
             del self.names[name]

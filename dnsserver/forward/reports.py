@@ -43,7 +43,7 @@ class Reports:
         self._owner = owner
         self._watch = watch
         self._probes = probes
-        self._limits = limits
+        self.limits = limits
         self._faults = faults
 
     def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
@@ -55,7 +55,7 @@ class Reports:
                 question = lookup.question
                 try:
                     reading = upstream_reply.read(
-                        reply, question.name, question.type, question.do, lookup.route.scope, self._limits
+                        reply, question.name, question.type, question.do, lookup.route.scope, self.limits
                     )
                 except Exception as error:  # malformed, or a bug in reading it, which is as if it were
                     if not isinstance(error, FormatError):

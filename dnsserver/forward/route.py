@@ -36,6 +36,15 @@ class Route:
         self._turn = 0
         self.in_flight = 0  # lookups under way, which they count themselves
 
+    def use(self, settings: ForwardSettings, scope: Scope) -> None:
+        """Go by other settings from now on; the upstreams stay, until they are replaced."""
+        if settings.mixed_case != self.settings.mixed_case:
+            for upstream in self.upstreams:
+                upstream.want_mixed_case(settings.mixed_case)
+        self.settings = settings
+        self.scope = scope
+        self.reorder()
+
     def replace(self, upstreams: Sequence[Upstream]) -> None:
         """Use these upstreams from now on."""
         self.upstreams = tuple(upstreams)

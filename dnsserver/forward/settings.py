@@ -5,6 +5,7 @@ import enum
 import msgspec
 
 from dnsserver.wire.name import ROOT
+from dnsserver.wire.upstream_reply import TTLLimits
 
 
 class Transport(enum.StrEnum):
@@ -86,6 +87,10 @@ class CacheSettings(msgspec.Struct, frozen=True):
     stale: float = 86_400.0
     stale_wait: float = 1.8
     renew_hits: int = 3
+
+    def ttls(self) -> TTLLimits:
+        """Return the bounds of TTLs."""
+        return TTLLimits(self.ttl_cap, self.ttl_floor, self.negative_cap, self.negative_floor)
 
 
 class Limits(msgspec.Struct, frozen=True):

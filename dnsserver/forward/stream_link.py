@@ -91,7 +91,7 @@ class Opener:
             await secure.do_handshake()
         except (OSError, trio.BrokenResourceError, ValueError) as error:
             await trio.aclose_forcefully(stream)
-            self._tls = self._session = None  # the next one reads the authorities again, they may have come right
+            self.forget_authorities()  # they may have come right
             raise OpenError(self._reason(self._tls_trouble(error))) from error
         except BaseException:
             await trio.aclose_forcefully(stream)
@@ -112,6 +112,10 @@ class Opener:
         """Who the certificate has to be for; a zone belongs to this machine and stands in no certificate."""
         spec = self._upstream.spec
         return spec.server_name or spec.host.partition("%")[0]
+
+    def forget_authorities(self) -> None:
+        """Have the next connection read the authorities again, and check the certificate against them."""
+        self._tls = self._session = None
 
     def keep_session(self, stream: Stream) -> None:
         """Keep what makes the next handshake short; TLS 1.3 sends it after the handshake."""

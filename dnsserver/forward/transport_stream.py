@@ -4,6 +4,8 @@ One connection for each upstream, as long as that one takes all questions. What 
 ends is asked again on another one (`stream_pool`), a bounded number of times.
 """
 
+from collections.abc import Collection
+
 import trio
 
 from dnsserver.forward import outcome as o
@@ -91,6 +93,19 @@ class StreamTransport:
             for pool in self._pools.values():
                 self._pump(pool)
             await trio.sleep_forever()
+
+    def sweep(self, present: Collection[Upstream]) -> None:
+        """Forget upstreams that are asked nothing any more, and nobody names."""
+        for upstream in [upstream for upstream in self._pools if upstream not in present]:
+            if not self._pools[upstream].connections and not self._pools[upstream].queue:
+                del self._pools[upstream]
+
+    def authorities_changed(self, file: str) -> None:
+        """Have upstreams whose authorities are in this file show their certificates again, on new connections."""
+        for upstream, pool in self._pools.items():
+            if upstream.spec.authorities == file:
+                pool.opener.forget_authorities()
+                self.drop(upstream)
 
     def drop(self, upstream: Upstream) -> None:
         """End the connections to an upstream that went silent; what it still owes is asked on new ones."""

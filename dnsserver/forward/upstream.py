@@ -1,7 +1,9 @@
 """One upstream server, and all that is known about it."""
 
+import copy
 import socket
 from collections import Counter, deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -95,6 +97,31 @@ class Upstream:
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
         self._reported = ""  # the last failure of a stream that was logged
         self._reported_at = float("-inf")
+
+    def learn_from(self, others: Iterable["Upstream"]) -> None:
+        """Know what is known of the same server under another domain, or by another name or with other authorities.
+
+        Counts go on where the domain is the same, as they are shown under it.
+        """
+        same = [
+            other for other in others if (other.address, other.spec.transport) == (self.address, self.spec.transport)
+        ]
+        for other in sorted(same, key=lambda other: other.domain == self.domain):
+            self.health = copy.deepcopy(other.health)
+            self.edns_habit = copy.deepcopy(other.edns_habit)
+            if other.case_habit.wanted == self.case_habit.wanted:
+                self.case_habit = copy.deepcopy(other.case_habit)
+            self.looping, self.looped_at = other.looping, other.looped_at
+            if other.domain == self.domain:
+                self.queries, self.replies = other.queries, other.replies
+                self.failures, self.timeouts = other.failures, other.timeouts
+                self.probe_failures, self.bad = other.probe_failures, other.bad.copy()
+        self.settle()
+
+    def want_mixed_case(self, wanted: bool) -> None:
+        """Ask in mixed case from now on, if it takes that, or no longer."""
+        self.case_habit = CaseHabit(wanted=wanted and self.udp)
+        self.settle()
 
     def timed_out(self, *, probe: bool) -> None:
         """Record that nothing came in time."""

@@ -104,6 +104,15 @@ class Client:
         self._lock = trio.Lock()
         self._waits: set[_Wait] = set()
 
+    def use(self, *, page_size: int, read_timeout: float) -> None:
+        """List by pages of this size, and take a watch for dead after so many seconds, from the next request on."""
+        self._page_size = page_size
+        self._read_timeout = read_timeout
+
+    def renew_credentials(self) -> None:
+        """Look again who this client is and whom it trusts, before the next request."""
+        self._credentials.look_again()
+
     async def aclose(self) -> None:
         """End all connections; running lists and watches end with Disconnected."""
         if self._session is not None:

@@ -157,6 +157,10 @@ class Credentials:
         left = endpoint.expires - self._wall() - EARLY
         return left if left > -EARLY else REREAD
 
+    def look_again(self) -> None:
+        """Have the next `current` look again, whatever it is known to be good for."""
+        self._invalidated = True
+
     def invalidate(self, endpoint: ApiEndpoint) -> None:
         """The server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""
         if endpoint is self._endpoint:

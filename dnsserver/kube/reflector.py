@@ -96,6 +96,10 @@ class Reflector:
         self._started = False  # ListStarted is out for the present list
         self._bad_seen = TTLCache[tuple[str, str, str], None](_BAD_LOGGED, _BAD_SILENCE, trio.current_time)
 
+    def use(self, timing: Timing) -> None:
+        """Go by these times from the next wait on."""
+        self._timing = timing
+
     @property
     def kind(self) -> Kind:
         """What it keeps."""

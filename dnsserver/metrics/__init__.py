@@ -9,6 +9,7 @@ from dnsserver.metrics.exposition import CONTENT_TYPE, expose, make_registry
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
+    Configuration,
     Forward,
     Kind,
     Log,
@@ -33,6 +34,7 @@ __all__ = [
     "REST",
     "TIME",
     "AnswerCache",
+    "Configuration",
     "Forward",
     "Histogram",
     "Kind",

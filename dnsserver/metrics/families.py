@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from dnsserver import __version__
 from dnsserver.metrics.histogram import Histogram
-from dnsserver.metrics.numbers import Kind, Process, Readings, TcpListener, Traffic, UdpSocket, Upstream
+from dnsserver.metrics.numbers import Configuration, Kind, Process, Readings, TcpListener, Traffic, UdpSocket, Upstream
 from dnsserver.wire import message as m
 from dnsserver.wire.name import to_text
 
@@ -43,6 +43,12 @@ def _plugin(reason: str) -> str:
     if reason.startswith(_UNASKED):
         return ""
     return "forward" if reason.startswith(_OUTSIDE) else "kubernetes"
+
+
+def _configuration(s: Readings, read: Callable[[Configuration], float]) -> Iterator[Sample]:
+    """Give one number of the configuration in force, where it comes from files."""
+    if s.configuration is not None:
+        yield (), read(s.configuration)
 
 
 def _alive(s: Readings) -> int:
@@ -247,6 +253,16 @@ FAMILIES: tuple[Family, ...] = (
            (), lambda s: [((), _alive(s))]),
     Family("counter", "dnsserver_worker_restarts", "Workers that died and were replaced.",
            (), lambda s: [((), s.worker_restarts)]),
+    Family("counter", "coredns_reload_failed", "Changes of the configuration that were refused.",
+           (), lambda s: _configuration(s, lambda c: c.failed)),
+    Family("gauge", "coredns_reload_version_info", "Always 1; the configuration in force, by the hash of its files.",
+           ("hash", "value"), lambda s: [((c.hash_type, c.hash), 1)] if (c := s.configuration) else []),
+    Family("gauge", "dnsserver_config_timestamp_seconds", "When the present configuration came into force, unix time.",
+           (), lambda s: _configuration(s, lambda c: c.applied_wall)),
+    Family("gauge", "dnsserver_config_current", "1 while the files say what is in force, 0 while that is refused.",
+           (), lambda s: _configuration(s, lambda c: not c.problems)),
+    Family("gauge", "dnsserver_config_keys_needing_restart", "Keys whose values only a restart puts in force.",
+           (), lambda s: _configuration(s, lambda c: len(c.needs_restart))),
     # --- Caches
     Family("gauge", "dnsserver_reply_cache_entries", "Finished replies held.",
            ("type",), lambda s: (sample for process in s.processes for sample in (

@@ -201,6 +201,22 @@ class Request(Numbers, frozen=True):
     durations: Histogram | None = None
 
 
+class Configuration(Numbers, frozen=True):
+    """The configuration in force: its hash, and since when, on the clock of `now` and as unix time.
+
+    `failed` counts what was refused, `problems` say what is wrong with what the files say now, `needs_restart` are the
+    keys that only a restart puts in force.
+    """
+
+    hash_type: str
+    hash: str
+    applied: float
+    applied_wall: float
+    failed: int = 0
+    problems: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+
 class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
@@ -221,6 +237,7 @@ class Readings(Numbers, frozen=True):
     programming: dict[str, Histogram] = {}
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
+    configuration: Configuration | None = None
 
 
 def added(one: Process, other: Process) -> Process:

@@ -38,6 +38,10 @@ class Chain:
 
     def __init__(self, sources: Sequence[Source], search: Search | None = None, rules: Rules | None = None) -> None:
         """Make the chain of these sources, first come first asked; `rules` go before all of them."""
+        self.use(sources, search, rules)
+
+    def use(self, sources: Sequence[Source], search: Search | None, rules: Rules | None) -> None:
+        """Ask these from now on, also for questions that are under way."""
         self.rules = rules or None
         self._sources = tuple(sources)
         self.ends = tuple(end for source in sources for end in source.ends)  # no other name is looked for here

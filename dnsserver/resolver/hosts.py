@@ -77,6 +77,13 @@ class Hosts:
             self._change(name, address, is_new=is_new)
         return {name for name, value in before.items() if self._value(name) != value}
 
+    def domains(self) -> set[bytes]:
+        """Return the names and the domains that this table has something to say of."""
+        found = {*self.names, *self.authoritative_below}
+        if self.has_reverse:
+            found.update(from_text(ipaddress.ip_address(address).reverse_pointer) for address in self.by_address)
+        return found
+
     def _pairs(self, line: bytes) -> list[tuple[bytes, bytes]]:
         """Return the names of a line that are taken, each with the address."""
         try:

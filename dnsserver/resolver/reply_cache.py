@@ -149,6 +149,11 @@ class AgingReply(Reply):
         self.more = _REPLY + _AGING + len(self._ttls)
         self.due = min(since + 1, expires)
 
+    @property
+    def lasts(self) -> float:
+        """For how many seconds it is kept, from first to last."""
+        return self._expires - self._since
+
     def renew(self, now: float) -> bytes | None:
         """Return the octets with the TTLs that are left, or None after the end."""
         if now >= self._expires:
@@ -212,10 +217,9 @@ class ReplyCache:
     def __init__(self, size: int = SIZE) -> None:
         """Make an empty cache."""
         self.tables: list[ReplyTable] = []
-        self._missing: ClockQueue[Reply] = ClockQueue(size // 4)
-        self._large: ClockQueue[Reply] = ClockQueue(size // 8)
-        self._usual: ClockQueue[Reply] = ClockQueue(size - size // 4 - size // 8)
-        self._most_seen_once = max(1, self._missing.limit // _SEEN_ONCE)
+        self._missing, self._large, self._usual = ClockQueue[Reply](0), ClockQueue[Reply](0), ClockQueue[Reply](0)
+        self._most_seen_once = 1
+        self._set_limits(size)
         self._seen_once: set[int] = set()
         self._seen_once_before: set[int] = set()
         # A list of one takes a third of a dict's room, and most are that short. But all names in `com` that pods want
@@ -224,6 +228,12 @@ class ReplyCache:
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
         self._dropped = self._evicted = self._expired = 0
         self.changes = 0  # how often `drop` was called: an answer worked out before the last time may be old
+
+    def _set_limits(self, size: int) -> None:
+        self._missing.limit = size // 4
+        self._large.limit = size // 8
+        self._usual.limit = size - self._missing.limit - self._large.limit
+        self._most_seen_once = max(1, self._missing.limit // _SEEN_ONCE)
 
     def add_table(self, protocol: str, family: str) -> ReplyTable:
         """Make the table of a transport and family."""
@@ -317,6 +327,35 @@ class ReplyCache:
                 if isinstance(reply, AgingReply):
                     self._dropped += 1
                     self._forget(reply)
+
+    def drop_altered(self, is_altered: Callable[[Reply], bool] | None) -> int:
+        """Forget the replies of which `is_altered` is true, as the configuration has changed; return how many.
+
+        What is being worked out counts as worked out before that, also if it alters no reply that is kept.
+        """
+        self.changes += 1
+        dropped = self._dropped
+        if is_altered is None:
+            return 0
+        for table in self.tables:
+            for reply in [reply for reply in table.replies.values() if is_altered(reply)]:
+                self._dropped += 1
+                self._forget(reply)
+        return self._dropped - dropped
+
+    def resize(self, size: int) -> None:
+        """Hold at most so many octets from now on; what has no room any more is forgotten, the oldest first."""
+        self._set_limits(size)
+        for queue in (self._missing, self._large, self._usual):
+            while queue.size > queue.limit:
+                self._evicted += 1
+                self._forget(queue.evict())
+
+    def remove_table(self, table: ReplyTable) -> None:
+        """Forget a table, whose address is not answered on any more, and all that it holds."""
+        for reply in tuple(table.replies.values()):
+            self._forget(reply)
+        self.tables.remove(table)
 
     def statistics(self) -> Statistics:
         """Return the cache in numbers."""

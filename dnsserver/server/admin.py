@@ -59,13 +59,21 @@ class Admin:
         costly = {path for path, route in self._routes.items() if route.costly}
         self._http = HttpServer(self._respond, self._faults, costly=costly, limits=limits)
 
-    async def run(self, *, task_status: trio.TaskStatus[tuple[str, int] | None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; starts with the address that it got, or None if it has to go on trying for it."""
+    async def run(
+        self,
+        bound: socket.socket | None = None,
+        *,
+        task_status: trio.TaskStatus[tuple[str, int] | None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled; starts with the address that it got, or None if it has to go on trying for it.
+
+        `bound` is what listens on the address already.
+        """
         shown = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         started = False
         while True:
             try:
-                sock = bind(self._host, self._port)
+                sock, bound = bound or bind(self._host, self._port), None
             except OSError as error:
                 if not started:
                     reason = error.strerror or str(error)

@@ -71,6 +71,9 @@ class UdpPort(Protocol):
     def flush(self) -> None:
         """Send the replies that were held back to be sent together."""
 
+    def use_guard(self, guard: Guard | None) -> None:
+        """Judge who asks by this guard from now on."""
+
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
 
@@ -280,6 +283,10 @@ class BatchPort:
         """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
         return client[self._host_at : self._host_at + self._host_size], (client, identifier)
 
+    def use_guard(self, guard: Guard | None) -> None:
+        """Judge who asks by this guard from now on."""
+        self._guard = guard
+
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
         return PortStatistics(self._received, self._unsent)
@@ -425,6 +432,10 @@ class PlainPort:
 
     def flush(self) -> None:
         """Do nothing: `send` has sent."""
+
+    def use_guard(self, guard: Guard | None) -> None:
+        """Judge who asks by this guard from now on."""
+        self._guard = guard
 
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""

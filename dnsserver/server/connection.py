@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from dnsserver.resolver.reply_cache import ReplyTable
+from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import LARGEST, Room
 
@@ -102,6 +103,11 @@ class Connection:
         self._waiting = 0
         self._held = False  # `_in` begins with a whole message, for which there was no room yet
         self._ended = False
+
+    def use(self, limits: TcpLimits, guard: Guard | None) -> None:
+        """Go by these limits and this guard from now on."""
+        self._limits = limits
+        self._guard = guard
 
     # ---- for whoever watches the socket
 

@@ -65,10 +65,23 @@ def _ready(readings: Readings, request: Request) -> Response:
     if snapshot is not None:
         saved = "never" if snapshot.last_saved is None else f"{readings.now - snapshot.last_saved:.1f} s ago"
         lines.append(f"state folder: {'its snapshot is being served, ' if snapshot.serving else ''}last saved {saved}")
+    lines += _configuration(readings)
     rules = [f"- {{{kind.rule}}}" for kind in readings.kinds if kind.rule]
     if rules:
         lines += ["", _RBAC, "", "rules:", *rules]
     return Response("\n".join(lines) + "\n", status)
+
+
+def _configuration(readings: Readings) -> list[str]:
+    """Return lines on the configuration in force, where it comes from files."""
+    found = readings.configuration
+    if found is None:
+        return []
+    lines = [f"configuration: {found.hash_type} {found.hash[:16]}, in force for {readings.now - found.applied:.1f} s"]
+    lines += [f"configuration of the files, refused: {problem}" for problem in found.problems]
+    if found.needs_restart:
+        lines.append(f"configuration keys that need a restart: {', '.join(found.needs_restart)}")
+    return lines
 
 
 def _verdict(readings: Readings) -> str:
@@ -128,6 +141,14 @@ class _KindReadiness(msgspec.Struct, frozen=True):
     rule: str
 
 
+class _ConfigurationReadiness(msgspec.Struct, frozen=True):
+    hash_type: str
+    hash: str
+    age: float
+    problems: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
 class _Readiness(msgspec.Struct, frozen=True):
     ready: bool
     draining: bool
@@ -135,6 +156,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     stale: bool
     from_snapshot: bool
     kinds: dict[str, _KindReadiness]
+    configuration: _ConfigurationReadiness | None
 
 
 def _readiness(readings: Readings) -> _Readiness:
@@ -159,6 +181,7 @@ def _readiness(readings: Readings) -> _Readiness:
         )
         for kind in readings.kinds
     }
+    known = readings.configuration
     from_snapshot = readings.zone_snapshot is not None and readings.zone_snapshot.serving
     return _Readiness(
         ready=readings.ready,
@@ -167,6 +190,11 @@ def _readiness(readings: Readings) -> _Readiness:
         stale=readings.zone.stale,
         from_snapshot=from_snapshot,
         kinds=kinds,
+        configuration=None
+        if known is None
+        else _ConfigurationReadiness(
+            known.hash_type, known.hash, round(readings.now - known.applied, 3), known.problems, known.needs_restart
+        ),
     )
 
 

@@ -80,12 +80,16 @@ class ReplyWriter:
         recursion: bool,
     ) -> None:
         """Write with the bits that are this server's."""
-        self._outside = outside
         self._replies = replies
         self.clock = clock
+        self.stale: Reason | None = None  # why own data is marked as too old, when it is
+        self.use(outside, udp_limit=udp_limit, recursion=recursion)
+
+    def use(self, outside: Outside, *, udp_limit: int, recursion: bool) -> None:
+        """Write with these bits from now on."""
+        self._outside = outside
         self._udp_limit = udp_limit
         self._ra = m.RA if recursion else 0
-        self.stale: Reason | None = None  # why own data is marked as too old, when it is
         self._opts = {do: opt_record(udp_limit, do=do) for do in (False, True)}
 
     def local(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:

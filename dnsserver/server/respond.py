@@ -59,7 +59,22 @@ class Responder:
         self._udp_limit = udp_limit
         self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
         self.resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
-        forwards = guard is None or not guard.counts
+        self._make_templates(services)
+
+    def reconfigure(
+        self, outside: Outside, *, udp_limit: int, recursion: bool, guard: Guard | None, services: Services | None
+    ) -> None:
+        """Go by other settings from now on, also with questions under way; ports have their own guard to change."""
+        self.guard = self.resolver.guard = guard
+        self.outside = self.resolver.outside = outside
+        self._udp_limit = udp_limit
+        self._write.use(outside, udp_limit=udp_limit, recursion=recursion)
+        local = self.templates.local
+        self._make_templates(services)
+        self.templates.local = local
+
+    def _make_templates(self, services: Services | None) -> None:
+        forwards = self.guard is None or not self.guard.counts
         self.templates = Templates(self.resolver, services, forwards=forwards)
 
     def respond(self, packet: bytes, port: Port, index: int) -> bytes | None:

@@ -43,6 +43,11 @@ class Room:
         self.held = 0
         self.expected = 0
 
+    def resize(self, connections: int, buffers: int) -> None:
+        """Have this much room from now on; connections that are too many now end like any others."""
+        self.connections = connections
+        self.buffers = buffers
+
     def __len__(self) -> int:
         """Return how many connections there are."""
         return len(self._tenants)

@@ -75,7 +75,7 @@ class TcpServer:
 
         `room` is shared with other listeners.
         """
-        self._listener = listener
+        self.sock = listener
         self._responder = responder
         self._guard = responder.guard
         self._faults = responder.faults
@@ -95,7 +95,7 @@ class TcpServer:
     @property
     def address(self) -> tuple[Any, ...]:
         """Where it listens, as Python's sockets have it."""
-        found: tuple[Any, ...] = self._listener.getsockname()
+        found: tuple[Any, ...] = self.sock.getsockname()
         return found
 
     @property
@@ -103,13 +103,20 @@ class TcpServer:
         """How many connections there are now."""
         return len(self._open)
 
-    def leave(self) -> None:
+    def reconfigure(self, limits: TcpLimits) -> None:
+        """Go by these limits from now on, also for the connections that there are, and by the responder's guard."""
+        self._limits = limits
+        self._guard = self._responder.guard
+        for connection in self._open:
+            connection.use(limits, self._guard)
+
+    def leave(self, leaving: bool = True) -> None:
         """From now on close each connection behind its answers: its client is told to ask elsewhere (RFC 7766)."""
-        self._leaving = True
+        self._leaving = leaving
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        self._selector.register(self._listener, EVENT_READ)
+        self._selector.register(self.sock, EVENT_READ)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._faults.keep, "tcp-deadlines", self._close_late)
@@ -118,13 +125,13 @@ class TcpServer:
             for connection in tuple(self._open):
                 self._close(connection)
             self._selector.close()
-            self._listener.close()
+            self.sock.close()
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         while True:
             await self._turn()
-            if self._rests and self._listener in self._selector.get_map():
-                self._selector.unregister(self._listener)
+            if self._rests and self.sock in self._selector.get_map():
+                self._selector.unregister(self.sock)
                 nursery.start_soon(self._faults.once, "tcp-accept", self._rest)
 
     async def _turn(self) -> None:
@@ -157,7 +164,7 @@ class TcpServer:
         made_room = False
         for _ in range(_ACCEPTS):
             try:
-                sock, address = self._listener.accept()
+                sock, address = self.sock.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -201,7 +208,7 @@ class TcpServer:
         """Accept again after a while."""
         await trio.sleep(_REST)
         self._rests = False
-        self._selector.register(self._listener, EVENT_READ)
+        self._selector.register(self.sock, EVENT_READ)
 
     def _heard(self, connection: Connection) -> None:
         """Take in that something has come from a connection or gone to it."""
@@ -253,12 +260,12 @@ class TcpServer:
 
     async def _close_late(self) -> None:
         """Close the connections whose deadline has come."""
-        limits = self._limits
-        shortest = min(limits.idle, limits.partial, limits.write)
         while True:
             if not self._open:
                 self._occupied = trio.Event()
                 await self._occupied.wait()
+            limits = self._limits
+            shortest = min(limits.idle, limits.partial, limits.write)
             now = self._clock()
             late = []
             soonest = now + shortest  # nothing that begins from now on is due before

@@ -26,6 +26,11 @@ class AnswerBuilder:
         self._own_soa = self._make_soa(domain)
         self._own_serial = 0
 
+    def use_ttl(self, ttl: int) -> None:
+        """Give records this TTL, in seconds, from now on."""
+        self.ttl = ttl
+        self._own_soa = self._make_soa(self.domain)
+
     def soa(self, zone: bytes | None = None) -> RRset:
         """Return the SOA of the cluster's zone, or of another one of ours."""
         if zone is not None:

@@ -68,6 +68,25 @@ class Cluster:
         self._svc = b"\x03svc" + domain
         self.ends = (domain, reverse.ARPA)  # no other name is the cluster's
 
+    def reconfigure(
+        self,
+        *,
+        ttl: int,
+        pods: str,
+        reverse_networks: Sequence[str],
+        grace: float,
+        own_service: Pair,
+        own_addresses: Sequence[bytes],
+    ) -> None:
+        """Answer by other settings from now on; whether pods are verified cannot change, as that needs their list."""
+        self._build.use_ttl(ttl)
+        if self._pods is None or pods == "disabled":
+            self._pods = None if pods == "disabled" else PodNames(self.index, self._build, verified=False)
+        self._reverse = ReverseNames(self.index, self._build, reverse_networks)
+        self._grace = grace
+        self._own_service = own_service
+        self._own_addresses = tuple(own_addresses)
+
     # Events ----------------------------------------------------------------------------------------------------------
 
     def apply(self, event: model.Event, now: float, wall: float) -> set[Key]:

@@ -144,16 +144,16 @@ async def test_a_start_that_fails_leaves_no_process(
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, workers: int) -> None:
     _, kubeconfig = hanging_plugin(tmp_path)
+    file = tmp_path / "c.toml"
+    listen = [f"{HOST}:0", "192.0.2.1:53"]
+    file.write_text(f"listen = {json.dumps(listen)}\nkubeconfig = {json.dumps(kubeconfig)}\nworkers = {workers}\n")
     code = (
-        "import os, subprocess, threading, msgspec\n"
+        "import os, subprocess, threading\n"
         "from pathlib import Path\n"
         "from dnsserver.app import run\n"
         "import dnsserver.app.server\n"
-        "from dnsserver.config import Address, Config\n"
-        f"listen = (Address('{HOST}', 0), Address('192.0.2.1', 53))\n"
-        f"more = dict(kubeconfig=Path({kubeconfig!r}), workers={workers})\n"
-        "config = msgspec.structs.replace(Config(), listen=listen, **more)\n"
-        "assert run(config) == 1\n"
+        "from dnsserver.config import read\n"
+        f"assert run(read(Path({str(file)!r}))) == 1\n"
         "assert threading.active_count() == 1, threading.enumerate()\n"
         "assert not Path(f'/proc/self/task/{os.getpid()}/children').read_text()\n"
     )

@@ -32,7 +32,7 @@ from tests.cluster import decoded, namespace, service
 from tests.running import HOST, config, upstream_at
 from tests.universe import with_denied
 
-SETTINGS = worker_protocol.Settings(config(), b"s")
+SETTINGS = worker_protocol.Settings(config(), b"s", {})
 
 
 # --- the pipe
@@ -108,8 +108,8 @@ def test_the_whole_configuration_goes_through_the_pipe() -> None:
         state=Path("/state"),
         upstreams=(Upstream("192.0.2.1", 853, "tls", "dns.example"),),
     )
-    assert received(worker_protocol.encode(worker_protocol.Settings(everything, b"s"))) == [
-        worker_protocol.Settings(everything, b"s")
+    assert received(worker_protocol.encode(worker_protocol.Settings(everything, b"s", {"/z": "text"}))) == [
+        worker_protocol.Settings(everything, b"s", {"/z": "text"})
     ]
 
 
@@ -265,7 +265,7 @@ async def test_a_worker_tells_of_another_ones_probe_and_hears_of_its_own() -> No
         outside.settimeout(PATIENCE)
         settings = config(listen=(Address(HOST, port),), upstreams=upstream_at(outside.getsockname()[1]))
         async with (
-            worker(worker_protocol.Settings(settings, SETTINGS.secret), *map(ListDone, Kind)) as child,
+            worker(worker_protocol.Settings(settings, SETTINGS.secret, {}), *map(ListDone, Kind)) as child,
             aclosing(worker_protocol.frames(child.up)) as frames,
         ):
             own = await trio.to_thread.run_sync(outside.recv, 512)

@@ -1,0 +1,120 @@
+"""What this server answers besides the cluster: the zone files and domains of the configuration, read and built.
+
+The text of the files is read once, in the first process, and handed on to the others, so that all answer alike. To
+build it takes no event loop and may run in a thread: whoever has built it swaps it in whole.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from dnsserver.app.preflight import MOST_OF_A_ZONE
+from dnsserver.app.rules import MOST_OF_HOSTS, hosts_names, hosts_text, rules_of
+from dnsserver.config import Config
+from dnsserver.config.files import UnusableFileError, read_text
+from dnsserver.config.model import Hosts
+from dnsserver.resolver.chain import Source
+from dnsserver.resolver.hosts import Hosts as HostNames
+from dnsserver.resolver.rules import differ
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.zonefile import read_zone
+from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
+
+Texts = Mapping[str, str]  # what files say, by their paths
+
+
+class LocalDataError(Exception):
+    """A file of the configuration cannot be used; the text says which, and why."""
+
+
+def read_texts(config: Config) -> dict[str, str]:
+    """Return the texts of the files that answers are made of. Raises LocalDataError."""
+    hosts = [table.file for table in config.hosts if table.file is not None]
+    texts = {}
+    for what, paths, most in (("static zone", config.static, MOST_OF_A_ZONE), ("hosts file", hosts, MOST_OF_HOSTS)):
+        for path in paths:
+            try:
+                texts[str(path)] = read_text(path, most)
+            except UnusableFileError as error:
+                raise LocalDataError(f"{what} {path}: {error}") from error
+    return texts
+
+
+class LocalData:
+    """What is answered here besides the cluster, as one configuration and its files say."""
+
+    def __init__(self, config: Config, texts: Texts, before: "LocalData | None" = None) -> None:
+        """Build it, with what `before` has of the same text. Raises LocalDataError for a text that is wrong."""
+        self.texts = texts
+        self._domain = config.domain.wire
+        known = {} if before is None else before._zone_of  # noqa: SLF001 - of its own kind
+        self._zone_of: dict[str, StaticZone] = {}
+        for path in config.static:
+            text = texts[str(path)]
+            self._zone_of[text] = known.get(text) or _zone(str(path), text)
+        self._local = [domain.wire for domain in config.local.domains]
+        self._special = SpecialNames(self._local)
+        # What each part says, and the domain that it is about.
+        self._parts = frozenset((text, zone.origin) for text, zone in self._zone_of.items()) | frozenset(
+            ("", domain) for domain in self._local
+        )
+        tables: list[_HostsTable] = [] if before is None else before._hosts  # noqa: SLF001 - likewise
+        self._hosts: list[_HostsTable] = _hosts(config, texts, tables)
+        self.rules = rules_of(config, [table.names for table in self._hosts])
+
+    def sources(self, cluster: Source) -> list[Source]:
+        """Return who is asked for a name, in this order."""
+        return [cluster, *self._zone_of.values(), self._special]  # most of what is asked is the cluster's
+
+    def own(self) -> list[bytes]:
+        """Return the domains of which no upstream is believed."""
+        return [self._domain, *(zone.origin for zone in self._zone_of.values()), *self._local, *SPECIAL]
+
+    def take_over(self, before: "LocalData") -> frozenset[bytes]:
+        """Take the place of `before`; return the domains below which names may have another answer now.
+
+        A table of hosts whose file alone is another is the same object in both, and reads what is another in it.
+        """
+        domains = {domain for _, domain in self._parts ^ before._parts}  # noqa: SLF001 - of its own kind
+        kept = set()
+        for table in self._hosts:
+            if table.is_kept:
+                kept.add(id(table.names))
+                domains |= table.names.replace(table.text)
+            else:
+                domains |= table.names.domains()
+        for table in before._hosts:  # noqa: SLF001 - likewise
+            if id(table.names) not in kept:
+                domains |= table.names.domains()
+        return frozenset(domains)
+
+    def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:
+        """Return what tells of a name whether its rules are others now, hosts apart; None if no rule is."""
+        return None if self.rules is None and before.rules is None else partial(differ, before.rules, self.rules)
+
+
+class _HostsTable(NamedTuple):
+    """A table of hosts, what it was made from, and whether it was there before, perhaps with another text."""
+
+    settings: Hosts
+    text: str
+    names: HostNames
+    is_kept: bool
+
+
+def _hosts(config: Config, texts: Texts, before: Sequence[_HostsTable]) -> list[_HostsTable]:
+    known = {table.settings: table for table in before}
+    tables = []
+    for settings in config.hosts:
+        text = hosts_text(settings, texts)
+        old = known.pop(settings, None)
+        names = hosts_names(settings, text) if old is None else old.names
+        tables.append(_HostsTable(settings, text, names, old is not None))
+    return tables
+
+
+def _zone(path: str, text: str) -> StaticZone:
+    try:
+        return StaticZone(read_zone(text))
+    except FormatError as error:
+        raise LocalDataError(f"static zone {path}: {error}") from error

@@ -1,0 +1,77 @@
+"""Which upstreams a name is asked of: a route for each domain, and the longest one that fits wins.
+
+What is learnt of an upstream is kept as long as somebody asks it: by the same route, as the same object, or by another
+route or in another way, as a copy.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.route import Route, areas, scope_of
+from dnsserver.forward.settings import ForwardSettings
+from dnsserver.forward.sources import Known, apply_known
+from dnsserver.forward.upstream import Upstream
+from dnsserver.wire.name import ROOT
+
+
+class RouteTable:
+    """The routes by their domains. `default` is the one of all names, where there is no other."""
+
+    def __init__(self, settings: Sequence[ForwardSettings], own: Sequence[bytes], entropy: Entropy) -> None:
+        """Make routes without upstreams; they come in when their addresses are known. `own` are zones answered here."""
+        self._entropy = entropy
+        self._routes = {each.domain: Route(each, scope_of(each, own, settings), entropy) for each in settings}
+        self._areas: dict[bytes, Route] = {}
+        self._sort_in(settings)
+
+    def __iter__(self) -> Iterator[Route]:
+        """Give the routes."""
+        return iter(self._routes.values())
+
+    def get(self, domain: bytes) -> Route | None:
+        """Return the route of exactly this domain."""
+        return self._routes.get(domain)
+
+    def find(self, name: bytes) -> Route | None:
+        """Return the route of the longest domain that the name is below."""
+        routes = self._areas
+        position = 0
+        while name[position]:
+            route = routes.get(name[position:])
+            if route is not None:
+                return route
+            position += name[position] + 1
+        return routes.get(ROOT)
+
+    def upstreams(self) -> list[Upstream]:
+        """Return all upstreams of all routes."""
+        return [upstream for route in self._routes.values() for upstream in route.upstreams]
+
+    def replace(self, settings: Sequence[ForwardSettings], own: Sequence[bytes], known: Known) -> list[Upstream]:
+        """Have these routes from now on, and return the upstreams that nobody asks any more.
+
+        `known` says what there is no time to look up in between. A route of a domain that had one stays the same
+        object, so what is under way on it goes on.
+        """
+        before = self.upstreams()
+        routes = {}
+        for each in settings:
+            scope = scope_of(each, own, settings)
+            route = self._routes.get(each.domain)
+            if route is None:
+                route = Route(each, scope, self._entropy)
+                apply_known(route, known, before)
+            else:
+                moved = (each.upstreams, each.resolv_conf) != (route.settings.upstreams, route.settings.resolv_conf)
+                route.use(each, scope)
+                if moved:
+                    apply_known(route, known, before)
+            routes[each.domain] = route
+        self._routes = routes
+        self._sort_in(settings)
+        present = set(self.upstreams())
+        return [upstream for upstream in before if upstream not in present]
+
+    def _sort_in(self, settings: Sequence[ForwardSettings]) -> None:
+        self._areas = {domain: self._routes[route] for domain, route in areas(settings).items()}
+        self.default = self._routes.get(ROOT) if len(self._areas) == 1 else None
