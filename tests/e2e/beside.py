@@ -202,6 +202,8 @@ def on_loopback(text: str, kubeconfig: Path, resolvconf: Path) -> tuple[str, set
             changed = f"    health {THEIRS}:8080{' {' if line.endswith('{') else ''}"
         elif plugin == "bind":
             changed = ""
+        elif line and not line[0].isspace() and line[0] not in "}#(":
+            changed = re.sub(r":\d+\b", ":53", line)
         lines.append(changed)
         if plugin == "kubernetes" and line.endswith("{"):
             lines.append(f"        kubeconfig {kubeconfig}")
@@ -247,7 +249,7 @@ def _bound(text: str) -> str:
     Without its multicluster zone, for which CoreDNS waits until the API server knows of ServiceImports.
     """
     text = re.sub(r" clusterset\.local( in-addr)|^\s+multicluster .*$", r"\1", text, flags=re.MULTILINE)
-    return re.sub(r"^(\S.*\{)$", rf"\1\n    bind {THEIRS}", text, flags=re.MULTILINE)
+    return re.sub(r"^([^\s(].*\{)$", rf"\1\n    bind {THEIRS}", text, flags=re.MULTILINE)
 
 
 _PYTHON = [sys.executable, "-m", "dnsserver"]

@@ -5,7 +5,7 @@ from typing import Any
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
+from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_reverse, names
 from dnsserver.config.values import Upstream
 
 _WHAT = "forward"
@@ -147,6 +147,8 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
         values |= {_OF_A_DOMAIN.get(key, key): value for key, value in options.values.items()} | {"trusted": True}
     entry = draft.add("forward", values, source, _WHAT)
     entry.sources += options.sources.values()
+    if is_reverse(zone) and "domain" in draft.settings:
+        draft.differs(source, _WHAT, f"{zone}: reverse names in it that the cluster knows are answered here")
 
 
 def _upstreams(context: Context, directive: Directive, options: _Options) -> list[str]:

@@ -94,7 +94,7 @@ def _answers(context: Context, kind: str, words: list[str], source: Source) -> b
             names = True
         elif word in {"name", "value"} and len(words) >= at + 2:
             at += 2
-            names = True
+            names |= word == "value"
             text = "names in the reply are given back as they were asked, by the same rule and not by a second one"
             context.draft.differs(source, f"rewrite answer {word}", text)
         elif word == "name" and words[at : at + 1] == ["auto"]:

@@ -94,7 +94,7 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     (root(r"rewrite name regex (.*)-(us-west-1)\.example\.org {1}.service.{2}.consul answer auto"),
      {"rewrite": [{"regex": r"(.*)-(us-west-1)\.example\.org", "to": "{1}.service.{2}.consul.", "answers": "names"}]}),
     (root(r"rewrite name regex ^(.*)\.a\.example\.$ {1}.svc.cluster.local answer name (.*) {1}.a.example"),
-     {"rewrite": [{"regex": r"^(.*)\.a\.example\.$", "to": "{1}.svc.cluster.local.", "answers": "names"}]}),
+     {"rewrite": [{"regex": r"^(.*)\.a\.example\.$", "to": "{1}.svc.cluster.local."}]}),
     # Templates
     (root("template ANY ANY legacy.example {\n rcode NXDOMAIN\n}"),
      {"answer": [{"below": ["legacy.example"], "rcode": "NXDOMAIN"}]}),
