@@ -9,7 +9,7 @@ import dnslib
 
 from dnsserver.wire.message import HEADER_SIZE, OPT, FormatError
 from dnsserver.wire.name import ROOT, from_text, to_text
-from dnsserver.wire.records import Names, name_fields
+from dnsserver.wire.records import Names, with_names
 
 # What reads the words of a type. Those that dnslib does not know have the data of one that it does.
 _READERS: dict[str, Any] = {
@@ -114,13 +114,10 @@ def _data(rtype: str, number: int, words: Sequence[str], origin: bytes) -> bytes
     buffer = dnslib.DNSBuffer()
     _READERS[rtype].fromZone(shown).pack(buffer)
     data = bytes(buffer.data)
-    if not places:
-        return data
-    start = name_fields(number, data, 0, len(data))[0]
-    rest = data[start + len(places) :]
     if _READERS[rtype] is dnslib.HTTPS:
-        rest = _parameters(rest)
-    return data[:start] + b"".join(read_name(words[place], origin) for place in places) + rest
+        data = data[:3] + _parameters(data[3:])  # behind the priority and the root
+    written = iter([read_name(words[place], origin) for place in places])
+    return with_names(number, data, lambda _: next(written)) or data
 
 
 def _parameters(data: bytes) -> bytes:

@@ -135,7 +135,7 @@ class Names:
             if end - start != ADDRESS_SIZES.get(type_, end - start):
                 raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {ADDRESS_SIZES[type_]}")
             return message[start:end]
-        before, names, rest = name_fields(type_, message, start, end)
+        before, names, rest = _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(message, start, end), 1, 0)
         position = start + before
         parts = [message[start:position]]
         for _ in range(names):
@@ -234,14 +234,6 @@ def _fields(message: bytes, fixed: int) -> tuple[int, int, int, int, int]:
     if end > len(message):
         raise FormatError(f"rdata at octet {rdata} ends at {end}, the message at {len(message)}")
     return type_, cls, ttl, rdata, end
-
-
-def name_fields(type_: int, message: bytes, start: int, end: int) -> tuple[int, int, int]:
-    """Return how many octets of rdata stand before its first name, how many names, how many octets behind them.
-
-    The last is -1 where it may be any number. Of a type in HAS_NAMES; raises FormatError.
-    """
-    return _NAMES_IN_RDATA.get(type_) or (_naptr_prefix(message, start, end), 1, 0)
 
 
 def _naptr_prefix(message: bytes, start: int, end: int) -> int:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import Body, FormatError, RRset
-from dnsserver.wire.records import MAX_LABELS, MAX_POINTERS, Names, read_records, rrsets
+from dnsserver.wire.records import MAX_LABELS, MAX_POINTERS, Names, read_records, rrsets, with_names
 from dnsserver.wire.reply import compose
 
 FRONT = bytes(12)
@@ -140,6 +140,10 @@ def test_any_octets_are_records_or_refused(data: bytes, counts: tuple[int, int, 
 def test_rdata_is_written_out(rtype: int, rdata: bytes, whole: bytes) -> None:
     message = WEB + rdata
     assert names_of(message, 12).rdata(rtype, 17, len(message)) == whole
+    assert with_names(rtype, whole, bytes.upper) == whole.replace(b"web", b"WEB").replace(b"\1x", b"\1X").replace(
+        b"\1h", b"\1H"
+    )
+    assert (with_names(rtype, whole, lambda _: None) is None) is (b"web" in whole)
 
 
 @pytest.mark.parametrize(
