@@ -54,12 +54,12 @@ class Query(msgspec.Struct, gc=False):
 
     @property
     def id(self) -> bytes:
-        """The message ID."""
+        """Return the message ID."""
         return self.packet[:2]
 
     @property
     def question(self) -> bytes:
-        """The question's octets as they came."""
+        """Return the question's octets as they came."""
         return self.packet[m.HEADER_SIZE : self.end]
 
     def is_odd(self, limit: int) -> bool:
@@ -140,7 +140,10 @@ def read_query(packet: bytes) -> Query:
 
 
 def _read_extras(packet: bytes, position: int, authorities: int, extras: int, query: Query) -> None:
-    """Take in the OPT; skip any other record (an IXFR's SOA, a TSIG), which must still be whole."""
+    """Read the OPT into `query`; skip any other record (an IXFR's SOA, a TSIG), which must still be whole.
+
+    Raises FormatError.
+    """
     if authorities + extras > _MOST_RECORDS:
         raise FormatError(f"{authorities + extras} records after the question, expected at most {_MOST_RECORDS}")
     found = False

@@ -1,4 +1,4 @@
-"""Names that are addresses: of pods (answers.md section 3) and reverse ones (section 4)."""
+"""Names that are addresses: of pods (docs/answers.md section 3) and reverse ones (section 4)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -113,7 +113,7 @@ class ReverseNames:
 
 
 def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
-    """Give the labels that an address has in a service that exists, each once."""
+    """Return the labels that an address has in a service that exists, each once."""
     if entry is None or entry.service is None or entry.service.external is not None:
         return ()
     return dict.fromkeys(

@@ -1,4 +1,4 @@
-"""How answers end: the zone's SOA beside what does not exist, its own name server, and names put together."""
+"""Builds the answers of one zone: addresses, "no such name", "no such data", and the SOA and NS that go with them."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -13,10 +13,10 @@ _NO_ADDRESS = Reason("no-address-of-family")
 
 
 class AnswerBuilder:
-    """What all kinds of names of one zone share; `ttl` in seconds, `serial` the unix time of the last change."""
+    """Builds what all kinds of names of a zone share; `ttl` in seconds, `serial` the unix time of the last change."""
 
     def __init__(self, domain: bytes, ttl: int) -> None:
-        """Begin at serial 0."""
+        """Build for the zone of `domain`, with serial 0 until it changes."""
         self.domain = domain
         self.ttl = ttl
         self.serial = 0

@@ -90,7 +90,7 @@ class Cluster:
     # Events ----------------------------------------------------------------------------------------------------------
 
     def apply(self, event: model.Event, now: float, wall: float) -> set[Key]:
-        """Take in one event and return the keys whose answers may have changed.
+        """Apply one event and return the keys whose answers may have changed.
 
         `now` is the event loop's clock and `wall` unix time, both in seconds. Applying the same event twice changes
         nothing. Never raises for an event that decoded.
@@ -128,7 +128,7 @@ class Cluster:
             listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _note_known(self) -> None:
-        """Work out which names can be answered: each needs some kinds only, so one slow list holds back only its own.
+        """Note which names can be answered: each needs some kinds only, so one slow list holds back only its own.
 
         Pods that are denied are not waited for; the names that are nothing without them stay unanswered.
         """
@@ -162,17 +162,17 @@ class Cluster:
 
     @property
     def denied(self) -> set[Kind]:
-        """The kinds that the API will not give and that are not waited for: pods, if any."""
+        """Return the kinds that the API will not give and that are not waited for: pods, if any."""
         return self._denied & self._needed - self._synced
 
     @property
     def serial(self) -> int:
-        """The SOA's serial: the unix time of the last change."""
+        """Return the SOA's serial: the unix time of the last change."""
         return self._build.serial
 
     @property
     def left_out(self) -> int:
-        """How many records were left out of answers, since a name of theirs would be longer than names may be."""
+        """Return how many records were left out of answers, as a name of theirs would be longer than names may be."""
         return self._build.left_out
 
     def service_kind(self, part: model.EndpointSlice) -> str:

@@ -1,4 +1,7 @@
-"""Names of services: [[endpoint | port, protocol], service, namespace] left of `svc` (answers.md sections 2 and 5)."""
+"""Names of services: [[endpoint | port, protocol], service, namespace] left of `svc`.
+
+docs/answers.md sections 2 and 5 say what they are answered.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -175,7 +178,7 @@ class ServiceNames:
         return self._alias(name, target, qtype, depends)
 
     def _alias(self, name: bytes, target: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        """Answer with a CNAME, and for an address question go on at its target (answers.md section 5)."""
+        """Answer with a CNAME, and for an address question go on at its target (docs/answers.md section 5)."""
         cname = RRset(name, m.CNAME, self._build.ttl, (target,))
         if qtype == m.CNAME:
             return Answer(answer=(cname,), depends=depends)
@@ -211,7 +214,7 @@ class ServiceNames:
 
 
 def endpoint_label(endpoint: Endpoint) -> bytes:
-    """Return the label an endpoint is known by: its hostname, or its address with dashes (answers.md section 2)."""
+    """Return the label an endpoint is known by: its hostname, or its address with dashes (docs/answers.md)."""
     return endpoint[1] or reverse.dashed(endpoint[0])
 
 

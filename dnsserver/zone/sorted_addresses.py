@@ -14,14 +14,14 @@ class SortedAddresses:
     """The addresses of one size, in octets, of all `sources`, in order once it has been asked for."""
 
     def __init__(self, size: int, sources: Sequence[Iterable[bytes]]) -> None:
-        """Look at the sources later."""
+        """Read none of the sources yet."""
         self._size = size
         self._sources = sources
         self._addresses: list[bytes] | None = None
         self._changes: list[tuple[bytes, bool]] = []
 
     def note(self, address: bytes, *, is_there: bool) -> None:
-        """Take in that one of the sources has got an address, or lost it."""
+        """Record that one of the sources has got an address, or lost it."""
         if self._addresses is None:
             return
         self._changes.append((address, is_there))

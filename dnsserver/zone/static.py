@@ -26,12 +26,12 @@ class SpecialNames:
     """
 
     def __init__(self, local: Iterable[bytes] = ()) -> None:
-        """Keep these domains here besides, lower-case names."""
+        """Answer for these domains as well, which are lower-case names."""
         self._nowhere = {**dict.fromkeys(local, _LOCAL), **dict.fromkeys(_NOWHERE, _SPECIAL)}
 
     @property
     def ends(self) -> tuple[bytes, ...]:
-        """How every name that is answered here ends."""
+        """Return how every name that is answered here ends."""
         return (*SPECIAL, *self._nowhere)
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
@@ -56,7 +56,7 @@ class StaticZone:
     """
 
     def __init__(self, rrsets: Iterable[RRset]) -> None:
-        """Take the zone's RRsets, its SOA among them."""
+        """Index the zone's RRsets, with exactly one SOA among them."""
         self._nodes: dict[bytes, dict[int, RRset]] = {}  # an empty non-terminal has no records
         for rrset in rrsets:
             self._nodes.setdefault(rrset.name, {})[rrset.type] = rrset
@@ -71,12 +71,12 @@ class StaticZone:
 
     @property
     def origin(self) -> bytes:
-        """The zone's name."""
+        """Return the zone's name."""
         return self._soa.name
 
     @property
     def ends(self) -> tuple[bytes, ...]:
-        """How every name of the zone ends."""
+        """Return how every name of the zone ends."""
         return (self.origin,)
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
