@@ -7,6 +7,7 @@ import trio
 
 from dnsserver import log, metrics
 from dnsserver.app.dns_service import DnsService
+from dnsserver.app.process_usage import usage
 from dnsserver.metrics import LAG, Histogram, Readings, server_label
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.cluster import Cluster
@@ -62,7 +63,7 @@ class MetricsCollector:
         """Return everything at this moment."""
         server = self._server
         own = process(server.dns, server.lag)
-        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
+        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()), usage=usage())
 
     def brief(self) -> Readings:
         """Return everything at this moment but what the processes count, which takes milliseconds to add up."""

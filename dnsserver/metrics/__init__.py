@@ -5,7 +5,7 @@ family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has ar
 made for it go on working; what it does not have begins with `dnsserver_`. Must not know where the numbers come from.
 """
 
-from dnsserver.metrics.exposition import CONTENT_TYPE, expose, make_registry
+from dnsserver.metrics.exposition import CONTENT_TYPE, expose
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
@@ -21,6 +21,7 @@ from dnsserver.metrics.numbers import (
     Traffic,
     UdpSocket,
     Upstream,
+    Usage,
     Zone,
     ZoneSnapshot,
     added,
@@ -47,10 +48,10 @@ __all__ = [
     "Traffic",
     "UdpSocket",
     "Upstream",
+    "Usage",
     "Zone",
     "ZoneSnapshot",
     "added",
     "expose",
-    "make_registry",
     "server_label",
 ]

@@ -11,7 +11,17 @@ from typing import Literal, NamedTuple
 
 from dnsserver import __version__
 from dnsserver.metrics.histogram import Histogram
-from dnsserver.metrics.numbers import Configuration, Kind, Process, Readings, TcpListener, Traffic, UdpSocket, Upstream
+from dnsserver.metrics.numbers import (
+    Configuration,
+    Kind,
+    Process,
+    Readings,
+    TcpListener,
+    Traffic,
+    UdpSocket,
+    Upstream,
+    Usage,
+)
 from dnsserver.wire import message as m
 from dnsserver.wire.name import to_text
 
@@ -162,6 +172,10 @@ def _age(read: Callable[[Kind], float | None]) -> Callable[[Readings], Iterator[
 
 def _counted(read: Callable[[Kind], dict[str, int]]) -> Callable[[Readings], Iterator[Sample]]:
     return lambda s: (((kind.kind, reason), count) for kind in s.kinds for reason, count in read(kind).items())
+
+
+def _usage(read: Callable[[Usage], float]) -> Callable[[Readings], Iterable[Sample]]:
+    return lambda s: [] if s.usage is None else [((), read(s.usage))]
 
 
 def _events(kind: Kind) -> dict[str, int]:
@@ -374,4 +388,17 @@ FAMILIES: tuple[Family, ...] = (
     Family("counter", "dnsserver_snapshot_saves", "Snapshots of the zone, by result.",
            ("result",), lambda s: [(("done",), s.zone_snapshot.saves), (("failed",), s.zone_snapshot.failures)]
            if s.zone_snapshot else []),
+    # --- the names of Prometheus's own clients
+    Family("gauge", "process_virtual_memory_bytes", "Virtual memory of the first process.",
+           (), _usage(lambda usage: usage.virtual_memory)),
+    Family("gauge", "process_resident_memory_bytes", "Resident memory of the first process.",
+           (), _usage(lambda usage: usage.resident_memory)),
+    Family("gauge", "process_start_time_seconds", "Unix time at which the first process started.",
+           (), _usage(lambda usage: usage.started)),
+    Family("counter", "process_cpu_seconds", "Processor time of the first process, user and system.",
+           (), _usage(lambda usage: usage.cpu)),
+    Family("gauge", "process_open_fds", "Open file descriptors of the first process.",
+           (), _usage(lambda usage: usage.open_files)),
+    Family("gauge", "process_max_fds", "Limit of its open file descriptors.",
+           (), _usage(lambda usage: usage.max_files)),
 )  # fmt: skip

@@ -217,6 +217,17 @@ class Configuration(Numbers, frozen=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class Usage(Numbers, frozen=True):
+    """What the process takes: octets, processor time in seconds, unix time of its start, and files."""
+
+    virtual_memory: int
+    resident_memory: int
+    started: float
+    cpu: float
+    open_files: int
+    max_files: int
+
+
 class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
@@ -238,6 +249,7 @@ class Readings(Numbers, frozen=True):
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
     configuration: Configuration | None = None
+    usage: Usage | None = None
 
 
 def added(one: Process, other: Process) -> Process:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver import __version__
-from dnsserver.metrics import CONTENT_TYPE, Kind, Readings, expose, make_registry
+from dnsserver.metrics import CONTENT_TYPE, Kind, Readings, expose
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import from_text
@@ -30,15 +30,12 @@ def standard_routes(
     `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went. A
     client that is not on this machine has to send the secret in the file `token`.
     """
-    registry = make_registry(read)
     health = Route("GET", lambda _: Response("ok\n"), "the process answers")
     ready = Route("GET", lambda request: _ready(brief(), request), "whether it is ready, and the state of its data")
     routes = {
         "/readyz": ready,
         "/healthz": health,
-        "/metrics": Route(
-            "GET", lambda _: Response(expose(registry), type=CONTENT_TYPE), "for Prometheus", costly=True
-        ),
+        "/metrics": Route("GET", lambda _: Response(expose(read()), type=CONTENT_TYPE), "for Prometheus", costly=True),
         "/cache/flush": Route(
             "POST",
             lambda request: _flush(request, flush, token),

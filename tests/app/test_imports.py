@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2]
-NEVER = {"asyncio", "rich", "structlog", "httpx2", "anyio", "kubernetes", "yaml"}
+NEVER = {"asyncio", "rich", "structlog", "httpx2", "prometheus_client", "anyio", "kubernetes", "yaml"}
 
 
 @pytest.mark.parametrize(
