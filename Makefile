@@ -12,14 +12,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format coverage bench bench-sync bench-forward profile lock clean
+.PHONY: help venv run test e2e lint format coverage bench bench-sync bench-forward profile lock clean
 
 # Where `make run` serves.
 PORT ?= 1053
 ADMIN_PORT ?= 8053
 
 help: ## show the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo
 	@echo "ARGS is passed on, as in: make run ARGS='--upstream 9.9.9.9'"
 	@echo "                          make test ARGS='tests/zone -k apex'"
@@ -60,6 +60,13 @@ PYTEST := pytest -n $(PROCESSES) --dist loadgroup
 
 test: lint ## everything: linters, types, import contracts, tests
 	$(BIN)/python -m $(PYTEST) $(ARGS)
+
+# What the nodes of the cluster have, or can pull.
+IMAGE ?= dnsserver:latest
+COREDNS_IMAGE ?= registry.k8s.io/coredns/coredns:v1.14.7
+
+e2e: venv ## the life of a deployment on the cluster that KUBECONFIG names, with a client that may lose nothing
+	DNSSERVER_E2E=1 IMAGE=$(IMAGE) COREDNS_IMAGE=$(COREDNS_IMAGE) $(BIN)/python -m pytest -x tests/real $(ARGS)
 
 lint: venv ## ruff, mypy, import contracts
 	$(BIN)/ruff check

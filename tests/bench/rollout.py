@@ -1,0 +1,360 @@
+"""What a rollout loses: `python -m tests.bench.rollout` (root, `ip`, `nft`, `conntrack`; CoreDNS where it is on PATH).
+
+Replicas are real processes, each in a network namespace of its own, behind a node (`balancer`) whose rules change 0.3,
+1, 6 and 12 seconds after the EndpointSlice does. Two of them are replaced one by one as a Deployment does (the next one
+is ready before the last one is told to end), or told to end at once. A client asks all along (`tests.asking`). Probes
+are those of the manifests: every second and two failures for dnsserver, every 10 and three for CoreDNS.
+
+The table has what was lost over UDP with new sockets, over UDP with kept ones, and over TCP, of all that was asked.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import trio
+
+from tests import asking
+from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run
+from tests.bench.processes import found
+
+NAME = "kubernetes.default.svc.cluster.local"
+LATE = (0.3, 1.0, 6.0, 12.0)
+SCENARIOS = ("rolling", "at once")
+RATE = 200.0
+_NODE, _CLIENT = "10.250.0.1", "10.250.0.2"
+_BEFORE, _AFTER = 3.0, 3.0
+_READY_WITHIN = 30.0
+_COREFILE = """.:53 {{
+    errors
+    health :8080 {{
+        lameduck {lameduck}s
+    }}
+    ready :8181
+    hosts {{
+        10.96.0.1 {name}
+        fallthrough
+    }}
+}}
+"""
+_CONFIG = """
+listen = ["0.0.0.0:53"]
+admin = "0.0.0.0:8053"
+objects = "{objects}"
+upstreams = []
+"""
+
+
+class Kind(NamedTuple):
+    """A server: its command in a folder, where it says that it is ready, and its probes in seconds and failures."""
+
+    name: str
+    command: Callable[[Path], list[str]]
+    ready: tuple[int, str]
+    period: float
+    threshold: int
+    grace: float
+
+
+def dnsserver(folder: Path) -> list[str]:
+    (folder / "dnsserver.toml").write_text(_CONFIG.format(objects=folder / "objects.json"))
+    return [sys.executable, "-m", "dnsserver", "serve", "--config", str(folder / "dnsserver.toml")]
+
+
+def coredns(lameduck: int, folder: Path) -> list[str]:
+    path = folder / "Corefile"
+    path.write_text(_COREFILE.format(lameduck=lameduck, name=NAME))
+    return [found("coredns") or "coredns", "-conf", str(path)]
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("dnsserver", dnsserver, (8053, "/readyz"), 1.0, 2, 40.0),
+        Kind("CoreDNS, lameduck 5 s", partial(coredns, 5), (8181, "/ready"), 10.0, 3, 30.0),
+        Kind("CoreDNS, lameduck 15 s", partial(coredns, 15), (8181, "/ready"), 10.0, 3, 30.0),
+    )
+}
+
+
+class Pod:
+    """One replica: a process in a network namespace, what its probes say, and whether it is about to end."""
+
+    def __init__(self, number: int, kind: Kind, folder: Path) -> None:
+        self.kind = kind
+        self.space = f"rollout-{os.getpid()}-{number}"
+        self.address = f"10.244.{number}.2"
+        self.serving = False
+        self.terminating = False
+        _connect(self.space, f"p{number}", f"10.244.{number}.1", self.address)
+        log = (folder / f"{number}.log").open("wb")
+        command = ["ip", "netns", "exec", self.space, *kind.command(folder)]
+        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        log.close()
+        self.ended = trio.Event()
+
+    def told_to_end(self) -> None:
+        self.terminating = True
+        self._process.send_signal(signal.SIGTERM)
+
+    async def probe(self, changed: Callable[[], None]) -> None:
+        """Probe until it has ended, and say when its readiness changes; the first success is looked for each second."""
+        failures = 0
+        while self._process.poll() is None:
+            if await self._answers():
+                failures = 0
+                ready = True
+            else:
+                failures += 1
+                ready = self.serving and failures < self.kind.threshold
+            if ready != self.serving:
+                self.serving = ready
+                changed()
+            await self._wait_exit(self.kind.period if self.serving or self.terminating else 0.5)
+        self.serving = False
+        self.ended.set()
+        changed()
+
+    async def _wait_exit(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            while self._process.poll() is None:  # noqa: ASYNC110 - `ip` became the server: trio did not start it
+                await trio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        port, path = self.kind.ready
+        try:
+            with trio.fail_after(2.0):
+                stream = await trio.open_tcp_stream(self.address, port)
+                async with stream:
+                    await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: pod\r\n\r\n".encode())
+                    return (await stream.receive_some(64)).split(b" ")[1:2] == [b"200"]
+        except (OSError, trio.TooSlowError, trio.BrokenResourceError):
+            return False
+
+    async def wait_end(self) -> None:
+        """Wait for the end, which the kubelet enforces after the grace period."""
+        with trio.move_on_after(self.kind.grace):
+            await self.ended.wait()
+        self.kill()
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+class Deployment:
+    """Replicas, the Service that leads to them, and who is told of changes."""
+
+    def __init__(self, kind: Kind, late: float, folder: Path, nursery: trio.Nursery) -> None:
+        self._kind = kind
+        self._folder = folder
+        self._nursery = nursery
+        self._numbers = itertools.count(1)
+        self._balancer = Balancer(late)
+        self._changes: trio.MemorySendChannel[tuple[float, Endpoints]] | None = None
+        self.pods: list[Pod] = []
+        self._tell()
+
+    async def start(self) -> Pod:
+        """Add a replica, and return it when it is ready."""
+        pod = self.add()
+        with trio.fail_after(_READY_WITHIN):
+            while not pod.serving:  # noqa: ASYNC110 - it may stop serving again
+                await trio.sleep(0.05)
+        return pod
+
+    def add(self) -> Pod:
+        pod = Pod(next(self._numbers), self._kind, self._folder)
+        self.pods.append(pod)
+        self._nursery.start_soon(pod.probe, self._tell)
+        return pod
+
+    def end(self, *pods: Pod) -> None:
+        for pod in pods:
+            pod.told_to_end()
+        self._tell()
+
+    def settle(self) -> None:
+        """Have the rules lead to what there is, at once, before anybody asks; and follow late from here on."""
+        self._balancer.apply(self._endpoints())
+        self._changes, following = trio.open_memory_channel[tuple[float, Endpoints]](1000)
+        self._nursery.start_soon(self._balancer.follow, following)
+
+    def _endpoints(self) -> dict[str, Endpoint]:
+        return {pod.address: Endpoint(pod.serving, pod.terminating) for pod in self.pods if not pod.ended.is_set()}
+
+    def _tell(self) -> None:
+        """Write the EndpointSlice, which replicas follow at once and the node follows late."""
+        endpoints = self._endpoints()
+        path = self._folder / "objects.json"
+        path.with_suffix(".new").write_text(json.dumps(_objects(endpoints)))
+        path.with_suffix(".new").replace(path)
+        if self._changes is not None:
+            self._changes.send_nowait((trio.current_time(), endpoints))
+
+
+def _objects(endpoints: Endpoints) -> dict[str, Any]:
+    def meta(name: str, space: str, **labels: str) -> dict[str, Any]:
+        return {"name": name, "namespace": space, "labels": labels}
+
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
+    part = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": meta("kube-dns-1", "kube-system", **{"kubernetes.io/service-name": "kube-dns"}),
+        "addressType": "IPv4",
+        "ports": ports,
+        "endpoints": [
+            {
+                "addresses": [address],
+                "conditions": {"ready": each.ready, "serving": each.serving, "terminating": each.terminating},
+            }
+            for address, each in endpoints.items()
+        ],
+    }
+    services = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta(name, space),
+            "spec": {"clusterIP": address, "clusterIPs": [address], "ports": ports},
+        }
+        for name, space, address in (("kubernetes", "default", "10.96.0.1"), ("kube-dns", "kube-system", SERVICE))
+    ]
+    return {"apiVersion": "v1", "kind": "List", "items": [*services, part]}
+
+
+def _connect(space: str, device: str, here: str, there: str) -> None:
+    """Make a namespace that reaches everything by way of this one."""
+    run("ip", "netns", "add", space)
+    run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
+    run("ip", "address", "add", f"{here}/30", "dev", device)
+    run("ip", "link", "set", device, "up")
+    inside = ["ip", "-n", space]
+    run(*inside, "address", "add", f"{there}/30", "dev", "eth0")
+    for each in ("lo", "eth0"):
+        run(*inside, "link", "set", each, "up")
+    run(*inside, "route", "add", "default", "via", here)
+
+
+def _asker(rate: float) -> "subprocess.Popen[str]":
+    space = f"rollout-{os.getpid()}-client"
+    _connect(space, "client", _NODE, _CLIENT)
+    command = ["ip", "netns", "exec", space, sys.executable, asking.__file__, SERVICE, "53", str(rate), NAME]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@asynccontextmanager
+async def asked_all_along(rate: float) -> AsyncIterator[dict[str, Any]]:
+    """Ask from a namespace of the client's own until the block ends; what became of it is in the dictionary then."""
+    result: dict[str, Any] = {}
+    with _asker(rate) as process:
+        await trio.sleep(_BEFORE)
+        yield result
+        await trio.sleep(_AFTER)
+        printed, _ = process.communicate()
+    result.update(json.loads(printed))
+
+
+async def measure(kind: Kind, late: float, scenario: str, rate: float, folder: Path) -> dict[str, Any]:
+    """One rollout in this namespace: what became of the questions each way."""
+    async with trio.open_nursery() as nursery:
+        deployment = Deployment(kind, late, folder, nursery)
+        try:
+            old = [await deployment.start() for _ in range(2)]
+            deployment.settle()
+            async with asked_all_along(rate) as result:
+                if scenario == "rolling":
+                    for pod in old:
+                        await deployment.start()
+                        deployment.end(pod)
+                else:
+                    deployment.end(*old)
+                    for _ in old:
+                        deployment.add()
+                for pod in old:
+                    await pod.wait_end()
+                await trio.sleep(late)
+        finally:
+            for pod in deployment.pods:
+                pod.kill()
+            nursery.cancel_scope.cancel()
+    return result
+
+
+def _inside(name: str, late: float, scenario: str, rate: float) -> None:
+    """Measure in the namespace that this process was started in, and print what was found as JSON."""
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    run("ip", "link", "set", "lo", "up")
+    with TemporaryDirectory(prefix="rollout-") as folder:
+        print(json.dumps(trio.run(measure, KINDS[name], late, scenario, rate, Path(folder))))
+
+
+async def _measure_apart(
+    name: str, late: float, scenario: str, rate: float, results: dict[str, dict[str, Any]]
+) -> None:
+    """The same in a process and a namespace of its own, whose namespaces for pods go with it."""
+    command = ["unshare", "--net", sys.executable, "-m", "tests.bench.rollout", "--inside", name, str(late), scenario]
+    done = await trio.run_process([*command, "--rate", str(rate)], capture_stdout=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name}, {late} s, {scenario}: ended with {done.returncode}")
+    results[name] = json.loads(done.stdout)
+
+
+async def _measure_all(names: Sequence[str], late: Iterable[float], rate: float) -> None:
+    """Servers beside each other, one scenario after the other; print a row of each."""
+    for scenario, each in itertools.product(SCENARIOS, late):
+        results: dict[str, dict[str, Any]] = {}
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(_measure_apart, name, each, scenario, rate, results)
+        print(f"| {scenario} | {each:g} s | {' | '.join(_cell(results[name]) for name in names)} |", flush=True)
+
+
+def _cell(result: dict[str, Any]) -> str:
+    lost = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in result.values())
+    return f"{lost} of {sum(way['asked'] for way in result.values()):,}"
+
+
+def _clean(pid: int) -> None:
+    for path in Path("/run/netns").glob(f"rollout-{pid}-*"):
+        run("ip", "netns", "delete", path.name, check=False)
+
+
+def main() -> None:
+    """Measure all of it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--late", type=float, action="append", help=f"seconds; default {LATE}")
+    parser.add_argument("--only", action="append", help="a server of the table; default all that are there")
+    parser.add_argument("--rate", type=float, default=RATE, help="questions a second over UDP")
+    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    missing = [program for program in ("ip", "nft", "conntrack", "unshare") if not found(program)]
+    if os.geteuid() or missing:
+        sys.exit(f"network namespaces need root and Debian's iproute2, nftables, conntrack; missing: {missing}")
+    if options.inside:
+        name, late, scenario = options.inside
+        try:
+            _inside(name, float(late), scenario, options.rate)
+        finally:
+            _clean(os.getpid())
+        return
+    names = [name for name in KINDS if name in (options.only or KINDS) and (found("coredns") or name == "dnsserver")]
+    print(f"| replicas end | rules follow after | {' | '.join(names)} |")
+    print(f"|:---|---:|{'---:|' * len(names)}")
+    trio.run(_measure_all, names, options.late or LATE, options.rate)
+
+
+if __name__ == "__main__":
+    main()
