@@ -6,11 +6,10 @@ import dns.message
 import dns.rcode
 import dns.reversename
 
-from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
-from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -36,8 +35,8 @@ class Outside:
         rrsets = (RRset(ask.name, m.A, 300, (b"\xc0\0\2\1",)),) if ask.type == m.A else ()
         return Outcome(m.NOERROR, compose(ask.name, rrsets), ad=False, reason=FORWARDED, stored=0, expires=1e9)
 
-    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
-        raise AssertionError(f"{on_outcome} waits for {ask} at {now} for {packet!r}, but all is known here")
+    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
+        raise AssertionError(f"{waiter} waits for {ask} at {now} for {packet!r}, but all is known here")
 
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         del ask, hits

@@ -14,12 +14,12 @@ import dns.rrset
 
 from dnsserver.app.local_data import LocalData, read_texts
 from dnsserver.config import Config, load
-from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.families import WithoutIPv6
-from dnsserver.server.reply import DEFERRED, Asker
+from dnsserver.server.reply import DEFERRED
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -83,19 +83,19 @@ class Outside:
         self.world = world
         self.asked: list[str] = []
         self._later = later
-        self._waiting: list[tuple[Question, OnOutcome]] = []
+        self._waiting: list[tuple[Question, Waiter]] = []
 
     def answer_now(self, question: Question, now: float) -> Outcome | None:
         return None if self._later else self._outcome(question, now)
 
-    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
+    def start(self, question: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
         del now, packet
-        self._waiting.append((question, on_outcome))
+        self._waiting.append((question, waiter))
 
     def answer(self, now: float) -> None:
         while self._waiting:
-            question, on_outcome = self._waiting.pop(0)
-            on_outcome(self._outcome(question, now))
+            question, waiter = self._waiting.pop(0)
+            waiter.deliver(self._outcome(question, now))
 
     def _outcome(self, question: Question, now: float) -> Outcome:
         key = f"{names.to_text(question.name)} {m.type_name(question.type)}"

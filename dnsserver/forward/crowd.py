@@ -6,27 +6,25 @@ out who waits for the same name beside it. So equal askers count once, and each 
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
-from dnsserver.forward.outcome import OnOutcome
+from dnsserver.forward.outcome import Waiter
+
+Waiting = TypeVar("Waiting", bound=Waiter)
 
 CROWD = 512  # waiting for one question, at about 0.6 KiB each; when there are as many, half of them at most are kept
 
 
-def thinned(
-    waiting: Sequence[OnOutcome], most: int = CROWD // 2
-) -> tuple[list[OnOutcome], list[OnOutcome], list[OnOutcome]]:
+def thinned(waiting: Sequence[Waiting], most: int = CROWD // 2) -> tuple[list[Waiting], list[Waiting], list[Waiting]]:
     """Return who is kept, who asked the same again and is answered with it, and whose share is used up.
 
-    Who waits is the object that a `deliver` belongs to: its `asker()` gives the client, and what no two questions of it
-    have in common unless they are equal, or None. What has no asker is another question of this server itself.
     The newest ones of a client are kept; order is.
     """
     clients: defaultdict[Hashable, list[int]] = defaultdict(list)
-    again: list[OnOutcome] = []
+    again: list[Waiting] = []
     seen: set[Hashable] = set()
     for at in range(len(waiting) - 1, -1, -1):
-        asker = getattr(getattr(waiting[at], "__self__", None), "asker", None)
-        client, question = (None, None) if asker is None else asker()
+        client, question = waiting[at].asker()
         if question is not None:
             if (client, question) in seen:
                 again.append(waiting[at])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import trio
 
-from dnsserver.forward.outcome import OnOutcome, Outcome
+from dnsserver.forward.outcome import Outcome, Waiter
 from dnsserver.forward.runtime import Runtime
 
 SLICE = 64  # given in one go: 1 ms
@@ -23,7 +23,7 @@ class Deliveries:
         """Begin with none."""
         self._faults = runtime.faults
         self._on_batch_end = runtime.on_batch_end
-        self._queue: deque[tuple[OnOutcome, Outcome]] = deque()
+        self._queue: deque[tuple[Waiter, Outcome]] = deque()
         self._awake = trio.Event()
 
     @property
@@ -31,21 +31,21 @@ class Deliveries:
         """How many wait for their turn."""
         return len(self._queue)
 
-    def give(self, waiting: Sequence[OnOutcome], outcome: Outcome) -> None:
+    def give(self, waiting: Sequence[Waiter], outcome: Outcome) -> None:
         """Give the outcome now, or by turns to many; only for the drain of a transport, or a timer."""
         if len(waiting) > SLICE:
             self.queue(waiting, outcome)
             return
-        for on_outcome in waiting:
+        for waiter in waiting:
             try:
-                on_outcome(outcome)
+                waiter.deliver(outcome)
             except Exception as error:
                 self._faults.took("delivery", error, reason=outcome.reason.code)
 
-    def queue(self, waiting: Sequence[OnOutcome], outcome: Outcome) -> None:
+    def queue(self, waiting: Sequence[Waiter], outcome: Outcome) -> None:
         """Have the outcome given as soon as whoever runs now has ended."""
         if waiting:
-            self._queue.extend([(on_outcome, outcome) for on_outcome in waiting])
+            self._queue.extend([(waiter, outcome) for waiter in waiting])
             self._awake.set()
 
     async def run(self) -> None:
@@ -56,7 +56,7 @@ class Deliveries:
                 self._awake = trio.Event()
                 await self._awake.wait()
             for _ in range(min(len(queue), max(SLICE, len(queue) // _PART))):
-                on_outcome, outcome = queue.popleft()
-                self.give((on_outcome,), outcome)
+                waiter, outcome = queue.popleft()
+                self.give((waiter,), outcome)
             self._on_batch_end()
             await trio.lowlevel.checkpoint()

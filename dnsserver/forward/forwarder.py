@@ -20,7 +20,7 @@ from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
-from dnsserver.forward.outcome import OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import Outcome, OwnQuestion, Question, Waiter
 from dnsserver.forward.route import unasked
 from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
@@ -108,19 +108,19 @@ class Forwarder:
             return cache.stale(question, now) or unasked(route, now)
         return None
 
-    def start(self, question: Question, on_outcome: OnOutcome | None, now: float, packet: bytes = b"") -> None:
-        """Have the upstreams asked, or join who asks them the same; `on_outcome` is called once, but not from here.
+    def start(self, question: Question, waiter: Waiter | None, now: float, packet: bytes = b"") -> None:
+        """Have the upstreams asked, or join who asks them the same; `waiter` gets the outcome once, but not from here.
 
-        For what `answer_now` has just not known, or without `on_outcome` to renew what is held. `packet` is a client's,
+        For what `answer_now` has just not known, or without `waiter` to renew what is held. `packet` is a client's,
         if one asks: should it look like a query that this server sent itself, and that came back through a loop of
         forwarders, then the upstream is probed.
         """
         pending = self._lookups.get(question) or (self._joins.get(question) if self._joins else None)
         if pending is not None:
-            if on_outcome is not None:
-                self._wait_for(pending, on_outcome, now, packet)
+            if waiter is not None:
+                self._wait_for(pending, waiter, now, packet)
             return
-        waiting = [] if on_outcome is None else [on_outcome]
+        waiting = [] if waiter is None else [waiter]
         route = self._routes.default or self._routes.find(question.name)
         order = route.order(now) if route is not None else []
         if route is None or not order:
@@ -146,7 +146,7 @@ class Forwarder:
         if lookup.due < self._wakes_at:
             self.hurry(lookup.due)
 
-    def _wait_for(self, pending: Lookup | Join, on_outcome: OnOutcome, now: float, packet: bytes) -> None:
+    def _wait_for(self, pending: Lookup | Join, waiter: Waiter, now: float, packet: bytes) -> None:
         """Have one more wait for a question that is under way."""
         if packet and isinstance(pending, Lookup):
             self._engine.look_for_loop(pending, packet, now)
@@ -154,7 +154,7 @@ class Forwarder:
         if len(pending.waiting) >= pending.crowd:
             self._thin(pending, now)
         self._waiting += 1
-        pending.waiting.append(on_outcome)
+        pending.waiting.append(waiter)
         if self._waiting > 2 * self._limits.in_flight:
             self._end_early(pending if len(pending.waiting) > CROWD else self._oldest(), now)
 
@@ -207,8 +207,8 @@ class Forwarder:
         pending.crowd = max(CROWD, 2 * len(pending.waiting))  # many clients stay many: not looked through each time
         self._waiting -= len(again) + len(over)
         self._dropped += len(over)
-        for deliver in again:
-            deliver.__self__.give_up()  # type: ignore[attr-defined]  # it has an `asker`, so it has this
+        for waiter in again:
+            waiter.give_up()
         self._deliveries.queue(over, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
 
     # ---- what becomes of questions under way
@@ -255,7 +255,7 @@ class Forwarder:
         rest = Question(follow, question.type, question.do, question.cd)
         known = self.answer_now(rest, now)
         if known is None:
-            self.start(rest, partial(self._joined, join), now)
+            self.start(rest, OwnQuestion(partial(self._joined, join)), now)
         else:
             self._joined(join, known)
 
@@ -299,7 +299,7 @@ class Forwarder:
         elif upstream.looping:
             self._engine.leave(upstream, self._clock())
 
-    def _close(self, pending: Lookup | Join) -> list[OnOutcome]:
+    def _close(self, pending: Lookup | Join) -> list[Waiter]:
         """Return who waits for a question that is not under way any more."""
         if isinstance(pending, Join):
             self._joins.pop(pending.question, None)

@@ -3,7 +3,7 @@
 import msgspec
 
 from dnsserver.forward.crowd import CROWD
-from dnsserver.forward.outcome import OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import Outcome, Question, Waiter
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
 from dnsserver.wire.upstream_reply import Reading
@@ -16,12 +16,12 @@ class Join(msgspec.Struct, gc=False, eq=False):
     """
 
     question: Question
-    waiting: list[OnOutcome]
+    waiting: list[Waiter]
     head: Reading
     read_at: float
     crowd: int = CROWD
 
-    def close(self) -> list[OnOutcome]:
+    def close(self) -> list[Waiter]:
         """Record that nobody waits any more; return who did."""
         waiting, self.waiting = self.waiting, []
         return waiting

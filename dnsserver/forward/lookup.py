@@ -36,7 +36,7 @@ from dnsserver.forward import outcome as o
 from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.health import LONGEST_TIMEOUT
-from dnsserver.forward.outcome import OnOutcome, Question
+from dnsserver.forward.outcome import Question, Waiter
 from dnsserver.forward.route import Route
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
@@ -157,7 +157,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     question: Question
     route: Route
     order: list[Upstream]
-    waiting: list[OnOutcome]
+    waiting: list[Waiter]
     deadline: float
     stale_at: float = NEVER
     attempts: list[Attempt] = []
@@ -213,7 +213,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         if not self.done:
             self._schedule()
 
-    def give_stale(self) -> list[OnOutcome]:
+    def give_stale(self) -> list[Waiter]:
         """Record that those who wait get a stale answer; return who they are."""
         self.stale_given = True
         waiting, self.waiting = self.waiting, []
@@ -224,7 +224,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.failure = failure
         self.means.owner.finished(self, self.unconfirmed, now)
 
-    def close(self) -> list[OnOutcome]:
+    def close(self) -> list[Waiter]:
         """Record that it is over, and return who waited; queries under way only tell how their upstreams do."""
         self.done = True
         if self.means.lookups.pop(self.question, None) is not None:

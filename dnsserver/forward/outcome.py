@@ -1,7 +1,7 @@
 """What is asked of the outside, and what came of it: the values between the chain, the cache and the forwarder."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -44,7 +44,38 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         return aged(self.body, max(0, int(now - self.stored)))
 
 
-OnOutcome = Callable[[Outcome], None]
+# A client, and what none of its questions have in common unless they are equal; None where each has to be answered.
+Asker = tuple[Hashable, Hashable | None]
+
+
+class Waiter(Protocol):
+    """Who waits for an outcome, and gets it once."""
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take the outcome."""
+
+    def asker(self) -> Asker:
+        """Return for whom it waits."""
+
+    def give_up(self) -> None:
+        """Wait no more: the same asker has asked the same again."""
+
+
+class OwnQuestion(msgspec.Struct, gc=False, eq=False):
+    """A question of this server itself, which `on_outcome` waits for."""
+
+    on_outcome: Callable[[Outcome], None]
+
+    def deliver(self, outcome: Outcome) -> None:
+        """Take the outcome."""
+        self.on_outcome(outcome)
+
+    def asker(self) -> Asker:
+        """Return nobody, as there is no client."""
+        return None, None
+
+    def give_up(self) -> None:
+        """Do nothing: no two of them are equal."""
 
 
 class Cork(msgspec.Struct, gc=False, eq=False):

@@ -9,9 +9,9 @@ from collections import deque
 from math import ceil
 from typing import Any
 
+from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.batch import UdpPort
-from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 
 PATIENCE = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)

@@ -1,8 +1,8 @@
 """The outside without its IPv6 addresses, for clusters whose pods can reach none (`ipv6 = "off"`)."""
 
-from functools import partial
+import msgspec
 
-from dnsserver.forward.outcome import OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import Asker, Outcome, Question, Waiter
 from dnsserver.server.reply import Outside
 from dnsserver.wire import message as m
 from dnsserver.wire.records import rrsets
@@ -34,11 +34,11 @@ class WithoutIPv6:
         known = self._outside.answer_now(Question(question.name, m.A), now)
         return None if known is None else _hidden(question.name, known)
 
-    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
-        """Call `on_outcome` once with the outcome, later."""
+    def start(self, question: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
+        """Have `waiter` get the outcome once, later."""
         if _is_hidden(question):
-            question, on_outcome = Question(question.name, m.A), partial(_deliver_hidden, on_outcome, question.name)
-        self._outside.start(question, on_outcome, now, packet)
+            question, waiter = Question(question.name, m.A), _Hidden(waiter, question.name)
+        self._outside.start(question, waiter, now, packet)
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
         """Take in that an outcome went out so many times from a cache in front."""
@@ -49,8 +49,20 @@ def _is_hidden(question: Question) -> bool:
     return question.type == m.AAAA and not question.do and not question.cd
 
 
-def _deliver_hidden(on_outcome: OnOutcome, name: bytes, outcome: Outcome) -> None:
-    on_outcome(_hidden(name, outcome))
+class _Hidden(msgspec.Struct, gc=False, eq=False):
+    """Who waits for the AAAA of a name, as one that waits for its A."""
+
+    waiter: Waiter
+    name: bytes
+
+    def deliver(self, outcome: Outcome) -> None:
+        self.waiter.deliver(_hidden(self.name, outcome))
+
+    def asker(self) -> Asker:
+        return self.waiter.asker()
+
+    def give_up(self) -> None:
+        self.waiter.give_up()
 
 
 def _hidden(name: bytes, outcome: Outcome) -> Outcome:

@@ -26,12 +26,12 @@ from typing import Any
 import msgspec
 
 from dnsserver.faults import Faults
-from dnsserver.forward.outcome import Outcome, Question
+from dnsserver.forward.outcome import Asker, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
 from dnsserver.resolver.search import Found, Step, Walk
 from dnsserver.server.guard import Guard
-from dnsserver.server.reply import DEFERRED, Asker, ForwardedTemplate, Outside, Port, ReplyWriter, asked
+from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Outside, Port, ReplyWriter, asked
 from dnsserver.wire import message as m
 from dnsserver.wire.query import Query, read_query
 from dnsserver.wire.records import rrsets
@@ -85,7 +85,7 @@ class Resolver:
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet = packet[: query.end]
         pending = PendingQuery(self, query.packet, port, resolution=resolution)
-        self.outside.start(resolution.asks, pending.deliver, self.writer.clock(), packet)
+        self.outside.start(resolution.asks, pending, self.writer.clock(), packet)
         pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
             self.guard.begin(host)
@@ -273,7 +273,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         resolution.from_cache = False
         reply = resolution.run(outcome)
         if reply is None:
-            of.outside.start(resolution.asks, self.deliver, of.writer.clock(), self.packet)
+            of.outside.start(resolution.asks, self, of.writer.clock(), self.packet)
         return reply
 
     def _bug(self) -> bytes:

@@ -1,13 +1,13 @@
 """Answers to replies: the octets for one client, and what of them the reply cache can keep for the next ones."""
 
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EMPTY, Body
@@ -21,10 +21,6 @@ _pack_head = struct.Struct("!HHHHH").pack
 # The type that a query is counted under: none, 0, for all that have no name, or a client could count up 65,536.
 COUNTED = {type_: type_ for type_ in m.TYPE_NAMES}
 DEFERRED = b""  # what stands for a reply that goes out later
-
-
-# A client, and what none of its questions have in common unless they are equal; None where each has to be answered.
-Asker = tuple[Hashable, Hashable | None]
 
 
 class Port(Protocol):
@@ -54,8 +50,8 @@ class Outside(Protocol):
     def answer_now(self, question: Question, now: float) -> Outcome | None:
         """Return the outcome if it is known without asking anybody; else `start` gets it."""
 
-    def start(self, question: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
-        """Have that asked which `answer_now` does not know: `on_outcome` is called once, after this has returned.
+    def start(self, question: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
+        """Have that asked which `answer_now` does not know: `waiter` gets the outcome once, after this has returned.
 
         `packet` is the client's: it may be a query that this server sent itself and that came back through a loop.
         """

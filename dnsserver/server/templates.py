@@ -175,7 +175,7 @@ class Templates:
         outcome = self._outside.answer_now(question, now)
         if outcome is None:
             pending = PendingQuery(self._resolver, packet, port, form)
-            self._outside.start(question, pending.deliver, now, packet)
+            self._outside.start(question, pending, now, packet)
             pending.handle = port.begin_deferred(index)
             return DEFERRED
         return self._resolver.go_on(packet, outcome, port, index)

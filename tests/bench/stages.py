@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
 from dnsserver.server.batch import BATCH, BatchPort, Miss
-from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.query import read_query
 from dnsserver.wire.reply import compose

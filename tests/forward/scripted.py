@@ -19,7 +19,7 @@ import trio
 import trio.testing
 
 from dnsserver.forward.forwarder import Forwarder
-from dnsserver.forward.outcome import OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import Outcome, OwnQuestion, Question, Waiter
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, UpstreamSpec
 from dnsserver.wire.name import from_text
 from tests.logs import capture_logs
@@ -262,14 +262,19 @@ def shown(asked: Question, outcome: Outcome) -> list[str]:
     return [line.to_text() for section in (message.answer, message.authority, message.additional) for line in section]
 
 
-def begin(forward: Forwarder, asked: Question, on_outcome: OnOutcome, packet: bytes = b"") -> None:
+def begin(forward: Forwarder, asked: Question, on_outcome: Callable[[Outcome], None], packet: bytes = b"") -> None:
     """Ask as the server does: `on_outcome` is called at once with what is known, else later."""
+    begin_for(forward, asked, OwnQuestion(on_outcome), packet)
+
+
+def begin_for(forward: Forwarder, asked: Question, waiter: Waiter, packet: bytes = b"") -> None:
+    """Ask for who waits: it gets what is known at once, all else later."""
     now = trio.current_time()
     known = forward.answer_now(asked, now)
     if known is not None:
-        on_outcome(known)
+        waiter.deliver(known)
     else:
-        forward.start(asked, on_outcome, now, packet)
+        forward.start(asked, waiter, now, packet)
 
 
 async def wait_outcome(forward: Forwarder, asked: Question) -> Outcome:

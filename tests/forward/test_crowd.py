@@ -8,13 +8,13 @@ import trio
 import trio.testing
 
 from dnsserver.forward.crowd import CROWD, thinned
-from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.outcome import Outcome, OwnQuestion
 from dnsserver.forward.settings import Limits
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
     answers,
     ask,
-    begin,
+    begin_for,
     forwarder,
     route,
     silent,
@@ -62,19 +62,18 @@ def test_equal_ones_count_once_and_clients_share_the_room(case: str) -> None:
         for number in range(count)
     ]
     random.Random(7).shuffle(waiters)
-    kept, again, over = thinned([waiter.deliver for waiter in waiters], 256)
-    assert Counter(deliver.__self__.client for deliver in kept) == expected  # type: ignore[attr-defined]
+    kept, again, over = thinned(waiters, 256)
+    assert Counter(waiter.client for waiter in kept) == expected
     assert len(kept) + len(again) + len(over) == len(waiters)
-    order = [waiters.index(deliver.__self__) for deliver in kept]  # type: ignore[attr-defined]
+    order = [waiters.index(waiter) for waiter in kept]
     assert order == sorted(order)
     newest = {(waiter.client, waiter.number): waiter for waiter in waiters}
-    for deliver in again:
-        waiter = deliver.__self__  # type: ignore[attr-defined]
+    for waiter in again:
         assert waiter is not newest[waiter.asker()]
 
 
 def test_questions_of_this_server_itself_share_the_room_too() -> None:
-    kept, again, over = thinned([lambda _: None] * 600, 256)
+    kept, again, over = thinned([OwnQuestion(lambda _: None)] * 600, 256)
     assert (len(kept), len(again), len(over)) == (256, 0, 344)
 
 
@@ -90,14 +89,14 @@ async def test_row_29_a_flood_of_questions_for_a_silent_name_is_small_and_costs_
         attackers = [Waiter("attacker", number % different if different else None) for number in range(20_000)]
         victims = [Waiter(f"victim {number}", 1) for number in range(20)]
         for number, waiter in enumerate(attackers):
-            begin(forward, ask("silent.example"), waiter.deliver)
+            begin_for(forward, ask("silent.example"), waiter)
             if number % 1000 == 500:
-                begin(forward, ask("silent.example"), victims[number // 1000].deliver)
+                begin_for(forward, ask("silent.example"), victims[number // 1000])
         await trio.sleep(0.1)
         left = sum(not (waiter.given_up or waiter.outcomes) for waiter in attackers)
         assert left <= CROWD
         elsewhere = Waiter("victim", 2)
-        begin(forward, ask("www.corp"), elsewhere.deliver)
+        begin_for(forward, ask("www.corp"), elsewhere)
         await trio.sleep(0.1)
         assert [outcome.rcode for outcome in elsewhere.outcomes] == [0]
         await trio.sleep(3)
@@ -111,7 +110,7 @@ async def test_all_who_wait_for_anything_are_bounded(clock: LoopbackClock) -> No
     async with upstream(silent) as dumb, forwarder(route(dumb), limits=Limits(in_flight=100)) as forward:
         waiters = [Waiter(f"{number}", None) for number in range(5000)]
         for number, waiter in enumerate(waiters):
-            begin(forward, ask(f"n{number % 50}.example"), waiter.deliver)
+            begin_for(forward, ask(f"n{number % 50}.example"), waiter)
             if number % 100 == 99:
                 await trio.testing.wait_all_tasks_blocked(0.001)
                 assert sum(not waiter.outcomes for waiter in waiters[: number + 1]) <= 200
@@ -132,10 +131,10 @@ async def test_a_crowd_of_many_clients_costs_each_little_and_others_nothing(cloc
 
     async with upstream(silent) as dumb, forwarder(route(dumb), limits=Limits(in_flight=2_000)) as forward:
         victim = Waiter("victim", 1)
-        begin(forward, ask("other.example"), victim.deliver)
+        begin_for(forward, ask("other.example"), victim)
         waiters = [Counted(f"{number}", number) for number in range(10_000)]
         for waiter in waiters:
-            begin(forward, ask("silent.example"), waiter.deliver)
+            begin_for(forward, ask("silent.example"), waiter)
         await trio.sleep(0.2)
         assert sum(not waiter.outcomes for waiter in waiters) <= 4_000
         assert looks <= 4 * len(waiters)

@@ -8,7 +8,7 @@ import trio.testing
 
 from dnsserver.faults import Faults
 from dnsserver.forward.delivery import SLICE, Deliveries
-from dnsserver.forward.outcome import FORWARDED, Outcome
+from dnsserver.forward.outcome import FORWARDED, Outcome, OwnQuestion
 from dnsserver.forward.runtime import Runtime
 from dnsserver.wire.message import EMPTY
 
@@ -21,7 +21,7 @@ async def test_many_who_wait_are_given_theirs_by_turns_in_their_order() -> None:
     deliveries = Deliveries(Runtime(on_batch_end=lambda: batches.append(len(got))))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deliveries.run)
-        deliveries.give([lambda _, n=n: got.append(n) for n in range(1000)], OUTCOME)  # type: ignore[misc]
+        deliveries.give([OwnQuestion(lambda _, n=n: got.append(n)) for n in range(1000)], OUTCOME)  # type: ignore[misc]
         assert got == []
         await trio.testing.wait_all_tasks_blocked()
         assert got == list(range(1000))
@@ -33,14 +33,14 @@ async def test_many_who_wait_are_given_theirs_by_turns_in_their_order() -> None:
 
 async def test_few_are_given_theirs_at_once() -> None:
     got: list[Outcome] = []
-    Deliveries(Runtime()).give([got.append] * SLICE, OUTCOME)
+    Deliveries(Runtime()).give([OwnQuestion(got.append)] * SLICE, OUTCOME)
     assert got == [OUTCOME] * SLICE
 
 
 async def test_what_is_queued_is_never_given_in_the_call() -> None:
     got: list[Outcome] = []
     deliveries = Deliveries(Runtime())
-    deliveries.queue([got.append], OUTCOME)
+    deliveries.queue([OwnQuestion(got.append)], OUTCOME)
     deliveries.queue([], OUTCOME)
     assert got == []
     async with trio.open_nursery() as nursery:
@@ -59,8 +59,8 @@ async def test_one_who_fails_costs_the_others_nothing() -> None:
     deliveries = Deliveries(Runtime(faults=faults))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(deliveries.run)
-        deliveries.give([got.append, fail, got.append], OUTCOME)
-        deliveries.queue([got.append, fail, got.append], OUTCOME)
+        deliveries.give([OwnQuestion(each) for each in (got.append, fail, got.append)], OUTCOME)
+        deliveries.queue([OwnQuestion(each) for each in (got.append, fail, got.append)], OUTCOME)
         await trio.testing.wait_all_tasks_blocked()
         assert got == [OUTCOME] * 4
         assert faults.counts["delivery"] == 2
@@ -85,7 +85,7 @@ async def test_other_tasks_get_their_turn_while_20_000_are_answered() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)
         nursery.start_soon(deliveries.run)
-        deliveries.give([answer] * 20_000, OUTCOME)
+        deliveries.give([OwnQuestion(answer)] * 20_000, OUTCOME)
         with trio.move_on_after(5):
             while deliveries.queued:
                 await trio.lowlevel.checkpoint()

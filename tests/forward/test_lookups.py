@@ -10,7 +10,7 @@ import dns.rrset
 import trio
 import trio.testing
 
-from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.outcome import Asker, Outcome
 from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
@@ -19,6 +19,7 @@ from tests.forward.scripted import (
     answers,
     ask,
     begin,
+    begin_for,
     forwarder,
     route,
     shown,
@@ -92,13 +93,19 @@ async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_g
         def deliver(self, outcome: Outcome) -> None:
             self.outcome = outcome
 
+        def asker(self) -> Asker:
+            return b"client", None
+
+        def give_up(self) -> None:
+            raise AssertionError("it has asked once")
+
     async with (
         upstream(answers("{} 300 IN CNAME www.corp.")) as first,
         upstream(answers("{} 300 IN CNAME www.example.com.")) as second,
         forwarder(route(first), route(second, domain="corp")) as forward,
     ):
         client = Client()
-        begin(forward, ask("www.example.com"), client.deliver)
+        begin_for(forward, ask("www.example.com"), client)
         await trio.sleep(5)
         assert client.outcome is not None
         assert forward.statistics().in_flight == 0

@@ -9,7 +9,7 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.forward.outcome import FORWARDED, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
@@ -42,15 +42,15 @@ class Outside:
 
     def __init__(self) -> None:
         self.cork = Cork()
-        self.waiting: list[tuple[Question, OnOutcome]] = []
+        self.waiting: list[tuple[Question, Waiter]] = []
         self.asked = trio.Event()
 
     def answer_now(self, ask: Question, now: float) -> None:
         """Know nothing."""
 
-    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
         del now, packet
-        self.waiting.append((ask, on_outcome))
+        self.waiting.append((ask, waiter))
         self.asked.set()
 
     async def wait_asked(self, count: int = 1) -> None:
@@ -62,10 +62,10 @@ class Outside:
         """Answer all of them, with `size` text records of 200 octets where they ask for TXT."""
         waiting, self.waiting = self.waiting, []
         now = trio.current_time()
-        for ask, deliver in waiting:
+        for ask, waiter in waiting:
             rdatas = (b"\xc0\0\2\1",) if ask.type == 1 else tuple(b"\xc7%0199d" % number for number in range(size))
             body = compose(ask.name, (RRset(ask.name, ask.type, 0, rdatas),), ())
-            deliver(Outcome(NOERROR, body, False, FORWARDED, now, now))
+            waiter.deliver(Outcome(NOERROR, body, False, FORWARDED, now, now))
 
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         """Do nothing: nothing is cached here."""

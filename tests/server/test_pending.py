@@ -14,12 +14,11 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard
-from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -60,7 +59,7 @@ class Outside:
         self.server = server
         self.known: dict[Question, Outcome] = {}
         self.said: dict[Question, Outcome] = {}
-        self.waiting: list[tuple[Question, OnOutcome]] = []
+        self.waiting: list[tuple[Question, Waiter]] = []
         self.recorded: list[tuple[Question, int]] = []
         self.looping: set[bytes] = set()  # names of probes of our own, as they come back in a loop
 
@@ -72,16 +71,16 @@ class Outside:
         self, *lines: str, authority: Sequence[str] = (), lasts: float | None = None, rcode: int = 0, **more: Any
     ) -> None:
         """Answer the oldest question; it `lasts` as long as its shortest TTL."""
-        ask, deliver = self.waiting.pop(0)
+        ask, waiter = self.waiting.pop(0)
         sections = [[rrset(line) for line in section] for section in (lines, authority)]
         body = whole_body(ask.name, *sections)
         if lasts is None:
             lasts = min((found.ttl for section in sections for found in section), default=0)
-        self.said[ask] = self.deliver(deliver, body, lasts, rcode, **more)
+        self.said[ask] = self.deliver(waiter, body, lasts, rcode, **more)
 
     def deliver(
         self,
-        deliver: OnOutcome,
+        waiter: Waiter,
         body: Body,
         lasts: float,
         rcode: int = 0,
@@ -94,7 +93,7 @@ class Outside:
         stored = self.server.now - age
         left = names.from_text(follow) if follow else None
         outcome = Outcome(rcode, body, ad, reason, stored, stored + lasts, left)
-        deliver(outcome)
+        waiter.deliver(outcome)
         return outcome
 
     @contextmanager
@@ -112,9 +111,9 @@ class Outside:
             return Outcome(m.REFUSED, m.EMPTY, False, LOOP, now, now)
         return self.known.get(ask)
 
-    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
         del now, packet
-        self.waiting.append((ask, on_outcome))
+        self.waiting.append((ask, waiter))
 
     def record_hits(self, ask: Question, hits: int = 1) -> None:
         self.recorded.append((ask, hits))
@@ -368,8 +367,8 @@ def test_a_reply_that_was_cut_ages_in_its_records_and_nowhere_else(server: Serve
 
 def test_what_cannot_be_read_fails_this_one_question(server: Server) -> None:
     server.start(ALIAS)
-    _, deliver = server.outside.waiting.pop()
-    server.outside.deliver(deliver, Body(3, 0, 0, b"\xc0\x0c"), 60)
+    _, waiter = server.outside.waiting.pop()
+    server.outside.deliver(waiter, Body(3, 0, 0, b"\xc0\x0c"), 60)
     assert said(server.late()) == ("SERVFAIL", [])
     server.start(ALIAS)
 

@@ -8,8 +8,8 @@ import dns.flags
 import dns.message
 import pytest
 
+from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.reply_cache import ReplyTable
-from dnsserver.server.reply import Asker
 from dnsserver.wire import message as m
 from tests.messages import d, option
 from tests.server.parts import LARGE, Parts

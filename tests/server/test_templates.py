@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, OnOutcome, Outcome, Question
+from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, Outcome, Question, Waiter
 from dnsserver.forward.outcome import STALE as OLD
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -89,7 +89,7 @@ class Outside:
         self.cork = Cork()
         self.make = make
         self.late = late
-        self.waiting: list[tuple[Question, OnOutcome]] = []
+        self.waiting: list[tuple[Question, Waiter]] = []
         self.asked: list[tuple[Question, bytes]] = []
 
     def answer_now(self, ask: Question, now: float) -> Outcome | None:
@@ -99,15 +99,15 @@ class Outside:
         self.asked.append((ask, b"at once"))
         return self.make(ask)
 
-    def start(self, ask: Question, on_outcome: OnOutcome, now: float, packet: bytes = b"") -> None:
+    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
         del now
         self.asked.append((ask, packet))
-        self.waiting.append((ask, on_outcome))
+        self.waiting.append((ask, waiter))
 
     def finish(self) -> None:
         while self.waiting:
-            ask, deliver = self.waiting.pop(0)
-            deliver(self.make(ask))
+            ask, waiter = self.waiting.pop(0)
+            waiter.deliver(self.make(ask))
 
     def record_hits(self, ask: Question, hits: int = 1) -> None: ...
     def uncork(self) -> None: ...

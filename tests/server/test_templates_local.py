@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
-from dnsserver.server.reply import Asker
 from dnsserver.server.respond import Responder
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster

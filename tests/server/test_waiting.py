@@ -4,6 +4,7 @@ import dns.message
 import pytest
 
 from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.pending import PendingQuery
 from tests.messages import option
 from tests.server.parts import Parts, UdpClient, query, tcp_client
 
@@ -23,7 +24,8 @@ async def test_no_more_than_the_question_is_held(packet: bytes, kind: type[Batch
         with UdpClient(port) as client:
             await client.send(packet)
             await parts.outside.wait_asked()
-            waiting = parts.outside.waiting[0][1].__self__  # type: ignore[attr-defined]
+            waiting = parts.outside.waiting[0][1]
+            assert isinstance(waiting, PendingQuery)
             assert len(waiting.packet) <= len(PADDED[3])
             assert waiting.resolution is None or waiting.resolution.query.packet == waiting.packet
             parts.deliver()
@@ -44,7 +46,7 @@ async def test_equal_are_questions_of_one_socket_with_one_id(kind: type[BatchPor
                 for number in numbers:
                     await each.send(query("www.example.com", number))
                     await parts.outside.wait_asked(len(parts.outside.waiting) + 1)
-            askers = [deliver.__self__.asker() for _, deliver in parts.outside.waiting]  # type: ignore[attr-defined]
+            askers = [waiter.asker() for _, waiter in parts.outside.waiting]
             assert askers[0] == askers[1]
             assert len(set(askers)) == 4
             assert [client == askers[0][0] for client, _ in askers] == [True, True, True, True, False]
@@ -55,5 +57,5 @@ async def test_over_tcp_each_question_is_owed_an_answer() -> None:
     async with parts.tcp() as server, tcp_client(server) as client:
         await client.send(query("www.example.com", 1), query("www.example.com", 1))
         await parts.outside.wait_asked(2)
-        askers = [deliver.__self__.asker() for _, deliver in parts.outside.waiting]  # type: ignore[attr-defined]
+        askers = [waiter.asker() for _, waiter in parts.outside.waiting]
         assert askers == [(b"\x7f\0\0\1", None)] * 2

@@ -96,16 +96,16 @@ class Upstreams(Outside):
     def finish(self, share: float = 1.0) -> None:
         waiting, self.waiting = self.waiting, []
         said: dict[Question, Outcome] = {}
-        for ask, deliver in waiting:
+        for ask, waiter in waiting:
             if self.chance.random() >= share:
-                self.waiting.append((ask, deliver))
+                self.waiting.append((ask, waiter))
                 continue
             if ask not in said:
                 kind = KINDS[0] if ask.name == AWAY else self.chance.choice(KINDS)
                 said[ask] = outcome = kind(ask, self.now(), self.chance)
                 if outcome.expires > outcome.stored:
                     self.known[ask] = outcome
-            deliver(said[ask])
+            waiter.deliver(said[ask])
 
 
 def damaged(packet: bytes, chance: random.Random) -> bytes:
