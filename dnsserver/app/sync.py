@@ -57,7 +57,7 @@ class Sync:
         self._faults = faults or Faults()
         self.updater = ZoneUpdater(cluster, replies, self._faults)
         self.snapshot = snapshot_of(config)
-        self.listeners: list[Callable[[Event], None]] = []  # told of every event after it is applied
+        self.listeners: list[Callable[[Event], None]] = []  # get every event after it is applied
         self.stale_listeners: list[Callable[[Reason | None], None]] = []
         self.programming: dict[str, Histogram] = {}
         self.programming_live: dict[str, Histogram] = {}
@@ -74,12 +74,12 @@ class Sync:
 
     @property
     def reflectors(self) -> "list[Reflector]":
-        """What lists and watches the kinds, if the API server is asked."""
+        """Return what lists and watches the kinds, if the API server is asked."""
         return [] if self._api is None else self._api.reflectors
 
     @property
     def client(self) -> "Client | None":
-        """What asks the API server, if there is one."""
+        """Return what asks the API server, if there is one."""
         return None if self._api is None else self._api.client
 
     def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
@@ -120,7 +120,7 @@ class Sync:
 
     @property
     def changes(self) -> int:
-        """How many events have changed the zone."""
+        """Return how many events have changed the zone."""
         return self.updater.changes
 
     def stale_reason(self) -> Reason | None:
@@ -144,12 +144,12 @@ class Sync:
 
     @property
     def stale(self) -> bool:
-        """Whether answers of the zone are marked as stale."""
+        """Tell whether answers of the zone are marked as stale."""
         return self._stale
 
     @property
     def serving_snapshot(self) -> bool:
-        """Whether some of the zone came from the snapshot in the state folder and was not listed since."""
+        """Tell whether some of the zone came from the snapshot in the state folder and was not listed since."""
         return self.snapshot is not None and self.snapshot.serving
 
     async def wait_synced(self) -> None:
@@ -237,7 +237,7 @@ class Sync:
             self.look()
 
     def look(self) -> None:
-        """Take in which kinds will not come, and how old the data is."""
+        """Record which kinds will not come, and how old the data is."""
         if self._api is not None:
             self._api.look()
         for stat in (reflector.statistics() for reflector in self.reflectors):

@@ -36,7 +36,7 @@ class FedWorker:
     """One process and what waits to be sent to it."""
 
     def __init__(self, number: int, patience: float) -> None:
-        """Know nothing of it; `patience` is how many seconds it may be silent once it answers."""
+        """Begin with nothing known; `patience` is how many seconds it may be silent once it answers."""
         self.number = number
         self.patience = patience
         self.counts: metrics.Process | None = None  # once it answers

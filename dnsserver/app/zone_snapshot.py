@@ -44,7 +44,7 @@ class ZoneSnapshot:
 
     @property
     def serving(self) -> bool:
-        """Whether some of the zone in force came from the snapshot and was not listed since."""
+        """Tell whether some of the zone in force came from the snapshot and was not listed since."""
         return bool(self._copied)
 
     def age(self) -> float:

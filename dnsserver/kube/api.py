@@ -121,11 +121,11 @@ class Client:
 
     @property
     def server(self) -> str:
-        """The API server's URL; empty before credentials are there."""
+        """Return the API server's URL; empty before credentials are there."""
         return self._credentials.server
 
     def waiting(self) -> tuple[float, str] | None:
-        """Since when the oldest request waits (`trio.current_time`), and for what; None if none does."""
+        """Return since when the oldest request waits (`trio.current_time`), and for what; None if none does."""
         return min(((wait.since, wait.what) for wait in self._waits), default=None)
 
     async def expect_way_in(self) -> None:
@@ -135,7 +135,7 @@ class Client:
 
     @contextmanager
     def _waiting_for(self, what: str) -> Generator[_Wait]:
-        """While in this block, something is waited for; whoever is in it may change what that is, or begin anew."""
+        """Record that something is waited for in this block, which may change what that is, and since when."""
         wait = _Wait(what)
         self._waits.add(wait)
         try:
@@ -144,7 +144,7 @@ class Client:
             self._waits.discard(wait)
 
     async def pages(self, scope: Scope, *, version: str = "", received: Received | None = None) -> AsyncGenerator[Page]:
-        """All objects, as one consistent state: the newest, or exactly that of `version`. Raises ApiError.
+        """Yield all objects of one consistent state: the newest, or exactly that of `version`. Raises ApiError.
 
         With no version given the server answers from its newest state, never an older one (version "0" could be older,
         and some servers ignore `limit` with it). When a page token has expired, this raises Gone: the token that comes
@@ -182,11 +182,11 @@ class Client:
         on_started: Callable[[], None] = _unnoticed,
         received: Received | None = None,
     ) -> AsyncGenerator[Change]:
-        """What changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
+        """Yield what changes after `version`, until the server ends the stream after about `seconds`. Raises ApiError.
 
-        With no version, a streaming list: ADDED for each object there is, then a bookmark that carries the annotation
-        `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused. `on_started` is
-        called when the server has agreed to it: in a quiet cluster the first line may be a minute away.
+        With no version it is a streaming list: ADDED for each object there is, then a bookmark that carries the
+        annotation `k8s.io/initial-events-end`, then the changes. Servers that do not offer it raise Refused.
+        `on_started` is called when the server has agreed to it: in a quiet cluster the first line may be a minute away.
         """
         params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if version:
@@ -222,7 +222,7 @@ class Client:
             raise Disconnected("the stream ended in the middle of a line")
 
     async def groups(self) -> frozenset[str]:
-        """The names of all API groups that the server offers, those of custom resources too. Raises ApiError."""
+        """Return the names of all API groups that the server offers, custom resources' too. Raises ApiError."""
         answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
         try:
             body = await _body(answer, _LARGEST_PAGE)
@@ -237,7 +237,7 @@ class Client:
     async def _asked(
         self, scope: Scope, params: dict[str, str], metadata: str, read_timeout: float
     ) -> AsyncGenerator[Answer]:
-        """A 200 answer whose body is still to be read; closed at the end of the block."""
+        """Give a 200 answer whose body is still to be read, and close it at the end of the block."""
         if scope.labels:
             params = {**params, "labelSelector": scope.labels}
         if scope.fields:
@@ -250,7 +250,7 @@ class Client:
             await answer.aclose()
 
     async def _send(self, path: str, params: dict[str, str], accept: str, read_timeout: float) -> Answer:
-        """The answer, which is 200 and JSON; after a 401 it asks once more if there are newer credentials by then."""
+        """Return an answer that is 200 and JSON; after a 401, ask once more if there are newer credentials by then."""
         with self._waiting_for("credentials") as wait:
             return await self._sent(path, params, accept, read_timeout, wait)
 
@@ -293,7 +293,7 @@ class Client:
             raise failure
 
     async def _session_for(self, endpoint: ApiEndpoint) -> Session:
-        """The connections for this endpoint. A change of certificates or CA ends those made with the old ones."""
+        """Return the connections for an endpoint; a change of certificates or CA ends those made with the old ones."""
         async with self._lock:
             if self._session is None or endpoint.tls_key() != self._session.key:
                 context = await trio.to_thread.run_sync(tls_context, endpoint)

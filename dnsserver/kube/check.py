@@ -31,7 +31,7 @@ async def check(
     received: Received,
     page_pause: float,
 ) -> int:
-    """How many events it took to make the zone right, 0 as long as we have made no mistake. Raises ApiError.
+    """Put all in the zone right; return how many events that took, 0 where nothing was wrong. Raises ApiError.
 
     The list is taken at exactly the version up to which the watch has been applied. There the API's state and the
     zone's must be the same, so putting an object again changes nothing, unless something was wrong. Objects that the

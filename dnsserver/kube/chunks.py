@@ -19,7 +19,7 @@ class ChunkError(ValueError):
 
 
 class ChunkedDecoder:
-    """A body's octets out of what a connection receives.
+    """Takes a body's octets out of what a connection receives.
 
     `ended`: the body is complete. `error`: it never will be. It holds back no more than an incomplete size line, or the
     trailer, which is of no interest.
@@ -34,7 +34,7 @@ class ChunkedDecoder:
         self._in_trailer = False
 
     def received(self, data: bytes) -> bytes:
-        """What of the body is in `data`, maybe nothing; no data is the end of the connection."""
+        """Return what of the body is in `data`, maybe nothing; no data is the end of the connection."""
         if not data:
             self.error = ChunkError("the connection ended before the body did")
             return b""

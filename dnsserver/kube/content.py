@@ -19,7 +19,7 @@ Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno
 
 
 class Findings(msgspec.Struct):
-    """What is to be said of a text: sentences, those about a place in it begin with its line.
+    """What was found in a text: sentences, of which those about a place in it begin with its line.
 
     `problems` are why it is broken, as a whole or in some object; `warnings` are about what is served without a part,
     or is not served though whoever wrote it may think so; `notes` are about what is passed over. `readable` is False
@@ -35,7 +35,7 @@ class Findings(msgspec.Struct):
 
 
 class Content(msgspec.Struct):
-    """The good objects of a text, and what is to be said of it."""
+    """The good objects of a text, and what was found in it."""
 
     objects: dict[Key, Object] = {}
     findings: Findings = msgspec.field(default_factory=Findings)

@@ -54,11 +54,11 @@ class ApiEndpoint(msgspec.Struct, frozen=True):
     ca_file: str = ""
 
     def __repr__(self) -> str:
-        """Without the secrets, since values end up in logs and tracebacks."""
+        """Leave out the secrets, since values end up in logs and tracebacks."""
         return f"ApiEndpoint({self.server!r})"
 
     def tls_key(self) -> tuple[object, ...]:
-        """What a connection depends on; when it changes, connections have to be made anew."""
+        """Return what a connection depends on; when it changes, connections have to be made anew."""
         return (self.server, self.ca, self.certificate, self.key, self.verify, self.server_name, self.proxy)
 
 
@@ -67,12 +67,12 @@ Process = subprocess.Popen[bytes]
 
 
 def from_cluster(service_account: str = "", *, loader_process: Process | None = None) -> Load:
-    """Credentials of the pod this runs in; `loader_process` is `loader.begin` of the same, for the first load."""
+    """Return what loads the credentials of this pod; `loader_process` is `loader.begin` of the same, for the first."""
     return _from_loader(partial(loader.begin, service_account=service_account), loader_process)
 
 
 def from_kubeconfig(path: str, context: str = "", *, loader_process: Process | None = None) -> Load:
-    """Credentials of a kubeconfig's context (default: its current one), exec plugins included."""
+    """Return what loads those of a kubeconfig's context (default: its current one), exec plugins included."""
     return _from_loader(partial(loader.begin, path, context), loader_process)
 
 
@@ -123,7 +123,7 @@ class Credentials:
         self._log = get_logger("dnsserver.kube")
 
     async def current(self) -> ApiEndpoint:
-        """What to use now.
+        """Return what to use now.
 
         Raises CredentialsError when there never was any; later failures keep the last one, which may still be good.
         """
@@ -162,13 +162,13 @@ class Credentials:
         self._invalidated = True
 
     def invalidate(self, endpoint: ApiEndpoint) -> None:
-        """The server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""
+        """Record that the server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""
         if endpoint is self._endpoint:
             self._invalidated = True
 
     @property
     def server(self) -> str:
-        """The API server's URL; empty before it is known."""
+        """Return the API server's URL; empty before it is known."""
         return self._endpoint.server if self._endpoint is not None else ""
 
     async def _first(self) -> ApiEndpoint:
@@ -192,7 +192,7 @@ class Credentials:
 
 
 async def _reread(endpoint: ApiEndpoint) -> ApiEndpoint:
-    """The same endpoint with what its files say now; an empty file is one being written."""
+    """Return the endpoint with what its files say now. Raises CredentialsError for a file that is being written."""
 
     def read() -> tuple[str, str]:
         return Path(endpoint.token_file).read_text("ascii").strip(), Path(endpoint.ca_file).read_text("ascii")
@@ -204,7 +204,7 @@ async def _reread(endpoint: ApiEndpoint) -> ApiEndpoint:
 
 
 def tls_context(endpoint: ApiEndpoint) -> ssl.SSLContext:
-    """The TLS side of an endpoint; blocks for some milliseconds, so call it in a thread. Raises ssl.SSLError."""
+    """Return the TLS side of an endpoint; it blocks for milliseconds: call it in a thread. Raises ssl.SSLError."""
     context = ssl.create_default_context(cadata=endpoint.ca or None)
     # Python 3.13 turned on RFC 5280 strictness, which CAs of existing clusters fail (no authority key identifier).
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

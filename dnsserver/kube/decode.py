@@ -73,7 +73,7 @@ _loosely_identified = msgspec.json.Decoder(_LooselyIdentified)
 
 
 def from_json(kind: Kind, raw: msgspec.Raw | bytes) -> Object:
-    """The object in API JSON. Raises BadObject, with the field's path, if a field that answers need makes no sense."""
+    """Return the object in API JSON. Raises BadObject, with the path of a field that answers need and cannot use."""
     try:
         return _named(kind, _decoders[kind].decode(raw))
     except UNREADABLE as error:
@@ -97,7 +97,7 @@ def _loose_metadata(raw: msgspec.Raw | bytes) -> _LooseIdentity | None:
 
 
 def line(kind: Kind, text: bytes) -> Change:
-    """A line of a watch; its object is raw JSON where it is none that can be used. Raises one of UNREADABLE.
+    """Return a line of a watch; its object is raw JSON where it cannot be used. Raises one of UNREADABLE.
 
     Where all is well one pass over the JSON gives everything: its end, what it is, and the object.
     """
@@ -120,7 +120,7 @@ def _raw(text: bytes) -> Change:
 
 
 def from_parsed(kind: Kind, parsed: object) -> Object:
-    """The object in what a YAML or JSON parser gave. Raises BadObject as `from_json` does."""
+    """Return the object in what a YAML or JSON parser gave. Raises BadObject as `from_json` does."""
     try:
         return _named(kind, msgspec.convert(parsed, TYPES[kind]))
     except UNREADABLE as error:
@@ -132,7 +132,7 @@ def from_parsed(kind: Kind, parsed: object) -> Object:
 
 
 def identity(thing: Object | msgspec.Raw) -> Identity | Metadata:
-    """Only the object's identity. Raises one of UNREADABLE."""
+    """Return the object's identity alone. Raises one of UNREADABLE."""
     if not isinstance(thing, msgspec.Raw):
         return thing.metadata
     try:

@@ -107,7 +107,7 @@ class _Reading:
         return Content(self._objects, findings)
 
     def take(self, document: Document, thing: object, kind: str, path: _Path) -> None:
-        """Take in one document, or one item of a List, whose `kind` the list may have said."""
+        """Read one document, or one item of a List, which may say the `kind` of its items."""
         if not path:
             for line, key in document.twice:
                 self._warnings.say(f"line {line}: the key {key} is there twice; the last one counts")

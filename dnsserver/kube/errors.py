@@ -79,7 +79,7 @@ class TooLarge(Malformed):
 
 
 def first_of(group: BaseExceptionGroup[ApiError]) -> ApiError:
-    """One of the errors of a group, which mostly are one."""
+    """Return one of the errors of a group, which mostly has but one."""
     error = group.exceptions[0]
     return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
@@ -115,7 +115,7 @@ class Status(msgspec.Struct):
 
 
 def error_of(status: Status, code: int, retry_after: str = "") -> ApiError:
-    """The exception for a Status.
+    """Return the exception for a Status.
 
     `code` is that of HTTP, `retry_after` the header's value, which may be a date: then it is not used.
     """

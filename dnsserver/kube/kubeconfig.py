@@ -229,7 +229,7 @@ def _file(entry: _Entry, key: str, name: str) -> str:
 
 
 class _UnreadableError(Exception):
-    """Why a file cannot be read."""
+    """Return why a file cannot be read."""
 
 
 def read_small(path: Path) -> bytes:

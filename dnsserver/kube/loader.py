@@ -32,7 +32,7 @@ SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def begin(kubeconfig: str = "", context: str = "", service_account: str = "") -> "subprocess.Popen[bytes]":
-    """This program, started. Called first thing, it is done when our own imports are: a third of a second saved."""
+    """Start this program. Called first thing, it is done when our own imports are: a third of a second saved."""
     command = [sys.executable, "-m", "dnsserver.kube.loader", "--parent", str(os.getpid())]
     for flag, value in (("--kubeconfig", kubeconfig), ("--context", context), ("--service-account", service_account)):
         if value:
@@ -45,7 +45,7 @@ def begin(kubeconfig: str = "", context: str = "", service_account: str = "") ->
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """If it has not ended by itself, end it, and the plugin that it waits for."""
+    """End it, and the plugin that it waits for, if it has not ended by itself."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -71,7 +71,7 @@ class HopelessError(ValueError):
 
 
 def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:
-    """The fields of `credentials.ApiEndpoint`, for a kubeconfig (or several, joined by `:`) or else for this pod.
+    """Return the fields of `credentials.ApiEndpoint`, for a kubeconfig (or several, joined by `:`) or for this pod.
 
     Raises HopelessError when there is no way in, and ValueError when there is none now.
     """

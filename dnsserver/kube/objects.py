@@ -66,7 +66,7 @@ class ObjectFiles:
         self._last_event: float | None = None
 
     def statistics(self) -> ObjectsStatistics:
-        """The present figures."""
+        """Return the counts of this moment."""
         objects = dict.fromkeys(Kind, 0)
         for kind, _, _ in self._served:
             objects[kind] += 1
@@ -82,7 +82,7 @@ class ObjectFiles:
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serves the files for ever; started when all of them have been applied once.
+        """Serve the files until cancelled; started when all of them have been applied once.
 
         Raises ObjectsError if there is nothing to start with.
         """
@@ -105,7 +105,7 @@ class ObjectFiles:
         await self._follow(folder)
 
     async def _follow(self, before: Folder) -> None:
-        """Take up what changes, for ever."""
+        """Apply what changes, until cancelled."""
         while True:
             await trio.sleep(self._poll)
             folder = await trio.to_thread.run_sync(look_around, self._path)
@@ -156,7 +156,7 @@ class ObjectFiles:
             self._log.error("object files are not read", error=f"no process for it: {error.strerror or error}")
 
     def _judge(self, path: Path, content: Content) -> None:
-        """Believe what a file says, or keep what it said before."""
+        """Take over what a file says, or keep what it said before."""
         known = path in self._content
         findings = content.findings
         self._bad_objects.update(findings.bad_objects)

@@ -30,7 +30,7 @@ class Outage:
         self._heard = False
 
     def failed(self, kind: Kind, error: ApiError) -> None:
-        """A kind's request or stream failed; it will be tried again."""
+        """Record that a kind's request or stream failed; it will be tried again."""
         now = trio.current_time()
         if not self._failing and not self._reported:
             self._began = now
@@ -41,7 +41,7 @@ class Outage:
             self._report(error.reason, str(error))
 
     def works(self, kind: Kind) -> None:
-        """A kind got an answer."""
+        """Record that a kind got an answer."""
         self._heard = True
         self._failing.pop(kind, None)
 

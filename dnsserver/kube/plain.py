@@ -175,7 +175,7 @@ class _Builder:
         return made
 
     def _add(self, made: Any, line: int) -> None:
-        """Take a value, or a key, into the innermost collection."""
+        """Add a value, or a key, to the innermost collection."""
         top = self._stack[-1]
         if isinstance(top.value, list):
             top.value.append(_outside_keys(made))

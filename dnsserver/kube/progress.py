@@ -72,7 +72,7 @@ class Received:
 
 
 class Progress:
-    """The figures of one kind as they come about; `statistics` is their frozen form."""
+    """The counts of one kind as they come about; `statistics` is their frozen form."""
 
     def __init__(self, kind: Kind, *, streaming: bool) -> None:
         self.kind = kind
@@ -94,13 +94,13 @@ class Progress:
         self.last_error = ""
 
     def listed(self, now: float) -> None:
-        """All of the kind has been listed."""
+        """Record that all of the kind has been listed."""
         self.synced = True
         self.lists += 1
         self.last_list = self.last_check = self.last_heard = now
 
     def effect_of_denial(self) -> str:
-        """What it means that the kind may not be read."""
+        """Return what it means that the kind may not be read."""
         if self.synced:
             return "their last known state is served on"
         if self.kind is Kind.PODS:
@@ -108,7 +108,7 @@ class Progress:
         return "not ready: names of the cluster fail until it is allowed, unless a snapshot has them"
 
     def statistics(self) -> Statistics:
-        """The present figures."""
+        """Return the counts of this moment."""
         return Statistics(
             kind=self.kind,
             state=self.state,
@@ -168,7 +168,7 @@ class Backoff:
         self.failures = 0
 
     def next(self, error: ApiError | None) -> float:
-        """Seconds until the next attempt, after a failure (None: one without an error)."""
+        """Return the seconds until the next attempt, after a failure (None: one without an error)."""
         timing = self._timing
         # A binding mostly is applied a moment after the Deployment that needs it, so the first retries come soon.
         longest = timing.denied_retry if isinstance(error, Forbidden | NotFound) else timing.backoff_max
@@ -180,5 +180,5 @@ class Backoff:
         return delay
 
     def reset(self) -> None:
-        """It works again."""
+        """Record that it works again."""
         self.failures = 0

@@ -88,7 +88,7 @@ class _Frames:
         self._buffer = bytearray()
 
     async def file(self, content: Content) -> Look:
-        """Take in all frames of the next file. Raises _ReaderDiedError, msgspec.MsgspecError and ValueError."""
+        """Read all frames of the next file. Raises _ReaderDiedError, msgspec.MsgspecError and ValueError."""
         while True:
             label, raw = _FRAME.decode(await self._next())
             if label == "done":

@@ -102,19 +102,19 @@ class Reflector:
 
     @property
     def kind(self) -> Kind:
-        """What it keeps."""
+        """Return the kind that it keeps."""
         return self._kind
 
     def versions(self) -> tuple[str, ...]:
-        """The resourceVersion that each scope has been applied up to; "" where it is not listed yet."""
+        """Return the resourceVersion up to which each scope has been applied; "" where it is not listed yet."""
         return tuple(cursor.version for cursor in self._cursors)
 
     def statistics(self) -> Statistics:
-        """The present figures."""
+        """Return the counts of this moment."""
         return self._progress.statistics()
 
     async def run(self) -> None:
-        """Never returns; ends by cancellation only."""
+        """Keep the kind until cancelled; whatever fails is begun again, with back-off."""
         while True:
             error: ApiError | None = None
             try:
@@ -128,7 +128,7 @@ class Reflector:
             await trio.sleep(self._backoff.next(error))
 
     async def _list_then_watch(self) -> None:
-        """Everything from the start. Raises ApiError, mostly Gone, in a group."""
+        """Read everything from the start, then follow it. Raises ApiError, mostly Gone, in a group."""
         if self._progress.denied is None:
             self._progress.state = State.LISTING
         self._started = False
@@ -141,7 +141,7 @@ class Reflector:
                 nursery.start_soon(self._check_forever)
 
     async def _sync_scope(self, cursor: WatchCursor, nursery: trio.Nursery) -> None:
-        """One scope: all of it, then in `nursery` what changes. Raises Gone, or whatever broke the list."""
+        """Read all of one scope, and have `nursery` follow its changes. Raises Gone, or whatever broke the list."""
         if self._progress.streaming:
             try:
                 await self._read(cursor)  # it goes on as the watch, after the list
@@ -162,7 +162,7 @@ class Reflector:
         nursery.start_soon(self._watch_forever, cursor)
 
     async def _list(self, cursor: WatchCursor) -> None:
-        """The scope's objects, page by page, each applied as it is decoded, while the next page is being read."""
+        """Apply the scope's objects, page by page, each as it is decoded, while the next page is being read."""
         version = ""
         send, receive = trio.open_memory_channel[Page](0)
         async with trio.open_nursery() as nursery:
@@ -183,7 +183,7 @@ class Reflector:
                 await send.send(page)
 
     async def _watch_forever(self, cursor: WatchCursor) -> None:
-        """The scope's changes from its version on, through any number of streams. Raises Gone."""
+        """Follow the scope's changes from its version on, through any number of streams. Raises Gone."""
         backoff = Backoff(self._timing, self._rng)
         fruitless = 0
         while True:
@@ -213,7 +213,7 @@ class Reflector:
             await trio.sleep(backoff.next(error))
 
     async def _read(self, cursor: WatchCursor) -> None:
-        """One HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
+        """Apply one HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         lines = self._client.watch(
             cursor.scope,
@@ -240,7 +240,7 @@ class Reflector:
                     self._put(line.object, initial=True)
 
     def _watched(self, cursor: WatchCursor, line: Change) -> None:
-        """One line of a watch, applied."""
+        """Apply one line of a watch."""
         now = trio.current_time()
         thing = line.object
         try:
@@ -294,7 +294,7 @@ class Reflector:
             self._apply(ListStarted(self._kind))
 
     def _listed(self, cursor: WatchCursor, version: str) -> None:
-        """A scope's list is complete; when it is the last one, so is the kind's."""
+        """Record that a scope's list is complete; when it is the last one, so is the kind's."""
         cursor.version = version
         self._unlisted.discard(cursor.scope)
         if self._unlisted:
@@ -311,7 +311,7 @@ class Reflector:
             wait = self._timing.check_interval if await self._check() else self._timing.check_retry
 
     async def _check(self) -> bool:
-        """Compare and repair; False if it could not be done now."""
+        """Compare with the API and repair; return False if it could not be done now."""
         if self._unlisted:
             return False
         progress = self._progress
@@ -344,7 +344,7 @@ class Reflector:
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
     def _on_started(self) -> None:
-        """A stream is there again, though nothing has come by it."""
+        """Record that a stream is there again, though nothing has come by it."""
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
             self._recovered()
@@ -361,7 +361,7 @@ class Reflector:
         self._note(error)
 
     def _note(self, error: ApiError) -> None:
-        """Remember and log a failure; what only a person can change is logged once."""
+        """Record and log a failure; what only a person can change is logged once."""
         progress = self._progress
         progress.last_error = str(error)
         if not isinstance(error, Forbidden | NotFound):

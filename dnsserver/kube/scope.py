@@ -24,20 +24,20 @@ class Scope(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """The path of the URL."""
+        """Return the path of the URL."""
         root, _ = _GROUPS[self.kind]
         return f"{root}/namespaces/{self.namespace}/{self.kind}" if self.namespace else f"{root}/{self.kind}"
 
     @property
     def group(self) -> str:
-        """The API group as RBAC rules name it."""
+        """Return the API group as RBAC rules name it."""
         return _GROUPS[self.kind][1]
 
 
 def scopes_of(
     kind: Kind, *, namespaces: Sequence[str] = (), labels: str = "", namespace_labels: str = ""
 ) -> tuple[Scope, ...]:
-    """What to list and watch of a kind, for the settings CoreDNS calls `namespaces`, `labels` and `namespace_labels`.
+    """Return what to list and watch of a kind, for the settings that CoreDNS gives these names.
 
     Named namespaces are watched one by one, so that a Role in each of them is enough. Pods that have ended are left out
     by the server.
@@ -53,5 +53,5 @@ def scopes_of(
 
 
 def rbac_rule(scope: Scope) -> str:
-    """The rule that a Role or ClusterRole lacks, as it stands in YAML."""
+    """Return the rule that a Role or ClusterRole lacks, as it stands in YAML."""
     return f'apiGroups: ["{scope.group}"], resources: ["{scope.kind}"], verbs: ["list", "watch"]'

@@ -63,7 +63,7 @@ class Answer:
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
     async def iter_body(self) -> AsyncGenerator[bytes]:
-        """The body as it arrives. Raises Disconnected if it does not arrive whole."""
+        """Yield the body as it arrives. Raises Disconnected if it does not arrive whole."""
         stream = self._response.extensions.get("network_stream")
         try:
             chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"
@@ -114,7 +114,7 @@ class Session:
         connect: float,
         read_timeout: float,
     ) -> Answer:
-        """The answer to a GET; at most `read_timeout` seconds may pass without a byte of it. Raises Disconnected."""
+        """Return the answer to a GET; `read_timeout` seconds may pass without a byte of it. Raises Disconnected."""
         extensions: dict[str, Any] = {
             "timeout": {"connect": connect, "write": connect, "pool": connect, "read": read_timeout}
         }
@@ -193,7 +193,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return data[: end.end() - before]
 
     async def receive(self, max_bytes: int, seconds: float) -> bytes:
-        """Between 1 and `max_bytes` bytes, b"" at the end: all TLS records that have arrived, as far as they fit.
+        """Return 1 to `max_bytes` bytes, b"" at the end: all TLS records that have arrived, as far as they fit.
 
         Raises httpcore2.ReadTimeout or ReadError.
         """
@@ -228,7 +228,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         raise httpcore2.ReadTimeout(f"nothing for {seconds} s")
 
     def _decrypted(self, tls: ssl.SSLObject, max_bytes: int) -> bytes | None:
-        """All records that have arrived, as far as they fit, b"" at the end; None if more has to arrive first."""
+        """Return all records that have arrived, as far as they fit, b"" at the end; None if more has to arrive."""
         if len(self._plain) < max_bytes:
             self._plain = memoryview(bytearray(max_bytes))
         end = 0
@@ -323,7 +323,7 @@ def _seconds(timeout: float | None) -> float:
 
 
 def _text(error: BaseException) -> str:
-    """What went wrong, from as deep as it is said; trio's own errors are often without words."""
+    """Return what went wrong, from as deep as it is said; trio's own errors are often without words."""
     while not str(error) and (error.__cause__ or error.__context__) is not None:
         error = error.__cause__ or error.__context__ or error
     return str(error) or type(error).__name__

@@ -126,7 +126,7 @@ class Index:
             self._namespace_changed(namespace)
 
     def put_service(self, obj: model.Service) -> None:
-        """Take in the present state of a Service; one that no name can stand for is none."""
+        """Record the present state of a Service; one whose name is no label is left out (RFC 1035 section 2.3.4)."""
         namespace, name = obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower()
         if not (0 < len(namespace) <= _MAX_LABEL and 0 < len(name) <= _MAX_LABEL):
             return
@@ -136,7 +136,7 @@ class Index:
             self._replace_service(entry, view)
 
     def put_slice(self, obj: model.EndpointSlice) -> None:
-        """Take in the present state of an EndpointSlice; without the service's label it names nothing."""
+        """Record the present state of an EndpointSlice; one without the service's label names nothing."""
         metadata = obj.metadata
         namespace, name = _octets(metadata.namespace), _octets(metadata.name)
         service = _octets((metadata.labels or {}).get("kubernetes.io/service-name", ""))
@@ -158,7 +158,7 @@ class Index:
             self._replace_slice(before, old, view, _listed(obj))
 
     def put_pod(self, obj: model.Pod) -> None:
-        """Take in the addresses of a pod; one that has ended has none."""
+        """Record the addresses of a pod; one that has ended has none."""
         namespace, name = _octets(obj.metadata.namespace), _octets(obj.metadata.name)
         addresses = _pod_addresses(obj.status)
         pods = self._pods.get(namespace)
@@ -321,7 +321,7 @@ class Index:
             self.forget_if_empty(entry)
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
-        """Take in a slice that was not there: most of what a list brings, so it is done without the care below."""
+        """Record a slice that was not there: most of what a list brings, so it is done without the care below."""
         entry.slices += (view,)
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
