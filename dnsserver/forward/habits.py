@@ -56,11 +56,11 @@ class EdnsHabit:
 class CaseHabit:
     """Whether an upstream takes names in mixed case, as it must (RFC 4343); `mixed` says whether it is asked so.
 
-    Some compare octets: for these a name in mixed case does not exist. Until a name asked so was found, the upstream is
-    not `proven`, and what it does not know is asked once more in lower case.
+    Some compare octets: for these a name in mixed case does not exist, or is nothing they answer. Until a name asked so
+    was found, the upstream is not `proven`, and what it does not know or refuses is asked once more in lower case.
     """
 
-    __slots__ = ("_again_at", "_left", "_misses", "_refill_at", "mixed", "proven", "wanted")
+    __slots__ = ("_again_at", "_left", "_misses", "_odd", "_refill_at", "mixed", "proven", "wanted")
 
     def __init__(self, *, wanted: bool) -> None:
         """`wanted` is what the configuration says."""
@@ -68,6 +68,7 @@ class CaseHabit:
         self.proven = not wanted
         self._left = _CONFIRMATIONS
         self._misses = 0
+        self._odd: set[bytes] = set()  # names with an error in mixed case and an answer in lower case
         self._refill_at = self._again_at = float("inf")
 
     @property
@@ -114,6 +115,17 @@ class CaseHabit:
         """Record that a name was found in lower case only."""
         self._leave_out(now + _CASE_AGAIN)
 
+    def errs(self, name: bytes, now: float) -> bool:
+        """Record that a name brought an error, and then an answer in lower case; True when mixed case is left out.
+
+        Errors pass, so one name shows nothing.
+        """
+        self._odd.add(name)
+        if self.proven or len(self._odd) < _NAMES:
+            return False
+        self._leave_out(now + _CASE_AGAIN)
+        return True
+
     def review(self, now: float) -> None:
         """Go back to mixed case when its time has come."""
         if now >= self._again_at or now >= self._refill_at:
@@ -121,6 +133,7 @@ class CaseHabit:
             self.mixed, self.proven, self._left = self.wanted, False, 1
 
     def _leave_out(self, until: float) -> None:
+        self._odd.clear()
         self.mixed = False
         self.proven = True
         self._again_at = until

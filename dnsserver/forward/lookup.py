@@ -385,8 +385,11 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self._instead_of(attempt, now)
         return True
 
-    def confirm(self, attempt: Attempt, reading: Reading, now: float) -> bool:
-        """Ask again in lower case, as what was found may be due to mixed case; False when that cannot be sent."""
+    def confirm(self, attempt: Attempt, reading: Reading | None, now: float) -> bool:
+        """Ask again in lower case, as what was read, None for an error, may be due to mixed case.
+
+        False when that cannot be sent.
+        """
         if not self._ask(attempt.upstream, now, plain=attempt.plain, spelled=self.question.name):
             return False
         self.attempts[-1].confirms = True

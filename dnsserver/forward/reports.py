@@ -7,6 +7,7 @@ import msgspec
 
 from dnsserver.faults import Faults, Place
 from dnsserver.forward import outcome as o
+from dnsserver.forward.habits import CaseHabit
 from dnsserver.forward.lookup import Attempt, Lookup, Owner
 from dnsserver.forward.probes import Probes
 from dnsserver.forward.watch import Watch
@@ -142,9 +143,7 @@ class Reports:
         upstream, name = attempt.upstream, lookup.question.name
         habit, found = upstream.case_habit, reading.body.an > 0
         if attempt.section.startswith(name):
-            first = lookup.unconfirmed
-            if attempt.confirms and first is not None and (found or reading.rcode < first.rcode):
-                habit.compares(now)
+            if attempt.confirms and self._is_other(lookup, reading, habit, now):
                 log.warning("upstream compares the case of names", upstream=upstream.name)
             return True
         if found:
@@ -154,14 +153,35 @@ class Reports:
             return True
         return not lookup.confirm(attempt, reading, now)
 
+    def _is_other(self, lookup: Lookup, reading: Reading, habit: CaseHabit, now: float) -> bool:
+        """Tell whether the answer to a name in lower case shows that its upstream compares the case of names."""
+        first = lookup.unconfirmed
+        if first is None:
+            return habit.errs(lookup.question.name, now)
+        if not reading.body.an and reading.rcode >= first.rcode:
+            return False
+        habit.compares(now)
+        return True
+
     def _rejected(
         self, attempt: Attempt, lookup: Lookup, rcode: int, reason: Reason | None, now: float, *, bare: bool = False
     ) -> None:
         """Go on after a reply that does not answer."""
         if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.plain and lookup.without_edns(attempt, now):
             return
+        if reason is None and self._confirmed_later(attempt, lookup, now):
+            return
         self._watch.erred(attempt.upstream, now)
         lookup.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
+
+    def _confirmed_later(self, attempt: Attempt, lookup: Lookup, now: float) -> bool:
+        """Ask once more in lower case for what brought an error in mixed case; False when there is no need."""
+        upstream = attempt.upstream
+        if attempt.over_stream or lookup.unconfirmed is not None or attempt.section.startswith(lookup.question.name):
+            return False
+        asked = upstream.case_habit.take_confirmation(now) and lookup.confirm(attempt, None, now)
+        upstream.settle()
+        return asked
 
     def case_mismatch(self, attempt: Attempt, now: float) -> None:
         """Record that a reply over UDP had the right ID and question, in another case."""

@@ -86,6 +86,17 @@ def test_who_compares_case_is_asked_in_lower_case_for_ten_minutes() -> None:
     assert habit.take_confirmation(606.0)
 
 
+def test_who_errs_for_three_names_in_mixed_case_is_asked_in_lower_case_for_ten_minutes() -> None:
+    habit = CaseHabit(wanted=True)
+    names = (b"\1a\0", b"\1a\0", b"\1b\0", b"\1c\0")
+    assert [habit.errs(name, 5.0) for name in names] == [False, False, False, True]
+    assert mixed_after(habit, 5.0, 604.0, 605.0) == [False, False, True]
+    assert not habit.errs(b"\1d\0", 606.0), "it begins anew"
+    habit.found()
+    assert not any(habit.errs(name, 607.0) for name in names), "it takes mixed case, errors pass"
+    assert habit.mixed
+
+
 @pytest.mark.parametrize("sure", [False, True])
 def test_who_spoils_case_is_asked_in_lower_case_for_good(sure: bool) -> None:
     habit = CaseHabit(wanted=True)

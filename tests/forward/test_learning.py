@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from dnsserver.forward.settings import Policy
-from dnsserver.wire.message import FORMERR, NOERROR, NXDOMAIN, SERVFAIL
+from dnsserver.wire.message import FORMERR, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
     Query,
@@ -160,6 +160,30 @@ async def test_row_61_where_nothing_is_ever_found_little_is_asked_twice(clock: L
         for i in range(200):
             assert (await wait_outcome(forward, ask(f"nope{i}.example.com"))).rcode == NXDOMAIN
         assert len(server.queries) <= 210
+
+
+@pytest.mark.parametrize("code", [REFUSED, SERVFAIL])
+async def test_row_61_who_errs_for_mixed_case_is_asked_in_lower_case(clock: LoopbackClock, code: int) -> None:
+    async def script(query: Query) -> None:
+        await (helpful(query) if query.name == query.name.lower() else query.send(query.reply(rcode=code)))
+
+    async with upstream(script) as server, forwarder(route(server)) as forward:
+        with events() as logged:
+            for i in range(6):
+                assert (await wait_outcome(forward, ask(f"www{i}.example.com"))).rcode == NOERROR
+        assert logged == ["upstream compares the case of names"]
+        assert len(server.queries) == 3 * 2 + 3
+        assert forward.statistics().upstreams[0].failures == 0
+
+
+async def test_row_61_who_errs_whatever_is_asked_is_asked_little_twice(clock: LoopbackClock) -> None:
+    async def script(query: Query) -> None:
+        await query.send(query.reply(rcode=SERVFAIL))
+
+    async with upstream(script) as server, forwarder(route(server)) as forward:
+        for i in range(100):
+            assert (await wait_outcome(forward, ask(f"www{i}.example.com"))).rcode == SERVFAIL
+        assert len(server.queries) <= 110
 
 
 @pytest.mark.parametrize("how", ["silent", "SERVFAIL", "garbage"])
