@@ -31,6 +31,15 @@ _LOOK = 1.0  # between two looks whether anybody waits still
 _CONFUSED = 0.25  # how long the right reply may follow on a wrong one
 _SWEEP_AT = 256
 
+# Connections that may end under a question, and that had nothing but this question and answered nothing. Many ends of
+# connections without an answer in a row, and one is enough; and where that happens to several questions while others
+# are answered, it is not the question that is odd: half of all connections may end so.
+_LOST = 6
+_LOST_ALONE = 3
+_FRUITLESS = 2 * CONNECTIONS
+_UNLUCKY = 3
+_LOST_UNLUCKY = 16
+
 
 class StreamQuery(msgspec.Struct, gc=False, eq=False):
     """What is asked, of somebody who waits (`wanted`) or for a probe.
@@ -67,7 +76,8 @@ class Pool:
         self.queue: deque[StreamQuery] = deque()
         self.connections: list[Connection] = []
         self.limit: int | None = None
-        self.fruitless = 0
+        self._fruitless = 0  # connections in a row that ended without an answer
+        self._unlucky: deque[bytes] = deque(maxlen=CONNECTIONS)  # what was asked alone on those that did so lately
         self.leaves_open = False  # it leaves connections open that it answers nothing on any more
         self._forget_at = 0.0
         self._sweep_at = _SWEEP_AT
@@ -111,13 +121,24 @@ class Pool:
 
     def learn(self, connection: "Connection", now: float) -> None:
         """Record how many questions a connection took before it ended under others, or left them for good."""
-        if connection.answered:
-            self.fruitless = 0
-        elif connection.sent and not connection.dropped and not connection.stalled:
-            self.fruitless += 1
+        if not connection.answered and connection.sent and not connection.dropped and not connection.stalled:
+            self._fruitless += 1
+            if connection.sent == 1 and not connection.bad:
+                self._unlucky += [question.attempt.section for question in connection.waiting.values()]
         idle = connection.answered and connection.busy_since > connection.heard + _AT_ONCE
         if connection.waiting and connection.sent > 1 and not (connection.dropped or connection.stalled or idle):
             self._set_limit(max(1, connection.answered), now, leaves_open=False)
+
+    def most_lost(self, connection: "Connection") -> tuple[int, int]:
+        """Return how many connections may end under a question, and how many that it had for itself.
+
+        One less where it is nonsense that came.
+        """
+        if self._fruitless >= _FRUITLESS:
+            return _LOST, 1
+        if len(set(self._unlucky)) >= _UNLUCKY:
+            return 2 * _LOST_UNLUCKY, _LOST_UNLUCKY
+        return _LOST, _LOST_ALONE - bool(connection.bad)
 
     def _set_limit(self, limit: int, now: float, *, leaves_open: bool) -> int:
         if self.limit is None:
@@ -134,6 +155,7 @@ class Pool:
 
     def took(self, question: StreamQuery, now: float) -> None:
         """Record an answer; a connection that is late with what others answer, twice, has left the rest for good."""
+        self._fruitless = 0
         slow = question.elsewhere.on if question.elsewhere is not None else None
         self.forget(question)
         if slow is None or slow.ended:

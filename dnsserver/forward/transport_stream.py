@@ -25,9 +25,6 @@ _CLOSE_TIME = 0.5
 _READ = 65536
 
 _MOST_ASKED = 32_768  # of one upstream at once: half of the IDs
-_LOST = 6  # connections that may end under a question
-_LOST_ALONE = 3  # that had nothing but this question, and answered nothing; one less where it is nonsense that came
-_FRUITLESS = 8  # in a row without an answer: from then on one is enough
 
 
 class StreamTransport:
@@ -151,15 +148,14 @@ class StreamTransport:
     def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
         """Queue what a connection left unanswered, but for questions that too many connections ended under."""
         alone = connection.sent == 1 and not connection.answered and not connection.dropped
-        most_alone = 1 if pool.fruitless >= _FRUITLESS else _LOST_ALONE - bool(connection.bad)
+        most, most_alone = pool.most_lost(connection)
         again = []
         for question in connection.waiting.values():
             question.lost += 1
             question.alone += alone
-            tired = question.alone >= most_alone
             if question.dead:
                 pool.forget(question)
-            elif tired or question.lost >= _LOST or not question.wanted:
+            elif question.alone >= most_alone or question.lost >= most or not question.wanted:
                 code, kind = o.CLOSED, "closes connections without an answer"
                 if connection.bad:
                     code, kind = o.UPSTREAM_FORMAT.code, "sends what is no answer"
