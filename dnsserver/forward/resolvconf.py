@@ -19,11 +19,14 @@ class ResolvConf(msgspec.Struct, frozen=True):
 
 
 def read(text: str) -> ResolvConf:
-    """Return what the text says. Lines that make no sense are skipped, as the C library does."""
+    """Return what the text says, which may begin with a byte order mark.
+
+    Lines that make no sense are skipped, as the C library does.
+    """
     hosts: dict[str, None] = {}
     options: dict[str, None] = {}
     odd = []
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         words = line.split()
         if not words:
             continue

@@ -13,6 +13,7 @@ from dnsserver.forward.settings import Transport
         ("# none\n; none\n\n", []),
         ("nameserver 192.0.2.1\n nameserver\t2001:DB8::1 \nnameserver 192.0.2.1\n", ["192.0.2.1", "2001:db8::1"]),
         ("nameserver 192.0.2.1 # the first\r\nnameserver 192.0.2.2\r\n", ["192.0.2.1", "192.0.2.2"]),
+        ("\ufeffnameserver 192.0.2.1\n", ["192.0.2.1"]),
         ("nameserver fe80::53%eth0\n", ["fe80::53%eth0"]),
         ("nameserver fe80::53%2\nnameserver fe80::53%3\n", ["fe80::53%2", "fe80::53%3"]),
         ("nameserver 2001:db8::53%eth0\nnameserver 2001:db8::53\n", ["2001:db8::53"]),
