@@ -190,7 +190,7 @@ def compare(other: str, server: str | None, names: Path | None, rate: float, con
     except files.UnusableFileError as error:
         raise click.UsageError(f"{names}: {error}") from error
     except ValueError as error:
-        raise click.UsageError(str(error) or 'expected an address, as in "10.96.0.10" or "[fd00::10]:53"') from error
+        raise click.UsageError(str(error)) from error
     log.configure_logging("warning", loaded.config.log.format)
     try:
         result = comparing.run(loaded.config, *addresses, listed, rate, click.echo)

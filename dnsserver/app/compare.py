@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
-from dnsserver.app.difference import CORRECTIONS, Known, Said, correction, read
+from dnsserver.app.difference import CORRECTIONS, FLAGS_ALONE, Known, Said, correction, read
 from dnsserver.app.questions import Question, of_cluster, of_lines
 from dnsserver.app.sync import Sync
 from dnsserver.config import Address, Config
@@ -39,6 +39,7 @@ class Result(msgspec.Struct):
     explained: Counter[int] = msgspec.field(default_factory=Counter)
     varying: int = 0
     unexplained: int = 0
+    told: int = 0
 
 
 def run(
@@ -131,7 +132,10 @@ async def _compare(
         result.varying += 1
     else:
         result.unexplained += 1
-    if result.unexplained + result.explained.total() <= _MOST_TOLD:
+    if number == FLAGS_ALONE:  # of nearly every name, where RA is what they differ in: counted, not told
+        return
+    result.told += 1
+    if result.told <= _MOST_TOLD:
         why = f"correction {number}" if number is not None else "varies" if _varies(said) else "unexplained"
         tell(f"{question}: {why}: ours {mine}, theirs {other}")
 
@@ -247,11 +251,13 @@ def reachable(config: Config, given: str | None) -> Address:
 
 
 def address(text: str) -> Address:
-    """Read ADDR or ADDR:PORT, IPv6 in brackets where a port follows; raises ValueError."""
-    try:
-        return Address.parse(text)
-    except ValueError:
-        return Address.parse(f"[{text}]:53" if ":" in text else f"{text}:53")
+    """Read ADDR or ADDR:PORT, IPv6 in brackets where a port follows; raises ValueError that says what was expected."""
+    for form in (text, f"[{text}]:53" if ":" in text else f"{text}:53"):
+        try:
+            return Address.parse(form)
+        except ValueError:
+            continue
+    raise ValueError(f'found "{text}", expected an address, as in "10.96.0.10" or "[fd00::10]:53"')
 
 
 __all__ = ["CompareError", "Result", "address", "of_lines", "reachable", "run", "summary"]

@@ -18,8 +18,11 @@ from dnsserver.wire.records import Names
 _HEADER = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")
 _AA, _TC, _RA = 0x0400, 0x0200, 0x0080
+# Where the names begin in rdata that has some: numbers before them are no text.
+_NAMES_BEGIN = {m.CNAME: 0, m.NS: 0, m.PTR: 0, m.SOA: 0, m.DNAME: 0, m.MX: 2, m.SRV: 6}
 _ARPA = (b"\x07in-addr\x04arpa\0", b"\x03ip6\x04arpa\0")
 
+FLAGS_ALONE = 12
 CORRECTIONS = {
     1: "SOA at a name that does not exist: NXDOMAIN",
     2: "an existing name without records: NODATA",
@@ -28,7 +31,7 @@ CORRECTIONS = {
     5: "ExternalName keeps its CNAME and the target's rcode",
     6: "verified pods are known by all of their addresses",
     7: "SRV weights count the records there are; no port, no SRV",
-    12: "AA on the server's own data only, RA wherever there are upstreams",
+    FLAGS_ALONE: "AA on the server's own data only, RA wherever there are upstreams",
     13: "ANY: one HINFO record (RFC 8482)",
     14: "an address of no existing Service has no PTR",
     16: "a protocol's name above an existing port: NODATA",
@@ -85,6 +88,8 @@ def read(packet: bytes, question: Question) -> Said | None:
             owner, at = names.read(at)
             rtype, _, _, length = _FIXED.unpack_from(packet, at)
             at += _FIXED.size
+            if at + length > len(packet):
+                raise FormatError("a reply that ends too early")
             rdata = names.rdata(rtype, at, at + length)
             at += length
             records.add(Record(owner.lower(), rtype, _comparable(rtype, rdata)))
@@ -95,15 +100,17 @@ def read(packet: bytes, question: Question) -> Said | None:
 
 def _comparable(rtype: int, rdata: bytes) -> bytes:
     """Return rdata as two servers have to agree on it: names in lower case, and an SOA without its serial."""
-    if rtype in {m.A, m.AAAA, m.TXT}:
+    begin = _NAMES_BEGIN.get(rtype)
+    if begin is None:
         return rdata
-    return rdata[:-20].lower() if rtype == m.SOA else rdata.lower()
+    found = rdata[:begin] + rdata[begin:].lower()
+    return found[:-20] if rtype == m.SOA else found
 
 
 def correction(question: Question, ours: Said, theirs: Said, known: Known) -> int | None:
     """Return the number of the correction that explains how the two differ, 0 if they do not, None if none does."""
     if (ours.rcode, ours.answer) == (theirs.rcode, theirs.answer):
-        return 0 if ours.flags == theirs.flags else 12
+        return 0 if ours.flags == theirs.flags else FLAGS_ALONE
     name, qtype = question
     if qtype == m.ANY:
         return 13
@@ -150,7 +157,8 @@ def _reverse(qtype: int, ours: Said, theirs: Said, known: Known) -> int | None:
     if qtype != m.PTR:
         return 3 if ours.rcode == m.NOERROR and not ours.answer and theirs.rcode == m.NXDOMAIN else None
     targets = [record.rdata for record in theirs.answer - ours.answer if record.type == m.PTR]
-    if targets and not ours.answer - theirs.answer and not any(target in known.names for target in targets):
+    ours_is_outside = not ours.flags & _AA  # what upstreams say of an address that no Service has
+    if targets and ours_is_outside and not any(target in known.names for target in targets):
         return 14
     return None
 

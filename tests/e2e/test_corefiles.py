@@ -1,5 +1,7 @@
 """Every Corefile of tests/corefiles: CoreDNS runs it, this server what became of it, and both are asked the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,14 @@ def test_both_say_the_same_but_for_corrections(corefile: Path, tmp_path: Path) -
                 unexplained.append(f"{question}: ours {ours}, theirs {theirs}")
     assert not unexplained, "\n".join([*unexplained, report])
     assert all(words in report for words in named.values())
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_compare_explains_every_name_of_the_cluster(tmp_path: Path) -> None:
+    with both(FOLDER / "01-kubeadm.Corefile", tmp_path):
+        command = [sys.executable, "-m", "dnsserver", "compare", f"--with={THEIRS}", f"--server={OURS}", "--rate=500"]
+        config = f"--config={tmp_path / 'dnsserver.toml'}"
+        done = subprocess.run([*command, config], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    numbers = {int(line.split()[3].rstrip(":")) for line in done.stdout.splitlines() if " by correction " in line}
+    assert numbers >= {2, 5, 7, 12, 14}, done.stdout
