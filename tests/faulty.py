@@ -166,21 +166,21 @@ class Border(NamedTuple):
     settings: Mapping[str, Any] = MappingProxyType({})
     armed: bool = False
     api: bool = False
-    plain: bool = False
+    unbatched: bool = False
     files: bool = False
 
     @property
     def id(self) -> str:
         owner = self.owner.__name__.rpartition(".")[2]
-        plain = "-plain" if self.plain else ""
-        return f"{self.place}-{owner}.{self.name}{plain}-{self.scenario.__name__}"
+        unbatched = "-unbatched" if self.unbatched else ""
+        return f"{self.place}-{owner}.{self.name}{unbatched}-{self.scenario.__name__}"
 
 
 @asynccontextmanager
 async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     fuse = Fuse(patch, border.owner, border.name, border.when)
-    if border.plain:
-        patch.setattr(udp, "make_port", batch.PlainPort)
+    if border.unbatched:
+        patch.setattr(udp, "make_port", batch.UnbatchedPort)
     if border.armed:
         fuse.arm()
     script: list[Any] = [helpful]

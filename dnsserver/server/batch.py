@@ -2,9 +2,9 @@
 
 `BatchPort` drives recvmmsg and sendmmsg (Linux) through ctypes: a reply is written over its query, behind the ID, and
 goes out with the address and control data that came in, so it leaves from the address that was asked (IP_PKTINFO). The
-only Python object made for a known question is the bytes it is looked up by. `PlainPort` does the same with recvmsg and
-sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop. They
-are read beside each other, for whatever one promises, the other one must: so the file has over 400 lines.
+only Python object made for a known question is the bytes it is looked up by. `UnbatchedPort` does the same with recvmsg
+and sendmsg, one packet at a time. Both drain the socket in bounded steps, so that a flood cannot keep the event loop.
+They are read beside each other, for whatever one promises, the other one must: so the file has over 400 lines.
 """
 
 import ctypes
@@ -98,7 +98,7 @@ def make_port(sock: socket.socket, table: ReplyTable, screen: Screen) -> UdpPort
     """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
         return BatchPort(sock, table, screen)
-    return PlainPort(sock, table, screen)
+    return UnbatchedPort(sock, table, screen)
 
 
 def ask_for_destination(sock: socket.socket) -> None:
@@ -344,7 +344,7 @@ class _Outbox:
         self._send(self._messages.at, len(held))
 
 
-class PlainPort:
+class UnbatchedPort:
     """A UDP socket read and written one packet at a time, for systems without recvmmsg."""
 
     stream = False

@@ -4,6 +4,9 @@
                                                    └ not known ─► PendingQuery ─► outside.start
     a transport's drain, or a timer ─► PendingQuery.deliver ─► Resolution.run ... ─► reply, through `port.send`
 
+What is like a question that was answered before is asked by its template (`templates`), which also writes out most
+answers: a Resolution is made of it only for what is left.
+
 States. A Resolution asks for one thing at a time, `asks`, until it has the reply. It knows nothing of clients and never
 waits. A PendingQuery is one client's question from `outside.start` to its one reply: it waits while it has a `handle`.
 
@@ -224,7 +227,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
 class PendingQuery(msgspec.Struct, gc=False, eq=False):
     """One client's question that waits for the outside, as long as there is a `handle` to reply through.
 
-    With a `template` it was not read: a plain outcome is written out by it, and any other goes through a `resolution`.
+    With a `template` it was not read: that writes out fresh answers, and all other outcomes go through a `resolution`.
     `on_end` is called when it waits no more.
     """
 

@@ -210,7 +210,7 @@ class ReplyWriter:
 
 
 class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
-    """All that a plain question for the outside says beside its name, and what its replies have in common.
+    """All that an unread question for the outside says beside its name, and what its replies have in common.
 
     `tail` is how many octets stand behind the question. A reply fits if the packet and the records have no more than
     `room` octets, or over TCP `stream_room`.

@@ -12,7 +12,7 @@ import trio
 from dnsserver.forward.outcome import FORWARDED, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.batch import BatchPort, PlainPort, UdpPort
+from dnsserver.server.batch import BatchPort, UdpPort, UnbatchedPort
 from dnsserver.server.connection import TcpLimits
 from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
@@ -85,7 +85,9 @@ class Parts:
         self.responder = Responder(chain, self.outside, self.replies, trio.current_time, guard=guard)
 
     @asynccontextmanager
-    async def udp(self, host: str = HOST, kind: type[BatchPort] | type[PlainPort] = BatchPort) -> AsyncIterator[int]:
+    async def udp(
+        self, host: str = HOST, kind: type[BatchPort] | type[UnbatchedPort] = BatchPort
+    ) -> AsyncIterator[int]:
         """Answer on UDP, and return the port."""
         sock = bind(host, 0)
         server = UdpServer(sock, self.responder)

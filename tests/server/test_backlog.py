@@ -5,16 +5,16 @@ import trio
 import trio.testing
 
 from dnsserver.server.backlog import PATIENCE, catch_up
-from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.udp import bind
 from tests.clock import LoopbackClock
 from tests.server.parts import HOST, Parts, UdpClient, query
 
 
-@pytest.mark.parametrize("kind", [BatchPort, PlainPort])
+@pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
 @pytest.mark.parametrize(("gap", "kept"), [(30.0, 20), (60.0, 10), (5.0, 120), (0.0, 120), (1e9, 1)])
 async def test_the_newest_part_is_answered_newest_first(
-    gap: float, kept: int, kind: type[BatchPort] | type[PlainPort]
+    gap: float, kept: int, kind: type[BatchPort] | type[UnbatchedPort]
 ) -> None:
     parts = Parts()
     with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:
@@ -26,9 +26,9 @@ async def test_the_newest_part_is_answered_newest_first(
             client.sock.recv(4096)
 
 
-@pytest.mark.parametrize("kind", [BatchPort, PlainPort])
+@pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
 async def test_what_has_to_wait_for_the_outside_is_answered_when_it_comes(
-    kind: type[BatchPort] | type[PlainPort],
+    kind: type[BatchPort] | type[UnbatchedPort],
 ) -> None:
     parts = Parts()
     with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:

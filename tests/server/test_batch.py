@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.batch import BATCH, BatchPort, PlainPort, UdpPort
+from dnsserver.server.batch import BATCH, BatchPort, UdpPort, UnbatchedPort
 from dnsserver.server.udp import bind
 from tests.answering import Answering
 from tests.cluster import listed
 from tests.universe import BASE, PACKETS, zone
 
-Kind = type[BatchPort] | type[PlainPort]
+Kind = type[BatchPort] | type[UnbatchedPort]
 HOST = "127.0.0.1"
 WEB = dns.message.make_query("t.b.svc.cluster.local", "A", id=0).to_wire()
 
 
-@pytest.fixture(params=[BatchPort, PlainPort])
+@pytest.fixture(params=[BatchPort, UnbatchedPort])
 def kind(request: pytest.FixtureRequest) -> Kind:
     found: Kind = request.param
     return found
@@ -107,7 +107,7 @@ _any_packet = st.one_of(st.sampled_from(PACKETS), st.sampled_from(PACKETS), _cut
 @given(st.lists(_any_packet, min_size=1, max_size=100))
 def test_both_kinds_give_the_same_replies(packets: list[bytes]) -> None:
     found = []
-    for kind in (BatchPort, PlainPort):
+    for kind in (BatchPort, UnbatchedPort):
         with closing(Bench(kind)) as bench:
             found.append(bench.ask(*numbered(packets)))
     assert found[0] == found[1]

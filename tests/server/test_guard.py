@@ -17,7 +17,7 @@ from dnsserver.app.settings import guard as configured
 from dnsserver.config import Config
 from dnsserver.config.model import Clients
 from dnsserver.config.values import Network
-from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.guard import TOO_FAST, TOO_MANY, Guard
 from tests.server.parts import Parts, UdpClient, query, tcp_client
 
@@ -123,7 +123,7 @@ Connect = Callable[[str], AbstractAsyncContextManager[Talk]]
 Way = Callable[[Parts], AbstractAsyncContextManager[Connect]]
 
 
-def _udp(kind: type[BatchPort] | type[PlainPort]) -> Way:
+def _udp(kind: type[BatchPort] | type[UnbatchedPort]) -> Way:
     @asynccontextmanager
     async def way(parts: Parts) -> AsyncIterator[Connect]:
         async with parts.udp(kind=kind) as port:
@@ -144,7 +144,9 @@ async def _tcp(parts: Parts) -> AsyncIterator[Connect]:
         yield lambda host: tcp_client(server, host)
 
 
-each_way = pytest.mark.parametrize("way", [_udp(BatchPort), _udp(PlainPort), _tcp], ids=["batch", "plain", "tcp"])
+each_way = pytest.mark.parametrize(
+    "way", [_udp(BatchPort), _udp(UnbatchedPort), _tcp], ids=["batch", "unbatched", "tcp"]
+)
 
 
 def _ede(reply: dns.message.Message) -> list[int]:
@@ -171,8 +173,8 @@ async def test_row_26_a_client_outside_the_networks_is_refused_before_cache_and_
     assert _limited(parts) == {"allow": 4}
 
 
-@pytest.mark.parametrize("kind", [BatchPort, PlainPort])
-async def test_row_26_or_its_packets_are_dropped(kind: type[BatchPort] | type[PlainPort]) -> None:
+@pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
+async def test_row_26_or_its_packets_are_dropped(kind: type[BatchPort] | type[UnbatchedPort]) -> None:
     parts = Parts(Guard(OTHERS))
     async with parts.udp(kind=kind) as port:
         with UdpClient(port, FIRST) as client:

@@ -215,7 +215,7 @@ def is_authoritative(reply: dns.message.Message) -> bool:
     return bool(reply.flags & dns.flags.AA)
 
 
-# --- a plain name outside
+# --- a name outside
 
 
 def test_who_asked_gets_what_the_outside_says(server: Server) -> None:

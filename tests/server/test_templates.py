@@ -1,4 +1,4 @@
-"""The short way of plain outside questions says, octet for octet, what the long way says."""
+"""Templates of outside questions say, octet for octet, what the long way says."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
@@ -172,7 +172,7 @@ _questions = st.builds(
 )
 # Those of a form that was learned: with a name like any other they go the short way.
 _TYPES = ("A", "AAAA", "TXT")
-_plain = st.builds(
+_usual = st.builds(
     lambda name, type_, edns, number: query(name, type_, number, **edns),
     st.sampled_from(("www.example.com", "a.example", "n1.example.com", "web.shop.svc.cluster.local", "x.y.z.")),
     st.sampled_from(_TYPES),
@@ -194,7 +194,7 @@ LATE: dict[str, bool | Callable[[Question], bool]] = {
     "outcome", [pytest.param(name, marks=[pytest.mark.made_up] * (name == "unreadable")) for name in OUTCOMES]
 )
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.one_of(_plain, _questions), min_size=1, max_size=12), st.booleans())
+@given(st.lists(st.one_of(_usual, _questions), min_size=1, max_size=12), st.booleans())
 def test_both_ways_say_the_same(outcome: str, late: str, packets: list[bytes], stream: bool) -> None:
     learned = [query("learn.example.net", type_, 1, **edns) for type_ in _TYPES for edns in _EDNS]
     said, asked = [], []

@@ -1,4 +1,4 @@
-"""Plain answers are the long way's octets, whatever is asked, and whatever happens to the zone meanwhile."""
+"""Templates of services give the octets of the long way, whatever is asked, and whatever happens to the zone."""
 
 import random
 from typing import Any
@@ -46,7 +46,7 @@ class _Port:
 
 
 class _Both:
-    """One zone behind two responders, with and without plain answers."""
+    """One zone behind two responders, with and without templates."""
 
     def __init__(self) -> None:
         self.cluster = Cluster()
@@ -120,7 +120,7 @@ packets = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(packets, min_size=1, max_size=40), st.randoms(use_true_random=False))
-def test_a_plain_answer_is_the_long_ways(asked: list[bytes], rng: random.Random) -> None:
+def test_a_reply_by_template_is_the_long_ways(asked: list[bytes], rng: random.Random) -> None:
     both = _Both()
     wall = 1
     for packet in asked:
@@ -138,14 +138,14 @@ def test_a_plain_answer_is_the_long_ways(asked: list[bytes], rng: random.Random)
 
 
 @pytest.mark.parametrize("cut", range(60))
-def test_a_cut_packet_is_no_plain_question(cut: int) -> None:
+def test_a_cut_packet_has_no_template(cut: int) -> None:
     both = _Both()
     packet = _packet(("web", "a"), 1, _HEADERS[0], _OPTS[1], b"\3svc\7cluster\5local\0")
     both.ask(packet)
     both.ask(packet[:cut])
 
 
-def test_stale_data_is_marked_in_plain_answers_too() -> None:
+def test_stale_data_is_marked_whether_there_are_templates_or_not() -> None:
     both = _Both()
     names = ("web", "dual", "missing")
     asked = [_packet((name, "a"), 1, _HEADERS[0], _OPTS[1], b"\3svc\7cluster\5local\0") for name in names]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.udp import UdpServer, bind
 from tests.server.parts import HOST, Parts, query
 
-Kind = type[BatchPort] | type[PlainPort]
-kinds = pytest.mark.parametrize("kind", [BatchPort, PlainPort])
+Kind = type[BatchPort] | type[UnbatchedPort]
+kinds = pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import dns.message
 import pytest
 
-from dnsserver.server.batch import BatchPort, PlainPort
+from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.pending import PendingQuery
 from tests.messages import option
 from tests.server.parts import Parts, UdpClient, query, tcp_client
@@ -16,9 +16,9 @@ PADDED = [
 ]
 
 
-@pytest.mark.parametrize("kind", [BatchPort, PlainPort])
+@pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
 @pytest.mark.parametrize("packet", PADDED)
-async def test_no_more_than_the_question_is_held(packet: bytes, kind: type[BatchPort] | type[PlainPort]) -> None:
+async def test_no_more_than_the_question_is_held(packet: bytes, kind: type[BatchPort] | type[UnbatchedPort]) -> None:
     parts = Parts()
     async with parts.udp(kind=kind) as port:
         with UdpClient(port) as client:
@@ -37,8 +37,8 @@ async def test_no_more_than_the_question_is_held(packet: bytes, kind: type[Batch
             )
 
 
-@pytest.mark.parametrize("kind", [BatchPort, PlainPort])
-async def test_equal_are_questions_of_one_socket_with_one_id(kind: type[BatchPort] | type[PlainPort]) -> None:
+@pytest.mark.parametrize("kind", [BatchPort, UnbatchedPort])
+async def test_equal_are_questions_of_one_socket_with_one_id(kind: type[BatchPort] | type[UnbatchedPort]) -> None:
     parts = Parts()
     async with parts.udp(kind=kind) as port:
         with UdpClient(port) as client, UdpClient(port) as neighbour, UdpClient(port, "127.0.0.9") as other:

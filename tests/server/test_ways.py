@@ -1,4 +1,4 @@
-"""The short way of plain outside questions beside the long way, through the same seeded runs.
+"""Templates of outside questions beside the long way, through the same seeded runs.
 
 Names, forms, damaged packets, outcomes early and late, and time come in any order; what is said,
 asked, counted and kept has to be the same.
