@@ -37,6 +37,7 @@ IMAGE = os.environ.get("IMAGE", "dnsserver:latest")
 OURS = "app.kubernetes.io/name=dnsserver,app.kubernetes.io/instance=cluster"
 ALL_BUT_THE_SERVICE = ("-l", "k8s-app!=kube-dns")
 TTL = 17
+RULE = '[[answer]]\nname = "e2e.example"\nrecords = ["@ A 192.0.2.99"]\n'
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or ""),
@@ -48,16 +49,17 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The IP of the cluster's DNS, which CoreDNS answers at, before and after."""
+    kubectl("delete", "namespace", SPACE, "--ignore-not-found")
     apply(*objects(IMAGE))
     kubectl("-n", SPACE, "wait", "--for=condition=Ready", "pod/client", f"--timeout={DEADLINE:.0f}s")
     address = cluster_dns()
     found = coredns.is_there()
     if not found:
         coredns.set_up(address)
-    wait_until(lambda: ask(address, names(address)[:1]) != ["no answer"], "an answer from the cluster's DNS")
     before = get("-n", SYSTEM, "deployment", "coredns")["spec"]["replicas"]
     selector = get("-n", SYSTEM, "service", "kube-dns")["spec"]["selector"]
     try:
+        wait_answered(address)
         yield address
     finally:
         if found:
@@ -67,6 +69,11 @@ def server() -> Iterator[str]:
         for base in ("replace", "shadow"):
             kubectl("delete", "-k", str(MANIFESTS / base), *ALL_BUT_THE_SERVICE, "--ignore-not-found")
         kubectl("delete", "namespace", SPACE, "--wait=false")
+
+
+def wait_answered(address: str) -> None:
+    """Wait until the node leads to a Service's endpoints, which takes it a moment longer than to start them."""
+    wait_until(lambda: all(said != "no answer" for said in ask(address, names(address)[:1] * 8)), "an answer")
 
 
 def give_back(replicas: int, selector: dict[str, str]) -> None:
@@ -86,7 +93,7 @@ class Overlay:
             "name": "dnsserver",
             "namespace": SYSTEM,
             "behavior": "replace",
-            "files": ["dnsserver.toml"],
+            "files": ["dnsserver.toml", "rules.toml"],
             "options": {"disableNameSuffixHash": True},
         }
         address = json.dumps([{"op": "replace", "path": "/spec/clusterIP", "value": server}])
@@ -100,8 +107,10 @@ class Overlay:
         (folder / "kustomization.yaml").write_text(json.dumps(own))
         self.configure(imported(folder))
 
-    def configure(self, text: str) -> None:
-        (self.folder / "dnsserver.toml").write_text(text)
+    def configure(self, text: str, rules: str = "") -> None:
+        """Set the configuration, and the rules that it includes."""
+        (self.folder / "dnsserver.toml").write_text(f'include = ["rules.toml"]\n{text}')
+        (self.folder / "rules.toml").write_text(rules)
 
     def apply(self, *arguments: str) -> None:
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(self.folder), *arguments)
@@ -131,6 +140,7 @@ def test_beside_the_present_dns_it_says_the_same(server: str, tmp_path: Path) ->
     try:
         wait_rolled_out("dnsserver-shadow")
         address = get("-n", SYSTEM, "service", "dnsserver-shadow")["spec"]["clusterIP"]
+        wait_answered(address)
         assert dict(zip(names(server), ask(address, names(server)), strict=True)) == dict(
             zip(names(server), ask(server, names(server)), strict=True)
         )
@@ -168,14 +178,19 @@ def all_names(selector: str) -> set[str]:
 def test_an_edit_of_the_config_map_is_a_reload_and_a_bad_one_is_refused(server: str, overlay: Overlay) -> None:
     good = imported(overlay.folder)
     pods = pods_of(OURS)
+    ours = f"ttl = {TTL}\n{without_ttl(good)}"
     with asking_all_along(server) as result:
-        overlay.configure(f"ttl = {TTL}\n{without_ttl(good)}")
+        overlay.configure(ours)
         apply_and_hurry(overlay)
         wait_until(lambda: {ttl(server) for _ in range(8)} == {TTL}, f"answers with a TTL of {TTL}")
+        overlay.configure(ours, RULE)
+        apply_and_hurry(overlay)
+        wait_until(lambda: all("192.0.2.99" in each for each in ask(server, [("e2e.example", "A")] * 8)), "the rule")
         overlay.configure(f"ttl = 'long'\n{without_ttl(good)}")
         apply_and_hurry(overlay)
-        failed = "coredns_reload_failed_total"
-        wait_until(lambda: all(metric(pod, failed) > 0 for pod in pods), "a refusal by every pod")
+        wait_until(
+            lambda: all(metric(pod, "coredns_reload_failed_total") > 0 for pod in pods), "a refusal by every pod"
+        )
         assert {ttl(server) for _ in range(8)} == {TTL}
         overlay.configure(good)
         apply_and_hurry(overlay)
