@@ -129,9 +129,9 @@ def mounts_by_volume(overlay: list[Manifest]) -> dict[str, tuple[Manifest, str]]
 def test_the_config_map_is_mounted_as_a_folder_where_the_flag_looks(overlay: list[Manifest]) -> None:
     (config,) = of_kind(overlay, "ConfigMap")
     volume, path = mounts_by_volume(overlay)["config"]
-    (name,) = config["data"]
-    assert volume["configMap"]["name"] == config["metadata"]["name"]
-    assert f"--config={path}/{name}" in container(overlay)["args"]
+    assert "dnsserver.toml" in config["data"]
+    assert volume["configMap"] == {"name": config["metadata"]["name"]}  # all of its files
+    assert f"--config={path}/dnsserver.toml" in container(overlay)["args"]
     # What is mounted by subPath, and a name that changes with what it holds, would never reload.
     assert not any("subPath" in mount for mount in container(overlay)["volumeMounts"])
     assert config["metadata"]["name"] in {"dnsserver", "dnsserver-shadow", "dnsserver-node"}
@@ -156,11 +156,11 @@ def test_the_configuration_is_valid_and_names_the_service_that_leads_here(
     name: str, service: str, tmp_path: Path
 ) -> None:
     (config,) = of_kind(rendered(name), "ConfigMap")
-    file = tmp_path / "dnsserver.toml"
-    file.write_text(config["data"]["dnsserver.toml"])
+    for file, text in config["data"].items():
+        (tmp_path / file).write_text(text)
     flags = dict(argument[2:].split("=") for argument in container(rendered(name))["args"] if "=" in argument)
     overrides = {"service": Override("--service", flags["service"])} if "service" in flags else {}
-    assert load(file, overrides).service == ServiceName("kube-system", service)
+    assert load(tmp_path / "dnsserver.toml", overrides).service == ServiceName("kube-system", service)
     assert [each["metadata"]["name"] for each in of_kind(rendered(name), "Service")] in ([service], [])
 
 
