@@ -78,6 +78,10 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
     if not site.is_root:
         values["below"] = site.zones
     draft.add("rewrite", values, source, f"rewrite name {kind}")
+    if not site.is_root and not site.has("kubernetes") and is_below(str(values["to"]).rstrip("."), context.domain):
+        text = "names that it leads into the cluster are answered here, and not by the upstreams of this block"
+        draft.differs(source, f"rewrite name {kind}", text)
+        return
     _hand_on(context, site, values, source)
 
 
