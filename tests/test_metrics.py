@@ -16,6 +16,7 @@ from dnsserver.metrics import (
     PROGRAMMING,
     TIME,
     AnswerCache,
+    Configuration,
     Forward,
     Histogram,
     Kind,
@@ -76,6 +77,15 @@ PROCESS = Process(
     left_out=3,
 )  # fmt: skip
 READINGS = Readings(
+    configuration=Configuration(
+        hash_type="sha512",
+        hash="ab12",
+        applied=1.0,
+        applied_wall=1_700_000_000.0,
+        failed=3,
+        problems=("c.toml:1: ttl: found -1",),
+        needs_restart=("state", "workers"),
+    ),
     now=100.0,
     ready=True,
     processes=(PROCESS, PROCESS),
@@ -164,6 +174,11 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_workers", {}, 2),
         ("process_resident_memory_bytes", {}, 1 << 25),
         ("process_cpu_seconds_total", {}, 12.25),
+        ("coredns_reload_failed_total", {}, 3),
+        ("coredns_reload_version_info", {"hash": "sha512", "value": "ab12"}, 1),
+        ("dnsserver_config_timestamp_seconds", {}, 1_700_000_000),
+        ("dnsserver_config_current", {}, 0),
+        ("dnsserver_config_keys_needing_restart", {}, 2),
     ],
 )
 def test_a_scrape_has(sample: str, labels: dict[str, str], expected: float) -> None:
@@ -175,6 +190,8 @@ COREDNS = {
     "coredns_build_info": {"version", "revision", "goversion"},
     "coredns_plugin_enabled": {"server", "zone", "view", "name"},
     "coredns_panics": set(),
+    "coredns_reload_failed": set(),
+    "coredns_reload_version_info": {"hash", "value"},
     "coredns_dns_requests": {"server", "zone", "view", "proto", "family", "type"},
     "coredns_dns_responses": {"server", "zone", "view", "rcode", "plugin"},
     "coredns_dns_request_duration_seconds": {"server", "zone", "view"},

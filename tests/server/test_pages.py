@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from dnsserver.metrics import Kind, Readings, Zone, ZoneSnapshot
+from dnsserver.metrics import Configuration, Kind, Readings, Zone, ZoneSnapshot
 from dnsserver.server.admin import Request
 from dnsserver.server.pages import standard_routes
 
@@ -19,6 +19,15 @@ def readyz(readings: Readings, accept: str = "") -> tuple[int, str]:
     return response.status, response.body.decode() if isinstance(response.body, bytes) else str(response.body)
 
 
+CONFIGURATION = Configuration(
+    hash_type="sha512",
+    hash="0123456789abcdef0123",
+    applied=90.0,
+    applied_wall=0.0,
+    failed=1,
+    problems=("c.toml:7: ttl: found -1, expected a whole number of seconds from 0 to 3600",),
+    needs_restart=("state", "workers"),
+)
 READING = Kind(kind="services", objects=7, state="listing")
 WATCHED = Kind(kind="namespaces", objects=1, synced=True, state="watching", last_event=97.5, last_heard=99.0)
 AGAIN = Kind(kind="pods", synced=True, state="waiting", last_check=10.0, resyncs={"gone": 2}, last_error="410 Gone")
@@ -31,6 +40,17 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
     ("readings", "status", "said"),
     [
         (Readings(ready=True), 200, ["ready"]),
+        (
+            Readings(now=102.5, ready=True, configuration=CONFIGURATION),
+            200,
+            [
+                "ready",
+                "configuration: sha512 0123456789abcdef, in force for 12.5 s",
+                ("configuration of the files, refused: c.toml:7: ttl: found -1, "
+                 "expected a whole number of seconds from 0 to 3600"),
+                "configuration keys that need a restart: state, workers",
+            ],
+        ),
         (
             Readings(now=100.0, missing=("services",), kinds=(READING, WATCHED)),
             503,
@@ -115,3 +135,12 @@ def test_readyz_for_programs() -> None:
     assert body["kinds"]["namespaces"]["event_age"] == 2.5
     assert body["kinds"]["services"]["event_age"] is None
     assert body["kinds"]["services"]["rule"] == SERVICES
+    assert body["configuration"] is None
+    _, text = readyz(Readings(now=102.5, configuration=CONFIGURATION), "application/json")
+    assert json.loads(text)["configuration"] == {
+        "hash_type": "sha512",
+        "hash": CONFIGURATION.hash,
+        "age": 12.5,
+        "problems": list(CONFIGURATION.problems),
+        "needs_restart": ["state", "workers"],
+    }
