@@ -144,7 +144,7 @@ class Listeners:
         listener.leaving = trio.CancelScope()
         listener.tcp.leave()
         if self._nursery is not None:
-            self._nursery.start_soon(self._end, listener, listener.leaving)
+            self._nursery.start_soon(self._faults.once, "reload", self._end, listener, listener.leaving)
 
     def _stay(self, listener: Listener) -> None:
         if listener.leaving is not None:
