@@ -25,6 +25,9 @@ far 300 IN CNAME www.example.com.
 far2 300 IN CNAME far
 one 300 IN CNAME two.other.example.
 around 300 IN CNAME around.shop.svc.cluster.local.
+*.apps 300 IN CNAME web.shop.svc.cluster.local.
+own.apps 300 IN A 192.0.2.2
+*.out 300 IN CNAME far
 """
 OTHER = """\
 $ORIGIN other.example.
@@ -35,6 +38,7 @@ REVERSE = """\
 $ORIGIN 10.in-addr.arpa.
 @ 300 IN SOA ns.corp.example. hostmaster.corp.example. 1 7200 1800 86400 60
 1.0.9 300 IN PTR host.corp.example.
+*.8 300 IN PTR pool.corp.example.
 """
 WEB = "web.shop.svc.cluster.local."
 THINGS = (
@@ -91,6 +95,9 @@ def test_a_name_that_nobody_here_knows_is_for_the_outside() -> None:
         ("local.shop.svc.cluster.local", "NOERROR", ["local.shop.svc.cluster.local. x.localhost.", "x.localhost. A"]),
         ("x.invalid", "NXDOMAIN", []),
         ("gone.corp.example", "NXDOMAIN", []),
+        ("x.y.apps.corp.example", "NOERROR", [f"x.y.apps.corp.example. {WEB}", f"{WEB} A"]),
+        ("own.apps.corp.example", "NOERROR", ["own.apps.corp.example. A"]),
+        ("x.own.apps.corp.example", "NXDOMAIN", []),
         (
             "one.corp.example",  # through three zones of ours
             "NOERROR",
@@ -108,6 +115,16 @@ def test_what_is_known_here_is_answered_here(name: str, rcode: str, records: lis
     assert said(answer) == (rcode, records)
     assert follow(answer) is None
     assert answer.aa
+
+
+def test_what_a_wildcard_leads_to_hangs_on_the_cluster() -> None:
+    assert ask(chain(), "x.apps.corp.example").depends == ((b"shop", b"web"),)
+    outside = ask(chain(), "x.out.corp.example")
+    assert said(outside)[1] == ["x.out.corp.example. far.corp.example.", "far.corp.example. www.example.com."]
+    assert follow(outside) == "www.example.com."
+    pool = ask(chain(), "7.7.8.10.in-addr.arpa", m.PTR)
+    assert said(pool) == ("NOERROR", ["7.7.8.10.in-addr.arpa. PTR"])
+    assert pool.depends == (bytes((10, 8, 7, 7)),)  # the cluster's, as soon as a service has it
 
 
 def test_an_alias_that_leaves_through_a_zone_file() -> None:
