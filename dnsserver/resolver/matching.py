@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from dnsserver.resolver.filters import Head
 from dnsserver.resolver.patterns import Pattern, RuleError
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import ROOT, from_text, is_below, to_text
@@ -96,38 +97,31 @@ class _Entry(Generic[T]):
 class Table(Generic[T]):
     """Rules in their order, each with its condition.
 
-    `names`, `domains` and `heads` say for which names `find` could find anything, but for those of rules `everywhere`.
+    `names`, `domains` and `heads` say for which names `find` could find anything, but for rules `everywhere`.
     """
 
     def __init__(self, rules: Sequence[tuple[Condition, T]]) -> None:
         """Sort them in; raises RuleError for an expression that is none."""
         self.names: dict[bytes, list[_Entry[T]]] = {}
         self.domains: dict[bytes, list[_Entry[T]]] = {}
-        self.heads: dict[bytes, list[_Entry[T]]] = {}
         self.everywhere: list[_Entry[T]] = []
-        prefixes: list[tuple[bytes, _Entry[T]]] = []
+        self._prefixes: dict[bytes, list[_Entry[T]]] = {}
         for number, (condition, rule) in enumerate(rules):
             entry = _Entry(number, condition, rule)
             if condition.name is not None:
                 self.names.setdefault(condition.name, []).append(entry)
             elif condition.prefix is not None:
-                prefixes.append((_head(condition.prefix), entry))
+                self._prefixes.setdefault(_head(condition.prefix), []).append(entry)
             elif domains := _domains(condition):
                 for domain in domains:
                     self.domains.setdefault(domain, []).append(entry)
             else:
                 self.everywhere.append(entry)
-        self.head_size = min((len(head) for head, _ in prefixes), default=0)
-        for head, entry in prefixes:
-            self.heads.setdefault(head[: self.head_size], []).append(entry)
+        self._head_sizes = sorted({len(head) for head in self._prefixes})
 
-    def reaches(self, domain: bytes) -> bool:
-        """Tell whether a rule could be for a name below a domain."""
-        if self.everywhere or any(is_below(name, domain) for name in self.names):
-            return True
-        prefixed = [entry.condition.below for entries in self.heads.values() for entry in entries]
-        places = {*self.domains, *(place for below in prefixed for place in below or (ROOT,))}
-        return any(place == ROOT or is_below(place, domain) or is_below(domain, place) for place in places)
+    def heads(self) -> list[Head]:
+        """Return how the first labels of the names begin that rules for prefixes are for."""
+        return [Head(head, entry.condition.below) for head, found in self._prefixes.items() for entry in found]
 
     def find(self, name: bytes, qtype: int) -> Match[T] | None:
         """Return the first rule that fits a lower-case name and a type, or None."""
@@ -143,8 +137,8 @@ class Table(Generic[T]):
                 entries += self.domains.get(name[position:], ())
                 position += name[position] + 1
             entries += self.domains.get(ROOT, ())
-        if self.heads:
-            entries += self.heads.get(name[1 : 1 + self.head_size], ())
+        for size in self._head_sizes:
+            entries += self._prefixes.get(name[1 : 1 + size], ())
         if len(entries) > 1:
             entries.sort(key=_number)
         return entries

@@ -136,10 +136,11 @@ class Templates:
         template.hits += 1
         if not is_local:
             return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
+        service, namespace = packet[13:at], packet[at + 1 : end]
         rules = self._chain.rules
-        if rules is not None and rules.reach_cluster and rules.concerns(packet[m.HEADER_SIZE : root + 1]):
+        if rules is not None and rules.services is not None and rules.services.concerns(namespace, service):
             return None
-        found = self._service(packet[at + 1 : end], packet[13:at])
+        found = self._service(namespace, service)
         if found is None:
             return None
         addresses, depends = found
