@@ -86,6 +86,8 @@ class LocalData:
         for table in before._hosts:  # noqa: SLF001 - likewise
             if id(table.names) not in kept:
                 domains |= table.names.domains()
+        if self.rules is not None:
+            self.rules.hosts_changed()
         return frozenset(domains)
 
     def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:

@@ -6,7 +6,7 @@ as many octets are looked up as the shortest of them has, and only what fits is 
 name, 0.7 us for a service's.
 """
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from dnsserver.wire.name import is_below, labels
@@ -113,23 +113,28 @@ def _overlap(one: bytes, other: bytes) -> bool:
     return is_below(one, other) or is_below(other, one)
 
 
-class Filter:
-    """Which names a rule may be for: those in a set of `names`, those that end or begin like others."""
+def name_filter(
+    names: Sequence[Container[bytes]], domains: Collection[bytes], heads: Collection[bytes]
+) -> Callable[[bytes], bool]:
+    """Return what tells whether a rule may be for a lower-case name: never False where one is.
 
-    __slots__ = ("_ends", "_heads", "_names")
+    That is so for those in `names`, whose contents may change, and those that end or begin like others. A closure: 0.1
+    us less than a method.
+    """
+    ends, beginnings = Ends(domains), Beginnings(heads)
+    end_size, end_table, ends_fit = -ends.size, ends.table, ends.fit
+    head_size, head_table, begins = 1 + beginnings.size, beginnings.table, beginnings.fit
+    known, *others = names
+    more = tuple(others)
 
-    def __init__(self, names: Sequence[Container[bytes]], domains: Collection[bytes], heads: Collection[bytes]) -> None:
-        """Take what rules are for; what `names` hold may change."""
-        self._names = tuple(names)
-        self._ends = Ends(domains)
-        self._heads = Beginnings(heads)
-
-    def concerns(self, name: bytes) -> bool:
-        """Tell whether a rule may be for a lower-case name: never False where one is."""
-        for names in self._names:
-            if name in names:
-                return True
-        heads = self._heads
-        if name[1 : 1 + heads.size] in heads.table and heads.fit(name[1 : 1 + name[0]]):
+    def concerns(name: bytes) -> bool:
+        if name in known or (name[end_size:] in end_table and ends_fit(name)):
             return True
-        return self._ends.fit(name)
+        if name[1:head_size] in head_table and begins(name[1 : 1 + name[0]]):
+            return True
+        for table in more:  # noqa: SIM110 - any() makes a generator, 0.3 us
+            if name in table:
+                return True
+        return False
+
+    return concerns

@@ -112,11 +112,11 @@ class Table(Generic[T]):
                 self.names.setdefault(condition.name, []).append(entry)
             elif condition.prefix is not None:
                 self._prefixes.setdefault(_head(condition.prefix), []).append(entry)
-            elif domains := _domains(condition):
-                for domain in domains:
-                    self.domains.setdefault(domain, []).append(entry)
-            else:
+            elif condition.suffix is None and not condition.below:
                 self.everywhere.append(entry)
+            else:
+                for domain in _domains(condition):
+                    self.domains.setdefault(domain, []).append(entry)
         self._head_sizes = sorted({len(head) for head in self._prefixes})
 
     def heads(self) -> list[Head]:
@@ -154,7 +154,7 @@ def _head(prefix: Prefix) -> bytes:
 
 
 def _domains(condition: Condition) -> set[bytes]:
-    """Return the domains in which a rule is looked for, none where that is everywhere."""
+    """Return the domains in which a rule that has any is looked for."""
     if condition.suffix is None:
         return set(condition.below)
     if not condition.below:

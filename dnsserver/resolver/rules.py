@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dnsserver.resolver.answers import FixedAnswer, FixedAnswers
-from dnsserver.resolver.filters import Filter, ServiceFilter, service_filter
+from dnsserver.resolver.filters import ServiceFilter, name_filter, service_filter
 from dnsserver.resolver.hosts import Hosts
 from dnsserver.resolver.rewrites import Rewrite, Rewrites
 from dnsserver.wire.name import ROOT, is_below
@@ -50,7 +50,7 @@ class Rules:
             self._domains.add(_ARPA)
         self._heads = [head for table in tables for head in table.heads()]
         names = [self._names, *(table.names for table in hosts)]
-        self.concerns = Filter(names, self._domains, {head.octets for head in self._heads}).concerns
+        self.concerns = name_filter(names, self._domains, {head.octets for head in self._heads})
         self.services: ServiceFilter | None = None  # which services' names rules may be for
         self.hosts_changed()
 

@@ -1,0 +1,109 @@
+"""Hosts files: what is read of them, and that following a change ends where reading the whole file would."""
+
+# ruff: noqa: E501 - a case stands on one line
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsserver.resolver.hosts import Hosts, mistakes
+from dnsserver.wire import message as m
+from dnsserver.wire.name import from_text, to_text
+from dnsserver.zone.record import Answer
+
+NAMES = ("a", "b.example", "c.b.example", "x.c.b.example", "d.other.test")
+REVERSE = ("1.2.0.192.in-addr.arpa", "2.2.0.192.in-addr.arpa", "1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa")
+ASKED = [
+    (from_text(name), rtype)
+    for name in (*NAMES, *REVERSE, "example", "n.example", "other.test")
+    for rtype in (m.A, m.AAAA, m.PTR)
+]
+lines = st.one_of(
+    st.builds(
+        lambda address, names, end: " ".join([address, *names]) + end,
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
+        st.lists(st.sampled_from(NAMES), min_size=1, max_size=3),
+        st.sampled_from(["", " # why", "\t"]),
+    ),
+    st.sampled_from(["", "# nothing", "no address", "192.0.2.1"]),
+)
+texts = st.builds(lambda found, end: "\n".join(found) + end, st.lists(lines, max_size=8), st.sampled_from(["", "\n"]))
+settings = st.fixed_dictionaries(
+    {
+        "below": st.sampled_from([(), (from_text("example"),)]),
+        "authoritative_below": st.sampled_from([(), (from_text("example"),), (from_text("b.example"), from_text("test"))]),
+        "reverse": st.booleans(),
+    }
+)  # fmt: skip
+
+
+def shape(answer: Answer | None) -> object:
+    """What an answer says; addresses come in any order, as they take turns."""
+    if answer is None:
+        return None
+    return answer.rcode, [(r.name, r.type, r.ttl, frozenset(r.rdatas)) for r in (*answer.answer, *answer.authority)]
+
+
+def answers(hosts: Hosts) -> dict[tuple[bytes, int], object]:
+    return {asked: shape(hosts.answer(*asked)) for asked in ASKED}
+
+
+@given(st.lists(texts, min_size=1, max_size=5), settings)
+def test_following_changes_ends_where_reading_the_last_text_does(seen: list[str], how: dict[str, object]) -> None:
+    followed = Hosts(**how)  # type: ignore[arg-type]
+    followed.load(seen[0])
+    for text in seen:
+        before = answers(followed)
+        told = followed.replace(text)
+        fresh = Hosts(**how)  # type: ignore[arg-type]
+        fresh.load(text)
+        assert answers(followed) == answers(fresh)
+        assert followed.domains() == fresh.domains()
+        changed = {name for (name, rtype), said in answers(followed).items() if said != before[name, rtype]}
+        assert changed <= told  # and perhaps a name whose addresses only came in another number
+        assert {to_text(name) for name in told - changed} == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("192.0.2.1 a b", None),
+        ("  192.0.2.1\ta # 192.0.2 b", None),
+        ("fe80::1%eth0 a", None),
+        ("::ffff:192.0.2.1 a", None),
+        ("# a", None),
+        ("", None),
+        ("192.0.2.256 a", 'found "192.0.2.256", expected an address and the names that it has'),
+        ("192.0.2 a", 'found "192.0.2", expected an address and the names that it has'),
+        ("a 192.0.2.1", 'found "a", expected an address and the names that it has'),
+        ("192.0.2.1", "found 192.0.2.1 alone, expected names behind it"),
+        ("192.0.2.1 a\\.b", 'found "a\\.b", expected a name of letters, digits and hyphens'),
+        (f"192.0.2.1 {'a' * 64}", f"label b'{'a' * 64}' has 64 octets, expected 1 to 63"),
+    ],
+)
+def test_a_line_that_is_none_is_told_and_passed_over(line: str, told: str | None) -> None:
+    text = f"192.0.2.7 before\n{line}\n192.0.2.8 after\n"
+    assert list(mistakes(text)) == ([] if told is None else [(2, told)])
+    hosts = Hosts()
+    hosts.load(text)
+    assert {from_text("before"), from_text("after")} <= hosts.names.keys()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lines_cost_their_memory_and_a_change_of_one_costs_one() -> None:
+    text = "".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} host{n}.lab.example\n" for n in range(100_000))
+    tracemalloc.start()
+    hosts = Hosts()
+    hosts.load(text)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 35 * 1024 * 1024
+    for old, new in (("10.0.99.1 ", "10.0.99.2 "), ("10.1.0.0 host65536", "10.1.0.0 host-other")):
+        changed = text.replace(old, new, 1)
+        begun = time.process_time()
+        told = hosts.replace(changed)
+        assert time.process_time() - begun < 0.1
+        assert 2 <= len(told) <= 3
+        text = changed
