@@ -48,7 +48,6 @@ class Upstream:
     __slots__ = (
         "_reported",
         "_reported_at",
-        "_zone",
         "address",
         "bad",
         "case_habit",
@@ -71,6 +70,7 @@ class Upstream:
         "timeouts",
         "trouble",
         "udp",
+        "zone",
     )
 
     def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
@@ -79,7 +79,7 @@ class Upstream:
         self.udp = spec.transport is Transport.UDP
         self.address = (address, spec.real_port)
         self.domain = domain
-        self._zone = address.partition("%")[2]
+        self.zone = address.partition("%")[2]
         shown = f"[{address}]" if ":" in address else address
         prefix = "" if spec.transport is Transport.UDP else f"{spec.transport}://"
         self.name = f"{prefix}{shown}:{spec.real_port}"
@@ -190,10 +190,10 @@ class Upstream:
 
         Python looks a zone up only in a tuple of four, and an interface may come, or another one with its name.
         """
-        if not self._zone:
+        if not self.zone:
             return self.address
         host, port = self.address
-        number = int(self._zone) if self._zone.isdecimal() else socket.if_nametoindex(self._zone)
+        number = int(self.zone) if self.zone.isdecimal() else socket.if_nametoindex(self.zone)
         return host.partition("%")[0], port, 0, number
 
     def is_news(self, failure: str, now: float) -> bool:
