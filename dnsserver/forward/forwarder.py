@@ -11,6 +11,7 @@ from itertools import chain
 
 import trio
 
+from dnsserver import metrics
 from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache, IsAltered
 from dnsserver.forward.crowd import CROWD, thinned
@@ -25,7 +26,6 @@ from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import Followers, Known, look_ahead
-from dnsserver.forward.statistics import ForwardStatistics
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
@@ -385,9 +385,9 @@ class Forwarder:
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep(_TICK if well else _TICK_DEGRADED)
 
-    def statistics(self) -> ForwardStatistics:
+    def statistics(self) -> metrics.Forward:
         """Return forwarding in numbers."""
-        return ForwardStatistics(
+        return metrics.Forward(
             upstreams=tuple(upstream.statistics() for upstream in self._routes.upstreams()),
             cache=self._cache.statistics(),
             in_flight=len(self._lookups) + len(self._joins),

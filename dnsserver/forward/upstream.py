@@ -5,8 +5,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Iterable
 
-import msgspec
-
+from dnsserver import metrics
 from dnsserver.forward.habits import CaseHabit, EdnsHabit
 from dnsserver.forward.health import Health
 from dnsserver.forward.settings import Transport, UpstreamSpec
@@ -14,25 +13,6 @@ from dnsserver.zone.record import Reason
 
 _REPORT_NEXT = 1.0
 _REPORT_AGAIN = 600.0
-
-
-class UpstreamStatistics(msgspec.Struct, frozen=True):
-    """One upstream in numbers; times in seconds. `bad` counts replies that were not used, by what was wrong."""
-
-    name: str
-    domain: bytes
-    up: bool
-    looping: bool
-    queries: int
-    replies: int
-    failures: int
-    timeouts: int
-    probe_failures: int
-    rtt: float
-    p95: float
-    failing: float
-    mixed_case: bool
-    bad: dict[str, int]
 
 
 class Upstream:
@@ -204,9 +184,9 @@ class Upstream:
         self._reported_at = now
         return True
 
-    def statistics(self) -> UpstreamStatistics:
+    def statistics(self) -> metrics.Upstream:
         """Return the upstream in numbers."""
-        return UpstreamStatistics(
+        return metrics.Upstream(
             name=self.name,
             domain=self.domain,
             up=self.health.up,
@@ -218,7 +198,6 @@ class Upstream:
             probe_failures=self.probe_failures,
             rtt=self.health.rtt,
             p95=self.health.p95,
-            failing=self.health.failing,
             mixed_case=self.mixed_case,
             bad=dict(self.bad),
         )
