@@ -9,7 +9,7 @@ from dnsserver.forward.settings import ForwardSettings, Policy
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE, EMPTY, REFUSED, SERVFAIL
 from dnsserver.wire.name import is_below
-from dnsserver.wire.upstream_reply import Scope
+from dnsserver.wire.scope import Scope
 from dnsserver.zone.record import Reason
 
 _ORDER_LASTS = 0.05

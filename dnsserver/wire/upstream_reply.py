@@ -14,9 +14,10 @@ import msgspec
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import CLASS_IN, CNAME, HEADER_SIZE, NOERROR, RRSIG, Body, FormatError, RRset, map_ttls
-from dnsserver.wire.name import ROOT, ancestors, end_of_name, is_below
+from dnsserver.wire.name import ancestors, end_of_name, is_below
 from dnsserver.wire.records import HAS_NAMES, MAX_POINTERS, Names, Record, read_records
 from dnsserver.wire.reply import whole_body
+from dnsserver.wire.scope import Scope
 
 MAX_DATA = 65_000  # octets of records that fit into a message behind the longest question, with an OPT
 MAX_AUTHORITY = 128  # the proofs for each name of the longest chain, and their signatures, are fewer
@@ -55,38 +56,6 @@ class Verdict(enum.Enum):
 
 
 _GOOD = Verdict.GOOD  # 57 ns each time it is looked up in the Enum
-
-
-class Scope(msgspec.Struct, frozen=True, gc=False):
-    """The names that one group of upstreams may answer for: those below `domain`, and not below one of `denied`.
-
-    Where they are `trusted` a chain of theirs may lead out of `domain`, as far as they know the rest of it. What is
-    `allowed` lies in domains that are denied, and is theirs all the same: the longest that fits a name counts.
-    """
-
-    domain: bytes = ROOT
-    denied: tuple[bytes, ...] = ()
-    trusted: bool = False
-    allowed: tuple[bytes, ...] = ()
-
-    def allows(self, name: bytes) -> bool:
-        """Tell whether records of this lower-case name are taken."""
-        if not (self.trusted or self.is_home(name)):
-            return False
-        return not any(is_below(name, zone) for zone in self.denied) or self._is_allowed(name)
-
-    def is_home(self, name: bytes) -> bool:
-        """Tell whether this lower-case name lies below the domain."""
-        return self.domain == ROOT or is_below(name, self.domain)
-
-    def is_inside_denied(self, name: bytes) -> bool:
-        """Tell whether this lower-case name lies below the top of a zone that is another's."""
-        return any(name != zone and is_below(name, zone) for zone in self.denied) and not self._is_allowed(name)
-
-    def _is_allowed(self, name: bytes) -> bool:
-        """Tell whether a name that lies below a denied zone lies deeper, or as deep, below one that is allowed."""
-        most = max(len(zone) for zone in self.denied if is_below(name, zone))
-        return any(len(domain) >= most and is_below(name, domain) for domain in self.allowed)
 
 
 class TTLLimits(msgspec.Struct, frozen=True, gc=False):

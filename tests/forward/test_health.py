@@ -9,7 +9,7 @@ from dnsserver.forward.settings import ForwardSettings, Policy, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.name import ROOT, ancestors, from_text, to_text
-from dnsserver.wire.upstream_reply import Scope
+from dnsserver.wire.scope import Scope
 
 
 def test_one_silence_takes_down_who_was_never_heard() -> None:

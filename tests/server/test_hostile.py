@@ -14,7 +14,8 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import FormatError
-from dnsserver.wire.upstream_reply import Scope, TTLLimits, Verdict
+from dnsserver.wire.scope import Scope
+from dnsserver.wire.upstream_reply import TTLLimits, Verdict
 from tests import strict
 from tests.server.test_pending import ALIAS, WWW, Server
 from tests.wire.hostile import NAME, Shape, reply

@@ -15,7 +15,8 @@ from dnsserver.wire.message import EMPTY, FormatError
 from dnsserver.wire.name import from_text
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
-from dnsserver.wire.upstream_reply import Scope, TTLLimits
+from dnsserver.wire.scope import Scope
+from dnsserver.wire.upstream_reply import TTLLimits
 
 NAME = from_text("www.example.com")
 QUESTION_END = 12 + len(NAME) + 4

@@ -14,7 +14,8 @@ from dnsserver.wire import upstream_query, upstream_reply
 from dnsserver.wire.message import Body, FormatError, aged, with_ttl
 from dnsserver.wire.name import ROOT, from_text
 from dnsserver.wire.records import Names, read_records
-from dnsserver.wire.upstream_reply import Reading, Scope, TTLLimits, Verdict, bare_rcode, is_truncated
+from dnsserver.wire.scope import Scope
+from dnsserver.wire.upstream_reply import Reading, TTLLimits, Verdict, bare_rcode, is_truncated
 from tests.wire.hostile import Shape, cost, reply
 
 NAME = from_text("www.example.com")
