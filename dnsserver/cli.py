@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dnsserver import __version__
-from dnsserver.config import DEFAULT_FILE, ConfigError, Loaded, Override, read, render
+from dnsserver.config import DEFAULT_FILE, ConfigError, Loaded, Override, order, read, render
 
 _MOST_TOLD = 100  # lines
 _MOST_NAMES = 64 * 1024 * 1024  # octets
@@ -115,6 +115,7 @@ def check(file: Path | None, config: Path | None, **flags: Any) -> None:
     if any(finding.level != "noted" for finding in found):
         sys.exit(INVALID)
     click.echo(f"# In force, from {loaded.origin()}:")
+    click.echo(f"# Order, the first that has an answer gives it: {order(loaded.config)}")
     click.echo(render(loaded.config), nl=False)
     ceiling = importlib.import_module("dnsserver.app.ceiling")
     click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)

@@ -27,6 +27,10 @@ _SHARED = 26 * MIB
 # A service with a slice of two endpoints takes 1.6 KiB of the zone (tracemalloc over 12,500 of them), with pods 2.4.
 # A page of a list is held twice while it is read, and the whole zone as octets while its copy is written.
 _SERVICE = 2560
+# A line of a hosts file with two names, of 40 octets or so, takes 390 and its text three times (tracemalloc, 100,000).
+_HOSTS = 14
+_PATTERN = 512 * KIB  # the most that RE2 may take for one
+_RE2 = 3 * MIB
 _LISTING = 8 * MIB
 _SNAPSHOT = 640  # octets for each service
 
@@ -74,6 +78,8 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("a second process, as `kubectl exec` starts one", _SECOND)
     yield Part("code that they share", _SHARED)
     yield Part(f"zone of {services:,} services", processes * services * _SERVICE)
+    hosts = _HOSTS * _hosts_octets(config) + _patterns(config)
+    yield Part("names of hosts, and regular expressions", processes * hosts)
     yield Part("zone while it is read and saved", _LISTING + services * _SNAPSHOT)
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)
@@ -88,6 +94,20 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("TCP connections", config.tcp.connections * _CONNECTION + config.tcp.buffers, "tcp.buffers")
     yield Part("TCP in the kernel", config.tcp.connections * TCP_BUFFERS, "tcp.connections")
     yield Part("UDP in the kernel", processes * len(config.listen) * (_granted("rmem") + _granted("wmem")))
+
+
+def _hosts_octets(config: Config) -> int:
+    """Return how long the lines of all tables of hosts are, as they are now."""
+    files = [table.file for table in config.hosts if table.file is not None and table.file.is_file()]
+    entries = (len(entry) for table in config.hosts for entry in table.entries)
+    return sum(entries) + sum(file.stat().st_size for file in files)
+
+
+def _patterns(config: Config) -> int:
+    """Return what the regular expressions of rules take at most."""
+    expressions = [*(rule.regex for rule in config.rewrite), *(rule.regex for rule in config.answer)]
+    count = sum(expression is not None for expression in expressions)
+    return _RE2 + count * _PATTERN if count else 0
 
 
 def _granted(kind: str) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from dnsserver.app.preflight import MOST_OF_A_ZONE
-from dnsserver.app.rules import MOST_OF_HOSTS, hosts_names, hosts_text, rules_of
+from dnsserver.app.preflight import MOST_OF_A_ZONE, MOST_OF_HOSTS
+from dnsserver.app.rules import hosts_names, hosts_text, rules_of
 from dnsserver.config import Config
 from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.config.model import Hosts

@@ -27,6 +27,8 @@ from dnsserver.config.files import (
 Level = Literal["refused", "ignored", "noted"]
 
 MOST_OF_A_ZONE = 16 * 1024 * 1024
+MOST_OF_HOSTS = 64 * 1024 * 1024
+_MOST_LINES = 10
 _MOST_OF_A_FILE = 1024 * 1024
 _DNS = 53
 # Seconds until a probe as in manifests/ has failed twice, its EndpointSlice has changed, and kube-proxy follows it.
@@ -49,6 +51,8 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
     return [
         *_token(config),
         *_statics(config),
+        *_hosts(config),
+        *_never_used(config),
         *_objects(config),
         *_upstreams(config),
         *_authorities(config),
@@ -89,6 +93,41 @@ def _statics(config: Config) -> Iterator[Finding]:
         else:
             yield from _shadowed(config, key, path, zone[0].name, origins)
             origins.append((zone[0].name, path))
+
+
+def _hosts(config: Config) -> Iterator[Finding]:
+    """Find hosts files that cannot be read, and lines of them that are passed over."""
+    if not config.hosts:
+        return
+    from dnsserver.resolver.hosts import mistakes  # noqa: PLC0415 - only who has rules needs it
+
+    for index, table in enumerate(config.hosts):
+        key, path = f"hosts[{index}].file", table.file
+        if path is None:
+            continue
+        try:
+            wrong = list(mistakes(read_text(path, MOST_OF_HOSTS)))
+        except UnusableFileError as error:
+            yield Finding(key, f"{path}: {error}", "refused")
+            continue
+        for line, text in wrong[:_MOST_LINES]:
+            yield Finding(key, f"{path}:{line}: {text}; the line is passed over", "ignored")
+        if len(wrong) > _MOST_LINES:
+            yield Finding(key, f"{path}: and {len(wrong) - _MOST_LINES} more lines that are passed over", "ignored")
+
+
+def _never_used(config: Config) -> Iterator[Finding]:
+    """Find rules for the same names as one before them, which is used instead."""
+    for table, rules, keys in (
+        ("rewrite", config.rewrite, ("name", "prefix", "suffix", "regex", "below")),
+        ("answer", config.answer, ("name", "regex", "below", "types")),
+    ):
+        seen: dict[tuple[object, ...], int] = {}
+        for index, rule in enumerate(rules):
+            names = tuple(getattr(rule, key) for key in keys)
+            first = seen.setdefault(names, index)
+            if first != index:
+                yield Finding(f"{table}[{index}]", f"is never used: {table}[{first}] is for the same names", "ignored")
 
 
 def _shadowed(

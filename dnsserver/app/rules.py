@@ -8,8 +8,6 @@ from dnsserver.config.rules import rule_set
 from dnsserver.resolver.hosts import Hosts
 from dnsserver.resolver.rules import Rules
 
-MOST_OF_HOSTS = 64 * 1024 * 1024  # octets of a hosts file
-
 
 def has_rules(config: Config) -> bool:
     """Tell whether a configuration has any rule."""

@@ -7,7 +7,7 @@ special (zone), and nothing else of the server: app maps a Config onto what the 
 
 from dnsserver.config.model import Config, Route
 from dnsserver.config.reader import DEFAULT_FILE, Loaded, Override, load, read
-from dnsserver.config.render import render
+from dnsserver.config.render import order, render
 from dnsserver.config.syntax import ConfigError
 from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
 
@@ -24,6 +24,7 @@ __all__ = [
     "ServiceName",
     "Upstream",
     "load",
+    "order",
     "read",
     "render",
 ]

@@ -15,6 +15,19 @@ def render(config: Config) -> str:
     return "\n".join(_table(config, Config(), "")) + "\n"
 
 
+def order(config: Config) -> str:
+    """Return in one line who is asked for a name before whom, and how many of each kind there are."""
+    counts = {
+        "rewrites": len(config.rewrite),
+        "answers": len(config.answer),
+        "hosts": len(config.hosts),
+        "cluster": None,
+        "static zones": len(config.static),
+        "forwards": len(config.forward),
+    }
+    return ", ".join(["allowed clients", *(kind if n is None else f"{kind} ({n})" for kind, n in counts.items())])
+
+
 def _table(table: Table, default: Table | None, path: str) -> list[str]:
     lines = []
     later: list[str] = []  # TOML wants a table's own keys before its sub-tables

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 _GAP = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
+_MOST_MEMORY = 512 * 1024  # octets of one expression; with less room RE2 is slower, and linear all the same
 _LONGEST = 1000  # characters of an expression
 
 
@@ -27,6 +28,7 @@ class Pattern:
         options = re2.Options()
         options.log_errors = False
         options.case_sensitive = False
+        options.max_mem = _MOST_MEMORY
         if len(text) > _LONGEST:
             raise RuleError(f"has {len(text)} characters, expected at most {_LONGEST}")
         try:

@@ -13,7 +13,7 @@ import trustme
 from dnsserver.app.preflight import findings
 from dnsserver.app.rehearsal import rehearse
 from dnsserver.config import Address, Config, Domain, Network, Upstream
-from dnsserver.config.model import Cache, Clients, Forward, Forwarding, Kubernetes, Search
+from dnsserver.config.model import Answer, Cache, Clients, Forward, Forwarding, Hosts, Kubernetes, Rewrite, Search
 
 ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
 LOOPBACK = Config(listen=(Address("127.0.0.1", 0),), admin=Address("127.0.0.1", 0), upstreams=())
@@ -321,3 +321,37 @@ def test_a_file_beside_the_objects_may_be_about_them_or_one_with_a_wrong_name(
     (tmp_path / "o.yaml").write_text("kind: Namespace\napiVersion: v1\nmetadata: {name: a}\n")
     (tmp_path / name).write_text("")
     assert [finding.level for finding in rehearse(with_(objects=tmp_path))] == [level]
+
+
+def test_a_hosts_file_that_is_of_no_use_and_lines_that_are_passed_over(folder: Path) -> None:
+    (folder / "hosts").write_text("192.0.2.1 a\nb\n\n192.0.2.2\n")
+    (folder / "long").write_text("b\n" * 12)
+    expected = "expected an address and the names that it has; the line is passed over"
+    for name, told in {
+        "none": ["refused hosts[0].file: none: there is no such file"],
+        "dir": ["refused hosts[0].file: dir: is a folder, expected a regular file"],
+        "binary": ["refused hosts[0].file: binary: is UTF-16 text, expected UTF-8"],
+        "empty": [],
+        "hosts": [
+            f'ignored hosts[0].file: hosts:2: found "b", {expected}',
+            "ignored hosts[0].file: hosts:4: found 192.0.2.2 alone, expected names behind it; the line is passed over",
+        ],
+    }.items():
+        assert shown(with_(hosts=(Hosts(file=folder / name),)), folder) == told
+    many = shown(with_(hosts=(Hosts(file=folder / "long"),)), folder)
+    assert many[10:] == ["ignored hosts[0].file: long: and 2 more lines that are passed over"]
+
+
+def test_a_rule_behind_one_for_the_same_names_is_never_used(folder: Path) -> None:
+    name, other = Domain.parse("a.example"), Domain.parse("b.example")
+    rewrites = (Rewrite(name=name, to="x"), Rewrite(name=other, to="x"), Rewrite(suffix="a.example", to="x"))
+    assert shown(with_(rewrite=rewrites), folder) == []
+    assert shown(with_(rewrite=(*rewrites, Rewrite(name=name, to="y"))), folder) == [
+        "ignored rewrite[3]: is never used: rewrite[0] is for the same names"
+    ]
+    answers = (
+        Answer(name=name, rcode="NODATA"),
+        Answer(below=(name,), rcode="NODATA"),
+        Answer(below=(name,), rcode="DROP"),
+    )
+    assert shown(with_(answer=answers), folder) == ["ignored answer[2]: is never used: answer[1] is for the same names"]
