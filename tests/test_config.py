@@ -434,7 +434,7 @@ def test_a_domain_leaves_open_what_is_as_everywhere(tmp_path: Path) -> None:
         tmp_path,
         """
         upstreams = ["9.9.9.9"]
-        forwarding = {deadline = 3, policy = "random", authorities = "/ca"}
+        forwarding = {deadline = 3, policy = "random", authorities = "/ca", trusted = true}
         [[forward]]
         domain = "corp.example"
         upstreams = ["tls://10.0.0.2#ns.corp.example"]
@@ -447,6 +447,7 @@ def test_a_domain_leaves_open_what_is_as_everywhere(tmp_path: Path) -> None:
     assert whole.upstreams == (Upstream("9.9.9.9"),)
     assert (corp.domain.wire, corp.policy, corp.deadline, corp.hedge) == (b"\4corp\7example\0", "sequential", 3.0, 0.0)
     assert (corp.mixed_case, corp.authorities) == (True, Path("/ca"))
+    assert (whole.trusted, corp.trusted) == (True, False)  # each domain says for itself whom it believes
 
 
 # --- the shipped file

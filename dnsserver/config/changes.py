@@ -61,6 +61,7 @@ PARTS: dict[str, Part] = {
     "forwarding.hedge": "outside",
     "forwarding.mixed_case": "outside",
     "forwarding.authorities": "outside",
+    "forwarding.trusted": "outside",
     "forwarding.in_flight": "outside",
     "forwarding.resolve_interval": "outside",
     "forwarding.file_interval": "outside",

@@ -101,6 +101,7 @@ class Forwarding(Table, frozen=True):
     hedge: Hedge = 0.05
     mixed_case: bool = True
     authorities: Path | None = None
+    trusted: bool = False
     in_flight: Count = 10_000
     resolve_interval: Annotated[float, _seconds(1, _DAY)] = 30.0
     file_interval: Annotated[float, _seconds(0.1, _DAY)] = 1.0
@@ -264,7 +265,7 @@ class Config(Table, frozen=True):
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of all names outside the cluster: everything first, then the domains with their own."""
-        whole = Forward(domain=Domain(ROOT), upstreams=self.upstreams)
+        whole = Forward(domain=Domain(ROOT), upstreams=self.upstreams, trusted=self.forwarding.trusted)
         return tuple(_route(forward, self.forwarding) for forward in (whole, *self.forward))
 
 

@@ -178,7 +178,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, eq=False):
     start: int
     rdata: int
     end: int
-    uncompressed: bytes
+    plain: bytes
 
     @property
     def ttl_at(self) -> int:

@@ -110,16 +110,26 @@ class Outside:
             soa = "ns.example.net. hostmaster.example.net. 1 7200 1800 86400 60"
             zone = name.parent() if len(name) > 1 else name
             reply.authority.append(dns.rrset.from_text(zone, 60, "IN", "SOA", soa))
-        elif first == b"alias" and rtype in {dns.rdatatype.A, dns.rdatatype.AAAA}:
-            target = dns.name.from_text("target.example.net")
+        elif first == b"tocorp" and rtype in {dns.rdatatype.A, dns.rdatatype.AAAA}:
+            target = dns.name.from_text("host.corp.example")
             reply.answer.append(dns.rrset.from_text(name, _TTL, "IN", "CNAME", target.to_text()))
             reply.answer.append(
                 dns.rrset.from_text(target, _TTL, "IN", dns.rdatatype.to_text(rtype), self._data(rtype))
             )
+        elif first == b"bare" and rtype in {dns.rdatatype.A, dns.rdatatype.AAAA}:
+            reply.answer.append(dns.rrset.from_text(name, _TTL, "IN", "CNAME", "host.elsewhere.example."))
+        elif first == b"alias" and rtype in {dns.rdatatype.A, dns.rdatatype.AAAA}:
+            self._alias(reply, "target.example.net.")
         elif self._data(rtype):
             data = self._data(rtype)
             reply.answer.append(dns.rrset.from_text(name, _TTL, "IN", dns.rdatatype.to_text(rtype), data))
         return reply.to_wire(max_size=65535)
+
+    def _alias(self, reply: dns.message.Message, target: str) -> None:
+        """Answer with a CNAME, and what stands at its end."""
+        name, rtype = reply.question[0].name, reply.question[0].rdtype
+        reply.answer.append(dns.rrset.from_text(name, _TTL, "IN", "CNAME", target))
+        reply.answer.append(dns.rrset.from_text(target, _TTL, "IN", dns.rdatatype.to_text(rtype), self._data(rtype)))
 
     def _data(self, rtype: int) -> str:
         number = self._number

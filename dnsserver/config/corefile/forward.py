@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_reverse, names
@@ -121,6 +121,18 @@ def _everything(context: Context, upstreams: list[str], options: _Options, sourc
     draft.put("upstreams", upstreams, source, _WHAT)
     for key, value in options.values.items():
         draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {key}")
+
+
+def trust_all(draft: Draft) -> None:
+    """Keep what the upstreams of all names say of a domain that others are asked for, as CoreDNS does."""
+    setting = draft.settings.get("upstreams")
+    if (
+        setting is not None
+        and setting.value
+        and any(entry.values["upstreams"] for entry in draft.tables.get("forward", []))
+    ):
+        note = "an alias that leads into a [[forward]] keeps the answer that came with it"
+        draft.put("forwarding.trusted", True, setting.sources[0], _WHAT, note)
 
 
 def _whole_cluster(context: Context, upstreams: list[str], options: _Options, source: Source) -> None:

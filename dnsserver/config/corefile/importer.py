@@ -78,6 +78,7 @@ def import_text(
     draft = Draft()
     if given.kube_dns is not None:
         kubedns.kube_dns(draft, given.name, given.kube_dns)
+        forward.trust_all(draft)
     else:
         parsed = parse(given.corefile, given.name, imports, environment)
         for file, line, text in parsed.remarks:
@@ -106,6 +107,7 @@ def _blocks(context: Context) -> None:
     for site in context.sites:
         _end_of(context, site)
     _handed_on(context)
+    forward.trust_all(context.draft)
     if not any(site.is_root for site in context.sites):
         context.draft.settings.pop("upstreams", None)
         place = context.sites[0].source if context.sites else Source("", 0, "")

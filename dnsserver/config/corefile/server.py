@@ -10,6 +10,7 @@ from dnsserver.config.values import Address
 _PORT = 53
 _ADMIN = "one address for all of HTTP (admin, [::]:8053)"
 _DRAIN_MIN, _DRAIN = 10.0, 25.0
+_NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 
 
 def bind(context: Context, site: Site, directive: Directive) -> None:
@@ -119,17 +120,22 @@ def bufsize(context: Context, _: Site, directive: Directive) -> None:
         draft.differs(source, "bufsize", "replies have up to 1232 octets, which every path takes")
 
 
-def local(context: Context, _: Site, directive: Directive) -> None:
-    """Import names of this machine and of networks that are nobody's."""
+def local(context: Context, site: Site, directive: Directive) -> None:
+    """Import names of this machine and of networks that are nobody's, as CoreDNS answers them."""
     draft, source = context.draft, source_of(directive)
     draft.default(source, "local", "localhost and names below it are answered here (RFC 6761)")
-    draft.extend("local.domains", ["0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa"], source, "local")
-    values = {"name": "1.0.0.127.in-addr.arpa", "types": ["PTR"], "records": ["604800 IN PTR localhost."]}
-    draft.add("answer", values, source, "local")
-    off = any(line.words[:2] == ("localhost_prefix", "off") for line in directive.lines)
-    if not off:
-        text = "names that begin with localhost, as localhost.corp.example, are asked upstream"
-        draft.differs(source, "local", text)
+    below = {} if site.is_root else {"below": site.zones}
+    if not any(line.words[:2] == ("localhost_prefix", "off") for line in directive.lines):
+        records = ["@ 604800 IN A 127.0.0.1", "@ 604800 IN AAAA ::1"]
+        draft.add("answer", {"regex": r"^localhost\.[^.]", **below, "records": records}, source, "local")
+    if not site.is_root:
+        return
+    for zone in _NOBODY:
+        soa = "@ 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800"
+        draft.add("answer", {"name": zone, "records": [soa, "@ 604800 IN NS localhost."]}, source, "local")
+    records = ["@ 604800 IN PTR localhost."]
+    draft.add("answer", {"name": "1.0.0.127.in-addr.arpa", "records": records}, source, "local")
+    draft.extend("local.domains", list(_NOBODY), source, "local")
 
 
 def acl(context: Context, site: Site, directive: Directive) -> None:

@@ -26,6 +26,8 @@ def written(text: str, *, without: tuple[str, ...] = ("upstreams",)) -> dict[str
 
 CLUSTER = "kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n fallthrough in-addr.arpa ip6.arpa\n}"
 
+LOCAL = ["@ 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800", "@ 604800 IN NS localhost."]
+
 TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     # kubernetes
     (root(CLUSTER), {"domain": "cluster.local", "pods": "insecure"}),
@@ -116,11 +118,11 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     (root("forward . dns://192.0.2.1 {\n force_tcp\n tls /ca.pem\n}"),
      {"upstreams": ["tcp://192.0.2.1"], "forwarding": {"authorities": "/ca.pem"}}),
     (root("forward corp.example 10.0.0.1 {\n policy sequential\n max_concurrent 10\n}", "forward . 192.0.2.1"),
-     {"upstreams": ["192.0.2.1"],
+     {"upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
       "forward": [{"domain": "corp.example", "upstreams": ["10.0.0.1"], "policy": "sequential", "max_in_flight": 10,
                    "trusted": True}]}),
     (root("forward . 192.0.2.1 {\n except corp.example lab.example\n}", "forward corp.example 10.0.0.1"),
-     {"upstreams": ["192.0.2.1"],
+     {"upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
       "forward": [{"domain": "corp.example", "upstreams": ["10.0.0.1"], "trusted": True},
                   {"domain": "lab.example", "upstreams": []}]}),
     ("corp.example lab.example {\n forward . 10.0.0.1\n}",
@@ -138,9 +140,14 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
       "rewrite": [{"suffix": ".old.example", "to": "new.example", "answers": "names", "below": ["old.example"]}]}),
     # The rest
     (root("autopath @kubernetes"), {"search": {"enabled": True}}),
-    (root("local"),
+    (root("local {", " localhost_prefix off", "}"),
      {"local": {"domains": ["0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa"]},
-      "answer": [{"name": "1.0.0.127.in-addr.arpa", "types": ["PTR"], "records": ["604800 IN PTR localhost."]}]}),
+      "answer": [*({"name": f"{number}.in-addr.arpa", "records": LOCAL} for number in (0, 127, 255)),
+                 {"name": "1.0.0.127.in-addr.arpa", "records": ["@ 604800 IN PTR localhost."]}]}),
+    ("a.example {\n local\n forward . 10.0.0.1\n}",
+     {"upstreams": [], "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}],
+      "answer": [{"regex": r"^localhost\.[^.]", "below": ["a.example"],
+                  "records": ["@ 604800 IN A 127.0.0.1", "@ 604800 IN AAAA ::1"]}]}),
     (root("k8s_external ext.example"), {"local": {"domains": ["ext.example"]}}),
 ]  # fmt: skip
 
