@@ -87,6 +87,16 @@ def test_a_change_of_a_file_is_served_within_a_second(server: Served, tmp_path: 
     assert wait_until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN) < 1.5
 
 
+def test_the_demo_cluster_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text(SETTINGS)
+    with served("--config", str(tmp_path / "settings.toml"), "--objects", "zones/demo") as server:
+        assert server.addresses("web.shop.svc.cluster.local")
+        assert server.get("/metrics")[0] == 200
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+    (resident,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    assert resident < 42 * 1024  # KiB; 36 MiB with CPython 3.11
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_drains_and_ends(server: Served, number: int) -> None:
     assert server.get("/readyz")[0] == 200
