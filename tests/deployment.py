@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -84,15 +85,27 @@ def built(folder: Path) -> list[Manifest]:
 @functools.cache
 def composed(overlay: str, *components: str) -> list[Manifest]:
     """The overlay of a user elsewhere, who owns nothing but what it is made of."""
-    rendered(overlay)
-    with TemporaryDirectory(dir=ROOT.parent) as name:
-        folder = Path(name)
+    with owned() as folder:
         own = {
-            "resources": [os.path.relpath(MANIFESTS / overlay, folder)],
-            "components": [os.path.relpath(MANIFESTS / "components" / each, folder) for each in components],
+            "resources": [led_to(overlay, folder)],
+            "components": [led_to(f"components/{c}", folder) for c in components],
         }
         (folder / "kustomization.yaml").write_text(json.dumps(own))
         return built(folder)
+
+
+@contextmanager
+def owned() -> Iterator[Path]:
+    """A folder of a user, from which relative paths lead to the checkout: kustomize takes no others."""
+    if reason := why_not_rendered():
+        pytest.skip(reason)
+    with TemporaryDirectory() as name:
+        yield Path(name).resolve()
+
+
+def led_to(part: str, folder: Path) -> str:
+    """The way from a user's folder to a part of manifests/."""
+    return os.path.relpath(MANIFESTS / part, folder)
 
 
 def of_kind(overlay: list[Manifest], kind: str) -> list[Manifest]:

@@ -3,6 +3,7 @@
 The example that a user copies is one of them; test_components.py has what may be added to them.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from tests.deployment import (
     ROOT,
     Manifest,
     asked_for,
+    built,
     complaint,
     container,
+    led_to,
     of_kind,
+    owned,
     pod,
     pod_labels,
     rendered,
@@ -260,6 +264,31 @@ def test_the_example_sets_what_a_user_owns() -> None:
     assert container(example)["image"] != container(plain)["image"]
     assert workload(example)["spec"]["replicas"] != workload(plain)["spec"]["replicas"]
     assert of_kind(example, "ConfigMap")[0]["data"] != of_kind(plain, "ConfigMap")[0]["data"]
+
+
+def test_what_the_example_has_commented_out_works_too() -> None:
+    text = (MANIFESTS / "example/kustomization.yaml").read_text().replace("../shadow ", "../replace ")
+    text = re.sub(r"^#(?=patches:|  - |    )", "", text, flags=re.MULTILINE)
+    with owned() as folder:
+        text = re.sub(r"^(  - )\.\.(?=/)", rf"\1{led_to('.', folder)}", text, flags=re.MULTILINE)
+        (folder / "kustomization.yaml").write_text(text)
+        for file in (MANIFESTS / "example").glob("*.toml"):
+            (folder / file.name).write_text(file.read_text())
+        example = built(folder)
+    (service,) = of_kind(example, "Service")
+    assert service["spec"]["clusterIP"] == "10.43.0.10"
+    assert {"PodMonitor", "NetworkPolicy"} <= {manifest["kind"] for manifest in example}
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_one_image_is_all_there_is(name: str) -> None:
+    with owned() as folder:
+        images = [{"name": "dnsserver", "newName": "registry.example/dnsserver", "newTag": "1"}]
+        own = {"resources": [led_to(name, folder)], "images": images}
+        (folder / "kustomization.yaml").write_text(json.dumps(own))
+        whole = pod(built(folder))
+    containers = whole["containers"] + whole.get("initContainers", [])
+    assert {each["image"] for each in containers} == {"registry.example/dnsserver:1"}
 
 
 def test_going_back_takes_all_but_the_service_of_the_cluster() -> None:

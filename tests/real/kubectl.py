@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -70,4 +71,6 @@ def why_not() -> str | None:
         return "it changes the cluster that KUBECONFIG names: make e2e"
     if not os.environ.get("KUBECONFIG"):
         return "KUBECONFIG names no cluster"
+    if shutil.which("kubectl") is None:
+        return "kubectl is not installed"
     return None
