@@ -86,11 +86,7 @@ class ObjectFiles:
 
         Raises ObjectsError if there is nothing to start with.
         """
-        folder = await trio.to_thread.run_sync(look_around, self._path)
-        if folder.problem:
-            raise ObjectsError(f"{self._path}: {folder.problem}")
-        self._note_passed_over(folder)
-        await self._take_up(folder.looks)
+        folder = await self._read_all()
         if self._broken and not any(self._content.values()):
             raise ObjectsError("; ".join(self._broken.values()))
         if not any(self._content.values()):
@@ -103,6 +99,21 @@ class ObjectFiles:
             self._apply(ListDone(kind))
         task_status.started()
         await self._follow(folder)
+
+    async def _read_all(self) -> Folder:
+        """Read what is there, again while it is written: before that, no name may be said not to exist.
+
+        Raises ObjectsError.
+        """
+        while True:
+            folder = await trio.to_thread.run_sync(look_around, self._path)
+            if folder.problem:
+                raise ObjectsError(f"{self._path}: {folder.problem}")
+            self._note_passed_over(folder)
+            await self._take_up(folder.looks)
+            if self._looks == folder.looks:
+                return folder
+            await trio.sleep(self._poll)
 
     async def _follow(self, before: Folder) -> None:
         """Apply what changes, until cancelled."""

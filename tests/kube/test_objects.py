@@ -162,6 +162,32 @@ async def test_half_a_file_is_not_believed(tmp_path: Path) -> None:
         assert sink.count(Remove) == 0
 
 
+@pytest.mark.parametrize("others", [(), ("other.yaml",)])
+async def test_a_file_that_is_written_while_it_is_read_first_is_not_taken_for_empty(
+    tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    """Until it stands still the server is not ready: it would say of every name that it does not exist."""
+    path = tmp_path / "a.yaml"
+    path.write_text(services("a"))
+    for name in others:
+        (tmp_path / name).write_text(services("b"))
+    sink = Sink()
+    files = ObjectFiles(tmp_path if others else path, sink.apply, poll=0.02)
+
+    async def rewrite() -> None:
+        with trio.move_on_after(0.5):
+            while True:
+                (tmp_path / "a.new").write_text(services("a"))
+                (tmp_path / "a.new").replace(path)
+                await trio.sleep(0.001)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rewrite)
+        await nursery.start(files.run)
+        assert sink.names(Kind.SERVICES) == ({"a", "b"} if others else {"a"})
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     folder = tmp_path / "objects"
     folder.mkdir()
