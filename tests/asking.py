@@ -1,8 +1,8 @@
 """Asks one name all along, and counts what is lost: `asking.py SERVER PORT RATE NAME` until its standard input ends.
 
 Open loop: it asks at its rate whatever becomes of the answers, over UDP with a new socket each time, over UDP sockets
-it keeps, and over TCP. Prints JSON: of each way `asked`, `lost` (no answer within two seconds, or refused), `wrong`
-(an answer without records), and the seconds since the start at which what was not right had been asked.
+it keeps, and over TCP. Prints JSON, of each way: `asked`, `lost` (no answer within two seconds, or refused), `wrong`
+(an answer without records) with its `rcodes`, and `at`, seconds since the start at which what was not right was asked.
 
 It runs in a pod or in a network namespace, so it needs Python's own library only.
 """
@@ -43,6 +43,7 @@ class Way:
         self.asked = 0
         self.lost: list[float] = []
         self.wrong: list[float] = []
+        self.rcodes: set[int] = set()
         self.slowest = 0.0
 
     async def ask(self, began: float, wait_reply: Callable[[], Awaitable[bytes]]) -> None:
@@ -57,12 +58,14 @@ class Way:
         self.slowest = max(self.slowest, time.monotonic() - asked)
         if not is_right(reply):
             self.wrong.append(round(asked - began, 1))
+            self.rcodes.add(reply[3] & 15)
 
     def shown(self) -> dict[str, object]:
         return {
             "asked": self.asked,
             "lost": len(self.lost),
             "wrong": len(self.wrong),
+            "rcodes": sorted(self.rcodes),
             "at": sorted(self.lost + self.wrong)[:_SHOWN],
             "slowest_ms": round(self.slowest * 1e3, 1),
         }

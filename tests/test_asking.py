@@ -85,18 +85,19 @@ def asked(port: int, seconds: float = 1.0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "lost", "wrong"),
-    [(right, False, False), (empty, False, True), (failing, False, True), (silent, True, False)],
+    ("behaviour", "lost", "rcodes"),
+    [(right, False, []), (empty, False, [0]), (failing, False, [2]), (silent, True, [])],
 )
-def test_what_becomes_of_a_question_is_counted(behaviour: Behaviour, lost: bool, wrong: bool) -> None:
+def test_what_becomes_of_a_question_is_counted(behaviour: Behaviour, lost: bool, rcodes: list[int]) -> None:
     with serving(behaviour) as port:
         found = asked(port)
     assert found.keys() == {"udp", "kept", "tcp"}
     for way in found.values():
         assert way["asked"] > 0
         assert way["lost"] == (way["asked"] if lost else 0)
-        assert way["wrong"] == (way["asked"] if wrong else 0)
-        assert bool(way["at"]) is (lost or wrong)
+        assert way["wrong"] == (way["asked"] if rcodes else 0)
+        assert way["rcodes"] == rcodes
+        assert bool(way["at"]) is (lost or bool(rcodes))
 
 
 def test_who_is_not_there_has_lost_all() -> None:
