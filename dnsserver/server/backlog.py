@@ -14,7 +14,7 @@ from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.respond import Responder
 
-PATIENCE = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)
+STUB_TIMEOUT = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)
 _MOST = 2048  # answered in one go, some 20 ms
 _ALL = 65_536  # looked at in one go
 
@@ -50,7 +50,7 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
     while count < _ALL and (batch := port.take()):
         count += len(batch)
         newest.extend(batch)
-    wanted = min(len(newest), ceil(count * PATIENCE / max(gap, PATIENCE)))
+    wanted = min(len(newest), ceil(count * STUB_TIMEOUT / max(gap, STUB_TIMEOUT)))
     guard = responder.guard
     for _ in range(wanted):
         packet, client, host = newest.pop()

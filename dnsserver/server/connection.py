@@ -149,7 +149,7 @@ class Connection:
         return _NEVER if self._waiting else self._heard + self._limits.idle  # it waits for us, not we for it
 
     def read(self, now: float) -> None:
-        """Take in what has come, and answer it."""
+        """Read what has come, and answer it."""
         try:
             data = self.sock.recv(_READ)
         except BlockingIOError:

@@ -41,7 +41,7 @@ class WithoutIPv6:
         self._outside.start(question, waiter, now, packet)
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
-        """Take in that an outcome went out so many times from a cache in front."""
+        """Record that an outcome went out so many times from a cache in front."""
         self._outside.record_hits(Question(question.name, m.A) if _is_hidden(question) else question, hits)
 
 

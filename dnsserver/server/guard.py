@@ -24,7 +24,7 @@ class Guard:
     """Judges queries by who sent them.
 
     `rate` is queries a second from one client, of which it may send a second's worth at once; `in_flight` how many of
-    its questions may wait for the outside; 0 is without a limit. `refuses` says that those turned away are told, and
+    its questions may wait for the outside; 0 is without a limit. `refuses` says that those turned away get REFUSED, and
     `limited` counts them by the name of the setting that was in the way.
     """
 
@@ -95,11 +95,11 @@ class Guard:
         return TOO_MANY
 
     def begin(self, client: bytes) -> None:
-        """Take in that a question of a client waits for the outside."""
+        """Record that a question of a client waits for the outside."""
         self._waiting[client] = self._waiting.get(client, 0) + 1
 
     def end(self, client: bytes) -> None:
-        """Take in that it waits no more."""
+        """Record that it waits no more."""
         left = self._waiting[client] - 1
         if left:
             self._waiting[client] = left

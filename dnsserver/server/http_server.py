@@ -83,7 +83,7 @@ class HttpServer:
                     self._drop(connection)
 
     def _accept(self, sock: socket.socket) -> bool:
-        """Take in the connections that wait; return False if the system is out of something."""
+        """Accept the connections that wait; return False if the system is out of something."""
         for _ in range(_ACCEPTS):
             try:
                 accepted, address = sock.accept()
@@ -98,7 +98,7 @@ class HttpServer:
         return True
 
     def _admit(self, connection: Connection) -> None:
-        """Take in a connection; for one too many, another one goes."""
+        """Begin with a connection; for one too many, another one goes."""
         client = connection.client
         self._open[connection] = None
         self._clients[client] += 1

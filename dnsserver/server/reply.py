@@ -57,7 +57,7 @@ class Outside(Protocol):
         """
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
-        """Take in that an outcome went out so many times from a cache in front."""
+        """Record that an outcome went out so many times from a cache in front."""
 
     def uncork(self) -> None:
         """Send what was held back."""

@@ -66,17 +66,17 @@ class Room:
         return True, True
 
     def enter(self, tenant: Tenant) -> None:
-        """Take in a connection."""
+        """Record a new connection."""
         self._tenants[tenant] = None
         self._hosts[tenant.peer] += 1
 
     def heard(self, tenant: Tenant) -> None:
-        """Take in that something has come from a connection or gone to it."""
+        """Record that something has come from a connection or gone to it."""
         if tenant in self._tenants:
             self._tenants.move_to_end(tenant)
 
     def leave(self, tenant: Tenant) -> None:
-        """Take in that a connection is closed."""
+        """Record that a connection is closed."""
         if tenant not in self._tenants:
             return
         del self._tenants[tenant]
@@ -114,7 +114,7 @@ class Room:
         return self.held + self.expected + octets <= self.buffers // 2
 
     def account(self, tenant: Tenant, held: int, expected: int) -> None:
-        """Take in what a connection holds and expects now, in octets, and end the largest while all hold too much."""
+        """Record what a connection holds and expects now, in octets, and end the largest while all hold too much."""
         if tenant not in self._tenants:
             return
         self.held += held - self._held.get(tenant, 0)

@@ -111,7 +111,7 @@ class TcpServer:
             connection.use(limits, self._guard)
 
     def leave(self, leaving: bool = True) -> None:
-        """From now on close each connection behind its answers: its client is told to ask elsewhere (RFC 7766)."""
+        """From now on close each connection behind its answers: its client then asks elsewhere (RFC 7766)."""
         self._leaving = leaving
 
     async def run(self) -> None:
@@ -160,7 +160,7 @@ class TcpServer:
                 now = began = clock()
 
     def _accept(self) -> None:
-        """Take in the connections that wait."""
+        """Accept the connections that wait."""
         made_room = False
         for _ in range(_ACCEPTS):
             try:
@@ -211,7 +211,7 @@ class TcpServer:
         self._selector.register(self.sock, EVENT_READ)
 
     def _heard(self, connection: Connection) -> None:
-        """Take in that something has come from a connection or gone to it."""
+        """Record that something has come from a connection or gone to it."""
         if connection in self._open:
             self.heard += 1
             self._open.move_to_end(connection)

@@ -1,12 +1,14 @@
 """Questions like one that was answered before, answered without being read, whether the cluster or the outside knows.
 
 What stands around the name is the same in thousands of packets: the header before it; the type, the class and the OPT
-behind. The first question in such surroundings is read and answered like any other, and its reply is the template for
-the rest. Those about SERVICE.NAMESPACE.svc.DOMAIN differ in the two labels and the address, those about outside names
+behind. The first question of such a form is read and answered like any other, and its reply is the template for the
+rest. Those about SERVICE.NAMESPACE.svc.DOMAIN differ in the two labels and the address, those about outside names
 in the name and the records. So these replies are the long way's octets by construction, and whatever is not exactly
 like the template goes the long way: before anything is asked if the packet is unusual, afterwards if the outcome is.
 
 All are in one table, by what stands around the name, the root at its end included: one look-up, whoever has the answer.
+Where a service's name ends is seen from its two labels and the domain behind them: to look for the root costs 0.2 us of
+3.5 more, where one starts at the front.
 
 `python -m tests.bench.profile`: a service 9.2 us the long way, 3.9 this way; a name that does not exist 5.5 and 2.6.
 `python -m tests.bench.forward`: of the 30 us of a forwarded question this spares 3.
@@ -72,7 +74,7 @@ class _Missing(msgspec.Struct, frozen=True, gc=False):
 
 
 class QueryTemplate(msgspec.Struct, gc=False, eq=False):
-    """What is known of the questions in one surrounding; the question ends at `stop` from the packet's end."""
+    """What is known of questions that differ in the name only; the question ends at `stop` from the packet's end."""
 
     key: bytes
     stop: int | None

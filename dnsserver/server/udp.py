@@ -6,7 +6,7 @@ import trio
 
 from dnsserver.logger import get_logger
 from dnsserver.metrics import Histogram
-from dnsserver.server.backlog import PATIENCE, catch_up
+from dnsserver.server.backlog import STUB_TIMEOUT, catch_up
 from dnsserver.server.batch import UdpPort, make_port
 from dnsserver.server.respond import Responder
 
@@ -23,7 +23,7 @@ _DISCARD = 9  # RFC 863
 RECEIVE_BUFFER = 2 * 1024 * 1024
 SEND_BUFFER = 512 * 1024
 _BEAT = 1.0
-_STOOD_STILL = PATIENCE + 2 * _BEAT  # seconds without a beat
+_STOOD_STILL = STUB_TIMEOUT + 2 * _BEAT  # seconds without a beat
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
 
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from dnsserver.server.backlog import PATIENCE, catch_up
+from dnsserver.server.backlog import STUB_TIMEOUT, catch_up
 from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.udp import bind
 from tests.clock import LoopbackClock
@@ -47,7 +47,7 @@ async def test_a_server_that_stood_still_notices(clock: LoopbackClock) -> None:
             await client.send(query("web.shop", 1))
             await client.receive()
             await client.send(*(query("web.shop", number) for number in range(60)))
-            clock.jump(6 * PATIENCE)
+            clock.jump(6 * STUB_TIMEOUT)
             await trio.sleep(0.1)
             assert [(await client.receive()).id for _ in range(10)] == list(range(59, 49, -1))
             await client.send(query("web.shop", 100))
