@@ -283,7 +283,7 @@ class Forwarder:
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
-        outcome = self._cache.stale(lookup.question, now)
+        outcome = self._cache.stale(lookup.question, now) if lookup.waiting else None
         if outcome is not None:
             waiting = lookup.give_stale()
             self._waiting -= len(waiting)
