@@ -344,8 +344,8 @@ class Forwarder:
             if route is not lookup.route or not all(upstream in route.upstreams for upstream in lookup.order):
                 anew.append(lookup)
         for pending in anew:
-            for on_outcome in self._close(pending):
-                self.start(pending.question, on_outcome, now)
+            for waiter in self._close(pending):
+                self.start(pending.question, waiter, now)
 
     def authorities_changed(self, file: str) -> None:
         """Record that a file of certificate authorities says something else now."""
