@@ -89,8 +89,8 @@ class Cluster:
 
     # Events ----------------------------------------------------------------------------------------------------------
 
-    def apply(self, event: model.Event, now: float, wall: float) -> set[Key]:
-        """Apply one event and return the keys whose answers may have changed.
+    def apply(self, event: model.Event | None, now: float, wall: float) -> set[Key]:
+        """Apply one event, or none but the time, and return the keys whose answers may have changed.
 
         `now` is the event loop's clock and `wall` unix time, both in seconds. Applying the same event twice changes
         nothing. Never raises for an event that decoded.
@@ -118,9 +118,25 @@ class Cluster:
             case model.Denied(kind=kind):
                 self._denied |= {kind} & _OPTIONAL
                 self._note_known()
+            case None:
+                self._release_retained(now)
         if self._listings and isinstance(event, model.Put):
             self._mark_seen(event.object)
-        return self._settle(now, wall)
+        index = self.index
+        if not index.changed:
+            return set()
+        if index.released:
+            self._retain(now)
+        changed, index.changed = index.changed, set()
+        self._build.serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
+        return changed
+
+    def _retain(self, now: float) -> None:
+        """Retain what slices have released, for its grace."""
+        released, self.index.released = self.index.released, []
+        for entry, endpoint, ports in released if self._grace else ():
+            entry.retain(endpoint, now + self._grace, ports)
+            self.retained.append((now + self._grace, entry, endpoint))
 
     def _mark_seen(self, obj: model.Object) -> None:
         listing = self._listings.get(model.KINDS[type(obj)])
@@ -148,12 +164,14 @@ class Cluster:
 
     def expire(self, now: float, wall: float) -> set[Key]:
         """Release the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""
+        return self.apply(None, now, wall)
+
+    def _release_retained(self, now: float) -> None:
         while self.retained and self.retained[0][0] <= now:
             _, entry, endpoint = self.retained.popleft()
             if entry.release_retained(endpoint, now):
                 self.index.changed.add(entry.key)
                 self.index.forget_if_empty(entry)
-        return self._settle(now, wall)
 
     @property
     def next_expiry(self) -> float | None:
@@ -202,20 +220,6 @@ class Cluster:
                 self.index.remove_slice(own)
             case Kind.PODS:
                 self.index.remove_pod(own)
-
-    def _settle(self, now: float, wall: float) -> set[Key]:
-        """Retain what was released, and hand over what changed."""
-        index = self.index
-        if not index.changed:
-            return set()
-        if index.released:
-            released, index.released = index.released, []
-            for entry, endpoint, ports in released if self._grace else ():
-                entry.retain(endpoint, now + self._grace, ports)
-                self.retained.append((now + self._grace, entry, endpoint))
-        changed, index.changed = index.changed, set()
-        self._build.serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
-        return changed
 
     # Questions -------------------------------------------------------------------------------------------------------
 

@@ -355,18 +355,17 @@ class Index:
     ) -> None:
         """Note in an index by address which addresses an entry has no longer, and which it has now."""
         for address in gone:
-            present = index.get(address, ())
-            left = tuple(key for key in present if key != entry.key)
+            left = tuple(key for key in index.get(address, ()) if key != entry.key)
             if left:
                 index[address] = left
-            elif present:
-                del index[address]
+            elif index.pop(address, None) and self.sorted[len(address)].in_use:
                 self.sorted[len(address)].note(address, is_there=False)
         for address in new:
             present = index.get(address, ())
             if not present:
                 index[address] = entry.keys
-                self.sorted[len(address)].note(address, is_there=True)
+                if self.sorted[len(address)].in_use:
+                    self.sorted[len(address)].note(address, is_there=True)
             elif entry.key not in present:
                 index[address] = (*present, entry.key)
 

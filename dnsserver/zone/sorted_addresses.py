@@ -19,14 +19,13 @@ class SortedAddresses:
         self._sources = sources
         self._addresses: list[bytes] | None = None
         self._changes: list[tuple[bytes, bool]] = []
+        self.in_use = False  # whether changes are to be noted
 
     def note(self, address: bytes, *, is_there: bool) -> None:
-        """Record that one of the sources has got an address, or lost it."""
-        if self._addresses is None:
-            return
+        """Note that one of the sources has got an address, or lost it, while this is in use."""
         self._changes.append((address, is_there))
         if len(self._changes) > _MANY:
-            self._addresses = None
+            self._addresses, self.in_use = None, False
             self._changes.clear()
 
     def has_between(self, low: bytes, high: bytes) -> bool:
@@ -40,6 +39,7 @@ class SortedAddresses:
         if addresses is None:
             found = (address for source in self._sources for address in source if len(address) == self._size)
             addresses = self._addresses = sorted(found)
+            self.in_use = True
         for address, is_there in self._changes:
             if is_there:
                 insort(addresses, address)

@@ -1,5 +1,6 @@
 """`python -m dnsserver serve` as a user runs it: start, answers, changes, the end, and what stands in the way."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -87,6 +88,7 @@ def test_a_change_of_a_file_is_served_within_a_second(server: Served, tmp_path: 
     assert wait_until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN) < 1.5
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="measuring coverage takes memory as well")
 def test_the_demo_cluster_takes_little_memory(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(SETTINGS)
     with served("--config", str(tmp_path / "settings.toml"), "--objects", "zones/demo") as server:
