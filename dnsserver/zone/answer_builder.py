@@ -1,6 +1,6 @@
 """Builds the answers of one zone: addresses, "no such name", "no such data", and the SOA and NS that go with them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from dnsserver.wire import message as m
@@ -55,6 +55,15 @@ class AnswerBuilder:
         if not of_family:
             return self.nodata(depends, _NO_ADDRESS)
         return Answer(answer=(RRset(name, qtype, self.ttl, of_family),), depends=depends)
+
+    def both_families(self, name: bytes, addresses: Sequence[bytes]) -> list[RRset]:
+        """Return the addresses as A and as AAAA records of a name, each once, as far as there are such."""
+        found = []
+        for qtype, size in m.ADDRESS_SIZES.items():
+            of_family = tuple([address for address in dict.fromkeys(addresses) if len(address) == size])
+            if of_family:
+                found.append(RRset(name, qtype, self.ttl, of_family))
+        return found
 
     def nodata(self, depends: tuple[Key, ...] | None, reason: Reason = NO_DATA, zone: bytes | None = None) -> Answer:
         """Answer that the name exists and has no such record (RFC 2308 section 2.2)."""

@@ -305,9 +305,4 @@ class Cluster:
     def _server_rrsets(self, name: bytes) -> tuple[RRset, ...]:
         entry = self.index.entry(self._own_service)
         known = entry.service.addresses if entry is not None and entry.service is not None else ()
-        rrsets = []
-        for qtype, size in m.ADDRESS_SIZES.items():
-            found = tuple(address for address in known or self._own_addresses if len(address) == size)
-            if found:
-                rrsets.append(RRset(name, qtype, self._build.ttl, found))
-        return tuple(rrsets)
+        return tuple(self._build.both_families(name, known or self._own_addresses))

@@ -3,7 +3,7 @@
 docs/answers.md sections 2 and 5 say what they are answered.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -140,7 +140,7 @@ class ServiceNames:
         self,
         name: bytes,
         records: Sequence[tuple[int, bytes]],
-        targets: dict[bytes, Sequence[bytes]] | dict[bytes, list[bytes]] | dict[bytes, tuple[bytes, ...]],
+        targets: Mapping[bytes, Sequence[bytes]],
         depends: tuple[Key, ...],
         without: Reason = _NO_PORTS,
     ) -> Answer:
@@ -149,12 +149,9 @@ class ServiceNames:
             return self._build.nodata(depends, without)
         weight = max(1, 100 // len(records)).to_bytes(2, "big")
         rdatas = tuple(b"\0\0" + weight + number.to_bytes(2, "big") + target for number, target in records)
-        additional = []
+        additional: list[RRset] = []
         for target in dict.fromkeys(target for _, target in records):
-            for qtype, size in m.ADDRESS_SIZES.items():
-                found = tuple(dict.fromkeys(a for a in targets[target] if len(a) == size))
-                if found:
-                    additional.append(RRset(target, qtype, self._build.ttl, found))
+            additional += self._build.both_families(target, targets[target])
         return Answer(
             answer=(RRset(name, m.SRV, self._build.ttl, rdatas),), additional=tuple(additional), depends=depends
         )
