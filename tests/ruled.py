@@ -128,7 +128,12 @@ class Ruled:
     stream = True
 
     def __init__(
-        self, text: str = "", *things: Thing, later: bool = False, world: dict[str, list[str]] | None = None
+        self,
+        text: str = "",
+        *things: Thing,
+        later: bool = False,
+        world: dict[str, list[str]] | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self.now = 0.0
         self.cluster = Cluster()
@@ -136,15 +141,15 @@ class Ruled:
             self.cluster.apply(event, 0, 1)
         self.replies = ReplyCache()
         self.table = self.replies.add_table("tcp", "1")
-        self.outside = Outside(WORLD if world is None else world, later=later)
+        self.outside = outside or Outside(WORLD if world is None else world, later=later)
         self.config = config = config_of(text)
         found = LocalData(config, read_texts(config)).rules
         sources: list[Source] = [self.cluster, StaticZone(read_zone(ZONE)), SpecialNames()]
         search = Search(self.cluster.domain) if config.search.enabled else None
         self.chain = Chain(sources, search, found)
         self.cluster.elsewhere = None if found is None else found.concerns
-        outside = self.outside if config.ipv6 == "on" else WithoutIPv6(self.outside)
-        self.responder = Responder(self.chain, outside, self.replies, lambda: self.now, services=self.cluster)
+        seen = self.outside if config.ipv6 == "on" else WithoutIPv6(self.outside)
+        self.responder = Responder(self.chain, seen, self.replies, lambda: self.now, services=self.cluster)
         self.sent: list[bytes] = []
 
     def reply(self, name: str, rtype: str = "A", **more: Any) -> dns.message.Message | None:

@@ -19,7 +19,7 @@ from dnsserver.wire.name import ROOT, is_below
 from dnsserver.wire.renaming import Renaming
 from dnsserver.zone.record import Answer, Reason
 
-_ARPA = b"\x04arpa\0"
+_REVERSE = (b"\x07in-addr\x04arpa\0", b"\x03ip6\x04arpa\0")
 
 
 class RuleSet(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Rules:
         if any(table.everywhere for table in tables):
             self._domains.add(ROOT)
         if any(table.has_reverse for table in hosts):
-            self._domains.add(_ARPA)
+            self._domains.update(_REVERSE)
         self._heads = [head for table in tables for head in table.heads()]
         names = [self._names, *(table.names for table in hosts)]
         self.concerns = name_filter(names, self._domains, {head.octets for head in self._heads})

@@ -1,64 +1,90 @@
-"""What rules cost: `python -m tests.bench.rules`, 10 s. Microseconds of the least of several runs, in this process."""
+"""What rules cost: `python -m tests.bench.rules`, a minute. Processor time in this process, the least of many rounds.
+
+Questions of four kinds that no rule is for, without rules and with 1,000 of them about names near by, in turns.
+"""
 
 import time
-import timeit
 from collections.abc import Callable
 
-from dnsserver.resolver.answers import FixedAnswer
+import dns.message
+
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.resolver.hosts import Hosts
-from dnsserver.resolver.matching import Condition, read_prefix
-from dnsserver.resolver.rewrites import Rewrite
-from dnsserver.resolver.rules import Rules, RuleSet
-from dnsserver.wire.name import from_text
+from dnsserver.wire import message as m
+from dnsserver.wire.message import Body
+from tests.cluster import service
+from tests.ruled import Outside, Ruled
 
-_DOMAIN = from_text("cluster.local")
-_ROUNDS = 100_000
-
-
-def rules(count: int) -> RuleSet:
-    """Return so many rules, of every kind that is looked up, about names near those that are asked."""
-    part = count // 4
-    names = (from_text(f"db{number}.ns{number % 20}.svc.cluster.local") for number in range(part))
-    ends = (from_text(f"s{number}.example.com") for number in range(part))
-    beginnings = (read_prefix(f"stage{number}-") for number in range(part))
-    domains = (from_text(f"ads{number}.example.com") for number in range(part))
-    return RuleSet(
-        (
-            *(Rewrite(Condition(name=name), _DOMAIN) for name in names),
-            *(Rewrite(Condition(suffix=end), _DOMAIN) for end in ends),
-            *(Rewrite(Condition(prefix=head), head) for head in beginnings),
-        ),
-        tuple(FixedAnswer(Condition(below=(domain,)), rcode="NXDOMAIN") for domain in domains),
-    )
+_SERVICES = 1000
+_ROUNDS = 30
 
 
-def _least(call: Callable[[], object]) -> float:
-    return min(timeit.repeat(call, number=_ROUNDS, repeat=7)) / _ROUNDS * 1e6
+def rules(count: int) -> str:
+    """Return so many rules of every kind that is looked up, as TOML."""
+    part = count // 5
+    found = [f"[[rewrite]]\nname = 'db{n}.shop.svc.cluster.local'\nto = 'x.test'" for n in range(part)]
+    found += [f"[[rewrite]]\nsuffix = '.s{n}.example.com'\nto = 'x.test'" for n in range(part)]
+    found += [f"[[rewrite]]\nprefix = 'stage{n}-'\nto = ''" for n in range(part)]
+    found += [f"[[answer]]\nbelow = ['ads{n}.example.com']\nrcode = 'NXDOMAIN'" for n in range(part)]
+    found += [f"[[answer]]\nname = 'fix{n}.test'\nrecords = ['@ A 192.0.2.1']" for n in range(part - 1)]
+    return "\n".join([*found, "[[hosts]]\nentries = ['192.0.2.9 nas.test']"])
+
+
+def packets(name: str, rtype: str) -> list[bytes]:
+    """Return a question for each service, `{}` in the name being its number."""
+    made = (dns.message.make_query(name.format(n), rtype, use_edns=0) for n in range(_SERVICES))
+    return [message.to_wire() for message in made]
+
+
+WAYS = {
+    "a service's address": packets("svc{}.shop.svc.cluster.local", "A"),
+    "a service's ports": packets("svc{}.shop.svc.cluster.local", "SRV"),
+    "a missing service": packets("none{}.shop.svc.cluster.local", "A"),
+    "an outside name": packets("www{}.example.com", "A"),
+}
+
+
+class OneAddress(Outside):
+    """Every outside name has it, at once."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        body = Body(1, 0, 0, b"\xc0\x0c\0\1\0\1\0\0\1\0\0\4\xc0\0\2\1", (6,))
+        self._known = Outcome(m.NOERROR, body, False, FORWARDED, 0.0, 300.0)
+
+    def answer_now(self, question: Question, now: float) -> Outcome:
+        del question, now
+        return self._known
+
+
+def _microseconds(server: Ruled, questions: list[bytes]) -> float:
+    server.replies.clear()
+    respond = server.responder.respond
+    begun = time.process_time()
+    for packet in questions:
+        respond(packet, server, 0)
+    return (time.process_time() - begun) / len(questions) * 1e6
 
 
 def main() -> None:
-    packet = from_text("web.shop.svc.cluster.local")
-    outside = from_text("www.example.com")
-    print(f"{'rules':>8}{'a service':>12}{'an outside name':>18}{'one that has a rule':>22}")
-    for count in (8, 1000, 10_000):
-        made = Rules(rules(count), [Hosts()], _DOMAIN)
-        services = made.services
-        assert services is not None
-        columns = (
-            _least(lambda: services.concerns(packet[5:9], packet[1:4])),  # noqa: B023 - called before the next round
-            _least(lambda: made.concerns(bytes(outside[:16]) + b"\0")),  # noqa: B023 - of no name seen before
-            _least(lambda: made.rewritten(from_text("a.s1.example.com"))),  # noqa: B023
-        )
-        print(f"{count:>8}{columns[0]:>10.2f}us{columns[1]:>16.2f}us{columns[2]:>20.2f}us")
+    things = [service(f"svc{n}", f"10.9.{n >> 8}.{n & 255}", ports=(("http", "TCP", 80),)) for n in range(_SERVICES)]
+    servers = [Ruled("", *things, outside=OneAddress()), Ruled(rules(1000), *things, outside=OneAddress())]
+    print(f"{'':<24}{'no rules':>12}{'1,000 rules':>14}{'ratio':>9}")
+    for way, questions in WAYS.items():
+        rounds = [[_microseconds(server, questions) for server in servers] for _ in range(_ROUNDS)]
+        without, with_rules = (min(column) for column in zip(*rounds, strict=True))
+        print(f"{way:<24}{without:>10.2f}us{with_rules:>12.2f}us{with_rules / without:>9.3f}")
     text = "".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} host{n}.lab.example\n" for n in range(100_000))
+    changed = text.replace("10.0.99.1 ", "10.0.99.2 ", 1)
     hosts = Hosts()
-    for what, call in (
-        ("100,000 lines of hosts read", lambda: hosts.load(text)),
-        ("one of them changed", lambda: hosts.replace(text.replace("10.0.99.1 ", "10.0.99.2 ", 1))),
-    ):
+    calls: dict[str, Callable[[], object]] = {
+        "100,000 lines of hosts": lambda: hosts.load(text),
+        "one of them changed": lambda: hosts.replace(changed),
+    }
+    for what, call in calls.items():
         begun = time.process_time()
         call()
-        print(f"{what}: {(time.process_time() - begun) * 1000:.1f} ms")
+        print(f"{what:<24}{(time.process_time() - begun) * 1000:>10.1f}ms")
 
 
 if __name__ == "__main__":
