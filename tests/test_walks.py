@@ -138,7 +138,7 @@ LENGTHS: dict[Scene, Length] = {
     first: Length(22, 22),
     alike: Length(10, 22),
     forwarded: Length(42, 40),
-    event: Length(19, 18),
+    event: Length(18, 18),
 }
 
 

@@ -130,8 +130,17 @@ class Index:
         namespace, name = obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower()
         if not (0 < len(namespace) <= _MAX_LABEL and 0 < len(name) <= _MAX_LABEL):
             return
+        spec, listed = obj.spec, tuple(obj.spec.ports or ())
+        ports = self._ports_seen.get(listed)
+        if ports is None:
+            ports = self._ports(listed)
+        if spec.type == "ExternalName":
+            view = ServiceView((), ports, external=spec.external_name or "")
+        elif "None" in (texts := spec.cluster_ips or [spec.cluster_ip or ""]):
+            view = ServiceView((), ports, headless=True)
+        else:
+            view = ServiceView(tuple(filter(None, map(pack, texts))), ports)
         entry = self.entries.get(namespace, _NO_ENTRIES).get(name) or self._new_entry(namespace, name)
-        view = self._service_view(obj.spec)
         if entry.service != view:
             self._replace_service(entry, view)
 
@@ -368,18 +377,6 @@ class Index:
                     self.sorted[len(address)].note(address, is_there=True)
             elif entry.key not in present:
                 index[address] = (*present, entry.key)
-
-    def _service_view(self, spec: model.ServiceSpec) -> ServiceView:
-        listed = tuple(spec.ports or ())
-        ports = self._ports_seen.get(listed)
-        if ports is None:
-            ports = self._ports(listed)
-        if spec.type == "ExternalName":
-            return ServiceView((), ports, external=spec.external_name or "")
-        texts = spec.cluster_ips or ([spec.cluster_ip] if spec.cluster_ip else [])
-        if "None" in texts:
-            return ServiceView((), ports, headless=True)
-        return ServiceView(tuple(filter(None, map(pack, texts))), ports)
 
     def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
         read, ports = address_reader(obj.address_type), tuple(obj.ports or ())
