@@ -198,6 +198,7 @@ class DnsService:
                 settings.limits(config),
                 prepared.known,
                 alteration.of_answer if what.of_answers else None,
+                alteration.labels,
             )
         if is_local or parts & {"cluster", "local", "outside", "replies", "clients"}:
             self.responder.reconfigure(
@@ -213,7 +214,7 @@ class DnsService:
             self.listeners.replace(config.listen, prepared.opened)
         if "replies" in parts:
             self.replies.resize(config.reply_cache.size // config.workers)
-        return self.replies.drop_altered(alteration.of_reply if alteration.of_replies else None)
+        return self.replies.drop_altered(alteration.of_reply if alteration.of_replies else None, alteration.labels)
 
     def _use_local(self, config: Config) -> None:
         local = self._local

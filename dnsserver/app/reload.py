@@ -92,7 +92,7 @@ class Reloader:
         self._doubt: tuple[str, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._restart: tuple[str, ...] = ()
-        self._told: set[str] = set()
+        self._durations = metrics.Histogram(metrics.LAG)
 
     def statistics(self) -> metrics.Configuration:
         """Return which configuration is in force, since when, and what is wrong with that of the files."""
@@ -101,6 +101,7 @@ class Reloader:
             hash=self._loaded.digest,
             applied=self._applied_at,
             applied_wall=self._applied_wall,
+            durations=self._durations,
             failed=self._failed,
             problems=self._problems,
             needs_restart=self._restart,
@@ -179,6 +180,7 @@ class Reloader:
         self._restart = wanted.restart
         self._texts, self._hashes = reading.texts, reading.hashes
         if applied is not None:
+            self._durations.observe(applied.seconds)
             self._applied_at, self._applied_wall = trio.current_time(), time.time()
             log.info(
                 "configuration reloaded",

@@ -27,6 +27,8 @@ from dnsserver.logger import get_logger
 log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
+_QUIET = 0.02  # seconds without a frame, after which nothing is left of what came while this process started
+_CATCH_UP = 0.5  # seconds at most, where frames come all the time
 
 
 class Worker:
@@ -38,7 +40,8 @@ class Worker:
         self._faults = self._dns.faults
         self._updater = ZoneUpdater(self._dns.cluster, self._dns.replies, self._faults)
         self._lag = Lag()
-        self._listening = False
+        self._begun = self._listening = False
+        self._frames = 0  # that came
         self._config = settings.config
         self._reloads = trio.Lock()
         self._nursery: trio.Nursery | None = None
@@ -55,13 +58,24 @@ class Worker:
                     self._take(frame)
                 except Exception as error:
                     self._faults.took("worker-frame", error, frame=type(frame).__name__)
+                self._frames += 1
                 # Clients come only once the zone is here: before that, the other processes answer them.
-                if not self._listening and not self._dns.cluster.missing:
-                    spare_zone()
-                    self._dns.listen(join=True)
-                    await nursery.start(self._dns.run)
-                    self._listening = True
+                if not self._begun and not self._dns.cluster.missing:
+                    self._begun = True
+                    nursery.start_soon(self._listen, nursery)
             nursery.cancel_scope.cancel()
+
+    async def _listen(self, nursery: trio.Nursery) -> None:
+        """Answer from now on, once what has come while this process started is read: no client gets what is over."""
+        spare_zone()
+        with trio.move_on_after(_CATCH_UP):
+            frames = -1
+            while frames != self._frames or self._reloads.locked():
+                frames = self._frames
+                await trio.sleep(_QUIET)
+        self._dns.listen(join=True)
+        await nursery.start(self._dns.run)
+        self._listening = True
 
     def _take(self, frame: worker_protocol.Frame) -> None:
         match frame:

@@ -4,7 +4,7 @@ Promises: an outcome is given out as fresh until its first record's TTL has run 
 comes in as an argument. The octets held are bounded; the oldest that nobody has asked for since goes first (CLOCK).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
@@ -215,11 +215,20 @@ class AnswerCache:
             del self._entries[evicted.question]
             self._forget(evicted)
 
-    def drop(self, is_altered: IsAltered) -> int:
-        """Drop the answers and failures of which `is_altered` is true; return how many answers that were."""
-        dropped = [
-            question for question, entry in self._entries.items() if is_altered(question.name, entry.outcome.body.data)
-        ]
+    def drop(self, is_altered: IsAltered, labels: Collection[bytes] = ()) -> int:
+        """Drop the answers and failures of which `is_altered` is true; return how many answers that were.
+
+        Only answers that have one of the `labels`, if there are any, are looked at closely.
+        """
+        entries: Iterable[_Entry] = self._entries.values()
+        if labels:
+            entries = dict.fromkeys(
+                entry
+                for label in labels
+                for entry in entries
+                if label in entry.question.name or label in entry.outcome.body.data.lower()
+            )
+        dropped = [entry.question for entry in entries if is_altered(entry.question.name, entry.outcome.body.data)]
         for question in dropped:
             self._forget(self._entries.pop(question))
         for question in [question for question in self.failures if is_altered(question.name, b"")]:

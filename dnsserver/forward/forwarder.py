@@ -321,11 +321,12 @@ class Forwarder:
         limits: Limits,
         known: Known,
         is_altered: IsAltered | None,
+        labels: Sequence[bytes] = (),
     ) -> None:
         """Go by other settings from now on; what goes on being asked of the same upstreams is not disturbed.
 
-        `known` is what `look_ahead` found. What `is_altered` is true of is not kept; None is nothing. Whoever waits for
-        upstreams that are not asked any more is asked for anew: everybody is still answered once.
+        `known` is what `look_ahead` found. What `is_altered` is true of, with one of the `labels`, is not kept. Whoever
+        waits for upstreams that are not asked any more is asked for anew: everybody is still answered once.
         """
         now = self._clock()
         self._own, self._limits, self._cache_settings = tuple(own), limits, cache
@@ -336,7 +337,7 @@ class Forwarder:
         self._cache.use(cache)
         anew: list[Lookup | Join] = []
         if is_altered is not None:
-            self._cache.drop(is_altered)
+            self._cache.drop(is_altered, labels)
             joins = tuple(self._joins.values())
             anew += [join for join in joins if is_altered(join.question.name, join.head.body.data)]
         for lookup in self._lookups.values():

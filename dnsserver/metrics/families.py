@@ -271,6 +271,8 @@ FAMILIES: tuple[Family, ...] = (
            (), lambda s: _configuration(s, lambda c: c.failed)),
     Family("gauge", "coredns_reload_version_info", "Always 1; the configuration in force, by the hash of its files.",
            ("hash", "value"), lambda s: [((c.hash_type, c.hash), 1)] if (c := s.configuration) else []),
+    Family("histogram", "dnsserver_reload_seconds", "How long nothing else ran while a change was put in force.",
+           (), lambda s: [((), c.durations)] if (c := s.configuration) and c.durations else []),
     Family("gauge", "dnsserver_config_timestamp_seconds", "When the present configuration came into force, unix time.",
            (), lambda s: _configuration(s, lambda c: c.applied_wall)),
     Family("gauge", "dnsserver_config_current", "1 while the files say what is in force, 0 while that is refused.",

@@ -204,7 +204,8 @@ class Request(Numbers, frozen=True):
 class Configuration(Numbers, frozen=True):
     """The configuration in force: its hash, and since when, on the clock of `now` and as unix time.
 
-    `failed` counts what was refused, `problems` say what is wrong with what the files say now, `needs_restart` are the
+    `durations` are the seconds that nothing else ran in while a change was put in force. `failed` counts what was
+    refused, `problems` say what is wrong with what the files say now, `needs_restart` are the
     keys that only a restart puts in force.
     """
 
@@ -212,6 +213,7 @@ class Configuration(Numbers, frozen=True):
     hash: str
     applied: float
     applied_wall: float
+    durations: Histogram | None = None
     failed: int = 0
     problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()

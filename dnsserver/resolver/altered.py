@@ -29,13 +29,16 @@ class Domains:
         # Whatever ends in a domain has its first label written out, in the name that was asked or in a record: a
         # compressed name points to where that stands (RFC 1035 section 4.1.4).
         labels = tuple({domain[: domain[0] + 1] for domain in domains})
-        self._labels = labels if len(labels) <= _FEW and ROOT not in domains else ()
+        self.labels = labels if len(labels) <= _FEW and ROOT not in domains else ()
 
     def touches(self, name: bytes, data: bytes) -> bool:
         """Tell whether the answer for a lower-case name may be another; `data` are its records, or all of a reply."""
-        if self._labels:
+        if self.labels:
             octets = (name + data).lower()
-            if not any(label in octets for label in self._labels):
+            for label in self.labels:
+                if label in octets:
+                    break
+            else:
                 return False
         return self._is_below(name) or _ALIAS in data
 
@@ -95,6 +98,16 @@ class Alteration:
         self._differs = differs
         self._domains = Domains(altered.domains) if altered.domains else None
         self._routes = Domains(altered.routes, altered.other_routes) if altered.routes else None
+
+    @property
+    def labels(self) -> tuple[bytes, ...]:
+        """Labels in lower case of which only answers that have one can be altered; none where that is not so."""
+        parts = [part for part in (self._domains, self._routes) if part is not None]
+        found = tuple(label for part in parts for label in part.labels)
+        whole = self._differs is None and self._what == Altered(
+            domains=self._what.domains, routes=self._what.routes, other_routes=self._what.other_routes
+        )
+        return found if whole and len(found) <= _FEW and all(part.labels for part in parts) else ()
 
     @property
     def of_replies(self) -> bool:

@@ -328,17 +328,21 @@ class ReplyCache:
                     self._dropped += 1
                     self._forget(reply)
 
-    def drop_altered(self, is_altered: Callable[[Reply], bool] | None) -> int:
+    def drop_altered(self, is_altered: Callable[[Reply], bool] | None, labels: Collection[bytes] = ()) -> int:
         """Forget the replies of which `is_altered` is true, as the configuration has changed; return how many.
 
-        What is being worked out counts as worked out before that, also if it alters no reply that is kept.
+        Only replies that have one of the `labels` are looked at closely, if there are any: 0.1 us for each label, where
+        to ask costs 0.7. What is being worked out counts as worked out before the change.
         """
         self.changes += 1
         dropped = self._dropped
         if is_altered is None:
             return 0
         for table in self.tables:
-            for reply in [reply for reply in table.replies.values() if is_altered(reply)]:
+            found: Iterable[Reply] = table.replies.values()
+            if labels:
+                found = dict.fromkeys(reply for label in labels for reply in found if label in reply.wire.lower())
+            for reply in [reply for reply in found if is_altered(reply)]:
                 self._dropped += 1
                 self._forget(reply)
         return self._dropped - dropped

@@ -1,0 +1,28 @@
+"""Changes of the configuration under load, in real processes: nothing is lost, no answer is of no configuration."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.app.changing import changing
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="shares ports between processes")]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_no_question_is_lost_and_every_answer_is_of_a_configuration_in_force(
+    tmp_path: Path, workers: str
+) -> None:
+    lag = 2 if workers == "2" else 0  # a worker hears of a change through its pipe
+    async with changing(tmp_path, "--workers", workers, lag=lag) as server, trio.open_nursery() as nursery:
+        done = trio.Event()
+        nursery.start_soon(server.load, 300, 12, done)
+        with trio.fail_after(120):
+            await server.change(24, pause=0.15)
+        done.set()
+    found = server.found
+    assert (found.good, found.bad) == (18, 6)
+    assert found.asked > 300
+    assert (found.lost, found.wrong) == (0, 0), found.said
