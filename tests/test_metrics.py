@@ -255,15 +255,6 @@ def test_a_worker_can_send_its_numbers() -> None:
     assert msgspec.msgpack.decode(sent, type=Process) == PROCESS
 
 
-def test_numbers_of_a_part_are_taken_over_by_their_names() -> None:
-    class Statistics(msgspec.Struct, frozen=True):
-        entries: int
-        hits: int
-        something_else: str
-
-    assert msgspec.convert(Statistics(1, 2, "x"), AnswerCache, from_attributes=True) == AnswerCache(entries=1, hits=2)
-
-
 @pytest.mark.parametrize(
     ("host", "port", "label"),
     [

@@ -137,7 +137,7 @@ LENGTHS: dict[Scene, Length] = {
     hit: Length(4, 6),
     first: Length(22, 22),
     alike: Length(10, 22),
-    forwarded: Length(42, 40),
+    forwarded: Length(40, 40),
     event: Length(18, 18),
 }
 

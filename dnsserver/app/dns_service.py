@@ -21,6 +21,7 @@ from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
 from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import SECRET_SIZE
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.sources import Known
 from dnsserver.resolver.altered import Alteration
 from dnsserver.resolver.chain import Chain
@@ -80,9 +81,7 @@ class DnsService:
             settings.cache(config),
             own=self._local.own(),
             limits=settings.limits(config),
-            clock=clock,
-            on_batch_end=self._flush_late,
-            faults=self.faults,
+            runtime=Runtime(clock=clock, on_batch_end=self._flush_late, faults=self.faults),
             secret=self.secret,
         )
         self.responder = Responder(

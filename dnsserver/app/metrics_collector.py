@@ -144,13 +144,13 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         traffic=tuple(traffic),
         udp=tuple(udp),
         tcp=tuple(tcp),
-        replies=msgspec.convert(dns.replies.statistics(), metrics.Replies, from_attributes=True),
-        forward=msgspec.convert(dns.forwarder.statistics(), metrics.Forward, from_attributes=True),
+        replies=dns.replies.statistics(),
+        forward=dns.forwarder.statistics(),
         loop_lag=lag.histogram,
         limited=dict(guard.limited) if guard is not None else {},
         panics=dns.responder.panics,
         faults=dict(dns.faults.counts),
-        log=msgspec.convert(log.statistics(), metrics.Log, from_attributes=True),
+        log=log.statistics(),
         left_out=dns.cluster.left_out,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
+from dnsserver import metrics
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import STALE, Outcome, Question
 from dnsserver.forward.settings import CacheSettings
@@ -48,18 +49,6 @@ _RENEW_WHOLE = 10.0  # from here on the part is more than a second
 IsAltered = Callable[[bytes, bytes], bool]
 
 
-class CacheStatistics(msgspec.Struct, frozen=True):
-    """The cache in numbers."""
-
-    entries: int
-    size: int
-    hits: int
-    misses: int
-    stale: int
-    failures: int
-    renewals: int
-
-
 class _Entry(msgspec.Struct, gc=False, eq=False):
     """An outcome, how much it is asked for, and whether it was asked again ahead of its end."""
 
@@ -87,7 +76,7 @@ class AnswerCache:
         self._entries: dict[Question, _Entry] = {}
         self._queue: ClockQueue[_Entry] = ClockQueue(settings.size)
         self.failures: dict[Question, _Failure] = {}
-        self._hits = self._misses = self._stale = self._failed = self._renewals = 0
+        self._hits = self._misses = self._stale = self._failed = self._renewals = self._evicted = 0
 
     def get(self, question: Question, now: float) -> Outcome | None:
         """Return a fresh outcome, or None."""
@@ -119,7 +108,13 @@ class AnswerCache:
         queue = self._queue
         queue.append(entry)
         queue.size += size
+        if queue.size > queue.limit:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        queue = self._queue
         while queue.size > queue.limit:
+            self._evicted += 1
             evicted = queue.evict()
             del self._entries[evicted.question]
             self._forget(evicted)
@@ -208,12 +203,8 @@ class AnswerCache:
             cap = settings.negative_cap if outcome.rcode or not outcome.body.an else settings.ttl_cap
             if outcome.expires - outcome.stored > cap:
                 self._forget(self._entries.pop(question))
-        queue = self._queue
-        queue.limit = settings.size
-        while queue.size > queue.limit:
-            evicted = queue.evict()
-            del self._entries[evicted.question]
-            self._forget(evicted)
+        self._queue.limit = settings.size
+        self._make_room()
 
     def drop(self, is_altered: IsAltered, labels: Collection[bytes] = ()) -> int:
         """Drop the answers and failures of which `is_altered` is true; return how many answers that were.
@@ -252,9 +243,9 @@ class AnswerCache:
     def _matching(asks: Iterable[Question], name: bytes, *, below: bool) -> list[Question]:
         return [question for question in asks if question.name == name or (below and is_below(question.name, name))]
 
-    def statistics(self) -> CacheStatistics:
+    def statistics(self) -> metrics.AnswerCache:
         """Return the cache in numbers."""
-        return CacheStatistics(
+        return metrics.AnswerCache(
             entries=len(self._entries),
             size=self._queue.size,
             hits=self._hits,
@@ -262,4 +253,5 @@ class AnswerCache:
             stale=self._stale,
             failures=self._failed,
             renewals=self._renewals,
+            evicted=self._evicted,
         )

@@ -5,18 +5,18 @@ before it has returned. Outcomes come later, once each, from the drain of a tran
 `delivery`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 import trio
 
-from dnsserver.faults import Faults
+from dnsserver import metrics
 from dnsserver.forward import outcome as o
 from dnsserver.forward.answer_cache import AnswerCache, IsAltered
 from dnsserver.forward.crowd import CROWD, thinned
 from dnsserver.forward.delivery import Deliveries
 from dnsserver.forward.engine import LookupEngine
-from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
@@ -26,7 +26,6 @@ from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import Followers, Known, look_ahead
-from dnsserver.forward.statistics import ForwardStatistics
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
@@ -39,11 +38,7 @@ _TICK_DEGRADED = 0.25  # while an upstream is down
 
 
 class Forwarder:
-    """All upstreams, and what they said.
-
-    `routes` has one entry for each domain, `own` the zones of which no upstream is believed. `on_batch_end` is called
-    after each batch of deliveries, so that replies can be sent in one go. Time is that of `clock`, in seconds.
-    """
+    """All upstreams, and what they said."""
 
     def __init__(
         self,
@@ -52,18 +47,19 @@ class Forwarder:
         *,
         own: Sequence[bytes] = (),
         limits: Limits | None = None,
-        clock: Callable[[], float] = trio.current_time,
-        on_batch_end: Callable[[], None] = lambda: None,
-        entropy: Entropy | None = None,
-        faults: Faults | None = None,
+        runtime: Runtime | None = None,
         secret: bytes = b"",
     ) -> None:
-        """Open nothing yet; `run` does. The processes of a server share `secret`, to know each other's probes."""
-        runtime = Runtime(entropy or Entropy(), clock, on_batch_end, faults or Faults())
+        """Open nothing yet; `run` does.
+
+        `routes` has one entry for each domain, `own` the zones of which no upstream is believed. The processes of a
+        server share `secret`, to know each other's probes.
+        """
+        runtime = runtime or Runtime()
         entropy = runtime.entropy
         nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
         self._faults = runtime.faults
-        self._clock = clock
+        self._clock = runtime.clock
         self._limits = limits or Limits()
         self._cache_settings = cache
         self._own = tuple(own)
@@ -78,7 +74,7 @@ class Forwarder:
         self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
-        self._on_batch_end = on_batch_end
+        self._on_batch_end = runtime.on_batch_end
         self._deliveries = Deliveries(runtime)
         self._awake = trio.Event()
         self._wakes_at = NEVER
@@ -126,7 +122,7 @@ class Forwarder:
         if route is None or not order:
             self._deliveries.queue(waiting, unasked(route, now))
             return
-        if route.is_full():
+        if route.in_flight >= route.most_in_flight:
             self._dropped += len(waiting)
             self._deliveries.queue(waiting, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
             return
@@ -156,7 +152,7 @@ class Forwarder:
         self._waiting += 1
         pending.waiting.append(waiter)
         if self._waiting > 2 * self._limits.in_flight:
-            self._end_early(pending if len(pending.waiting) > CROWD else self._oldest(), now)
+            self._make_room(now, pending if len(pending.waiting) > CROWD else None)
 
     def probe_seen(self, name: bytes) -> None:
         """Record that a client asked another process for this probe's name: if it is one of ours, it came back."""
@@ -164,9 +160,7 @@ class Forwarder:
 
     def take_strangers(self) -> list[bytes]:
         """Return the probes' names, of other processes, that clients asked since the last time: tell those of them."""
-        names = self._probes.strangers.copy()
-        self._probes.strangers.clear()
-        return names
+        return self._probes.take_strangers()
 
     def record_hits(self, question: Question, hits: int = 1) -> None:
         """Record that an answer went out so many times without being asked for here, and renew it if that is due."""
@@ -187,19 +181,13 @@ class Forwarder:
             self._wakes_at = at
             self._awake.set()
 
-    def _oldest(self) -> Lookup | Join:
-        """Return the question that has been under way longest."""
-        return next(iter(self._lookups.values()), None) or next(iter(self._joins.values()))
-
-    def _make_room(self, now: float) -> None:
-        """End the oldest question, if there is one."""
-        if self._lookups or self._joins:
-            self._end_early(self._oldest(), now)
-
-    def _end_early(self, pending: Lookup | Join, now: float) -> None:
-        """Make room: a question fails for all who wait for it."""
-        self._dropped += 1
-        self._deliveries.queue(self._close(pending), self._failure(pending.question, o.OVERLOAD, now))
+    def _make_room(self, now: float, pending: Lookup | Join | None = None) -> None:
+        """Have a question fail for all who wait for it, the one under way longest if none is given."""
+        oldest: Iterator[Lookup | Join] = chain(self._lookups.values(), self._joins.values())
+        pending = pending or next(oldest, None)
+        if pending is not None:
+            self._dropped += 1
+            self._deliveries.queue(self._close(pending), self._failure(pending.question, o.OVERLOAD, now))
 
     def _thin(self, pending: Lookup | Join, now: float) -> None:
         """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
@@ -398,9 +386,9 @@ class Forwarder:
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep(_TICK if well else _TICK_DEGRADED)
 
-    def statistics(self) -> ForwardStatistics:
+    def statistics(self) -> metrics.Forward:
         """Return forwarding in numbers."""
-        return ForwardStatistics(
+        return metrics.Forward(
             upstreams=tuple(upstream.statistics() for upstream in self._routes.upstreams()),
             cache=self._cache.statistics(),
             in_flight=len(self._lookups) + len(self._joins),

@@ -15,8 +15,7 @@ An Attempt is one query. With its lookup's end, or once another one stands in fo
 and it only tells how its upstream does, until it is answered or `late`.
 
 What always holds:
-- a Lookup that has begun and is not done is in `Means.lookups` under its question, and on the wheel for `due`, or
-  earlier;
+- one that has begun and is not done is in `Means.lookups` under its question, on the wheel for `due` or earlier;
 - one that is not done has an attempt, or an end that comes with its deadline;
 - an attempt is in `attempts` of its lookup exactly while it leads to it;
 - nobody who waits is called from `Forwarder.start`: what fails there is queued (`delivery`).
@@ -78,9 +77,8 @@ class Counts(msgspec.Struct):
 class Means(msgspec.Struct, frozen=True):
     """What all lookups ask with, and whom they tell; `lookups` are those under way.
 
-    `send` sends the attempt's ID and a query over UDP, and is False when the system refuses; `submit` does so over a
-    stream, as soon as there is one. `silent` and `unreachable` are told of what an upstream does not do. The wheel
-    holds questions, and attempts that were overtaken, and probes, until they are answered or count as silent.
+    `send` sends a query over UDP, and is False when the system refuses; `submit` does so over a stream, as soon as
+    there is one. The wheel holds questions, and attempts that were overtaken until they are answered or `silent`.
     """
 
     owner: Owner
@@ -147,10 +145,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
     the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
-    which is `stale_given` to whoever comes then.
-    `due` is the first of them, for which it is on the wheel. `unconfirmed` is an answer that is being asked for once
-    more, in lower case, and good enough if nothing comes of that. `streamless` are the UDP upstreams
-    that cannot be reached over TCP. When `crowd` wait it is looked who they are.
+    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel. `streamless`
+    are the UDP upstreams that cannot be reached over TCP. When `crowd` wait it is looked who they are.
     """
 
     means: Means
@@ -377,27 +373,24 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.retry_at = now + LONGEST_TIMEOUT
 
     def without_edns(self, attempt: Attempt, now: float) -> bool:
-        """Ask the same upstream again without EDNS; False when that cannot be sent."""
+        """Ask the same upstream again without EDNS; False when it cannot be sent."""
         if attempt.over_stream:
             self._ask_stream(attempt.upstream, now, plain=True)
         elif not self._ask(attempt.upstream, now, plain=True, spelled=attempt.section[:-4]):
             return False
-        self._instead_of(attempt, now)
+        self._replace(attempt, now)
         return True
 
     def confirm(self, attempt: Attempt, reading: Reading | None, now: float) -> bool:
-        """Ask again in lower case, as what was read, None for an error, may be due to mixed case.
-
-        False when that cannot be sent.
-        """
+        """Ask again in lower case what mixed case may have spoilt, with None an error; False when it cannot be sent."""
         if not self._ask(attempt.upstream, now, plain=attempt.plain, spelled=self.question.name):
             return False
         self.attempts[-1].confirms = True
         self.unconfirmed = reading
-        self._instead_of(attempt, now)
+        self._replace(attempt, now)
         return True
 
-    def _instead_of(self, attempt: Attempt, now: float) -> None:
+    def _replace(self, attempt: Attempt, now: float) -> None:
         """Record that another query to the same upstream has taken the place of this one."""
         self._detach(attempt)
         self.retry_at = now + attempt.upstream.health.timeout

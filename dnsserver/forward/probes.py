@@ -122,6 +122,11 @@ class Probes:
         if not self.seen(name, now) and len(self.strangers) < _MOST_STRANGERS:
             self.strangers.append(name)
 
+    def take_strangers(self) -> list[bytes]:
+        """Return the probes' names of other processes that were asked of this one since the last time."""
+        names, self.strangers = self.strangers, []
+        return names
+
     def seen(self, name: bytes, now: float) -> bool:
         """Record that a probe's name was asked of some process; True when it is one of ours and proves a loop."""
         upstream = self.names.get(name)

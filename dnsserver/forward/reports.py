@@ -175,9 +175,14 @@ class Reports:
         lookup.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
 
     def _confirmed_later(self, attempt: Attempt, lookup: Lookup, now: float) -> bool:
-        """Ask once more in lower case for what brought an error in mixed case; False when there is no need."""
+        """Ask once more in lower case for what brought an error in mixed case; False when there is no need.
+
+        Another upstream is asked first, if there is one.
+        """
         upstream = attempt.upstream
-        if attempt.over_stream or lookup.unconfirmed is not None or attempt.section.startswith(lookup.question.name):
+        if attempt.over_stream or lookup.tries < len(lookup.order) or lookup.unconfirmed is not None:
+            return False
+        if attempt.section.startswith(lookup.question.name):
             return False
         asked = upstream.case_habit.take_confirmation(now) and lookup.confirm(attempt, None, now)
         upstream.settle()

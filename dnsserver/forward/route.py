@@ -24,6 +24,7 @@ class Route:
     def __init__(self, settings: ForwardSettings, scope: Scope, entropy: Entropy) -> None:
         """Make a route without upstreams; they come in when their addresses are known."""
         self.settings = settings
+        self.most_in_flight = settings.max_in_flight or float("inf")
         self.scope = scope
         self.upstreams: tuple[Upstream, ...] = ()
         self.usable = False  # there is one that does not loop
@@ -42,6 +43,7 @@ class Route:
             for upstream in self.upstreams:
                 upstream.want_mixed_case(settings.mixed_case)
         self.settings = settings
+        self.most_in_flight = settings.max_in_flight or float("inf")
         self.scope = scope
         self.reorder()
 
@@ -73,10 +75,6 @@ class Route:
             usable[:best] = usable[turn:best] + usable[:turn]
         self._order = usable
         return usable
-
-    def is_full(self) -> bool:
-        """Tell whether no further question may wait for these upstreams."""
-        return 0 < self.settings.max_in_flight <= self.in_flight
 
     def count_and_sample(self) -> bool:
         """Count a question; True when it should go to a second upstream at once, to see how that one does."""

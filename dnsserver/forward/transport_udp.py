@@ -181,7 +181,7 @@ class UdpTransport:
         family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            sock.connect(upstream.socket_address())
+            sock.connect(upstream.socket_address() if upstream.zone else upstream.address)
             descriptor = sock.fileno()
             self._epoll.register(descriptor, select.EPOLLIN)
         except OSError:

@@ -5,8 +5,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Iterable
 
-import msgspec
-
+from dnsserver import metrics
 from dnsserver.forward.habits import CaseHabit, EdnsHabit
 from dnsserver.forward.health import Health
 from dnsserver.forward.settings import Transport, UpstreamSpec
@@ -14,25 +13,6 @@ from dnsserver.zone.record import Reason
 
 _REPORT_NEXT = 1.0
 _REPORT_AGAIN = 600.0
-
-
-class UpstreamStatistics(msgspec.Struct, frozen=True):
-    """One upstream in numbers; times in seconds. `bad` counts replies that were not used, by what was wrong."""
-
-    name: str
-    domain: bytes
-    up: bool
-    looping: bool
-    queries: int
-    replies: int
-    failures: int
-    timeouts: int
-    probe_failures: int
-    rtt: float
-    p95: float
-    failing: float
-    mixed_case: bool
-    bad: dict[str, int]
 
 
 class Upstream:
@@ -48,7 +28,6 @@ class Upstream:
     __slots__ = (
         "_reported",
         "_reported_at",
-        "_zone",
         "address",
         "bad",
         "case_habit",
@@ -71,6 +50,7 @@ class Upstream:
         "timeouts",
         "trouble",
         "udp",
+        "zone",
     )
 
     def __init__(self, spec: UpstreamSpec, address: str, domain: bytes, *, mixed_case: bool = True) -> None:
@@ -79,7 +59,7 @@ class Upstream:
         self.udp = spec.transport is Transport.UDP
         self.address = (address, spec.real_port)
         self.domain = domain
-        self._zone = address.partition("%")[2]
+        self.zone = address.partition("%")[2]
         shown = f"[{address}]" if ":" in address else address
         prefix = "" if spec.transport is Transport.UDP else f"{spec.transport}://"
         self.name = f"{prefix}{shown}:{spec.real_port}"
@@ -190,10 +170,10 @@ class Upstream:
 
         Python looks a zone up only in a tuple of four, and an interface may come, or another one with its name.
         """
-        if not self._zone:
+        if not self.zone:
             return self.address
         host, port = self.address
-        number = int(self._zone) if self._zone.isdecimal() else socket.if_nametoindex(self._zone)
+        number = int(self.zone) if self.zone.isdecimal() else socket.if_nametoindex(self.zone)
         return host.partition("%")[0], port, 0, number
 
     def is_news(self, failure: str, now: float) -> bool:
@@ -204,9 +184,9 @@ class Upstream:
         self._reported_at = now
         return True
 
-    def statistics(self) -> UpstreamStatistics:
+    def statistics(self) -> metrics.Upstream:
         """Return the upstream in numbers."""
-        return UpstreamStatistics(
+        return metrics.Upstream(
             name=self.name,
             domain=self.domain,
             up=self.health.up,
@@ -218,7 +198,6 @@ class Upstream:
             probe_failures=self.probe_failures,
             rtt=self.health.rtt,
             p95=self.health.p95,
-            failing=self.health.failing,
             mixed_case=self.mixed_case,
             bad=dict(self.bad),
         )

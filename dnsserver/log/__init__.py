@@ -7,6 +7,6 @@ exceptions that nobody caught come out the same way.
 `setup` puts it together, `limiter` says what is shown, `lines` makes lines of events, `writer` writes them.
 """
 
-from dnsserver.log.setup import Statistics, configure_logging, flush, report_uncaught, statistics
+from dnsserver.log.setup import configure_logging, flush, report_uncaught, statistics
 
-__all__ = ["Statistics", "configure_logging", "flush", "report_uncaught", "statistics"]
+__all__ = ["configure_logging", "flush", "report_uncaught", "statistics"]

@@ -10,21 +10,13 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Literal, TextIO
 
-import msgspec
-
 from dnsserver.log.limiter import Event, Limiter
 from dnsserver.log.lines import as_text, renderer
 from dnsserver.log.writer import LineWriter
 from dnsserver.logger import LEVELS, get_logger, send_to
+from dnsserver.metrics import Log
 
 _LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to be written
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """How many lines were not written, and how many events of causes with a line already had none of their own."""
-
-    lost: int = 0
-    suppressed: int = 0
 
 
 class _Output:
@@ -112,11 +104,11 @@ def flush(patience: float = _LAST_WORDS) -> bool:
     return _output is None or _output.writer.flush(patience)
 
 
-def statistics() -> Statistics:
+def statistics() -> Log:
     """Return the counts of this process."""
     if _output is None:
-        return Statistics()
-    return Statistics(_output.writer.lost, _output.limiter.suppressed)
+        return Log()
+    return Log(lost=_output.writer.lost, suppressed=_output.limiter.suppressed)
 
 
 def report_uncaught() -> None:

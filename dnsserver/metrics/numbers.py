@@ -1,8 +1,7 @@
-"""What the parts of the server tell about themselves, as plain values: no name of a metric, nothing of Prometheus.
+"""What the parts of the server tell about themselves, as values: no name of a metric, nothing of Prometheus.
 
-A field is called as in the `statistics()` of the part that it comes from, so `msgspec.convert(part.statistics(),
-Struct, from_attributes=True)` is all the mapping there is, and a field that a part does not have yet keeps its default.
-Being plain, a `Process` can be sent by a worker as it is. Counts are since the start; times are seconds, those called
+Parts return them from their `statistics()` as they are, where one part has all of a struct's numbers. As values of
+simple types, a `Process` can be sent by a worker as it is. Counts are since the start; times are seconds, those called
 `last_` on the same clock as `Readings.now`, None for never.
 """
 

@@ -23,9 +23,8 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
-import msgspec
-
 from dnsserver.clock_queue import ClockQueue
+from dnsserver.metrics import Replies
 from dnsserver.zone.record import Key
 
 FOREVER = float("inf")
@@ -195,18 +194,6 @@ class ReplyTable:
         return self.sent + sum(reply.hits for reply in self.replies.values())
 
 
-class Statistics(msgspec.Struct, frozen=True):
-    """The cache in numbers: entries held, their octets, and those that a change, the room or their end has cost."""
-
-    replies: int
-    missing: int
-    size: int
-    hits: int
-    dropped: int
-    evicted: int
-    expired: int
-
-
 class ReplyCache:
     """All tables, and which reply depends on what.
 
@@ -361,10 +348,10 @@ class ReplyCache:
             self._forget(reply)
         self.tables.remove(table)
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> Replies:
         """Return the cache in numbers."""
         usual, large, missing = self._usual, self._large, self._missing
-        return Statistics(
+        return Replies(
             replies=usual.alive + large.alive,
             missing=missing.alive,
             size=usual.size + large.size + missing.size,

@@ -22,13 +22,11 @@ def from_labels(labels: Iterable[bytes]) -> bytes:
     parts = []
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL:
-            msg = f"label {label!r} has {len(label)} octets, expected 1 to {MAX_LABEL}"
-            raise FormatError(msg)
+            raise FormatError(f"label {label!r} has {len(label)} octets, expected 1 to {MAX_LABEL}")
         parts.append(bytes((len(label),)) + label)
     name = b"".join(parts) + ROOT
     if len(name) > MAX_NAME:
-        msg = f"name has {len(name)} octets, expected at most {MAX_NAME}"
-        raise FormatError(msg)
+        raise FormatError(f"name has {len(name)} octets, expected at most {MAX_NAME}")
     return name
 
 
@@ -69,8 +67,7 @@ def _escaped(octets: Iterator[int], text: str) -> int:
     known = bytes(digit for digit in digits if digit is not None)
     if len(known) == len(digits) and known.isdigit() and int(known) <= 0xFF:
         return int(known)
-    msg = f"name {text!r} has a broken escape, expected \\. or \\DDD up to \\255"
-    raise FormatError(msg)
+    raise FormatError(f"name {text!r} has a broken escape, expected \\. or \\DDD up to \\255")
 
 
 def labels(name: bytes) -> tuple[bytes, ...]:

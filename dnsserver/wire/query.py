@@ -100,28 +100,24 @@ def read_query(packet: bytes) -> Query:
     if opcode:
         return Query(packet, opcode, flags & _KEPT_FLAGS, b"\0", 0, 0, 0, regular=False)
     if questions != 1 or answers:
-        msg = f"{questions} questions and {answers} answers in a query, expected 1 and 0"
-        raise FormatError(msg)
+        raise FormatError(f"{questions} questions and {answers} answers in a query, expected 1 and 0")
     position = m.HEADER_SIZE
     try:
         while length := packet[position]:
             if length > MAX_LABEL:
-                msg = f"label type {length >> 6:#b} in the question, expected a plain label"
-                raise FormatError(msg)
+                raise FormatError(f"label type {length >> 6:#b} in the question, expected a length")
             position += length + 1
         position += 1
         if position - m.HEADER_SIZE > MAX_NAME:
-            msg = f"question name of {position - m.HEADER_SIZE} octets, expected at most {MAX_NAME}"
-            raise FormatError(msg)
+            raise FormatError(f"question name of {position - m.HEADER_SIZE} octets, expected at most {MAX_NAME}")
         qtype, klass = _TYPE_CLASS.unpack_from(packet, position)
     except (IndexError, struct.error) as error:
-        msg = f"question ends at octet {len(packet)}, in its middle"
-        raise FormatError(msg) from error
+        raise FormatError(f"question ends at octet {len(packet)}, in its middle") from error
     raw = packet[m.HEADER_SIZE : position]
     name = raw.lower()
     position += 4
-    plain = name == raw and not flags & ~_KEPT_FLAGS
-    query = Query(packet, 0, flags & _KEPT_FLAGS, name, qtype, klass, position, plain)
+    regular = name == raw and not flags & ~_KEPT_FLAGS
+    query = Query(packet, 0, flags & _KEPT_FLAGS, name, qtype, klass, position, regular)
     if extras == 1 and not authorities and packet[position : position + 3] == _OPT_START:
         if len(packet) == position + _OPT_SIZE and packet[position + 5 : position + 7] == b"\0\0":
             size, flag, empty = _OPT_TAIL.unpack_from(packet, position + 3)
@@ -160,19 +156,16 @@ def _read_extras(packet: bytes, position: int, authorities: int, extras: int, qu
                 names.read(m.HEADER_SIZE)
             _, position = names.read(position)
         if position + _RECORD.size > len(packet):
-            msg = f"record {index + 1} after the question ends past the message"
-            raise FormatError(msg)
+            raise FormatError(f"record {index + 1} after the question ends past the message")
         rtype, klass, ttl, length = _RECORD.unpack_from(packet, position)
         position += _RECORD.size + length
         if position > len(packet):
-            msg = f"record {index + 1} after the question has {length} octets of data, past the message"
-            raise FormatError(msg)
+            raise FormatError(f"record {index + 1} after the question has {length} octets of data, past the message")
         if rtype != m.OPT:
             others += 1
             continue
         if found or packet[start] or index < authorities:
-            msg = "a second OPT, or one not at the root of the additional section (RFC 6891 section 6.1.1)"
-            raise FormatError(msg)
+            raise FormatError("a second OPT, or one not at the root of the additional section (RFC 6891 section 6.1.1)")
         found = True
         options = length
         query.size = max(klass, 1)

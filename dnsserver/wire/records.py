@@ -178,7 +178,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, eq=False):
     start: int
     rdata: int
     end: int
-    plain: bytes
+    uncompressed: bytes
 
     @property
     def ttl_at(self) -> int:

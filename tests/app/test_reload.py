@@ -5,10 +5,15 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import dns.flags
 import pytest
+import trio
 
-from tests.app.reloading import REFUSED, RELOADED, WEB, reloading
-from tests.forward.scripted import helpful, upstream
+from dnsserver.app import listeners
+from dnsserver.app import server as server_module
+from tests.app.reloading import INTERVAL, REFUSED, RELOADED, WEB, reloading
+from tests.forward.scripted import helpful, silent, upstream
+from tests.running import HOST
 
 NO_UPSTREAMS = "upstreams = []\n"
 
@@ -103,3 +108,242 @@ async def test_upstreams_that_stay_keep_what_was_learnt_and_the_cache_what_canno
             for name in names:
                 await server.said(name)
             assert [query.name.lower() for query in one.queries] == [*names, "www.corp.example."]
+
+
+async def test_every_mistake_is_told_the_configuration_stays_and_a_good_one_is_in_force_again(tmp_path: Path) -> None:
+    async with reloading(tmp_path, f"{NO_UPSTREAMS}ttl = 7\n") as server:
+        line = await server.spoil("upstreams = []\nttl = -1\npods = 'x'\n")
+        assert [mistake.partition(" found")[0] for mistake in line["mistakes"]] == [
+            f"{server.file}:6: ttl:",
+            f"{server.file}:7: pods:",
+        ]
+        assert await server.ttl() == 7
+        known = server.server.collector.brief().configuration
+        assert known is not None
+        assert (known.failed, len(known.problems)) == (1, 2)
+        await server.spoil("upstreams = []\nttl = -2\n")
+        server.write(f"{NO_UPSTREAMS}ttl = 7\n")
+        await server.wait_says("configuration is in force as it is")
+        known = server.server.collector.brief().configuration
+        assert known is not None
+        assert (known.failed, known.problems) == (2, ())
+        await server.change(f"{NO_UPSTREAMS}ttl = 8\n")
+        assert await server.ttl() == 8
+
+
+@pytest.mark.parametrize("what", ["gone", "empty"])
+async def test_a_file_that_is_gone_or_empty_changes_nothing(tmp_path: Path, what: str) -> None:
+    async with reloading(tmp_path, f"{NO_UPSTREAMS}ttl = 7\n") as server:
+        if what == "gone":
+            server.file.unlink()
+        else:
+            server.file.write_text("")
+        line = await server.wait_says(REFUSED)
+        assert str(server.file) in line["mistakes"][0]
+        assert await server.ttl() == 7
+        await server.change(f"{NO_UPSTREAMS}ttl = 8\n")
+        assert await server.ttl() == 8
+
+
+async def test_a_file_that_is_being_written_is_neither_applied_nor_refused(tmp_path: Path) -> None:
+    async with reloading(tmp_path, f"{NO_UPSTREAMS}ttl = 7\n") as server:
+        whole = f"{NO_UPSTREAMS}pods = 'disabled'\n# {'x' * 200}\nttl = 8\n"
+        for end in range(0, len(whole), 5):  # a piece each half look, so that it never seems to have settled
+            server.write(whole[:end])
+            await trio.sleep(INTERVAL / 2)
+        server.write(whole)
+        line = await server.wait_says(RELOADED)
+        assert line["changed"] == ["ttl", "pods"]
+        assert server.has_said(REFUSED) == 0
+
+
+async def test_keys_that_need_a_restart_are_named_and_the_others_are_in_force(tmp_path: Path) -> None:
+    async with reloading(tmp_path, NO_UPSTREAMS) as server:
+        line = await server.change(f'{NO_UPSTREAMS}ttl = 9\nworkers = 3\ndomain = "k8s.test"\n')
+        assert (line["changed"], line["needs_restart"]) == (["ttl"], ["domain", "workers"])
+        assert await server.ttl() == 9
+        known = server.server.collector.brief().configuration
+        assert known is not None
+        assert known.needs_restart == ("domain", "workers")
+        await server.change(f"{NO_UPSTREAMS}ttl = 10\n")
+        known = server.server.collector.brief().configuration
+        assert known is not None
+        assert known.needs_restart == ()
+
+
+async def test_an_included_folder_is_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    async with reloading(tmp_path, f'{NO_UPSTREAMS}include = ["conf.d/*.toml"]\n') as server:
+        (folder / "a.toml").write_text("ttl = 9\n")
+        assert (await server.wait_says(RELOADED))["changed"] == ["ttl"]
+        (folder / "b.toml").write_text("ttl = 10\n")
+        line = await server.wait_says(REFUSED)
+        assert line["mistakes"] == [f"{folder}/b.toml:1: ttl: is already in {folder}/a.toml:1; write it once"]
+        (folder / "a.toml").unlink()
+        await server.wait_says(RELOADED)
+        assert await server.ttl() == 10
+
+
+ZONE = "$ORIGIN lan.test.\n@ 60 IN SOA ns hostmaster 1 2 3 4 60\nnas 60 IN A {address}\n"
+
+
+async def test_zone_and_hosts_files_are_followed_and_nothing_else_leaves_the_cache(tmp_path: Path) -> None:
+    zone, hosts = tmp_path / "lan.zone", tmp_path / "hosts"
+    zone.write_text(ZONE.format(address="192.0.2.1"))
+    hosts.write_text("192.0.2.3 printer.home.test\n192.0.2.4 tv.home.test\n")
+    text = f'{NO_UPSTREAMS}static = ["lan.zone"]\n[[hosts]]\nfile = "hosts"\n'
+    async with reloading(tmp_path, text) as server:
+        names = ["nas.lan.test.", "printer.home.test.", "tv.home.test.", WEB]
+        assert [await server.said(name) for name in names] == ["192.0.2.1", "192.0.2.3", "192.0.2.4", "10.9.0.1"]
+        kept = server.kept()
+        zone.write_text(ZONE.format(address="192.0.2.2"))
+        line = await server.wait_says(RELOADED)
+        assert (line["files"], line["replies_dropped"], line["replies_kept"]) == ([str(zone)], 1, kept - 1)
+        assert await server.said(names[0]) == "192.0.2.2"
+        hosts.write_text("192.0.2.5 printer.home.test\n192.0.2.4 tv.home.test\n")
+        line = await server.wait_says(RELOADED)
+        assert (line["files"], line["replies_dropped"]) == ([str(hosts)], 1)
+        assert [await server.said(name) for name in names[1:]] == ["192.0.2.5", "192.0.2.4", "10.9.0.1"]
+        zone.write_text("nonsense")
+        line = await server.wait_says(REFUSED)
+        assert line["mistakes"][0].startswith(f"{server.file}:6: static[0]: {zone}:1: ")
+        assert await server.said(names[0]) == "192.0.2.2"
+
+
+# What is put in force, and what a client is told before and after: (before, after, changed keys, name, type, told).
+FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str, str]]] = [
+    ("", "ttl = 9", ["ttl"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "pods = 'disabled'", ["pods"], "10-0-0-1.shop.pod.cluster.local.", "A", ("10.0.0.1", "NXDOMAIN")),
+    ("", "reverse_zones = ['10.0.0.0/8']", ["reverse_zones"], "9.9.9.10.in-addr.arpa.", "PTR", ("REFUSED", "NXDOMAIN")),
+    ("", "service = 'shop/web'", ["service"], "ns.dns.cluster.local.", "A", ("127.0.0.1", "10.9.0.1")),
+    ("", "[local]\ndomains = ['home.test']", ["local.domains"], "x.home.test.", "A", ("REFUSED", "NXDOMAIN")),
+    ("[local]\ndomains = ['home.test']", "", ["local.domains"], "x.home.test.", "A", ("NXDOMAIN", "REFUSED")),
+    (
+        "",
+        "[[answer]]\nname = 'x.test'\nrecords = ['A 192.0.2.7']",
+        ["answer"],
+        "x.test.",
+        "A",
+        ("REFUSED", "192.0.2.7"),
+    ),
+    ("", f"[[rewrite]]\nname = 'x.test'\nto = '{WEB}'", ["rewrite"], "x.test.", "A", ("REFUSED", "10.9.0.1")),
+    (f"[[rewrite]]\nname = 'x.test'\nto = '{WEB}'", "", ["rewrite"], "x.test.", "A", ("10.9.0.1", "REFUSED")),
+    ("", "[[hosts]]\nentries = ['192.0.2.8 x.test']", ["hosts"], "x.test.", "A", ("REFUSED", "192.0.2.8")),
+    ("", "[clients]\nallow = ['192.0.2.0/24']\nexcess = 'refuse'", ["clients.allow", "clients.excess"], WEB, "A",
+     ("10.9.0.1", "REFUSED")),
+    ("", "[udp]\nsize = 4096", ["udp.size"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "[reply_cache]\nsize = 1048576", ["reply_cache.size"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "[tcp]\nidle = 1.0", ["tcp.idle"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "[cache]\nsize = 65536\nttl_cap = 9", ["cache.size", "cache.ttl_cap"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "[log]\nlevel = 'warning'", ["log.level"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "drain_min = 1.0", ["drain_min"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after", "changed", "name", "qtype", "told"), FOLLOWED)
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_key_is_in_force_for_the_next_question(
+    tmp_path: Path,
+    before: str,
+    after: str,
+    changed: list[str],
+    name: str,
+    qtype: str,
+    told: tuple[str, str],
+    tcp: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "configure_logging", lambda *_: None)  # the test listens itself
+    async with reloading(tmp_path, f"{NO_UPSTREAMS}{before}\n") as server:
+        for _ in range(3):  # the last one comes from the cache
+            assert await server.said(name, qtype, tcp=tcp) == told[0]
+        line = await server.change(f"{NO_UPSTREAMS}{after}\n")
+        assert line["changed"] == changed
+        for _ in range(3):
+            assert await server.said(name, qtype, tcp=tcp) == told[1]
+
+
+async def test_with_upstreams_there_is_recursion_at_once(tmp_path: Path) -> None:
+    async with upstream(helpful) as one, reloading(tmp_path, NO_UPSTREAMS) as server:
+        assert await server.said("www.test.") == "REFUSED"
+        assert not (await server.ask(WEB)).flags & dns.flags.RA
+        await server.change(f'upstreams = ["{HOST}:{one.port}"]\n')
+        assert await server.said("www.test.") == "192.0.2.1"
+        assert (await server.ask(WEB)).flags & dns.flags.RA
+
+
+async def test_a_question_under_way_is_asked_of_the_new_upstreams_and_answered_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with (
+        upstream(silent) as old,
+        upstream(helpful) as new,
+        reloading(tmp_path, f'upstreams = ["{HOST}:{old.port}"]\n') as server,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask() -> None:
+            said.append(await server.said("www.test."))
+
+        for _ in range(3):
+            nursery.start_soon(ask)
+        await server.until(lambda: old.queries)
+        await server.change(f'upstreams = ["{HOST}:{new.port}"]\n[forwarding]\ndeadline = 9.0\n')
+        await server.until(lambda: len(said) == 3)
+        assert said == ["192.0.2.1"] * 3
+        assert len(new.queries) == 1
+
+
+async def test_a_new_address_is_opened_and_the_old_one_answers_what_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "_LINGER", 0.3)
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as probe:
+        await probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    async with reloading(tmp_path, f'{NO_UPSTREAMS}listen = ["{HOST}:{port}"]\n', base="") as server:
+        assert await server.said(WEB) == "10.9.0.1"
+        line = await server.change(f'{NO_UPSTREAMS}listen = ["0.0.0.0:{port}", "{HOST}:0"]\n')
+        assert line["changed"] == ["listen"]
+        first, second = server.server.dns.addresses
+        assert (first.host, first.port) == ("0.0.0.0", port)
+        for each in (first, second):
+            for tcp in (False, True):
+                assert await server.said(WEB, port=each.port, tcp=tcp) == "10.9.0.1"
+        await server.until(lambda: len(server.server.dns.udp) == 2)
+        assert len(server.server.dns.replies.tables) == 4
+        assert await server.said(WEB, port=port) == "10.9.0.1"
+        # And back within the last seconds of the one that was given up.
+        monkeypatch.setattr(listeners, "_LINGER", 30.0)
+        await server.change(f'{NO_UPSTREAMS}listen = ["{HOST}:0"]\n')
+        await server.change(f'{NO_UPSTREAMS}listen = ["{HOST}:0", "0.0.0.0:{port}"]\n')
+        assert await server.said(WEB, port=port) == "10.9.0.1"
+        assert await server.said(WEB, port=port, tcp=True) == "10.9.0.1"
+
+
+async def test_an_address_that_cannot_be_had_refuses_the_whole_change(tmp_path: Path) -> None:
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as taken:
+        await taken.bind((HOST, 0))
+        port = taken.getsockname()[1]
+        async with reloading(tmp_path, f'{NO_UPSTREAMS}listen = ["{HOST}:0"]\n', base="") as server:
+            line = await server.spoil(f'{NO_UPSTREAMS}ttl = 9\nlisten = ["{HOST}:0", "{HOST}:{port}"]\n')
+            assert f"cannot listen on {HOST}:{port}" in line["mistakes"][0]
+            assert await server.ttl() == 5
+            assert len(server.server.dns.udp) == 1
+
+
+async def test_admin_http_moves(tmp_path: Path) -> None:
+    async def get(port: int) -> bytes:
+        async with await trio.open_tcp_stream(HOST, port) as stream:
+            await stream.send_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return b"".join([piece async for piece in stream])
+
+    with trio.socket.socket() as probe:
+        await probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    async with reloading(tmp_path, NO_UPSTREAMS) as server:
+        server.file.write_text(server.file.read_text().replace(f'admin = "{HOST}:0"', f'admin = "{HOST}:{port}"'))
+        assert (await server.wait_says(RELOADED))["changed"] == ["admin"]
+        body = await get(port)
+        assert b"200" in body.splitlines()[0]
+        assert b"configuration: sha512 " in body

@@ -9,6 +9,7 @@ import trio
 from dnsserver.faults import Faults
 from dnsserver.forward import answer_cache, entropy, forwarder, habits, health, lookup, probes
 from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings
 from dnsserver.wire import upstream_reply
 from dnsserver.wire.message import FORMERR, NOERROR, SERVFAIL
@@ -65,7 +66,7 @@ async def test_a_bug_costs_the_question_that_meets_it(
     owner, name, script, place = PLACES[where]
     faults = Faults()
     async with upstream() as server:
-        made = forwarder.Forwarder([route(server)], CacheSettings(failure_ttl=0.0), faults=faults)
+        made = forwarder.Forwarder([route(server)], CacheSettings(failure_ttl=0.0), runtime=Runtime(faults=faults))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(made.run)
             await trio.sleep(0.2)
@@ -87,7 +88,7 @@ async def test_a_bug_costs_the_question_that_meets_it(
 async def test_a_bug_in_a_renewal_costs_the_renewal(monkeypatch: pytest.MonkeyPatch, clock: LoopbackClock) -> None:
     faults = Faults()
     async with upstream() as server:
-        made = forwarder.Forwarder([route(server)], CacheSettings(), faults=faults)
+        made = forwarder.Forwarder([route(server)], CacheSettings(), runtime=Runtime(faults=faults))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(made.run)
             await trio.sleep(0.1)

@@ -8,12 +8,12 @@ import pytest
 import trio
 import trio.testing
 
+from dnsserver import metrics
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import Nonces
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Policy
-from dnsserver.forward.upstream import UpstreamStatistics
 from dnsserver.wire.message import HINFO, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, TXT
 from dnsserver.wire.name import ROOT, from_text
 from tests.clock import LoopbackClock
@@ -67,7 +67,7 @@ def loop(server: Upstream, forward: Forwarder) -> None:
     server.script = server.script_probes = back_to(forward)
 
 
-def first(forward: Forwarder) -> UpstreamStatistics:
+def first(forward: Forwarder) -> metrics.Upstream:
     return forward.statistics().upstreams[0]
 
 

@@ -95,7 +95,7 @@ def test_the_longest_name_is_read_however_the_writer_split_it() -> None:
 def test_case_is_kept_but_in_what_is_compared() -> None:
     message = FRONT + b"\1X\0\0\5\0\1\0\0\0\5\0\4\1Y\xc0\x0c"
     (record,) = read_records(message, Names(message), 12, 1)
-    assert (record.owner, record.plain) == (b"\1x\0", b"\1Y\1X\0")
+    assert (record.owner, record.uncompressed) == (b"\1x\0", b"\1Y\1X\0")
     assert message[record.rdata : record.end] == b"\1Y\xc0\x0c"
     data = b"\1X\xc0\x0c\0\5\0\1\0\0\0\5\0\4\1Y\xc0\x0c"
     assert rrsets(Body(1, 0, 0, data), b"\1w\0")[0] == (RRset(b"\1X\1w\0", m.CNAME, 5, (b"\1Y\1w\0",)),)
