@@ -11,6 +11,7 @@ import msgspec
 from dnsserver.resolver.reply_cache import AgingReply, Reply
 from dnsserver.wire.message import NXDOMAIN
 from dnsserver.wire.name import ROOT
+from dnsserver.zone.record import names_of
 
 _FEW = 8  # domains that are looked for one by one, 0.05 us each
 _ALIAS = b"\0\x05\0\x01"  # type CNAME, class IN
@@ -131,12 +132,15 @@ class Alteration:
             if what.longer_than is not None and reply.lasts > what.longer_than:
                 return True
         is_completed = reply.labels[1] == NXDOMAIN or isinstance(reply, AgingReply) or _ALIAS in reply.wire
-        if what.completed and is_completed and what.completed in reply.key:
-            return True
-        if self._domains is None and self._routes is None and self._differs is None:
-            return False
         wire = reply.wire
-        name = wire[_QUESTION : wire.index(0, _QUESTION) + 1].lower()
+        asked = wire[_QUESTION : wire.index(0, _QUESTION) + 1].lower()
+        return any(self._touches(reply, name, completed=is_completed) for name in (asked, *names_of(reply.depends)))
+
+    def _touches(self, reply: Reply, name: bytes, *, completed: bool) -> bool:
+        """Tell of a finished reply and one of the names that it is about."""
+        what, wire = self._what, reply.wire
+        if what.completed and completed and what.completed in name:
+            return True
         # Rules are also about where an alias of our own data leads.
         if self._differs is not None and (self._differs(name) or (reply.depends and _ALIAS in wire)):
             return True

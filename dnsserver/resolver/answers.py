@@ -103,7 +103,7 @@ class _Rule:
         try:
             rrsets = _rrsets([record.read(name, values) for record in self._records])
         except FormatError:
-            return Answer(m.SERVFAIL, reason=_NO_RECORD)
+            return Answer(m.SERVFAIL, reason=_NO_RECORD, aa=False)
         return minimal_any(_chosen(rrsets, name, qtype, soa), name, qtype)
 
 
@@ -169,7 +169,7 @@ def _chosen(rrsets: dict[tuple[bytes, int], RRset], name: bytes, qtype: int, soa
         chain.append(alias)
         name = alias.rdatas[0].lower()
         if name in seen:
-            return Answer(m.SERVFAIL, reason=_NO_RECORD)
+            return Answer(m.SERVFAIL, reason=_NO_RECORD, aa=False)
         seen.add(name)
         if not any(owner == name for owner, _ in rrsets):
             return Answer(answer=tuple(chain), reason=FIXED, follow=name)

@@ -132,11 +132,11 @@ class Chain:
         """Return the answer for a name that a rule may be for: what it is looked up as, if that is another."""
         renaming = rules.rewritten(name)
         if isinstance(renaming, Reason):
-            return Answer(m.SERVFAIL, reason=renaming)
+            return Answer(m.SERVFAIL, reason=renaming, aa=False)
         new = name if renaming is None else renaming.new
         found = self._first(new, qtype)
         found = self._completed_or_followed(new, qtype, found) if completes else self._as_is(new, qtype, found)
-        return found if renaming is None else _renamed(self._noted(found, new), renaming)
+        return found if renaming is None else _renamed(found, renaming)
 
     def _answer_candidate(self, name: bytes, qtype: int) -> Answer:
         """Return the answer of a name that a pod's search list leads to, which the pod itself would ask next."""
@@ -171,6 +171,7 @@ def _renamed(found: Answer, renaming: Renaming) -> Answer:
     """Return the answer under the name that was asked, and have what the outside says of it renamed as well."""
     return msgspec.structs.replace(
         found,
+        depends=joined(found.depends, (name_key(renaming.new),)),
         answer=renaming.apply(found.answer),
         authority=renaming.apply(found.authority),
         additional=renaming.apply(found.additional),

@@ -1,6 +1,7 @@
 """What a zone gives: RRsets, and an Answer that says why it is so and what it depends on."""
 
 import struct
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -32,7 +33,7 @@ TOO_MANY_CNAMES = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHA
 # What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed
 # address (4 or 16 octets) that a reverse or a pod name stands for. Lower-case; no two kinds of key are ever equal.
 # A change of a namespace is one of all its services, so an answer of a service names the service only.
-# `name_key` is about a name of no cluster: what a rule or a hosts file says of it.
+# `name_key` is about a name that was looked up in place of the one asked, or led to: what rules and hosts say of it.
 Key = tuple[bytes, ...] | bytes
 
 
@@ -59,8 +60,15 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 def name_key(name: bytes) -> Key:
-    """Return the key of what rules and hosts files say of a lower-case name."""
+    """Return the key of what the configuration says of a lower-case name that is not the one asked."""
     return b"", name, b""
+
+
+def names_of(keys: Iterable[Key]) -> Iterator[bytes]:
+    """Yield the names of those keys that `name_key` has made."""
+    for key in keys:
+        if isinstance(key, tuple) and len(key) == 3:
+            yield key[1]
 
 
 def minimal_any(answer: Answer, name: bytes, qtype: int) -> Answer:

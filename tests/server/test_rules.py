@@ -77,10 +77,10 @@ REGEX = rewrite(r"regex = '^(.*)-(?P<ns>shop|pay)\.corp\.example\.$'", "{1}.{ns}
         (rewrite("name = 'x.example'", "files.corp.example"), "x.example", "A", "NOERROR aa: x.example. 300 A 192.0.2.20"),
         # what is no name
         (rewrite("name = 'x.example'", "nothing.invalid"), "x.example", "A", "NXDOMAIN aa: SOA invalid. 86400"),
-        (rewrite("suffix = 'example'", "much.longer.example"), f"{LONG[:240]}.example", "A", "SERVFAIL aa: "),
-        (rewrite(r"regex = '^(.*)\.example\.$'", "{1}..example"), "a.example", "A", "SERVFAIL aa: "),
-        (rewrite("prefix = 'a'", "a" * 63), "ab.example", "A", "SERVFAIL aa: "),
-        (rewrite("prefix = 'a'", ""), "a.example", "A", "SERVFAIL aa: "),
+        (rewrite("suffix = 'example'", "much.longer.example"), f"{LONG[:240]}.example", "A", "SERVFAIL: "),
+        (rewrite(r"regex = '^(.*)\.example\.$'", "{1}..example"), "a.example", "A", "SERVFAIL: "),
+        (rewrite("prefix = 'a'", "a" * 63), "ab.example", "A", "SERVFAIL: "),
+        (rewrite("prefix = 'a'", ""), "a.example", "A", "SERVFAIL: "),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("later", [False, True], ids=["known", "later"])
@@ -240,7 +240,7 @@ records = ['@ TXT pay']
         ("in.corp.example", "AAAA", "NOERROR aa: in.corp.example. 60 CNAME there.test.; SOA in.corp.example. 60"),
         ("srv.corp.example", "SRV", "NOERROR aa: srv.corp.example. 60 SRV 0 1 443 host.test."),
         ("ip-192-0-2-33.corp.example", "A", "NOERROR aa: ip-192-0-2-33.corp.example. 60 A 192.0.2.33"),
-        ("ip-192-0-2-333.corp.example", "A", "SERVFAIL aa: "),
+        ("ip-192-0-2-333.corp.example", "A", "SERVFAIL: "),
         ("ip-192-0-2-33.corp.example", "AAAA", "NXDOMAIN aa: SOA corp.example. 60"),
         ("Bob.greet.example", "TXT", 'NOERROR aa: Bob.greet.example. 10 TXT "hello bob, {bob.greet.example.}"'),
         ("bob.greet.example", "A", "NOERROR aa: SOA bob.greet.example. 60"),
