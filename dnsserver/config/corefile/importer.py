@@ -104,6 +104,7 @@ def _blocks(context: Context) -> None:
     for _, directive in every:
         if directive.name not in _PLUGINS and directive.name != "root":
             _absent(context, directive)
+    _silent(context, [directive for _, directive in every if directive.name != "view"])
     for site in context.sites:
         _end_of(context, site)
     _handed_on(context)
@@ -112,6 +113,16 @@ def _blocks(context: Context) -> None:
         context.draft.settings.pop("upstreams", None)
         place = context.sites[0].source if context.sites else Source("", 0, "")
         context.draft.put("upstreams", [], place, "server block", "no block is for all other names: they are refused")
+
+
+def _silent(context: Context, directives: list[Directive]) -> None:
+    """Name what no function has had anything to say of, as a plugin without the arguments that it needs."""
+    named = {(finding.source.file, finding.source.line) for finding in context.draft.findings}
+    for directive in directives:
+        places = [(directive.file, directive.line), *((line.file, line.line) for line in directive.lines)]
+        if named.isdisjoint(places):
+            text = "says nothing that could be taken over: CoreDNS does not start with it, or does nothing for it"
+            context.draft.lost(source_of(directive), directive.name, text)
 
 
 def _absent(context: Context, directive: Directive) -> None:

@@ -195,6 +195,7 @@ LOST = [
     (root("loadbalance weighted /w {\n prefer 10.0.0.0/8\n}"), ["2 loadbalance weighted", "3 loadbalance prefer"]),
     (root("header {\n response set ra\n response clear aa\n}"), ["4 header"]),
     (root("bind eth0"), ["2 bind"]),
+    (root("bind", "root", "header {", "}", "acl a.example {", "}"), ["2 bind", "3 root", "4 header", "6 acl"]),
     (root("autopath /etc/resolv.conf"), ["2 autopath"]),
     ("tls://.:853 {\n forward . 9.9.9.9\n}", ["1 server block"]),
     (root("forward . 9.9.9.9") + ".:5353 {\n forward . 8.8.8.8\n}", ["4 server block"]),
