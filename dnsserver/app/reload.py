@@ -195,7 +195,7 @@ class Reloader:
         elif news or mended or told:
             log.info("configuration is in force as it is", needs_restart=list(wanted.restart), hash=loaded.digest[:16])
         if wanted.restart and news:
-            log.warning("some keys are in force after a restart only", keys=list(wanted.restart))
+            log.warning("some keys are in force after a restart only", needs_restart=list(wanted.restart))
 
     def _refuse(self, problems: tuple[str, ...], *, told: bool) -> None:
         """Say what is wrong, once; a file that was not told of may be in the middle of being written."""
