@@ -1,8 +1,7 @@
 """Names outside the cluster: from the cache, from a question already under way, or from the upstreams.
 
 Asking is two steps: `answer_now` gives what is known, and what is not is asked by `start`, which calls nobody back
-before it has returned. Outcomes come later, once each, from the drain of a transport, a timer or the queue of
-`delivery`.
+before it has returned. Outcomes come later, once each, from a transport's drain, a timer or the queue of `delivery`.
 """
 
 from collections.abc import Iterator, Sequence
