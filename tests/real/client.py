@@ -142,8 +142,8 @@ def asking_all_along(server: str) -> Iterator[dict[str, Any]]:
 def lost(result: dict[str, Any]) -> dict[str, Any]:
     """The ways in which questions were lost or answered wrong.
 
-    A kept socket's flow moves on by the node's deleting its connection-tracking entry, and a reply that is on its way just
-    then is lost, whoever answers: one a flow is let pass.
+    The flow of a kept socket moves on when the node deletes its connection-tracking entry. A reply that is on its way
+    just then is lost, whoever answers: one a flow is let pass.
     """
     assert all(way["asked"] > 0 for way in result.values())
     let_pass = {"kept": asking.KEPT}
