@@ -74,7 +74,7 @@ class Balancer:
         """Apply each change, which comes with the time that it was made at, once it is so late."""
         async for made, endpoints in changes:
             await trio.sleep_until(made + self._late)
-            self.apply(endpoints)
+            await trio.to_thread.run_sync(self.apply, endpoints)
 
 
 def _chain(address: str, protocol: str) -> str:

@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,15 +24,19 @@ from typing import Any, NamedTuple
 
 import trio
 
+from dnsserver.zone.model import Kind
 from tests import asking
 from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run
 from tests.bench.processes import found
+from tests.kube.apiserver import ApiServer
+from tests.running import kubeconfig
 
 NAME = "kubernetes.default.svc.cluster.local"
 LATE = (0.3, 1.0, 6.0, 12.0)
 SCENARIOS = ("rolling", "at once")
 RATE = 200.0
-_NODE, _CLIENT = "10.250.0.1", "10.250.0.2"
+_NODE, _CLIENT, _API = "10.250.0.1", "10.250.0.2", "10.250.1.1"
+_PORTS = [{"name": "dns", "port": 53, "protocol": "UDP"}]
 _BEFORE, _AFTER = 3.0, 3.0
 _READY_WITHIN = 30.0
 _COREFILE = """.:53 {{
@@ -50,12 +54,12 @@ _COREFILE = """.:53 {{
 _CONFIG = """
 listen = ["0.0.0.0:53"]
 admin = "0.0.0.0:8053"
-objects = "{objects}"
+kubeconfig = "{kubeconfig}"
 upstreams = []
 """
 
 
-class Kind(NamedTuple):
+class Software(NamedTuple):
     """A server: its command in a folder, where it says that it is ready, and its probes in seconds and failures."""
 
     name: str
@@ -67,7 +71,7 @@ class Kind(NamedTuple):
 
 
 def dnsserver(folder: Path) -> list[str]:
-    (folder / "dnsserver.toml").write_text(_CONFIG.format(objects=folder / "objects.json"))
+    (folder / "dnsserver.toml").write_text(_CONFIG.format(kubeconfig=folder / "kubeconfig"))
     return [sys.executable, "-m", "dnsserver", "serve", "--config", str(folder / "dnsserver.toml")]
 
 
@@ -77,12 +81,12 @@ def coredns(lameduck: int, folder: Path) -> list[str]:
     return [found("coredns") or "coredns", "-conf", str(path)]
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("dnsserver", dnsserver, (8053, "/readyz"), 1.0, 2, 40.0),
-        Kind("CoreDNS, lameduck 5 s", partial(coredns, 5), (8181, "/ready"), 10.0, 3, 30.0),
-        Kind("CoreDNS, lameduck 15 s", partial(coredns, 15), (8181, "/ready"), 10.0, 3, 30.0),
+SOFTWARE = {
+    each.name: each
+    for each in (
+        Software("dnsserver", dnsserver, (8053, "/readyz"), 1.0, 2, 40.0),
+        Software("CoreDNS, lameduck 5 s", partial(coredns, 5), (8181, "/ready"), 10.0, 3, 30.0),
+        Software("CoreDNS, lameduck 15 s", partial(coredns, 15), (8181, "/ready"), 10.0, 3, 30.0),
     )
 }
 
@@ -90,15 +94,15 @@ KINDS = {
 class Pod:
     """One replica: a process in a network namespace, what its probes say, and whether it is about to end."""
 
-    def __init__(self, number: int, kind: Kind, folder: Path) -> None:
-        self.kind = kind
+    def __init__(self, number: int, software: Software, folder: Path) -> None:
+        self.software = software
         self.space = f"rollout-{os.getpid()}-{number}"
         self.address = f"10.244.{number}.2"
         self.serving = False
         self.terminating = False
         _connect(self.space, f"p{number}", f"10.244.{number}.1", self.address)
         log = (folder / f"{number}.log").open("wb")
-        command = ["ip", "netns", "exec", self.space, *kind.command(folder)]
+        command = ["ip", "netns", "exec", self.space, *software.command(folder)]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
         self.ended = trio.Event()
@@ -116,11 +120,11 @@ class Pod:
                 ready = True
             else:
                 failures += 1
-                ready = self.serving and failures < self.kind.threshold
+                ready = self.serving and failures < self.software.threshold
             if ready != self.serving:
                 self.serving = ready
                 changed()
-            await self._wait_exit(self.kind.period if self.serving or self.terminating else 0.5)
+            await self._wait_exit(self.software.period if self.serving or self.terminating else 0.5)
         self.serving = False
         self.ended.set()
         changed()
@@ -131,7 +135,7 @@ class Pod:
                 await trio.sleep(0.05)
 
     async def _answers(self) -> bool:
-        port, path = self.kind.ready
+        port, path = self.software.ready
         try:
             with trio.fail_after(2.0):
                 stream = await trio.open_tcp_stream(self.address, port)
@@ -143,7 +147,7 @@ class Pod:
 
     async def wait_end(self) -> None:
         """Wait for the end, which the kubelet enforces after the grace period."""
-        with trio.move_on_after(self.kind.grace):
+        with trio.move_on_after(self.software.grace):
             await self.ended.wait()
         self.kill()
 
@@ -156,9 +160,10 @@ class Pod:
 class Deployment:
     """Replicas, the Service that leads to them, and who is told of changes."""
 
-    def __init__(self, kind: Kind, late: float, folder: Path, nursery: trio.Nursery) -> None:
-        self._kind = kind
+    def __init__(self, software: Software, late: float, folder: Path, api: ApiServer, nursery: trio.Nursery) -> None:
+        self._software = software
         self._folder = folder
+        self._api = api
         self._nursery = nursery
         self._numbers = itertools.count(1)
         self._balancer = Balancer(late)
@@ -175,7 +180,7 @@ class Deployment:
         return pod
 
     def add(self) -> Pod:
-        pod = Pod(next(self._numbers), self._kind, self._folder)
+        pod = Pod(next(self._numbers), self._software, self._folder)
         self.pods.append(pod)
         self._nursery.start_soon(pod.probe, self._tell)
         return pod
@@ -197,42 +202,30 @@ class Deployment:
     def _tell(self) -> None:
         """Write the EndpointSlice, which replicas follow at once and the node follows late."""
         endpoints = self._endpoints()
-        path = self._folder / "objects.json"
-        path.with_suffix(".new").write_text(json.dumps(_objects(endpoints)))
-        path.with_suffix(".new").replace(path)
+        self._api.put(Kind.ENDPOINTSLICES, _slice(endpoints))
         if self._changes is not None:
             self._changes.send_nowait((trio.current_time(), endpoints))
 
 
-def _objects(endpoints: Endpoints) -> dict[str, Any]:
-    def meta(name: str, space: str, **labels: str) -> dict[str, Any]:
-        return {"name": name, "namespace": space, "labels": labels}
+def _services() -> Iterator[tuple[Kind, dict[str, Any]]]:
+    """What is there besides: the name that is asked, and the Service that leads to the replicas."""
+    for name, space, address in (("kubernetes", "default", "10.96.0.1"), ("kube-dns", "kube-system", SERVICE)):
+        yield Kind.NAMESPACES, {"metadata": {"name": space}}
+        spec = {"clusterIP": address, "clusterIPs": [address], "ports": _PORTS}
+        yield Kind.SERVICES, {"metadata": {"name": name, "namespace": space}, "spec": spec}
 
-    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}]
-    part = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": meta("kube-dns-1", "kube-system", **{"kubernetes.io/service-name": "kube-dns"}),
-        "addressType": "IPv4",
-        "ports": ports,
-        "endpoints": [
-            {
-                "addresses": [address],
-                "conditions": {"ready": each.ready, "serving": each.serving, "terminating": each.terminating},
-            }
-            for address, each in endpoints.items()
-        ],
-    }
-    services = [
+
+def _slice(endpoints: Endpoints) -> dict[str, Any]:
+    labels = {"kubernetes.io/service-name": "kube-dns"}
+    listed = [
         {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta(name, space),
-            "spec": {"clusterIP": address, "clusterIPs": [address], "ports": ports},
+            "addresses": [address],
+            "conditions": {"ready": each.ready, "serving": each.serving, "terminating": each.terminating},
         }
-        for name, space, address in (("kubernetes", "default", "10.96.0.1"), ("kube-dns", "kube-system", SERVICE))
+        for address, each in endpoints.items()
     ]
-    return {"apiVersion": "v1", "kind": "List", "items": [*services, part]}
+    metadata = {"name": "kube-dns-1", "namespace": "kube-system", "labels": labels}
+    return {"metadata": metadata, "addressType": "IPv4", "ports": _PORTS, "endpoints": listed}
 
 
 def _connect(space: str, device: str, here: str, there: str) -> None:
@@ -267,10 +260,15 @@ async def asked_all_along(rate: float) -> AsyncIterator[dict[str, Any]]:
     result.update(json.loads(printed))
 
 
-async def measure(kind: Kind, late: float, scenario: str, rate: float, folder: Path) -> dict[str, Any]:
+async def measure(software: Software, late: float, scenario: str, rate: float, folder: Path) -> dict[str, Any]:
     """One rollout in this namespace: what became of the questions each way."""
     async with trio.open_nursery() as nursery:
-        deployment = Deployment(kind, late, folder, nursery)
+        api = ApiServer(host=_API)
+        await nursery.start(api.run)
+        kubeconfig(folder, api)
+        for kind, thing in _services():
+            api.put(kind, thing)
+        deployment = Deployment(software, late, folder, api, nursery)
         try:
             old = [await deployment.start() for _ in range(2)]
             deployment.settle()
@@ -297,8 +295,9 @@ def _inside(name: str, late: float, scenario: str, rate: float) -> None:
     """Measure in the namespace that this process was started in, and print what was found as JSON."""
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "add", f"{_API}/32", "dev", "lo")
     with TemporaryDirectory(prefix="rollout-") as folder:
-        print(json.dumps(trio.run(measure, KINDS[name], late, scenario, rate, Path(folder))))
+        print(json.dumps(trio.run(measure, SOFTWARE[name], late, scenario, rate, Path(folder))))
 
 
 async def _measure_apart(
@@ -350,7 +349,9 @@ def main() -> None:
         finally:
             _clean(os.getpid())
         return
-    names = [name for name in KINDS if name in (options.only or KINDS) and (found("coredns") or name == "dnsserver")]
+    names = [
+        name for name in SOFTWARE if name in (options.only or SOFTWARE) and (found("coredns") or name == "dnsserver")
+    ]
     print(f"| replicas end | rules follow after | {' | '.join(names)} |")
     print(f"|:---|---:|{'---:|' * len(names)}")
     trio.run(_measure_all, names, options.late or LATE, options.rate)

@@ -111,7 +111,8 @@ class _Watch:
 class ApiServer:
     """One API server; all its state may be changed at any time from its own event loop."""
 
-    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0) -> None:
+    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0, host: str = "localhost") -> None:
+        self.host = host
         self.store = Store()
         self.streaming = streaming
         self.bookmark_interval = bookmark_interval
@@ -134,14 +135,14 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     def new_certificate(self, authority: trustme.CA | None = None) -> None:
         """A new certificate, of a new CA if none is given; connections made from now on see it."""
         self.authority = authority or trustme.CA()
         self.ca = self.authority.cert_pem.bytes().decode()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+        self.authority.issue_cert(self.host, "127.0.0.1").configure_cert(context)
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
 
@@ -197,7 +198,8 @@ class ApiServer:
         async with trio.open_nursery() as connections:
             while True:
                 await self._up.wait()
-                listeners = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+                host = "127.0.0.1" if self.host == "localhost" else self.host
+                listeners = await trio.open_tcp_listeners(self.port, host=host)
                 self.port = listeners[0].socket.getsockname()[1]
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
