@@ -5,19 +5,16 @@ build it takes no event loop and may run in a thread: whoever has built it swaps
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from dnsserver.app.preflight import MOST_OF_A_ZONE, MOST_OF_HOSTS
-from dnsserver.app.rules import hosts_names, hosts_text, rules_of
+from dnsserver.app.rules import difference, hosts_names, hosts_text, rules_of
 from dnsserver.config import Config
 from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.config.model import Hosts
 from dnsserver.resolver.chain import Source
 from dnsserver.resolver.hosts import Hosts as HostNames
-from dnsserver.resolver.rules import differ
 from dnsserver.wire.message import FormatError
-from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
 
 Texts = Mapping[str, str]  # what files say, by their paths
@@ -92,7 +89,7 @@ class LocalData:
 
     def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:
         """Return what tells of a name whether its rules are others now, hosts apart; None if no rule is."""
-        return None if self.rules is None and before.rules is None else partial(differ, before.rules, self.rules)
+        return difference(before.rules, self.rules)
 
 
 class _HostsTable(NamedTuple):
@@ -116,6 +113,8 @@ def _hosts(config: Config, texts: Texts, before: Sequence[_HostsTable]) -> list[
 
 
 def _zone(path: str, text: str) -> StaticZone:
+    from dnsserver.wire.zonefile import read_zone  # noqa: PLC0415 - dnslib: only who has a zone needs it
+
     try:
         return StaticZone(read_zone(text))
     except FormatError as error:

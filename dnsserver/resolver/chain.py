@@ -1,11 +1,10 @@
 """A question to its answer: the sources in their order, and where a name leaves them for the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
-from dnsserver.resolver.rules import Rules
 from dnsserver.resolver.search import Found, Search, Walk, walk
 from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
@@ -28,6 +27,31 @@ class Source(Protocol):
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None for "not mine", which never means "empty"."""
+
+
+class Rules(Protocol):
+    """What goes before all sources, where there is any: `dnsserver.resolver.rules`, loaded by who has rules."""
+
+    @property
+    def hosts(self) -> Collection[object]:
+        """The tables of hosts, whose names may change."""
+
+    @property
+    def services(self) -> Callable[[bytes, bytes], bool] | None:
+        """What tells of a namespace and a service's label whether a rule may be for that name; None if none can be."""
+
+    @property
+    def concerns(self) -> Callable[[bytes], bool]:
+        """What tells whether a rule may be for a lower-case name."""
+
+    def rewritten(self, name: bytes) -> Renaming | Reason | None:
+        """Return what a name is looked up as, or why it cannot be; None if it is looked up as it is."""
+
+    def answer(self, name: bytes, qtype: int) -> Answer | None:
+        """Return the answer that a rule or a table of hosts has for a name, or None."""
+
+    def is_handed_over(self, name: bytes) -> bool:
+        """Tell whether a name is the upstreams', although it lies in the cluster's domain."""
 
 
 class Chain:
