@@ -182,9 +182,8 @@ def _accepted(draft: Draft, heading: str, mistakes: Callable[[str], list[tuple[i
     """Return the TOML, less what our own reader does not take: that is named as lost."""
     text = toml.render(draft, heading)
     while found := mistakes(text):
-        line, message = found[0]
-        if not toml.take_out(draft, text, line, message):
-            draft.lost(Source("", 0, ""), "configuration", f"is not read by dnsserver: {message}")
+        if not toml.take_out(draft, text, found):
+            draft.lost(Source("", 0, ""), "configuration", f"is not read by dnsserver: {found[0][1]}")
             return text
         text = toml.render(draft, heading)
     return text

@@ -1,5 +1,7 @@
 """A draft to TOML: tables and keys in the order of our own file, and above each the lines of the Corefile behind it."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from dnsserver.config.corefile.draft import Draft, Entry, Source, shown
@@ -67,36 +69,36 @@ def _one_line(text: str) -> str:
     return text if len(text) <= _MOST_OF_A_SOURCE else f"{text[:_MOST_OF_A_SOURCE]}…"
 
 
-def take_out(draft: Draft, text: str, line: int, message: str) -> bool:
-    """Take out of a draft what stands in a line of its text, and say that it is lost; False if nothing is there."""
+def take_out(draft: Draft, text: str, mistakes: Iterable[tuple[int, str]]) -> bool:
+    """Take out of a draft what stands in lines of its text, and say that it is lost; False if nothing was there."""
     lines = text.splitlines()
-    at = line - 1
+    places = {place: message for line, message in mistakes if (place := _place(lines, line - 1)) is not None}
+    done = False
+    for (section, number, key), message in sorted(places.items(), reverse=True):  # the last of a section first
+        if number >= 0:
+            entry = draft.tables[section].pop(number)
+            if not draft.tables[section]:
+                del draft.tables[section]
+            draft.take_back(entry.sources[0], f"[[{section}]]")
+            draft.lost(entry.sources[0], section, f"[[{section}]] is not taken by dnsserver, and left out: {message}")
+            done = True
+        elif (setting := draft.settings.pop(key, None)) is not None:
+            for source in setting.sources:
+                draft.take_back(source, f"{key} ")
+            draft.lost(setting.sources[0], key, f"is not taken by dnsserver, and left out: {message}")
+            done = True
+    return done
+
+
+def _place(lines: list[str], at: int) -> tuple[str, int, str] | None:
+    """Return what stands in a line: the section with the number of its table, or -1 and the dotted key."""
     if not 0 <= at < len(lines):
-        return False
-    section, number = "", -1
-    counts: dict[str, int] = {}
-    for before in lines[: at + 1]:
-        if before.startswith("[["):
-            section = before.strip("[]")
-            number = counts.get(section, -1) + 1
-            counts[section] = number
-        elif before.startswith("["):
-            section, number = before.strip("[]"), -1
-    if number >= 0:
-        entry = draft.tables[section].pop(number)
-        if not draft.tables[section]:
-            del draft.tables[section]
-        draft.take_back(entry.sources[0], f"[[{section}]]")
-        draft.lost(entry.sources[0], section, f"[[{section}]] is not taken by dnsserver, and left out: {message}")
-        return True
+        return None
+    section = next((line for line in reversed(lines[: at + 1]) if line.startswith("[")), "")
+    name = section.strip("[]")
+    if section.startswith("[["):
+        return name, lines[: at + 1].count(section) - 1, ""
     while at >= 0 and " = " not in lines[at].partition("#")[0]:
         at -= 1
-    name = lines[at].partition(" = ")[0].strip()
-    key = f"{section}.{name}" if section else name
-    setting = draft.settings.pop(key, None)
-    if setting is None:
-        return False
-    for source in setting.sources:
-        draft.take_back(source, f"{key} ")
-    draft.lost(setting.sources[0], key, f"is not taken by dnsserver, and left out: {message}")
-    return True
+    key = lines[at].partition(" = ")[0].strip()
+    return name, -1, f"{name}.{key}" if name else key
