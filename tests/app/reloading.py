@@ -89,10 +89,13 @@ class Reloading:
 
 
 @asynccontextmanager
-async def reloading(folder: Path, text: str = "", base: str | None = None) -> AsyncIterator[Reloading]:
-    """Run a server with a file that says `text` besides the usual things."""
-    objects = write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")])
-    usual = f'admin = "{HOST}:0"\ndrain = 0\nobjects = "{objects}"\n'
+async def reloading(
+    folder: Path, text: str = "", base: str | None = None, *, objects: bool = True
+) -> AsyncIterator[Reloading]:
+    """Run a server with a file that says `text` besides the usual things, `base` in place of where it listens."""
+    usual = f'admin = "{HOST}:0"\ndrain = 0\n'
+    if objects:
+        usual += f'objects = "{write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")])}"\n'
     usual += f'listen = ["{HOST}:0"]\n' if base is None else base
     file = folder / "dnsserver.toml"
     file.write_text(usual + text)
