@@ -1,12 +1,10 @@
 """All that answers, less the sockets and the clock: for tests that put packets in and look at what comes out."""
 
-from typing import Any
-
 import dns.message
 import dns.rcode
 import dns.reversename
 
-from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
@@ -19,51 +17,38 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, Put
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import Thing, decoded, listed, namespace
+from tests.outside import Outside
+from tests.port import Port
 
 _EXISTING = names.from_text("www.example.com")
 
 
-class Outside:
-    """All the world outside: www.example.com has an IPv4 address, and there is nothing else."""
-
-    cork = Cork()
-
-    def answer_now(self, ask: Question, now: float) -> Outcome:
-        del now
-        if ask.name != _EXISTING:
-            return Outcome(m.NXDOMAIN, m.EMPTY, ad=False, reason=FORWARDED, stored=0, expires=1e9)
-        rrsets = (RRset(ask.name, m.A, 300, (b"\xc0\0\2\1",)),) if ask.type == m.A else ()
-        return Outcome(m.NOERROR, compose(ask.name, rrsets), ad=False, reason=FORWARDED, stored=0, expires=1e9)
-
-    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
-        raise AssertionError(f"{waiter} waits for {ask} at {now} for {packet!r}, but all is known here")
-
-    def record_hits(self, ask: Question, hits: int = 1) -> None:
-        del ask, hits
-
-    def uncork(self) -> None:
-        pass
+def little(ask: Question, now: float) -> Outcome:
+    """All that there is outside: www.example.com has an IPv4 address."""
+    del now
+    if ask.name != _EXISTING:
+        return Outcome(m.NXDOMAIN, m.EMPTY, ad=False, reason=FORWARDED, stored=0, expires=1e9)
+    rrsets = (RRset(ask.name, m.A, 300, (b"\xc0\0\2\1",)),) if ask.type == m.A else ()
+    return Outcome(m.NOERROR, compose(ask.name, rrsets), ad=False, reason=FORWARDED, stored=0, expires=1e9)
 
 
 SHOP = namespace("shop")
 
 
 class Answering:
-    """A zone and all that stands in front of it, less the sockets. It is a port of its own."""
-
-    stream = True
+    """A zone and all that stands in front of it, less the sockets."""
 
     def __init__(self, cluster: Cluster, replies: ReplyCache | None = None) -> None:
         self.cluster = cluster
         self.replies = replies or ReplyCache()
-        self.table = self.replies.add_table("tcp", "1")
+        self.port = Port(self.replies.add_table("tcp", "1"))
         self.chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
-        self.outside = Outside()
+        self.outside = Outside(little)
         self.responder = Responder(self.chain, self.outside, self.replies, lambda: 0.0)
 
     def ask(self, packet: bytes) -> bytes:
         """Return the reply, as the ports do: a kept one if there is one."""
-        made = self.responder.answer(packet, self, 0, 0)
+        made = self.responder.answer(packet, self.port, 0, 0)
         assert made is not None, "the reply did not come at once"
         assert not self.responder.panics
         return made
@@ -87,21 +72,6 @@ class Answering:
     def says_of(self, address: str) -> list[str]:
         """Return the names of an address."""
         return self.says(dns.reversename.from_address(address).to_text(), "PTR")
-
-    def begin_deferred(self, index: int) -> Any:
-        del index
-        raise AssertionError("nothing waits here")
-
-    def peer_address(self, index: int) -> bytes:
-        del index
-        return b"\x7f\0\0\1"
-
-    def asker(self, client: Any, identifier: bytes) -> Asker:
-        return b"", (client, identifier)
-
-    def send(self, wire: bytes, client: Any) -> None:
-        del wire, client
-        raise AssertionError("nothing waits here")
 
 
 def synced(*things: Thing, cluster: Cluster | None = None) -> Answering:

@@ -1,71 +1,138 @@
-"""The world outside the cluster: a server of one zone file, on loopback, UDP and TCP.
+"""The world outside for tests without sockets: in the forwarder's place, below all that answers.
 
-Names of the zone are answered with authority, everything else does not exist. Also a program of its own, for the tests
-that start processes: `python -m tests.outside` prints the port that it got.
+Upstreams with sockets are `tests.forward.scripted`, and `tests.upstream` for a whole zone.
 """
 
-import sys
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdataset
-import dns.rdatatype
-import dns.zone
+import dns.rrset
 import trio
 
-from tests.forward.scripted import Query, Script, upstream
+from dnsserver.forward.outcome import FORWARDED, UPSTREAM_TIMEOUT, Cork, Outcome, Question, Waiter
+from dnsserver.wire import message as m
+from dnsserver.wire import name as names
+from dnsserver.wire.message import Body, RRset
+from dnsserver.wire.reply import whole_body
+from dnsserver.zone.record import Reason
 
-ZONE = Path(__file__).with_name("conformance") / "upstream.zone"
-_MAX_ALIASES = 8
-
-
-def answering_from(path: Path = ZONE) -> Script:
-    """Return the script of an upstream that knows this zone and nothing else."""
-    zone = dns.zone.from_text(path.read_text(), relativize=False)
-
-    async def script(query: Query) -> None:
-        await query.send(answer(zone, query.message).to_wire(max_size=65535))
-
-    return script
+Tell = Callable[[Question, float], Outcome | None]
+Late = bool | Callable[[Question], bool]
 
 
-def answer(zone: dns.zone.Zone, query: dns.message.Message) -> dns.message.Message:
-    """Return what the zone's server says (RFC 1034 section 4.3.2), CNAMEs inside the zone followed."""
-    reply = dns.message.make_response(query, recursion_available=True)
-    question = query.question[0]
-    assert zone.origin is not None
-    if not question.name.is_subdomain(zone.origin):
-        reply.set_rcode(dns.rcode.NXDOMAIN)
-        return reply
-    reply.flags |= dns.flags.AA
-    name = question.name
-    for _ in range(_MAX_ALIASES):
-        found = zone.get_rrset(name, question.rdtype)
-        if found is not None:
-            reply.answer.append(found)
-            return reply
-        alias = zone.get_rrset(name, dns.rdatatype.CNAME)
-        if alias is None:
-            break
-        reply.answer.append(alias)
-        name = alias[0].target
-    if not any(node.is_subdomain(name) for node in zone.nodes):
-        reply.set_rcode(dns.rcode.NXDOMAIN)
-    soa = zone.get_rrset(zone.origin, dns.rdatatype.SOA)
-    assert soa is not None
-    reply.authority.append(soa)
-    return reply
+def rrset(line: str) -> RRset:
+    """Return the RRset that a line of a master file shows, as the server has it."""
+    owner, ttl, _, type_, data = line.split(" ", 4)
+    found = dns.rrset.from_text(owner, int(ttl), "IN", type_, data)
+    return RRset(
+        names.from_text(owner).lower(), int(found.rdtype), found.ttl, tuple(rdata.to_wire() for rdata in found)
+    )
 
 
-async def _main() -> None:
-    async with upstream(answering_from()) as server:
-        sys.stdout.write(f"{server.port}\n")
-        sys.stdout.flush()
-        await trio.sleep_forever()
+def text(ask: Question) -> str:
+    """Return a question as `name. TYPE`."""
+    return f"{names.to_text(ask.name)} {m.type_name(ask.type)}"
 
 
-if __name__ == "__main__":
-    trio.run(_main)
+class Outside:
+    """Knows what `tell` returns, without one what is in `known`; what is `late` only when the test has it finished.
+
+    All else waits until the test answers it.
+    """
+
+    def __init__(self, tell: Tell | None = None, *, late: Late = False) -> None:
+        self.cork = Cork()
+        self.known: dict[Question, Outcome] = {}
+        self.said: dict[Question, Outcome] = {}
+        self.tell: Tell = tell or (lambda ask, _: self.known.get(ask))
+        self.late = late
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.asked: list[tuple[Question, bytes]] = []  # all that was, with the packet that goes out
+        self.waiting: list[tuple[Question, Waiter]] = []
+        self.hits: list[tuple[Question, int]] = []
+        self._news = trio.Event()
+
+    # ---- what the server sees
+
+    def answer_now(self, ask: Question, now: float) -> Outcome | None:
+        if self.late(ask) if callable(self.late) else self.late:
+            return None
+        outcome = self.tell(ask, now)
+        if outcome is not None:
+            self.asked.append((ask, b"at once"))
+        return outcome
+
+    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
+        del now
+        self.asked.append((ask, packet))
+        self.waiting.append((ask, waiter))
+        self._news.set()
+
+    def record_hits(self, ask: Question, hits: int = 1) -> None:
+        self.hits.append((ask, hits))
+
+    def uncork(self) -> None:
+        pass
+
+    # ---- what the test does
+
+    @property
+    def open(self) -> list[str]:
+        """What waits, as text."""
+        return [text(ask) for ask, _ in self.waiting]
+
+    async def wait_asked(self, count: int = 1) -> None:
+        """Wait until so many questions wait."""
+        while len(self.waiting) < count:
+            self._news = trio.Event()
+            await self._news.wait()
+
+    def finish(self, tell: Tell | None = None) -> None:
+        """Answer all that waits, and what comes up meanwhile, with what is told."""
+        while self.waiting:
+            ask, waiter = self.waiting.pop(0)
+            outcome = (tell or self.tell)(ask, self.clock())
+            assert outcome is not None, f"nothing is known of {text(ask)}"
+            waiter.deliver(outcome)
+
+    def answer(
+        self, *lines: str, authority: Sequence[str] = (), lasts: float | None = None, rcode: int = 0, **more: Any
+    ) -> None:
+        """Answer the oldest question with these records; it `lasts` as long as its shortest TTL."""
+        ask, waiter = self.waiting.pop(0)
+        sections = [[rrset(line) for line in section] for section in (lines, authority)]
+        body = whole_body(ask.name, *sections)
+        if lasts is None:
+            lasts = min((found.ttl for section in sections for found in section), default=0)
+        self.said[ask] = self.deliver(waiter, body, lasts, rcode, **more)
+
+    def deliver(
+        self,
+        waiter: Waiter,
+        body: Body,
+        lasts: float,
+        rcode: int = 0,
+        *,
+        ad: bool = False,
+        reason: Reason = FORWARDED,
+        follow: str = "",
+        age: float = 0,
+    ) -> Outcome:
+        """Hand an outcome to who waits, and return it."""
+        stored = self.clock() - age
+        left = names.from_text(follow) if follow else None
+        outcome = Outcome(rcode, body, ad, reason, stored, stored + lasts, left)
+        waiter.deliver(outcome)
+        return outcome
+
+    def fail(self) -> None:
+        """Answer the oldest question with a failure."""
+        self.answer(rcode=m.SERVFAIL, reason=UPSTREAM_TIMEOUT)
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Know meanwhile what was said before, as the cache of outcomes does."""
+        self.known = self.said
+        yield
+        self.known = {}

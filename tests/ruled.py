@@ -1,6 +1,5 @@
 """A server with rules, less the sockets and the clock: the text of a configuration goes in, questions are answered."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,22 +13,22 @@ import dns.rrset
 
 from dnsserver.app.local_data import LocalData, read_texts
 from dnsserver.config import Config, load
-from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.resolver.chain import Chain, Source
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.resolver.search import Search
 from dnsserver.server.families import WithoutIPv6
-from dnsserver.server.reply import DEFERRED
 from dnsserver.server.respond import Responder
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
-from dnsserver.wire.message import RRset
 from dnsserver.wire.reply import whole_body
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import KINDS, Event, Put, Remove
 from dnsserver.zone.static import SpecialNames, StaticZone
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
+from tests.outside import Outside, Tell, rrset, text
+from tests.port import Port
 
 PORTS = (("http", "TCP", 80),)
 THINGS = (
@@ -66,52 +65,17 @@ store 300 IN CNAME nas.home.example.
 """
 
 
-def rrset(lines: Sequence[str]) -> RRset:
-    """Return the RRset that lines of a master file show, as the server has it."""
-    owner, ttl, _, rtype, _ = lines[0].split(" ", 4)
-    found = dns.rrset.from_text(owner, int(ttl), "IN", rtype, *(line.split(" ", 4)[4] for line in lines))
-    name = names.from_text(owner).lower()
-    return RRset(name, int(found.rdtype), found.ttl, tuple(rdata.to_wire() for rdata in found))
+def told(world: dict[str, list[str]]) -> Tell:
+    """Return what such a world says: a question's records; nothing of another type; else that there is no such name."""
+    known = {key.split()[0] for key in world}
 
-
-class Outside:
-    """The world as WORLD has it; what is `later` is known only when `answer` is called."""
-
-    cork = Cork()
-
-    def __init__(self, world: dict[str, list[str]], *, later: bool = False) -> None:
-        self.world = world
-        self.asked: list[str] = []
-        self._later = later
-        self._waiting: list[tuple[Question, Waiter]] = []
-
-    def answer_now(self, question: Question, now: float) -> Outcome | None:
-        return None if self._later else self._outcome(question, now)
-
-    def start(self, question: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
-        del now, packet
-        self._waiting.append((question, waiter))
-
-    def answer(self, now: float) -> None:
-        while self._waiting:
-            question, waiter = self._waiting.pop(0)
-            waiter.deliver(self._outcome(question, now))
-
-    def _outcome(self, question: Question, now: float) -> Outcome:
-        key = f"{names.to_text(question.name)} {m.type_name(question.type)}"
-        self.asked.append(key)
-        lines = self.world.get(key)
-        known = {name.split()[0] for name in self.world}
-        rcode = m.NOERROR if names.to_text(question.name) in known else m.NXDOMAIN
-        answer = [rrset([line]) for line in lines or ()]
-        body = whole_body(question.name, answer, [] if lines else [rrset([SOA])])
+    def tell(ask: Question, now: float) -> Outcome:
+        lines = world.get(text(ask))
+        rcode = m.NOERROR if names.to_text(ask.name) in known else m.NXDOMAIN
+        body = whole_body(ask.name, [rrset(line) for line in lines or ()], [] if lines else [rrset(SOA)])
         return Outcome(rcode, body, True, FORWARDED, now, now + 60)
 
-    def record_hits(self, question: Question, hits: int = 1) -> None:
-        del question, hits
-
-    def uncork(self) -> None:
-        pass
+    return tell
 
 
 def config_of(text: str) -> Config:
@@ -123,9 +87,7 @@ def config_of(text: str) -> Config:
 
 
 class Ruled:
-    """A server of some objects and these rules. It is a port of its own, of TCP."""
-
-    stream = True
+    """A server of some objects and these rules, asked over TCP."""
 
     def __init__(
         self,
@@ -140,8 +102,9 @@ class Ruled:
         for event in listed([*THINGS, *things]):
             self.cluster.apply(event, 0, 1)
         self.replies = ReplyCache()
-        self.table = self.replies.add_table("tcp", "1")
-        self.outside = outside or Outside(WORLD if world is None else world, later=later)
+        self.port = Port(self.replies.add_table("tcp", "1"))
+        self.outside = outside or Outside(told(WORLD if world is None else world), late=later)
+        self.outside.clock = lambda: self.now
         self.config = config = config_of(text)
         found = LocalData(config, read_texts(config)).rules
         sources: list[Source] = [self.cluster, StaticZone(read_zone(ZONE)), SpecialNames()]
@@ -150,15 +113,14 @@ class Ruled:
         self.cluster.elsewhere = None if found is None else found.concerns
         seen = self.outside if config.ipv6 == "on" else WithoutIPv6(self.outside)
         self.responder = Responder(self.chain, seen, self.replies, lambda: self.now, services=self.cluster)
-        self.sent: list[bytes] = []
 
     def reply(self, name: str, rtype: str = "A", **more: Any) -> dns.message.Message | None:
         """Return the reply to a question, None for none."""
         query = dns.message.make_query(name, rtype, use_edns=0, **more)
-        made = self.responder.answer(query.to_wire(), self, 0, self.now)
-        if made == DEFERRED or made is None:
-            self.outside.answer(self.now)
-            made = self.sent.pop() if self.sent else None
+        made = self.responder.answer(query.to_wire(), self.port, 0, self.now)
+        if made is None:
+            self.outside.finish()
+            made = self.port.sent.pop()[1] if self.port.sent else None
         assert not self.responder.panics
         if made is None:
             return None
@@ -180,22 +142,6 @@ class Ruled:
     def remove(self, thing: Thing) -> None:
         put = decoded(thing)
         self.apply(Remove(KINDS[type(put)], put.metadata.namespace, put.metadata.name))
-
-    # ---- as a port
-
-    def begin_deferred(self, index: int) -> int:
-        return index + 1
-
-    def peer_address(self, index: int) -> bytes:
-        del index
-        return b"\x7f\0\0\1"
-
-    def asker(self, client: Any, identifier: bytes) -> Asker:
-        return client, identifier
-
-    def send(self, wire: bytes, client: Any) -> None:
-        del client
-        self.sent.append(wire)
 
 
 def shown(message: dns.message.Message) -> str:

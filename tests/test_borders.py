@@ -508,9 +508,9 @@ def test_a_kept_reply_that_fails_is_forgotten() -> None:
     answering = Answering(cluster)
     packet = dns.message.make_query(TWO, "A").to_wire()
     answering.ask(packet)
-    assert packet[2:] in answering.table.replies
-    answering.responder.forget(packet[2:], answering, InjectedError())
-    assert packet[2:] not in answering.table.replies
+    assert packet[2:] in answering.port.table.replies
+    answering.responder.forget(packet[2:], answering.port, InjectedError())
+    assert packet[2:] not in answering.port.table.replies
     assert answering.replies.statistics().replies == 0
     assert dict(answering.responder.faults.counts) == {"cache-hit": 1}
 

@@ -82,7 +82,7 @@ def measure(*, enabled: bool, rounds: int) -> tuple[float, float]:
     with ExitStack() as stack:
         inside = stack.enter_context(_namespace())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        outside = [*inside, sys.executable, "-m", "tests.outside"]
+        outside = [*inside, sys.executable, "-m", "tests.upstream"]
         upstream = stack.enter_context(_ended(outside, stdout=subprocess.PIPE))
         assert upstream.stdout is not None
         config = folder / "dnsserver.toml"

@@ -25,7 +25,7 @@ import dns.zone
 import msgspec
 
 from tests.conformance.recorded import DOMAIN, Facts, Record, Row, Said, missing, nodata
-from tests.outside import ZONE, answer
+from tests.upstream import ZONE, answer
 
 _ANY_TTL = 3789
 _TTL = 5

@@ -20,8 +20,8 @@ from tests.conformance.corrections import Book, expected
 from tests.conformance.recorded import OBJECTS, Facts, Row, Said, read, rows
 from tests.forward.scripted import upstream
 from tests.kube.apiserver import ApiServer, serving
-from tests.outside import answering_from
 from tests.running import ask_tcp, ask_udp, config, kubeconfig, port_of, running, upstream_at
+from tests.upstream import answering_from
 
 UDP_SIZE = 1232
 _A_RECORD = 64  # octets: more than any single record here takes

@@ -56,8 +56,8 @@ def why_not() -> str:
     return ""
 
 
-class Outside:
-    """An upstream; its answers tell by `number` that it was asked."""
+class NumberedUpstream:
+    """An upstream for both servers, so in threads beside the test; its answers tell by `number` that it was asked."""
 
     def __init__(self, address: str, port: int, number: int) -> None:
         self._number = number
@@ -236,7 +236,7 @@ def both(corefile: Path, folder: Path) -> Iterator[str]:
                 path.write_text(changed)
             places |= more
         for host, port, number in {(OUTSIDE, 53, 53), *places}:
-            stack.callback(Outside(host, port, number).close)
+            stack.callback(NumberedUpstream(host, port, number).close)
         (folder / "Corefile").write_text(text)
         imported = _import(folder / "Corefile")
         (folder / "dnsserver.toml").write_text(imported.stdout)

@@ -71,7 +71,7 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         run(["ip", "link", "set", "lo", "up"])
         # An address of its own, as a pod has: getent asks only for families that are configured (AI_ADDRCONFIG).
         run(["ip", "address", "add", "10.244.9.9/32", "dev", "lo"])
-        processes.append(start([sys.executable, "-m", "tests.outside"], stdout=subprocess.PIPE))
+        processes.append(start([sys.executable, "-m", "tests.upstream"], stdout=subprocess.PIPE))
         assert processes[0].stdout is not None
         port = processes[0].stdout.readline().strip()
         config = folder / "dnsserver.toml"

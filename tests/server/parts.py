@@ -3,13 +3,14 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 import dns.message
 import pytest
 import trio
 
-from dnsserver.forward.outcome import FORWARDED, Cork, Outcome, Question, Waiter
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, UdpPort, UnbatchedPort
@@ -23,6 +24,7 @@ from dnsserver.wire.message import NOERROR, RRset
 from dnsserver.wire.reply import compose
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.static import StaticZone
+from tests.outside import Outside
 
 HOST = "127.0.0.1"
 LARGE = "large.shop."
@@ -37,48 +39,12 @@ web 300 IN A 10.96.0.1
 )
 
 
-class Outside:
-    """Keeps the questions until the test has them answered."""
-
-    def __init__(self) -> None:
-        self.cork = Cork()
-        self.waiting: list[tuple[Question, Waiter]] = []
-        self.asked = trio.Event()
-
-    def answer_now(self, ask: Question, now: float) -> None:
-        """Know nothing."""
-
-    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
-        del now, packet
-        self.waiting.append((ask, waiter))
-        self.asked.set()
-
-    async def wait_asked(self, count: int = 1) -> None:
-        while len(self.waiting) < count:
-            self.asked = trio.Event()
-            await self.asked.wait()
-
-    def answer(self, size: int = 1) -> None:
-        """Answer all of them, with `size` text records of 200 octets where they ask for TXT."""
-        waiting, self.waiting = self.waiting, []
-        now = trio.current_time()
-        for ask, waiter in waiting:
-            rdatas = (b"\xc0\0\2\1",) if ask.type == 1 else tuple(b"\xc7%0199d" % number for number in range(size))
-            body = compose(ask.name, (RRset(ask.name, ask.type, 0, rdatas),), ())
-            waiter.deliver(Outcome(NOERROR, body, False, FORWARDED, now, now))
-
-    def record_hits(self, ask: Question, hits: int = 1) -> None:
-        """Do nothing: nothing is cached here."""
-
-    def uncork(self) -> None:
-        """Do nothing: nothing is sent."""
-
-
 class Parts:
     """A server's parts, and what was asked of them."""
 
     def __init__(self, guard: Guard | None = None) -> None:
         self.outside = Outside()
+        self.outside.clock = trio.current_time
         self.replies = ReplyCache()
         chain = Chain([StaticZone(read_zone(ZONE))])
         self.ports: list[UdpPort] = []
@@ -109,8 +75,8 @@ class Parts:
             nursery.cancel_scope.cancel()
 
     def deliver(self, size: int = 1) -> None:
-        """Have what waits answered."""
-        self.outside.answer(size)
+        """Have what waits answered, with `size` text records of 200 octets where it asks for TXT."""
+        self.outside.finish(partial(_records, size))
         for port in self.ports:
             port.flush()
 
@@ -122,6 +88,12 @@ def query(name: str, number: int = 0, type_: str = "A", **more: Any) -> bytes:
 
 def framed(*packets: bytes) -> bytes:
     return b"".join(len(packet).to_bytes(2) + packet for packet in packets)
+
+
+def _records(size: int, ask: Question, now: float) -> Outcome:
+    rdatas = (b"\xc0\0\2\1",) if ask.type == 1 else tuple(b"\xc7%0199d" % number for number in range(size))
+    body = compose(ask.name, (RRset(ask.name, ask.type, 0, rdatas),), ())
+    return Outcome(NOERROR, body, False, FORWARDED, now, now)
 
 
 class TcpClient:

@@ -35,7 +35,7 @@ async def test_what_has_to_wait_for_the_outside_is_answered_when_it_comes(
         port = kind(sock, parts.replies.add_table("udp", "1"), parts.responder)
         await client.send(query("www.example.com", 7), b"", b"junk")
         catch_up(port, parts.responder, 0.0, trio.current_time())
-        parts.outside.answer()
+        parts.deliver()
         port.flush()
         assert (await client.receive()).id == 7
 

@@ -12,8 +12,8 @@ from dnsserver.server.guard import Guard
 from dnsserver.server.respond import Responder
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed
-from tests.server.parts import Outside
-from tests.server.test_spellings import Port
+from tests.outside import Outside
+from tests.port import Port
 from tests.universe import BASE, zone
 
 ROUNDS = 30_000
@@ -34,7 +34,6 @@ class Crowded:
             Chain([cluster, SpecialNames()]), self.outside, self.replies, lambda: 0.0, services=cluster
         )
         self.port = Port(self.replies.add_table("udp", "1"))
-        self.port.begin_deferred = lambda index: index  # type: ignore[method-assign]
         for number in range(ROUNDS):
             self.guard.admission_denial(number.to_bytes(4), 0.0)
             self.responder.respond(_packet(), self.port, 0)

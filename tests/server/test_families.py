@@ -17,7 +17,7 @@ from dnsserver.wire import name as names
 from dnsserver.zone.record import Reason
 from dnsserver.zone.static import SpecialNames
 from tests.cluster import service
-from tests.server.test_pending import SOA, THINGS, WWW, Server, said
+from tests.server.unplugged import SOA, THINGS, WWW, Server, said
 
 V4, V6 = f"{WWW} 300 IN A 192.0.2.1", f"{WWW} 300 IN AAAA 2001:db8::1"
 NO_IPV6 = "ns. hostmaster. 1 7200 1800 86400 30"
@@ -57,7 +57,7 @@ def test_what_aaaa_says_follows_from_what_a_says(
     server: Server, records: list[str], authority: list[str], rcode: int, expected: tuple[str, list[str]]
 ) -> None:
     assert ask(server, WWW) is None
-    assert server.outside.asked == [f"{WWW} A"]
+    assert server.outside.open == [f"{WWW} A"]
     server.outside.answer(*records, authority=authority, rcode=rcode)
     reply = server.late()
     assert said(reply) == expected
@@ -68,7 +68,7 @@ def test_what_aaaa_says_follows_from_what_a_says(
 @pytest.mark.parametrize("options", [{"want_dnssec": True, "use_edns": 0}, {"flags": dns.flags.RD | dns.flags.CD}])
 def test_what_a_validator_asks_is_not_altered(server: Server, options: dict[str, Any]) -> None:
     assert ask(server, WWW, **options) is None
-    assert server.outside.asked == [f"{WWW} AAAA"]
+    assert server.outside.open == [f"{WWW} AAAA"]
     server.outside.answer(V6)
     assert said(server.late()) == ("NOERROR", [V6])
 
@@ -76,7 +76,7 @@ def test_what_a_validator_asks_is_not_altered(server: Server, options: dict[str,
 @pytest.mark.parametrize(("type_", "record"), [("A", V4), ("TXT", f'{WWW} 300 IN TXT "x"')])
 def test_other_types_are_what_they_are(server: Server, type_: str, record: str) -> None:
     assert ask(server, WWW, type_) is None
-    assert server.outside.asked == [f"{WWW} {type_}"]
+    assert server.outside.open == [f"{WWW} {type_}"]
     server.outside.answer(record)
     assert said(server.late()) == ("NOERROR", [record])
 
@@ -89,7 +89,7 @@ def test_addresses_of_the_cluster_are_answered(server: Server) -> None:
 
 def test_behind_an_external_name_it_is_the_same(server: Server) -> None:
     assert ask(server, "alias.shop.svc.cluster.local.") is None
-    assert server.outside.asked == [f"{WWW} A"]
+    assert server.outside.open == [f"{WWW} A"]
     server.outside.answer(V4)
     reply = server.late()
     assert said(reply) == ("NOERROR", [f"alias.shop.svc.cluster.local. 5 IN CNAME {WWW}"])
@@ -115,7 +115,7 @@ def test_it_lasts_no_longer_than_the_address_that_it_was_read_from(server: Serve
     reply = ask(server, WWW)
     assert reply is not None
     assert [rrset.ttl for rrset in dns.message.from_wire(reply).authority] == [1]
-    assert server.outside.recorded == [(Question(names.from_text(WWW), m.A), 1)]
+    assert server.outside.hits == [(Question(names.from_text(WWW), m.A), 1)]
     server.now += 1
     assert ask(server, WWW) is None
 

@@ -17,7 +17,7 @@ from dnsserver.wire.message import FormatError
 from dnsserver.wire.scope import Scope
 from dnsserver.wire.upstream_reply import TTLLimits, Verdict
 from tests import strict
-from tests.server.test_pending import ALIAS, WWW, Server
+from tests.server.unplugged import ALIAS, WWW, Server
 from tests.wire.hostile import NAME, Shape, reply
 from tests.wire.test_upstream_reply import RECORDS, message
 

@@ -44,7 +44,7 @@ def answering(stream: bool = True) -> Answering:
     for event in listed(BASE):
         cluster.apply(event, 0, 1)
     made = Answering(cluster)
-    made.stream = stream
+    made.port.stream = stream
     return made
 
 
@@ -56,7 +56,7 @@ def answering(stream: bool = True) -> Answering:
 def test_any_octets_get_a_reply_or_none(packet: bytes, stream: bool) -> None:
     made = answering(stream)
     began = time.process_time()
-    reply = made.responder.respond(packet, made, 0)
+    reply = made.responder.respond(packet, made.port, 0)
     assert time.process_time() - began < 0.1
     assert made.responder.panics == 0
     if len(packet) < 12 or packet[2] & 0x80:
@@ -100,7 +100,7 @@ def test_a_kept_reply_is_the_one_that_would_be_made(packets: list[bytes], stream
         kept, made = warm.ask(packet), answering(stream).ask(packet)
         # Address records take turns; the records of these names all have one size, so that is all that may differ.
         assert kept == made or (len(kept) == len(made) and normal(kept) == normal(made))
-    for reply in warm.table.replies.values():
+    for reply in warm.port.table.replies.values():
         assert len(reply.wire) <= (65535 if stream else SIZE) - 2
 
 
@@ -124,7 +124,7 @@ def test_a_cut_reply_shows_every_address_in_turn() -> None:
     for event in listed(things):
         cluster.apply(event, 0, 1)
     made = Answering(cluster)
-    made.stream = False
+    made.port.stream = False
     packet = d("web.shop.svc.cluster.local", use_edns=None).to_wire()
     replies = [dns.message.from_wire(made.ask(packet)) for _ in range(120)]
     assert all(reply.flags & dns.flags.TC for reply in replies)
@@ -140,7 +140,7 @@ def test_before_the_first_sync_cluster_names_fail_with_a_reason_and_are_not_kept
         assert isinstance(error, dns.edns.EDEOption)
         assert error.code == 14
         assert "services" in (error.text or "")
-    assert made.table.replies == {}
+    assert made.port.table.replies == {}
     assert dns.message.from_wire(made.ask(d("localhost").to_wire())).rcode() == dns.rcode.NOERROR
 
 
@@ -170,9 +170,9 @@ def test_replies_are_counted_once_by_type_rcode_and_reason() -> None:
         made.ask(d("nobody.b.svc.cluster.local", "AAAA").to_wire())
     made.ask(d("T.b.svc.cluster.local").to_wire())
     made.ask(header() + b"\xc0\0")
-    traffic = made.table.traffic()
+    traffic = made.port.table.traffic()
     made.replies.clear()
-    assert made.table.traffic() == traffic
+    assert made.port.table.traffic() == traffic
     assert traffic == {
         (m.A, m.NOERROR, "found"): 4,
         (m.AAAA, m.NXDOMAIN, "service-missing"): 3,
@@ -185,6 +185,6 @@ def test_what_a_client_can_make_up_is_not_counted_apart() -> None:
     for number in range(1000, 1500):
         for name, klass in (("web.shop.svc.cluster.local", "IN"), ("x.shop.svc.cluster.local", "IN"), ("x.", "CH")):
             made.ask(dns.message.make_query(name, dns.rdatatype.RdataType(number), klass).to_wire())
-    traffic = made.table.traffic()
+    traffic = made.port.table.traffic()
     assert set(traffic) == {(0, 0, "no-data"), (0, 3, "service-missing"), (0, 5, "class-refused")}
     assert sum(traffic.values()) == 1500

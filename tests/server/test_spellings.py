@@ -1,42 +1,20 @@
 """One question in all the ways a client can write it: kept few times, and answered as if nothing were kept."""
 
 import itertools
-from typing import Any
 
 import dns.edns
 import dns.flags
 import dns.message
 import pytest
 
-from dnsserver.forward.outcome import Asker
-from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.wire import message as m
 from tests.messages import d, option
+from tests.port import Port
 from tests.server.parts import LARGE, Parts
 
 FLAGS = [sum(bits) for bits in itertools.product((0, m.RD), (0, m.AD), (0, m.CD), (0, 0x40), (0, 0x0400))]
 SIZES = [None, *range(500, 1300, 131), 511, 512, 513, 1200, 1231, 1232, 1233, 1400, 4096, 65535]
 OPTIONS: list[list[dns.edns.Option]] = [[], [option(10, b"12345678")]]
-
-
-class Port:
-    """Where packets come from."""
-
-    def __init__(self, table: ReplyTable) -> None:
-        self.table = table
-        self.stream = table.protocol == "tcp"
-
-    def begin_deferred(self, index: int) -> Any:
-        raise NotImplementedError
-
-    def peer_address(self, index: int) -> bytes:
-        raise NotImplementedError
-
-    def asker(self, client: Any, identifier: bytes) -> Asker:
-        return b"", (client, identifier)
-
-    def send(self, wire: bytes, client: Any) -> None:
-        raise NotImplementedError
 
 
 def spellings(name: str, type_: str) -> list[bytes]:

@@ -1,148 +1,17 @@
 """Templates of outside questions say, octet for octet, what the long way says."""
 
-from collections.abc import Callable, Sequence
-from ipaddress import ip_network
-
 import dns.flags
 import dns.message
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import FORWARDED, LOOP, UPSTREAM_TIMEOUT, Cork, Outcome, Question, Waiter
-from dnsserver.forward.outcome import STALE as OLD
-from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.resolver.search import Search
-from dnsserver.server.guard import Guard
-from dnsserver.server.respond import Responder
+from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.wire import message as m
-from dnsserver.wire import name as names
-from dnsserver.wire.message import EMPTY, Body, RRset
+from dnsserver.wire.message import EMPTY
 from dnsserver.wire.query import Query, read_query
-from dnsserver.wire.reply import whole_body
-from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.static import SpecialNames
-from tests.cluster import listed, namespace, service
-from tests.server.test_pending import Port
-
-Make = Callable[[Question], Outcome]
-
-NOW = 1000.0
-ALIAS = names.from_text("away.shop.svc.cluster.local")
-AWAY = names.from_text("far.example.net")
-SOA = RRset(b"\x07example\0", m.SOA, 60, (b"\0\0" + bytes(20),))
-
-
-def _said(
-    ask: Question, answer: Sequence[RRset] = (), authority: Sequence[RRset] = (), rcode: int = 0, ad: bool = False
-) -> Outcome:
-    return Outcome(rcode, whole_body(ask.name, answer, authority), ad, FORWARDED, NOW, NOW + 60)
-
-
-def _addresses(ask: Question, count: int) -> tuple[RRset, ...]:
-    return (RRset(ask.name, m.A, 60, tuple(bytes((192, 0, 2, n)) for n in range(count))),)
-
-
-OUTCOMES: dict[str, Make] = {
-    "address": lambda ask: _said(ask, _addresses(ask, 1)),
-    "validated": lambda ask: _said(ask, _addresses(ask, 1), ad=True),
-    "many": lambda ask: _said(ask, _addresses(ask, 120)),
-    "nodata": lambda ask: _said(ask, (), (SOA,)),
-    "missing": lambda ask: _said(ask, (), (SOA,), m.NXDOMAIN),
-    "failure": lambda _: Outcome(m.SERVFAIL, EMPTY, False, UPSTREAM_TIMEOUT, NOW, NOW),
-    "stale": lambda ask: Outcome(0, whole_body(ask.name, _addresses(ask, 1), ()), False, OLD, NOW, NOW),
-    "loop": lambda _: Outcome(m.REFUSED, EMPTY, False, LOOP, NOW, NOW),
-    "aged": lambda ask: Outcome(0, whole_body(ask.name, _addresses(ask, 1), ()), False, FORWARDED, NOW - 20, NOW + 40),
-    "leads back": lambda ask: Outcome(
-        0,
-        whole_body(ask.name, (RRset(ask.name, m.CNAME, 60, (names.from_text("web.shop.svc.cluster.local"),)),), ()),
-        False,
-        FORWARDED,
-        NOW,
-        NOW + 60,
-        names.from_text("web.shop.svc.cluster.local"),
-    ),
-    "leads back and out again": lambda ask: (
-        _said(ask, _addresses(ask, 1))
-        if ask.name == AWAY
-        else Outcome(
-            0,
-            whole_body(
-                ask.name, (RRset(ask.name, m.CNAME, 60, (names.from_text("away.shop.svc.cluster.local"),)),), ()
-            ),
-            False,
-            FORWARDED,
-            NOW,
-            NOW + 60,
-            names.from_text("away.shop.svc.cluster.local"),
-        )
-    ),
-    "unreadable": lambda _: Outcome(0, Body(3, 0, 0, b"\xc0\x0c"), False, FORWARDED, NOW, NOW + 60),
-}
-
-
-class Outside:
-    """Answers each question as told: at once, or when the test wants it if it is one of the `late` ones."""
-
-    def __init__(self, make: Make, *, late: bool | Callable[[Question], bool]) -> None:
-        self.cork = Cork()
-        self.make = make
-        self.late = late
-        self.waiting: list[tuple[Question, Waiter]] = []
-        self.asked: list[tuple[Question, bytes]] = []
-
-    def answer_now(self, ask: Question, now: float) -> Outcome | None:
-        del now
-        if self.late(ask) if callable(self.late) else self.late:
-            return None
-        self.asked.append((ask, b"at once"))
-        return self.make(ask)
-
-    def start(self, ask: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
-        del now
-        self.asked.append((ask, packet))
-        self.waiting.append((ask, waiter))
-
-    def finish(self) -> None:
-        while self.waiting:
-            ask, waiter = self.waiting.pop(0)
-            waiter.deliver(self.make(ask))
-
-    def record_hits(self, ask: Question, hits: int = 1) -> None: ...
-    def uncork(self) -> None: ...
-
-
-class Server:
-    """A responder; one whose guard counts what each client has under way knows the long way only."""
-
-    def __init__(self, outside: Outside, *, short: bool, stream: bool = False) -> None:
-        self.now = NOW
-        self.outside = outside
-        self.replies = ReplyCache()
-        cluster = Cluster()
-        chain = Chain([cluster, SpecialNames()], Search(cluster.domain))
-        guard = None if short else Guard([ip_network("0.0.0.0/0")], in_flight=1000)
-        self.responder = Responder(chain, outside, self.replies, lambda: self.now, guard=guard)
-        self.port = Port(self, stream=stream)  # type: ignore[arg-type]
-        for event in listed(
-            [namespace("shop"), service("web", "10.9.0.1"), service("away", external="far.example.net")]
-        ):
-            cluster.apply(event, NOW, 1)
-
-    def replies_to(self, packets: Sequence[bytes]) -> list[tuple[int, bytes]]:
-        """Return (client, reply) of all packets, each of another client."""
-        replies = []
-        for number, packet in enumerate(packets):
-            reply = self.responder.respond(packet, self.port, number)
-            if reply is not None:
-                replies.append((number, reply))
-        self.outside.finish()
-        return sorted(replies + self.port.sent)
-
-
-def query(name: str, type_: str = "A", number: int = 7, flags: int = dns.flags.RD, **edns: int) -> bytes:
-    return dns.message.make_query(name, type_, id=number, flags=flags, **edns).to_wire()  # type: ignore[arg-type]
+from tests.outside import Late, Outside
+from tests.server.ways import AWAY, NOW, OUTCOMES, Server, query
 
 
 def raw(labels: bytes, like: bytes) -> bytes:
@@ -181,7 +50,7 @@ _usual = st.builds(
 )
 
 
-LATE: dict[str, bool | Callable[[Question], bool]] = {
+LATE: dict[str, Late] = {
     "at once": False,
     "late": True,
     "late in the end": lambda ask: ask.name == AWAY,
@@ -278,10 +147,10 @@ def test_a_bug_on_the_way_out_costs_that_question_only() -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     server.replies_to([query("learn.example.com")])
 
-    def broken(ask: Question) -> Outcome:
+    def broken(ask: Question, now: float) -> Outcome:
         return Outcome(0, EMPTY, False, FORWARDED, NOW, "never")  # type: ignore[arg-type]
 
-    server.outside.make = broken
+    server.outside.tell = broken
     server.outside.late = False
     reply = server.responder.respond(query("www.example.com"), server.port, 0)
     assert reply is not None

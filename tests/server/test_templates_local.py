@@ -1,48 +1,26 @@
 """Templates of services give the octets of the long way, whatever is asked, and whatever happens to the zone."""
 
 import random
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
+from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.respond import Responder
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Namespace, Put, Remove, Service
 from dnsserver.zone.record import Reason
-from tests.answering import Outside
+from tests.answering import little
+from tests.outside import Outside
+from tests.port import Port
 
 _WORDS = ("a", "web", "db", "head", "alias", "dual", "gone", "A", "x" * 63, "svc", "")
 _HEADERS = (b"\1\0\0\1\0\0\0\0\0", b"\1\x20\0\1\0\0\0\0\0", b"\0\0\0\1\0\0\0\0\0", b"\1\x10\0\1\0\0\0\0\0")
 _OPTS = (b"", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x10\0\0\0\x80\0\0\0", b"\0\0\x29\2\0\0\0\0\0\0\0")
-
-
-class _Port:
-    stream = False
-
-    def __init__(self, table: ReplyTable) -> None:
-        self.table = table
-
-    def begin_deferred(self, index: int) -> object:
-        del index
-        raise AssertionError("nothing here goes outside")
-
-    def peer_address(self, index: int) -> bytes:
-        del index
-        return b"\x7f\0\0\1"
-
-    def asker(self, client: Any, identifier: bytes) -> Asker:
-        return b"", (client, identifier)
-
-    def send(self, wire: bytes, client: object) -> None:
-        del wire, client
-        raise AssertionError("nothing here goes outside")
 
 
 class _Both:
@@ -57,10 +35,10 @@ class _Both:
         for kind in Kind:
             self.cluster.apply(ListDone(kind), 0, 1)
         self.caches = ReplyCache(), ReplyCache()
-        self.ports = [_Port(cache.add_table("udp", "1")) for cache in self.caches]
+        self.ports = [Port(cache.add_table("udp", "1")) for cache in self.caches]
         chain = Chain([self.cluster])
         self.responders = [
-            Responder(chain, Outside(), cache, lambda: 0.0, services=services)
+            Responder(chain, Outside(little), cache, lambda: 0.0, services=services)
             for cache, services in zip(self.caches, (self.cluster, None), strict=True)
         ]
 

@@ -15,7 +15,8 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, RRset
 from dnsserver.wire.reply import whole_body
-from tests.server.test_templates import ALIAS, AWAY, OUTCOMES, SOA, Outside, Server, query
+from tests.outside import Outside
+from tests.server.ways import ALIAS, AWAY, SOA, Server, query
 
 WEB = names.from_text("web.shop.svc.cluster.local")
 NAMES = (
@@ -81,19 +82,14 @@ class Upstreams(Outside):
     """Answers some of what waits whenever it is told to, and from then on at once until the TTL has run down."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__(OUTCOMES["address"], late=True)
+        super().__init__(self._remembered)
         self.chance = random.Random(seed)
-        self.now: Callable[[], float] = lambda: 0.0
-        self.known: dict[Question, Outcome] = {}
 
-    def answer_now(self, ask: Question, now: float) -> Outcome | None:
+    def _remembered(self, ask: Question, now: float) -> Outcome | None:
         outcome = self.known.get(ask)
-        if outcome is None or outcome.expires <= now:
-            return None
-        self.asked.append((ask, b"at once"))
-        return outcome
+        return None if outcome is None or outcome.expires <= now else outcome
 
-    def finish(self, share: float = 1.0) -> None:
+    def finish_some(self, share: float = 1.0) -> None:
         waiting, self.waiting = self.waiting, []
         said: dict[Question, Outcome] = {}
         for ask, waiter in waiting:
@@ -102,7 +98,7 @@ class Upstreams(Outside):
                 continue
             if ask not in said:
                 kind = KINDS[0] if ask.name == AWAY else self.chance.choice(KINDS)
-                said[ask] = outcome = kind(ask, self.now(), self.chance)
+                said[ask] = outcome = kind(ask, self.clock(), self.chance)
                 if outcome.expires > outcome.stored:
                     self.known[ask] = outcome
             waiter.deliver(said[ask])
@@ -126,7 +122,6 @@ def run(seed: int, *, short: bool) -> dict[str, object]:
     chance = random.Random(seed)
     outside = Upstreams(seed)
     server = Server(outside, short=short, stream=chance.random() < 0.3)
-    outside.now = lambda: server.now
     replies = []
     for step in range(150):
         what = chance.random()
@@ -139,11 +134,11 @@ def run(seed: int, *, short: bool) -> dict[str, object]:
             if reply is not None:
                 replies.append((step, reply))
         elif what < 0.9:
-            outside.finish(0.8)
+            outside.finish_some(0.8)
         else:
             server.now += chance.choice((0.3, 1.0, 7, 40))
     while outside.waiting:
-        outside.finish()
+        outside.finish_some()
     kept = {key: (reply.wire, reply.labels, reply.due) for key, reply in server.port.table.replies.items()}
     return {
         "replies": replies,
