@@ -555,6 +555,7 @@ UNKEPT = {
     "dnsserver/app/worker.py: self._updater.expire": "keeps itself",
     "dnsserver/app/worker.py: self._report": "guards each report; its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self._dns.run": "starts others only",
+    "dnsserver/app/worker.py: self._listen": "its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self._reload": "its end ends the worker, which is replaced",
     "dnsserver/forward/forwarder.py: self._followers.run": "keeps what it starts",
     "dnsserver/forward/sources.py: _find_file": "a part of a reload, which is kept",
