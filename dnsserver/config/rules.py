@@ -118,12 +118,12 @@ def _wires(domains: tuple[Domain, ...]) -> tuple[bytes, ...]:
 
 def _rewrite_condition(rule: Rewrite) -> Condition:
     """Return which names are rewritten; raises RuleError."""
-    suffix = None if rule.suffix is None else _domain(rule.suffix.removeprefix("."))
+    suffix = None if rule.suffix is None else _domain(_below_dot(rule.suffix))
     return Condition(
         name=None if rule.name is None else rule.name.wire,
         prefix=None if rule.prefix is None else read_prefix(rule.prefix),
         suffix=suffix,
-        inside=rule.suffix is not None and rule.suffix.startswith("."),
+        inside=rule.suffix is not None and rule.suffix.startswith(".") and rule.suffix != ".",
         regex=rule.regex,
         below=_wires(rule.below),
     )
@@ -136,7 +136,7 @@ def _rewrite(rule: Rewrite) -> rewrites.Rewrite:
         return rewrites.Rewrite(condition, read_prefix(rule.to), deep=rule.answers == "names")
     if condition.regex is not None:
         return rewrites.Rewrite(condition, rule.to, deep=rule.answers == "names")
-    text = rule.to.removeprefix(".") if condition.suffix is not None else rule.to
+    text = _below_dot(rule.to) if condition.suffix is not None else rule.to
     return rewrites.Rewrite(condition, _domain(text), deep=rule.answers == "names")
 
 
@@ -151,6 +151,11 @@ def _answer_condition(rule: Answer) -> Condition:
 
 def _answer(rule: Answer) -> answers.FixedAnswer:
     return answers.FixedAnswer(_answer_condition(rule), rule.records, rule.rcode)
+
+
+def _below_dot(text: str) -> str:
+    """Return a suffix without the dot that it may begin with; the root is one dot."""
+    return text if text == "." else text.removeprefix(".")
 
 
 def _domain(text: str) -> bytes:

@@ -143,7 +143,7 @@ class Templates:
             return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
         service, namespace = packet[13:at], packet[at + 1 : end]
         rules = self._chain.rules
-        if rules is not None and rules.services is not None and rules.services(namespace, service):
+        if rules is not None and (is_ruled := rules.services) is not None and is_ruled(namespace, service):
             return None
         found = self._service(namespace, service)
         if found is None:

@@ -9,6 +9,7 @@ from dnsserver.resolver.altered import Alteration, Altered, Domains
 from dnsserver.resolver.reply_cache import AgingReply, Reply
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text
+from dnsserver.zone.record import Key, name_key
 
 CORP = from_text("corp.example")
 A_CORP = from_text("a.corp.example")
@@ -60,7 +61,7 @@ def test_names_below_a_domain(domains: list[bytes], spared: list[bytes], names: 
     assert Domains(domains, spared).touches(name, reply) is touched
 
 
-def aging(names: str, lasts: float = 300.0, qtype: int = m.A, depends: tuple[bytes, ...] = ()) -> AgingReply:
+def aging(names: str, lasts: float = 300.0, qtype: int = m.A, depends: tuple[Key, ...] = ()) -> AgingReply:
     _, reply = octets(names)
     made = AgingReply(reply, (qtype, 0, "forwarded"), depends, (), 0.0, lasts)
     made.key = reply[:10] + octets(names)[0]
@@ -76,6 +77,7 @@ def local(names: str, rcode: int = 0) -> Reply:
 
 SVC = b"\x03svc" + from_text("cluster.local")
 WEB = "web.shop.svc.cluster.local"
+REWRITTEN = name_key(from_text("host.corp.example"))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,10 @@ WEB = "web.shop.svc.cluster.local"
         (Altered(completed=SVC), local("www.test.shop.svc.cluster.local", m.NXDOMAIN), True),
         (Altered(completed=SVC), aging("www.test.shop.svc.cluster.local www.test"), True),
         (Altered(completed=SVC), aging("www.test"), False),
+        # the name that was looked up in place of the one that was asked
+        (Altered(routes=frozenset({CORP})), aging("www.test", depends=(REWRITTEN,)), True),
+        (Altered(domains=frozenset({CORP})), aging("www.test", depends=(REWRITTEN,)), True),
+        (Altered(domains=frozenset({from_text("other")})), aging("www.test", depends=(REWRITTEN,)), False),
         (Altered(longer_than=60), aging("www.test", 300), True),
         (Altered(longer_than=60), aging("www.test", 60), False),
         (Altered(longer_than=60), local(WEB), False),

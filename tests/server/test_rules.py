@@ -426,3 +426,34 @@ def test_the_world_is_not_what_rules_say() -> None:
             name = name.removesuffix(".") or "."  # noqa: PLW2901
             assert with_rules.ask(name, rtype) == without.ask(name, rtype)
     assert with_rules.reply(WEB, flags=dns.flags.RD) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("aaa", "aaa"),
+        (r"a\"a\;x\032\200", r"a\"a;x \200"),
+        (r"a\.b", "a.b"),
+        (r"a\\b", r"a\\b"),
+        (r"\@", "@"),
+        ("{x}", "{x}"),
+        ("{1}", "{1}"),
+        (r"\000\010", r"\000\010"),
+        (r"\(\)\$", "()$"),
+    ],
+)
+def test_whatever_is_in_a_name_goes_through_expressions_into_records_and_names(name: str, text: str) -> None:
+    answers = "[[answer]]\nregex = '^(.*)\\.b\\.$'\nrecords = ['@ TXT \"{1}\"']\n"
+    assert Ruled(answers).ask(f"{name}.b", "TXT") == f'NOERROR aa: {name}.b. 60 TXT "{text}"'
+    moved = rewrite(r"regex = '^(.*)\.b\.$'", "{1}.c") + "[[answer]]\nbelow = ['c']\nrecords = ['@ TXT \"{name}\"']\n"
+    assert Ruled(moved).ask(f"{name}.b", "TXT") == f'NOERROR aa: {name}.b. 60 TXT "{text}.c."'
+
+
+def test_the_root_is_a_domain_like_others() -> None:
+    assert Ruled(rewrite("suffix = '.'", "example.com")).ask("www") == "NOERROR: www. 300 A 192.0.2.1"
+    said = Ruled(rewrite("suffix = 'example.com'", ".")).ask("localhost.example.com")
+    assert said == "NOERROR aa: localhost.example.com. 86400 A 127.0.0.1"
+    everything = Ruled("[[answer]]\nbelow = ['.']\ntypes = ['HINFO']\nrcode = 'NODATA'\n" + OUT)
+    assert everything.ask("x.y", "HINFO") == "NOERROR aa: SOA . 60"
+    assert everything.ask("web.shop.svc.cluster.local", "HINFO") == "NOERROR aa: SOA . 60"
+    assert everything.ask("www.old.example") == "NOERROR: www.old.example. 300 A 192.0.2.1"
