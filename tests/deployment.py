@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate
+import msgspec
 import pytest
 import yaml
 
-from dnsserver.config import Config
+from dnsserver.app.ceiling import MIB
+from dnsserver.config import Address, Config, load
 from dnsserver.zone.model import Kind
 
 ROOT = Path(__file__).parent.parent
@@ -153,3 +156,13 @@ def asked_for(config: Config) -> set[tuple[str, str, str]]:
     kinds = [kind for kind in Kind if kind is not Kind.PODS or config.pods == "verified"]
     groups = {Kind.ENDPOINTSLICES: "discovery.k8s.io"}
     return {(groups.get(kind, ""), str(kind), verb) for kind in kinds for verb in ("list", "watch")}
+
+
+def base() -> tuple[Config, int]:
+    """The configuration that the base's pod runs with, and its memory limit in octets."""
+    deployment: Any = yaml.safe_load((ROOT / "manifests/base/deployment.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    listen = tuple(Address.parse(arg.split("=")[1]) for arg in container["args"] if arg.startswith("--listen="))
+    limit = re.fullmatch(r"(\d+)Mi", container["resources"]["limits"]["memory"])
+    assert limit is not None
+    return msgspec.structs.replace(load(ROOT / "zones/dnsserver.toml"), listen=listen), int(limit[1]) * MIB

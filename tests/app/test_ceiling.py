@@ -1,36 +1,23 @@
 """The most memory that a configuration takes: below the manifest's limit, and made of the bounds that parts keep."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-import yaml
 
 from dnsserver.app import ceiling
-from dnsserver.config import Address, Config, load
+from dnsserver.config import Config
 from dnsserver.server import tcp, udp
-from tests.deployment import ROOT
+from tests.deployment import base
 
 replaced = msgspec.structs.replace
 
 
-def manifest() -> tuple[Config, int]:
-    """The configuration that the base's pod runs with, and its memory limit in octets."""
-    deployment: Any = yaml.safe_load((ROOT / "manifests/base/deployment.yaml").read_text())
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    listen = tuple(Address.parse(arg.split("=")[1]) for arg in container["args"] if arg.startswith("--listen="))
-    limit = re.fullmatch(r"(\d+)Mi", container["resources"]["limits"]["memory"])
-    assert limit is not None
-    return replaced(load(ROOT / "zones/dnsserver.toml"), listen=listen), int(limit[1]) * ceiling.MIB
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_manifests_limit_is_above_it_with_loader_second_process_and_a_worker(workers: int) -> None:
-    config, limit = manifest()
+    config, limit = base()
     parts = ceiling.parts(replaced(config, workers=workers))
     names = " ".join(part.name for part in parts)
     for counted in ("loader", "kubectl exec", *(["1 more that answer"] if workers > 1 else [])):

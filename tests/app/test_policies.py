@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from dnsserver.config.model import Search
-from tests.app.test_sync import config_of, following
+from tests.app.following import config_of, following
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import wait_for
 from tests.logs import capture_logs

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver.app import ceiling
-from tests.app.test_ceiling import manifest
+from tests.deployment import base
 
 MIB = 1024 * 1024
 HOST = "127.0.0.1"
@@ -373,7 +373,7 @@ def beside(group: Group) -> Iterator[None]:
 
 def main(seconds: float, workers: int = 1) -> int:
     """Run each attack alone and all of them together; return 0 if it holds."""
-    config, limit = manifest()
+    config, limit = base()
     config = msgspec.structs.replace(config, workers=workers)
     parts = ceiling.parts(config)
     print(f"{'attack':<12} {'peak above idle, MiB':>22} {'counted for its part':>22}")

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from dnsserver.cli import cli
-from tests.e2e import test_broken_api as api
-from tests.e2e import test_broken_objects as files
+from tests.e2e import broken_api as api
+from tests.e2e import broken_objects as files
 from tests.kube.apiserver import ApiServer, serving
 
 pytestmark = pytest.mark.e2e

@@ -16,44 +16,19 @@ import trio
 import trio.testing
 
 from dnsserver.kube import snapshot
-from dnsserver.kube.snapshot import NAME, TOO_OLD, YIELD_EVERY, Header, Identity
+from dnsserver.kube.snapshot import NAME, TOO_OLD, YIELD_EVERY, Identity
 from dnsserver.zone.model import (
     Event,
     Kind,
     ListDone,
     ListStarted,
-    Metadata,
-    Namespace,
     Object,
     Put,
-    Service,
-    ServiceSpec,
 )
+from tests.kube.copies import NOW, OURS, SERVICES, header, held
 from tests.logs import capture_logs
 
-OURS = Identity("cluster.local.", "the cluster; pods insecure")
-NOW = 1_800_000_000.0
-SERVICES = 3 * YIELD_EVERY + 1
 MAGIC = b"dnsserver zone copy\n"
-
-
-def held(kind: Kind, services: int = SERVICES) -> Iterator[Object]:
-    if kind is Kind.NAMESPACES:
-        yield Namespace(Metadata("shop"))
-    elif kind is Kind.SERVICES:
-        for number in range(services):
-            yield Service(
-                Metadata(f"s{number}", "shop"), ServiceSpec(cluster_ips=[f"10.0.{number >> 8}.{number & 255}"])
-            )
-
-
-def header(**changes: Any) -> Header:
-    kinds: dict[Kind, tuple[str, ...]] = {
-        Kind.NAMESPACES: ("17",),
-        Kind.SERVICES: ("18",),
-        Kind.ENDPOINTSLICES: ("18",),
-    }
-    return msgspec.structs.replace(Header(OURS, NOW, kinds), **changes)
 
 
 def files(folder: Path) -> list[str]:
@@ -243,7 +218,7 @@ KILLED = """
 import sys, trio
 from pathlib import Path
 from dnsserver.kube import snapshot
-from tests.kube.test_snapshot import header, held
+from tests.kube.copies import header, held
 
 def slow(kind):
     for number, obj in enumerate(held(kind, 200_000)):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from dnsserver.config.corefile import CorefileError, NotACorefileError
 from dnsserver.config.corefile.parser import parse
+from tests.config.corefile.plugins import PLUGINS
 from tests.config.corefile.reading import config, imported
-from tests.config.corefile.test_importer import PLUGINS
 
 OPTIONS = """
 pods ttl namespaces labels namespace_labels fallthrough endpoint tls kubeconfig multicluster noendpoints ignore zonal

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dnsserver.config.corefile import CorefileError, NotACorefileError
+from tests.config.corefile.plugins import PLUGINS
 from tests.config.corefile.reading import config, imported, losses, said
 
 FOLDER = Path(__file__).parents[2] / "corefiles"
@@ -221,17 +222,6 @@ def test_what_is_so_without_a_setting(plugin: str) -> None:
     result = imported(root(plugin))
     assert not losses(result)
     assert any(line.startswith(f"2 {plugin}: ") for line in said(result, "default"))
-
-
-# All of CoreDNS 1.14.7's plugin.cfg.
-PLUGINS = (
-    "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts",
-    "multisocket", "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed",
-    "prometheus", "errors", "log", "dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite",
-    "autopath", "acl", "cache", "header", "dnssec", "tls", "minimal", "template", "transfer", "hosts", "route53",
-    "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary", "etcd", "loop", "forward",
-    "grpc", "erratic", "whoami", "on", "sign", "view", "nomad"
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
