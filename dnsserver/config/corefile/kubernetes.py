@@ -95,7 +95,8 @@ def _value(context: Context, line: Line, source: Source, what: str) -> bool:
     option, arguments = line.words[0], list(line.words[1:])
     match option, arguments:
         case "pods", [mode] if mode in _MODES:
-            draft.put("pods", mode, source, what)
+            note = "the server has to be allowed to watch pods (manifests/components/verified)"
+            draft.put("pods", mode, source, what, note if mode == "verified" else "")
         case "ttl", [digits, *_]:
             try:
                 ttl = whole(digits)
