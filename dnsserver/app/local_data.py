@@ -77,14 +77,15 @@ class LocalData:
         for table in self._hosts:
             if table.is_kept:
                 kept.add(id(table.names))
-                domains |= table.names.replace(table.text)
+                changed = table.names.replace(table.text)
+                domains |= changed
+                if self.rules is not None:
+                    self.rules.hosts_changed(changed)
             else:
                 domains |= table.names.domains()
         for table in before._hosts:  # noqa: SLF001 - likewise
             if id(table.names) not in kept:
                 domains |= table.names.domains()
-        if self.rules is not None:
-            self.rules.hosts_changed()
         return frozenset(domains)
 
     def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:

@@ -7,7 +7,7 @@ server's own data leads; records from outside are passed on as they came.
 `concerns` tells at a glance which names no rule is for (`filters`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -52,14 +52,19 @@ class Rules:
         names = [self._names, *(table.names for table in hosts)]
         self.concerns = name_filter(names, self._domains, {head.octets for head in self._heads})
         self.services: ServiceFilter | None = None  # which services' names rules may be for
-        self.hosts_changed()
+        self._find_services()
 
     def __bool__(self) -> bool:
         """Tell whether there is any rule."""
         return bool(self._names or self._domains or self._heads or self.hosts)
 
-    def hosts_changed(self) -> None:
-        """Record that tables of hosts have other names now."""
+    def hosts_changed(self, names: Iterable[bytes]) -> None:
+        """Record that tables of hosts say something else of these names now."""
+        if any(name.endswith(self._end) for name in names):
+            self._find_services()
+
+    def _find_services(self) -> None:
+        """Work out which services' names rules may be for."""
         names = [*self._names, *(name for table in self.hosts for name in table.names if name.endswith(self._end))]
         self.services = service_filter(self._end, names, self._domains, self._heads)
 

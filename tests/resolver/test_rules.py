@@ -75,7 +75,7 @@ def test_a_glance_never_overlooks_a_rule(
         CLUSTER,
     )
     table.load(text)
-    rules.hosts_changed()
+    rules.hosts_changed(table.names)
     has_one = rules.rewritten(name) is not None or rules.answer(name, 1) is not None
     assert rules.concerns(name) or not has_one
     service, namespace, *rest = to_text(name).encode().split(b".")

@@ -4,6 +4,8 @@
 import dns.edns
 import dns.flags
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.cluster import namespace, service
 from tests.outside import text
@@ -457,3 +459,79 @@ def test_the_root_is_a_domain_like_others() -> None:
     assert everything.ask("x.y", "HINFO") == "NOERROR aa: SOA . 60"
     assert everything.ask("web.shop.svc.cluster.local", "HINFO") == "NOERROR aa: SOA . 60"
     assert everything.ask("www.old.example") == "NOERROR: www.old.example. 300 A 192.0.2.1"
+
+
+_parts = st.sampled_from(["web", "shop", "pay", "svc", "cluster", "local", "old", "example", "com", "www", "x"])
+_some = st.sampled_from(
+    [
+        WEB,
+        "shop.svc.cluster.local",
+        "svc.cluster.local",
+        "www.example.com",
+        "example.com",
+        "old.example",
+        "corp.example",
+    ]
+)
+_domains = _some | st.lists(_parts, min_size=1, max_size=4).map(".".join)
+_below = st.lists(_domains, max_size=2).map(lambda found: f"below = {found}\n" if found else "")
+_rewrites = st.one_of(
+    st.builds(lambda name, to: rewrite(f"name = '{name}'", to), _domains, _domains),
+    st.builds(
+        lambda end, to, deep: rewrite(f"suffix = '{end}'", to, f"answers = '{deep}'"),
+        _domains,
+        _domains,
+        st.sampled_from(["owner", "names"]),
+    ),
+    st.builds(lambda head, to: rewrite(f"prefix = '{head}'", to), st.sampled_from(["w", "web.", "x"]), _parts),
+    st.builds(
+        lambda to, deep: rewrite(r"regex = '^(\w+)\.(.*)\.$'", to, f"answers = '{deep}'"),
+        st.sampled_from(["{2}", "{1}.{1}.{2}", "{1}.shop.svc.cluster.local", "{2}.{1}"]),
+        st.sampled_from(["owner", "names"]),
+    ),
+)
+_answers = st.builds(
+    lambda domain, what: f"[[answer]]\nbelow = ['{domain}']\n{what}\n",
+    _domains,
+    st.sampled_from(
+        [
+            "records = ['@ A 192.0.2.1', '@ A 192.0.2.2']",
+            "records = ['@ CNAME www.example.com']",
+            f"records = ['@ CNAME {WEB}']",
+            "records = ['@ CNAME a.{name}']",
+            "types = ['A']\nrcode = 'NXDOMAIN'",
+            "types = ['SRV']\nrcode = 'NODATA'",
+            "rcode = 'REFUSED'",
+        ]
+    ),
+)
+_hosts = st.builds(
+    lambda name, domain: f"[[hosts]]\nentries = ['192.0.2.9 {name}']\nauthoritative_below = ['{domain}']\n",
+    _domains,
+    _domains,
+)
+_handed = st.builds(
+    lambda name: f"[[forward]]\ndomain = '{name}.svc.cluster.local'\nupstreams = []\n", st.sampled_from(["shop", "x"])
+)
+_rules = st.lists(st.one_of(_rewrites, _rewrites, _answers, _hosts, _handed), max_size=5, unique=True).map("".join)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    _rules.filter(lambda text: text.count("domain = 'shop.") < 2 and text.count("domain = 'x.") < 2),
+    st.lists(st.tuples(_domains, st.sampled_from(["A", "AAAA", "SRV", "ANY", "MX"])), min_size=1, max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
+def test_whatever_the_rules_are_a_question_has_one_answer(
+    rules: str, questions: list[tuple[str, str]], later: bool, search: bool
+) -> None:
+    """Always the same, in any order of questions, from the caches or not; and about the name that was asked."""
+    text = f"[search]\nenabled = {str(search).lower()}\n{rules}"
+    server, fresh = Ruled(text, later=later), {asked: Ruled(text).ask(*asked) for asked in questions}
+    for asked in [*questions, *questions[::-1], *questions]:
+        said = server.ask(*asked)
+        assert sorted(said.split("; ")) == sorted(fresh[asked].split("; ")) or "192.0.2.2" in said
+        _, _, records = said.partition(": ")
+        if " CNAME " in records or f" {asked[1]} " in records:
+            assert any(record.startswith(f"{asked[0]}. ") for record in records.split("; ")), said
