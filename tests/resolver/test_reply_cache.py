@@ -290,3 +290,35 @@ def test_what_many_replies_depend_on_drops_them_all_and_only_them(count: int) ->
     cache.drop({shared})
     assert set(table.replies) == {b"other"}
     assert cache.statistics().replies == 1
+
+
+def test_less_room_costs_the_oldest_and_a_table_that_goes_takes_its_replies_along() -> None:
+    cache = ReplyCache(1 << 20)
+    first, second = cache.add_table("udp", "1"), cache.add_table("tcp", "1")
+    for number in range(200):
+        cache.keep(
+            first if number % 2 else second, b"%d" % number, Reply(bytes(1000), (1, 0, "found"), ((b"a", b"s"),))
+        )
+    cache.resize(200_000)
+    held = cache.statistics()
+    assert held.size <= 200_000 * 5 // 8
+    assert b"199" in first.replies
+    assert b"1" not in first.replies
+    cache.remove_table(second)
+    assert cache.tables == [first]
+    assert cache.statistics().replies == len(first.replies)
+    cache.drop({(b"a", b"s")})
+    assert cache.statistics().size == 0
+
+
+@pytest.mark.parametrize("labels", [(), (b"\1b",)])
+def test_what_a_configuration_alters_leaves_and_nothing_else(labels: tuple[bytes, ...]) -> None:
+    cache = ReplyCache()
+    table = cache.add_table("udp", "1")
+    for name in (b"\1a\0", b"\1b\0", b"\1B\0"):
+        cache.keep(table, name, Reply(name, (1, 0, "found")))
+    changes = cache.changes
+    assert cache.drop_altered(lambda reply: b"\1b" in reply.wire.lower(), labels) == 2
+    assert list(table.replies) == [b"\1a\0"]
+    assert cache.drop_altered(None) == 0
+    assert cache.changes == changes + 2  # what is being worked out is not kept
