@@ -52,10 +52,14 @@ def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> 
     """Write how long answers are kept at most, or say what it means that another block has said otherwise."""
     draft = context.draft
     there = draft.settings.get(f"cache.{key}")
+    which = "answers that there is nothing" if key == "negative_cap" else "answers"
+    if there is None and not site.is_root and any(other.is_root for other in context.sites):
+        text = f"{which} for {', '.join(site.zones)} are kept as long as their TTL, and not {value} seconds at most"
+        draft.lost(source, _WHAT, f"{text}, as the block for all names has no `cache`: a change shows later to clients")
+        return
     if there is None or there.value == value:
         draft.put(f"cache.{key}", value, source, _WHAT)
         return
-    which = "answers that there is nothing" if key == "negative_cap" else "answers"
     text = f"{which} for {', '.join(site.zones)} are kept for {there.value} seconds at most, instead of {value}"
     if there.value > value:
         draft.lost(

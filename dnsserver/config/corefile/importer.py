@@ -81,8 +81,9 @@ def import_text(
         forward.trust_all(draft)
     else:
         parsed = parse(given.corefile, given.name, imports, environment)
-        for file, line, text in parsed.remarks:
-            draft.lost(Source(file, line, ""), "import", text)
+        for remark in parsed.remarks:
+            say = draft.lost if remark.lost else draft.differs
+            say(Source(remark.file, remark.line, ""), "import", remark.text)
         _blocks(Context(draft, sites(parsed.blocks, draft), files))
     heading = f"From {given.name}, by `dnsserver import-corefile`; zones/dnsserver.toml explains each setting."
     text = _accepted(draft, heading, mistakes)

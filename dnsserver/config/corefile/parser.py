@@ -60,11 +60,20 @@ class ServerBlock(NamedTuple):
     line: int
 
 
+class Remark(NamedTuple):
+    """A sentence about an `import` or a variable; `lost` if something that was meant is certainly missing."""
+
+    file: str
+    line: int
+    text: str
+    lost: bool = True
+
+
 class Parsed(NamedTuple):
-    """The server blocks, and sentences about what was imported, with their places."""
+    """The server blocks, and what is to be said of imports and variables in them."""
 
     blocks: tuple[ServerBlock, ...]
-    remarks: tuple[tuple[str, int, str], ...]
+    remarks: tuple[Remark, ...]
 
 
 def parse(text: str, file: str, read: ReadImport, environment: Mapping[str, str]) -> Parsed:
@@ -83,7 +92,7 @@ class _Parser:
         self._environment = environment
         self._snippets: dict[str, list[Token]] = {}
         self._imports = 0
-        self.remarks: list[tuple[str, int, str]] = []
+        self.remarks: list[Remark] = []
 
     def blocks(self) -> Iterable[ServerBlock]:
         while self._at < len(self._words):
@@ -235,12 +244,15 @@ class _Parser:
         except (OSError, ValueError) as error:
             self._remark(word, f"import {pattern} could not be read ({error}): what it holds is not taken over")
             return []
-        if not files and not any(sign in pattern for sign in "*?["):
+        if not files and any(sign in pattern for sign in "*?["):
+            text = f"import {pattern}: no file here fits: if there are some where CoreDNS runs, import them as well"
+            self._remark(word, text, lost=False)
+        elif not files:
             self._remark(word, f"import {pattern}: there is no such file or snippet: what it holds is not taken over")
         return [token for file in files for token in tokens(file.text, file.name)]
 
-    def _remark(self, word: Token, sentence: str) -> None:
-        self.remarks.append((word.file, word.line, sentence))
+    def _remark(self, word: Token, sentence: str, *, lost: bool = True) -> None:
+        self.remarks.append(Remark(word.file, word.line, sentence, lost))
 
     def _with_environment(self, word: Token) -> str:
         """Put the values of environment variables in: `{$NAME}` and `{%NAME%}`."""

@@ -180,6 +180,7 @@ LOST = [
     (root("cache {\n disable success corp.example\n keepttl\n serve_stale_policy prefer_positive\n}"),
      ["3 cache disable", "4 cache keepttl", "5 cache serve_stale_policy"]),
     (root("cache 30") + "a.example {\n cache 5\n forward . 10.0.0.1\n}", ["5 cache", "5 cache"]),
+    (root("errors") + "a.example {\n cache 5\n forward . 10.0.0.1\n}", ["5 cache", "5 cache"]),
     (root("hosts {\n fallthrough_unsupported\n nonsense\n}"), ["3 hosts fallthrough_unsupported", "4 hosts"]),
     (root("rewrite class CH IN", "rewrite type ANY HINFO", "rewrite edns0 local set 0xffee 0x61",
           "rewrite ttl example.com 15", "rewrite cname exact a b", "rewrite rcode suffix .a NXDOMAIN NOERROR"),

@@ -90,7 +90,6 @@ def test_what_coredns_does_not_start_with(text: str, message: str) -> None:
         ("(s) {\n forward . {args.0} {args[1]}\n}\n. {\n import s 192.0.2.1 192.0.2.2\n}",
          [((".",), [("forward", ".", "192.0.2.1", "192.0.2.2")])]),
         ("(a) {\n log\n}\n(b) {\n import a\n errors\n}\n. {\n import b\n}", [((".",), [("log",), ("errors",)])]),
-        (". {\n import none*\n}", [((".",), [])]),
     ],
 )  # fmt: skip
 def test_imports(text: str, expected: list[tuple[tuple[str, ...], list[tuple[str, ...]]]]) -> None:
@@ -113,7 +112,14 @@ def test_an_import_in_the_block_of_a_plugin() -> None:
     ],
 )
 def test_imports_that_find_nothing(name: str, remark: str) -> None:
-    assert parsed(f". {{\n import {name}\n}}").remarks == (("Corefile", 2, remark),)
+    assert parsed(f". {{\n import {name}\n}}").remarks == (("Corefile", 2, remark, True),)
+
+
+def test_a_pattern_that_fits_nothing_here_may_fit_something_there() -> None:
+    result = parsed(". {\n import /etc/coredns/custom/*.override\n}")
+    assert shape(result) == [((".",), [])]
+    text = "no file here fits: if there are some where CoreDNS runs, import them as well"
+    assert result.remarks == (("Corefile", 2, f"import /etc/coredns/custom/*.override: {text}", False),)
 
 
 @pytest.mark.parametrize("text", ["(s) {\n import s\n}\n. {\n import s\n}", ". {\n import me\n}"])
@@ -143,4 +149,5 @@ def test_variables_that_are_not_set() -> None:
     result = parsed(". {\n bind {$HOST_IP}\n}")
     assert shape(result) == [((".",), [("bind", "")])]
     (remark,) = result.remarks
-    assert remark == ("Corefile", 2, "{$HOST_IP} is not set where this was imported, so it is empty in what follows")
+    text = "{$HOST_IP} is not set where this was imported, so it is empty in what follows"
+    assert remark == ("Corefile", 2, text, True)
