@@ -12,7 +12,7 @@ from typing import Any
 import dns.message
 
 from dnsserver.resolver.reply_cache import AgingReply, RingReply
-from dnsserver.server.batch import UnbatchedPort, _Outbox
+from dnsserver.server.batch import Outbox, UnbatchedPort
 from dnsserver.server.connection import Connection
 from dnsserver.server.respond import Responder
 from dnsserver.wire import upstream_query
@@ -61,7 +61,7 @@ def watch() -> None:
     _after(Responder, "respond", lambda result, _, packet, *__: result and packet[:2] + result[2:], strict.reply)
     for kept in (RingReply, AgingReply):
         _after(kept, "renew", lambda result, *_: result and b"\0\0" + result, strict.reply)
-    for port, send in ((Connection, "send"), (UnbatchedPort, "send"), (_Outbox, "add")):
+    for port, send in ((Connection, "send"), (UnbatchedPort, "send"), (Outbox, "add")):
         _after(port, send, lambda _, __, wire, ___: wire, strict.reply)
     _after(upstream_query, "write", lambda result, *_: b"\0\0" + result[1], strict.message)
     # Only replies: what tests ask may be as odd as they like.

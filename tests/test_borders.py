@@ -355,7 +355,7 @@ TABLE = [
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
     Border("upstream-probes", Probes, "_send_probe_if_due", nothing_is_lost),
     Border("upstream-source", sources, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
-    Border("delivery", batch._Outbox, "add", one_client_of_two_gets_no_reply),  # noqa: SLF001
+    Border("delivery", batch.Outbox, "add", one_client_of_two_gets_no_reply),
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
     Border("event", ZoneUpdater, "apply", one_event_is_lost),

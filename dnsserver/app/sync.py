@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = get_logger("dnsserver")
 
 _LOOK = 1.0  # seconds between two looks at the age of the data
-_RETRY = 5.0  # seconds until a folder without objects is looked at again
+RETRY = 5.0  # seconds until a folder without objects is looked at again
 
 
 class Sync:
@@ -227,8 +227,8 @@ class Sync:
             except ObjectsError as error:
                 if str(error) != reported:
                     reported = str(error)
-                    log.error("no objects to serve", error=reported, retry_seconds=_RETRY)  # noqa: TRY400 - it says it all
-                await trio.sleep(_RETRY)
+                    log.error("no objects to serve", error=reported, retry_seconds=RETRY)  # noqa: TRY400 - it says it all
+                await trio.sleep(RETRY)
 
     async def _watch_age(self) -> None:
         """Look, from time to time, how old the data is, and whether there are kinds that will not come."""

@@ -29,7 +29,7 @@ RECENT = 1.0
 _NOW_AND_THEN = 16
 
 NEAR = 0.0003  # seconds of a round trip, the time to write a query and to read the reply included
-_BUSY_POLLS = 100  # half a microsecond to one each
+BUSY_POLLS = 100  # half a microsecond to one each
 _MOST_SKIPPED_POLLS = 1024
 
 SKIP_POLLS = 8  # after a poll that was in vain
@@ -168,7 +168,7 @@ class UdpTransport:
         if sockets.polls_to_skip:
             sockets.polls_to_skip -= 1
         elif 0 < upstream.health.rtt < NEAR:
-            for _ in range(_BUSY_POLLS):
+            for _ in range(BUSY_POLLS):
                 if self._epoll.poll(0):
                     self.drain()
                     sockets.skip_next = SKIP_POLLS

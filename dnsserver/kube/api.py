@@ -25,8 +25,8 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
-_LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
-_LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
+LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
+LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
 _LONGEST_FAILURE = 64 << 10
 _MORE = "more of a list"
 
@@ -158,7 +158,7 @@ class Client:
             try:
                 async with self._asked(scope, params, METADATA_LIST, self._answer_timeout) as answer:
                     with self._waiting_for(_MORE) as wait:
-                        body = await _body(answer, _LARGEST_PAGE, received, wait)
+                        body = await _body(answer, LARGEST_PAGE, received, wait)
             except TooLarge:
                 if params["limit"] == "1":
                     raise
@@ -216,8 +216,8 @@ class Client:
                             if change.type == "BOOKMARK":
                                 initial.close()
                             yield change
-                        if len(begin) > _LONGEST_LINE:
-                            raise TooLarge(f"a line of more than {_LONGEST_LINE} octets")
+                        if len(begin) > LONGEST_LINE:
+                            raise TooLarge(f"a line of more than {LONGEST_LINE} octets")
         if begin:
             raise Disconnected("the stream ended in the middle of a line")
 
@@ -225,7 +225,7 @@ class Client:
         """Return the names of all API groups that the server offers, custom resources' too. Raises ApiError."""
         answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
         try:
-            body = await _body(answer, _LARGEST_PAGE)
+            body = await _body(answer, LARGEST_PAGE)
         finally:
             await answer.aclose()
         try:

@@ -149,7 +149,7 @@ class BatchPort:
         index_at = (_CONTROL_AT + 16 + (0 if four else 16)) // 4
         self._interfaces = memoryview(self._peers).cast("B").cast("I")[index_at :: _PEER // 4]
         self._no_interfaces = memoryview(bytes(4 * BATCH)).cast("I")
-        self._outbox = _Outbox(self._send, *sizes)
+        self._outbox = Outbox(self._send, *sizes)
         self.send = self._outbox.add  # a reply that comes late; it goes out with the others at the next `flush`
         self.flush = self._outbox.flush
         self._received = 0
@@ -311,7 +311,7 @@ class _Messages:
                 words[i * _HEAD // 8 + field] = value
 
 
-class _Outbox:
+class Outbox:
     """Replies that had to wait, sent in batches to the peers that asked."""
 
     def __init__(self, send: Callable[[int, int], None], address_size: int, control_size: int) -> None:
@@ -331,6 +331,7 @@ class _Outbox:
             self.flush()
 
     def flush(self) -> None:
+        """Send all that is held back."""
         if not self._held:
             return
         held, self._held = self._held, []

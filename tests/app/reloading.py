@@ -90,7 +90,7 @@ class Reloading:
 
 @asynccontextmanager
 async def reloading(
-    folder: Path, text: str = "", base: str | None = None, *, objects: bool = True
+    folder: Path, text: str = "", base: str | None = None, *, objects: bool = True, interval: float = INTERVAL
 ) -> AsyncIterator[Reloading]:
     """Run a server with a file that says `text` besides the usual things, `base` in place of where it listens."""
     usual = f'admin = "{HOST}:0"\ndrain = 0\n'
@@ -103,7 +103,7 @@ async def reloading(
     lines: list[dict[str, Any]] = []
     with redirected(lambda _level, _name, event: lines.append(event)):
         server = Server(loaded.config, loaded=loaded)
-        server.reloader = Reloader(server, loaded, server.dns.faults, INTERVAL)
+        server.reloader = Reloader(server, loaded, server.dns.faults, interval)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             with trio.fail_after(PATIENCE):

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import memory_stream_one_way_pair
 
 from dnsserver import metrics
-from dnsserver.app import workers
+from dnsserver.app import worker_protocol, workers
 from dnsserver.app.server import Server
 from dnsserver.app.workers import PATIENCE, FedWorker
 from tests.app.served_by_two import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
 from tests.clock import LoopbackClock
+from tests.logs import capture_logs
 from tests.running import config
 
 
@@ -128,20 +130,31 @@ def test_workers_that_die_at_once_come_ever_more_slowly(monkeypatch: pytest.Monk
 
 
 def test_a_successor_of_one_that_hung_may_be_silent_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    patience: list[float] = []
+    class SaysOneThing:
+        """A process that shows once that it is there, and then no more."""
 
-    async def hangs(fed: FedWorker) -> None:
-        patience.append(fed.patience)
-        fed.hung = True
-        await trio.lowlevel.checkpoint()
+        def __init__(self, module: str) -> None:
+            del module
+            self.down, self._reads = memory_stream_one_way_pair()
+            self._says, self.up = memory_stream_one_way_pair()
+
+        async def wait(self) -> int:
+            await self._says.send_all(worker_protocol.encode(worker_protocol.Counts(metrics.Process())))
+            await trio.sleep_forever()
+            raise AssertionError
+
+        async def end(self) -> None:
+            await trio.lowlevel.checkpoint()
 
     async def five_minutes() -> None:
         server = Server(config(objects=Path("not-there"), workers=2))
-        monkeypatch.setattr(server.workers, "_live", hangs)
         with trio.move_on_after(300):
             await server.workers.run()
 
-    trio.run(five_minutes, clock=LoopbackClock(patience=0.0))
+    monkeypatch.setattr(workers, "Child", SaysOneThing)
+    with capture_logs() as logs:
+        trio.run(five_minutes, clock=LoopbackClock(patience=0.0))
+    patience = [line["seconds"] for line in logs if line["event"] == "worker hangs, it is killed"]
     assert patience[:6] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 

@@ -69,11 +69,10 @@ async def test_the_symlinks_of_a_configmap_are_followed(tmp_path: Path) -> None:
 
 
 async def test_sighup_has_the_files_looked_at_at_once(tmp_path: Path) -> None:
-    async with reloading(tmp_path, NO_UPSTREAMS) as server:
+    async with reloading(tmp_path, NO_UPSTREAMS, interval=1000.0) as server:
         reloader = server.server.reloader
         assert reloader is not None
-        reloader._interval = 1000.0  # noqa: SLF001
-        await server.until(lambda: reloader._hashes is not None)  # noqa: SLF001
+        await server.until(lambda: reloader.statistics().applied)  # from here on SIGHUP is for it
         os.kill(os.getpid(), signal.SIGHUP)
         await server.wait_says("configuration is in force as it is")
         server.write(f"{NO_UPSTREAMS}ttl = 9\n")

@@ -248,7 +248,7 @@ def events_of(logs: Iterable[Any]) -> list[str]:
 async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "_RETRY", 0.05)
+    monkeypatch.setattr(sync, "RETRY", 0.05)
     path = tmp_path / "objects.yaml"
     rig = Rig(Config(objects=path))
     with capture_logs() as logs:

@@ -19,6 +19,7 @@ from dnsserver.wire import upstream_query
 from dnsserver.wire.name import from_text
 from dnsserver.zone.record import Reason
 from tests.forward.scripted import HOST, A
+from tests.reach import reached
 
 SECTION, QUERY = upstream_query.write(from_text("www.example.com"), A, False, False)
 
@@ -81,7 +82,7 @@ def test_one_reply_from_close_by_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, near: socket.socket, trip: float, count: int, at_once: int
 ) -> None:
     monkeypatch.setattr(
-        transport_udp, "_BUSY_POLLS", 10_000_000
+        transport_udp, "BUSY_POLLS", 10_000_000
     )  # a busy machine may take its time over the other thread
     asked = threading.Event()
 
@@ -140,7 +141,7 @@ def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
         silent = [Upstream(spec, HOST, b"\0") for _ in range(upstreams)]
 
         def held() -> list[Attempt]:
-            return [each for port in transport._ports.values() for each in port.waiting.values()]  # noqa: SLF001
+            return [each for each in reached(transport) if isinstance(each, Attempt)]
 
         open_ones = []
         for number in range(20_000):
@@ -172,5 +173,5 @@ def test_without_descriptors_the_sockets_that_are_there_do() -> None:
             assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"cd"), QUERY, 0.0)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert len(transport._ports) == 1  # noqa: SLF001
+        assert len(transport.sockets[upstream].ports) == 1
         assert [server.recv(4096)[:2] for _ in range(2)] == [b"ab", b"cd"]

@@ -362,7 +362,7 @@ async def test_fields_that_are_missing(server: ApiServer) -> None:
 
 
 async def test_a_page_that_is_too_large_is_asked_in_parts(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_LARGEST_PAGE", 20_000)
+    monkeypatch.setattr(api, "LARGEST_PAGE", 20_000)
     server.streaming = False
     for number in range(30):
         server.put(Kind.SERVICES, thing(f"s{number}", annotations={"note": "x" * 2000}))
@@ -377,7 +377,7 @@ async def test_an_object_that_is_too_large_keeps_its_place_and_no_more_memory(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a page it is the last, and of a watch the next; what else changes is seen by lists."""
-    monkeypatch.setattr(api, "_LONGEST_LINE", 20_000)
+    monkeypatch.setattr(api, "LONGEST_LINE", 20_000)
     filled(server)
     async with mirroring(server) as mirror:
         await settled(mirror)

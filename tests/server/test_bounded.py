@@ -14,6 +14,7 @@ from dnsserver.zone.static import SpecialNames
 from tests.cluster import listed
 from tests.outside import Outside
 from tests.port import Port
+from tests.reach import octets
 from tests.universe import BASE, zone
 
 ROUNDS = 30_000
@@ -70,10 +71,8 @@ GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
     "templates": (lambda c: len(c.responder.templates), 256),
     "templates of missing names": (lambda c: c.responder.templates.longest(), 127),
     "labels in metrics": (lambda c: len(c.port.table.counts), 400),
-    "questions asked once": (lambda c: len(c.replies._seen_once) + len(c.replies._seen_once_before), 512),  # noqa: SLF001
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),
-    "what replies depend on": (lambda c: len(c.replies._dependents), 4000),  # noqa: SLF001
-    "places of replies that are gone": (lambda c: len(c.replies._usual), 5000),  # noqa: SLF001
+    "the reply cache with all that it notes": (lambda c: octets(c.replies), 2 << 20),
     "clients": (lambda c: c.guard.clients, 100),
     "names of limits": (lambda c: len(c.guard.limited), 3),
     "places of faults": (lambda c: sum(c.responder.faults.counts.values()), 0),

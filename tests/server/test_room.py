@@ -1,10 +1,13 @@
 """The room of TCP clients, as a table: who is let in, who gives way, and what is held."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dnsserver.server.room import Room
+from tests.reach import reached
 
 
 class Tenant:
@@ -12,12 +15,14 @@ class Tenant:
 
     def __init__(self, room: Room, name: str) -> None:
         self.room, self.name = room, name
+        self.has_left = False
         self.peer = name[0].encode()
         self.is_idle = "idle" in name
         self.is_half_asked = self.is_idle or "half" in name
         room.enter(self)
 
     def give_way(self) -> None:
+        self.has_left = True
         self.room.leave(self)
 
 
@@ -50,7 +55,7 @@ def test_who_gives_way(places: int, there: list[str], comes: str, goes: str | No
     assert len(room) == left - bool(goes)
     if goes:
         gone = tenants[there.index(goes)]
-        assert gone not in room._tenants  # noqa: SLF001
+        assert [tenant for tenant in tenants if tenant.has_left] == [gone]
 
 
 _steps = st.tuples(st.sampled_from("abc"), st.sampled_from(["idle", "half", "busy"]), st.integers(0, 900))
@@ -68,7 +73,10 @@ def test_nothing_is_ever_exceeded_and_nothing_stays_behind(steps: list[tuple[str
             room.account(entered[octets % len(entered)], octets, 0)
         assert len(room) <= places
         assert room.held <= 1000
-        assert max(room._hosts.values(), default=0) <= room.share  # noqa: SLF001
+        there = Counter(tenant.peer for tenant in entered if not tenant.has_left)
+        assert there.total() == len(room)
+        assert max(there.values(), default=0) <= room.share
     for tenant in entered:
         room.leave(tenant)
-    assert (len(room), room.held, room.expected, len(room._hosts)) == (0, 0, 0, 0)  # noqa: SLF001
+    assert (len(room), room.held, room.expected) == (0, 0, 0)
+    assert len(reached(room)) == len(reached(Room(places, 1000)))
