@@ -1,7 +1,7 @@
 """Asks one name all along, and counts what is lost: `asking.py SERVER PORT RATE NAME` until its standard input ends.
 
 Open loop: it asks at its rate whatever becomes of the answers, over UDP with a new socket each time, over UDP sockets
-it keeps, and over TCP. Prints JSON, of each way: `asked`, `lost` (no answer within two seconds, or refused), `wrong`
+it keeps, and over TCP. Prints JSON, of each way: `asked`, `lost` (no answer within four seconds, or refused), `wrong`
 (an answer without records) with its `rcodes`, and `at`, seconds since the start at which what was not right was asked.
 
 It runs in a pod or in a network namespace, so it needs Python's own library only.
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
-PATIENCE = 2.0  # seconds, less than the 5 of resolvers: a second question must not hide a lost one
+PATIENCE = 4.0  # seconds, less than the 5 of resolvers: a second question must not hide a lost one
 KEPT = 4  # sockets
 KEPT_SHARE, TCP_SHARE = 0.25, 0.1  # of the rate
 _TICK = 0.002  # seconds between two looks at the clock

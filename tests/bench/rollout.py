@@ -38,7 +38,7 @@ RATE = 200.0
 _NODE, _CLIENT, _API = "10.250.0.1", "10.250.0.2", "10.250.1.1"
 _PORTS = [{"name": "dns", "port": 53, "protocol": "UDP"}]
 _BEFORE, _AFTER = 3.0, 3.0
-_READY_WITHIN = 30.0
+_READY_WITHIN = 120.0
 _COREFILE = """.:53 {{
     errors
     health :8080 {{

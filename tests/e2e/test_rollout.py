@@ -26,7 +26,7 @@ pytestmark = [
 
 
 def test_replicas_that_are_replaced_one_by_one_lose_no_question() -> None:
-    inside = [sys.executable, "-m", "tests.bench.rollout", "--inside", "dnsserver", "1", SCENARIOS[0], "--rate", "100"]
+    inside = [sys.executable, "-m", "tests.bench.rollout", "--inside", "dnsserver", "1", SCENARIOS[0], "--rate", "50"]
     done = subprocess.run(["unshare", "--net", *inside], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
