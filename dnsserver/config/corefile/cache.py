@@ -31,7 +31,7 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
         option = line.words[0]
         if option in _CAPS and len(line.words) > 1:
             try:
-                _bounds(context, line, caps, sources)
+                _bounds(context, site, line, caps, sources)
             except ValueError:
                 draft.lost(source_of_line(line), f"cache {option}", "is not read by CoreDNS either: left out")
     for key, value in caps.items():
@@ -46,6 +46,10 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
     if "servfail" not in {line.words[0] for line in directive.lines}:
         text = "failures are remembered for 1 second, and longer while they go on (RFC 9520), instead of 5"
         draft.default(source, _WHAT, text)
+
+
+def _note(site: Site) -> str:
+    return "" if site.is_root else "for all names from outside, and not for those of this block alone"
 
 
 def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> None:
@@ -69,7 +73,7 @@ def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> 
         draft.differs(source, _WHAT, f"{text}, as {there.sources[0].place()} says")
 
 
-def _bounds(context: Context, line: Line, caps: dict[str, int], sources: dict[str, Source]) -> None:
+def _bounds(context: Context, site: Site, line: Line, caps: dict[str, int], sources: dict[str, Source]) -> None:
     """Read `success CAPACITY [TTL [MINTTL]]`, or `denial`; raises ValueError."""
     source, option = source_of_line(line), line.words[0]
     capacity, *ttls = [whole(word) for word in line.words[1:4]]
@@ -81,7 +85,7 @@ def _bounds(context: Context, line: Line, caps: dict[str, int], sources: dict[st
         sources[_CAPS[option]] = source
     if ttls[1:]:
         key = {"success": "cache.ttl_floor", "denial": "cache.negative_floor"}[option]
-        context.draft.put(key, min(ttls[1], caps[_CAPS[option]]), source, f"cache {option}")
+        context.draft.put(key, min(ttls[1], caps[_CAPS[option]]), source, f"cache {option}", _note(site))
 
 
 def _option(context: Context, site: Site, line: Line) -> None:
@@ -93,15 +97,17 @@ def _option(context: Context, site: Site, line: Line) -> None:
         case "disable", ["success" | "denial", *zones]:
             _disable(context, site, zones, source)
         case "prefetch", [amount, *_]:
-            draft.put("cache.renew_hits", min(whole(amount), 10_000_000), source, what)
+            draft.put("cache.renew_hits", min(whole(amount), 10_000_000), source, what, _note(site))
             if len(arguments) > 1:
                 draft.default(source, what, "an answer is renewed shortly before it ends, if it was asked for so often")
         case "serve_stale", [*values] if len(values) <= 5:
-            draft.put("cache.stale", min(seconds(values[0]) if values else 3600.0, float(_WEEK)), source, what)
+            draft.put(
+                "cache.stale", min(seconds(values[0]) if values else 3600.0, float(_WEEK)), source, what, _note(site)
+            )
             if values[1:2] == ["verify"]:
                 wait = seconds(values[2]) if len(values) > 2 else 0.0
                 if wait:
-                    draft.put("cache.stale_wait", min(wait, 60.0), source, what)
+                    draft.put("cache.stale_wait", min(wait, 60.0), source, what, _note(site))
             elif values[1:2] in ([], ["immediate"]):
                 text = "upstreams are asked first and for cache.stale_wait at most, then the expired answer is given"
                 draft.differs(source, what, text)
@@ -118,9 +124,9 @@ def _option(context: Context, site: Site, line: Line) -> None:
                 text = "failures are remembered for 1 second at least (RFC 9520): who asks again at once gets the same"
                 draft.differs(source, what, text)
             else:
-                draft.put("cache.failure_ttl", min(value, 300.0), source, what)
+                draft.put("cache.failure_ttl", min(value, 300.0), source, what, _note(site))
                 if value > 30:
-                    draft.put("cache.failure_cap", min(value, 300.0), source, what)
+                    draft.put("cache.failure_cap", min(value, 300.0), source, what, _note(site))
         case "keepttl", []:
             text = "TTLs are counted down, always: clients keep an answer no longer than its owner said"
             draft.lost(source, what, text)
