@@ -543,6 +543,7 @@ UNKEPT = {
     "dnsserver/app/listeners.py: self._serve": "starts others only",
     "dnsserver/app/listeners.py: listener.udp.run": "starts others only",
     "dnsserver/app/listeners.py: listener.tcp.run": "keeps what it starts",
+    "dnsserver/server/udp_listener.py: server.run": "starts others only, each kept",
     "dnsserver/app/rehearsal.py: ObjectFiles(path, lambda _: None).run": "`check`, which serves nobody",
     "dnsserver/app/server.py: self._drain": "the end itself",
     "dnsserver/app/server.py: self._end_on_signal": "the end itself",

@@ -30,7 +30,7 @@ from dnsserver.server.families import WithoutIPv6
 from dnsserver.server.reply import Outside
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpLimits, TcpServer
-from dnsserver.server.udp import UdpServer
+from dnsserver.server.udp_listener import UdpListener
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
 
@@ -95,7 +95,7 @@ class DnsService:
             guard=settings.guard(config),
             faults=self.faults,
         )
-        self.listeners = Listeners(self.responder, self.replies, self.faults)
+        self.listeners = Listeners(self.responder, self.replies, self.faults, config.domain.wire)
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -108,7 +108,7 @@ class DnsService:
         return self._local.texts
 
     @property
-    def udp(self) -> list[tuple[Address, UdpServer]]:
+    def udp(self) -> list[tuple[Address, UdpListener]]:
         """What answers over UDP, with its address."""
         return [(listener.address, listener.udp) for listener in self.listeners.all]
 
@@ -120,10 +120,11 @@ class DnsService:
     def _flush_late(self) -> None:
         """Send the replies that upstreams have just brought, together."""
         for listener in self.listeners.all:
-            try:
-                listener.udp.port.flush()
-            except Exception as error:
-                self.faults.took("udp", error)
+            for port in listener.udp.ports:
+                try:
+                    port.flush()
+                except Exception as error:
+                    self.faults.took("udp", error)
 
     def mark_stale(self, reason: Reason | None) -> None:
         """Mark answers of the zone as too old from here on, or no longer."""
@@ -137,7 +138,7 @@ class DnsService:
 
     def asked(self) -> int:
         """Return how many packets came, and how often connections were served: it grows as long as clients ask."""
-        packets = sum(udp.port.statistics().received for _, udp in self.udp)
+        packets = sum(udp.statistics().received for _, udp in self.udp)
         return packets + sum(tcp.heard for _, tcp in self.tcp)
 
     def flush(self, name: bytes, below: bool) -> int:

@@ -17,7 +17,7 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpLimits, TcpServer
-from dnsserver.server.udp import UdpServer
+from dnsserver.server.udp_listener import UdpListener
 
 _LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
 _LAST_LOOK = 0.05  # seconds in which the buffer of a socket that gets nothing more is emptied
@@ -28,7 +28,7 @@ Opened = Sequence[tuple[Address, tuple[Address, listening.Sockets]]]
 class Listener:
     """UDP and TCP of one address: as the configuration has it, and with the port that the system chose for 0."""
 
-    def __init__(self, configured: Address, address: Address, udp: UdpServer, tcp: TcpServer) -> None:
+    def __init__(self, configured: Address, address: Address, udp: UdpListener, tcp: TcpServer) -> None:
         """Take the sockets in."""
         self.configured = configured
         self.address = address
@@ -41,8 +41,9 @@ class Listener:
 class Listeners:
     """All of them, those that are about to be closed included."""
 
-    def __init__(self, responder: Responder, replies: ReplyCache, faults: Faults) -> None:
-        """Open nothing yet."""
+    def __init__(self, responder: Responder, replies: ReplyCache, faults: Faults, domain: bytes) -> None:
+        """Open nothing yet; `domain` is the cluster's, in wire form."""
+        self._domain = domain
         self._responder = responder
         self._replies = replies
         self._faults = faults
@@ -117,11 +118,12 @@ class Listeners:
 
     def _add(self, configured: Address, opened: tuple[Address, listening.Sockets]) -> Listener:
         address, (udp, tcp) = opened
+        steered = not (self._share or self._join)
         listener = Listener(
             configured,
             address,
-            UdpServer(udp, self._responder),
-            TcpServer(tcp, self._responder, self._limits, self._room),
+            UdpListener(udp, self._responder, self._domain, steered=steered),
+            TcpServer(tcp, self._responder, self._limits, self._room, steered=steered),
         )
         self.all.append(listener)
         return listener
@@ -137,7 +139,7 @@ class Listeners:
                 nursery.start_soon(listener.tcp.run)
         if listener.leaving is not None:
             self.all.remove(listener)
-            for table in (listener.udp.port.table, listener.tcp.table):
+            for table in (listener.udp.table, listener.tcp.table):
                 self._replies.remove_table(table)
 
     def _leave(self, listener: Listener) -> None:

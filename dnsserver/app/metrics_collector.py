@@ -118,16 +118,16 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
     traffic, udp, tcp = [], [], []
     for address, socket in dns.udp:
         label = server_label(address.host, address.port)
-        table = socket.port.table
+        table = socket.table
         traffic.append(_traffic(label, table, socket.durations))
-        counts = socket.port.statistics()
+        counts = socket.statistics()
         udp.append(
             metrics.UdpSocket(
                 server=label,
                 family=table.family,
                 received=counts.received,
                 unsent=counts.unsent,
-                kernel_drops=socket.kernel_drops(),
+                kernel_drops=counts.kernel_drops,
             )
         )
     for address, listener in dns.tcp:

@@ -1,13 +1,17 @@
-"""What is done with the packets that came while this process stood still: stopped, swapped out, its machine paused.
+"""What is done with packets that cannot be answered as they come: the newest is answered first, old ones are dropped.
 
-Most of their senders have stopped waiting, and would take an answer for nothing while those who ask now wait behind
-them. When each packet came is not known (to ask the kernel costs at every packet), but how long they had to come in is:
-of so many the newest part is answered, the newest packet first, and the rest is dropped.
+Who sent the newest is still waiting; who sent an old one has stopped, and would take an answer for nothing while those
+who ask now wait behind him.
+
+- While more comes than is answered, questions without a known reply are put off (`LateQuestions`).
+- This process may have stood still: stopped, swapped out, its machine paused (`catch_up`). When each packet came is not
+  known then (to ask the kernel costs at every packet), but how long they had to come in is: of so many the newest part
+  is answered.
 """
 
 from collections import deque
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.reply_cache import ReplyTable
@@ -17,6 +21,65 @@ from dnsserver.server.respond import Responder
 STUB_TIMEOUT = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)
 _MOST = 2048  # answered in one go, some 20 ms
 _ALL = 65_536  # looked at in one go
+_PUT_OFF = 1024  # questions of a class, at some 300 octets each
+_SLICE = 0.0005  # seconds of a turn that a class of late questions may take
+
+
+class _Late(NamedTuple):
+    """A question that was put off, and since when."""
+
+    packet: bytes
+    client: Any
+    host: bytes
+    since: float
+
+
+class LateQuestions:
+    """The questions of one socket that were put off: those for the cluster's names, and those for all others.
+
+    `waiting` is how many there are. `dropped` counts those that were given up: there were too many, or they were too
+    old.
+    """
+
+    def __init__(self, responder: Responder, port: UdpPort, domain: bytes) -> None:
+        """Begin without any; `domain` is the cluster's, in wire form and lower case."""
+        self._responder = responder
+        self._clock = responder.clock
+        self._port = port
+        self._domain = domain
+        self._inside: deque[_Late] = deque()
+        self._outside: deque[_Late] = deque()
+        self.waiting = 0
+        self.dropped = 0
+
+    def put_off(self, packet: bytes, port: UdpPort, index: int) -> None:
+        """Keep a question for `answer`; where there are too many of its class, the oldest one gives way."""
+        late = self._inside if self._domain in packet.lower() else self._outside
+        if len(late) == _PUT_OFF:
+            late.popleft()
+            self.dropped += 1
+        else:
+            self.waiting += 1
+        late.append(_Late(packet, port.begin_deferred(index), port.peer_address(index), self._clock()))
+
+    def answer(self) -> None:
+        """Answer the newest questions of each class, as many as its part of a turn has room for."""
+        for late in (self._inside, self._outside):
+            now = self._clock()
+            end = now + _SLICE
+            while late and now < end:
+                packet, client, host, since = late.pop()
+                self.waiting -= 1
+                if now - since > STUB_TIMEOUT:  # the others are older
+                    self.dropped += len(late) + 1
+                    self.waiting -= len(late)
+                    late.clear()
+                    break
+                reply = self._responder.answer(packet, _Packet(self._port, client, host), 0, now)
+                if reply is not None:
+                    self._port.send(reply, client)
+                now = self._clock()
+        self._port.flush()
 
 
 class _Packet:

@@ -62,6 +62,9 @@ class UdpPort(Protocol):
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
+    def senders(self) -> list[bytes]:
+        """Return the addresses, packed, of who sent the last packets, a batch at most, one for each packet."""
+
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the client's address, and what tells its questions apart: `client` is what `client` has returned."""
 
@@ -279,6 +282,11 @@ class BatchPort:
         host: bytes = self._peers[at : at + self._host_size]
         return host
 
+    def senders(self) -> list[bytes]:
+        """Return the addresses, packed, of who sent the last packets, a batch at most."""
+        size, peers = self._host_size, self._peers
+        return [peers[at : at + size] for at in range(self._host_at, BATCH * _PEER, _PEER)]
+
     def asker(self, client: bytes, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
         return client[self._host_at : self._host_at + self._host_size], (client, identifier)
@@ -418,6 +426,10 @@ class UnbatchedPort:
         """Return the packed address of the sender of the packet at hand."""
         del index
         return socket.inet_pton(self._sock.family, self._client[0][0].partition("%")[0])
+
+    def senders(self) -> list[bytes]:
+        """Return the address, packed, of who sent the packet at hand."""
+        return [self.peer_address(0)] if self._client else []
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all that tells a sender from others."""

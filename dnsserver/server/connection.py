@@ -55,7 +55,7 @@ class Connection:
         "_limits",
         "_out",
         "_owed",
-        "_partial_by",
+        "_partial_since",
         "_responder",
         "_room",
         "_waiting",
@@ -98,7 +98,7 @@ class Connection:
         self._out = bytearray()
         self._owed = 0  # octets at the front of `_out` that have to be gone by `_write_by`
         self._write_by = _NEVER
-        self._partial_by = _NEVER
+        self._partial_since = _NEVER
         self._heard = self._clock()
         self._waiting = 0
         self._held = False  # `_in` begins with a whole message, for which there was no room yet
@@ -145,8 +145,10 @@ class Connection:
         if self._held:
             return _NEVER
         if self._in:
-            return self._partial_by
-        return _NEVER if self._waiting else self._heard + self._limits.idle  # it waits for us, not we for it
+            return self._partial_since + self._limits.partial * self._room.patience
+        if self._waiting:  # it waits for us, not we for it
+            return _NEVER
+        return self._heard + self._limits.idle * self._room.patience
 
     def read(self, now: float) -> None:
         """Read what has come, and answer it."""
@@ -166,7 +168,7 @@ class Connection:
             self._in += data
         else:
             self._in = data
-            self._partial_by = now + self._limits.partial
+            self._partial_since = now
         self._answer(now)
         self._account()
 
@@ -188,7 +190,7 @@ class Connection:
             self._heard = now
         if self._held and self._has_room():
             self._held = False
-            self._partial_by = now + self._limits.partial
+            self._partial_since = now
             self._answer(now)
         self._account()
 
@@ -308,7 +310,7 @@ class Connection:
                     room -= len(message)
         if position:
             self._in = data[position:]
-            self._partial_by = now + self._limits.partial  # what is left began with this read
+            self._partial_since = now  # what is left began with this read
         if parts:
             self._put(b"".join(parts), now)
 

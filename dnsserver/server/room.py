@@ -1,8 +1,10 @@
 """The room that TCP clients share in a process: how many connections, and how many octets wait in them. Pure.
 
 Promises: there are never more connections than `connections`, of one client than half of them, and when the octets that
-wait exceed `buffers` the connection with most of them ends. A newcomer takes the place of a connection that can be
-closed without loss, and then of one that has half asked, those silent longest first; else it is refused.
+wait exceed `buffers` the client with most of them loses its largest connection. A newcomer takes the place of a
+connection that can be closed without loss, then of one that has half asked, those silent longest first, and then of one
+of the client with most of them, if that has two more than the newcomer's client; else it is refused. Nobody can keep
+the others out, whatever his connections do.
 """
 
 from collections import Counter, OrderedDict
@@ -10,6 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 LARGEST = 65_535 + 2  # octets of a message with its length
+_SCARCE = 0.5  # of the places, from where on connections may be silent for a shorter time
+_LEAST_PATIENCE = 0.1
 
 
 class Tenant(Protocol):
@@ -62,8 +66,19 @@ class Room:
         if self._hosts[host] >= self.share:
             return self._vacate(lambda tenant: tenant.peer == host), False
         if len(self._tenants) >= self.connections:
-            return self._vacate(lambda tenant: True), False  # noqa: ARG005
+            return self._vacate(lambda tenant: True) or self._vacate_most(host), False  # noqa: ARG005
         return True, True
+
+    @property
+    def clients(self) -> int:
+        """How many clients have connections."""
+        return len(self._hosts)
+
+    @property
+    def patience(self) -> float:
+        """Which part of the usual times a connection may be silent: all of it, or less as places get scarce."""
+        taken = len(self._tenants) / self.connections
+        return max(_LEAST_PATIENCE, min(1.0, (1 - taken) / (1 - _SCARCE)))
 
     def enter(self, tenant: Tenant) -> None:
         """Record a new connection."""
@@ -104,6 +119,14 @@ class Room:
             half_asked.give_way()
         return half_asked is not None
 
+    def _vacate_most(self, newcomer: bytes) -> bool:
+        """Close a connection of the client with most of them, if it has too many beside a newcomer."""
+        most, count = self._hosts.most_common(1)[0]
+        if count < self._hosts[newcomer] + 2:
+            return False
+        next(tenant for tenant in self._tenants if tenant.peer == most).give_way()
+        return True
+
     # ---- octets
 
     def may_expect(self, octets: int) -> bool:
@@ -114,7 +137,10 @@ class Room:
         return self.held + self.expected + octets <= self.buffers // 2
 
     def account(self, tenant: Tenant, held: int, expected: int) -> None:
-        """Record what a connection holds and expects now, in octets, and end the largest while all hold too much."""
+        """Record what a connection holds and expects now, in octets.
+
+        While all hold too much, the client that holds most loses its largest connection.
+        """
         if tenant not in self._tenants:
             return
         self.held += held - self._held.get(tenant, 0)
@@ -122,7 +148,11 @@ class Room:
         _set(self._held, tenant, held)
         _set(self._expected, tenant, expected)
         while self.held > self.buffers:
-            largest = max(self._held, key=self._held.__getitem__)
+            by_host: Counter[bytes] = Counter()
+            for other, octets in self._held.items():
+                by_host[other.peer] += octets
+            most = by_host.most_common(1)[0][0]
+            largest = max((other for other in self._held if other.peer == most), key=self._held.__getitem__)
             self.held -= self._held.pop(largest)
             largest.give_way()
 

@@ -6,26 +6,29 @@ Another task closes those that are silent, slow to ask or slow to read.
 """
 
 import socket
-from collections import OrderedDict
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from collections import Counter, OrderedDict
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector, SelectorKey
 from typing import Any
 
 import trio
 
 from dnsserver.logger import get_logger
 from dnsserver.server.connection import Connection, TcpLimits
+from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.udp import FAMILIES
 
 __all__ = ["TcpLimits", "TcpServer", "listen"]
 
+Ready = tuple[SelectorKey, int]
+
 log = get_logger(__name__)
 
 SEND_BUFFER = 16 * 1024
 RECEIVE_BUFFER = 8 * 1024
 _BACKLOG = 1024
-_ACCEPTS = 64  # connections taken in before those that are there get their turn
+_ACCEPTS = 16  # connections taken in before those that are there get their turn, about 1 ms
 _TURN = 0.002  # seconds of answering after which other tasks get theirs
 _REST = 0.1  # seconds without accepting when the system is out of something
 _TICK = 0.05  # seconds that a deadline may be overrun, so that many of them take one look
@@ -70,12 +73,19 @@ class TcpServer:
         responder: Responder,
         limits: TcpLimits,
         room: Room | None = None,
+        *,
+        steered: bool = False,
     ) -> None:
         """Wire it up; `listener` is closed at the end. `refused` counts connections closed for too many.
 
-        `room` is shared with other listeners.
+        `room` is shared with other listeners. `steered` clients are put into lanes when they connect too often.
         """
         self.sock = listener
+        host, port, *_ = listener.getsockname()
+        self.lanes = (
+            Lanes(listener, "tcp", responder.clock, lambda: listen(host, port, reuse_port=True)) if steered else None
+        )
+        self._listeners = [listener] if self.lanes is None else self.lanes.sockets
         self._responder = responder
         self._guard = responder.guard
         self._faults = responder.faults
@@ -87,6 +97,7 @@ class TcpServer:
         self._pressed: set[Connection] = set()
         self._occupied = trio.Event()
         self._rests = False
+        self._keeps_up = True  # the last turn was enough for all that were ready
         self._leaving = False
         self.heard = 0  # how often anything came from a connection or went to it
         self.table = responder.replies.add_table("tcp", FAMILIES[listener.family])
@@ -116,22 +127,30 @@ class TcpServer:
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        self._selector.register(self.sock, EVENT_READ)
+        self._listen()
         try:
             async with trio.open_nursery() as nursery:
+                if self.lanes is not None:
+                    nursery.start_soon(self._faults.keep, "tcp", self.lanes.run)
                 nursery.start_soon(self._faults.keep, "tcp-deadlines", self._close_late)
                 await self._faults.keep("tcp", self._serve, nursery)
         finally:
             for connection in tuple(self._open):
                 self._close(connection)
             self._selector.close()
-            self.sock.close()
+            for listener in self._listeners:
+                listener.close()
+
+    def _listen(self) -> None:
+        for listener in self._listeners:
+            self._selector.register(listener, EVENT_READ, listener)
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         while True:
             await self._turn()
             if self._rests and self.sock in self._selector.get_map():
-                self._selector.unregister(self.sock)
+                for listener in self._listeners:
+                    self._selector.unregister(listener)
                 nursery.start_soon(self._faults.once, "tcp-accept", self._rest)
 
     async def _turn(self) -> None:
@@ -139,11 +158,12 @@ class TcpServer:
         await trio.lowlevel.wait_readable(self._selector)
         clock = self._clock
         now = began = clock()
-        for key, events in self._selector.select(0):
+        ready = self._selector.select(0)
+        for key, events in ready if self._keeps_up else by_turns(ready):
             connection = key.data
             try:
-                if connection is None:
-                    self._accept()
+                if connection.__class__ is socket.socket:
+                    self._accept(connection)
                 elif not connection.is_gone:
                     if events & EVENT_READ:
                         connection.read(now)
@@ -151,20 +171,27 @@ class TcpServer:
                         connection.write(now)
                     self._heard(connection)
             except Exception as error:
-                self._faults.took("tcp" if connection is not None else "tcp-accept", error)
-                if connection is not None:
+                if isinstance(connection, Connection):
+                    self._faults.took("tcp", error)
                     self._give_up(connection)
+                else:
+                    self._faults.took("tcp-accept", error)
             now = clock()
             if now - began > _TURN:
+                if self.room.clients > 1:  # the others are found ready again, and all clients have their turns
+                    self._keeps_up = False
+                    return
                 await trio.lowlevel.checkpoint()
                 now = began = clock()
+        self._keeps_up = True
 
-    def _accept(self) -> None:
-        """Accept the connections that wait."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Take in connections that wait, a bounded number of them."""
         made_room = False
+        hosts = []
         for _ in range(_ACCEPTS):
             try:
-                sock, address = self.sock.accept()
+                sock, address = listener.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -177,7 +204,9 @@ class TcpServer:
                 self._rests = True
                 return
             try:
-                self._take_in(sock, socket.inet_pton(sock.family, address[0].partition("%")[0]))
+                host = socket.inet_pton(sock.family, address[0].partition("%")[0])
+                hosts.append(host)
+                self._take_in(sock, host)
             except Exception as error:
                 self._faults.took("tcp-accept", error)
                 for connection in [connection for connection in self._open if connection.sock is sock]:
@@ -185,6 +214,8 @@ class TcpServer:
                 sock.close()
             if made_room:  # accept(2) would fail again now, whether or not anybody is waiting
                 return
+        if self.lanes is not None:
+            self.lanes.behind(lambda: hosts)
 
     def _take_in(self, sock: socket.socket, host: bytes) -> None:
         """Begin with a connection, if its client may have one."""
@@ -208,7 +239,7 @@ class TcpServer:
         """Accept again after a while."""
         await trio.sleep(_REST)
         self._rests = False
-        self._selector.register(self.sock, EVENT_READ)
+        self._listen()
 
     def _heard(self, connection: Connection) -> None:
         """Record that something has come from a connection or gone to it."""
@@ -285,3 +316,15 @@ class TcpServer:
             for connection in late:
                 self._close(connection)
             await trio.sleep_until(max(soonest, now + _TICK))
+
+
+def by_turns(ready: list[Ready]) -> list[Ready]:
+    """Return what is ready so that each client has its first connection served before anybody's second one."""
+    served: Counter[bytes] = Counter()
+    rounds: list[tuple[int, int, Ready]] = []
+    for number, (key, events) in enumerate(ready):
+        peer = key.data.peer if isinstance(key.data, Connection) else b""
+        rounds.append((served[peer] if peer else 0, number, (key, events)))
+        served[peer] += 1
+    rounds.sort(key=lambda each: each[:2])
+    return [each[2] for each in rounds]

@@ -1,0 +1,86 @@
+"""One address of UDP: all its sockets, read by turns. What floods a lane delays the others by a turn of it."""
+
+import socket
+
+import msgspec
+import trio
+
+from dnsserver.metrics import Histogram
+from dnsserver.server.batch import UdpPort
+from dnsserver.server.lanes import Lanes
+from dnsserver.server.respond import Responder
+from dnsserver.server.udp import FAMILIES, UdpServer, bind
+
+
+class UdpStatistics(msgspec.Struct, frozen=True):
+    """All sockets of an address in numbers since the start, but `heavy`, which is how many sources have a lane now.
+
+    `unsent` replies were not taken by the kernel, `kernel_drops` packets found their buffer full, in a lane or not;
+    `dropped` questions had to wait for too long.
+    """
+
+    received: int
+    unsent: int
+    kernel_drops: int
+    lane_drops: int
+    dropped: int
+    heavy: int
+
+
+class UdpListener:
+    """Answers what comes to one address."""
+
+    def __init__(self, sock: socket.socket, responder: Responder, domain: bytes, *, steered: bool) -> None:
+        """Take over a bound socket, and open its lanes if packets are to be `steered` and the kernel can do that.
+
+        Late replies go out when the `ports` are flushed. `domain` is the cluster's, in wire form.
+        """
+        self.sock = sock
+        self.table = responder.replies.add_table("udp", FAMILIES[sock.family])
+        self._faults = responder.faults
+        host, port, *_ = sock.getsockname()
+        self.lanes = Lanes(sock, "udp", responder.clock, lambda: bind(host, port, reuse_port=True)) if steered else None
+        sockets = [sock] if self.lanes is None else self.lanes.sockets
+        on_behind = None if self.lanes is None else self._behind
+        self._servers = [UdpServer(each, responder, self.table, domain=domain, on_behind=on_behind) for each in sockets]
+        self.ports = [server.port for server in self._servers]
+
+    def reconfigure(self) -> None:
+        """Go by the responder's guard, which may be another since."""
+        for server in self._servers:
+            server.reconfigure()
+
+    def take_no_more(self) -> None:
+        """Have the kernel bring nothing more: what waits in the buffers is still answered. Raises OSError."""
+        for server in self._servers:
+            server.take_no_more()
+
+    async def run(self) -> None:
+        """Answer until cancelled, then close the sockets."""
+        async with trio.open_nursery() as nursery:
+            for server in self._servers:
+                nursery.start_soon(server.run)
+            if self.lanes is not None:
+                nursery.start_soon(self._faults.keep, "udp", self.lanes.run)
+
+    @property
+    def durations(self) -> Histogram:
+        """How long packets of all sockets took, in seconds from a batch's arrival to its last reply."""
+        return sum((server.durations for server in self._servers), start=Histogram())
+
+    def statistics(self) -> UdpStatistics:
+        """Return the sockets in numbers."""
+        ports = [server.port.statistics() for server in self._servers]
+        first, *lanes = [server.kernel_drops() for server in self._servers]
+        return UdpStatistics(
+            received=sum(port.received for port in ports),
+            unsent=sum(port.unsent for port in ports),
+            kernel_drops=first,
+            lane_drops=sum(lanes),
+            dropped=sum(server.dropped for server in self._servers),
+            heavy=0 if self.lanes is None else self.lanes.heavy,
+        )
+
+    def _behind(self, port: UdpPort) -> None:
+        assert self.lanes is not None  # else nobody is told
+        self.lanes.behind(port.senders)

@@ -1,0 +1,148 @@
+"""Lanes of real sockets: who floods gets one, the others do not notice, and it is given back."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dns.message
+import pytest
+import trio
+from trio.testing import MockClock
+
+from dnsserver.server.lanes import Lanes
+from dnsserver.server.tcp import TcpLimits, TcpServer, listen
+from dnsserver.server.udp import bind
+from dnsserver.server.udp_listener import UdpListener
+from tests.messages import addresses, d
+from tests.server.parts import HOST, Parts
+
+ATTACKER, VICTIM = "127.0.0.3", "127.0.0.2"
+
+
+def octets(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET, address)
+
+
+@pytest.fixture
+def bound() -> Iterator[socket.socket]:
+    with bind(HOST, 0) as sock:
+        yield sock
+
+
+@contextmanager
+def udp_lanes(sock: socket.socket, clock: Callable[[], float] = lambda: 1.0) -> Iterator[Lanes]:
+    port = sock.getsockname()[1]
+    lanes = Lanes(sock, "udp", clock, lambda: bind(HOST, port, reuse_port=True))
+    yield lanes
+    for lane in lanes.sockets[1:]:
+        lane.close()
+
+
+def reached(lanes: Lanes, source: str) -> list[int]:
+    """Return which sockets get a packet of a source."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((source, 0))
+        client.sendto(b"question", lanes.sockets[0].getsockname())
+    found = []
+    for number, sock in enumerate(lanes.sockets):
+        try:
+            sock.recv(100)
+        except BlockingIOError:
+            continue
+        found.append(number)
+    return found
+
+
+def test_only_who_sends_too_much_leaves_the_first_socket(bound: socket.socket) -> None:
+    with udp_lanes(bound) as lanes:
+        assert [reached(lanes, source) for source in (ATTACKER, VICTIM)] == [[0], [0]]
+        for _ in range(4):
+            lanes.behind(lambda: [octets(ATTACKER)] * 63 + [octets(VICTIM)])
+        assert [reached(lanes, source) for source in (ATTACKER, VICTIM)] == [[1], [0]]
+        assert lanes.heavy == 1
+
+
+async def test_a_lane_is_given_back(bound: socket.socket, autojump_clock: MockClock) -> None:
+    with udp_lanes(bound, autojump_clock.current_time) as lanes:
+        for _ in range(4):
+            lanes.behind(lambda: [octets(ATTACKER)] * 64)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lanes.run)
+            await trio.sleep(59)
+            assert reached(lanes, ATTACKER) == [1]
+            await trio.sleep(3)
+            assert reached(lanes, ATTACKER) == [0]
+            nursery.cancel_scope.cancel()
+        assert lanes.heavy == 0
+
+
+def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket) -> None:
+    def refused() -> socket.socket:
+        raise OSError(1, "Operation not permitted")
+
+    lanes = Lanes(bound, "udp", lambda: 1.0, refused)
+    lanes.behind(lambda: [octets(ATTACKER)] * 1000)
+    assert lanes.sockets == [bound]
+    assert reached(lanes, ATTACKER) == [0]
+
+
+def test_tcp_clients_are_steered_as_well() -> None:
+    with listen(HOST, 0) as first:
+        port = first.getsockname()[1]
+        lanes = Lanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
+        for _ in range(16):
+            lanes.behind(lambda: [octets(ATTACKER)] * 16)
+        found = {}
+        for source in (ATTACKER, VICTIM):
+            with socket.create_connection((HOST, port), source_address=(source, 0)):
+                for number, listener in enumerate(lanes.sockets):
+                    try:
+                        connection, _ = listener.accept()
+                    except BlockingIOError:
+                        continue
+                    connection.close()
+                    found[source] = number
+        assert found == {ATTACKER: 1, VICTIM: 0}
+        for lane in lanes.sockets[1:]:
+            lane.close()
+
+
+async def test_a_lane_of_udp_answers_like_the_first_socket() -> None:
+    parts = Parts()
+    sock = bind(HOST, 0)
+    listener = UdpListener(sock, parts.responder, b"\0", steered=True)
+    assert listener.lanes is not None
+    for _ in range(4):
+        listener.lanes.behind(lambda: [octets(ATTACKER)] * 64)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.run)
+        for source in (ATTACKER, VICTIM):
+            with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                await client.bind((source, 0))
+                await client.connect(sock.getsockname())
+                await client.send(d("web.shop.", id=7).to_wire())
+                assert addresses(dns.message.from_wire(await client.recv(4096))) == {"10.96.0.1"}
+        nursery.cancel_scope.cancel()
+    counts = listener.statistics()
+    assert (counts.received, counts.heavy) == (2, 1)
+    assert sum(listener.durations.counts) == 2
+
+
+async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:
+    parts = Parts()
+    server = TcpServer(listen(HOST, 0), parts.responder, TcpLimits(), steered=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.run)
+        for turn in range(2):
+            for source in (ATTACKER, VICTIM):
+                with trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                    await client.bind((source, 0))
+                    await client.connect(server.address)
+                    question = d("web.shop.", id=7).to_wire()
+                    await client.send(len(question).to_bytes(2) + question)
+                    assert addresses(dns.message.from_wire((await client.recv(4096))[2:])) == {"10.96.0.1"}
+            if not turn:
+                assert server.lanes is not None
+                for _ in range(16):
+                    server.lanes.behind(lambda: [octets(ATTACKER)] * 16)
+        nursery.cancel_scope.cancel()
