@@ -53,6 +53,7 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_statics(config),
         *_hosts(config),
         *_never_used(config),
+        *_everywhere(config),
         *_objects(config),
         *_upstreams(config),
         *_authorities(config),
@@ -128,6 +129,20 @@ def _never_used(config: Config) -> Iterator[Finding]:
             first = seen.setdefault(names, index)
             if first != index:
                 yield Finding(f"{table}[{index}]", f"is never used: {table}[{first}] is for the same names", "ignored")
+
+
+def _everywhere(config: Config) -> Iterator[Finding]:
+    """Find regular expressions that every name has to be compared with."""
+    if not config.rewrite and not config.answer:
+        return
+    from dnsserver.resolver.patterns import domain_of  # noqa: PLC0415 - only who has rules needs it
+
+    rules = [(f"rewrite[{index}]", rule.regex, rule.below) for index, rule in enumerate(config.rewrite)]
+    rules += [(f"answer[{index}]", rule.regex, rule.below) for index, rule in enumerate(config.answer)]
+    for key, expression, below in rules:
+        if expression is not None and not below and not domain_of(expression):
+            text = "is compared with every name: with a below, or a domain and `$` at its end, it is with fewer"
+            yield Finding(f"{key}.regex", text, "noted")
 
 
 def _shadowed(

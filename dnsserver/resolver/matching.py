@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dnsserver.resolver.filters import Head
-from dnsserver.resolver.patterns import Pattern, RuleError
+from dnsserver.resolver.patterns import Pattern, RuleError, domain_of
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import ROOT, from_text, is_below, to_text
 
@@ -112,10 +112,10 @@ class Table(Generic[T]):
                 self.names.setdefault(condition.name, []).append(entry)
             elif condition.prefix is not None:
                 self._prefixes.setdefault(_head(condition.prefix), []).append(entry)
-            elif condition.suffix is None and not condition.below:
+            elif ROOT in (domains := _domains(condition)):
                 self.everywhere.append(entry)
             else:
-                for domain in _domains(condition):
+                for domain in domains:
                     self.domains.setdefault(domain, []).append(entry)
         self._head_sizes = sorted({len(head) for head in self._prefixes})
 
@@ -154,9 +154,9 @@ def _head(prefix: Prefix) -> bytes:
 
 
 def _domains(condition: Condition) -> set[bytes]:
-    """Return the domains in which a rule that has any is looked for."""
+    """Return the domains in which a rule for neither one name nor a prefix is looked for."""
     if condition.suffix is None:
-        return set(condition.below)
+        return set(condition.below) or {from_text(domain_of(condition.regex or ""))}
     if not condition.below:
         return {condition.suffix}
     return {

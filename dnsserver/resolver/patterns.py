@@ -10,6 +10,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 _GAP = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|.", re.DOTALL)  # an escape, a class of characters, anything else
+_LITERAL = re.compile(r"[A-Za-z0-9_-]")
 _MOST_MEMORY = 512 * 1024  # octets of one expression; with less room RE2 is slower, and linear all the same
 _LONGEST = 1000  # characters of an expression
 
@@ -48,6 +50,26 @@ class Pattern:
         texts = [found.group(0), *found.groups()]
         values = {str(number): (value or b"").decode() for number, value in enumerate(texts)}
         return values | {name: values[str(number)] for name, number in self._names.items()}
+
+
+def domain_of(expression: str) -> str:
+    r"""Return the domain that all names which a valid expression fits lie in, as text; empty if it does not show one.
+
+    That is what stands literally in front of its `$`, from a dot on: `corp.example` of `^(.*)-x\.corp\.example\.$`.
+    """
+    pieces = _PIECE.findall(expression)
+    depth = 0
+    for piece in pieces:
+        depth += (piece == "(") - (piece == ")")
+        if piece == "\\Q" or (piece == "|" and not depth):
+            return ""
+    if not pieces or pieces.pop() != "$":
+        return ""
+    literal: list[str] = []
+    while pieces and (pieces[-1] == "\\." or _LITERAL.fullmatch(pieces[-1])):
+        literal.append(pieces.pop()[-1])
+    _, dot, domain = "".join(reversed(literal)).partition(".")
+    return domain.removesuffix(".").lower() if dot and domain.endswith(".") else ""
 
 
 class GapText:

@@ -4,8 +4,10 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dnsserver.resolver.patterns import GapText, Pattern, RuleError
+from dnsserver.resolver.patterns import GapText, Pattern, RuleError, domain_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,59 @@ def test_an_expression_is_looked_for_anywhere_in_any_case(
     pattern = Pattern(expression)
     assert pattern.search(text) == found
     assert found is None or pattern.groups == found.keys()
+
+
+@pytest.mark.parametrize(
+    ("expression", "domain"),
+    [
+        (r"^(.*)-(eu|us)\.corp\.example\.$", "corp.example"),
+        (r"(.*)\.Corp\.example\.$", "corp.example"),
+        (r"^db\.corp\.example\.$", "corp.example"),
+        (r"x-y\.my-corp\.example\.$", "my-corp.example"),
+        (r"^(?:[^.]+\.){4,}corp\.example\.$", "example"),  # the group may end in any label
+        (r"[\.$]\.corp\.example\.$", "corp.example"),
+        (r"[[:alpha:]]\.corp\.example\.$", "corp.example"),
+        (r"(?i)a\.corp\.$", "corp"),
+        (r"a\.corp\.example\.", ""),
+        (r"a\.corp\.example$", ""),
+        (r"a\.corp.example\.$", ""),
+        (r"a\\.corp\.example\.$", "example"),
+        (r"a|b\.corp\.example\.$", ""),
+        (r"(a|b)\.corp\.example\.$", "corp.example"),
+        (r"a\.corp\.exampl(e\.)$", ""),
+        (r"a\.corp\.examples?\.$", ""),
+        (r"a\.cor+p\.example\.$", "example"),
+        (r"a\.x{2}\.$", ""),
+        (r"\Qa|\E\.corp\.$", ""),
+        (r"(.*)\.$", ""),
+        ("$", ""),
+        ("", ""),
+    ],
+)
+def test_the_domain_of_an_expression_is_what_stands_literally_at_its_end(expression: str, domain: str) -> None:
+    Pattern(expression)
+    assert domain_of(expression) == domain
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "b", r"\.", ".", ".*", "(", ")", "|", "$", "^", "[a.]", "[^.]", r"\\", "+", "?", "b{2}", "(?:"]
+        ),
+        max_size=10,
+    ).map(lambda found: "".join(found) + r"\.b\.a\.$"),
+    st.lists(st.sampled_from(["a", "b", "ab", "."]), max_size=8).map("".join),
+    st.booleans(),
+)
+def test_all_that_an_expression_fits_lies_in_its_domain(expression: str, name: str, near: bool) -> None:
+    try:
+        pattern = Pattern(expression)
+    except RuleError:
+        return
+    text = f"{name}.b.a." if near else f"{name}."
+    domain = domain_of(expression)
+    if pattern.search(text) is not None and domain:
+        assert f".{text}".endswith(f".{domain}.")
 
 
 @pytest.mark.parametrize("expression", ["(", "a**", r"(?=a)", r"(a)\1", "(?<!a)b", "[z-a]", "a{1001}", "x" * 1001])
