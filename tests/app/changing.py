@@ -63,12 +63,14 @@ class Changing:
         self._upstreams = upstreams
         self.found = Found()
         self._first = self._last = 0  # numbers of configurations that may be in force
+        self.hosts = (HOST, HOST)  # that it listens on, by turns
         self._under_way: dict[int, tuple[int, int, float]] = {}
 
     def text(self, number: int) -> str:
         """The configuration of a number: the TTL of cluster names, a fixed address, an upstream of two."""
         return (
-            f'listen = ["{HOST}:{self.port}"]\nadmin = "{HOST}:{self.admin}"\nobjects = "objects.json"\ndrain = 0\n'
+            f'listen = ["{self.hosts[number % 2]}:{self.port}"]\nadmin = "{HOST}:{self.admin}"\n'
+            'objects = "objects.json"\ndrain = 0\n'
             f'upstreams = []\nttl = {number % _NUMBERS + 1}\n[[answer]]\nname = "{FIXED}"\n'
             f'records = ["A 192.0.2.{number % _NUMBERS}"]\n[[forward]]\ndomain = "corp.test"\n'
             f'upstreams = ["{HOST}:{self._upstreams[number % 2]}"]\n'
