@@ -1,7 +1,9 @@
 """Metrics: what Prometheus's own parser reads back, CoreDNS's names and labels, and sums over workers."""
 
+import gzip
 import math
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -9,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Metric
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from dnsserver.metrics import (
     LAG,
     PROGRAMMING,
+    REST,
     TIME,
     AnswerCache,
     Configuration,
@@ -32,9 +36,9 @@ from dnsserver.metrics import (
     Usage,
     Zone,
     ZoneSnapshot,
-    expose,
     server_label,
 )
+from dnsserver.metrics.exposition import expose
 from dnsserver.metrics.families import FAMILIES
 
 
@@ -99,7 +103,7 @@ READINGS = Readings(
     ),
     zone=Zone(serial=1_700_000_000, retained=1, changes=5),
     zone_snapshot=ZoneSnapshot(last_saved=90.0, saves=2, size=123),
-    requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3)),),
+    requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3, bounds=REST)),),
     programming={"cluster_ip": histogram(0.5, bounds=PROGRAMMING)},
     programming_live={"cluster_ip": histogram(0.25, bounds=PROGRAMMING)},
     usage=Usage(1 << 30, 1 << 25, 1_700_000_000.5, 12.25, 30, 1024),
@@ -107,7 +111,7 @@ READINGS = Readings(
 
 
 def scraped(readings: Readings) -> dict[str, Metric]:
-    text = expose(readings).decode()
+    text = expose(readings).body.decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -242,6 +246,41 @@ def test_a_server_that_has_nothing_to_tell_yet_can_be_scraped() -> None:
     families = scraped(Readings())
     assert value(families, "dnsserver_ready") == 0
     assert "dnsserver_snapshot_age_seconds" not in families
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "parse", "one_second"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8", text_string_to_metric_families, "1"),
+        ("text/plain;version=0.0.4;q=0.2,*/*;q=0.1", "text/plain; version=0.0.4", text_string_to_metric_families, "1"),
+        # What Prometheus 2 and 3 send.
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,*/*;q=0.1",
+            "application/openmetrics-text; version=1.0.0",
+            openmetrics.text_string_to_metric_families,
+            "1.0",
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4",
+            "application/openmetrics-text; version=1.0.0",
+            openmetrics.text_string_to_metric_families,
+            "1.0",
+        ),
+    ],
+)
+@pytest.mark.parametrize("encodings", ["", "gzip", "deflate, gzip;q=1.0"])
+def test_the_format_is_the_one_that_is_asked_for(
+    accept: str, kind: str, parse: Callable[[str], Iterable[Metric]], one_second: str, encodings: str
+) -> None:
+    page = expose(READINGS, accept, encodings)
+    assert page.type.startswith(kind)
+    assert page.encoding == ("gzip" if encodings else "")
+    body = gzip.decompress(page.body) if encodings else page.body
+    families = {family.name: family for family in parse(body.decode())}
+    assert value(families, "coredns_dns_requests_total", type="AAAA") == 6
+    rest = families["coredns_kubernetes_rest_client_request_duration_seconds"]
+    bounds = [sample.labels["le"] for sample in rest.samples if "le" in sample.labels]
+    assert one_second in bounds
 
 
 def test_odd_label_values_survive() -> None:

@@ -3,9 +3,9 @@
 Promises: the hot path keeps ints and adds to a `Histogram`, nothing more; all else happens when somebody scrapes. Every
 family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has are its own, so that dashboards and alerts
 made for it go on working; what it does not have begins with `dnsserver_`. Must not know where the numbers come from.
+`exposition` is not among what stands here, as a worker does without it.
 """
 
-from dnsserver.metrics.exposition import CONTENT_TYPE, expose
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
@@ -29,7 +29,6 @@ from dnsserver.metrics.numbers import (
 )
 
 __all__ = [
-    "CONTENT_TYPE",
     "LAG",
     "PROGRAMMING",
     "REST",
@@ -52,6 +51,5 @@ __all__ = [
     "Zone",
     "ZoneSnapshot",
     "added",
-    "expose",
     "server_label",
 ]

@@ -1,28 +1,55 @@
-"""Readings in Prometheus's text format, version 0.0.4.
+"""Readings as what Prometheus scrapes, written by prometheus_client: its text format, or OpenMetrics for who asks.
 
-https://prometheus.io/docs/instrumenting/exposition_formats/. Written here, as every family and its samples are known
-anyway: prometheus_client takes 1.3 MiB and 25 ms of a start, since it imports HTTP servers, WSGI and ASGI.
+The one door to prometheus_client, which takes 1.3 MiB: only the process that is scraped imports this module.
 """
 
+import gzip
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.registry import Collector
 
 from dnsserver.metrics.families import FAMILIES, Family, Sample
 from dnsserver.metrics.histogram import Histogram
 from dnsserver.metrics.numbers import Readings
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_IN_LABELS = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_OPENMETRICS = "application/openmetrics-text"
+_LEVEL = 1  # of gzip: 60 KiB become 6.5 in 0.6 ms, with the usual 9 they become 5 in 5 ms
 
 
-def expose(readings: Readings) -> bytes:
-    """Return the text that Prometheus scrapes: every family that has samples now."""
-    lines: list[str] = []
-    for family in FAMILIES:
-        samples = _added(family.read(readings))
-        if samples:
-            lines += _lines(family, samples)
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+class Page(msgspec.Struct, frozen=True):
+    """What is sent, its media type, and the encoding of its octets, "" for none."""
+
+    body: bytes
+    type: str
+    encoding: str = ""
+
+
+class _Families(Collector):
+    """The families of one moment, as the library wants them."""
+
+    def __init__(self, readings: Readings, *, whole_floats: bool) -> None:
+        self._readings = readings
+        self._whole_floats = whole_floats
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family that has samples now."""
+        for family in FAMILIES:
+            samples = _added(family.read(self._readings))
+            if samples:
+                yield _metric(family, samples, whole_floats=self._whole_floats)
+
+
+def expose(readings: Readings, accept: str = "", encodings: str = "") -> Page:
+    """Return every family that has samples now, as the `Accept` and `Accept-Encoding` of a request want it."""
+    encode, kind = choose_encoder(accept)
+    body = encode(_Families(readings, whole_floats=kind.startswith(_OPENMETRICS)))
+    if gzip_accepted(encodings):
+        return Page(gzip.compress(body, _LEVEL, mtime=0), kind, "gzip")
+    return Page(body, kind)
 
 
 def _added(samples: Iterable[Sample]) -> dict[tuple[str, ...], float | Histogram]:
@@ -34,23 +61,24 @@ def _added(samples: Iterable[Sample]) -> dict[tuple[str, ...], float | Histogram
     return total
 
 
-def _lines(family: Family, samples: Mapping[tuple[str, ...], float | Histogram]) -> Iterator[str]:
-    name = f"{family.name}_total" if family.type == "counter" else family.name
-    yield f"# HELP {name} {family.text}"
-    yield f"# TYPE {name} {family.type}"
-    for values, sample in samples.items():
-        pairs = zip(family.labels, values, strict=True)
-        labels = [f'{label}="{value.translate(_IN_LABELS)}"' for label, value in pairs]
-        if not isinstance(sample, Histogram):
-            yield f"{name}{_braced(labels)} {float(sample)!r}"
-            continue
-        count = 0
-        for bound, count in sample.cumulative():
-            bucket = _braced([*labels, f'le="{bound}"'])
-            yield f"{name}_bucket{bucket} {count}"
-        yield f"{name}_count{_braced(labels)} {count}"
-        yield f"{name}_sum{_braced(labels)} {sample.sum!r}"
+def _metric(family: Family, samples: dict[tuple[str, ...], float | Histogram], *, whole_floats: bool) -> Metric:
+    """Return a family in the library's form."""
+    metric: CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+    if family.type == "histogram":
+        metric = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+        for labels, value in samples.items():
+            if isinstance(value, Histogram):
+                metric.add_metric(labels, _buckets(value, whole_floats=whole_floats), value.sum)
+        return metric
+    make = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
+    metric = make(family.name, family.text, labels=family.labels)
+    for labels, value in samples.items():
+        if not isinstance(value, Histogram):
+            metric.add_metric(labels, float(value))
+    return metric
 
 
-def _braced(labels: list[str]) -> str:
-    return f"{{{','.join(labels)}}}" if labels else ""
+def _buckets(value: Histogram, *, whole_floats: bool) -> list[tuple[str, float]]:
+    """Return the buckets with their bounds as Go's client writes them: "1" in the text format, "1.0" in OpenMetrics."""
+    suffix = ".0" if whole_floats else ""
+    return [(bound + suffix if bound.isdecimal() else bound, count) for bound, count in value.cumulative()]

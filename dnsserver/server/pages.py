@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from dnsserver import __version__
-from dnsserver.metrics import CONTENT_TYPE, Kind, Readings, expose
+from dnsserver.metrics import Kind, Readings
+from dnsserver.metrics.exposition import expose
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import from_text
@@ -35,7 +36,7 @@ def standard_routes(
     routes = {
         "/readyz": ready,
         "/healthz": health,
-        "/metrics": Route("GET", lambda _: Response(expose(read()), type=CONTENT_TYPE), "for Prometheus", costly=True),
+        "/metrics": Route("GET", lambda request: _metrics(read(), request), "for Prometheus", costly=True),
         "/cache/flush": Route(
             "POST",
             lambda request: _flush(request, flush, token),
@@ -48,6 +49,15 @@ def standard_routes(
     }
     routes["/"] = Route("GET", lambda _: _index(brief(), routes))
     return routes
+
+
+def _metrics(readings: Readings, request: Request) -> Response:
+    """Answer a scrape in the format and the encoding that it asks for."""
+    page = expose(readings, request.headers.get("accept", ""), request.headers.get("accept-encoding", ""))
+    headers = {"vary": "accept, accept-encoding"}
+    if page.encoding:
+        headers["content-encoding"] = page.encoding
+    return Response(page.body, type=page.type, headers=headers)
 
 
 def _ready(readings: Readings, request: Request) -> Response:
