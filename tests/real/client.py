@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -137,6 +138,8 @@ def asking_all_along(server: str) -> Iterator[dict[str, Any]]:
         time.sleep(_AFTER)
         printed, _ = process.communicate(timeout=60)
     result.update(json.loads(printed))
+    for name, way in result.items():  # `make e2e` shows it
+        sys.stdout.write(f"{name}: lost {way['lost']}, wrong {way['wrong']} of {way['asked']}\n")
 
 
 def lost(result: dict[str, Any]) -> dict[str, Any]:
