@@ -11,7 +11,16 @@ import dns.flags
 import dns.message
 import trio
 
-from tests.forward.scripted import HOST, rrset
+from dnsserver.forward.forwarder import Forwarder
+from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.settings import ForwardSettings, Transport, UpstreamSpec
+from tests.forward.scripted import (
+    HOST,
+    ask,
+    route,
+    rrset,
+    wait_outcome,
+)
 
 
 class Peer:
@@ -131,3 +140,34 @@ def _bind() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
             udp.close()
         else:
             return trio.socket.from_stdlib_socket(udp), trio.socket.from_stdlib_socket(tcp)
+
+
+def over_tcp(server: StreamUpstream) -> ForwardSettings:
+    return route(UpstreamSpec(HOST, server.port, Transport.TCP))
+
+
+async def ask_all(forward: Forwarder, *names: str) -> dict[str, Outcome]:
+    """Ask all at once; return the outcomes."""
+    outcomes: dict[str, Outcome] = {}
+
+    async def one(name: str) -> None:
+        outcomes[name] = await wait_outcome(forward, ask(name))
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(one, name)
+    return outcomes
+
+
+def closes_after(answers: int) -> Behaviour:
+    async def behave(peer: Peer) -> None:
+        for _ in range(answers):
+            if query := await peer.query():
+                await peer.answer(query)
+
+    return behave
+
+
+async def answers(peer: Peer) -> None:
+    while query := await peer.query():
+        await peer.answer(query)

@@ -8,9 +8,7 @@ import pytest
 import trio
 import trustme
 
-from dnsserver.forward.forwarder import Forwarder
-from dnsserver.forward.outcome import Outcome
-from dnsserver.forward.settings import ForwardSettings, Policy, Transport, UpstreamSpec
+from dnsserver.forward.settings import Policy, Transport, UpstreamSpec
 from dnsserver.wire.message import NOERROR, SERVFAIL
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
@@ -21,7 +19,17 @@ from tests.forward.scripted import (
     upstream,
     wait_outcome,
 )
-from tests.forward.streams import Behaviour, Peer, StreamUpstream, answered, framed, stream_upstream
+from tests.forward.streams import (
+    Behaviour,
+    Peer,
+    StreamUpstream,
+    answered,
+    answers,
+    ask_all,
+    closes_after,
+    framed,
+    stream_upstream,
+)
 
 AUTHORITY = trustme.CA()
 QUESTIONS = 20
@@ -51,37 +59,11 @@ def spec(server: StreamUpstream, transport: Transport, authorities: str) -> Upst
     return UpstreamSpec(HOST, server.port, transport, name, authorities if tls else None)
 
 
-def over_tcp(server: StreamUpstream) -> ForwardSettings:
-    return route(UpstreamSpec(HOST, server.port, Transport.TCP))
-
-
 def context(transport: Transport) -> ssl.SSLContext | None:
     return server_context() if transport is Transport.TLS else None
 
 
-async def ask_all(forward: Forwarder, *names: str) -> dict[str, Outcome]:
-    """Ask all at once; return the outcomes."""
-    outcomes: dict[str, Outcome] = {}
-
-    async def one(name: str) -> None:
-        outcomes[name] = await wait_outcome(forward, ask(name))
-
-    async with trio.open_nursery() as nursery:
-        for name in names:
-            nursery.start_soon(one, name)
-    return outcomes
-
-
 # ---- where an answer can be had
-
-
-def closes_after(answers: int) -> Behaviour:
-    async def behave(peer: Peer) -> None:
-        for _ in range(answers):
-            if query := await peer.query():
-                await peer.answer(query)
-
-    return behave
 
 
 async def resets_after_an_answer(peer: Peer) -> None:
@@ -128,11 +110,6 @@ def every_other(behave: Behaviour) -> Behaviour:
 async def closes_twice(peer: Peer) -> None:
     if peer.number > 2:
         await answers(peer)
-
-
-async def answers(peer: Peer) -> None:
-    while query := await peer.query():
-        await peer.answer(query)
 
 
 async def answers_in_another_order(peer: Peer) -> None:
@@ -247,55 +224,6 @@ async def test_what_can_be_answered_is(
             (status,) = forward.statistics().upstreams
             assert status.up
         assert server.connections <= 4 * QUESTIONS
-
-
-async def test_connections_at_once_are_bounded(clock: LoopbackClock) -> None:
-    present = most = 0
-
-    async def behave(peer: Peer) -> None:
-        nonlocal present, most
-        present += 1
-        most = max(most, present)
-        if query := await peer.query():
-            await trio.sleep(0.05)
-            await peer.answer(query)
-        present -= 1
-
-    async with stream_upstream(behave) as server:
-        settings = route(UpstreamSpec(HOST, server.port, Transport.TCP), deadline=20)
-        async with forwarder(settings) as forward:
-            outcomes = await ask_all(forward, *(f"n{i}.example.com" for i in range(100)))
-    assert {outcome.rcode for outcome in outcomes.values()} == {NOERROR}
-    assert 8 < most <= 16
-
-
-async def test_what_a_connection_takes_is_learnt(clock: LoopbackClock) -> None:
-    async with stream_upstream(closes_after(2)) as server, forwarder(over_tcp(server)) as forward:
-        await ask_all(forward, *(f"a{i}.example.com" for i in range(10)))
-        before = server.connections
-        await ask_all(forward, *(f"b{i}.example.com" for i in range(10)))
-        assert server.connections == before + 5
-
-
-async def test_what_was_learnt_is_forgotten_when_a_connection_takes_more(clock: LoopbackClock) -> None:
-    async def behave(peer: Peer) -> None:
-        await (closes_after(1)(peer) if peer.number < 4 else answers(peer))
-
-    async with stream_upstream(behave) as server:
-        async with forwarder(over_tcp(server)) as forward:
-            for i in range(20):
-                await ask_all(forward, f"a{i}.example.com", f"b{i}.example.com")
-                clock.jump(0.3)
-                await trio.sleep(0.3)
-        assert server.connections < 20
-
-
-async def test_one_connection_is_enough_for_who_answers_all(clock: LoopbackClock) -> None:
-    async with stream_upstream(answers) as server:
-        async with forwarder(over_tcp(server)) as forward:
-            for turn in range(5):
-                await ask_all(forward, *(f"n{i}.t{turn}.example.com" for i in range(200)))
-        assert server.connections == 1
 
 
 # ---- where none can be had

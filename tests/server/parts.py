@@ -177,3 +177,9 @@ class UdpClient:
 
     def __exit__(self, *exception: object) -> None:
         self.sock.close()
+
+
+async def wait_gone(server: TcpServer, left: int = 0) -> None:
+    """Wait until the server has noticed that its clients are gone."""
+    while server.connections > left:
+        await trio.lowlevel.checkpoint()

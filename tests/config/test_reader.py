@@ -1,31 +1,20 @@
-"""The configuration: what is read, what is refused and in which words, and that file and program list the same keys."""
+"""The configuration: what is read, and what is refused and in which words."""
 
-import os
-import re
-import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_origin
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dnsserver.config import (
     Address,
     Config,
-    ConfigError,
     Domain,
-    Network,
     Override,
     Upstream,
     load,
-    render,
     selectors,
 )
-from dnsserver.config.model import Forward, Table
+from tests.config.reading import loaded, problems
 
-SHIPPED = Path(__file__).parents[1] / "zones" / "dnsserver.toml"
 SECONDS = "expected a number of seconds from"
 ADDRESS = 'expected an IP address and a port, as in "10.96.0.10:53" or "[fd00::10]:53"'
 NETWORK = 'expected a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set behind the prefix'
@@ -33,21 +22,6 @@ WHOLE = "expected a whole number of seconds from 0 to 3600"
 SELECTOR = f"expected {selectors.EXPECTED}"
 ABOVE = "; keys of no table stand above the first [table]"
 DOMAIN = 'expected a domain name, as in "cluster.local"'
-
-
-def problems(tmp_path: Path, text: str, overrides: dict[str, Override] | None = None) -> list[str]:
-    """Return the messages for a file of this text, without the folder."""
-    file = tmp_path / "c.toml"
-    file.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load(file, overrides)
-    return [problem.replace(f"{tmp_path}/", "") for problem in str(caught.value).splitlines()]
-
-
-def loaded(tmp_path: Path, text: str) -> Config:
-    file = tmp_path / "c.toml"
-    file.write_text(text)
-    return load(file)
 
 
 @pytest.mark.parametrize(
@@ -250,141 +224,6 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ttl = 5\nlisten = [\n", "c.toml:3:1: "),
-        ("ttl 5", "c.toml:1:5: Expected '=' after a key in a key/value pair"),
-        ("#\nttl = " + "9" * 5000, "c.toml:2:7: a number of very many digits"),
-        ("#\ntcp = {idle = 1, idle = 2}", "c.toml:2:26: idle: is there twice in these braces; write it once"),
-    ],
-)
-def test_bad_syntax_names_line_and_column(tmp_path: Path, text: str, message: str) -> None:
-    (found,) = problems(tmp_path, text)
-    assert found.startswith(message)
-    assert "(at" not in found
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "binary").write_bytes(b"ab\xff")
-    for name, message in (("none", "there is no such file"), ("binary", "is not UTF-8 text, at octet 2")):
-        with pytest.raises(ConfigError, match=rf"{name}: {message}$"):
-            load(tmp_path / name)
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "large").write_bytes(b"#" * (1024 * 1024 + 1))
-    (tmp_path / "wide").write_bytes("ttl = 5".encode("utf-16"))
-    for path, message in (
-        (tmp_path, "is a folder, expected a regular file"),
-        (tmp_path / "fifo", "is a FIFO, expected a regular file"),
-        (Path("/dev/zero"), "is a device, expected a regular file"),
-        (tmp_path / "large", "has more than 1,048,576 octets"),
-        (tmp_path / "wide", "is UTF-16 text, expected UTF-8"),
-        (tmp_path / "binary" / "x", "a part of the path is a file, not a folder"),
-    ):
-        with pytest.raises(ConfigError) as caught:
-            load(path)
-        assert str(caught.value) == f"{path}: {message}"
-
-
-@pytest.mark.parametrize("text", ["\ufeffttl = 9\n", "\r\nttl = 9\r\n", "\ufeff# x\r\nttl = 9"])
-def test_a_byte_order_mark_and_the_line_ends_of_windows_do_no_harm(tmp_path: Path, text: str) -> None:
-    (tmp_path / "c.toml").write_bytes(text.encode())
-    assert load(tmp_path / "c.toml") == Config(ttl=9)
-
-
-@pytest.mark.parametrize(
-    ("text", "messages"),
-    [
-        ("ttl = 5\nttl = 6", ["c.toml:2: ttl: is already in line 1; write it once"]),
-        ("[udp]\nsize = 1232\n\n'size' = 1", ["c.toml:4: udp.size: is already in line 2; write it once"]),
-        ("[tcp]\n[udp]\n[tcp]", ["c.toml:3: tcp: is already in line 1; write it once"]),
-        ("udp.size = 1232\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
-        ("udp = {}\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
-        ("udp = {}\nudp.size = 1232", ["c.toml:2: udp.size: is already in line 1; write it once"]),
-        ("[[forward]]\n[forward]", ["c.toml:2: forward: is already in line 1; write it once"]),
-        ("[udp]\n[[udp]]", ["c.toml:2: udp[0]: is already in line 1; write it once"]),
-        ("forward = []\n[[forward]]", ["c.toml:2: forward[0]: is already in line 1; write it once"]),
-        (
-            "listen = [\n '127.0.0.1:1', # ] \n]\n\nlisten = [\n'''\nx''']",
-            ["c.toml:5: listen: is already in line 1; write it once"],
-        ),
-        (
-            "ttl = 1\nttl = 2\nttl = 3\npods = 3\nx = '''\nttl = 4'''",
-            [
-                "c.toml:2: ttl: is already in line 1; write it once",
-                "c.toml:3: ttl: is already in line 1; write it once",
-                'c.toml:4: pods: found 3, expected "disabled", "insecure" or "verified"',
-                "c.toml:5: x: unknown key; the keys of the file are",
-            ],
-        ),
-    ],
-)
-def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
-    tmp_path: Path, text: str, messages: list[str]
-) -> None:
-    found = problems(tmp_path, text)
-    assert len(found) == len(messages)
-    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
-
-
-@pytest.mark.parametrize(
-    ("text", "messages"),
-    [
-        (
-            "listen = 127.0.0.1:53\nttl = 'x'\ndomain = cluster.local # mine\nudp.size = 1k",
-            [
-                "c.toml:1:15: ",
-                "c.toml:3:10: Invalid value; text stands between quotes",
-                "c.toml:4:13: ",
-                'c.toml:2: ttl: found "x", expected',
-            ],
-        ),
-        (
-            "[[forward]]\ndomain = corp.example\nupstreams = ['9.9.9']",
-            ["c.toml:2:10: Invalid value", 'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected'],
-        ),
-        ("ttl = five\nttl = 5\nttl = 6", ["c.toml:1:7: Invalid value", "c.toml:3: ttl: is already in line 1"]),
-        ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 brackets"]),
-        ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:3:"]),
-        ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:2:6: Expected '='"]),
-    ],
-)
-def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: str, messages: list[str]) -> None:
-    found = problems(tmp_path, text)
-    assert len(found) == len(messages), found
-    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
-
-
-DEEP = 100_000
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("\nlisten = " + "[" * DEEP, "c.toml:2: more than 16 brackets within each other, expected at most 16"),
-        ("listen = [\n" * 20, "c.toml:17: more than 16 brackets within each other, expected at most 16"),
-        ("x = " + "{a=" * DEEP, "c.toml:1: more than 16 brackets within each other, expected at most 16"),
-        ("a." * DEEP + "a = 1", "c.toml:1: a name of more than 16 parts, expected at most 16"),
-        ("[" + "a." * DEEP + "a]", "c.toml:1: a name of more than 16 parts, expected at most 16"),
-        ("[" * DEEP, "c.toml:1:3: "),
-        ("ttl = " + "9" * DEEP, "c.toml:1:7: a number of very many digits"),
-        ("ttl = '''" + "[" * DEEP, f"c.toml:1:{DEEP + 10}: Expected"),
-    ],
-    ids=lambda value: value[:12],
-)
-def test_a_bomb_is_refused_at_once(tmp_path: Path, text: str, message: str) -> None:
-    (found,) = problems(tmp_path, text)
-    assert found.startswith(message)
-
-
-def test_very_many_mistakes_are_not_all_told(tmp_path: Path) -> None:
-    found = problems(tmp_path, "\n".join(f"x{number} = 1" for number in range(50_000)))
-    assert len(found) == 101
-    assert found[-1] == "c.toml: and perhaps more; these are the first 100"
-    found = problems(tmp_path, f"listen = [{'1, ' * 300_000}]")
-    assert len(found) == 101
-
-
 def test_without_a_file_at_the_default_place_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load() == Config()
@@ -448,111 +287,3 @@ def test_a_domain_leaves_open_what_is_as_everywhere(tmp_path: Path) -> None:
     assert (corp.domain.wire, corp.policy, corp.deadline, corp.hedge) == (b"\4corp\7example\0", "sequential", 3.0, 0.0)
     assert (corp.mixed_case, corp.authorities) == (True, Path("/ca"))
     assert (whole.trusted, corp.trusted) == (True, False)  # each domain says for itself whom it believes
-
-
-# --- the shipped file
-
-
-def uncommented() -> str:
-    """Return the shipped file with every setting switched on: those lines have no blank after the `#`."""
-    return re.sub(r"^#(?=\S)", "", SHIPPED.read_text(), flags=re.MULTILINE)
-
-
-def keys(table: type[Table], path: str = "") -> set[str]:
-    found = set()
-    for field in msgspec.structs.fields(table):
-        inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
-        name = f"{path}{field.encode_name}"
-        if isinstance(inner, type) and issubclass(inner, Table):
-            found |= keys(inner, f"{name}.")
-        else:
-            found.add(name)
-    return found
-
-
-def keys_of(data: dict[str, Any], path: str = "") -> set[str]:
-    found = set()
-    for key, value in data.items():
-        inner = value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]
-        for one in inner:
-            found |= keys_of(one, f"{path}{key}.") if isinstance(one, dict) else {f"{path}{key}"}
-    return found
-
-
-def test_the_shipped_file_has_every_key_and_no_other() -> None:
-    assert keys_of(tomllib.loads(uncommented())) == keys(Config) | {"include"}
-
-
-def test_the_shipped_file_shows_the_defaults() -> None:
-    assert load(SHIPPED) == Config()
-    shown, defaults = tomllib.loads(uncommented()), tomllib.loads(render(Config()))
-    for key, value in defaults.items():
-        if key in {"forward", "rewrite", "answer", "hosts"}:
-            continue
-        if isinstance(value, dict):
-            assert {name: shown[key][name] for name in value} == value
-        else:
-            assert shown[key] == value, key
-
-
-def test_the_shipped_file_loads_with_everything_switched_on(tmp_path: Path) -> None:
-    config = loaded(tmp_path, uncommented().replace('objects = "demo"', ""))  # one source of the cluster
-    assert config.context == "kind-kind"
-    assert len(config.forward) == 1
-
-
-def test_every_key_of_the_shipped_file_has_a_comment() -> None:
-    comment = False
-    for line in SHIPPED.read_text().splitlines():
-        if line.startswith("# "):
-            comment = True
-        elif re.match(r"#\w+ =", line):
-            assert comment, line
-        elif not line or line.startswith("["):
-            comment = False
-
-
-# --- what `check` prints
-
-
-hosts = st.ip_addresses().map(str)
-machines = st.ip_addresses(network="10.0.0.0/8").map(str) | st.ip_addresses(network="fd00::/8").map(str)
-ports = st.integers(0, 65535)
-names = st.from_regex(r"[a-z][a-z0-9]{0,10}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True)
-paths = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).map(lambda text: Path("/x") / text)
-upstreams = st.lists(
-    st.builds(Upstream, machines | names, ports, st.just("udp"))
-    | st.builds(Upstream, names, ports, st.just("tls"), names),
-    unique=True,
-).map(tuple)
-configs = st.builds(
-    Config,
-    listen=st.lists(st.builds(Address, machines, ports), min_size=1, unique=True).map(tuple),
-    domain=names.map(Domain.parse),
-    ttl=st.integers(0, 3600),
-    pods=st.sampled_from(["disabled", "insecure", "verified"]),
-    reverse_zones=st.lists(hosts.map(Network.parse)).map(tuple),
-    static=st.lists(paths).map(tuple),
-    kubeconfig=paths,
-    context=st.none() | st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"))),
-    upstreams=upstreams,
-    drain=st.floats(0, 3600),
-    forward=st.lists(
-        st.builds(
-            Forward,
-            domain=names.map(lambda name: Domain.parse(f"{name}.example")),
-            upstreams=upstreams,
-            deadline=st.none() | st.floats(0.05, 60),
-            mixed_case=st.none() | st.booleans(),
-        ),
-        unique_by=lambda forward: forward.domain.wire,
-        max_size=3,
-    ).map(tuple),
-)
-
-
-@given(config=configs)
-def test_what_is_printed_loads_back_equal(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
-    file = tmp_path_factory.mktemp("c", numbered=True) / "c.toml"
-    file.write_text(render(config), "utf-8")
-    assert load(file) == config

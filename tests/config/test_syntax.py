@@ -1,0 +1,148 @@
+"""Files that are no TOML, say a thing twice, or are meant to do harm: the line is told, and nothing else is hidden."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dnsserver.config import (
+    Config,
+    ConfigError,
+    load,
+)
+from tests.config.reading import problems
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ttl = 5\nlisten = [\n", "c.toml:3:1: "),
+        ("ttl 5", "c.toml:1:5: Expected '=' after a key in a key/value pair"),
+        ("#\nttl = " + "9" * 5000, "c.toml:2:7: a number of very many digits"),
+        ("#\ntcp = {idle = 1, idle = 2}", "c.toml:2:26: idle: is there twice in these braces; write it once"),
+    ],
+)
+def test_bad_syntax_names_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(message)
+    assert "(at" not in found
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"ab\xff")
+    for name, message in (("none", "there is no such file"), ("binary", "is not UTF-8 text, at octet 2")):
+        with pytest.raises(ConfigError, match=rf"{name}: {message}$"):
+            load(tmp_path / name)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").write_bytes(b"#" * (1024 * 1024 + 1))
+    (tmp_path / "wide").write_bytes("ttl = 5".encode("utf-16"))
+    for path, message in (
+        (tmp_path, "is a folder, expected a regular file"),
+        (tmp_path / "fifo", "is a FIFO, expected a regular file"),
+        (Path("/dev/zero"), "is a device, expected a regular file"),
+        (tmp_path / "large", "has more than 1,048,576 octets"),
+        (tmp_path / "wide", "is UTF-16 text, expected UTF-8"),
+        (tmp_path / "binary" / "x", "a part of the path is a file, not a folder"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert str(caught.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize("text", ["\ufeffttl = 9\n", "\r\nttl = 9\r\n", "\ufeff# x\r\nttl = 9"])
+def test_a_byte_order_mark_and_the_line_ends_of_windows_do_no_harm(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.toml").write_bytes(text.encode())
+    assert load(tmp_path / "c.toml") == Config(ttl=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("ttl = 5\nttl = 6", ["c.toml:2: ttl: is already in line 1; write it once"]),
+        ("[udp]\nsize = 1232\n\n'size' = 1", ["c.toml:4: udp.size: is already in line 2; write it once"]),
+        ("[tcp]\n[udp]\n[tcp]", ["c.toml:3: tcp: is already in line 1; write it once"]),
+        ("udp.size = 1232\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
+        ("udp = {}\n[udp]", ["c.toml:2: udp: is already in line 1; write it once"]),
+        ("udp = {}\nudp.size = 1232", ["c.toml:2: udp.size: is already in line 1; write it once"]),
+        ("[[forward]]\n[forward]", ["c.toml:2: forward: is already in line 1; write it once"]),
+        ("[udp]\n[[udp]]", ["c.toml:2: udp[0]: is already in line 1; write it once"]),
+        ("forward = []\n[[forward]]", ["c.toml:2: forward[0]: is already in line 1; write it once"]),
+        (
+            "listen = [\n '127.0.0.1:1', # ] \n]\n\nlisten = [\n'''\nx''']",
+            ["c.toml:5: listen: is already in line 1; write it once"],
+        ),
+        (
+            "ttl = 1\nttl = 2\nttl = 3\npods = 3\nx = '''\nttl = 4'''",
+            [
+                "c.toml:2: ttl: is already in line 1; write it once",
+                "c.toml:3: ttl: is already in line 1; write it once",
+                'c.toml:4: pods: found 3, expected "disabled", "insecure" or "verified"',
+                "c.toml:5: x: unknown key; the keys of the file are",
+            ],
+        ),
+    ],
+)
+def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
+    tmp_path: Path, text: str, messages: list[str]
+) -> None:
+    found = problems(tmp_path, text)
+    assert len(found) == len(messages)
+    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (
+            "listen = 127.0.0.1:53\nttl = 'x'\ndomain = cluster.local # mine\nudp.size = 1k",
+            [
+                "c.toml:1:15: ",
+                "c.toml:3:10: Invalid value; text stands between quotes",
+                "c.toml:4:13: ",
+                'c.toml:2: ttl: found "x", expected',
+            ],
+        ),
+        (
+            "[[forward]]\ndomain = corp.example\nupstreams = ['9.9.9']",
+            ["c.toml:2:10: Invalid value", 'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected'],
+        ),
+        ("ttl = five\nttl = 5\nttl = 6", ["c.toml:1:7: Invalid value", "c.toml:3: ttl: is already in line 1"]),
+        ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 brackets"]),
+        ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:3:"]),
+        ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:2:6: Expected '='"]),
+    ],
+)
+def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: str, messages: list[str]) -> None:
+    found = problems(tmp_path, text)
+    assert len(found) == len(messages), found
+    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\nlisten = " + "[" * DEEP, "c.toml:2: more than 16 brackets within each other, expected at most 16"),
+        ("listen = [\n" * 20, "c.toml:17: more than 16 brackets within each other, expected at most 16"),
+        ("x = " + "{a=" * DEEP, "c.toml:1: more than 16 brackets within each other, expected at most 16"),
+        ("a." * DEEP + "a = 1", "c.toml:1: a name of more than 16 parts, expected at most 16"),
+        ("[" + "a." * DEEP + "a]", "c.toml:1: a name of more than 16 parts, expected at most 16"),
+        ("[" * DEEP, "c.toml:1:3: "),
+        ("ttl = " + "9" * DEEP, "c.toml:1:7: a number of very many digits"),
+        ("ttl = '''" + "[" * DEEP, f"c.toml:1:{DEEP + 10}: Expected"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_a_bomb_is_refused_at_once(tmp_path: Path, text: str, message: str) -> None:
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(message)
+
+
+def test_very_many_mistakes_are_not_all_told(tmp_path: Path) -> None:
+    found = problems(tmp_path, "\n".join(f"x{number} = 1" for number in range(50_000)))
+    assert len(found) == 101
+    assert found[-1] == "c.toml: and perhaps more; these are the first 100"
+    found = problems(tmp_path, f"listen = [{'1, ' * 300_000}]")
+    assert len(found) == 101
