@@ -31,13 +31,10 @@ def run(loaded: Loaded, warnings: Sequence[tuple[str, str, bool]] = ()) -> int:
             with signals.held():
                 loader_process = loader.begin(str(config.kubeconfig or ""), config.context or "")
                 signals.end_at_once(partial(loader.end, loader_process))
-        from dnsserver.app.server import log, serve  # noqa: PLC0415 - 0.3 s of imports
+        from dnsserver.app.reload import say_of_settings  # noqa: PLC0415 - likewise
+        from dnsserver.app.server import serve  # noqa: PLC0415 - 0.3 s of imports
 
-        for setting, text, in_force in warnings:
-            if in_force:
-                log.warning("this setting is in force, but look at it", setting=setting, hint=text)
-            else:
-                log.warning("this setting is not in force as it is written", setting=setting, error=text)
+        say_of_settings(warnings)
         return serve(loaded, loader_process)
     finally:
         signals.pass_over_to_the_last()

@@ -7,7 +7,7 @@ question is answered by a mixture. Whatever is wrong with it, the configuration 
 import hashlib
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -33,11 +33,15 @@ _SHOWN = 10  # mistakes in one log line
 
 
 class Reading(NamedTuple):
-    """What the files say now: the configuration, the texts of the files it names, and hashes of other files."""
+    """What the files say now: the configuration, the texts of the files it names, and hashes of other files.
+
+    `notes` are settings of which something is to be said, what that is, and whether they are in force all the same.
+    """
 
     loaded: Loaded
     texts: dict[str, str]
     hashes: dict[str, str]
+    notes: frozenset[tuple[str, str, bool]]
 
 
 class Applied(NamedTuple):
@@ -92,6 +96,7 @@ class Reloader:
         self._doubt: tuple[str, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._restart: tuple[str, ...] = ()
+        self._notes: frozenset[tuple[str, str, bool]] = frozenset()
         self._durations = metrics.Histogram(metrics.LAG)
 
     def statistics(self) -> metrics.Configuration:
@@ -154,7 +159,8 @@ class Reloader:
             refused = tuple(f"{loaded.place(each.key)}: {each.text}" for each in found if each.level == "refused")
             if refused:
                 raise RefusedError(refused)
-            return Reading(loaded, read_texts(loaded.config), _hashes(loaded.config))
+            notes = frozenset((loaded.place(each.key), each.text, each.level == "noted") for each in found)
+            return Reading(loaded, read_texts(loaded.config), _hashes(loaded.config), notes)
         except ConfigError as error:
             raise RefusedError(error.problems) from error
         except (LocalDataError, OSError) as error:
@@ -179,7 +185,9 @@ class Reloader:
         news = wanted.restart != self._restart
         self._restart = wanted.restart
         self._texts, self._hashes = reading.texts, reading.hashes
+        notes, self._notes = reading.notes - self._notes, reading.notes
         if applied is not None:
+            say_of_settings(sorted(notes))
             self._durations.observe(applied.seconds)
             self._applied_at, self._applied_wall = trio.current_time(), time.time()
             log.info(
@@ -214,6 +222,15 @@ class Reloader:
             count=len(problems),
             hash=self._loaded.digest[:16],
         )
+
+
+def say_of_settings(notes: Iterable[tuple[str, str, bool]]) -> None:
+    """Log what is to be said of settings: where each is, the text, and whether it is in force all the same."""
+    for setting, text, in_force in notes:
+        if in_force:
+            log.warning("this setting is in force, but look at it", setting=setting, hint=text)
+        else:
+            log.warning("this setting is not in force as it is written", setting=setting, error=text)
 
 
 def _files(loaded: Loaded) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -346,3 +346,12 @@ async def test_admin_http_moves(tmp_path: Path) -> None:
         body = await get(port)
         assert b"200" in body.splitlines()[0]
         assert b"configuration: sha512 " in body
+
+
+async def test_what_is_to_be_said_of_a_setting_is_said_once(tmp_path: Path) -> None:
+    said = "this setting is not in force as it is written"
+    async with reloading(tmp_path, NO_UPSTREAMS) as server:
+        await server.change(f"{NO_UPSTREAMS}[kubernetes]\npage_size = 9\n")
+        assert server.has_said(said) == 1  # object files are all served
+        await server.change(f"{NO_UPSTREAMS}[kubernetes]\npage_size = 9\n[tcp]\nidle = 9.0\n")
+        assert server.has_said(said) == 1
