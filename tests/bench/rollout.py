@@ -327,8 +327,11 @@ def _cell(result: dict[str, Any]) -> str:
 
 
 def _clean(pid: int) -> None:
-    for path in Path("/run/netns").glob(f"rollout-{pid}-*"):
-        run("ip", "netns", "delete", path.name, check=False)
+    """Delete the namespaces of this process, and of those that ended without deleting theirs."""
+    for path in Path("/run/netns").glob("rollout-*-*"):
+        owner = path.name.split("-")[1]
+        if owner == str(pid) or not Path("/proc", owner).exists():
+            run("ip", "netns", "delete", path.name, check=False)
 
 
 def main() -> None:
