@@ -128,6 +128,9 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
                 received=counts.received,
                 unsent=counts.unsent,
                 kernel_drops=counts.kernel_drops,
+                lane_drops=counts.lane_drops,
+                late_drops=counts.dropped,
+                heavy=counts.heavy,
             )
         )
     for address, listener in dns.tcp:
@@ -136,7 +139,11 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         traffic.append(_traffic(label, table, None))
         tcp.append(
             metrics.TcpListener(
-                server=label, family=table.family, connections=listener.connections, refused=listener.refused
+                server=label,
+                family=table.family,
+                connections=listener.connections,
+                refused=listener.refused,
+                heavy=listener.lanes.heavy if listener.lanes is not None else 0,
             )
         )
     guard = dns.responder.guard

@@ -267,7 +267,8 @@ def _without_gauges(counts: metrics.Process) -> metrics.Process:
     return replace(
         counts,
         alive=False,
-        tcp=tuple(replace(listener, connections=0) for listener in counts.tcp),
+        udp=tuple(replace(sock, heavy=0) for sock in counts.udp),
+        tcp=tuple(replace(listener, connections=0, heavy=0) for listener in counts.tcp),
         replies=replace(counts.replies, replies=0, missing=0, size=0),
         forward=replace(forward, upstreams=gone, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
     )

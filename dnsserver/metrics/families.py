@@ -69,6 +69,19 @@ def _traffic(s: Readings) -> Iterator[Traffic]:
     return (part for process in s.processes for part in process.traffic)
 
 
+def _kernel_drops(s: Readings) -> Iterator[Sample]:
+    for sock in _udp(s):
+        yield (sock.server, sock.family, "all"), sock.kernel_drops
+        yield (sock.server, sock.family, "heavy"), sock.lane_drops
+
+
+def _heavy_clients(s: Readings) -> Iterator[Sample]:
+    for sock in _udp(s):
+        yield (sock.server, "udp", sock.family), sock.heavy
+    for listener in _tcp(s):
+        yield (listener.server, "tcp", listener.family), listener.heavy
+
+
 def _udp(s: Readings) -> Iterator[UdpSocket]:
     return (sock for process in s.processes for sock in process.udp)
 
@@ -255,8 +268,12 @@ FAMILIES: tuple[Family, ...] = (
            ("server", "family"), lambda s: (((sock.server, sock.family), sock.received) for sock in _udp(s))),
     Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",
            ("server", "family"), lambda s: (((sock.server, sock.family), sock.unsent) for sock in _udp(s))),
-    Family("counter", "dnsserver_udp_kernel_drops", "UDP packets lost because the socket's buffer was full.",
-           ("server", "family"), lambda s: (((sock.server, sock.family), sock.kernel_drops) for sock in _udp(s))),
+    Family("counter", "dnsserver_udp_kernel_drops", "UDP packets lost as a buffer was full, by whose it was.",
+           ("server", "family", "share"), _kernel_drops),
+    Family("counter", "dnsserver_udp_late_drops", "UDP questions given up, as they had been put off for too long.",
+           ("server", "family"), lambda s: (((sock.server, sock.family), sock.late_drops) for sock in _udp(s))),
+    Family("gauge", "dnsserver_heavy_clients", "Clients that ask more than can be answered, in lanes of their own.",
+           ("server", "proto", "family"), _heavy_clients),
     Family("gauge", "dnsserver_tcp_connections", "TCP connections open.",
            ("server", "family"), lambda s: (((tcp.server, tcp.family), tcp.connections) for tcp in _tcp(s))),
     Family("counter", "dnsserver_tcp_refused", "TCP connections closed because there were too many.",

@@ -31,13 +31,20 @@ class Traffic(Numbers, frozen=True):
 
 
 class UdpSocket(Numbers, frozen=True):
-    """A UDP socket; `unsent` replies were not taken by the kernel, `kernel_drops` packets found its buffer full."""
+    """An address of UDP; `unsent` replies were not taken by the kernel, `kernel_drops` packets found the buffer full.
+
+    `lane_drops` are those of heavy clients' lanes, `late_drops` questions that were put off for too long; `heavy`
+    clients have a lane now.
+    """
 
     server: str
     family: str
     received: int = 0
     unsent: int = 0
     kernel_drops: int = 0
+    lane_drops: int = 0
+    late_drops: int = 0
+    heavy: int = 0
 
 
 class TcpListener(Numbers, frozen=True):
@@ -47,6 +54,7 @@ class TcpListener(Numbers, frozen=True):
     family: str
     connections: int = 0
     refused: int = 0
+    heavy: int = 0
 
 
 class Replies(Numbers, frozen=True):
