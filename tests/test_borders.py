@@ -474,7 +474,7 @@ async def test_a_worker_loses_one_frame_and_answers(
     octets = b"".join(worker_protocol.encode(event) for event in events if not isinstance(event, ListStarted))
     fuse.arm()
     made = worker.Worker(worker_protocol.Settings(config(), bytes(16), {}))
-    answering = made._dns  # noqa: SLF001
+    answering = made.dns
     sink = _Sink()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, worker_protocol.frames(_Stream(octets)), sink)
@@ -557,7 +557,7 @@ UNKEPT = {
     "dnsserver/app/sync.py: self.updater.expire": "keeps itself",
     "dnsserver/app/worker.py: self._updater.expire": "keeps itself",
     "dnsserver/app/worker.py: self._report": "guards each report; its end ends the worker, which is replaced",
-    "dnsserver/app/worker.py: self._dns.run": "starts others only",
+    "dnsserver/app/worker.py: self.dns.run": "starts others only",
     "dnsserver/app/worker.py: self._listen": "its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self._reload": "its end ends the worker, which is replaced",
     "dnsserver/forward/forwarder.py: self._followers.run": "keeps what it starts",

@@ -19,7 +19,7 @@ from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpLimits, TcpServer
 from dnsserver.server.udp_listener import UdpListener
 
-_LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
+LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
 _LAST_LOOK = 0.05  # seconds in which the buffer of a socket that gets nothing more is emptied
 
 Opened = Sequence[tuple[Address, tuple[Address, listening.Sockets]]]
@@ -156,7 +156,7 @@ class Listeners:
 
     async def _end(self, listener: Listener, leaving: trio.CancelScope) -> None:
         with leaving:
-            await trio.sleep(_LINGER)
+            await trio.sleep(LINGER)
         if leaving.cancelled_caught:
             return
         with suppress(OSError):

@@ -36,9 +36,9 @@ class Worker:
 
     def __init__(self, settings: worker_protocol.Settings) -> None:
         """Build what answers."""
-        self._dns = DnsService(settings.config, now, settings.secret, settings.texts)
-        self._faults = self._dns.faults
-        self._updater = ZoneUpdater(self._dns.cluster, self._dns.replies, self._faults)
+        self.dns = DnsService(settings.config, now, settings.secret, settings.texts)
+        self._faults = self.dns.faults
+        self._updater = ZoneUpdater(self.dns.cluster, self.dns.replies, self._faults)
         self._lag = Lag()
         self._begun = self._listening = False
         self._frames = 0  # that came
@@ -60,7 +60,7 @@ class Worker:
                     self._faults.took("worker-frame", error, frame=type(frame).__name__)
                 self._frames += 1
                 # Clients come only once the zone is here: before that, the other processes answer them.
-                if not self._begun and not self._dns.cluster.missing:
+                if not self._begun and not self.dns.cluster.missing:
                     self._begun = True
                     nursery.start_soon(self._listen, nursery)
             nursery.cancel_scope.cancel()
@@ -73,23 +73,23 @@ class Worker:
             while frames != self._frames or self._reloads.locked():
                 frames = self._frames
                 await trio.sleep(_QUIET)
-        self._dns.listen(join=True)
-        await nursery.start(self._dns.run)
+        self.dns.listen(join=True)
+        await nursery.start(self.dns.run)
         self._listening = True
 
     def _take(self, frame: worker_protocol.Frame) -> None:
         match frame:
             case worker_protocol.Stale(reason=reason):
-                self._dns.mark_stale(reason)
+                self.dns.mark_stale(reason)
             case worker_protocol.Flush(name=name, below=below):
-                self._dns.flush(name, below)
+                self.dns.flush(name, below)
             case worker_protocol.Reload():
                 assert self._nursery is not None  # it runs
                 self._nursery.start_soon(self._reload, frame)
             case worker_protocol.Leave():
-                self._dns.leave()
+                self.dns.leave()
             case worker_protocol.ProbeSeen(name=name):
-                self._dns.forwarder.probe_seen(name)
+                self.dns.forwarder.probe_seen(name)
             case worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Beat():
                 log.error("unexpected frame from the first process", frame=type(frame).__name__)
             case event:
@@ -103,13 +103,13 @@ class Worker:
         async with self._reloads:
             wanted = changes(self._config, frame.config)
             try:
-                prepared = await self._dns.prepare(wanted, frame.texts)
+                prepared = await self.dns.prepare(wanted, frame.texts)
             except (LocalDataError, ListenError) as error:
                 raise StartError(str(error)) from error
-            self._dns.apply(prepared)
+            self.dns.apply(prepared)
             self._config = wanted.config
             for file in frame.authorities:
-                self._dns.forwarder.authorities_changed(file)
+                self.dns.forwarder.authorities_changed(file)
             if "log" in wanted.parts:
                 configure_logging(wanted.config.log.level, wanted.config.log.format)
 
@@ -117,7 +117,7 @@ class Worker:
         """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
-                seen = [worker_protocol.ProbeSeen(name) for name in self._dns.forwarder.take_strangers()]
+                seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
                 await up.send_all(b"".join(map(worker_protocol.encode, (*seen, self._counts()))))
                 await trio.sleep(_REPORT_EVERY)
 
@@ -125,7 +125,7 @@ class Worker:
         if not self._listening:
             return worker_protocol.Beat()
         try:
-            return worker_protocol.Counts(process(self._dns, self._lag))
+            return worker_protocol.Counts(process(self.dns, self._lag))
         except Exception as error:
             self._faults.took("metrics", error)
             return worker_protocol.Beat()

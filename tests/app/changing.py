@@ -85,15 +85,15 @@ class Changing:
 
     async def metrics(self) -> dict[str, Any]:
         """All samples of a scrape, by name; the labels of the last one of a name."""
-        text = await self._get("/metrics")
+        text = await self.get("/metrics")
         return {s.name: s for family in text_string_to_metric_families(text) for s in family.samples}
 
     async def configuration(self) -> dict[str, Any]:
         """What /readyz says of the configuration."""
-        found: dict[str, Any] = json.loads(await self._get("/readyz"))["configuration"]
+        found: dict[str, Any] = json.loads(await self.get("/readyz"))["configuration"]
         return found
 
-    async def _get(self, path: str) -> str:
+    async def get(self, path: str) -> str:
         async with await trio.open_tcp_stream(HOST, self.admin) as stream:
             head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
             await stream.send_all(head.encode())
@@ -225,7 +225,7 @@ async def changing(folder: Path, *flags: str, lag: int = 0) -> AsyncIterator[Cha
             with trio.fail_after(PATIENCE):
                 while True:
                     with suppress(OSError, ValueError, KeyError):
-                        if json.loads(await started._get("/readyz"))["ready"]:  # noqa: SLF001
+                        if json.loads(await started.get("/readyz"))["ready"]:
                             break
                     await trio.sleep(0.05)
             yield started

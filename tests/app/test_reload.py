@@ -296,7 +296,7 @@ async def test_a_question_under_way_is_asked_of_the_new_upstreams_and_answered_o
 async def test_a_new_address_is_opened_and_the_old_one_answers_what_has_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "_LINGER", 0.3)
+    monkeypatch.setattr(listeners, "LINGER", 0.3)
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as probe:
         await probe.bind((HOST, 0))
         port = probe.getsockname()[1]
@@ -313,7 +313,7 @@ async def test_a_new_address_is_opened_and_the_old_one_answers_what_has_come(
         assert len(server.server.dns.replies.tables) == 4
         assert await server.said(WEB, port=port) == "10.9.0.1"
         # And back within the last seconds of the one that was given up.
-        monkeypatch.setattr(listeners, "_LINGER", 30.0)
+        monkeypatch.setattr(listeners, "LINGER", 30.0)
         await server.change(f'{NO_UPSTREAMS}listen = ["{HOST}:0"]\n')
         await server.change(f'{NO_UPSTREAMS}listen = ["{HOST}:0", "0.0.0.0:{port}"]\n')
         assert await server.said(WEB, port=port) == "10.9.0.1"

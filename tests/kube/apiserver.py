@@ -4,8 +4,6 @@
     python -m tests.kube.apiserver --services 10000 --pods 150000      in its own; prints one JSON line: server,
     token, ca
 
-Over 400 lines: one server, whose store is `apistore`.
-
 Offers list (limit, continue, Exact, selectors, metadata only), watch (versions, bookmarks, initial events, timeouts),
 PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open. Over 400 lines, because
 every fault has to cut into the protocol at its own place.

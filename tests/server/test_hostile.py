@@ -19,7 +19,7 @@ from dnsserver.wire.upstream_reply import TTLLimits, Verdict
 from tests import strict
 from tests.server.unplugged import ALIAS, WWW, Server
 from tests.wire.hostile import NAME, Shape, reply
-from tests.wire.test_upstream_reply import RECORDS, message
+from tests.wire.replies import RECORDS, message
 
 TYPES = (m.A, m.MX, m.CNAME, m.SRV, m.NS, m.HTTPS)
 QUESTION_END = 12 + len(NAME) + 4
