@@ -5,13 +5,16 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from dnsserver.app import ceiling
 from dnsserver.config import Config, load
+from dnsserver.config.model import Policy
+from dnsserver.wire.name import to_text
+from dnsserver.zone.static import SPECIAL
 from tests.deployment import ROOT
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
@@ -136,6 +139,15 @@ def test_each_reason_that_an_answer_can_have_is_explained() -> None:
     assert set(explained) == made
     for text in re.findall(r"^\| `EDE: \d+ \([\w ]+\): \(([^(…:]+)[…)]", page, re.MULTILINE):
         assert text.strip() in code, text
+
+
+def test_words_of_the_code_are_all_told() -> None:
+    answers, rules = ((ROOT / f"docs/{page}.md").read_text() for page in ("answers", "rules"))
+    told = answers.partition("Special-use names are answered here")[2].partition("(`[[rewrite]]`")[0]
+    special = [to_text(name).removesuffix(".") for name in SPECIAL]
+    assert [name for name in special if not re.search(rf"\b{re.escape(name)}\b", told)] == []
+    (policies,) = re.findall(r"^- `policy`: (.*?)\. ", rules, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", policies)) == set(get_args(Policy))
 
 
 def test_the_ceiling_adds_up_as_check_prints_it() -> None:

@@ -34,7 +34,7 @@ RETRY = 5.0  # seconds until a folder without objects is looked at again
 
 
 class Sync:
-    """Where events come from, and the one place where they are applied."""
+    """Has each event of the source applied by `ZoneUpdater`, and then passes it on to all who listen."""
 
     def __init__(
         self,

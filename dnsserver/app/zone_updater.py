@@ -20,7 +20,7 @@ class ZoneUpdater:
         self._faults = faults
         self._cluster = cluster
         self._replies = replies
-        self._holding = trio.Event()
+        self._retains = trio.Event()
         self.changes = 0
 
     def apply(self, event: Event) -> bool:
@@ -31,7 +31,7 @@ class ZoneUpdater:
                 self.changes += 1
                 self._replies.drop(changed)
                 if self._cluster.retained:
-                    self._holding.set()
+                    self._retains.set()
             return bool(changed)
         except Exception as error:
             self._faults.took("event", error, change=repr(event)[:_SHOWN])
@@ -40,15 +40,15 @@ class ZoneUpdater:
             return True
 
     async def expire(self) -> None:
-        """Let go of what the zone holds for its grace, until cancelled."""
+        """Release what the zone retains when its grace is over, until cancelled."""
         await self._faults.keep("grace", self._expire)
 
     async def _expire(self) -> None:
         while True:
             expiry = self._cluster.next_expiry
             if expiry is None:
-                self._holding = trio.Event()
-                await self._holding.wait()
+                self._retains = trio.Event()
+                await self._retains.wait()
                 continue
             await trio.sleep_until(expiry)
             self._replies.drop(self._cluster.expire(trio.current_time(), time.time()))

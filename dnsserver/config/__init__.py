@@ -1,4 +1,4 @@
-"""One TOML file, and flags over it, to one frozen Config.
+"""A TOML file, those that it includes, and flags over them, to one frozen Config.
 
 Promises: a Config that exists is valid, every mistake of a file is told at once with its line, the value found and what
 was expected, and what `render` prints loads back equal. Knows the syntax of addresses and names (wire), which names are

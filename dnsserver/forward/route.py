@@ -12,9 +12,9 @@ from dnsserver.wire.name import is_below
 from dnsserver.wire.scope import Scope
 from dnsserver.zone.record import Reason
 
-_ORDER_LASTS = 0.05
-_SAVED_HEDGES = 10.0
-_LOOK_ASIDE = 64
+_ORDER_LASTS = 0.05  # seconds for which `fastest` is not sorted again
+_SAVED_HEDGES = 10.0  # extra questions that may be saved up
+_LOOK_ASIDE = 64  # of so many questions one also goes to the second upstream, or its time would never be known
 _LONGEST_TEXT = 200  # of an EDE
 
 

@@ -8,8 +8,8 @@ So the hot path is one look-up in `ReplyTable.replies`; all the bookkeeping is o
 
 States. A reply is made, kept (`home` is its table, and it stands in that, in a queue, and under each of its `depends`),
 and gone (`home` is None; it may stand in its queue until that is cleared). A kept one is as it is until `due`, and
-`renew` tells what it is then. Who may change them: `keep`, `drop`, `discard`, `clear` and `clear_outside` of the
-ReplyCache; whoever sends one, by `Reply.send`, nothing but `hits`.
+`renew` tells what it is then. Who may change them: the methods of the ReplyCache alone, `keep` on the way in and
+`_forget` on the way out; whoever sends one, by `Reply.send`, changes nothing but `hits`.
 
 Invariants. A kept reply stands in all of those places, a gone one in no table and under no key. What depends on a key
 of a namespace or a service is found by it, and what depends on a service also by its namespace. An answer worked out
@@ -214,7 +214,7 @@ class ReplyCache:
         self._dependents: dict[Key, list[Reply] | dict[Reply, None]] = {}
         self._services: dict[bytes, set[Key]] = {}  # the services of a namespace that any reply depends on
         self._dropped = self._evicted = self._expired = 0
-        self.changes = 0  # how often `drop` was called: an answer worked out before the last time may be old
+        self.changes = 0  # how often what answers hang on has changed: one worked out before the last time may be old
 
     def _set_limits(self, size: int) -> None:
         self._missing.limit = size // 4

@@ -66,7 +66,10 @@ class UdpPort(Protocol):
         """Return the addresses, packed, of who sent the last packets, a batch at most, one for each packet."""
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
-        """Return the client's address, and what tells its questions apart: `client` is what `client` has returned."""
+        """Return the client's address, and what tells its questions apart.
+
+        `client` is what `begin_deferred` has returned.
+        """
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply, at the next `flush` at the latest."""

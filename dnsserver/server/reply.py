@@ -36,7 +36,7 @@ class Port(Protocol):
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
-        """Return who asks with this message ID; `client` is what `client` has returned."""
+        """Return who asks with this message ID; `client` is what `begin_deferred` has returned."""
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send a whole message; one that cannot be sent is lost, as UDP loses them."""

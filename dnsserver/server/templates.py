@@ -191,7 +191,7 @@ class Templates:
     ) -> bytes | None:
         """Return the reply that there is no such service in its namespace."""
         missing, services = template.missing, self._services
-        assert services is not None  # as above
+        assert services is not None  # who else would have said that there is none
         if missing is None or missing.serial != services.serial or (back := missing.backs.get(end)) is None:
             return None
         # The index knows lower-case labels only, so here, where nothing was found, it must be seen that these are such.

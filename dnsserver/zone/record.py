@@ -16,7 +16,7 @@ _SOA_NUMBERS = struct.Struct("!IIIII")
 class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why an answer is what it is.
 
-    `code` is a short word for metrics and `explain`; `ede` and `text` are what a client that speaks EDNS is told
+    `code` is a short word for metrics; `ede` and `text` are what a client that speaks EDNS is told
     (RFC 8914), when there is something to tell.
     """
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from dnsserver.config import (
     load,
     render,
 )
+from dnsserver.config.changes import PARTS
 from dnsserver.config.model import Forward, Table
 from tests.config.reading import loaded
 
@@ -82,6 +83,28 @@ def test_every_key_of_the_shipped_file_has_a_comment() -> None:
             assert comment, line
         elif not line or line.startswith("["):
             comment = False
+
+
+def words(kind: Any) -> set[str]:
+    """What a setting of this type can be, where that is one of some words."""
+    if get_origin(kind) is Literal:
+        return set(get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, Table):
+        return {word for field in msgspec.structs.fields(kind) for word in words(field.type)}
+    return {word for inner in get_args(kind) for word in words(inner)}
+
+
+def test_every_word_that_a_setting_takes_stands_in_the_shipped_file() -> None:
+    found = words(Config)
+    assert "round_robin" in found
+    assert [word for word in sorted(found) if f'"{word}"' not in SHIPPED.read_text()] == []
+
+
+def test_the_shipped_file_says_what_needs_a_restart() -> None:
+    text = SHIPPED.read_text().replace("\n# ", " ")
+    (named,) = re.findall(r"Only (`.*?) need a restart", text)
+    needed = [key for key, part in PARTS.items() if part == "restart"]
+    assert sorted(re.findall(r"`([^`]+)`", named)) == sorted([*needed, 'pods = "verified"'])
 
 
 # --- what `check` prints
