@@ -26,6 +26,7 @@ class Program:
         self.process = process
         self.said = b""
         self._news = trio.Event()
+        self._is_silent = trio.Event()
 
     async def read(self) -> None:
         assert self.process.stderr is not None
@@ -33,6 +34,7 @@ class Program:
             self.said += data
             self._news.set()
             self._news = trio.Event()
+        self._is_silent.set()
 
     async def wait_says(self, event: str) -> dict[str, Any]:
         with trio.fail_after(PATIENCE):
@@ -54,6 +56,11 @@ class Program:
     async def wait_ends(self) -> int:
         with trio.fail_after(PATIENCE):
             return await self.process.wait()
+
+    async def wait_silent(self) -> None:
+        """Wait until all that it has said is read, and nobody is left who may say more."""
+        with trio.fail_after(PATIENCE):
+            await self._is_silent.wait()
 
     @property
     def tracebacks(self) -> int:

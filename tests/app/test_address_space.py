@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dns.message
 import pytest
-import trio
 
 from dnsserver.app.address_space import LEAST
 from tests.app.started import Program, program, status_of
@@ -48,7 +47,7 @@ async def test_with_enough_it_serves_and_ends_in_order(limit: int, workers: str,
 async def test_with_too_little_it_says_what_is_missing(limit: int, tmp_path: Path) -> None:
     async with program(tmp_path, prelude=limited(limit * MIB)) as running:
         assert await running.wait_ends() == 1
-        await trio.sleep(0.1)
+        await running.wait_silent()
         (line,) = running.said.decode().splitlines()
         assert f"limited to {limit} MiB (RLIMIT_AS" in line
         assert "expected at least 64 MiB" in line

@@ -13,6 +13,7 @@ from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
+from dnsserver.kube.objects import ObjectFiles
 from dnsserver.kube.scope import rbac_rule, scopes_of
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire import message as m
@@ -249,6 +250,18 @@ async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "RETRY", 0.05)
+    looks, look = 0, ObjectFiles.run
+
+    async def counted(files: ObjectFiles) -> None:
+        nonlocal looks
+        looks += 1
+        await look(files)
+
+    async def wait_looks(count: int) -> None:
+        before = looks
+        await wait_for(lambda: looks >= before + count)
+
+    monkeypatch.setattr(ObjectFiles, "run", counted)
     path = tmp_path / "objects.yaml"
     rig = Rig(Config(objects=path))
     with capture_logs() as logs:
@@ -258,11 +271,11 @@ async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rig.sync.run)
-            await trio.sleep(0.3)
+            await wait_looks(3)
             assert rig.cluster.missing
             path.write_text("kind: [")
             await wait_for(lambda: len(errors()) == 2)
-            await trio.sleep(0.3)
+            await wait_looks(2)
             path.write_text("{kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.0.0.1}}")
             await wait_for(lambda: not rig.cluster.missing)
             nursery.cancel_scope.cancel()
