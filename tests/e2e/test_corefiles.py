@@ -77,6 +77,7 @@ NAMED = {
         "host.secret.example. A": "who asks for its names is refused, where CoreDNS said SERVFAIL",
         "host.nobody.example. A": _REFUSED,
     },
+    "30-zone-blocks": {"host.in.zone.example. A": "a name that the file does not have is NXDOMAIN"},
     "29-search-junk": {"missing.nowhere.test. A": "who asks for its names is refused, where CoreDNS said SERVFAIL"},
     "27-acl": {
         "1.0.96.10.in-addr.arpa. PTR": "CoreDNS asked upstream for reverse names of the cluster",

@@ -1,10 +1,10 @@
-"""The `hosts` and `file` plugins: names that are written down."""
+"""The `hosts` plugin: addresses that are written down with their names."""
 
 import ipaddress
 
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.site import Context, Site, seconds, source_of, source_of_line, whole
 from dnsserver.config.corefile.zones import ROOT, belonging, names
 from dnsserver.config.values import Domain
 
@@ -90,43 +90,3 @@ def _is_entry(words: tuple[str, ...]) -> bool:
         return len(words) > 1 and all(Domain.parse(word) for word in words[1:])
     except ValueError:
         return False
-
-
-def file(context: Context, site: Site, directive: Directive) -> None:
-    """Import a zone file."""
-    draft, source = context.draft, source_of(directive)
-    if not directive.args:
-        draft.lost(source, "file", "names no file, with which CoreDNS does not start: left out")
-        return
-    path = context.located(directive.args[0], source, "file")
-    zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
-    draft.extend("static", [path], source, "file")
-    text = context.files.read(directive.args[0] if not context.root else path)
-    if text is not None and not _says_its_zone(text, zones):
-        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the head of {path}"
-        draft.lost(source, "file", f"{said}, or its names are not found")
-    for line in directive.lines:
-        place, option = source_of_line(line), line.words[0]
-        if option in {"reload", "reload_by_mtime"}:
-            draft.default(place, f"file {option}", "the file is followed and read again when it changes")
-        elif option == "fallthrough":
-            what = f"a name below {', '.join(zones)} that the file does not have is NXDOMAIN, and nobody else is asked"
-            draft.lost(place, "file fallthrough", what)
-        elif option in {"upstream", "no_reload", "transfer"}:
-            draft.default(place, f"file {option}", "CoreDNS itself does nothing for it any more")
-        else:
-            draft.lost(place, f"file {option}", UNKNOWN)
-
-
-def _says_its_zone(text: str, zones: list[str]) -> bool:
-    """Tell whether a zone file has its zone's name in it: an $ORIGIN, or a SOA under a full name."""
-    for line in text.splitlines():
-        words = line.split(";")[0].split()
-        upper = [word.upper() for word in words]
-        if upper[:1] == ["$ORIGIN"] or not words:
-            if len(words) > 1:
-                return True
-            continue
-        if "SOA" in upper:
-            return words[0].lower().rstrip(".") in zones and words[0].endswith(".")
-    return False

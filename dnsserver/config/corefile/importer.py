@@ -15,6 +15,7 @@ from dnsserver.config.corefile import (
     server,
     template,
     toml,
+    zone_files,
 )
 from dnsserver.config.corefile.configmap import Sources
 from dnsserver.config.corefile.draft import Draft, Finding, Source
@@ -43,7 +44,7 @@ _PLUGINS: dict[str, _Plugin] = {
     "template": template.template,
     "hosts": hosts.hosts,
     "kubernetes": kubernetes.kubernetes,
-    "file": hosts.file,
+    "file": zone_files.file,
     "cache": cache.cache,
     "forward": forward.forward,
     "view": server.view,
@@ -109,6 +110,7 @@ def _blocks(context: Context) -> None:
     for site in context.sites:
         _end_of(context, site)
     _handed_on(context)
+    zone_files.settle(context)
     forward.trust_all(context.draft)
     if not any(site.is_root for site in context.sites):
         context.draft.settings.pop("upstreams", None)

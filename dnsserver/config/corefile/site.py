@@ -68,7 +68,8 @@ class Context(msgspec.Struct):
     """Everything that a plugin's function may use.
 
     `root` is the folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its
-    upstreams are asked for them as well.
+    upstreams are asked for them as well. `zone_files` are the zones that are read from files: the path of each, and the
+    line that says so.
     """
 
     draft: Draft
@@ -76,6 +77,7 @@ class Context(msgspec.Struct):
     files: Files
     root: str = ""
     handed_on: list[tuple[Site, str, Source]] = []
+    zone_files: dict[str, tuple[str, Source]] = {}
 
     @property
     def domain(self) -> str:

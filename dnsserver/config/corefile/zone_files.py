@@ -1,0 +1,94 @@
+"""The `file` plugin: zones that are read from files."""
+
+from dnsserver.config.corefile.draft import Source, shown
+from dnsserver.config.corefile.parser import Directive
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
+from dnsserver.config.corefile.zones import is_below, names
+
+
+def file(context: Context, site: Site, directive: Directive) -> None:
+    """Import a zone file."""
+    draft, source = context.draft, source_of(directive)
+    if not directive.args:
+        draft.lost(source, "file", "names no file, with which CoreDNS does not start: left out")
+        return
+    zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
+    path = context.located(directive.args[0], source, "file")
+    if not _has_place(context, zones, path, source):
+        return
+    draft.extend("static", [path], source, "file")
+    context.zone_files.update(dict.fromkeys(zones, (path, source)))
+    text = context.files.read(directive.args[0] if not context.root else path)
+    if text is not None and not _says_its_zone(text, zones):
+        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the head of {path}"
+        draft.lost(source, "file", f"{said}, or its names are not found")
+    for line in directive.lines:
+        place, option = source_of_line(line), line.words[0]
+        if option in {"reload", "reload_by_mtime"}:
+            draft.default(place, f"file {option}", "the file is followed and read again when it changes")
+        elif option == "fallthrough":
+            what = f"a name below {', '.join(zones)} that the file does not have is NXDOMAIN, and nobody else is asked"
+            draft.lost(place, "file fallthrough", what)
+        elif option in {"upstream", "no_reload", "transfer"}:
+            draft.default(place, f"file {option}", "CoreDNS itself does nothing for it any more")
+        else:
+            draft.lost(place, f"file {option}", UNKNOWN)
+
+
+def _has_place(context: Context, zones: list[str], path: str, source: Source) -> bool:
+    """Tell whether a file's zones can be answered from it: neither the cluster nor another file has them."""
+    for zone in zones:
+        if is_below(zone, context.domain):
+            text = f"{zone} is the cluster's, of whose names no file is asked: write those of the file into [[answer]]"
+            context.draft.lost(source, "file", text)
+            return False
+        there = context.zone_files.get(zone)
+        if there is not None and there[0] != path:
+            text = f"{zone} is the zone of a file already, by {there[1].place()}: this one is left out"
+            context.draft.lost(source, "file", text)
+            return False
+    if len(zones) > 1:
+        text = f"a file is one zone, that of its SOA: {', '.join(zones[1:])} need a file each, or are not found"
+        context.draft.lost(source, "file", text)
+    return True
+
+
+def settle(context: Context) -> None:
+    """Bring what was imported into the order of this server, which asks zone files before any upstream.
+
+    The deepest zone has to stand first, as CoreDNS takes the longest that fits. A `[[forward]]` of a domain within a
+    zone would never be asked, with which the server does not start.
+    """
+    draft = context.draft
+    if not context.zone_files:
+        return
+    deepest = sorted(context.zone_files, key=lambda zone: -zone.count("."))
+    draft.settings["static"].value = list(dict.fromkeys(context.zone_files[zone][0] for zone in deepest))
+    kept = []
+    for entry in draft.tables.get("forward", []):
+        domain = entry.values["domain"]
+        zone = next((zone for zone in deepest if is_below(domain, zone)), None)
+        if zone is None:
+            kept.append(entry)
+            continue
+        path, source = context.zone_files[zone]
+        for place in entry.sources:
+            draft.take_back(place, f"[[forward]] domain = {shown(domain)}")
+        if entry.values["upstreams"]:
+            text = f"{domain} is within {zone} of {path} ({source.place()}), which is asked first: a name that the file"
+            draft.lost(entry.sources[0], "forward", f"{text} does not have is NXDOMAIN, and these upstreams not asked")
+    draft.tables["forward"] = kept
+
+
+def _says_its_zone(text: str, zones: list[str]) -> bool:
+    """Tell whether a zone file has its zone's name in it: an $ORIGIN, or a SOA under a full name."""
+    for line in text.splitlines():
+        words = line.split(";")[0].split()
+        upper = [word.upper() for word in words]
+        if upper[:1] == ["$ORIGIN"] or not words:
+            if len(words) > 1:
+                return True
+            continue
+        if "SOA" in upper:
+            return words[0].lower().rstrip(".") in zones and words[0].endswith(".")
+    return False
