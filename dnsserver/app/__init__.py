@@ -3,8 +3,10 @@
 `dns_service` wires what one process needs to answer, `server` is the first process (with `sync`, which follows the
 cluster, and admin HTTP), `workers` and `worker` are the two ends of further processes and `worker_protocol` is the pipe
 between them, `settings` maps the configuration onto what the parts take, `reload` follows the files that it comes from,
-`metrics_collector` collects what they count, `clock` is what all of a process goes by. `preflight` finds what is in the
-way of a configuration before anything is begun.
+`metrics_collector` collects what they count, `clock` is what all of a process goes by. `local_data` is what is answered
+besides the cluster, with the `rules`; `listeners` are the sockets; `alteration` says what a change alters in caches.
+`preflight` finds what is in the way of a configuration before anything is begun, `rehearsal` what would be found later.
+The commands `import-corefile` and `compare` are `corefile` and `compare`.
 Must not know how any part does its work.
 """
 

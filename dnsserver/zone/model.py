@@ -113,18 +113,11 @@ class PodStatus(_Model, frozen=True, gc=False):
     pod_ips: list[PodIP] | None = msgspec.field(default=None, name="podIPs")
 
 
-class PodSpec(_Model, frozen=True, gc=False):
-    """Nothing but the flag that says whose address it is."""
-
-    host_network: bool | None = None
-
-
 class Pod(_Model, frozen=True, gc=False):
     """A Pod."""
 
     metadata: Metadata
     status: PodStatus = PodStatus()
-    spec: PodSpec = PodSpec()
 
 
 Object = Namespace | Service | EndpointSlice | Pod
