@@ -24,6 +24,7 @@ from dnsserver.forward.route import unasked
 from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
+from dnsserver.forward.shares import Shares
 from dnsserver.forward.sources import Followers, Known, look_ahead
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
@@ -32,8 +33,7 @@ from dnsserver.wire.name import is_below
 from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
 
-_TICK = 1.0
-_TICK_DEGRADED = 0.25  # while an upstream is down
+_TICK, _TICK_DEGRADED = 1.0, 0.25  # seconds; the second one while an upstream is down
 
 
 class Forwarder:
@@ -67,9 +67,9 @@ class Forwarder:
         self._cache = AnswerCache(cache)
         self._engine = LookupEngine(self, cache.ttls(), nonces, runtime, self._limits.loop_retry)
         self._lookups = self._engine.lookups
+        self._shares = Shares(self._limits.in_flight)
         self._means = self._engine.means
-        self.cork = self._engine.udp.cork
-        self.uncork = self._engine.udp.uncork
+        self.cork, self.uncork = self._engine.udp.cork, self._engine.udp.uncork
         self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
         self._probes = self._engine.probes
@@ -77,8 +77,7 @@ class Forwarder:
         self._deliveries = Deliveries(runtime)
         self._awake = trio.Event()
         self._wakes_at = NEVER
-        self._coalesced = self._dropped = 0
-        self._waiting = 0  # who waits for any of the lookups
+        self._coalesced = self._dropped = self._waiting = 0  # the last is who waits for any of the lookups
 
     # ---- questions
 
@@ -121,9 +120,11 @@ class Forwarder:
         if route is None or not order:
             self._deliveries.queue(waiting, unasked(route, now))
             return
-        if route.in_flight >= route.most_in_flight:
+        busy = route.in_flight >= route.most_in_flight
+        full = o.OVERLOAD if busy else self._shares.take(question, waiter, self._lookups, now)
+        if full is not None:
             self._dropped += len(waiting)
-            self._deliveries.queue(waiting, Outcome(SERVFAIL, EMPTY, False, o.OVERLOAD, now, now))
+            self._deliveries.queue(waiting, self._failure(question, full, now))
             return
         self._waiting += len(waiting)
         if len(self._lookups) + len(self._joins) >= (most := self._limits.in_flight) or self._waiting > 2 * most:
@@ -212,9 +213,7 @@ class Forwarder:
                     return
                 outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
                 self._cache.put(lookup.question, outcome)
-            waiting = lookup.close()
-            self._waiting -= len(waiting)
-            self._deliveries.give(waiting, outcome)
+            self._deliveries.give(self._close(lookup), outcome)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
             self.broken(lookup, now)
@@ -225,15 +224,14 @@ class Forwarder:
 
     def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
-        if reason is o.OVERLOAD:  # says nothing about the name: who asks next may find room
-            failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
-        else:
-            failed = self._cache.fail(question, reason, now)
+        full = reason in o.FULL  # who asks next may find room
+        failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now) if full else self._cache.fail(question, reason, now)
         return self._cache.stale(question, now, self._cache_settings.failure_ttl) or failed
 
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
         question = lookup.question
+        self._shares.leave(question)
         join = Join(question, lookup.close(), reading, now)
         self._joins[question] = join
         at = now + lookup.route.settings.deadline
@@ -290,6 +288,7 @@ class Forwarder:
         """Return who waits for a question that is not under way any more."""
         if isinstance(pending, Join):
             self._joins.pop(pending.question, None)
+        self._shares.leave(pending.question)
         waiting = pending.close()
         self._waiting -= len(waiting)
         return waiting
@@ -320,6 +319,7 @@ class Forwarder:
         for gone in self._routes.replace(routes, own, known):
             self._probes.forget(gone)
         self._engine.use(cache.ttls(), limits.loop_retry)
+        self._shares.resize(limits.in_flight)
         self._followers.replace(tuple(self._routes), limits, known)
         self._cache.use(cache)
         anew: list[Lookup | Join] = []

@@ -103,4 +103,7 @@ ANSWER_TOO_LARGE = Reason("answer-too-large", EDE.OTHER, "the answer has too man
 CLOSED = "upstream-closed"  # the code of those that say who closes connections in place of an answer
 BUG = Reason("forward-internal-error", EDE.OTHER, "internal error")
 OVERLOAD = Reason("forward-overload", EDE.OTHER, "too many questions wait for the upstreams")
+DOMAIN_SHARE = Reason("forward-domain-share", EDE.OTHER, "too many questions below one domain wait for the upstreams")
+CLIENT_SHARE = Reason("forward-client-share", EDE.OTHER, "too many questions of your address wait for the upstreams")
+FULL = frozenset((OVERLOAD, DOMAIN_SHARE, CLIENT_SHARE))  # these say nothing about the name
 LOOP = Reason("loop", EDE.OTHER, "the question came back from an upstream: it forwards to this server")

@@ -428,7 +428,10 @@ class UnbatchedPort:
     def peer_address(self, index: int) -> bytes:
         """Return the packed address of the sender of the packet at hand."""
         del index
-        return socket.inet_pton(self._sock.family, self._client[0][0].partition("%")[0])
+        return self._packed(self._client)
+
+    def _packed(self, client: Any) -> bytes:
+        return socket.inet_pton(self._sock.family, client[0][0].partition("%")[0])
 
     def senders(self) -> list[bytes]:
         """Return the address, packed, of who sent the packet at hand."""
@@ -436,7 +439,7 @@ class UnbatchedPort:
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all that tells a sender from others."""
-        return client[0][0].encode(), (client[0], identifier)
+        return self._packed(client), (client[0], identifier)
 
     def send(self, wire: bytes, client: Any) -> None:
         """Send one reply."""

@@ -87,7 +87,7 @@ class Resolver:
         packet = query.packet
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet = packet[: query.end]
-        pending = PendingQuery(self, query.packet, port, resolution=resolution)
+        pending = PendingQuery(self, query.packet, port, resolution=resolution, index=index)
         self.outside.start(resolution.asks, pending, self.writer.clock(), packet)
         pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
@@ -228,7 +228,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
     """One client's question that waits for the outside, as long as there is a `handle` to reply through.
 
     With a `template` it was not read: that writes out fresh answers, and all other outcomes go through a `resolution`.
-    `on_end` is called when it waits no more.
+    `on_end` is called when it waits no more. Its packet is number `index` of the batch that it came in.
     """
 
     of: Resolver
@@ -238,6 +238,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
     resolution: Resolution | None = None
     handle: Any = None
     on_end: Callable[[], None] | None = None
+    index: int = 0
 
     def deliver(self, outcome: Outcome) -> None:
         """Send the reply that an outcome makes, or ask on: the border through which all outcomes come in."""
@@ -260,8 +261,10 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         self.port.send(reply, handle)
 
     def asker(self) -> Asker:
-        """Return who waits; nobody else is equal to one that does not wait."""
-        return (b"", None) if self.handle is None else self.port.asker(self.handle, self.packet[:2])
+        """Return who waits, or is about to: nobody else is equal to that one, whose batch is still at hand."""
+        if self.handle is None:
+            return self.port.peer_address(self.index), None
+        return self.port.asker(self.handle, self.packet[:2])
 
     def give_up(self) -> None:
         """Wait no more: the client has asked the same again."""

@@ -180,7 +180,7 @@ class Templates:
         now = self._clock()
         outcome = self._outside.answer_now(question, now)
         if outcome is None:
-            pending = PendingQuery(self._resolver, packet, port, form)
+            pending = PendingQuery(self._resolver, packet, port, form, index=index)
             self._outside.start(question, pending, now, packet)
             pending.handle = port.begin_deferred(index)
             return DEFERRED
