@@ -47,7 +47,6 @@ SEEN_IN = {
     "kube/test_objects.py": ["kube.folder", "kube.mistaken", "kube.salvage"],
     "kube/test_api.py": ["kube.transport"],
     "kube/test_reflector.py": ["kube.check"],
-    "log/test_setup.py": ["logger"],
     "server/test_respond.py": ["server.reply"],
     "test_metrics.py": ["metrics.exposition", "metrics.families", "metrics.histogram", "metrics.numbers"],
     "app/test_ending.py": ["signals"],

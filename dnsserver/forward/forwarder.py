@@ -24,7 +24,6 @@ from dnsserver.forward.route import unasked
 from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
-from dnsserver.forward.shares import Shares
 from dnsserver.forward.sources import Followers, Known, look_ahead
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
@@ -54,8 +53,7 @@ class Forwarder:
         `routes` has one entry for each domain, `own` the zones of which no upstream is believed. The processes of a
         server share `secret`, to know each other's probes.
         """
-        runtime = runtime or Runtime()
-        entropy = runtime.entropy
+        entropy = (runtime := runtime or Runtime()).entropy
         nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
         self._faults = runtime.faults
         self._clock = runtime.clock
@@ -67,8 +65,9 @@ class Forwarder:
         self._cache = AnswerCache(cache)
         self._engine = LookupEngine(self, cache.ttls(), nonces, runtime, self._limits.loop_retry)
         self._lookups = self._engine.lookups
-        self._shares = Shares(self._limits.in_flight)
         self._means = self._engine.means
+        self._shares = self._means.shares
+        self._shares.resize(self._limits.in_flight)
         self.cork, self.uncork = self._engine.udp.cork, self._engine.udp.uncork
         self._joins: dict[Question, Join] = {}
         self._joins_due: Wheel[Join] = Wheel()
@@ -120,8 +119,9 @@ class Forwarder:
         if route is None or not order:
             self._deliveries.queue(waiting, unasked(route, now))
             return
-        busy = route.in_flight >= route.most_in_flight
-        full = o.OVERLOAD if busy else self._shares.take(question, waiter, self._lookups, now)
+        full = o.OVERLOAD if route.in_flight >= route.most_in_flight else None
+        if full is None and (self._shares.held or len(self._lookups) >= self._shares.watched_from):
+            full = self._shares.take(question, waiter, self._lookups, now)
         if full is not None:
             self._dropped += len(waiting)
             self._deliveries.queue(waiting, self._failure(question, full, now))
@@ -213,7 +213,9 @@ class Forwarder:
                     return
                 outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
                 self._cache.put(lookup.question, outcome)
-            self._deliveries.give(self._close(lookup), outcome)
+            waiting = lookup.close()
+            self._waiting -= len(waiting)
+            self._deliveries.give(waiting, outcome)
         except Exception as error:
             self._faults.took("upstream-outcome", error)
             self.broken(lookup, now)
@@ -231,7 +233,6 @@ class Forwarder:
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
         question = lookup.question
-        self._shares.leave(question)
         join = Join(question, lookup.close(), reading, now)
         self._joins[question] = join
         at = now + lookup.route.settings.deadline
@@ -288,7 +289,6 @@ class Forwarder:
         """Return who waits for a question that is not under way any more."""
         if isinstance(pending, Join):
             self._joins.pop(pending.question, None)
-        self._shares.leave(pending.question)
         waiting = pending.close()
         self._waiting -= len(waiting)
         return waiting

@@ -37,6 +37,8 @@ from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.health import LONGEST_TIMEOUT
 from dnsserver.forward.outcome import Question, Waiter
 from dnsserver.forward.route import Route
+from dnsserver.forward.runtime import Counts
+from dnsserver.forward.shares import Shares
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.wire import upstream_query
@@ -66,14 +68,6 @@ class Owner(Protocol):
         """Have the wheel looked at by then, which may be earlier than what is on it was due."""
 
 
-class Counts(msgspec.Struct):
-    """Queries that were sent for more than the first time, since the start."""
-
-    hedges: int = 0
-    retries: int = 0
-    over_tcp: int = 0
-
-
 class Means(msgspec.Struct, frozen=True):
     """What all lookups ask with, and whom they tell; `lookups` are those under way.
 
@@ -90,6 +84,7 @@ class Means(msgspec.Struct, frozen=True):
     unreachable: Callable[[Upstream, float], None]
     lookups: dict[Question, "Lookup"] = {}
     counts: Counts = msgspec.field(default_factory=Counts)
+    shares: Shares = msgspec.field(default_factory=Shares)
 
 
 class Attempt(msgspec.Struct, gc=False, eq=False):
@@ -223,13 +218,16 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def close(self) -> list[Waiter]:
         """Record that it is over, and return who waited; queries under way only tell how their upstreams do."""
         self.done = True
-        if self.means.lookups.pop(self.question, None) is not None:
+        means, question = self.means, self.question
+        if means.lookups.pop(question, None) is not None:
             self.route.in_flight -= 1
+            if means.shares.held:
+                means.shares.leave(question)
         attempts, self.attempts = self.attempts, []
         for attempt in attempts:
             attempt.lookup = None
             if not attempt.late:
-                self.means.wheel.add(attempt, attempt.silent_at)
+                means.wheel.add(attempt, attempt.silent_at)
         waiting, self.waiting = self.waiting, []
         return waiting
 

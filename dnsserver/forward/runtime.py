@@ -20,3 +20,11 @@ class Runtime(msgspec.Struct, frozen=True):
     clock: Callable[[], float] = trio.current_time
     on_batch_end: Callable[[], None] = _nothing
     faults: Faults = msgspec.field(default_factory=Faults)
+
+
+class Counts(msgspec.Struct):
+    """Queries that were sent for more than the first time, since the start."""
+
+    hedges: int = 0
+    retries: int = 0
+    over_tcp: int = 0

@@ -73,48 +73,43 @@ class _Places:
 class Shares:
     """Who has how many of at most `most` places; counted only while at least a sixteenth of them is taken."""
 
-    def __init__(self, most: int) -> None:
-        """Begin with an empty table."""
+    def __init__(self, most: int = 0) -> None:
+        """Begin with an empty table; `held` has what is counted, if anything is."""
         self._forget()
         self._notices = Notices(log, "questions are not asked upstream, as too many of the same kind are under way")
         self.resize(most)
 
     def _forget(self) -> None:
         self._domains, self._clients = _Places(), _Places()
-        self._held: dict[Question, tuple[bytes, Sequence[bytes]]] = {}
+        self.held: dict[Question, tuple[bytes, Sequence[bytes]]] = {}
 
     def resize(self, most: int) -> None:
         """Go by another size of the table from now on."""
         self._most = most
         self._pressed_from, self._crowded_from = most // 2, most * 3 // 4
-        self._watched_from = most // _WATCHED
-
-    @property
-    def counted(self) -> int:
-        """How many places are counted, 0 while nothing is."""
-        return len(self._held)
+        self.watched_from = most // _WATCHED
 
     def take(
         self, question: Question, waiter: Waiter | None, lookups: Mapping[Question, UnderWay], now: float
     ) -> Reason | None:
         """Take a place for a question of `waiter`, or return why there is none; `lookups` are those under way."""
-        if not self._held:
-            if len(lookups) < self._watched_from:
+        if not self.held:
+            if len(lookups) < self.watched_from:
                 return None
             for other, lookup in lookups.items():
                 self._count(other, _client(lookup.waiting[0] if lookup.waiting else None), domains(other.name), now)
         client, above = _client(waiter), domains(question.name)
-        if len(self._held) >= self._pressed_from and (over := self._over(client, above, now)) is not None:
+        if len(self.held) >= self._pressed_from and (over := self._over(client, above, now)) is not None:
             return over
         self._count(question, client, above, now)
         return None
 
     def leave(self, question: Question) -> None:
         """Give the place of a question back, if it was counted."""
-        held = self._held.pop(question, None)
+        held = self.held.pop(question, None)
         if held is None:
             return
-        if len(self._held) < self._watched_from // 2:  # the rest may end as it likes
+        if len(self.held) < self.watched_from // 2:  # the rest may end as it likes
             self._forget()
             return
         client, charged = held
@@ -125,7 +120,7 @@ class Shares:
 
     def _over(self, client: bytes, above: Sequence[bytes], now: float) -> Reason | None:
         """Return why one more place is too many for a domain or a client that is not alone."""
-        taken = len(self._held)
+        taken = len(self.held)
         for name, share in self._with_shares(above):
             if self._domains.of(name) >= share and self._domains.is_beside_others(name, taken, now):
                 self._notices.tell(name.hex(), now, domain=to_text(name))
@@ -148,7 +143,7 @@ class Shares:
         if client:
             self._clients.add(client)
             self._clients.note((client,), now)
-        self._held[question] = client, charged
+        self.held[question] = client, charged
 
     def _with_shares(self, above: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
         for name, part in zip(above, _DOMAIN_SHARES[3 - len(above) :], strict=True):

@@ -91,7 +91,7 @@ def test_one_domain_has_no_more_than_half_of_the_table_beside_others(flood: str,
     shares = Shares(MOST)
     first = ask("first.example")
     assert shares.take(first, Client(), {}, 0.0) is None
-    assert shares.counted == 0, "nothing is counted while the table is nearly empty"
+    assert not shares.held, "nothing is counted while the table is nearly empty"
     table = {first: Slow(), **{ask(f"quiet{n}.test"): Slow() for n in range(9)}}
     refused = 0
     for n in range(500):
@@ -159,11 +159,11 @@ def test_places_that_are_given_back_leave_nothing_behind() -> None:
     questions = [ask(f"n{n}.example.org") for n in range(60)]
     for question in questions:
         assert shares.take(question, Client(), table, 0.0) is None
-    assert shares.counted == 70
+    assert len(shares.held) == 70
     for question in [*questions, *table]:
         shares.leave(question)
         shares.leave(question)  # a question ends once, but who ends it need not know whether it was counted
-    assert shares.counted == 0
+    assert not shares.held
 
 
 # ---- with upstreams
