@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 
 import trio
@@ -23,14 +24,14 @@ _OURS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SI
 class Child:
     """One process: `down` is its standard input, `up` its standard output."""
 
-    def __init__(self, module: str) -> None:
-        """Start `python -m module PID`, PID being ours; raises OSError."""
+    def __init__(self, module: str, descriptors: Collection[int] = ()) -> None:
+        """Start `python -m module PID`, PID being ours, with these open `descriptors`; raises OSError."""
         down_end, down = os.pipe()
         up, up_end = os.pipe()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             command = [sys.executable, "-m", module, str(os.getpid())]
-            self._process = subprocess.Popen(command, stdin=down_end, stdout=up_end)  # noqa: S603
+            self._process = subprocess.Popen(command, stdin=down_end, stdout=up_end, pass_fds=descriptors)  # noqa: S603
         except BaseException:
             os.close(down)
             os.close(up)

@@ -6,7 +6,7 @@ packet is looked at.
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import trio
 
 from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.alteration import altered, recursion
-from dnsserver.app.listeners import Listeners, Opened
+from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
 from dnsserver.config import Address, Config
 from dnsserver.config.changes import Changes
@@ -147,13 +147,17 @@ class DnsService:
         self.replies.clear_outside()
         return len(flushed)
 
-    def listen(self, *, share: bool = False, join: bool = False) -> None:
-        """Open the sockets: UDP and TCP of an address share its port, also when the system chooses it.
-
-        `share` lets this server's workers open the same ones, with `join`. Raises StartError.
-        """
+    def listen(self, processes: int = 1) -> None:
+        """Open the sockets, for so many processes: UDP and TCP of an address share its port. Raises StartError."""
         try:
-            self.listeners.open(self._config.listen, _tcp_limits(self._config), share=share, join=join)
+            self.listeners.open(self._config.listen, _tcp_limits(self._config), processes=processes)
+        except listening.ListenError as error:
+            raise StartError(str(error)) from error
+
+    def join(self, given: Mapping[str, Descriptors], report: Report) -> None:
+        """Answer beside the first process, as `Listeners.join` does. Raises StartError."""
+        try:
+            self.listeners.join(self._config.listen, _tcp_limits(self._config), given, report)
         except listening.ListenError as error:
             raise StartError(str(error)) from error
 

@@ -4,9 +4,11 @@ A new address is opened before an old one is given up. That one goes on for a wh
 gets it; then the kernel brings it nothing more, what waits in its buffer is answered, and it is closed.
 """
 
+import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -14,14 +16,18 @@ from dnsserver.app import listening
 from dnsserver.config import Address
 from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
-from dnsserver.server.tcp import TcpLimits, TcpServer
+from dnsserver.server.tcp import TcpLimits, TcpServer, listen
+from dnsserver.server.udp import bind
 from dnsserver.server.udp_listener import UdpListener
 
 LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
 _LAST_LOOK = 0.05  # seconds in which the buffer of a socket that gets nothing more is emptied
 
+Descriptors = tuple[list[int], list[int]]  # of the sockets of an address for one process: UDP, TCP
+Report = Callable[[str, str, bytes, int], None]
 Opened = Sequence[tuple[Address, tuple[Address, listening.Sockets]]]
 
 
@@ -37,6 +43,10 @@ class Listener:
         self.scope = trio.CancelScope()
         self.leaving: trio.CancelScope | None = None  # of its last seconds, once its address is given up
 
+    def steered(self) -> list[SteeredLanes]:
+        """Return the lanes that this process steers clients to."""
+        return [lanes for lanes in (self.udp.lanes, self.tcp.lanes) if isinstance(lanes, SteeredLanes)]
+
 
 class Listeners:
     """All of them, those that are about to be closed included."""
@@ -50,6 +60,7 @@ class Listeners:
         self._limits = TcpLimits()
         self._room = Room(0, 0)
         self._share = self._join = False
+        self._processes = 1
         self._nursery: trio.Nursery | None = None
         self.all: list[Listener] = []
 
@@ -57,13 +68,62 @@ class Listeners:
         """Return those whose addresses are in force."""
         return [listener for listener in self.all if listener.leaving is None]
 
-    def open(self, addresses: Sequence[Address], limits: TcpLimits, *, share: bool, join: bool) -> None:
-        """Open the first ones; `share` and `join` as for `listening.open_all`. Raises ListenError."""
-        self._share, self._join = share, join
-        self._limits = limits
-        self._room.resize(limits.connections, limits.buffers)
+    def open(self, addresses: Sequence[Address], limits: TcpLimits, *, processes: int = 1) -> None:
+        """Open the first ones, for so many processes that answer. Raises ListenError."""
+        self._processes = processes
+        self._use(limits)
         for configured, opened in self.open_new(addresses):
-            self._add(configured, opened)
+            self._add(configured, opened, processes)
+        self._share = processes > 1  # what a reload opens, the others open as well
+        for listener in self.all:
+            if self._share and not all(lanes.is_steered for lanes in listener.steered()):
+                listening.share_ports(listener.udp.sock, listener.tcp.sock)
+
+    def join(
+        self, addresses: Sequence[Address], limits: TcpLimits, given: Mapping[str, Descriptors], report: Report
+    ) -> None:
+        """Answer beside the first process, with the sockets that it has `given`, or with some of our own.
+
+        `report` takes an address, "udp" or "tcp", and the network of a heavy client. Raises ListenError.
+        """
+        self._join = True
+        self._use(limits)
+        for configured in addresses:
+            descriptors = given.get(str(configured))
+            if descriptors is None:
+                for address, opened in self.open_new([configured]):
+                    self._add(address, opened)
+                continue
+            udp, tcp = ([socket.socket(fileno=each) for each in some] for some in descriptors)
+            self._add_with(
+                configured,
+                configured,
+                ReportedLanes(udp, self._responder.clock, partial(report, str(configured), "udp")),
+                ReportedLanes(tcp, self._responder.clock, partial(report, str(configured), "tcp")),
+            )
+
+    def descriptors(self, process: int) -> dict[str, Descriptors]:
+        """Return the sockets of a further process, by address: those that were opened for it."""
+        found: dict[str, Descriptors] = {}
+        for listener in self.present():
+            groups = [lanes.groups for lanes in listener.steered()]
+            if len(groups) == 2 and all(len(each) > process for each in groups):
+                udp, tcp = ([sock.fileno() for sock in each[process]] for each in groups)
+                found[str(listener.address)] = (udp, tcp)
+        return found
+
+    def answers(self, process: int, does: bool) -> None:
+        """Have clients sent to a further process from now on, or no more."""
+        for listener in self.all:
+            for lanes in listener.steered():
+                lanes.answers(process, does)
+
+    def report(self, address: str, transport: str, network: bytes, bits: int) -> None:
+        """Give a client a lane that another process found to be heavy."""
+        for listener in self.present():
+            lanes = listener.udp.lanes if transport == "udp" else listener.tcp.lanes
+            if str(listener.address) == address and isinstance(lanes, SteeredLanes):
+                lanes.report(network, bits)
 
     def open_new(self, addresses: Sequence[Address]) -> Opened:
         """Return open sockets for the addresses that are not answered on yet. Raises ListenError, with none left open.
@@ -101,8 +161,7 @@ class Listeners:
 
     def reconfigure(self, limits: TcpLimits) -> None:
         """Go by these limits from now on, and by the responder's guard."""
-        self._limits = limits
-        self._room.resize(limits.connections, limits.buffers)
+        self._use(limits)
         for listener in self.all:
             listener.udp.reconfigure()
             listener.tcp.reconfigure(limits)
@@ -116,14 +175,28 @@ class Listeners:
             task_status.started()
             await trio.sleep_forever()
 
-    def _add(self, configured: Address, opened: tuple[Address, listening.Sockets]) -> Listener:
+    def _use(self, limits: TcpLimits) -> None:
+        self._limits = limits
+        self._room.resize(limits.connections, limits.buffers)
+
+    def _add(self, configured: Address, opened: tuple[Address, listening.Sockets], processes: int = 1) -> Listener:
         address, (udp, tcp) = opened
-        steered = not (self._share or self._join)
+        if self._share or self._join:  # the kernel spreads the clients over the sockets of all processes
+            return self._add_with(configured, address, Alone(udp), Alone(tcp))
+        clock = self._responder.clock
+        return self._add_with(
+            configured,
+            address,
+            SteeredLanes(udp, "udp", clock, lambda: bind(address.host, address.port, reuse_port=True), processes),
+            SteeredLanes(tcp, "tcp", clock, lambda: listen(address.host, address.port, reuse_port=True), processes),
+        )
+
+    def _add_with(self, configured: Address, address: Address, udp: Lanes, tcp: Lanes) -> Listener:
         listener = Listener(
             configured,
             address,
-            UdpListener(udp, self._responder, self._domain, steered=steered),
-            TcpServer(tcp, self._responder, self._limits, self._room, steered=steered),
+            UdpListener(udp, self._responder, self._domain),
+            TcpServer(tcp, self._responder, self._limits, self._room),
         )
         self.all.append(listener)
         return listener
@@ -137,6 +210,8 @@ class Listeners:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listener.udp.run)
                 nursery.start_soon(listener.tcp.run)
+        for lanes in listener.steered():
+            lanes.close_others()
         if listener.leaving is not None:
             self.all.remove(listener)
             for table in (listener.udp.table, listener.tcp.table):

@@ -143,7 +143,7 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
                 family=table.family,
                 connections=listener.connections,
                 refused=listener.refused,
-                heavy=listener.lanes.heavy if listener.lanes is not None else 0,
+                heavy=listener.lanes.heavy,
             )
         )
     guard = dns.responder.guard

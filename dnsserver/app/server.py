@@ -109,7 +109,7 @@ class Server:
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            self.dns.listen(share=self.config.workers > 1)
+            self.dns.listen(self.config.workers)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_on_signal, signals, nursery.cancel_scope)
                 await self._start(nursery)

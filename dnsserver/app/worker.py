@@ -40,6 +40,9 @@ class Worker:
         self._faults = self.dns.faults
         self._updater = ZoneUpdater(self.dns.cluster, self.dns.replies, self._faults)
         self._lag = Lag()
+        self._sockets = settings.sockets
+        self._heavy: list[worker_protocol.Heavy] = []
+        self._news = trio.Event()
         self._begun = self._listening = False
         self._frames = 0  # that came
         self._config = settings.config
@@ -73,7 +76,7 @@ class Worker:
             while frames != self._frames or self._reloads.locked():
                 frames = self._frames
                 await trio.sleep(_QUIET)
-        self.dns.listen(join=True)
+        self.dns.join(self._sockets, self._report_heavy)
         await nursery.start(self.dns.run)
         self._listening = True
 
@@ -90,7 +93,9 @@ class Worker:
                 self.dns.leave()
             case worker_protocol.ProbeSeen(name=name):
                 self.dns.forwarder.probe_seen(name)
-            case worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Beat():
+            case (
+                worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Heavy() | worker_protocol.Beat()
+            ):
                 log.error("unexpected frame from the first process", frame=type(frame).__name__)
             case event:
                 self._updater.apply(event)
@@ -118,8 +123,15 @@ class Worker:
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
                 seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
-                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, self._counts()))))
-                await trio.sleep(_REPORT_EVERY)
+                heavy, self._heavy = self._heavy, []
+                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, *heavy, self._counts()))))
+                with trio.move_on_after(_REPORT_EVERY):
+                    await self._news.wait()
+                self._news = trio.Event()
+
+    def _report_heavy(self, address: str, transport: str, network: bytes, bits: int) -> None:
+        self._heavy.append(worker_protocol.Heavy(address, transport, network, bits))
+        self._news.set()
 
     def _counts(self) -> worker_protocol.Counts | worker_protocol.Beat:
         if not self._listening:

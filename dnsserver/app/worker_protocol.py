@@ -21,11 +21,15 @@ _LIMIT = 64 * 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The first frame: the configuration, with the ports that the first process got, and what names its probes."""
+    """The first frame: the configuration, with the ports that the first process got, and what names its probes.
+
+    `sockets` are the descriptors that the worker was started with: of UDP and of TCP, by address.
+    """
 
     config: Config
     secret: bytes
     texts: dict[str, str]
+    sockets: dict[str, tuple[list[int], list[int]]] = {}
 
 
 class Reload(msgspec.Struct, frozen=True):
@@ -59,6 +63,15 @@ class ProbeSeen(msgspec.Struct, frozen=True):
     name: bytes
 
 
+class Heavy(msgspec.Struct, frozen=True):
+    """A client sends a worker more than it can answer: the address it asks, "udp" or "tcp", and its network."""
+
+    address: str
+    transport: str
+    network: bytes
+    bits: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What a worker has counted so far."""
 
@@ -69,7 +82,7 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Counts | Beat
+Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Heavy | Counts | Beat
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -87,6 +100,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"f": Flush,
     b"g": Leave,
     b"q": ProbeSeen,
+    b"y": Heavy,
     b"m": Counts,
     b"h": Beat,
 }

@@ -7,6 +7,7 @@ from dnsserver import metrics
 from dnsserver.app import worker_protocol
 from dnsserver.app.child import Child
 from dnsserver.app.dns_service import DnsService
+from dnsserver.app.listeners import Descriptors
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.logger import get_logger
@@ -188,15 +189,17 @@ class Workers:
 
     async def _live(self, worker: FedWorker) -> None:
         """Run one process to its end."""
-        child = Child("dnsserver.app.worker")
+        sockets = self._dns.listeners.descriptors(worker.number)
+        child = Child("dnsserver.app.worker", [each for some in sockets.values() for each in (*some[0], *some[1])])
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._feed, worker, child.down, nursery.cancel_scope)
+                nursery.start_soon(self._feed, worker, sockets, child.down, nursery.cancel_scope)
                 nursery.start_soon(self._listen, worker, child.up, nursery.cancel_scope)
                 nursery.start_soon(self._watch, worker, nursery.cancel_scope)
                 worker.status = await child.wait()
                 nursery.cancel_scope.cancel()
         finally:
+            self._dns.listeners.answers(worker.number, False)
             await child.end()
 
     async def _watch(self, worker: FedWorker, scope: trio.CancelScope) -> None:
@@ -205,11 +208,17 @@ class Workers:
         log.error("worker hangs, it is killed", worker=worker.number, seconds=worker.patience)
         scope.cancel()
 
-    async def _feed(self, worker: FedWorker, down: trio.abc.SendStream, scope: trio.CancelScope) -> None:
+    async def _feed(
+        self,
+        worker: FedWorker,
+        sockets: dict[str, Descriptors],
+        down: trio.abc.SendStream,
+        scope: trio.CancelScope,
+    ) -> None:
         """Send a worker the zone as it stands, and from the same moment on every event."""
         addresses = self._dns.addresses
         config = msgspec.structs.replace(self._config, listen=addresses)
-        worker.send(worker_protocol.Settings(config, self._dns.secret, dict(self._dns.texts)))
+        worker.send(worker_protocol.Settings(config, self._dns.secret, dict(self._dns.texts), sockets))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:
@@ -246,7 +255,11 @@ class Workers:
             async for frame in worker_protocol.frames(up, self._unread):
                 worker.heard += 1
                 if isinstance(frame, worker_protocol.Counts):
+                    if worker.counts is None:
+                        self._dns.listeners.answers(worker.number, True)
                     worker.counts = frame.process
+                elif isinstance(frame, worker_protocol.Heavy):
+                    self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
                 elif isinstance(frame, worker_protocol.ProbeSeen):
                     self.probe_seen(frame.name)
         except (ValueError, trio.BrokenResourceError) as error:

@@ -3,37 +3,91 @@
 The lanes are open from the start, and nothing comes to them. While more comes to a socket than is answered, `behind`
 finds who sends too much, and the kernel puts that client's packets or connections into a lane (`server.steering`). All
 sockets of an address are read by turns.
+
+With further processes that answer, each reads one socket of each lane. The first process opens them all and decides;
+the others report to it who is heavy (`ReportedLanes`).
 """
 
 import socket
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import trio
 
 from dnsserver.logger import get_logger
 from dnsserver.server import steering
 from dnsserver.server.shares import LANES, Shares
+from dnsserver.server.steering import Heavy
 
 log = get_logger(__name__)
 
+_REPORTED_EVERY = 30.0  # seconds between two reports of a client, less than the first process remembers it
 _TICK = 1.0  # seconds between two looks at which clients are heavy no longer
 
 
-class Lanes:
-    """The sockets of one address and transport; `sockets` has the first one and its lanes, if there are any."""
+class Lanes(Protocol):
+    """The sockets of one address and transport that one process reads: the first one, and its lanes."""
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What is read."""
+
+    @property
+    def heavy(self) -> int:
+        """How many clients have a lane now, as far as this process decides that."""
+
+    def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
+        """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
+
+    async def run(self) -> None:
+        """Forget who has not sent too much for a while, until cancelled."""
+
+
+class Alone:
+    """One socket and no lanes: whoever decides where packets go, it is not this server."""
+
+    heavy = 0
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Read this one."""
+        self.sockets = [sock]
+
+    def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
+        """Do nothing: there is no lane to give."""
+
+    async def run(self) -> None:
+        """Do nothing: nobody is heavy."""
+
+
+class SteeredLanes:
+    """The sockets that the first process opens: `groups` has one list for each process, that of the first one first."""
 
     def __init__(
-        self, sock: socket.socket, transport: str, clock: Callable[[], float], open_lane: Callable[[], socket.socket]
+        self,
+        sock: socket.socket,
+        transport: str,
+        clock: Callable[[], float],
+        open_one: Callable[[], socket.socket],
+        processes: int = 1,
     ) -> None:
-        """Open the lanes of a bound socket; there are none where the kernel cannot steer.
+        """Open the others on the address of a bound socket; there are none where the kernel cannot steer.
 
-        `open_lane` returns one more socket on the same address, and raises OSError.
+        `open_one` returns one more socket on the same address, and raises OSError.
         """
         self._sock = sock
         self._transport = transport
         self._clock = clock
         self._shares = Shares()
-        self.sockets = [sock, *self._open(open_lane)]
+        self._processes = processes
+        self._answering = [0]
+        opened = [sock, *self._open(open_one)]
+        self.groups = [opened[number::processes] for number in range(processes)] if len(opened) > 1 else [opened]
+        self.sockets = self.groups[0]
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the kernel can do that."""
+        return len(self.sockets) > 1
 
     @property
     def heavy(self) -> int:
@@ -43,9 +97,46 @@ class Lanes:
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
         """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
         now = self._clock()
-        if len(self.sockets) == 1 or now < self._shares.due:
-            return
-        found = self._shares.sample(senders(), now)
+        if self.is_steered and now >= self._shares.due:
+            self._give_lanes(self._shares.sample(senders(), now))
+
+    def report(self, address: bytes, bits: int) -> None:
+        """Give a client a lane that was found to be heavy by another process."""
+        self._give_lanes(self._shares.add(address, bits, self._clock()))
+
+    def answers(self, process: int, does: bool) -> None:
+        """Send packets to a process from now on, or no more; what waits in its sockets stays there."""
+        if self.is_steered and does != (process in self._answering):
+            self._answering = sorted({*self._answering, process} if does else {*self._answering} - {process})
+            self._steer()
+
+    async def run(self) -> None:
+        """Forget who has not sent too much for a while, until cancelled."""
+        while True:
+            await trio.sleep(_TICK)
+            if self._shares.expire(self._clock()):
+                self._steer()
+
+    def close_others(self) -> None:
+        """Close the sockets of the other processes, as this one does not answer any more."""
+        for group in self.groups[1:]:
+            for sock in group:
+                sock.close()
+
+    def _open(self, open_one: Callable[[], socket.socket]) -> list[socket.socket]:
+        opened: list[socket.socket] = []
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            opened += (open_one() for _ in range((1 + LANES) * self._processes - 1))
+            steering.attach(self._sock, steering.program(self._sock.family, self._processes, self._answering))
+        except OSError as error:
+            log.info("no lanes for heavy clients on this system", transport=self._transport, error=str(error))
+            for sock in opened:
+                sock.close()
+            return []
+        return opened
+
+    def _give_lanes(self, found: list[Heavy]) -> None:
         if found:
             self._steer()
         for source in found:
@@ -56,28 +147,40 @@ class Lanes:
                 lane=source.lane,
             )
 
-    async def run(self) -> None:
-        """Forget who has not sent too much for a while, until cancelled."""
-        while True:
-            await trio.sleep(_TICK)
-            if self._shares.expire(self._clock()):
-                self._steer()
-
-    def _open(self, open_lane: Callable[[], socket.socket]) -> list[socket.socket]:
-        lanes: list[socket.socket] = []
-        try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            lanes += (open_lane() for _ in range(LANES))
-            steering.attach(self._sock, steering.program(self._sock.family, 1, [0]))
-        except OSError as error:
-            log.info("no lanes for heavy clients on this system", transport=self._transport, error=str(error))
-            for lane in lanes:
-                lane.close()
-            return []
-        return lanes
-
     def _steer(self) -> None:
+        code = steering.program(self._sock.family, self._processes, self._answering, self._shares.heavy)
         try:
-            steering.attach(self._sock, steering.program(self._sock.family, 1, [0], self._shares.heavy))
+            steering.attach(self._sock, code)
         except OSError as error:
             log.warning("cannot steer clients to their lanes", transport=self._transport, error=str(error))
+
+
+class ReportedLanes:
+    """The sockets that a further process was given by the first one, which hears from it who is heavy."""
+
+    def __init__(
+        self, sockets: list[socket.socket], clock: Callable[[], float], report: Callable[[bytes, int], None]
+    ) -> None:
+        """Read these sockets; `report` takes the address of a heavy client and how many of its bits count."""
+        self.sockets = sockets
+        self._clock = clock
+        self._report = report
+        self._shares = Shares(_REPORTED_EVERY, extended=False)
+
+    @property
+    def heavy(self) -> int:
+        """None: the first process counts all of them."""
+        return 0
+
+    def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
+        """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
+        now = self._clock()
+        if now >= self._shares.due:
+            for source in self._shares.sample(senders(), now):
+                self._report(source.address, source.bits)
+
+    async def run(self) -> None:
+        """Forget what was reported a while ago, so that it is reported again if it is still so."""
+        while True:
+            await trio.sleep(_TICK)
+            self._shares.expire(self._clock())

@@ -54,8 +54,13 @@ class _Place(msgspec.Struct):
 class Shares:
     """The heavy sources of one group of sockets, each with its lane, from 1 to `LANES`."""
 
-    def __init__(self) -> None:
-        """Begin without any."""
+    def __init__(self, remembered: float = _REMEMBERED, *, extended: bool = True) -> None:
+        """Begin without any.
+
+        A source is `remembered` for so many seconds after it stood out the last time; if not `extended`, the first.
+        """
+        self._remembered = remembered
+        self._extended = extended
         self._window: Counter[bytes] = Counter()
         self._size = 0
         self._heard = 0.0
@@ -85,6 +90,11 @@ class Shares:
         self.due = now if found else now + _PAUSE
         return found
 
+    def add(self, address: bytes, bits: int, now: float) -> list[Heavy]:
+        """Count a source as heavy that others have found; return it if it is new."""
+        heavy = self._note(_Source(address, bits), now)
+        return [] if heavy is None else [heavy]
+
     def expire(self, now: float) -> bool:
         """Forget the sources that have not stood out for a while; return whether there were some."""
         gone = [source for source, place in self._heavy.items() if place.until <= now]
@@ -102,7 +112,8 @@ class Shares:
         source = network if network in self._heavy else source
         known = self._heavy.get(source)
         if known is not None:
-            known.until = now + _REMEMBERED
+            if self._extended:
+                known.until = now + self._remembered
             return None
         beside = [other for other in self._heavy if other.network == network]
         if len(beside) >= LANES:
@@ -113,7 +124,7 @@ class Shares:
             return None
         taken = Counter(place.lane for place in self._heavy.values())
         lane = min(range(1, LANES + 1), key=lambda lane: taken[lane])
-        self._heavy[source] = _Place(lane, now + _REMEMBERED)
+        self._heavy[source] = _Place(lane, now + self._remembered)
         self._found += 1
         return Heavy(source.address, source.bits, lane)
 

@@ -69,23 +69,17 @@ class TcpServer:
 
     def __init__(
         self,
-        listener: socket.socket,
+        lanes: Lanes,
         responder: Responder,
         limits: TcpLimits,
         room: Room | None = None,
-        *,
-        steered: bool = False,
     ) -> None:
-        """Wire it up; `listener` is closed at the end. `refused` counts connections closed for too many.
+        """Wire it up; the sockets are closed at the end. `refused` counts connections closed for too many.
 
-        `room` is shared with other listeners. `steered` clients are put into lanes when they connect too often.
+        `room` is shared with other listeners.
         """
-        self.sock = listener
-        host, port, *_ = listener.getsockname()
-        self.lanes = (
-            Lanes(listener, "tcp", responder.clock, lambda: listen(host, port, reuse_port=True)) if steered else None
-        )
-        self._listeners = [listener] if self.lanes is None else self.lanes.sockets
+        self.lanes = lanes
+        self.sock = lanes.sockets[0]
         self._responder = responder
         self._guard = responder.guard
         self._faults = responder.faults
@@ -100,7 +94,7 @@ class TcpServer:
         self._keeps_up = True  # the last turn was enough for all that were ready
         self._leaving = False
         self.heard = 0  # how often anything came from a connection or went to it
-        self.table = responder.replies.add_table("tcp", FAMILIES[listener.family])
+        self.table = responder.replies.add_table("tcp", FAMILIES[self.sock.family])
         self.refused = 0
 
     @property
@@ -130,26 +124,25 @@ class TcpServer:
         self._listen()
         try:
             async with trio.open_nursery() as nursery:
-                if self.lanes is not None:
-                    nursery.start_soon(self._faults.keep, "tcp", self.lanes.run)
+                nursery.start_soon(self._faults.keep, "tcp", self.lanes.run)
                 nursery.start_soon(self._faults.keep, "tcp-deadlines", self._close_late)
                 await self._faults.keep("tcp", self._serve, nursery)
         finally:
             for connection in tuple(self._open):
                 self._close(connection)
             self._selector.close()
-            for listener in self._listeners:
+            for listener in self.lanes.sockets:
                 listener.close()
 
     def _listen(self) -> None:
-        for listener in self._listeners:
+        for listener in self.lanes.sockets:
             self._selector.register(listener, EVENT_READ, listener)
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         while True:
             await self._turn()
             if self._rests and self.sock in self._selector.get_map():
-                for listener in self._listeners:
+                for listener in self.lanes.sockets:
                     self._selector.unregister(listener)
                 nursery.start_soon(self._faults.once, "tcp-accept", self._rest)
 
@@ -214,8 +207,7 @@ class TcpServer:
                 sock.close()
             if made_room:  # accept(2) would fail again now, whether or not anybody is waiting
                 return
-        if self.lanes is not None:
-            self.lanes.behind(lambda: hosts)
+        self.lanes.behind(lambda: hosts)
 
     def _take_in(self, sock: socket.socket, host: bytes) -> None:
         """Begin with a connection, if its client may have one."""

@@ -1,7 +1,5 @@
 """One address of UDP: all its sockets, read by turns. What floods a lane delays the others by a turn of it."""
 
-import socket
-
 import msgspec
 import trio
 
@@ -9,7 +7,7 @@ from dnsserver.metrics import Histogram
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
-from dnsserver.server.udp import FAMILIES, UdpServer, bind
+from dnsserver.server.udp import FAMILIES, UdpServer
 
 
 class UdpStatistics(msgspec.Struct, frozen=True):
@@ -30,19 +28,18 @@ class UdpStatistics(msgspec.Struct, frozen=True):
 class UdpListener:
     """Answers what comes to one address."""
 
-    def __init__(self, sock: socket.socket, responder: Responder, domain: bytes, *, steered: bool) -> None:
-        """Take over a bound socket, and open its lanes if packets are to be `steered` and the kernel can do that.
+    def __init__(self, lanes: Lanes, responder: Responder, domain: bytes) -> None:
+        """Take over the sockets of an address; late replies go out when the `ports` are flushed.
 
-        Late replies go out when the `ports` are flushed. `domain` is the cluster's, in wire form.
+        `domain` is the cluster's, in wire form.
         """
-        self.sock = sock
-        self.table = responder.replies.add_table("udp", FAMILIES[sock.family])
+        self.sock = lanes.sockets[0]
+        self.table = responder.replies.add_table("udp", FAMILIES[self.sock.family])
+        self.lanes = lanes
         self._faults = responder.faults
-        host, port, *_ = sock.getsockname()
-        self.lanes = Lanes(sock, "udp", responder.clock, lambda: bind(host, port, reuse_port=True)) if steered else None
-        sockets = [sock] if self.lanes is None else self.lanes.sockets
-        on_behind = None if self.lanes is None else self._behind
-        self._servers = [UdpServer(each, responder, self.table, domain=domain, on_behind=on_behind) for each in sockets]
+        self._servers = [
+            UdpServer(each, responder, self.table, domain=domain, on_behind=self._behind) for each in lanes.sockets
+        ]
         self.ports = [server.port for server in self._servers]
 
     def reconfigure(self) -> None:
@@ -60,8 +57,7 @@ class UdpListener:
         async with trio.open_nursery() as nursery:
             for server in self._servers:
                 nursery.start_soon(server.run)
-            if self.lanes is not None:
-                nursery.start_soon(self._faults.keep, "udp", self.lanes.run)
+            nursery.start_soon(self._faults.keep, "udp", self.lanes.run)
 
     @property
     def durations(self) -> Histogram:
@@ -78,9 +74,8 @@ class UdpListener:
             kernel_drops=first,
             lane_drops=sum(lanes),
             dropped=sum(server.dropped for server in self._servers),
-            heavy=0 if self.lanes is None else self.lanes.heavy,
+            heavy=self.lanes.heavy,
         )
 
     def _behind(self, port: UdpPort) -> None:
-        assert self.lanes is not None  # else nobody is told
         self.lanes.behind(port.senders)

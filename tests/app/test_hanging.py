@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ def test_workers_that_die_at_once_come_ever_more_slowly(monkeypatch: pytest.Monk
     moments: list[float] = []
 
     class Dies:
-        def __init__(self, module: str) -> None:
+        def __init__(self, module: str, descriptors: Collection[int]) -> None:
+            del descriptors
             moments.append(trio.current_time())
             raise OSError(errno.EAGAIN, module)
 
@@ -133,8 +134,8 @@ def test_a_successor_of_one_that_hung_may_be_silent_longer(monkeypatch: pytest.M
     class SaysOneThing:
         """A process that shows once that it is there, and then no more."""
 
-        def __init__(self, module: str) -> None:
-            del module
+        def __init__(self, module: str, descriptors: Collection[int]) -> None:
+            del module, descriptors
             self.down, self._reads = memory_stream_one_way_pair()
             self._says, self.up = memory_stream_one_way_pair()
 

@@ -16,6 +16,7 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BatchPort, UdpPort, UnbatchedPort
 from dnsserver.server.connection import TcpLimits
 from dnsserver.server.guard import Guard
+from dnsserver.server.lanes import Alone
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer, listen
@@ -68,7 +69,7 @@ class Parts:
     async def tcp(self, limits: TcpLimits | None = None, room: Room | None = None) -> AsyncIterator[TcpServer]:
         """Answer on TCP; `address` tells where."""
         limits = limits or TcpLimits()
-        server = TcpServer(listen(HOST, 0), self.responder, limits, room)
+        server = TcpServer(Alone(listen(HOST, 0)), self.responder, limits, room)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             yield server

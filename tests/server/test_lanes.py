@@ -2,14 +2,15 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 
 import dns.message
 import pytest
 import trio
 from trio.testing import MockClock
 
-from dnsserver.server.lanes import Lanes
+from dnsserver.server.lanes import Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.tcp import TcpLimits, TcpServer, listen
 from dnsserver.server.udp import bind
 from dnsserver.server.udp_listener import UdpListener
@@ -32,7 +33,7 @@ def bound() -> Iterator[socket.socket]:
 @contextmanager
 def udp_lanes(sock: socket.socket, clock: Callable[[], float] = lambda: 1.0) -> Iterator[Lanes]:
     port = sock.getsockname()[1]
-    lanes = Lanes(sock, "udp", clock, lambda: bind(HOST, port, reuse_port=True))
+    lanes = SteeredLanes(sock, "udp", clock, lambda: bind(HOST, port, reuse_port=True))
     yield lanes
     for lane in lanes.sockets[1:]:
         lane.close()
@@ -80,7 +81,7 @@ def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket)
     def refused() -> socket.socket:
         raise OSError(1, "Operation not permitted")
 
-    lanes = Lanes(bound, "udp", lambda: 1.0, refused)
+    lanes = SteeredLanes(bound, "udp", lambda: 1.0, refused)
     lanes.behind(lambda: [octets(ATTACKER)] * 1000)
     assert lanes.sockets == [bound]
     assert reached(lanes, ATTACKER) == [0]
@@ -89,7 +90,7 @@ def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket)
 def test_tcp_clients_are_steered_as_well() -> None:
     with listen(HOST, 0) as first:
         port = first.getsockname()[1]
-        lanes = Lanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
+        lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
         for _ in range(16):
             lanes.behind(lambda: [octets(ATTACKER)] * 16)
         found = {}
@@ -110,10 +111,11 @@ def test_tcp_clients_are_steered_as_well() -> None:
 async def test_a_lane_of_udp_answers_like_the_first_socket() -> None:
     parts = Parts()
     sock = bind(HOST, 0)
-    listener = UdpListener(sock, parts.responder, b"\0", steered=True)
-    assert listener.lanes is not None
+    port = sock.getsockname()[1]
+    lanes = SteeredLanes(sock, "udp", lambda: 1.0, lambda: bind(HOST, port, reuse_port=True))
+    listener = UdpListener(lanes, parts.responder, b"\0")
     for _ in range(4):
-        listener.lanes.behind(lambda: [octets(ATTACKER)] * 64)
+        lanes.behind(lambda: [octets(ATTACKER)] * 64)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.run)
         for source in (ATTACKER, VICTIM):
@@ -130,7 +132,10 @@ async def test_a_lane_of_udp_answers_like_the_first_socket() -> None:
 
 async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:
     parts = Parts()
-    server = TcpServer(listen(HOST, 0), parts.responder, TcpLimits(), steered=True)
+    first = listen(HOST, 0)
+    port = first.getsockname()[1]
+    lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
+    server = TcpServer(lanes, parts.responder, TcpLimits())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
         for turn in range(2):
@@ -142,7 +147,74 @@ async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:
                     await client.send(len(question).to_bytes(2) + question)
                     assert addresses(dns.message.from_wire((await client.recv(4096))[2:])) == {"10.96.0.1"}
             if not turn:
-                assert server.lanes is not None
                 for _ in range(16):
-                    server.lanes.behind(lambda: [octets(ATTACKER)] * 16)
+                    lanes.behind(lambda: [octets(ATTACKER)] * 16)
         nursery.cancel_scope.cancel()
+
+
+# ---- several processes
+
+
+@pytest.fixture
+def three(bound: socket.socket) -> Iterator[SteeredLanes]:
+    port = bound.getsockname()[1]
+    lanes = SteeredLanes(bound, "udp", lambda: 1.0, lambda: bind(HOST, port, reuse_port=True), processes=3)
+    yield lanes
+    lanes.close_others()
+    for lane in lanes.sockets[1:]:
+        lane.close()
+
+
+def spread(lanes: SteeredLanes, source: str, count: int = 60) -> set[tuple[int, int]]:
+    """Return the processes and lanes that packets of a source come to, by many sockets."""
+    for _ in range(count):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind((source, 0))
+            client.sendto(b"question", lanes.sockets[0].getsockname())
+    found = set()
+    for process, group in enumerate(lanes.groups):
+        for lane, sock in enumerate(group):
+            with suppress(BlockingIOError):
+                while sock.recv(100):
+                    found.add((process, lane))
+    return found
+
+
+def test_clients_are_spread_over_the_processes_that_answer(three: SteeredLanes) -> None:
+    assert spread(three, VICTIM) == {(0, 0)}
+    three.answers(2, True)
+    assert spread(three, VICTIM) == {(0, 0), (2, 0)}
+    three.answers(1, True)
+    assert spread(three, VICTIM) == {(0, 0), (1, 0), (2, 0)}
+    three.answers(2, False)
+    three.answers(2, False)
+    assert spread(three, VICTIM) == {(0, 0), (1, 0)}
+
+
+def test_a_client_that_another_process_found_heavy_has_a_lane_in_all_of_them(three: SteeredLanes) -> None:
+    three.answers(1, True)
+    reports: list[tuple[bytes, int]] = []
+    worker = ReportedLanes(three.groups[1], lambda: 1.0, lambda address, bits: reports.append((address, bits)))
+    for _ in range(8):
+        worker.behind(lambda: [octets(ATTACKER)] * 64)
+    assert reports == [(octets(ATTACKER), 32)]
+    three.report(*reports[0])
+    assert spread(three, ATTACKER) == {(0, 1), (1, 1)}
+    assert spread(three, VICTIM) == {(0, 0), (1, 0)}
+    assert (three.heavy, worker.heavy) == (1, 0)
+
+
+async def test_a_client_that_stays_heavy_is_reported_again_before_it_is_forgotten(
+    three: SteeredLanes, autojump_clock: MockClock
+) -> None:
+    times: list[float] = []
+    worker = ReportedLanes(three.groups[1], trio.current_time, lambda *_: times.append(trio.current_time()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.run)
+        with trio.move_on_after(100):
+            while True:
+                worker.behind(lambda: [octets(ATTACKER)] * 64)
+                await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+    assert len(times) > 1
+    assert all(later - earlier < 60 for earlier, later in pairwise(times))
