@@ -92,8 +92,8 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 
     `lookup` is None for a probe, and once nobody waits for the answer any more: it still tells how the upstream does.
     `section` is the question exactly as sent; a reply over UDP must repeat it octet for octet. `late` says that its
-    silence was counted or that it was answered, `plain` that it goes without EDNS, `spoilt` that something came instead
-    of an answer that can be used, `confirms` that it asks in lower case for what was not found in mixed case.
+    silence was counted or that it was answered, `no_edns` that it has no OPT, `spoilt` that something came instead of
+    an answer that can be used, `confirms` that it asks in lower case for what was not found in mixed case.
     """
 
     lookup: "Lookup | None"
@@ -104,7 +104,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     late: bool = False
     spoilt: bool = False
     over_stream: bool = False
-    plain: bool = False
+    no_edns: bool = False
     probe: bool = False
     confirms: bool = False
 
@@ -271,18 +271,18 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
                 break
         return bool(self.attempts)
 
-    def _ask(self, upstream: Upstream, now: float, *, plain: bool = False, spelled: bytes | None = None) -> bool:
+    def _ask(self, upstream: Upstream, now: float, *, no_edns: bool = False, spelled: bytes | None = None) -> bool:
         """Send one query over what carries an upstream's questions; False when it cannot be sent."""
         means, question = self.means, self.question
-        plain = plain or not (upstream.edns or question.do)
+        no_edns = no_edns or not (upstream.edns or question.do)
         if not upstream.udp:
-            self._ask_stream(upstream, now, plain=plain)
+            self._ask_stream(upstream, now, no_edns=no_edns)
             return True
         identifier, mixed = means.entropy.randomize_case(question.name)
         if spelled is None:
             spelled = mixed if upstream.mixed_case else question.name
-        section, query = upstream_query.write(spelled, question.type, question.do, question.cd, not plain)
-        attempt = Attempt(self, upstream, section, now, identifier, plain=plain)
+        section, query = upstream_query.write(spelled, question.type, question.do, question.cd, not no_edns)
+        attempt = Attempt(self, upstream, section, now, identifier, no_edns=no_edns)
         upstream.queries += 1
         if not means.send(attempt, query, now):
             means.unreachable(upstream, now)
@@ -296,17 +296,17 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         It is asked without EDNS, which some throw away, and the third time over TCP as well. With DO the second query
         still has EDNS: packets get lost as well, and nothing else brings signatures.
         """
-        sent = self._ask(upstream, now, plain=again > self.question.do)
+        sent = self._ask(upstream, now, no_edns=again > self.question.do)
         if upstream.udp and (again > 1 or not upstream.health.up) and upstream not in self.streamless:
             self._ask_stream(upstream, now)
             return True
         return sent
 
-    def _ask_stream(self, upstream: Upstream, now: float, *, plain: bool = False) -> None:
+    def _ask_stream(self, upstream: Upstream, now: float, *, no_edns: bool = False) -> None:
         """Send one query over TCP or TLS, as soon as that is possible."""
         question = self.question
-        section, query = upstream_query.write(question.name, question.type, question.do, question.cd, not plain)
-        attempt = Attempt(self, upstream, section, now, over_stream=True, plain=plain)
+        section, query = upstream_query.write(question.name, question.type, question.do, question.cd, not no_edns)
+        attempt = Attempt(self, upstream, section, now, over_stream=True, no_edns=no_edns)
         upstream.queries += 1
         self.attempts.append(attempt)
         self.means.submit(attempt, query)
@@ -373,15 +373,15 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def without_edns(self, attempt: Attempt, now: float) -> bool:
         """Ask the same upstream again without EDNS; False when it cannot be sent."""
         if attempt.over_stream:
-            self._ask_stream(attempt.upstream, now, plain=True)
-        elif not self._ask(attempt.upstream, now, plain=True, spelled=attempt.section[:-4]):
+            self._ask_stream(attempt.upstream, now, no_edns=True)
+        elif not self._ask(attempt.upstream, now, no_edns=True, spelled=attempt.section[:-4]):
             return False
         self._replace(attempt, now)
         return True
 
     def confirm(self, attempt: Attempt, reading: Reading | None, now: float) -> bool:
         """Ask again in lower case what mixed case may have spoilt, with None an error; False when it cannot be sent."""
-        if not self._ask(attempt.upstream, now, plain=attempt.plain, spelled=self.question.name):
+        if not self._ask(attempt.upstream, now, no_edns=attempt.no_edns, spelled=self.question.name):
             return False
         self.attempts[-1].confirms = True
         self.unconfirmed = reading

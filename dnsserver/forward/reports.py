@@ -71,7 +71,7 @@ class Reports:
                 lookup.to_tcp(attempt, now)
             elif reading.verdict is not _GOOD:
                 self._rejected_reading(attempt, lookup, reading, now)
-            elif not (upstream.doubted or attempt.plain) or (reading := self._weighed(attempt, lookup, reading, now)):
+            elif not (upstream.doubted or attempt.no_edns) or (reading := self._weighed(attempt, lookup, reading, now)):
                 self._owner.finished(lookup, reading, now)
         except Exception as error:  # it must not cost others theirs
             self._took(attempt, lookup, error, now)
@@ -115,7 +115,7 @@ class Reports:
     def _overtaken(self, attempt: Attempt, rcode: int, now: float) -> None:
         """Record a reply that nobody waits for, or to a probe."""
         upstream = attempt.upstream
-        if upstream.doubted and not attempt.plain and rcode in {NOERROR, NXDOMAIN}:
+        if upstream.doubted and not attempt.no_edns and rcode in {NOERROR, NXDOMAIN}:
             upstream.edns_habit.answered_with()
             upstream.settle()
         if attempt.probe:
@@ -124,7 +124,7 @@ class Reports:
     def _weighed(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> Reading | None:
         """Learn from an answer how its upstream has to be asked; None when the answer has to be confirmed first."""
         upstream = attempt.upstream
-        if not attempt.plain:
+        if not attempt.no_edns:
             if attempt.over_stream is not upstream.udp:
                 upstream.edns_habit.answered_with()
         elif upstream.edns:
@@ -167,7 +167,7 @@ class Reports:
         self, attempt: Attempt, lookup: Lookup, rcode: int, reason: Reason | None, now: float, *, bare: bool = False
     ) -> None:
         """Go on after a reply that does not answer."""
-        if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.plain and lookup.without_edns(attempt, now):
+        if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.no_edns and lookup.without_edns(attempt, now):
             return
         if reason is None and self._confirmed_later(attempt, lookup, now):
             return

@@ -1,4 +1,4 @@
-"""The connections to one upstream, the questions on them, and how many a connection takes. No sockets: values in a row.
+"""The connections to one upstream, the questions on them, and how many a connection takes. It opens no socket.
 
 An upstream may close a connection while questions are unanswered, or leave them unanswered for good: how many it
 answers before that is learnt, so many go on each of several connections then, and that is forgotten after a while.

@@ -1,4 +1,4 @@
-"""What the server tells Prometheus: plain numbers in, metric families out.
+"""What the server tells Prometheus: numbers in, metric families out.
 
 Promises: the hot path keeps ints and adds to a `Histogram`, nothing more; all else happens when somebody scrapes. Every
 family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has are its own, so that dashboards and alerts

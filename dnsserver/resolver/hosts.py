@@ -1,7 +1,7 @@
 """Names of a hosts file: addresses with the names that they have, a line each.
 
-The names are kept by name and by address. A new text is compared with the one before, and only lines
-that are in one of them alone are read.
+They are kept by name and by address. A new text is compared with the one before, and only lines that are in one of them
+alone are read.
 """
 
 import ipaddress
