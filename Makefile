@@ -65,7 +65,7 @@ test: lint ## everything: linters, types, import contracts, tests
 IMAGE ?= dnsserver:latest
 COREDNS_IMAGE ?= registry.k8s.io/coredns/coredns:v1.14.7
 
-e2e: venv ## the life of a deployment on the cluster that KUBECONFIG names, with a client that may lose nothing
+e2e: venv ## the life of a deployment, on the cluster of KUBECONFIG
 	DNSSERVER_E2E=1 IMAGE=$(IMAGE) COREDNS_IMAGE=$(COREDNS_IMAGE) $(BIN)/python -m pytest -x -v -rsP tests/real $(ARGS)
 
 lint: venv ## ruff, mypy, import contracts
