@@ -35,6 +35,7 @@ SEEN_IN = {
             "sites",
             "template",
             "toml",
+            "zone_files",
             "zones",
         ]
     ],

@@ -96,25 +96,39 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 
 
 CALLS = dict(calls())
+NOTICES = "notices.py"  # logs what it was made with
 
 
 def test_the_calls_are_found() -> None:
     assert len(CALLS) > 40
 
 
-@pytest.mark.parametrize("where", CALLS)
+def check_event(event: ast.expr) -> None:
+    assert isinstance(event, ast.Constant), "a constant, so that it can be searched for and counted"
+    text = event.value
+    assert isinstance(text, str)
+    assert text[0].islower() or text.startswith(("API ", "IPv6 ")), "it goes on after level and time"
+    assert 1 <= len(text.split()) <= 15
+    assert not NOT_IN_EVENTS.search(text), text
+
+
+def test_what_is_told_of_those_who_are_limited() -> None:
+    found = 0
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Notices":
+                check_event(node.args[1])
+                found += 1
+    assert found
+
+
+@pytest.mark.parametrize("where", [where for where in CALLS if not where.startswith(NOTICES)])
 def test_a_log_call(where: str) -> None:
     call = CALLS[where]
     assert isinstance(call.func, ast.Attribute)
     if call.func.attr in METHODS:
         assert len(call.args) == 1, "an event, and fields by their names"
-        (event,) = call.args
-        assert isinstance(event, ast.Constant), "a constant, so that it can be searched for and counted"
-        text = event.value
-        assert isinstance(text, str)
-        assert text[0].islower() or text.startswith(("API ", "IPv6 ")), "it goes on after level and time"
-        assert 1 <= len(text.split()) <= 15
-        assert not NOT_IN_EVENTS.search(text), text
+        check_event(call.args[0])
     for keyword in call.keywords:
         if keyword.arg is None:
             # Counts by kind, and what the one who reports a bug knows of where it was.
