@@ -1,6 +1,7 @@
 """The rules of a configuration as the resolver takes them, and what is wrong with those that cannot be."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from dnsserver.config.domains import misspelled
 from dnsserver.config.model import Answer, Config, Rewrite
@@ -8,12 +9,13 @@ from dnsserver.config.values import Domain
 from dnsserver.resolver import answers, rewrites
 from dnsserver.resolver.hosts import read_line
 from dnsserver.resolver.matching import Condition, read_prefix
-from dnsserver.resolver.patterns import Pattern, RuleError
+from dnsserver.resolver.patterns import GapText, Pattern, RuleError
 from dnsserver.resolver.rules import RuleSet
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import is_below, labels
 
 _WAYS = ("name", "prefix", "suffix", "regex")
+_IN_GAPS = ("a", "", "0")  # of which one makes a name, if anything does
 
 Mistake = tuple[str, str]
 
@@ -64,12 +66,15 @@ def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
     except RuleError as error:
         yield f"{key}.{way}", str(error)
         return
+    yield from _name_mistakes(f"{key}.name", rewrite.name)
     if way in {"name", "suffix"} and _lies_nowhere(condition):
         yield f"{key}.below", f"{way} lies in none of these domains: the rule is for no name"
     if condition.prefix is not None and not condition.prefix.labels and not condition.prefix.part:
         yield f"{key}.prefix", "is empty, expected how the names begin"
     try:
         rewrites.Rewrites((_rewrite(rewrite),))
+        if rewrite.regex is not None:
+            _see_to_names(rewrite.to, Pattern(rewrite.regex).groups)
     except RuleError as error:
         yield f"{key}.to", str(error)
 
@@ -83,6 +88,7 @@ def _answer_mistakes(key: str, answer: Answer) -> Iterator[Mistake]:
         found = "has records and rcode" if answer.records else "says nothing"
         yield key, f"{found}; expected records, or an rcode in place of them"
     yield from _domain_mistakes(f"{key}.below", answer.below)
+    yield from _name_mistakes(f"{key}.name", answer.name)
     condition = _answer_condition(answer)
     if _lies_nowhere(condition):
         yield f"{key}.below", "name lies in none of these domains: the rule is for no name"
@@ -99,6 +105,26 @@ def _domain_mistakes(key: str, domains: tuple[Domain, ...]) -> Iterator[Mistake]
         problem = misspelled(domain)
         if problem is not None:
             yield f"{key}[{index}]", problem
+
+
+def _name_mistakes(key: str, name: Domain | None) -> Iterator[Mistake]:
+    """Yield what is wrong with one name that nobody asks for. An address may be one: programs do ask for it."""
+    problem = misspelled(name) if name is not None and ("*" in str(name) or not name.wire.isascii()) else None
+    if problem is not None:
+        yield key, problem
+
+
+def _see_to_names(text: str, gaps: AbstractSet[str]) -> None:
+    """Raise RuleError for a text that makes no name, whatever is in its gaps."""
+    made = GapText(text, gaps)
+    problems = []
+    for sample in _IN_GAPS:
+        try:
+            _domain(made.filled(dict.fromkeys(gaps, sample)))
+        except RuleError as error:
+            problems.append(error)
+    if len(problems) == len(_IN_GAPS):
+        raise problems[0]
 
 
 def _lies_nowhere(condition: Condition) -> bool:

@@ -87,6 +87,15 @@ class _Rule:
             if condition.types and record.owner is None and record.type not in {*condition.types, m.CNAME}:
                 text = f"is of type {m.type_name(record.type)}, which is not among the types that the rule is for"
                 raise RecordError(number, text)
+        self._see_to_aliases()
+
+    def _see_to_aliases(self) -> None:
+        """Raise RecordError for an alias of a name that has other records, which cannot be (RFC 1034 section 3.6.2)."""
+        owners = [record.owner for record in self._records]
+        for number, record in enumerate(self._records):
+            if record.type == m.CNAME and owners.count(record.owner) > 1:
+                shown = f'found "{self.rule.records[number][:60]}"'
+                raise RecordError(number, f"{shown}, an alias of a name that has other records here, expected it alone")
 
     def answer(self, name: bytes, qtype: int, match: "Match[_Rule]") -> Answer:
         """Return what the rule says of a name."""

@@ -49,6 +49,7 @@ class Hosts:
         self._ttl = ttl
         self._below = tuple(below)
         self.has_reverse = reverse
+        self._is_above_reverse = any(is_below(_ARPA, zone) or is_below(zone, _ARPA) for zone in authoritative_below)
         self._above: Counter[bytes] = Counter()  # names above others, where a missing one does not exist
         self._text = b""
 
@@ -68,10 +69,9 @@ class Hosts:
         pairs += [(pair, True) for line in come for pair in self._pairs(line)]
         touched: set[bytes] = set()
         for (name, address), _ in pairs:
-            touched.add(name)
-            touched.update(above for zone in self.authoritative_below for above in _between(name, zone))
-            if self.has_reverse:
-                touched.add(from_text(ipaddress.ip_address(address).reverse_pointer))
+            names = (name, _reverse_name(address)) if self.has_reverse else (name,)
+            touched.update(names)
+            touched.update(above for one in names for zone in self.authoritative_below for above in _between(one, zone))
         before = {name: self._value(name) for name in touched}
         for (name, address), is_new in pairs:
             self._change(name, address, is_new=is_new)
@@ -81,7 +81,7 @@ class Hosts:
         """Return the names and the domains that this table has something to say of."""
         found = {*self.names, *self.authoritative_below}
         if self.has_reverse:
-            found.update(from_text(ipaddress.ip_address(address).reverse_pointer) for address in self.by_address)
+            found.update(map(_reverse_name, self.by_address))
         return found
 
     def _pairs(self, line: bytes) -> list[tuple[bytes, bytes]]:
@@ -134,14 +134,20 @@ class Hosts:
 
     def _change(self, name: bytes, address: bytes, *, is_new: bool) -> None:
         """Add or take away one address of a name."""
-        was_known = name in self.names
+        was_known, had_names = name in self.names, address in self.by_address
         change = _add if is_new else _remove
         change(self.names, name, address)
+        if was_known != (name in self.names):
+            self._count_above(name, is_new=is_new)
         if self.has_reverse:
             change(self.by_address, address, name)
-        if was_known != (name in self.names):
-            for zone in self.authoritative_below:
-                self._above.update(dict.fromkeys(_between(name, zone), 1 if is_new else -1))
+            if had_names != (address in self.by_address) and self._is_above_reverse:
+                self._count_above(_reverse_name(address), is_new=is_new)
+
+    def _count_above(self, name: bytes, *, is_new: bool) -> None:
+        """Keep the names above one that is new, or gone, known as such that have names below them."""
+        for zone in self.authoritative_below:
+            self._above.update(dict.fromkeys(_between(name, zone), 1 if is_new else -1))
 
     def _value(self, name: bytes) -> frozenset[bytes] | bool:
         """Return all that answers about a name hang on: its addresses or names, and else whether any are below it."""
@@ -177,6 +183,10 @@ def mistakes(text: str) -> Iterator[tuple[int, str]]:
             read_line(line)
         except FormatError as error:
             yield number, str(error)
+
+
+def _reverse_name(address: bytes) -> bytes:
+    return from_text(ipaddress.ip_address(address).reverse_pointer)
 
 
 def _differing(old: bytes, new: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from dnsserver.resolver.hosts import Hosts, mistakes
 from dnsserver.wire import message as m
-from dnsserver.wire.name import from_text, to_text
+from dnsserver.wire.name import ROOT, from_text, to_text
 from dnsserver.zone.record import Answer
 
 NAMES = ("a", "b.example", "c.b.example", "x.c.b.example", "d.other.test")
 REVERSE = ("1.2.0.192.in-addr.arpa", "2.2.0.192.in-addr.arpa", "1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa")
+ABOVE = sorted({name.split(".", count)[-1] for name in REVERSE for count in range(1, name.count(".") + 1)})
 ASKED = [
     (from_text(name), rtype)
-    for name in (*NAMES, *REVERSE, "example", "n.example", "other.test")
+    for name in (*NAMES, *REVERSE, "example", "n.example", "other.test", "test", "3.0.192.in-addr.arpa", *ABOVE)
     for rtype in (m.A, m.AAAA, m.PTR)
 ]
 lines = st.one_of(
@@ -33,7 +34,9 @@ texts = st.builds(lambda found, end: "\n".join(found) + end, st.lists(lines, max
 settings = st.fixed_dictionaries(
     {
         "below": st.sampled_from([(), (from_text("example"),)]),
-        "authoritative_below": st.sampled_from([(), (from_text("example"),), (from_text("b.example"), from_text("test"))]),
+        "authoritative_below": st.sampled_from(
+            [(), (from_text("example"),), (from_text("b.example"), from_text("test")), (ROOT,), (from_text("192.in-addr.arpa"),)]
+        ),
         "reverse": st.booleans(),
     }
 )  # fmt: skip
@@ -89,6 +92,28 @@ def test_a_line_that_is_none_is_told_and_passed_over(line: str, told: str | None
     hosts = Hosts()
     hosts.load(text)
     assert {from_text("before"), from_text("after")} <= hosts.names.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "rcode"),
+    [
+        ("home.example", m.NOERROR),
+        ("example", m.NOERROR),
+        ("other.example", m.NXDOMAIN),
+        ("9.2.0.192.in-addr.arpa", m.NOERROR),
+        ("2.0.192.in-addr.arpa", m.NOERROR),
+        ("192.in-addr.arpa", m.NOERROR),
+        ("3.0.192.in-addr.arpa", m.NXDOMAIN),
+    ],
+)
+def test_what_stands_above_a_name_or_a_reverse_name_exists(name: str, rcode: int) -> None:
+    """NXDOMAIN would say that nothing is below it (RFC 8020)."""
+    hosts = Hosts(authoritative_below=[ROOT])
+    hosts.load("192.0.2.9 nas.home.example\n192.0.2.8 other.home.example\n")
+    hosts.replace("192.0.2.9 nas.home.example\n")
+    answer = hosts.answer(from_text(name), m.TXT)
+    assert answer is not None
+    assert answer.rcode == rcode
 
 
 @pytest.mark.slow
