@@ -1,9 +1,7 @@
 """Log lines that name who is limited: each once a minute, one in a second."""
 
-import pytest
-
 from dnsserver.logger import get_logger
-from dnsserver.notices import Notices, shown_source, source_of
+from dnsserver.notices import Notices
 from tests.logs import capture_logs
 
 
@@ -24,17 +22,3 @@ def test_a_thousand_of_them_have_a_line_a_second_all_together() -> None:
         for tick in range(100_000):
             notices.tell(str(tick % 1_000), tick / 1_000, client=str(tick % 1_000))
     assert len(logs) == 100
-
-
-@pytest.mark.parametrize(
-    ("client", "source", "shown"),
-    [
-        (b"\x0a\0\0\1", b"\x0a\0\0\1", "10.0.0.1"),
-        (b"\xfd" + bytes(6) + b"\7" + bytes(7) + b"\1", b"\xfd" + bytes(6) + b"\7", "fd00:0:0:7::/64"),
-        (b"\xfd" + bytes(6) + b"\7" + bytes(7) + b"\2", b"\xfd" + bytes(6) + b"\7", "fd00:0:0:7::/64"),
-    ],
-)
-def test_a_client_is_an_ipv4_address_or_an_ipv6_network(client: bytes, source: bytes, shown: str) -> None:
-    assert source_of(client) == source
-    assert shown_source(client) == shown
-    assert shown_source(source) == shown

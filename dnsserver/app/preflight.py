@@ -289,8 +289,10 @@ def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding
     if config.state is None:
         idle.append(("kubernetes.snapshot_interval", "has no effect without state, the folder of the snapshot"))
     clients = config.clients
-    if clients.allow == default.clients.allow and not clients.rate and not clients.in_flight:
-        idle.append(("clients.excess", "has no effect: allow, rate and in_flight limit nobody"))
+    if clients.allow == default.clients.allow:
+        idle.append(("clients.excess", "has no effect: allow keeps nobody out"))
+    if not clients.rate and not clients.in_flight:
+        idle.append(("clients.over", "has no effect: rate and in_flight limit nobody"))
     if not any(route.upstreams for route in config.routes()):
         names = [("forwarding", name) for name in config.forwarding.__struct_fields__ if name != "authorities"]
         names += [("cache", name) for name in config.cache.__struct_fields__] + [("search", "enabled")]

@@ -4,12 +4,17 @@ from ipaddress import ip_network
 
 import msgspec
 
+from dnsserver.clients import shown_source
 from dnsserver.config import Config, Route, Upstream
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits, Policy, Transport, UpstreamSpec
 from dnsserver.kube.progress import Timing
+from dnsserver.logger import get_logger
+from dnsserver.notices import Notices
 from dnsserver.resolver.search import Search
 from dnsserver.server.guard import Guard
 from dnsserver.server.tcp import TcpLimits
+
+log = get_logger(__name__)
 
 
 def routes(config: Config) -> list[ForwardSettings]:
@@ -72,7 +77,19 @@ def guard(config: Config) -> Guard | None:
     everybody = {network.version for network in allow if not network.prefixlen} == {4, 6}
     if everybody and not clients.rate and not clients.in_flight:
         return None
-    return Guard(allow, clients.rate, clients.in_flight, refuses=clients.excess == "refuse")
+    watches = clients.over == "log"
+    notices = Notices(log, "a client asks more than it may" if not watches else "a client asks more than the limit")
+    return Guard(
+        allow,
+        clients.rate,
+        clients.in_flight,
+        refuses=clients.excess == "refuse",
+        truncates=clients.over == "truncate",
+        watches=watches,
+        on_limited=lambda client, limit, now: notices.tell(
+            shown_source(client), now, client=shown_source(client), setting=f"clients.{limit}"
+        ),
+    )
 
 
 def timing(config: Config) -> Timing:

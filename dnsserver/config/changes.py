@@ -54,6 +54,7 @@ PARTS: dict[str, Part] = {
     "clients.allow": "clients",
     "clients.rate": "clients",
     "clients.in_flight": "clients",
+    "clients.over": "clients",
     "clients.excess": "clients",
     "reply_cache.size": "replies",
     "forwarding.policy": "outside",

@@ -84,6 +84,7 @@ class Clients(Table, frozen=True):
     allow: tuple[Network, ...] = (Network("0.0.0.0/0"), Network("::/0"))
     rate: CountOrOff = 0
     in_flight: CountOrOff = 0
+    over: Literal["truncate", "drop", "log"] = "truncate"
     excess: Literal["drop", "refuse"] = "drop"
 
 

@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from dnsserver.clients import shown_source, source_of
 from dnsserver.forward import outcome as o
 from dnsserver.forward.outcome import Question, Waiter
 from dnsserver.logger import get_logger
-from dnsserver.notices import Notices, shown_source, source_of
+from dnsserver.notices import Notices
 from dnsserver.wire.name import to_text
 from dnsserver.zone.record import Reason
 

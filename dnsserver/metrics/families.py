@@ -260,7 +260,7 @@ FAMILIES: tuple[Family, ...] = (
     # --- Answers and sockets
     Family("counter", "dnsserver_answers", "Replies, by the reason they are what they are.",
            ("reason", "rcode"), _answers),
-    Family("counter", "dnsserver_limited", "Queries dropped or refused, by the limit that was reached.",
+    Family("counter", "dnsserver_limited", "Queries not answered, by the limit of [clients]; with -watched, answered.",
            ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
     Family("counter", "dnsserver_faults", "Bugs that cost one thing each (a reply, an event, a page), by where it was.",
            ("place",), lambda s: (((place,), n) for process in s.processes for place, n in process.faults.items())),

@@ -124,7 +124,7 @@ class Log(Numbers, frozen=True):
 
 
 class Process(Numbers, frozen=True):
-    """All that one process that answers knows; `limited` counts queries refused or dropped, by the limit's name,
+    """All that one process that answers knows; `limited` counts queries above a limit, by its name,
     `faults` what went wrong inside, by the place, `left_out` records whose names would have passed 255 octets.
 
     One that is not `alive` any more counts on, since counters must not go back.

@@ -125,7 +125,7 @@ class BatchPort:
         self.table = table
         self._guard = screen.guard
         self._screen = screen
-        self._turned_away: dict[int, tuple[int, Reason]] = {}  # packets of this batch to refuse, and their lengths
+        self._turned_away: dict[int, tuple[int, Reason]] = {}  # of this batch, to be told so; their lengths
         self._sock = sock
         self._fd = sock.fileno()
         # PyDLL keeps the interpreter's lock: both calls return at once, and letting go of it would cost more.
@@ -229,7 +229,7 @@ class BatchPort:
                 self._screen.faults.took("client-limits", error)
                 continue
             if reason is not None:
-                if guard.refuses:
+                if guard.has_reply(reason, stream=False):
                     self._turned_away[i] = self._lengths[i], reason
                 self._lengths[i] = 0
 
@@ -403,7 +403,8 @@ class UnbatchedPort:
                 self._screen.faults.took("client-limits", error)
                 reason = None
             if reason is not None:
-                return self._screen.turn_away(packet, self, reason) if guard.refuses else None
+                told = guard.has_reply(reason, stream=False)
+                return self._screen.turn_away(packet, self, reason) if told else None
         wire = self._screen.kept(packet[2:], self, now)
         return miss(packet, self, 0) if wire is None else packet[:2] + wire
 

@@ -289,12 +289,13 @@ class Connection:
             position = stop
             if guard is not None:
                 try:
-                    reason = guard.admission_denial(self.peer, now)
+                    reason = guard.admission_denial(self.peer, now, stream=True)
                 except Exception as error:
                     self._responder.faults.took("client-limits", error)
                     reason = None
                 if reason is not None:
-                    message = self._responder.turn_away(data[start:stop], self, reason) if guard.refuses else None
+                    told = guard.has_reply(reason, stream=True)
+                    message = self._responder.turn_away(data[start:stop], self, reason) if told else None
                     if message is not None:
                         parts += (len(message).to_bytes(2, "big"), message)
                         room -= len(message)

@@ -23,7 +23,6 @@ each miss.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -72,9 +71,11 @@ class Resolver:
         guard, host = self.guard, b""
         if guard is not None:
             host = port.peer_address(index)
-            denial = guard.inflight_denial(host)
+            denial = guard.inflight_denial(host, self.writer.clock(), stream=port.stream)
             if denial is not None:
-                return self.writer.refuse(query, m.REFUSED, denial, port) if guard.refuses else None
+                return (
+                    self.writer.truncated(query, denial, port) if guard.has_reply(denial, stream=port.stream) else None
+                )
         resolution = Resolution(self, query, key, port, answer, answer, self.replies.changes)
         return self._run(resolution, None, index, host)
 
@@ -91,8 +92,7 @@ class Resolver:
         self.outside.start(resolution.asks, pending, self.writer.clock(), packet)
         pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
-            self.guard.begin(host)
-            pending.on_end = partial(self.guard.end, host)
+            pending.on_end = self.guard.begin(host, stream=port.stream)
         return DEFERRED
 
     def go_on(self, packet: bytes, outcome: Outcome, port: Port, index: int) -> bytes:

@@ -164,6 +164,11 @@ class ReplyWriter:
         """Reply to a well-formed query that is not for this server."""
         return query.id + self._write(query, (COUNTED.get(query.type, 0), rcode, reason.code), 0, EMPTY, reason, port)
 
+    def truncated(self, query: Query, reason: Reason, port: Port) -> bytes:
+        """Reply with nothing but TC: who did not forge its address asks again over TCP."""
+        labels = (COUNTED.get(query.type, 0), m.NOERROR, reason.code)
+        return query.id + self._write(query, labels, m.TC, EMPTY, reason, port)
+
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
         port.table.counts[0, rcode, reason.code] += 1

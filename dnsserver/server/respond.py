@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.guard import Guard
+from dnsserver.server.guard import NOT_ALLOWED, Guard
 from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
@@ -160,13 +160,16 @@ class Responder:
         self.templates.mark_stale(stale=reason is not None)
 
     def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
-        """Return REFUSED to a query whose sender may not ask, whatever it asks; None for what is not a query."""
+        """Return REFUSED to who may not ask, whatever it asks, TC to who asks too much; None to what is not a query."""
         if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:
             return None
         try:
-            return self._write.refuse(read_query(packet), m.REFUSED, reason, port)
+            query = read_query(packet)
+            if reason is not NOT_ALLOWED:
+                return self._write.truncated(query, reason, port)
+            return self._write.refuse(query, m.REFUSED, reason, port)
         except FormatError:
-            return self._write.error(packet, port, m.REFUSED, reason)
+            return self._write.error(packet, port, m.REFUSED, reason) if reason is NOT_ALLOWED else None
         except Exception as error:
             self.faults.took("question", error, packet=packet.hex())
             return None

@@ -269,7 +269,10 @@ IDLE: list[tuple[Config, list[str]]] = [
     (with_(kubernetes=Kubernetes(snapshot_interval=9)), ["kubernetes.snapshot_interval"]),
     (with_(state=Path("/tmp"), kubernetes=Kubernetes(snapshot_interval=9)), []),  # noqa: S108
     (with_(clients=Clients(excess="refuse")), ["clients.excess"]),
-    (with_(clients=Clients(excess="refuse", rate=9)), []),
+    (with_(clients=Clients(excess="refuse", rate=9)), ["clients.excess"]),
+    (with_(clients=Clients(over="log")), ["clients.over"]),
+    (with_(clients=Clients(over="log", rate=9)), []),
+    (with_(clients=Clients(over="drop", in_flight=9)), []),
     (with_(clients=Clients(excess="refuse", allow=(Network("10.0.0.0/8"),))), []),
     (with_(clients=Clients(allow=())), ["clients.allow"]),
     (

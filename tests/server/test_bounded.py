@@ -74,7 +74,7 @@ GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),
     "the reply cache with all that it notes": (lambda c: octets(c.replies), 2 << 20),
     "clients": (lambda c: c.guard.clients, 100),
-    "names of limits": (lambda c: len(c.guard.limited), 3),
+    "names of limits": (lambda c: len(c.guard.limited), 5),
     "places of faults": (lambda c: sum(c.responder.faults.counts.values()), 0),
 }
 

@@ -4,9 +4,10 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_network
-from typing import Protocol
+from typing import Literal, Protocol
 
 import dns.edns
+import dns.flags
 import dns.message
 import dns.rcode
 import msgspec
@@ -19,6 +20,7 @@ from dnsserver.config.model import Clients
 from dnsserver.config.values import Network
 from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.guard import TOO_FAST, TOO_MANY, Guard
+from tests.logs import capture_logs
 from tests.server.parts import Parts, UdpClient, query, tcp_client
 
 EVERYBODY = [ip_network("0.0.0.0/0"), ip_network("::/0")]
@@ -82,17 +84,76 @@ def test_what_is_remembered_is_bounded_and_those_who_ask_on_are_not_forgotten() 
     assert guard.limited == {"rate": 9_998}
 
 
+def test_what_is_remembered_of_networks_is_bounded() -> None:
+    guard = Guard(OTHERS, remembered=100)
+    for number in range(10_000):
+        guard.admission_denial(b"\x0b" + number.to_bytes(3), 1.0)
+        assert guard.clients <= 100
+
+
 def test_questions_under_way_are_counted_by_client() -> None:
     guard = Guard(EVERYBODY, in_flight=2)
-    guard.begin(ME)
-    assert guard.inflight_denial(ME) is None
-    guard.begin(ME)
-    assert guard.inflight_denial(ME) is TOO_MANY
-    assert guard.inflight_denial(YOU) is None
-    guard.end(ME)
-    assert guard.inflight_denial(ME) is None
-    guard.end(ME)
+    first = guard.begin(ME)
+    assert guard.inflight_denial(ME, 1.0) is None
+    second = guard.begin(ME)
+    assert guard.inflight_denial(ME, 1.0) is TOO_MANY
+    assert guard.inflight_denial(ME, 1.0, stream=True) is None, "who was sent to TCP has as much there"
+    assert guard.inflight_denial(YOU, 1.0) is None
+    first()
+    assert guard.inflight_denial(ME, 1.0) is None
+    second()
     assert guard.limited == {"in_flight": 1}
+
+
+NETWORK = b"\xfd" + bytes(6) + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (ME, YOU, False),
+        (NETWORK + bytes(7) + b"\1", NETWORK + b"\xff" * 8, True),  # one /64
+        (NETWORK + bytes(7) + b"\1", NETWORK[:7] + b"\2" + bytes(7) + b"\1", False),
+    ],
+)
+def test_a_client_is_an_ipv4_address_or_a_network_of_64_bits(one: bytes, other: bytes, same: bool) -> None:
+    guard = Guard(EVERYBODY, rate=1, in_flight=1)
+    assert guard.admission_denial(one, 1.0) is None
+    assert guard.admission_denial(other, 1.0) is (TOO_FAST if same else None)
+    assert guard.admission_denial(other, 1.0, stream=True) is None
+    guard.begin(one)
+    assert guard.inflight_denial(other, 1.0) is (TOO_MANY if same else None)
+
+
+def test_addresses_of_one_network_are_allowed_apart() -> None:
+    guard = Guard([ip_network("fd00:0:0:1::8/125")], rate=9)
+    for number in range(16):
+        allowed = guard.admission_denial(NETWORK + number.to_bytes(8), 1.0) is None
+        assert allowed is (number >= 8)
+
+
+def test_where_it_only_watches_it_counts_and_tells_and_limits_nobody() -> None:
+    told = []
+    guard = Guard(EVERYBODY, rate=2, in_flight=1, watches=True, on_limited=lambda *what: told.append(what))
+    assert [guard.admission_denial(ME, 1.0) for _ in range(5)] == [None] * 5
+    ends = [guard.begin(ME), guard.begin(ME)]
+    assert guard.inflight_denial(ME, 2.0) is None
+    assert guard.limited == {"rate-watched": 3, "in_flight-watched": 1}
+    assert told == [(ME, "rate", 1.0)] * 3 + [(ME, "in_flight", 2.0)]
+    for end in ends:
+        end()
+
+
+@pytest.mark.parametrize("over", ["truncate", "drop", "log"])
+def test_the_log_names_who_asks_too_much_once_a_minute(over: Literal["truncate", "drop", "log"]) -> None:
+    guard = configured(msgspec.structs.replace(Config(), clients=Clients(rate=1, over=over)))
+    assert guard is not None
+    with capture_logs() as logs:
+        for second in range(90):
+            for client in (ME, ME, ME, NETWORK + bytes(8), NETWORK + bytes(8)):
+                guard.admission_denial(client, second / 1.001)
+    told = [(line["client"], line["setting"]) for line in logs]
+    assert sorted(told) == [("10.0.0.1", "clients.rate")] * 2 + [("fd00:0:0:1::/64", "clients.rate")] * 2
 
 
 def test_there_is_no_guard_where_nothing_is_limited() -> None:
@@ -195,44 +256,50 @@ async def test_row_26_or_its_connections_are_closed() -> None:
     assert _limited(parts) == {"allow": 1}
 
 
+def _is_cut(reply: dns.message.Message) -> bool:
+    return bool(reply.flags & dns.flags.TC) and reply.rcode() == dns.rcode.NOERROR and not reply.answer
+
+
 @each_way
+@pytest.mark.parametrize("truncates", [False, True])
 @pytest.mark.parametrize("refuses", [False, True])
-async def test_row_27_above_its_rate_a_client_is_turned_away_and_no_other(
-    way: Way, refuses: bool, frozen: MockClock
+async def test_row_27_above_its_rate_a_client_is_sent_to_tcp_or_hears_nothing(
+    way: Way, truncates: bool, refuses: bool, frozen: MockClock
 ) -> None:
-    parts = Parts(Guard(EVERYBODY, rate=4, refuses=refuses))
-    packets = [query("web.shop", number) for number in range(7)]
+    parts = Parts(Guard(EVERYBODY, rate=4, refuses=refuses, truncates=truncates))
+    packets = [query("web.shop", number, use_edns=0) for number in range(7)]
+    cut = 3 if truncates and way is not _tcp else 0
     async with way(parts) as connect:
         async with connect(FIRST) as client:
             await client.send(*packets)
-            replies = [await client.receive() for _ in range(7 if refuses else 4)]
-            rcodes = [reply.rcode() for reply in sorted(replies, key=lambda reply: reply.id)]
-            assert rcodes == [dns.rcode.NOERROR] * 4 + [dns.rcode.REFUSED] * (3 if refuses else 0)
+            replies = sorted([await client.receive() for _ in range(4 + cut)], key=lambda reply: reply.id)
+            assert [_is_cut(reply) for reply in replies] == [False] * 4 + [True] * cut
+            assert {reply.rcode() for reply in replies} == {dns.rcode.NOERROR}
+            assert {len(reply.to_wire()) for reply in replies[4:]} <= {len(packets[0])}, "no longer than the query"
             await client.wait_silence()
         async with connect(SECOND) as other:
             await other.send(*packets[:4])
-            assert {(await other.receive()).rcode() for _ in range(4)} == {dns.rcode.NOERROR}
+            assert not any([_is_cut(await other.receive()) for _ in range(4)])
         frozen.jump(0.5)
         async with connect(FIRST) as client:
             await client.send(*packets[:2])
-            assert {(await client.receive()).rcode() for _ in range(2)} == {dns.rcode.NOERROR}
+            assert not any([_is_cut(await client.receive()) for _ in range(2)])
     assert _limited(parts) == {"rate": 3}
 
 
 @each_way
-@pytest.mark.parametrize("refuses", [False, True])
-async def test_row_27_above_its_questions_under_way_a_client_is_turned_away_and_no_other(
-    way: Way, refuses: bool
+@pytest.mark.parametrize("truncates", [False, True])
+async def test_row_27_above_its_questions_under_way_a_client_is_sent_to_tcp_or_hears_nothing(
+    way: Way, truncates: bool
 ) -> None:
-    parts = Parts(Guard(EVERYBODY, in_flight=2, refuses=refuses))
+    parts = Parts(Guard(EVERYBODY, in_flight=2, truncates=truncates))
     outside = [query(f"{number}.example.com", number) for number in range(4)]
+    cut = {2: True, 3: True} if truncates and way is not _tcp else {}
     async with way(parts) as connect, connect(FIRST) as client, connect(SECOND) as other:
         await client.send(*outside, query("web.shop", 9))
-        early = [await client.receive() for _ in range(3 if refuses else 1)]
-        assert {reply.id: reply.rcode() for reply in early} == {
-            **({2: dns.rcode.REFUSED, 3: dns.rcode.REFUSED} if refuses else {}),
-            9: dns.rcode.NOERROR,  # the server's own names do not wait
-        }
+        early = [await client.receive() for _ in range(1 + len(cut))]
+        # The server's own names do not wait.
+        assert {reply.id: _is_cut(reply) for reply in early} == {**cut, 9: False}
         await other.send(outside[0])
         await parts.outside.wait_asked(3)
         parts.deliver()
@@ -244,6 +311,19 @@ async def test_row_27_above_its_questions_under_way_a_client_is_turned_away_and_
         assert (await client.receive()).id == 3
         await client.wait_silence()
     assert _limited(parts) == {"in_flight": 2}
+
+
+async def test_row_27_who_is_sent_to_tcp_is_answered_there(frozen: MockClock) -> None:
+    parts = Parts(Guard(EVERYBODY, rate=1, truncates=True))
+    async with parts.udp() as port, parts.tcp() as server:
+        with UdpClient(port, FIRST) as client:
+            await client.send(query("web.shop", 1), query("web.shop", 2), b"\0\3" + bytes(9) + b"\1\xff")
+            replies = [await client.receive() for _ in range(2)]
+            assert sorted(_is_cut(reply) for reply in replies) == [False, True]
+            await client.wait_silence()
+        async with tcp_client(server, FIRST) as stream:
+            await stream.send(query("web.shop", 2))
+            assert len((await stream.receive()).answer) == 1
 
 
 async def test_no_packet_of_a_refused_client_ends_the_server() -> None:

@@ -322,13 +322,13 @@ def test_a_chain_in_and_out_without_end_is_given_up(server: Server) -> None:
 # --- limits
 
 
-@pytest.mark.parametrize("refuses", [False, True])
-def test_a_client_with_too_many_questions_under_way_waits_for_its_answers(refuses: bool) -> None:
-    server = Server(guard=Guard([], in_flight=1, refuses=refuses))
+@pytest.mark.parametrize("truncates", [False, True])
+def test_a_client_with_too_many_questions_under_way_waits_for_its_answers(truncates: bool) -> None:
+    server = Server(guard=Guard([], in_flight=1, truncates=truncates))
     packets = [dns.message.make_query(f"{number}.example.com", "A", id=number).to_wire() for number in range(3)]
     assert server.udp.ask(packets[0], client=1) is None
     turned_away = server.udp.ask(packets[1], client=1)
-    assert (turned_away is not None) == refuses
+    assert (turned_away is not None) == truncates
     assert server.udp.ask(packets[1], client=2) is None
     assert server.outside.open == ["0.example.com. A", "1.example.com. A"]
     server.outside.fail()
