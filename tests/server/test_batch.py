@@ -100,16 +100,29 @@ def test_more_than_a_batch_takes_several_turns(bench: Bench) -> None:
 
 _junk = st.binary(max_size=100)
 _cut = st.builds(lambda packet, size: packet[:size], st.sampled_from(PACKETS), st.integers(0, 60))
-_any_packet = st.one_of(st.sampled_from(PACKETS), st.sampled_from(PACKETS), _cut, _junk)
+_outside = st.builds(
+    lambda name, type_, size: dns.message.make_query(name, type_, id=0, use_edns=0, payload=size).to_wire(),
+    st.sampled_from(("www.example.com", "WWW.example.com", "none.example.com")),
+    st.sampled_from(("A", "AAAA")),
+    st.sampled_from((512, 1232)),
+)
+_any_packet = st.one_of(st.sampled_from(PACKETS), st.sampled_from(PACKETS), _outside, _cut, _junk)
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(_any_packet, min_size=1, max_size=100))
-def test_both_kinds_give_the_same_replies(packets: list[bytes]) -> None:
+@given(st.lists(_any_packet, min_size=1, max_size=100), st.booleans())
+def test_both_kinds_give_the_same_replies_at_once_and_late(packets: list[bytes], late: bool) -> None:
     found = []
     for kind in (BatchPort, UnbatchedPort):
         with closing(Bench(kind)) as bench:
-            found.append(bench.ask(*numbered(packets)))
+            outside = bench.answering.outside
+            outside.late = late
+            replies = bench.ask(*numbered(packets))
+            outside.finish()
+            bench.port.flush()
+            replies += bench.receive()
+            table = bench.port.table
+            found.append((replies, outside.asked, bench.port.statistics(), table.traffic(), table.replies.keys()))
     assert found[0] == found[1]
 
 
