@@ -31,7 +31,7 @@ from dnsserver.metrics import (
     Request,
     TcpListener,
     Traffic,
-    UdpSocket,
+    UdpListener,
     Upstream,
     Usage,
     Zone,
@@ -61,7 +61,7 @@ PROCESS = Process(
         Traffic(server="dns://:53", protocol="tcp", family="2", replies={(1, 0, "found"): 2, (1, 2, "upstream-x"): 1}),
     ),
     udp=(
-        UdpSocket(
+        UdpListener(
             server="dns://:53",
             family="1",
             received=20,

@@ -116,36 +116,14 @@ class MetricsCollector:
 def process(dns: DnsService, lag: Lag) -> metrics.Process:
     """Return what one process that answers has counted."""
     traffic, udp, tcp = [], [], []
-    for address, socket in dns.udp:
+    for address, listener in dns.udp:
         label = server_label(address.host, address.port)
-        table = socket.table
-        traffic.append(_traffic(label, table, socket.durations))
-        counts = socket.statistics()
-        udp.append(
-            metrics.UdpSocket(
-                server=label,
-                family=table.family,
-                received=counts.received,
-                unsent=counts.unsent,
-                kernel_drops=counts.kernel_drops,
-                lane_drops=counts.lane_drops,
-                late_drops=counts.dropped,
-                heavy=counts.heavy,
-            )
-        )
-    for address, listener in dns.tcp:
+        traffic.append(_traffic(label, listener.table, listener.durations))
+        udp.append(listener.statistics(label))
+    for address, server in dns.tcp:
         label = server_label(address.host, address.port)
-        table = listener.table
-        traffic.append(_traffic(label, table, None))
-        tcp.append(
-            metrics.TcpListener(
-                server=label,
-                family=table.family,
-                connections=listener.connections,
-                refused=listener.refused,
-                heavy=listener.lanes.heavy,
-            )
-        )
+        traffic.append(_traffic(label, server.table, None))
+        tcp.append(server.statistics(label))
     guard = dns.responder.guard
     return metrics.Process(
         traffic=tuple(traffic),

@@ -20,7 +20,7 @@ from dnsserver.metrics.numbers import (
     Readings,
     TcpListener,
     Traffic,
-    UdpSocket,
+    UdpListener,
     Upstream,
     Usage,
 )
@@ -72,20 +72,20 @@ def _traffic(s: Readings) -> Iterator[Traffic]:
 
 
 def _kernel_drops(s: Readings) -> Iterator[Sample]:
-    for sock in _udp(s):
-        yield (sock.server, sock.family, "all"), sock.kernel_drops
-        yield (sock.server, sock.family, "heavy"), sock.lane_drops
+    for udp in _udp(s):
+        yield (udp.server, udp.family, "all"), udp.kernel_drops
+        yield (udp.server, udp.family, "heavy"), udp.lane_drops
 
 
 def _heavy_clients(s: Readings) -> Iterator[Sample]:
-    for sock in _udp(s):
-        yield (sock.server, "udp", sock.family), sock.heavy
+    for udp in _udp(s):
+        yield (udp.server, "udp", udp.family), udp.heavy
     for listener in _tcp(s):
         yield (listener.server, "tcp", listener.family), listener.heavy
 
 
-def _udp(s: Readings) -> Iterator[UdpSocket]:
-    return (sock for process in s.processes for sock in process.udp)
+def _udp(s: Readings) -> Iterator[UdpListener]:
+    return (udp for process in s.processes for udp in process.udp)
 
 
 def _tcp(s: Readings) -> Iterator[TcpListener]:
@@ -267,13 +267,13 @@ FAMILIES: tuple[Family, ...] = (
     Family("counter", "dnsserver_records_left_out", "Records left out of answers, as a name would pass 255 octets.",
            (), _process(lambda process: process.left_out)),
     Family("counter", "dnsserver_udp_received", "UDP packets read.",
-           ("server", "family"), lambda s: (((sock.server, sock.family), sock.received) for sock in _udp(s))),
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.received) for udp in _udp(s))),
     Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",
-           ("server", "family"), lambda s: (((sock.server, sock.family), sock.unsent) for sock in _udp(s))),
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.unsent) for udp in _udp(s))),
     Family("counter", "dnsserver_udp_kernel_drops", "UDP packets lost as a buffer was full, by whose it was.",
            ("server", "family", "share"), _kernel_drops),
     Family("counter", "dnsserver_udp_late_drops", "UDP questions given up, as they had been put off for too long.",
-           ("server", "family"), lambda s: (((sock.server, sock.family), sock.late_drops) for sock in _udp(s))),
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.late_drops) for udp in _udp(s))),
     Family("gauge", "dnsserver_heavy_clients", "Clients that ask more than can be answered, in lanes of their own.",
            ("server", "proto", "family"), _heavy_clients),
     Family("gauge", "dnsserver_tcp_connections", "TCP connections open.",

@@ -30,11 +30,12 @@ class Traffic(Numbers, frozen=True):
     durations: Histogram | None = None
 
 
-class UdpSocket(Numbers, frozen=True):
-    """An address of UDP; `unsent` replies were not taken by the kernel, `kernel_drops` packets found the buffer full.
+class UdpListener(Numbers, frozen=True):
+    """All sockets of one address of UDP.
 
-    `lane_drops` are those of heavy clients' lanes, `late_drops` questions that were put off for too long; `heavy`
-    clients have a lane now.
+    `unsent` replies were not taken by the kernel, `kernel_drops` packets found the buffer full that is for everybody,
+    `lane_drops` those of heavy clients; `late_drops` questions were put off for too long; `heavy` clients have a lane
+    now.
     """
 
     server: str
@@ -132,7 +133,7 @@ class Process(Numbers, frozen=True):
 
     alive: bool = True
     traffic: tuple[Traffic, ...] = ()
-    udp: tuple[UdpSocket, ...] = ()
+    udp: tuple[UdpListener, ...] = ()
     tcp: tuple[TcpListener, ...] = ()
     replies: Replies = Replies()
     forward: Forward = Forward()

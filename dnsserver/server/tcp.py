@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from dnsserver import metrics
 from dnsserver.logger import get_logger
 from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.lanes import Lanes
@@ -107,6 +108,16 @@ class TcpServer:
     def connections(self) -> int:
         """How many connections there are now."""
         return len(self._open)
+
+    def statistics(self, server: str = "") -> metrics.TcpListener:
+        """Return the listener in numbers; `server` is how its address is labelled."""
+        return metrics.TcpListener(
+            server=server,
+            family=self.table.family,
+            connections=self.connections,
+            refused=self.refused,
+            heavy=self.lanes.heavy,
+        )
 
     def reconfigure(self, limits: TcpLimits) -> None:
         """Go by these limits from now on, also for the connections that there are, and by the responder's guard."""

@@ -1,28 +1,13 @@
 """One address of UDP: all its sockets, read by turns. What floods a lane delays the others by a turn of it."""
 
-import msgspec
 import trio
 
+from dnsserver import metrics
 from dnsserver.metrics import Histogram
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.udp import FAMILIES, UdpServer
-
-
-class UdpStatistics(msgspec.Struct, frozen=True):
-    """All sockets of an address in numbers since the start, but `heavy`, which is how many sources have a lane now.
-
-    `unsent` replies were not taken by the kernel, `kernel_drops` packets found their buffer full, in a lane or not;
-    `dropped` questions had to wait for too long.
-    """
-
-    received: int
-    unsent: int
-    kernel_drops: int
-    lane_drops: int
-    dropped: int
-    heavy: int
 
 
 class UdpListener:
@@ -64,16 +49,18 @@ class UdpListener:
         """How long packets of all sockets took, in seconds from a batch's arrival to its last reply."""
         return sum((server.durations for server in self._servers), start=Histogram())
 
-    def statistics(self) -> UdpStatistics:
-        """Return the sockets in numbers."""
-        ports = [server.port.statistics() for server in self._servers]
-        first, *lanes = [server.kernel_drops() for server in self._servers]
-        return UdpStatistics(
+    def statistics(self, server: str = "") -> metrics.UdpListener:
+        """Return the address in numbers; `server` is how it is labelled."""
+        ports = [each.port.statistics() for each in self._servers]
+        first, *lanes = [each.kernel_drops() for each in self._servers]
+        return metrics.UdpListener(
+            server=server,
+            family=self.table.family,
             received=sum(port.received for port in ports),
             unsent=sum(port.unsent for port in ports),
             kernel_drops=first,
             lane_drops=sum(lanes),
-            dropped=sum(server.dropped for server in self._servers),
+            late_drops=sum(each.dropped for each in self._servers),
             heavy=self.lanes.heavy,
         )
 
