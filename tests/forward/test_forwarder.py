@@ -64,7 +64,7 @@ BAD_REPLIES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_REPLIES)
-async def test_row_40_bad_replies_are_counted_and_the_right_one_is_used(kind: str) -> None:
+async def test_row_40_bad_replies_are_counted_and_the_right_one_is_used(kind: str, clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         bad = BAD_REPLIES[kind](query.reply(WRONG.format(query.name)))
         await query.send(bad)
@@ -79,7 +79,7 @@ async def test_row_40_bad_replies_are_counted_and_the_right_one_is_used(kind: st
         assert [query.protocol for query in server.queries] == ["udp"]
 
 
-async def test_row_40_a_reply_from_another_source_is_not_used() -> None:
+async def test_row_40_a_reply_from_another_source_is_not_used(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as stranger:
             await stranger.sendto(query.reply(WRONG.format(query.name)), ("127.0.0.1", query.port))
@@ -90,7 +90,7 @@ async def test_row_40_a_reply_from_another_source_is_not_used() -> None:
         assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 300 IN A 192.0.2.1"]
 
 
-async def test_row_41_after_ten_bad_replies_the_question_goes_on_over_tcp() -> None:
+async def test_row_41_after_ten_bad_replies_the_question_goes_on_over_tcp(clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         if query.protocol == "udp":
             for guess in range(10):
@@ -106,7 +106,7 @@ async def test_row_41_after_ten_bad_replies_the_question_goes_on_over_tcp() -> N
         assert forward.statistics().upstreams[0].bad == {"id": 10}
 
 
-async def test_row_42_records_outside_the_chain_are_not_passed_on_and_not_cached() -> None:
+async def test_row_42_records_outside_the_chain_are_not_passed_on_and_not_cached(clock: LoopbackClock) -> None:
     script = answers(
         "{} 300 IN CNAME web.example.com.",
         "www.bank.example. 300 IN A 203.0.113.66",
@@ -126,7 +126,7 @@ async def test_row_42_records_outside_the_chain_are_not_passed_on_and_not_cached
             assert shown(asked, await wait_outcome(forward, asked)) == [f"{name}. 300 IN A 192.0.2.1"]
 
 
-async def test_row_43_an_upstream_is_not_believed_about_other_domains() -> None:
+async def test_row_43_an_upstream_is_not_believed_about_other_domains(clock: LoopbackClock) -> None:
     corp = answers("{} 300 IN CNAME www.example.com.", "www.example.com. 300 IN A 203.0.113.66")
     async with (
         upstream(corp) as inner,
@@ -191,7 +191,7 @@ async def test_row_43_a_trusted_upstream_is_believed_about_all_but_the_cluster(
         ]
 
 
-async def test_row_43_an_upstream_is_not_believed_about_the_cluster() -> None:
+async def test_row_43_an_upstream_is_not_believed_about_the_cluster(clock: LoopbackClock) -> None:
     script = answers("{} 300 IN CNAME db.prod.svc.cluster.local.", "db.prod.svc.cluster.local. 300 IN A 203.0.113.66")
     own = (from_text("cluster.local"),)
     async with upstream(script) as server, forwarder(route(server), own=own) as forward:
@@ -201,7 +201,7 @@ async def test_row_43_an_upstream_is_not_believed_about_the_cluster() -> None:
         assert outcome.follow == from_text("db.prod.svc.cluster.local")
 
 
-async def test_row_44_a_truncated_reply_is_asked_again_over_tcp() -> None:
+async def test_row_44_a_truncated_reply_is_asked_again_over_tcp(clock: LoopbackClock) -> None:
     lines = [f"www.example.com. 300 IN A 192.0.2.{i}" for i in range(200)]
 
     async def script(query: Query) -> None:
@@ -217,7 +217,7 @@ async def test_row_44_a_truncated_reply_is_asked_again_over_tcp() -> None:
 @pytest.mark.parametrize(
     ("ttl", "shown_ttl", "queries"), [(0, 0, 2), (0x8000_0001, 0, 2), (604_800, 86_400, 1), (300, 300, 1)]
 )
-async def test_row_45_ttls_are_bounded(ttl: int, shown_ttl: int, queries: int) -> None:
+async def test_row_45_ttls_are_bounded(ttl: int, shown_ttl: int, queries: int, clock: LoopbackClock) -> None:
     async def script(query: Query) -> None:
         wire = query.reply(f"{query.name} 305419896 IN A 192.0.2.1")
         await query.send(wire.replace(b"\x12\x34\x56\x78", ttl.to_bytes(4)))
@@ -232,7 +232,7 @@ async def test_row_45_ttls_are_bounded(ttl: int, shown_ttl: int, queries: int) -
 
 
 @pytest.mark.parametrize("rcode", [SERVFAIL, REFUSED])
-async def test_row_46_after_a_failure_the_next_upstream_is_asked(rcode: int) -> None:
+async def test_row_46_after_a_failure_the_next_upstream_is_asked(rcode: int, clock: LoopbackClock) -> None:
     async with (
         upstream(answers(rcode=rcode)) as first,
         upstream(answers(RIGHT)) as second,
@@ -399,7 +399,7 @@ async def test_row_50_equal_questions_share_one_query(clock: LoopbackClock) -> N
         assert len(server.queries) == 1
 
 
-async def test_row_51_ports_ids_and_case_are_unpredictable() -> None:
+async def test_row_51_ports_ids_and_case_are_unpredictable(clock: LoopbackClock) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         for i in range(40):
             await wait_outcome(forward, ask(f"name{i}.example.com"))
@@ -411,7 +411,7 @@ async def test_row_51_ports_ids_and_case_are_unpredictable() -> None:
         assert len({query.name.split(".", 1)[1] for query in queries}) >= 30
 
 
-async def test_row_51_also_when_the_first_sockets_are_used_up() -> None:
+async def test_row_51_also_when_the_first_sockets_are_used_up(clock: LoopbackClock) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         for i in range(1200):
             await wait_outcome(forward, ask(f"name{i}.example.com"))
@@ -421,7 +421,7 @@ async def test_row_51_also_when_the_first_sockets_are_used_up() -> None:
 
 
 @pytest.mark.parametrize("do", [False, True])
-async def test_row_52_a_query_carries_nothing_of_the_clients(do: bool) -> None:
+async def test_row_52_a_query_carries_nothing_of_the_clients(do: bool, clock: LoopbackClock) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         await wait_outcome(forward, ask("www.example.com", do=do, cd=do))
         (query,) = server.queries
@@ -506,7 +506,7 @@ async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: LoopbackClock
         assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 10 IN A 192.0.2.9"]
 
 
-async def test_row_55_a_long_chain_is_cut() -> None:
+async def test_row_55_a_long_chain_is_cut(clock: LoopbackClock) -> None:
     chain = ["{} 300 IN CNAME c0.example.com."]
     chain += [f"c{i}.example.com. 300 IN CNAME c{i + 1}.example.com." for i in range(19)]
     script = answers(*chain, "c19.example.com. 300 IN A 192.0.2.1")
@@ -515,7 +515,7 @@ async def test_row_55_a_long_chain_is_cut() -> None:
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "chain-too-long")
 
 
-async def test_row_55_too_many_records_are_refused() -> None:
+async def test_row_55_too_many_records_are_refused(clock: LoopbackClock) -> None:
     records = [f"www.example.com. 300 IN A 10.0.{i >> 8}.{i & 255}" for i in range(2000)]
 
     async def script(query: Query) -> None:
@@ -526,7 +526,7 @@ async def test_row_55_too_many_records_are_refused() -> None:
         assert (outcome.rcode, outcome.reason.code) == (SERVFAIL, "answer-too-large")
 
 
-async def test_row_55_64_kib_are_taken() -> None:
+async def test_row_55_64_kib_are_taken(clock: LoopbackClock) -> None:
     records = [f'www.example.com. 300 IN TXT "{i:04d}{"x" * 240}"' for i in range(250)]
 
     async def script(query: Query) -> None:
@@ -568,13 +568,13 @@ async def test_row_56_questions_under_way_are_bounded(clock: LoopbackClock) -> N
 # ---- beyond the table
 
 
-async def test_no_upstreams_is_refused() -> None:
+async def test_no_upstreams_is_refused(clock: LoopbackClock) -> None:
     async with forwarder(route()) as forward:
         outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.code) == (REFUSED, "no-upstreams")
 
 
-async def test_the_longest_domain_wins() -> None:
+async def test_the_longest_domain_wins(clock: LoopbackClock) -> None:
     async with (
         upstream(answers("{} 300 IN A 192.0.2.1")) as root,
         upstream(answers("{} 300 IN A 192.0.2.2")) as corp,
@@ -647,7 +647,7 @@ async def test_popular_answers_are_renewed_before_they_end(clock: LoopbackClock)
         assert len(server.queries) == 2  # nobody asked since
 
 
-async def test_flush_forgets_a_name_or_a_domain() -> None:
+async def test_flush_forgets_a_name_or_a_domain(clock: LoopbackClock) -> None:
     async with upstream() as server, forwarder(route(server)) as forward:
         names = ["example.com", "www.example.com", "a.www.example.com", "www.example.net"]
         for name in names:
@@ -662,7 +662,7 @@ async def test_flush_forgets_a_name_or_a_domain() -> None:
         assert len(server.queries) == 7
 
 
-async def test_records_in_any_order_make_the_chain() -> None:
+async def test_records_in_any_order_make_the_chain(clock: LoopbackClock) -> None:
     lines = ("web.example.com. 60 IN A 192.0.2.1", "www.example.com. 300 IN CNAME web.example.com.")
     async with upstream(answers(*lines)) as server, forwarder(route(server)) as forward:
         asked = ask("www.example.com")
@@ -671,7 +671,7 @@ async def test_records_in_any_order_make_the_chain() -> None:
         assert outcome.expires - outcome.stored == pytest.approx(60)
 
 
-async def test_a_referral_is_no_answer() -> None:
+async def test_a_referral_is_no_answer(clock: LoopbackClock) -> None:
     async def lame(query: Query) -> None:
         wire = query.reply(authority=("com. 300 IN NS a.gtld-servers.net.",))
         await query.send(wire[:3] + bytes((wire[3] & 0x7F,)) + wire[4:])
@@ -685,14 +685,14 @@ async def test_a_referral_is_no_answer() -> None:
         assert len(second.queries) == 1
 
 
-async def test_mail_names_stay_readable() -> None:
+async def test_mail_names_stay_readable(clock: LoopbackClock) -> None:
     lines = ("example.com. 300 IN MX 10 mail.example.com.", "example.com. 300 IN MX 20 mail.example.net.")
     async with upstream(answers(*lines)) as server, forwarder(route(server)) as forward:
         asked = ask("example.com", MX)
         assert shown(asked, await wait_outcome(forward, asked)) == list(lines)
 
 
-async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_joined_is_a_failure(monkeypatch: pytest.MonkeyPatch, clock: LoopbackClock) -> None:
     def refuse(*_: object) -> None:
         raise FormatError("no such body")
 
