@@ -104,6 +104,10 @@ def test_the_calls_are_found() -> None:
 
 
 def check_event(event: ast.expr) -> None:
+    if isinstance(event, ast.IfExp):
+        check_event(event.body)
+        check_event(event.orelse)
+        return
     assert isinstance(event, ast.Constant), "a constant, so that it can be searched for and counted"
     text = event.value
     assert isinstance(text, str)
@@ -119,6 +123,8 @@ def test_what_is_told_of_those_who_are_limited() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Notices":
                 check_event(node.args[1])
                 found += 1
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "tell":
+                assert {keyword.arg for keyword in node.keywords} <= FIELDS.keys()
     assert found
 
 
