@@ -92,12 +92,10 @@ class MetricsCollector:
         server = self._server
         objects = server.cluster.index.count(kind)
         for reflector in server.sync.reflectors:
-            stat = reflector.statistics()
-            if stat.kind is kind:
-                counts = msgspec.convert(stat, metrics.Kind, from_attributes=True)
-                cluster = server.cluster
+            if reflector.kind is kind:
+                counts, cluster = reflector.statistics(), server.cluster
                 held = kind not in cluster.missing and kind not in cluster.denied
-                return msgspec.structs.replace(counts, objects=objects, from_snapshot=held and not stat.synced)
+                return msgspec.structs.replace(counts, objects=objects, from_snapshot=held and not counts.synced)
         files = server.sync.files
         synced = kind not in server.cluster.missing
         if files is None:

@@ -240,11 +240,13 @@ class Sync:
         """Record which kinds will not come, and how old the data is."""
         if self._api is not None:
             self._api.look()
-        for stat in (reflector.statistics() for reflector in self.reflectors):
+        for reflector in self.reflectors:
             # What a snapshot has is served on: an API server says 403 to everything for a moment when it starts. Kinds
             # other than pods stay missing, and the server not ready, until they may be read.
-            if stat.kind is Kind.PODS and (stat.forbidden or stat.missing) and stat.kind in self._cluster.missing:
-                self.apply(Denied(stat.kind))
+            if reflector.kind is Kind.PODS and reflector.kind in self._cluster.missing:
+                stat = reflector.statistics()
+                if stat.forbidden or stat.missing:
+                    self.apply(Denied(reflector.kind))
         self._judge_age()
 
     def _judge_age(self) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 import trio
 
+from dnsserver import metrics
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.zone.model import Kind
 
@@ -34,35 +35,6 @@ class Timing(msgspec.Struct, frozen=True):
     check_page_pause: float = 0.1
     watch_shortest: int = 300  # the server ends a watch after 5 to 10 minutes, so that load balancers rebalance
     watch_longest: int = 600
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """What is known about one kind; times are `trio.current_time`, None is never."""
-
-    kind: Kind
-    state: State
-    synced: bool  # listed completely at least once
-    streaming: bool  # the server offers streaming lists, as far as known
-    puts: int
-    removes: int
-    bookmarks: int
-    bad_objects: int
-    bytes_received: int
-    lists: int
-    resyncs: dict[str, int]  # lists after the first, by what made them necessary
-    reconnects: dict[str, int]  # watches resumed after a failure, by what it was
-    checks: int
-    checks_failed: int
-    repairs: int  # changes that a check made: each one is a bug that was healed
-    last_event: float | None
-    last_bookmark: float | None
-    last_heard: float | None  # an event, a bookmark or a complete list: how old the data may be
-    last_list: float | None
-    last_check: float | None  # the last complete comparison, a list or a check
-    last_error: str
-    forbidden: bool
-    missing: bool
-    rule: str  # what a Role or ClusterRole lacks while it is forbidden
 
 
 class Received:
@@ -107,9 +79,9 @@ class Progress:
             return "names of pods fail until it is allowed"
         return "not ready: names of the cluster fail until it is allowed, unless a snapshot has them"
 
-    def statistics(self) -> Statistics:
-        """Return the counts of this moment."""
-        return Statistics(
+    def statistics(self) -> metrics.Kind:
+        """Return the counts of this moment, times as `trio.current_time`."""
+        return metrics.Kind(
             kind=self.kind,
             state=self.state,
             synced=self.synced,

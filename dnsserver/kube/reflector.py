@@ -20,6 +20,7 @@ import msgspec
 import trio
 from cachetools import TTLCache
 
+from dnsserver import metrics
 from dnsserver.faults import Faults
 from dnsserver.kube.api import Client, Page
 from dnsserver.kube.check import WatchCursor, check
@@ -36,7 +37,7 @@ from dnsserver.kube.errors import (
     first_of,
 )
 from dnsserver.kube.outage import Outage
-from dnsserver.kube.progress import Backoff, Progress, State, Statistics, TimeSlice, Timing
+from dnsserver.kube.progress import Backoff, Progress, State, TimeSlice, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
 from dnsserver.logger import get_logger
 from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
@@ -109,7 +110,7 @@ class Reflector:
         """Return the resourceVersion up to which each scope has been applied; "" where it is not listed yet."""
         return tuple(cursor.version for cursor in self._cursors)
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> metrics.Kind:
         """Return the counts of this moment."""
         return self._progress.statistics()
 

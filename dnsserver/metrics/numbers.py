@@ -148,7 +148,10 @@ class Process(Numbers, frozen=True):
 class Kind(Numbers, frozen=True):
     """One kind of API object, and the stream that brings it; `rule` is the RBAC rule it lacks while `forbidden`.
 
-    `from_snapshot`: what is held comes from the snapshot, as the stream has not brought all of it yet.
+    `from_snapshot`: what is held comes from the snapshot, as the stream has not brought all of it yet. `synced` is one
+    that was listed completely at least once. `resyncs` are lists after the first, `reconnects` watches resumed after a
+    failure, by what made them necessary. `repairs` are changes that a check made: each one is a bug that was healed.
+    `last_heard` is the last event, bookmark or complete list, `last_check` the last list or check.
     """
 
     kind: str
