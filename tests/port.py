@@ -12,6 +12,7 @@ class Port:
     def __init__(self, table: ReplyTable) -> None:
         self.table = table
         self.stream = table.protocol == "tcp"
+        self.waited = 0.0
         self.sent: list[tuple[int, bytes]] = []
 
     def begin_deferred(self, index: int) -> int:

@@ -18,6 +18,7 @@ from dnsserver.metrics import (
     LAG,
     PROGRAMMING,
     REST,
+    SIZES,
     TIME,
     AnswerCache,
     Configuration,
@@ -38,8 +39,10 @@ from dnsserver.metrics import (
     ZoneSnapshot,
     server_label,
 )
+from dnsserver.metrics.coredns import plugin
 from dnsserver.metrics.exposition import expose
 from dnsserver.metrics.families import FAMILIES
+from dnsserver.metrics.histogram import HEALTH, HEALTH_GIVEN_UP
 
 
 def histogram(*values: float, bounds: tuple[float, ...] = TIME) -> Histogram:
@@ -49,6 +52,9 @@ def histogram(*values: float, bounds: tuple[float, ...] = TIME) -> Histogram:
     return made
 
 
+USAGE = Usage(
+    virtual_memory=1 << 30, resident_memory=1 << 25, started=1_700_000_000.5, cpu=12.25, open_files=30, max_files=1024
+)
 PROCESS = Process(
     traffic=(
         Traffic(
@@ -56,7 +62,13 @@ PROCESS = Process(
             protocol="udp",
             family="1",
             replies={(1, 0, "found"): 10, (1, 3, "service-missing"): 5, (28, 0, "forwarded"): 3, (99, 4, "class-x"): 1},
+            from_cache={
+                (1, 0, "found"): 8, (28, 0, "forwarded"): 2, (28, 0, "forwarded-no-data"): 1, (1, 3, "stale"): 4,
+            },
             durations=histogram(0.0001, 0.003),
+            requests=histogram(30, 60, 512, bounds=SIZES),
+            responses=histogram(100, 101, bounds=SIZES),
+            do=3,
         ),
         Traffic(server="dns://:53", protocol="tcp", family="2", replies={(1, 0, "found"): 2, (1, 2, "upstream-x"): 1}),
     ),
@@ -77,12 +89,16 @@ PROCESS = Process(
     forward=Forward(
         upstreams=(
             Upstream(
-                name="9.9.9.9:53", queries=11, replies=9, failures=2, timeouts=1, rtt=0.02, bad={"id": 1},
+                name="9.9.9.9:53", queries=11, probes=5, replies=9, failures=2, timeouts=1, probe_failures=3,
+                rtt=0.02, bad={"id": 1},
                 durations={0: histogram(0.02), 2: histogram(0.1)},
             ),
         ),
-        cache=AnswerCache(entries=30, size=4000, hits=200, misses=40, stale=2, failures=3, renewals=4),
-        in_flight=6, coalesced=5, hedges=4, retries=3, over_tcp=2, dropped=1, loops=1,
+        cache=AnswerCache(
+            entries=30, denials=10, failed=2, size=4000, hits=200, denial_hits=60, misses=40, stale=2, failures=3,
+            renewals=4, evicted=9, denials_evicted=5,
+        ),
+        in_flight=6, coalesced=5, hedges=4, retries=3, over_tcp=2, dropped=1, loops=1, all_down=2,
     ),
     loop_lag=histogram(0.002, bounds=LAG),
     limited={"rate": 12},
@@ -90,6 +106,7 @@ PROCESS = Process(
     faults={"event": 2},
     log=Log(lost=6, suppressed=7),
     left_out=3,
+    usage=USAGE,
 )  # fmt: skip
 READINGS = Readings(
     configuration=Configuration(
@@ -117,7 +134,6 @@ READINGS = Readings(
     requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3, bounds=REST)),),
     programming={"cluster_ip": histogram(0.5, bounds=PROGRAMMING)},
     programming_live={"cluster_ip": histogram(0.25, bounds=PROGRAMMING)},
-    usage=Usage(1 << 30, 1 << 25, 1_700_000_000.5, 12.25, 30, 1024),
 )  # fmt: skip
 
 
@@ -153,16 +169,42 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("coredns_dns_request_duration_seconds_sum", {}, 0.0062),
         ("coredns_dns_request_duration_seconds_bucket", {"le": "0.00025"}, 2),
         ("coredns_dns_request_duration_seconds_bucket", {"le": "8.192"}, 4),
-        ("coredns_cache_entries", {"type": "success"}, 260),
-        ("coredns_cache_entries", {"type": "denial"}, 100),
-        ("coredns_cache_hits_total", {}, 2400),
-        ("coredns_cache_misses_total", {}, 80),
-        ("coredns_cache_requests_total", {}, 2480),
+        ("coredns_dns_do_requests_total", {}, 6),
+        ("coredns_dns_request_size_bytes_count", {"proto": "udp"}, 6),
+        ("coredns_dns_request_size_bytes_sum", {"proto": "udp"}, 1204),
+        ("coredns_dns_request_size_bytes_bucket", {"proto": "udp", "le": "100"}, 4),
+        ("coredns_dns_request_size_bytes_bucket", {"proto": "udp", "le": "511"}, 4),
+        ("coredns_dns_request_size_bytes_bucket", {"proto": "tcp", "le": "+Inf"}, 0),
+        ("coredns_dns_response_size_bytes_bucket", {"proto": "udp", "le": "100"}, 2),
+        ("coredns_dns_response_size_bytes_bucket", {"proto": "udp", "le": "64000"}, 4),
+        ("coredns_cache_entries", {"type": "success"}, 40),
+        ("coredns_cache_entries", {"type": "denial"}, 24),
+        ("coredns_cache_hits_total", {"type": "success"}, 284),
+        ("coredns_cache_hits_total", {"type": "denial"}, 136),
+        ("coredns_cache_misses_total", {}, 74),
+        ("coredns_cache_requests_total", {}, 494),
+        ("coredns_cache_evictions_total", {"type": "success"}, 8),
+        ("coredns_cache_evictions_total", {"type": "denial"}, 10),
         ("coredns_cache_prefetch_total", {}, 8),
         ("coredns_cache_served_stale_total", {}, 4),
         ("coredns_forward_requests_total", {"to": "9.9.9.9:53"}, 22),
         ("coredns_forward_max_concurrent_rejects_total", {}, 2),
+        ("coredns_forward_responses_total", {"to": "9.9.9.9:53", "rcode": "SERVFAIL"}, 2),
+        ("coredns_forward_request_duration_seconds_sum", {"to": "9.9.9.9:53", "rcode": "SERVFAIL"}, 0.2),
+        ("coredns_forward_healthcheck_broken_total", {}, 4),
+        ("coredns_forward_healthcheck_failures_total", {"to": "9.9.9.9:53"}, 6),
+        ("coredns_proxy_healthcheck_failures_total", {"proxy_name": "forward", "to": "9.9.9.9:53"}, 6),
         ("coredns_proxy_request_duration_seconds_count", {"proxy_name": "forward", "rcode": "SERVFAIL"}, 2),
+        ("coredns_health_request_duration_seconds_bucket", {"le": "0.0025"}, 2),
+        ("coredns_health_request_failures_total", {}, 0),
+        ("coredns_dns_request_count_total", {"proto": "udp", "family": "1"}, 38),
+        ("coredns_dns_request_type_count_total", {"type": "AAAA"}, 6),
+        ("coredns_dns_request_do_count_total", {}, 6),
+        ("coredns_dns_response_rcode_count_total", {"rcode": "NXDOMAIN"}, 10),
+        ("coredns_panic_count_total", {}, 2),
+        ("coredns_cache_size", {"type": "denial"}, 24),
+        ("coredns_forward_request_count_total", {"to": "9.9.9.9:53"}, 22),
+        ("coredns_reload_failed_count_total", {}, 3),
         ("coredns_kubernetes_dns_programming_duration_seconds_sum", {"service_kind": "cluster_ip"}, 0.5),
         ("coredns_kubernetes_rest_client_requests_total", {"code": "200", "method": "GET"}, 9),
         ("coredns_kubernetes_rest_client_request_duration_seconds_count", {"verb": "GET"}, 1),
@@ -191,8 +233,11 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_sync_state", {"kind": "services", "state": "watching"}, 1),
         ("dnsserver_snapshot_age_seconds", {}, 10),
         ("dnsserver_workers", {}, 2),
-        ("process_resident_memory_bytes", {}, 1 << 25),
-        ("process_cpu_seconds_total", {}, 12.25),
+        ("process_resident_memory_bytes", {}, 1 << 26),
+        ("process_cpu_seconds_total", {}, 24.5),
+        ("process_start_time_seconds", {}, 1_700_000_000.5),
+        ("process_open_fds", {}, 60),
+        ("process_max_fds", {}, 2048),
         ("coredns_reload_failed_total", {}, 3),
         ("coredns_reload_version_info", {"hash": "sha512", "value": "ab12"}, 1),
         ("dnsserver_config_timestamp_seconds", {}, 1_700_000_000),
@@ -214,6 +259,9 @@ COREDNS = {
     "coredns_reload_failed": set(),
     "coredns_reload_version_info": {"hash", "value"},
     "coredns_dns_requests": {"server", "zone", "view", "proto", "family", "type"},
+    "coredns_dns_do_requests": {"server", "zone", "view"},
+    "coredns_dns_request_size_bytes": {"server", "zone", "view", "proto"},
+    "coredns_dns_response_size_bytes": {"server", "zone", "view", "proto"},
     "coredns_dns_responses": {"server", "zone", "view", "rcode", "plugin"},
     "coredns_dns_request_duration_seconds": {"server", "zone", "view"},
     "coredns_cache_entries": {"server", "type", "zones", "view"},
@@ -231,6 +279,25 @@ COREDNS = {
     "coredns_kubernetes_dns_programming_duration_seconds": {"service_kind"},
     "coredns_kubernetes_rest_client_requests": {"code", "method", "host"},
     "coredns_kubernetes_rest_client_request_duration_seconds": {"verb", "host"},
+    "coredns_health_request_duration_seconds": set(),
+    "coredns_health_request_failures": set(),
+    # 1.7 to 1.10
+    "coredns_forward_responses": {"to", "rcode"},
+    "coredns_forward_request_duration_seconds": {"to", "rcode"},
+    "coredns_forward_healthcheck_failures": {"to"},
+    # before 1.7
+    "coredns_dns_request_count": {"server", "zone", "proto", "family"},
+    "coredns_dns_request_type_count": {"server", "zone", "type"},
+    "coredns_dns_request_do_count": {"server", "zone"},
+    "coredns_dns_response_rcode_count": {"server", "zone", "rcode"},
+    "coredns_panic_count": set(),
+    "coredns_cache_size": {"server", "type"},
+    "coredns_forward_request_count": {"to"},
+    "coredns_forward_response_rcode_count": {"to", "rcode"},
+    "coredns_forward_healthcheck_failure_count": {"to"},
+    "coredns_forward_healthcheck_broken_count": set(),
+    "coredns_forward_max_concurrent_reject_count": set(),
+    "coredns_reload_failed_count": set(),
 }
 
 
@@ -340,11 +407,43 @@ def test_bounds_are_those_of_coredns() -> None:
     assert [PROGRAMMING[0], PROGRAMMING[-1]] == pytest.approx([0.001, 524.288])
 
 
-def test_every_word_for_a_problem_of_an_upstream_counts_as_forwarded() -> None:
-    """The reasons of outside answers are told apart from the cluster's by how they begin."""
-    source = Path(__file__).parents[1] / "dnsserver" / "forward" / "outcome.py"
-    reasons = set(re.findall(r'Reason\("([a-z-]+)"', source.read_text()))
-    assert reasons
-    part = Traffic(server="dns://:53", protocol="udp", family="1", replies={(1, 0, reason): 1 for reason in reasons})
-    (responses,) = scraped(Readings(processes=(Process(traffic=(part,)),)))["coredns_dns_responses"].samples
-    assert (responses.labels["plugin"], responses.value) == ("forward", len(reasons))
+# Where in the source a reason is, and the plugin of CoreDNS that it counts for.
+PLUGINS = {
+    "forward/": "forward",
+    "resolver/hosts.py": "hosts",
+    "resolver/rules.py": "template",
+    "resolver/answers.py": "template",
+    "server/guard.py": "acl",
+    "server/families.py": "forward",
+    "zone/static.py": "local",
+    "zone/": "kubernetes",
+}
+EXCEPT = {
+    "rule-record-invalid": "template",
+    "found": "kubernetes",
+    "no-data": "kubernetes",
+    "name-missing": "kubernetes",
+}
+
+
+def test_every_reason_counts_for_the_plugin_that_would_give_it() -> None:
+    source = Path(__file__).parents[1] / "dnsserver"
+    seen = set()
+    for file in sorted(source.rglob("*.py")):
+        path = str(file.relative_to(source))
+        expected = next((name for beginning, name in PLUGINS.items() if path.startswith(beginning)), None)
+        for code in re.findall(r'Reason\(\s*"([a-z0-9-]+)"', file.read_text()):
+            if expected is not None:
+                assert plugin(code) == EXCEPT.get(code, expected), (path, code)
+                seen.add(expected)
+    assert seen == set(PLUGINS.values())
+    assert plugin("failure-cached") == plugin("forwarded-no-data") == "forward"
+    assert plugin("format-error") == plugin("internal-error") == ""
+
+
+@pytest.mark.parametrize("bounds", [HEALTH, LAG])
+def test_values_counted_by_fewer_bounds(bounds: tuple[float, ...]) -> None:
+    values = (0.0, 0.0001, 0.002, 0.25, 0.26, 2.5, 2.9, 3.5)
+    assert histogram(*values, bounds=LAG).within(bounds) == histogram(*values, bounds=bounds)
+    assert histogram(*values, bounds=LAG).above(HEALTH_GIVEN_UP) == 1
+    assert set(HEALTH) < set(LAG)

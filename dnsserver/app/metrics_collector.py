@@ -63,7 +63,7 @@ class MetricsCollector:
         """Return everything at this moment."""
         server = self._server
         own = process(server.dns, server.lag)
-        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()), usage=usage())
+        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
 
     def brief(self) -> Readings:
         """Return everything at this moment but what the processes count, which takes milliseconds to add up."""
@@ -82,6 +82,7 @@ class MetricsCollector:
                 stale=sync.stale,
             ),
             zone_snapshot=None if sync.snapshot is None else sync.snapshot.statistics(),
+            requests=() if sync.client is None else sync.client.statistics(),
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,
@@ -116,11 +117,11 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
     traffic, udp, tcp = [], [], []
     for address, listener in dns.udp:
         label = server_label(address.host, address.port)
-        traffic.append(_traffic(label, listener.table, listener.durations))
+        traffic.append(_traffic(label, listener.table))
         udp.append(listener.statistics(label))
     for address, server in dns.tcp:
         label = server_label(address.host, address.port)
-        traffic.append(_traffic(label, server.table, None))
+        traffic.append(_traffic(label, server.table))
         tcp.append(server.statistics(label))
     guard = dns.responder.guard
     return metrics.Process(
@@ -135,11 +136,20 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         faults=dict(dns.faults.counts),
         log=log.statistics(),
         left_out=dns.cluster.left_out,
+        usage=usage(),
     )
 
 
-def _traffic(label: str, table: ReplyTable, durations: Histogram | None) -> metrics.Traffic:
-    replies = {(qtype, rcode, reason): count for (qtype, rcode, reason), count in table.traffic().items()}
+def _traffic(label: str, table: ReplyTable) -> metrics.Traffic:
+    sent = table.traffic()
     return metrics.Traffic(
-        server=label, protocol=table.protocol, family=table.family, replies=replies, durations=durations
+        server=label,
+        protocol=table.protocol,
+        family=table.family,
+        replies=dict(sent.replies),
+        from_cache=dict(sent.from_cache),
+        durations=table.durations,
+        requests=sent.requests,
+        responses=sent.responses,
+        do=sent.do,
     )

@@ -277,11 +277,15 @@ def _without_gauges(counts: metrics.Process) -> metrics.Process:
     gone = tuple(
         replace(upstream, up=False, looping=False, mixed_case=False, rtt=0, p95=0) for upstream in forward.upstreams
     )
+    cache = replace(forward.cache, entries=0, failed=0, denials=0, size=0)
     return replace(
         counts,
         alive=False,
         udp=tuple(replace(sock, heavy=0) for sock in counts.udp),
         tcp=tuple(replace(listener, connections=0, heavy=0) for listener in counts.tcp),
+        usage=None
+        if counts.usage is None
+        else replace(counts.usage, virtual_memory=0, resident_memory=0, started=0.0, open_files=0, max_files=0),
         replies=replace(counts.replies, replies=0, missing=0, size=0),
-        forward=replace(forward, upstreams=gone, in_flight=0, cache=replace(forward.cache, entries=0, size=0)),
+        forward=replace(forward, upstreams=gone, in_flight=0, cache=cache),
     )

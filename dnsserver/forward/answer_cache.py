@@ -20,6 +20,7 @@ from dnsserver.wire.message import (
     HTTPS,
     MX,
     NAPTR,
+    NOERROR,
     NS,
     NXDOMAIN,
     PTR,
@@ -55,6 +56,7 @@ class _Entry(msgspec.Struct, gc=False, eq=False):
     question: Question
     outcome: Outcome
     size: int
+    denial: bool
     hits: int = 0
     seen: int = 0
     held: bool = True
@@ -77,6 +79,7 @@ class AnswerCache:
         self._queue: ClockQueue[_Entry] = ClockQueue(settings.size)
         self.failures: dict[Question, _Failure] = {}
         self._hits = self._misses = self._stale = self._failed = self._renewals = self._evicted = 0
+        self._denials = self._denial_hits = self._denials_evicted = 0
 
     def get(self, question: Question, now: float) -> Outcome | None:
         """Return a fresh outcome, or None."""
@@ -85,6 +88,7 @@ class AnswerCache:
             self._misses += 1
             return None
         self._hits += 1
+        self._denial_hits += entry.denial
         entry.hits += 1
         return entry.outcome
 
@@ -101,10 +105,12 @@ class AnswerCache:
             return
         body = outcome.body
         size = _OVERHEAD + 2 * len(question.name) + len(body.data) + _PER_RECORD * len(body.ttls)
+        denial = outcome.rcode != NOERROR or not body.an
         old = self._entries.get(question)
         if old is not None:
             self._forget(old)
-        self._entries[question] = entry = _Entry(question, outcome, size)
+        self._entries[question] = entry = _Entry(question, outcome, size, denial)
+        self._denials += denial
         queue = self._queue
         queue.append(entry)
         queue.size += size
@@ -116,11 +122,13 @@ class AnswerCache:
         while queue.size > queue.limit:
             self._evicted += 1
             evicted = queue.evict()
+            self._denials_evicted += evicted.denial
             del self._entries[evicted.question]
             self._forget(evicted)
 
     def _forget(self, entry: _Entry) -> None:
         entry.held = False
+        self._denials -= entry.denial
         self._queue.removed(entry)
 
     def renewal_due(self, question: Question, now: float, hits: int = 0) -> bool:
@@ -247,6 +255,10 @@ class AnswerCache:
         """Return the cache in numbers."""
         return metrics.AnswerCache(
             entries=len(self._entries),
+            failed=len(self.failures),
+            denials=self._denials,
+            denial_hits=self._denial_hits,
+            denials_evicted=self._denials_evicted,
             size=self._queue.size,
             hits=self._hits,
             misses=self._misses,

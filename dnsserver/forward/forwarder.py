@@ -76,7 +76,9 @@ class Forwarder:
         self._deliveries = Deliveries(runtime)
         self._awake = trio.Event()
         self._wakes_at = NEVER
-        self._coalesced = self._dropped = self._waiting = 0  # the last is who waits for any of the lookups
+        self._coalesced = self._dropped = self._all_down = self._waiting = (
+            0  # the last is who waits for any of the lookups
+        )
 
     # ---- questions
 
@@ -130,6 +132,7 @@ class Forwarder:
         if len(self._lookups) + len(self._joins) >= (most := self._limits.in_flight) or self._waiting > 2 * most:
             self._make_room(now)
         # With every upstream down there is nothing to wait for; the question is asked all the same.
+        self._all_down += not order[0].health.up
         stale_at = now + self._cache_settings.stale_wait if order[0].health.up else now
         lookup = Lookup(self._means, question, route, order, waiting, now + route.settings.deadline, stale_at)
         try:
@@ -397,4 +400,5 @@ class Forwarder:
             over_tcp=self._engine.counts.over_tcp,
             dropped=self._dropped,
             loops=self._probes.returned,
+            all_down=self._all_down,
         )

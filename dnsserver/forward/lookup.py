@@ -108,11 +108,13 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     probe: bool = False
     confirms: bool = False
 
-    def heard(self, now: float) -> bool:
+    def heard(self, rcode: int, now: float) -> bool:
         """Record a reply; True when the upstream was down until now."""
         self.late = True  # there is no silence to count
         upstream = self.upstream
         upstream.replies += 1
+        if not self.probe:
+            upstream.durations[rcode].observe(now - self.sent)
         if self.over_stream:
             if upstream.udp:  # what carries UDP's questions on says nothing about UDP
                 return False

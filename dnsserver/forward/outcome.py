@@ -90,6 +90,7 @@ class Cork(msgspec.Struct, gc=False, eq=False):
 
 
 FORWARDED = Reason("forwarded")
+FORWARDED_NO_DATA = Reason("forwarded-no-data")  # only to count answers without records apart
 STALE = Reason("stale", EDE.STALE_ANSWER, "the upstreams do not answer")
 NO_UPSTREAMS = Reason("no-upstreams", EDE.NOT_AUTHORITATIVE, "no upstream is configured for this name")
 UPSTREAM_TIMEOUT = Reason("upstream-timeout", EDE.NO_REACHABLE_AUTHORITY, "no upstream answered in time")

@@ -63,7 +63,7 @@ class Reports:
                         self._faults.took("upstream-reply", error, upstream=upstream.name, reply=reply.hex())
                     self._spoil(attempt, now)
                     return False
-            if attempt.heard(now):
+            if attempt.heard(reply[3] & 0x0F, now):
                 self._watch.came_up(upstream)
             if lookup is None:
                 self._overtaken(attempt, reply[3] & 0x0F, now)
@@ -100,7 +100,7 @@ class Reports:
             return False
         lookup = attempt.lookup
         try:
-            if attempt.heard(now):
+            if attempt.heard(rcode, now):
                 self._watch.came_up(attempt.upstream)
             if lookup is None:
                 self._overtaken(attempt, rcode, now)

@@ -2,7 +2,7 @@
 
 import copy
 import socket
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 
 from dnsserver import metrics
@@ -29,10 +29,12 @@ class Upstream:
         "_reported",
         "_reported_at",
         "address",
+        "asked_probes",
         "bad",
         "case_habit",
         "domain",
         "doubted",
+        "durations",
         "edns",
         "edns_habit",
         "failures",
@@ -72,6 +74,8 @@ class Upstream:
         self.probes: deque[bytes] = deque()  # names of those under way
         self.probe_errors = 0  # probes in a row that were answered with an error
         self.probe_failures = 0
+        self.durations: defaultdict[int, metrics.Histogram] = defaultdict(metrics.Histogram)  # of replies, by rcode
+        self.asked_probes = 0
         self.queries = self.replies = self.failures = self.timeouts = 0
         self.bad: Counter[str] = Counter()
         self.trouble: Reason | None = None  # what a stream that is being opened waits for
@@ -96,6 +100,7 @@ class Upstream:
                 self.queries, self.replies = other.queries, other.replies
                 self.failures, self.timeouts = other.failures, other.timeouts
                 self.probe_failures, self.bad = other.probe_failures, other.bad.copy()
+                self.durations, self.asked_probes = copy.deepcopy(other.durations), other.asked_probes
         self.settle()
 
     def want_mixed_case(self, wanted: bool) -> None:
@@ -123,7 +128,7 @@ class Upstream:
     def probed(self, name: bytes, now: float) -> None:
         """Record that a probe with this name is on its way."""
         self.probes.append(name)
-        self.queries += 1
+        self.asked_probes += 1
         self.health.probed(now, looping=self.looping)
 
     def forget_probe(self) -> bytes:
@@ -192,6 +197,7 @@ class Upstream:
             up=self.health.up,
             looping=self.looping,
             queries=self.queries,
+            probes=self.asked_probes,
             replies=self.replies,
             failures=self.failures,
             timeouts=self.timeouts,
@@ -200,4 +206,5 @@ class Upstream:
             p95=self.health.p95,
             mixed_case=self.mixed_case,
             bad=dict(self.bad),
+            durations=dict(self.durations),
         )

@@ -11,11 +11,13 @@ from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 import msgspec
 import trio
 
+from dnsserver import metrics
 from dnsserver.kube import shallow
 from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
 from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, Unauthorized, error_of
 from dnsserver.kube.progress import Received
+from dnsserver.kube.request_counts import NO_ANSWER, RequestCounts
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import Answer, Session
 from dnsserver.zone.model import Kind
@@ -103,11 +105,16 @@ class Client:
         self._session: Session | None = None
         self._lock = trio.Lock()
         self._waits: set[_Wait] = set()
+        self._requests = RequestCounts()
 
     def use(self, *, page_size: int, read_timeout: float) -> None:
         """List by pages of this size, and take a watch for dead after so many seconds, from the next request on."""
         self._page_size = page_size
         self._read_timeout = read_timeout
+
+    def statistics(self) -> tuple[metrics.Request, ...]:
+        """Return the requests in numbers."""
+        return self._requests.statistics()
 
     def renew_credentials(self) -> None:
         """Look again who this client is and whom it trusts, before the next request."""
@@ -269,15 +276,19 @@ class Client:
                     raise Unauthorized("no usable credentials: the token has characters that no token has")
                 headers["authorization"] = endpoint.authorization
             wait.what = "answer"
+            began, code = trio.current_time(), NO_ANSWER
             try:
                 with trio.fail_after(self._connect_timeout + self._answer_timeout):
                     answer = await session.get(path, params, headers, self._connect_timeout, read_timeout)
+                code = str(answer.status)
             except trio.TooSlowError:
                 raise Disconnected("no answer to a request") from None
             except Disconnected as error:
                 if _is_tls(error):
                     self._credentials.invalidate(endpoint)
                 raise
+            finally:
+                self._requests.add(session.host, code, trio.current_time() - began)
             if answer.status == 200:
                 kind = answer.headers.get("content-type", "application/json")
                 if "json" in kind:

@@ -88,13 +88,13 @@ class Answer:
 
 
 class Session:
-    """All connections that are made with one ApiEndpoint; `key` says which (`ApiEndpoint.tls_key`)."""
+    """All connections to a `host` that are made with one ApiEndpoint; `key` says which (`ApiEndpoint.tls_key`)."""
 
     def __init__(self, endpoint: ApiEndpoint, context: ssl.SSLContext) -> None:
         """Connect to nobody yet. Raises ValueError for what is no URL."""
         self.key = endpoint.tls_key()
         self._server = endpoint.server.rstrip("/")
-        self._host = urlsplit(self._server).netloc.rpartition("@")[2]
+        self.host = urlsplit(self._server).netloc.rpartition("@")[2]
         self._server_name = endpoint.server_name
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
@@ -121,7 +121,7 @@ class Session:
         if self._server_name:
             extensions["sni_hostname"] = self._server_name
         url = f"{self._server}{path}?{urlencode(params)}" if params else self._server + path
-        fields = [("host", self._host), *headers.items()]
+        fields = [("host", self.host), *headers.items()]
         request = httpcore2.Request("GET", url, headers=fields, extensions=extensions)
         try:
             return Answer(await self._pool.handle_async_request(request), read_timeout)

@@ -6,7 +6,7 @@ made for it go on working; what it does not have begins with `dnsserver_`. Must 
 `exposition` is not among what stands here, as a worker does without it.
 """
 
-from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, TIME, Histogram
+from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, SIZES, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
     Configuration,
@@ -32,6 +32,7 @@ __all__ = [
     "LAG",
     "PROGRAMMING",
     "REST",
+    "SIZES",
     "TIME",
     "AnswerCache",
     "Configuration",

@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import Collector
 
-from dnsserver.metrics.families import FAMILIES, Family, Sample
+from dnsserver.metrics.families import FAMILIES
+from dnsserver.metrics.family import Family, Sample
 from dnsserver.metrics.histogram import Histogram
 from dnsserver.metrics.numbers import Readings
 

@@ -15,7 +15,10 @@ def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
 TIME = exponential(0.00025, 2, 16)  # 0.25 ms to 8 s: plugin.TimeBuckets
 PROGRAMMING = exponential(0.001, 2, 20)  # 1 ms to 17 minutes
 REST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # prometheus.DefBuckets
-LAG = exponential(0.0001, 2, 16)  # 0.1 ms to 3 s
+SIZES = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3)  # octets of messages
+LAG = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0)
+HEALTH = (0.00025, 0.0025, 0.025, 0.25, 2.5)  # plugin.SlimTimeBuckets; all of them are in LAG
+HEALTH_GIVEN_UP = 3.0  # seconds, also in LAG
 
 
 class Histogram(msgspec.Struct):
@@ -37,6 +40,17 @@ class Histogram(msgspec.Struct):
     def __add__(self, other: "Histogram") -> "Histogram":
         counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         return Histogram(self.bounds, counts, self.sum + other.sum)
+
+    def within(self, bounds: tuple[float, ...]) -> "Histogram":
+        """Return the same values counted by fewer bounds, each of which must be one of this Histogram's."""
+        coarse = Histogram(bounds, sum=self.sum)
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            coarse.counts[bisect_left(bounds, bound)] += count
+        return coarse
+
+    def above(self, bound: float) -> int:
+        """Return how many values were above one of the bounds."""
+        return sum(self.counts[self.bounds.index(bound) + 1 :])
 
     def cumulative(self) -> Iterator[tuple[str, int]]:
         """Yield what Prometheus wants: each upper bound as text, and how many values were not above it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dnsserver.metrics.histogram import LAG, Histogram
+from dnsserver.metrics.histogram import LAG, SIZES, Histogram
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,14 +20,19 @@ class Traffic(Numbers, frozen=True):
     """Replies of one transport on one listening address.
 
     `server` is that address as CoreDNS labels it (see `server_label`), `family` "1" for IPv4 and "2" for IPv6, and
-    `replies` counts by (type, rcode, reason's code).
+    `replies` counts by (type, rcode, reason's code), and so does `from_cache`, which is the part of them that was held.
+    `requests` and `responses` are sizes in octets; `do` counts the questions with DO.
     """
 
     server: str
     protocol: str
     family: str
     replies: dict[tuple[int, int, str], int] = {}
-    durations: Histogram | None = None
+    from_cache: dict[tuple[int, int, str], int] = {}
+    durations: Histogram = msgspec.field(default_factory=Histogram)
+    requests: Histogram = msgspec.field(default_factory=lambda: Histogram(SIZES))
+    responses: Histogram = msgspec.field(default_factory=lambda: Histogram(SIZES))
+    do: int = 0
 
 
 class UdpListener(Numbers, frozen=True):
@@ -71,9 +76,16 @@ class Replies(Numbers, frozen=True):
 
 
 class AnswerCache(Numbers, frozen=True):
-    """The cache of outside answers; `size` in octets."""
+    """The cache of outside answers; `size` in octets. Of entries, hits and evictions a part says that nothing is there.
+
+    `failures` are the questions that were answered with a failure that was remembered, `failed` those it remembers now.
+    """
 
     entries: int = 0
+    failed: int = 0
+    denials: int = 0
+    denial_hits: int = 0
+    denials_evicted: int = 0
     size: int = 0
     hits: int = 0
     misses: int = 0
@@ -84,13 +96,17 @@ class AnswerCache(Numbers, frozen=True):
 
 
 class Upstream(Numbers, frozen=True):
-    """One upstream; `bad` counts unusable replies by what was wrong, `durations` is by rcode."""
+    """One upstream; `bad` counts unusable replies by what was wrong, `durations` is by rcode.
+
+    `probes` were sent besides the `queries`.
+    """
 
     name: str
     domain: bytes = b"\0"
     up: bool = True
     looping: bool = False
     queries: int = 0
+    probes: int = 0
     replies: int = 0
     failures: int = 0
     timeouts: int = 0
@@ -124,6 +140,17 @@ class Log(Numbers, frozen=True):
     suppressed: int = 0
 
 
+class Usage(Numbers, frozen=True):
+    """What a process takes: octets, processor time in seconds, unix time of its start, and files."""
+
+    virtual_memory: int
+    resident_memory: int
+    started: float
+    cpu: float
+    open_files: int
+    max_files: int
+
+
 class Process(Numbers, frozen=True):
     """All that one process that answers knows; `limited` counts queries above a limit, by its name,
     `faults` what went wrong inside, by the place, `left_out` records whose names would have passed 255 octets.
@@ -143,6 +170,7 @@ class Process(Numbers, frozen=True):
     faults: dict[str, int] = {}
     log: Log = Log()
     left_out: int = 0
+    usage: Usage | None = None
 
 
 class Kind(Numbers, frozen=True):
@@ -230,17 +258,6 @@ class Configuration(Numbers, frozen=True):
     needs_restart: tuple[str, ...] = ()
 
 
-class Usage(Numbers, frozen=True):
-    """What the process takes: octets, processor time in seconds, unix time of its start, and files."""
-
-    virtual_memory: int
-    resident_memory: int
-    started: float
-    cpu: float
-    open_files: int
-    max_files: int
-
-
 class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
@@ -262,7 +279,6 @@ class Readings(Numbers, frozen=True):
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
     configuration: Configuration | None = None
-    usage: Usage | None = None
 
 
 def added(one: Process, other: Process) -> Process:

@@ -20,11 +20,11 @@ would never hit: 5.4 us a hit, 20 a first answer (`python -m tests.bench.serve`)
 """
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.metrics import Replies
+from dnsserver.resolver.tally import Labels, Sent, Tally
 from dnsserver.zone.record import Key
 
 FOREVER = float("inf")
@@ -44,10 +44,6 @@ _LARGE = 4096  # octets of a reply that only TCP can have carried
 _SEEN_ONCE = 1024
 
 SIZE = 24 * 1024 * 1024
-
-
-# What a reply is counted under in metrics: type, rcode, and the code of the reason.
-Labels = tuple[int, int, str]
 
 
 class Reply:
@@ -169,29 +165,25 @@ class AgingReply(Reply):
         return self.wire
 
 
-class ReplyTable:
-    """The replies of one transport and address family, by the query's octets after its ID."""
+class ReplyTable(Tally):
+    """The replies of one transport and address family, by the query's octets after its ID, and what they come to."""
 
-    __slots__ = ("counts", "family", "protocol", "replies", "sent")
+    __slots__ = ("family", "protocol", "replies")
 
     def __init__(self, protocol: str, family: str) -> None:
         """Make an empty table; `protocol` and `family` are metric labels (udp or tcp, 1 or 2 for IPv4 or IPv6)."""
+        super().__init__()
         self.protocol = protocol
         self.family = family
         self.replies: dict[bytes, Reply] = {}
-        self.counts: Counter[Labels] = Counter()  # sent without the cache, and by replies that are gone
-        self.sent = 0
 
-    def traffic(self) -> Counter[Labels]:
-        """Return how many replies were sent since the start, by their labels."""
-        total = self.counts.copy()
-        for reply in self.replies.values():
-            total[reply.labels] += reply.hits
-        return total
+    def traffic(self) -> Sent:
+        """Return what was sent since the start."""
+        return self.sent((r.key, r.wire, r.labels, r.hits) for r in self.replies.values() if r.hits)
 
     def hits(self) -> int:
         """Return how many replies came from the cache."""
-        return self.sent + sum(reply.hits for reply in self.replies.values())
+        return self.from_cache.total() + sum(reply.hits for reply in self.replies.values())
 
 
 class ReplyCache:
@@ -371,8 +363,7 @@ class ReplyCache:
         home = reply.home
         assert home is not None  # only replies that are held are forgotten
         del home.replies[reply.key]
-        home.counts[reply.labels] += reply.hits
-        home.sent += reply.hits
+        home.count_gone(reply.key, reply.wire, reply.labels, reply.hits)
         reply.home = None
         reply.queue.removed(reply)
         for dependency in reply.depends:

@@ -75,10 +75,11 @@ class LateQuestions:
                     self.waiting -= len(late)
                     late.clear()
                     break
-                reply = self._responder.answer(packet, _Packet(self._port, client, host), 0, now)
+                reply = self._responder.answer(packet, _Packet(self._port, client, host, now - since), 0, now)
+                now = self._clock()
                 if reply is not None:
                     self._port.send(reply, client)
-                now = self._clock()
+                    self._port.table.durations.observe(now - since)
         self._port.flush()
 
 
@@ -87,7 +88,8 @@ class _Packet:
 
     stream = False
 
-    def __init__(self, port: UdpPort, client: Any, host: bytes) -> None:
+    def __init__(self, port: UdpPort, client: Any, host: bytes, waited: float) -> None:
+        self.waited = waited
         self.table: ReplyTable = port.table
         self.send = port.send
         self._port = port
@@ -115,12 +117,14 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
         newest.extend(batch)
     wanted = min(len(newest), ceil(count * STUB_TIMEOUT / max(gap, STUB_TIMEOUT)))
     guard = responder.guard
-    for _ in range(wanted):
+    for number in range(wanted):
         packet, client, host = newest.pop()
         if guard is not None and guard.admission_denial(host, now) is not None:
             continue
-        reply = responder.answer(packet, _Packet(port, client, host), 0, now)
+        waited = gap * (number + 1) / count  # if they came evenly
+        reply = responder.answer(packet, _Packet(port, client, host, waited), 0, now)
         if reply is not None:
             port.send(reply, client)
+            port.table.durations.observe(waited)
     port.flush()
     return count - wanted

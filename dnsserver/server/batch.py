@@ -49,6 +49,8 @@ class UdpPort(Protocol):
 
     table: ReplyTable
     stream: bool
+    waited: float
+    unanswered: int  # packets of the last batch that have had no reply so far
 
     def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive one batch, send its replies, and return how many packets came; 0 when the socket is empty."""
@@ -119,6 +121,7 @@ class BatchPort:
     """A UDP socket read and written in batches of up to 64 packets."""
 
     stream = False
+    waited = 0.0
 
     def __init__(self, sock: socket.socket, table: ReplyTable, screen: Screen) -> None:
         """Prepare the buffers once; `sock` is bound and non-blocking."""
@@ -159,6 +162,7 @@ class BatchPort:
         self.send = self._outbox.add  # a reply that comes late; it goes out with the others at the next `flush`
         self.flush = self._outbox.flush
         self._received = 0
+        self.unanswered = 0
         self._unsent = 0
 
     def serve_batch(self, miss: Miss, now: float) -> int:
@@ -168,6 +172,7 @@ class BatchPort:
             self._take_error()
             return 0
         self._received += count
+        self.unanswered = 0
         if self._wildcard:
             self._interfaces[:count] = self._no_interfaces[:count]
         if self._guard is not None:
@@ -189,12 +194,14 @@ class BatchPort:
                     if start < i:
                         self._send(out_at + start * _HEAD, i - start)
                     start = i + 1
+                    self.unanswered += 1
                     continue
             except Exception as error:
                 if (wire := self._answer_afresh(miss, i, offset - 2, error)) is None:
                     if start < i:
                         self._send(out_at + start * _HEAD, i - start)
                     start = i + 1
+                    self.unanswered += 1
                     continue
             size = len(wire)
             octets[offset : offset + size] = wire
@@ -360,6 +367,7 @@ class UnbatchedPort:
     """A UDP socket read and written one packet at a time, for systems without recvmmsg."""
 
     stream = False
+    waited = 0.0
 
     def __init__(self, sock: socket.socket, table: ReplyTable, screen: Screen) -> None:
         """`sock` is bound and non-blocking."""
@@ -372,16 +380,19 @@ class UnbatchedPort:
             ask_for_destination(sock)
         self._client: Any = None
         self._received = 0
+        self.unanswered = 0
         self._unsent = 0
 
     def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive up to a batch of packets and reply to each; return how many came."""
+        self.unanswered = 0
         for count in range(BATCH):
             try:
                 packet, control, flags, address = self._sock.recvmsg(_PACKET, self._control)
             except (BlockingIOError, ConnectionRefusedError):
                 return count
             self._received += 1
+            self.unanswered += 1
             if flags & socket.MSG_TRUNC or not address[1]:
                 continue
             self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
@@ -389,6 +400,7 @@ class UnbatchedPort:
                 wire = self._answer(packet, miss, now)
                 if wire is not None:
                     self.send(wire, self._client)
+                    self.unanswered -= 1
             except Exception as error:
                 self._screen.faults.took("udp", error)
         return BATCH

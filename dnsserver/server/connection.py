@@ -42,6 +42,7 @@ class Connection:
     """One client's connection. `events` is for whoever watches the socket to note what it is watched for."""
 
     stream = True
+    waited = 0.0
     __slots__ = (
         "_accounted",
         "_changed",
@@ -272,7 +273,7 @@ class Connection:
         data = self._in
         end = len(data)
         position = 0
-        parts: list[bytes] = []
+        parts: list[bytes] = []  # two for each reply
         room = self._limits.backlog - len(self._out)
         while end - position >= 2:
             start = position + 2
@@ -284,6 +285,7 @@ class Connection:
                 break
             if stop == start:  # no message is empty: this is not DNS
                 self._put(b"".join(parts), now)
+                self.table.durations.observe(self._clock() - now, len(parts) // 2)
                 self.is_gone = True
                 return
             position = stop
@@ -302,7 +304,7 @@ class Connection:
                     continue
             wire = kept(data[start + 2 : stop], self, now)
             if wire is not None:
-                parts += ((len(wire) + 2).to_bytes(2, "big"), data[start : start + 2], wire)
+                parts += ((len(wire) + 2).to_bytes(2, "big") + data[start : start + 2], wire)
                 room -= len(wire)
             else:
                 message = self._responder.respond(data[start:stop], self, 0)
@@ -314,6 +316,7 @@ class Connection:
             self._partial_since = now  # what is left began with this read
         if parts:
             self._put(b"".join(parts), now)
+            self.table.durations.observe(self._clock() - now, len(parts) // 2)
 
     def _hold(self, now: float) -> None:
         """Answer on when the socket can be written; a client that does not read lets that wait as well."""

@@ -87,9 +87,10 @@ class Resolver:
         query, port = resolution.query, resolution.port
         packet = query.packet
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
-            query.packet = packet[: query.end]
-        pending = PendingQuery(self, query.packet, port, resolution=resolution, index=index)
-        self.outside.start(resolution.asks, pending, self.writer.clock(), packet)
+            query.packet, query.cut = packet[: query.end], len(packet) - query.end
+        now = self.writer.clock()
+        pending = PendingQuery(self, query.packet, port, now, resolution=resolution, index=index)
+        self.outside.start(resolution.asks, pending, now, packet)
         pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
             pending.on_end = self.guard.begin(host, stream=port.stream)
@@ -228,12 +229,14 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
     """One client's question that waits for the outside, as long as there is a `handle` to reply through.
 
     With a `template` it was not read: that writes out fresh answers, and all other outcomes go through a `resolution`.
-    `on_end` is called when it waits no more. Its packet is number `index` of the batch that it came in.
+    It `began` when its packet was looked at, which is number `index` of its batch. `on_end` is called when it waits no
+    more.
     """
 
     of: Resolver
     packet: bytes
     port: Port
+    began: float
     template: ForwardedTemplate | None = None
     resolution: Resolution | None = None
     handle: Any = None
@@ -245,9 +248,10 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         handle = self.handle
         if handle is None:  # asking it has failed, and was answered with that
             return
-        of, template = self.of, self.template
+        of, port, template = self.of, self.port, self.template
+        now = of.writer.clock()
         try:
-            reply = None if template is None else template.write(self.packet, outcome, self.port, of.writer.clock())
+            reply = None if template is None else template.write(self.packet, outcome, port, now)
             if reply is None:
                 reply = self._go_on(outcome)
         except Exception as error:  # the forwarder must not end for one answer
@@ -258,7 +262,8 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         self.handle = None
         if self.on_end is not None:
             self.on_end()
-        self.port.send(reply, handle)
+        port.table.durations.observe(now - self.began + port.waited)
+        port.send(reply, handle)
 
     def asker(self) -> Asker:
         """Return who waits, or is about to: nobody else is equal to that one, whose batch is still at hand."""

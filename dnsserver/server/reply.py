@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, Asker, Cork, Outcome, Question, Waiter
-from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Labels, Reply, ReplyCache, ReplyTable, RingReply
+from dnsserver.forward.outcome import FORWARDED, FORWARDED_NO_DATA, Asker, Cork, Outcome, Question, Waiter
+from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Reply, ReplyCache, ReplyTable, RingReply
+from dnsserver.resolver.tally import Labels
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EMPTY, Body
 from dnsserver.wire.query import MIN_SIZE, Query
@@ -28,6 +29,7 @@ class Port(Protocol):
 
     table: ReplyTable
     stream: bool
+    waited: float  # seconds that its packets had waited before they were looked at
 
     def begin_deferred(self, index: int) -> Any:
         """Return what `send` needs, once, to reach the sender of packet `index` of this batch later; it is not None."""
@@ -129,7 +131,7 @@ class ReplyWriter:
             if renaming is not None:
                 records, authority = renaming.apply(records), renaming.apply(authority)
             body = compose(query.name, (*answer.answer, *records), authority, own=len(answer.answer))
-        labels = (COUNTED.get(query.type, 0), outcome.rcode, outcome.reason.code)
+        labels = (COUNTED.get(query.type, 0), outcome.rcode, _code(outcome))
         wire = self._write(query, labels, flags, body, outcome.reason, port)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
@@ -172,6 +174,7 @@ class ReplyWriter:
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
         port.table.counts[0, rcode, reason.code] += 1
+        port.table.shapes[len(packet), m.HEADER_SIZE, False] += 1
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
@@ -184,7 +187,6 @@ class ReplyWriter:
 
     def _write(self, query: Query, labels: Labels, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
         """Return a reply less its ID, counted under its labels; the client is told the reason, if it has an EDE."""
-        port.table.counts[labels] += 1
         rcode, size, opt = labels[1], query.size, b""
         if size:
             do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
@@ -193,7 +195,10 @@ class ReplyWriter:
             else:
                 opt = opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
         limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
-        return write_reply(query, rcode, flags | self._ra, body, limit, opt)
+        wire = write_reply(query, rcode, flags | self._ra, body, limit, opt)
+        port.table.counts[labels] += 1
+        port.table.shapes[len(query.packet) + query.cut, len(wire) + 2, query.do] += 1
+        return wire
 
     def template(self, query: Query) -> "ForwardedTemplate":
         """Return what all questions that differ from this one in the name only have in common when forwarded."""
@@ -247,9 +252,19 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         flags = self.flags | outcome.rcode
         if outcome.ad and self.wants_ad:
             flags |= m.AD
-        port.table.counts[self.counted, outcome.rcode, FORWARDED.code] += 1
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + self.extras)
-        return b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
+        wire = b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
+        code = FORWARDED.code if outcome.rcode or body.an else FORWARDED_NO_DATA.code
+        port.table.counts[self.counted, outcome.rcode, code] += 1
+        port.table.shapes[len(packet), len(wire), self.do] += 1
+        return wire
+
+
+def _code(outcome: Outcome) -> str:
+    """Return the word that an outcome is counted under."""
+    if outcome.rcode or outcome.body.an or outcome.reason is not FORWARDED:
+        return outcome.reason.code
+    return FORWARDED_NO_DATA.code
 
 
 def asked(query: Query, name: bytes) -> Question:

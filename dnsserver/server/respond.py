@@ -115,8 +115,10 @@ class Responder:
         if query.version:
             return self._write.refuse(query, m.BADVERS, _BAD_VERSION, port)
         if not query.regular:
-            wire = self.kept(query.key(self._udp_limit), port, self.clock())
+            key = query.key(self._udp_limit)
+            wire = self.kept(key, port, self.clock())
             if wire is not None:
+                port.table.correct(key, wire, len(query.packet))
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)

@@ -21,7 +21,8 @@ import msgspec
 
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
-from dnsserver.resolver.reply_cache import Labels, Reply
+from dnsserver.resolver.reply_cache import Reply
+from dnsserver.resolver.tally import Labels
 from dnsserver.server.pending import PendingQuery, Resolver
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
 from dnsserver.wire import message as m
@@ -78,6 +79,7 @@ class QueryTemplate(msgspec.Struct, gc=False, eq=False):
 
     key: bytes
     stop: int | None
+    do: bool = False
     address: _Address | None = None
     missing: _Missing | None = None
     forwarded: ForwardedTemplate | None = None
@@ -156,8 +158,10 @@ class Templates:
             return None
         labels = address.labels
         wire = b"%b%b%b%b%b" % (address.head, packet[12 : template.stop], address.front, addresses[0], address.back)
-        port.table.counts[labels] += 1
-        self._replies.keep(port.table, packet[2:], Reply(wire, labels, depends))
+        table = port.table
+        table.counts[labels] += 1
+        table.shapes[len(packet), len(wire) + 2, template.do] += 1
+        self._replies.keep(table, packet[2:], Reply(wire, labels, depends))
         return packet[:2] + wire
 
     def _forward(self, packet: bytes, name: bytes, template: QueryTemplate, port: Port, index: int) -> bytes | None:
@@ -180,7 +184,7 @@ class Templates:
         now = self._clock()
         outcome = self._outside.answer_now(question, now)
         if outcome is None:
-            pending = PendingQuery(self._resolver, packet, port, form, index=index)
+            pending = PendingQuery(self._resolver, packet, port, now, form, index=index)
             self._outside.start(question, pending, now, packet)
             pending.handle = port.begin_deferred(index)
             return DEFERRED
@@ -198,7 +202,9 @@ class Templates:
         if packet[12] > MAX_LABEL or at == 13 or end - at > MAX_LABEL + 1 or packet[12:end].lower() != packet[12:end]:
             return None
         wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
-        port.table.counts[missing.labels] += 1
+        table = port.table
+        table.counts[missing.labels] += 1
+        table.shapes[len(packet), len(wire) + 2, template.do] += 1
         key = packet[2:]
         if self._replies.seen_before(key):
             self._replies.keep(port.table, key, Reply(wire, missing.labels, depends), missing=True)
@@ -245,7 +251,7 @@ class Templates:
                 evicted = queue.evict()
                 queue.removed(evicted)
                 del table[evicted.key]
-            template = table[key] = QueryTemplate(key, query.end - len(packet) or None)
+            template = table[key] = QueryTemplate(key, query.end - len(packet) or None, query.do)
             queue.append(template)
         return template
 

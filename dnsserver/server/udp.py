@@ -11,7 +11,6 @@ from collections.abc import Callable
 import trio
 
 from dnsserver.logger import get_logger
-from dnsserver.metrics import Histogram
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
 from dnsserver.server.batch import UdpPort, make_port
@@ -67,7 +66,7 @@ class UdpServer:
         domain: bytes = b"\0",
         on_behind: Callable[[UdpPort], None] | None = None,
     ) -> None:
-        """Take over a bound socket; `durations` has the seconds from a batch's arrival to its last reply, by packet.
+        """Take over a bound socket.
 
         Other sockets may share its `table` of replies. `domain` is the cluster's. `on_behind` hears of each turn at
         whose end packets were still waiting.
@@ -78,7 +77,6 @@ class UdpServer:
         self._responder = responder
         self._outside = responder.outside
         self._beat = self._clock()
-        self.durations = Histogram()
         table = table or responder.replies.add_table("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, table, responder)
         self._on_behind = on_behind
@@ -123,7 +121,8 @@ class UdpServer:
             log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
 
     async def _answer(self) -> None:
-        serve_batch, respond = self.port.serve_batch, self._responder.respond
+        port, respond = self.port, self._responder.respond
+        serve_batch, durations = port.serve_batch, port.table.durations
         outside, cork, clock, late = self._outside, self._outside.cork, self._clock, self._late
         full = 0  # turns in a row at whose end packets were waiting
         with self.sock:
@@ -144,7 +143,9 @@ class UdpServer:
                         if not count:
                             break
                         before, now = now, clock()
-                        self.durations.observe(now - before, count)
+                        answered = count - port.unanswered
+                        if answered:
+                            durations.observe(now - before, answered)
                         if count < _FEW:
                             break
                     full = 0 if now < end else full + 1

@@ -3,7 +3,6 @@
 import trio
 
 from dnsserver import metrics
-from dnsserver.metrics import Histogram
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
@@ -43,11 +42,6 @@ class UdpListener:
             for server in self._servers:
                 nursery.start_soon(server.run)
             nursery.start_soon(self._faults.keep, "udp", self.lanes.run)
-
-    @property
-    def durations(self) -> Histogram:
-        """How long packets of all sockets took, in seconds from a batch's arrival to its last reply."""
-        return sum((server.durations for server in self._servers), start=Histogram())
 
     def statistics(self, server: str = "") -> metrics.UdpListener:
         """Return the address in numbers; `server` is how it is labelled."""

@@ -37,7 +37,8 @@ class Query(msgspec.Struct, gc=False):
     """A question as a client sent it.
 
     `name` is lower-case; `end` is where the question ends in the packet, 0 if there is none. `flags` holds RD, AD and
-    CD only. `size` is the UDP payload that the client takes, 0 without EDNS; `version` its EDNS version.
+    CD only. `size` is the UDP payload that the client takes, 0 without EDNS; `version` its EDNS version. `cut` octets
+    behind the question may have been left out since.
     """
 
     packet: bytes
@@ -51,6 +52,7 @@ class Query(msgspec.Struct, gc=False):
     size: int = 0
     version: int = 0
     do: bool = False
+    cut: int = 0
 
     @property
     def id(self) -> bytes:

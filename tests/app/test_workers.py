@@ -72,7 +72,8 @@ _traffic = st.builds(
     protocol=st.sampled_from(["udp", "tcp"]),
     family=st.sampled_from(["1", "2"]),
     replies=_counts,
-    durations=st.sampled_from([None, metrics.Histogram()]),
+    from_cache=_counts,
+    durations=st.builds(metrics.Histogram),
 )
 _processes = st.builds(
     metrics.Process,

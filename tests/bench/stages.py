@@ -43,6 +43,7 @@ class Port:
     """What a Responder needs of a UDP socket."""
 
     stream = False
+    waited = 0.0
 
     def __init__(self, table: ReplyTable) -> None:
         self.table = table

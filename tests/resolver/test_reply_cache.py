@@ -227,9 +227,9 @@ def test_traffic_outlives_the_replies() -> None:
     replies.keep(table, b"1", reply((b"a",)))
     table.replies[b"1"].hits += 3
     table.counts[LABELS] += 1
-    assert (table.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+    assert (table.traffic().replies[LABELS], replies.statistics().hits) == (4, 3)
     replies.drop({(b"a",)})
-    assert (table.traffic()[LABELS], replies.statistics().hits) == (4, 3)
+    assert (table.traffic().replies[LABELS], replies.statistics().hits) == (4, 3)
 
 
 def test_ring_replies_turn_by_one_record() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -79,6 +80,8 @@ class Server:
                     assert isinstance(event, h11.EndOfMessage)
                     assert response is not None
                     found = {name.decode(): value.decode() for name, value in response.headers}
+                    if found.get("content-encoding") == "gzip":
+                        body = gzip.decompress(body)
                     return Answer(response.status_code, found, body.decode())
 
 
@@ -119,6 +122,7 @@ async def test_metrics_are_what_prometheus_reads() -> None:
         server.readings = Readings(ready=True, processes=(Process(panics=2),))
         answer = await server.ask("/metrics", headers={"accept-encoding": "gzip"})
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-encoding"] == "gzip"
     families = {family.name: family for family in text_string_to_metric_families(answer.body)}
     assert families["dnsserver_ready"].samples[0].value == 1
     assert families["coredns_panics"].samples[0].value == 2

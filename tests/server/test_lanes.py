@@ -127,7 +127,7 @@ async def test_a_lane_of_udp_answers_like_the_first_socket() -> None:
         nursery.cancel_scope.cancel()
     counts = listener.statistics()
     assert (counts.received, counts.heavy) == (2, 1)
-    assert sum(listener.durations.counts) == 2
+    assert sum(listener.table.durations.counts) == 2
 
 
 async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:

@@ -105,7 +105,7 @@ def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     assert len(server.replies_to([query(f"n{number}.example.com", number=number) for number in range(50)])) == 50
     assert len(read) == 1
-    assert server.port.table.traffic().total() == 50
+    assert server.port.table.traffic().replies.total() == 50
 
 
 def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:

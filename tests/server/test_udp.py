@@ -45,6 +45,6 @@ async def test_many_at_once_are_all_answered_and_timed(host: str) -> None:
             nursery.cancel_scope.cancel()
     assert [reply.id for reply in replies] == list(range(count))
     assert all(addresses(reply) == {"10.96.0.1"} for reply in replies)
-    assert sum(server.durations.counts) == server.port.statistics().received == count
+    assert sum(server.port.table.durations.counts) == server.port.statistics().received == count
     assert server.kernel_drops() == 0
     assert sock.fileno() == -1

@@ -144,7 +144,7 @@ def run(seed: int, *, short: bool) -> dict[str, object]:
         "replies": replies,
         "late replies": server.port.sent,
         "asked": outside.asked,
-        "counted": dict(server.port.table.traffic()),
+        "counted": dict(server.port.table.traffic().replies),
         "kept": kept,
         "panics": server.responder.panics,
     }

@@ -1,0 +1,226 @@
+"""The metrics that only this server has; their names begin with `dnsserver_`."""
+
+from collections.abc import Callable, Iterator
+
+from dnsserver.metrics.family import Family, Sample, alive, by_process, traffic, upstreams
+from dnsserver.metrics.numbers import Configuration, Kind, Readings, TcpListener, UdpListener, Upstream
+from dnsserver.wire import message as m
+from dnsserver.wire.name import to_text
+
+
+def _configuration(s: Readings, read: Callable[[Configuration], float]) -> Iterator[Sample]:
+    """Give one number of the configuration in force, where it comes from files."""
+    if s.configuration is not None:
+        yield (), read(s.configuration)
+
+
+def _kernel_drops(s: Readings) -> Iterator[Sample]:
+    for udp in _udp(s):
+        yield (udp.server, udp.family, "all"), udp.kernel_drops
+        yield (udp.server, udp.family, "heavy"), udp.lane_drops
+
+
+def _heavy_clients(s: Readings) -> Iterator[Sample]:
+    for udp in _udp(s):
+        yield (udp.server, "udp", udp.family), udp.heavy
+    for listener in _tcp(s):
+        yield (listener.server, "tcp", listener.family), listener.heavy
+
+
+def _udp(s: Readings) -> Iterator[UdpListener]:
+    return (udp for process in s.processes for udp in process.udp)
+
+
+def _tcp(s: Readings) -> Iterator[TcpListener]:
+    return (listener for process in s.processes for listener in process.tcp)
+
+
+def _answers(s: Readings) -> Iterator[Sample]:
+    for part in traffic(s):
+        for (_, rcode, reason), count in part.replies.items():
+            yield (reason, m.RCODE_NAMES.get(rcode, str(rcode))), count
+
+
+def _upstream(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
+    return lambda s: (((upstream.name, to_text(upstream.domain)), read(upstream)) for upstream in upstreams(s))
+
+
+def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
+    """Give each worker's share of the mean: what is added up later is no count."""
+    return lambda s: (
+        ((upstream.name, to_text(upstream.domain)), read(upstream) / max(1, alive(s))) for upstream in upstreams(s)
+    )
+
+
+def _kind(read: Callable[[Kind], float]) -> Callable[[Readings], Iterator[Sample]]:
+    return lambda s: (((kind.kind,), read(kind)) for kind in s.kinds)
+
+
+def _age(read: Callable[[Kind], float | None]) -> Callable[[Readings], Iterator[Sample]]:
+    return lambda s: (((kind.kind,), s.now - last) for kind in s.kinds if (last := read(kind)) is not None)
+
+
+def _counted(read: Callable[[Kind], dict[str, int]]) -> Callable[[Readings], Iterator[Sample]]:
+    return lambda s: (((kind.kind, reason), count) for kind in s.kinds for reason, count in read(kind).items())
+
+
+def _events(kind: Kind) -> dict[str, int]:
+    return {"put": kind.puts, "remove": kind.removes, "bookmark": kind.bookmarks}
+
+
+def _checks(kind: Kind) -> dict[str, int]:
+    return {"done": kind.checks, "failed": kind.checks_failed}
+
+
+_TO = ("to", "domain")
+
+OWN: tuple[Family, ...] = (
+    # --- Answers and sockets
+    Family("counter", "dnsserver_answers", "Replies, by the reason they are what they are.",
+           ("reason", "rcode"), _answers),
+    Family("counter", "dnsserver_limited", "Queries not answered, by the limit of [clients]; with -watched, answered.",
+           ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
+    Family("counter", "dnsserver_faults", "Bugs that cost one thing each (a reply, an event, a page), by where it was.",
+           ("place",), lambda s: (((place,), n) for process in s.processes for place, n in process.faults.items())),
+    Family("counter", "dnsserver_records_left_out", "Records left out of answers, as a name would pass 255 octets.",
+           (), by_process(lambda process: process.left_out)),
+    Family("counter", "dnsserver_udp_received", "UDP packets read.",
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.received) for udp in _udp(s))),
+    Family("counter", "dnsserver_udp_unsent", "UDP replies that the kernel did not take.",
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.unsent) for udp in _udp(s))),
+    Family("counter", "dnsserver_udp_kernel_drops", "UDP packets lost as a buffer was full, by whose it was.",
+           ("server", "family", "share"), _kernel_drops),
+    Family("counter", "dnsserver_udp_late_drops", "UDP questions given up, as they had been put off for too long.",
+           ("server", "family"), lambda s: (((udp.server, udp.family), udp.late_drops) for udp in _udp(s))),
+    Family("gauge", "dnsserver_heavy_clients", "Clients that ask more than can be answered, in lanes of their own.",
+           ("server", "proto", "family"), _heavy_clients),
+    Family("gauge", "dnsserver_tcp_connections", "TCP connections open.",
+           ("server", "family"), lambda s: (((tcp.server, tcp.family), tcp.connections) for tcp in _tcp(s))),
+    Family("counter", "dnsserver_tcp_refused", "TCP connections closed because there were too many.",
+           ("server", "family"), lambda s: (((tcp.server, tcp.family), tcp.refused) for tcp in _tcp(s))),
+    Family("histogram", "dnsserver_loop_lag_seconds", "How much later than due the event loop ran a timer.",
+           (), lambda s: (((), process.loop_lag) for process in s.processes)),
+    Family("gauge", "dnsserver_workers", "Processes that answer.",
+           (), lambda s: [((), alive(s))]),
+    Family("counter", "dnsserver_worker_restarts", "Workers that died and were replaced.",
+           (), lambda s: [((), s.worker_restarts)]),
+    Family("histogram", "dnsserver_reload_seconds", "How long nothing else ran while a change was put in force.",
+           (), lambda s: [((), c.durations)] if (c := s.configuration) and c.durations else []),
+    Family("gauge", "dnsserver_config_timestamp_seconds", "When the present configuration came into force, unix time.",
+           (), lambda s: _configuration(s, lambda c: c.applied_wall)),
+    Family("gauge", "dnsserver_config_current", "1 while the files say what is in force, 0 while that is refused.",
+           (), lambda s: _configuration(s, lambda c: not c.problems)),
+    Family("gauge", "dnsserver_config_keys_needing_restart", "Keys whose values only a restart puts in force.",
+           (), lambda s: _configuration(s, lambda c: len(c.needs_restart))),
+    # --- Caches
+    Family("gauge", "dnsserver_reply_cache_entries", "Finished replies held.",
+           ("type",), lambda s: (sample for process in s.processes for sample in (
+               (("found",), process.replies.replies), (("missing",), process.replies.missing)))),
+    Family("gauge", "dnsserver_reply_cache_bytes", "Memory of the finished replies held.",
+           (), by_process(lambda process: process.replies.size)),
+    Family("counter", "dnsserver_reply_cache_hits", "Replies sent as they were held.",
+           (), by_process(lambda process: process.replies.hits)),
+    Family("counter", "dnsserver_reply_cache_gone", "Held replies that are gone, by why.",
+           ("cause",), lambda s: (sample for process in s.processes for sample in (
+               (("change",), process.replies.dropped), (("room",), process.replies.evicted),
+               (("age",), process.replies.expired)))),
+    Family("gauge", "dnsserver_answer_cache_entries", "Outside answers held.",
+           (), by_process(lambda process: process.forward.cache.entries)),
+    Family("gauge", "dnsserver_answer_cache_bytes", "Memory of the outside answers held.",
+           (), by_process(lambda process: process.forward.cache.size)),
+    Family("counter", "dnsserver_answer_cache_hits", "Outside questions answered from the cache of outside answers.",
+           (), by_process(lambda process: process.forward.cache.hits)),
+    Family("counter", "dnsserver_answer_cache_failures", "Outside questions answered with a remembered failure.",
+           (), by_process(lambda process: process.forward.cache.failures)),
+    # --- Logs
+    Family("counter", "dnsserver_log_lines_lost", "Log lines not written: the pipe unread or closed, the disk full.",
+           (), by_process(lambda process: process.log.lost)),
+    Family("counter", "dnsserver_log_lines_suppressed", "Log lines left out: their cause had one a second ago or less.",
+           (), by_process(lambda process: process.log.suppressed)),
+    # --- Forwarding
+    Family("gauge", "dnsserver_forward_in_flight", "Outside questions under way.",
+           (), by_process(lambda process: process.forward.in_flight)),
+    Family("counter", "dnsserver_forward_coalesced", "Outside questions that joined an equal one under way.",
+           (), by_process(lambda process: process.forward.coalesced)),
+    Family("counter", "dnsserver_forward_hedges", "Second upstreams asked before the first was known to be silent.",
+           (), by_process(lambda process: process.forward.hedges)),
+    Family("counter", "dnsserver_forward_retries", "Next upstreams asked because one failed.",
+           (), by_process(lambda process: process.forward.retries)),
+    Family("counter", "dnsserver_forward_over_tcp", "Outside questions that went on over TCP.",
+           (), by_process(lambda process: process.forward.over_tcp)),
+    Family("counter", "dnsserver_forward_loops", "Probes of this server that came back from an upstream.",
+           (), by_process(lambda process: process.forward.loops)),
+    Family("gauge", "dnsserver_upstream_up", "Share of the workers that find the upstream well.",
+           _TO, _upstream_mean(lambda upstream: upstream.up)),
+    Family("gauge", "dnsserver_upstream_looping", "Share of the workers that left it out as it forwards back here.",
+           _TO, _upstream_mean(lambda upstream: upstream.looping)),
+    Family("gauge", "dnsserver_upstream_mixed_case", "Share of the workers that ask it in random case.",
+           _TO, _upstream_mean(lambda upstream: upstream.mixed_case)),
+    Family("gauge", "dnsserver_upstream_rtt_seconds", "Smoothed time it takes to answer.",
+           _TO, _upstream_mean(lambda upstream: upstream.rtt)),
+    Family("gauge", "dnsserver_upstream_p95_seconds", "Time in which it answers 95 % of the questions.",
+           _TO, _upstream_mean(lambda upstream: upstream.p95)),
+    Family("counter", "dnsserver_upstream_replies", "Replies used.",
+           _TO, _upstream(lambda upstream: upstream.replies)),
+    Family("counter", "dnsserver_upstream_failures", "Questions that it failed to answer, in whatever way.",
+           _TO, _upstream(lambda upstream: upstream.failures)),
+    Family("counter", "dnsserver_upstream_timeouts", "Questions that it left without an answer.",
+           _TO, _upstream(lambda upstream: upstream.timeouts)),
+    Family("counter", "dnsserver_upstream_bad_replies", "Replies not used, by what was wrong with them.",
+           (*_TO, "problem"), lambda s: (((upstream.name, to_text(upstream.domain), problem), count)
+                                         for upstream in upstreams(s) for problem, count in upstream.bad.items())),
+    # --- The zone and the API
+    Family("gauge", "dnsserver_ready", "1 once everything needed for answers is there.",
+           (), lambda s: [((), s.ready)]),
+    Family("gauge", "dnsserver_objects", "Objects held, by kind.",
+           ("kind",), _kind(lambda kind: kind.objects)),
+    Family("gauge", "dnsserver_synced", "1 once the kind was listed completely.",
+           ("kind",), _kind(lambda kind: kind.synced)),
+    Family("gauge", "dnsserver_sync_state", "Always 1; what the kind's stream is doing.",
+           ("kind", "state"), lambda s: (((kind.kind, kind.state), 1) for kind in s.kinds if kind.state)),
+    Family("gauge", "dnsserver_last_event_age_seconds", "Time since the kind's last event.",
+           ("kind",), _age(lambda kind: kind.last_event)),
+    Family("gauge", "dnsserver_last_heard_age_seconds", "Time since the kind's last sign of life: how old data may be.",
+           ("kind",), _age(lambda kind: kind.last_heard)),
+    Family("gauge", "dnsserver_last_check_age_seconds", "Time since the kind was last compared as a whole.",
+           ("kind",), _age(lambda kind: kind.last_check)),
+    Family("counter", "dnsserver_events", "Events, by kind and sort.",
+           ("kind", "event"), _counted(_events)),
+    Family("counter", "dnsserver_bad_objects", "Objects that could not be decoded and count as absent.",
+           ("kind",), _kind(lambda kind: kind.bad_objects)),
+    Family("counter", "dnsserver_bad_values", "Addresses, ports and other fields in files that were left out.",
+           ("kind",), _kind(lambda kind: kind.bad_values)),
+    Family("counter", "dnsserver_received_bytes", "Octets of lists and watches.",
+           ("kind",), _kind(lambda kind: kind.bytes_received)),
+    Family("counter", "dnsserver_lists", "Full lists begun.",
+           ("kind",), _kind(lambda kind: kind.lists)),
+    Family("counter", "dnsserver_resyncs", "Full lists after the first, by what made them necessary.",
+           ("kind", "reason"), _counted(lambda kind: kind.resyncs)),
+    Family("counter", "dnsserver_reconnects", "Watches resumed, by what ended the one before.",
+           ("kind", "reason"), _counted(lambda kind: kind.reconnects)),
+    Family("counter", "dnsserver_checks", "Comparisons with the API, by result.",
+           ("kind", "result"), _counted(_checks)),
+    Family("counter", "dnsserver_repairs", "Differences that a comparison found and mended; each one is a bug.",
+           ("kind",), _kind(lambda kind: kind.repairs)),
+    Family("histogram", "dnsserver_programming_duration_seconds",
+           "Time from the change of a Service or Pod to its being answered, lists left out.",
+           ("service_kind",), lambda s: (((kind,), histogram) for kind, histogram in s.programming_live.items())),
+    Family("gauge", "dnsserver_zone_serial", "Serial of the zone: unix time of its last change.",
+           (), lambda s: [((), s.zone.serial)]),
+    Family("counter", "dnsserver_zone_changes", "Events that changed an answer.",
+           (), lambda s: [((), s.zone.changes)]),
+    Family("gauge", "dnsserver_zone_held_removals", "Removals held because a name would be left without any address.",
+           (), lambda s: [((), s.zone.retained)]),
+    Family("gauge", "dnsserver_zone_stale", "1 while answers of the cluster are marked as stale.",
+           (), lambda s: [((), s.zone.stale)]),
+    Family("gauge", "dnsserver_snapshot_serving", "1 while the zone is the snapshot of the state folder.",
+           (), lambda s: [((), s.zone_snapshot.serving)] if s.zone_snapshot else []),
+    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the snapshot in the state folder was saved.",
+           (), lambda s: [((), s.now - s.zone_snapshot.last_saved)]
+           if s.zone_snapshot and s.zone_snapshot.last_saved is not None else []),
+    Family("gauge", "dnsserver_snapshot_bytes", "Size of the snapshot in the state folder.",
+           (), lambda s: [((), s.zone_snapshot.size)] if s.zone_snapshot else []),
+    Family("counter", "dnsserver_snapshot_saves", "Snapshots of the zone, by result.",
+           ("result",), lambda s: [(("done",), s.zone_snapshot.saves), (("failed",), s.zone_snapshot.failures)]
+           if s.zone_snapshot else []),
+)  # fmt: skip

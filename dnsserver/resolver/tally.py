@@ -1,0 +1,107 @@
+"""What is counted of the replies that were sent: of what, how large, and how long they took.
+
+A hit adds one to its reply's `hits` and no more: what else there is to count of it, the reply tells when it goes, or
+when somebody asks. Only a reply that was not held is counted as it is sent.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from dnsserver.metrics import SIZES, Histogram
+
+# What a reply is counted under in metrics: type, rcode, and the code of the reason.
+Labels = tuple[int, int, str]
+
+# The octets of a question and of its reply, and whether the question had DO.
+Shape = tuple[int, int, bool]
+
+_ID = 2  # octets of a message that neither the key nor the octets of a held reply have
+_MOST = 2048  # shapes that are counted apart: clients could send 4,096 times 65,536
+_ARCOUNT = 9  # where its second octet is in a key; an OPT without options is at the key's end
+_FLAGS_OF_OPT = -4
+_DO = 0x80
+
+
+class Sent(msgspec.Struct):
+    """What was sent since the start, as counts by Labels and as sizes in octets; `from_cache` is a part of `replies`.
+
+    `do` is how many of the questions had DO.
+    """
+
+    replies: Counter[Labels]
+    from_cache: Counter[Labels]
+    requests: Histogram
+    responses: Histogram
+    do: int
+
+
+class Shapes(dict[Shape, int]):
+    """How many questions and replies of each shape there were since those that are in `requests` and `responses`."""
+
+    def __init__(self) -> None:
+        """Begin with nothing counted."""
+        super().__init__()
+        self.requests, self.responses = Histogram(SIZES), Histogram(SIZES)
+        self.do = 0
+
+    def __missing__(self, shape: Shape) -> int:
+        """Begin to count one more shape; of too many the counts go into the histograms first."""
+        if len(self) >= _MOST:
+            self.settle()
+        return 0
+
+    def settle(self) -> None:
+        """Bring the histograms up to date."""
+        for (request, response, do), count in self.items():
+            self.requests.observe(request, count)
+            self.responses.observe(response, count)
+            self.do += count * do
+        self.clear()
+
+
+class Tally:
+    """The counts of one transport and address family, but for the hits of the replies that are held.
+
+    `counts` and `shapes` are of what was sent without the cache; whoever sends that adds to both. `durations` are the
+    seconds from a question to its reply.
+    """
+
+    __slots__ = ("counts", "durations", "from_cache", "shapes")
+
+    def __init__(self) -> None:
+        """Begin with nothing counted."""
+        self.counts: Counter[Labels] = Counter()
+        self.from_cache: Counter[Labels] = Counter()  # sent by replies that are gone
+        self.shapes = Shapes()
+        self.durations = Histogram()
+
+    def count_gone(self, key: bytes, wire: bytes, labels: Labels, hits: int) -> None:
+        """Count all that a held reply was sent, as it goes."""
+        if hits:
+            self.from_cache[labels] += hits
+            self.shapes[_shape(key, wire)] += hits
+
+    def correct(self, key: bytes, wire: bytes, request: int) -> None:
+        """Record that one hit of a held reply was for a question of another size than its key's."""
+        shape = _shape(key, wire)
+        self.shapes[shape] -= 1
+        self.shapes[request, shape[1], shape[2]] += 1
+
+    def sent(self, held: Iterable[tuple[bytes, bytes, Labels, int]]) -> Sent:
+        """Return all that was sent; of each reply that is `held` its key, octets, labels and hits."""
+        from_cache, shapes = self.from_cache.copy(), Shapes()
+        for key, wire, labels, hits in held:
+            from_cache[labels] += hits
+            shapes[_shape(key, wire)] += hits
+        shapes.settle()
+        self.shapes.settle()
+        requests, responses = self.shapes.requests + shapes.requests, self.shapes.responses + shapes.responses
+        return Sent(self.counts + from_cache, from_cache, requests, responses, self.shapes.do + shapes.do)
+
+
+def _shape(key: bytes, wire: bytes) -> Shape:
+    """Return the shape of a held reply."""
+    do = len(key) > _ARCOUNT and key[_ARCOUNT] > 0 and key[_FLAGS_OF_OPT] & _DO > 0
+    return len(key) + _ID, len(wire) + _ID, do
