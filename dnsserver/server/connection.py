@@ -149,7 +149,12 @@ class Connection:
             return self._partial_since + self._limits.partial * self._room.patience
         if self._waiting:  # it waits for us, not we for it
             return _NEVER
-        return self._heard + self._limits.idle * self._room.patience
+        return self._heard + self.idle_timeout
+
+    @property
+    def idle_timeout(self) -> float:
+        """How many seconds it may be silent from now on: less as places get scarce."""
+        return self._limits.idle * self._room.patience
 
     def read(self, now: float) -> None:
         """Read what has come, and answer it."""

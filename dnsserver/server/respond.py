@@ -1,13 +1,15 @@
 """A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
 
 from collections.abc import Callable
+from typing import cast
 
 from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import NOT_ALLOWED, Guard
+from dnsserver.server.keepalive import KeepalivePort, Stream
 from dnsserver.server.pending import Resolver
-from dnsserver.server.reply import Outside, Port, ReplyWriter
+from dnsserver.server.reply import DEFERRED, Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
 from dnsserver.wire import message as m
 from dnsserver.wire.message import FormatError
@@ -89,9 +91,9 @@ class Responder:
             if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
                 query.size, query.regular = self._udp_limit, False
             if not query.regular or query.klass != m.CLASS_IN or query.type in _TRANSFERS:
-                reply = self._answer_odd(query, port)
+                reply = self._answer_odd(query, port, index)
                 if reply is not None:
-                    return reply
+                    return reply or None
             key = packet[2:] if query.regular else query.key(self._udp_limit)
             answer = self._chain.answer(query.name, query.type)
             if answer.follow is None and not answer.search:
@@ -108,12 +110,23 @@ class Responder:
             self.faults.took("question", error, packet=packet.hex())
             return self._write.error(packet, port, m.SERVFAIL, _BUG)
 
-    def _answer_odd(self, query: Query, port: Port) -> bytes | None:
-        """Return the reply to what is not asked in here, or that is kept for another spelling; None for the chain."""
+    def _answer_keepalive(self, query: Query, port: Stream, index: int) -> bytes:
+        """Return the reply to the query without its option, with the option; empty if there is none, or not yet."""
+        told = KeepalivePort(port)
+        reply = self.answer(query.without_options(), told, index, self.clock())
+        return DEFERRED if reply is None else told.told(reply)
+
+    def _answer_odd(self, query: Query, port: Port, index: int) -> bytes | None:
+        """Return the reply to what is not asked in here, or that is kept for another spelling; None for the chain.
+
+        It is empty if there is none, or not yet.
+        """
         if query.opcode != _QUERY_OPCODE:
             return self._write.error(query.packet, port, m.NOTIMP, _NOT_IMPLEMENTED)
         if query.version:
             return self._write.refuse(query, m.BADVERS, _BAD_VERSION, port)
+        if query.keepalive and port.stream:
+            return self._answer_keepalive(query, cast("Stream", port), index)
         if not query.regular:
             key = query.key(self._udp_limit)
             wire = self.kept(key, port, self.clock())

@@ -1,6 +1,6 @@
 """Reads what a client asks: a packet becomes a Query, straight from its octets.
 
-RFC 1035 section 4, 6891 (EDNS), 9267 (what parsers get wrong), 9619 (one question).
+RFC 1035 section 4, 6891 (EDNS), 7828 (keepalive), 9267 (what parsers get wrong), 9619 (one question).
 """
 
 import struct
@@ -24,6 +24,7 @@ _OPT_SIZE = 11
 _OPT_TAIL = struct.Struct("!H2xHH")  # size, extended rcode and version (looked at apart), flags, length of the options
 _MOST_RECORDS = 64  # after a question; what a query may have there are an OPT, a TSIG and an SOA
 _OPTION = struct.Struct("!HH")  # code, length
+_KEEPALIVE = 11
 
 # What stub resolvers and tools send (glibc 1200, nearly all others 1232, older ones 4096). They are few, as each has
 # replies of its own, found without being read; any other size is rounded to what the server would make of it.
@@ -37,8 +38,8 @@ class Query(msgspec.Struct, gc=False):
     """A question as a client sent it.
 
     `name` is lower-case; `end` is where the question ends in the packet, 0 if there is none. `flags` holds RD, AD and
-    CD only. `size` is the UDP payload that the client takes, 0 without EDNS; `version` its EDNS version. `cut` octets
-    behind the question may have been left out since.
+    CD only. `size` is the UDP payload that the client takes, 0 without EDNS; `version` its EDNS version. `keepalive`
+    says that it has the option edns-tcp-keepalive. `cut` octets behind the question may have been left out since.
     """
 
     packet: bytes
@@ -52,6 +53,7 @@ class Query(msgspec.Struct, gc=False):
     size: int = 0
     version: int = 0
     do: bool = False
+    keepalive: bool = False
     cut: int = 0
 
     @property
@@ -63,6 +65,11 @@ class Query(msgspec.Struct, gc=False):
     def question(self) -> bytes:
         """Return the question's octets as they came."""
         return self.packet[m.HEADER_SIZE : self.end]
+
+    def without_options(self) -> bytes:
+        """Return the packet with nothing behind its question but the OPT, which has no options and flags but DO."""
+        opt = b"\0\0\x29%b\0\0%b\0\0\0" % (self.size.to_bytes(2, "big"), b"\x80" if self.do else b"\0")
+        return self.packet[:8] + b"\0\0\0\1" + self.packet[m.HEADER_SIZE : self.end] + opt
 
     def is_odd(self, limit: int) -> bool:
         """Tell whether its size is one of the many under which only replies that fit everybody are kept."""
@@ -176,16 +183,23 @@ def _read_extras(packet: bytes, position: int, authorities: int, extras: int, qu
         if ttl & ~_DO:
             query.regular = False
         if not query.version:  # what another version's options look like, nobody knows yet
-            _check_options(packet, position - length, position)
+            query.keepalive = _KEEPALIVE in _option_codes(packet, position - length, position)
     if others or options or position != len(packet) or (found and query.size not in _USUAL_SIZES):
         query.regular = False
 
 
-def _check_options(packet: bytes, position: int, end: int) -> None:
-    """Raise FormatError unless the options fill the OPT that ends at `end` (RFC 6891 section 6.1.2)."""
+def _option_codes(packet: bytes, position: int, end: int) -> set[int]:
+    """Return which options there are; raises FormatError unless they fill the OPT that ends at `end`.
+
+    RFC 6891 section 6.1.2.
+    """
+    codes = set()
     while position < end:
         if position + _OPTION.size > end:
             raise FormatError(f"option at octet {position} ends past its OPT, at {end}")
-        position += _OPTION.size + _OPTION.unpack_from(packet, position)[1]
+        code, length = _OPTION.unpack_from(packet, position)
+        codes.add(code)
+        position += _OPTION.size + length
     if position > end:
         raise FormatError(f"option ends at octet {position}, its OPT at {end}")
+    return codes

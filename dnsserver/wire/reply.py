@@ -16,7 +16,10 @@ from dnsserver.wire.query import Query
 _HEAD = struct.Struct("!HHHHH")  # less the ID
 _FIXED = struct.Struct("!HHIH")
 _OPT_START = b"\0\0\x29"
+_BARE_OPT = 11  # octets of an OPT without options
 _EDE_OPTION = 15
+_KEEPALIVE = b"\0\x0b\0\2"  # code and length
+_LONGEST = 0xFFFF  # octets of a message over TCP
 _TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 _QUESTION_TAIL = 4  # QTYPE and QCLASS
@@ -66,6 +69,26 @@ def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None =
         len(option).to_bytes(2, "big"),
         option,
     )
+
+
+def with_keepalive(message: bytes, timeout: float) -> bytes:
+    """Return a whole reply with the option edns-tcp-keepalive in its OPT, if it has one and there is room (RFC 7828).
+
+    `timeout` is in seconds; on the wire it is in tenths. The OPT is the last record, as `write_reply` puts it.
+    """
+    counts = [int.from_bytes(message[at : at + 2], "big") for at in (6, 8, 10)]
+    if not counts[2] or len(message) + len(_KEEPALIVE) + 2 > _LONGEST:
+        return message
+    at = len(message) - _BARE_OPT
+    if message[at : at + 3] != _OPT_START or message[-2:] != b"\0\0":  # it has an extended error
+        at = end_of_name(message, m.HEADER_SIZE) + _QUESTION_TAIL if message[5] else m.HEADER_SIZE
+        for _ in range(sum(counts) - 1):
+            at = end_of_name(message, at)
+            at += _FIXED.size + _FIXED.unpack_from(message, at)[3]
+    end = at + _BARE_OPT
+    option = _KEEPALIVE + min(0xFFFF, int(timeout * 10)).to_bytes(2, "big")
+    length = int.from_bytes(message[end - 2 : end], "big") + len(option)
+    return message[: end - 2] + length.to_bytes(2, "big") + message[end:] + option
 
 
 def echo(wire: bytes, question: bytes) -> bytes:
