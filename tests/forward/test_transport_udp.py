@@ -121,6 +121,54 @@ def test_replies_that_do_not_come_are_not_looked_for_each_time(near: socket.sock
         assert (sockets.polls_to_skip, sockets.skip_next) == (1024, 1024)
 
 
+class Unreachable(Receiver):
+    """Takes notice of attempts that cannot have reached anybody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: list[bytes] = []
+
+    def unreachable(self, attempt: Attempt, now: float) -> None:
+        assert now == 0.0
+        self.failed.append(attempt.identifier)
+
+
+@pytest.fixture
+def nobody() -> Upstream:
+    """An upstream that does not listen, and whose host says so."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((HOST, 0))
+        return Upstream(UpstreamSpec(HOST, sock.getsockname()[1]), HOST, b"\0")
+
+
+@pytest.mark.parametrize("corked", [False, True])
+def test_what_an_earlier_packet_met_does_not_fail_the_next_one(
+    nobody: Upstream, corked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_udp, "PORTS", 1)
+    receiver = Unreachable()
+    with closing(UdpTransport(receiver, Runtime(clock=lambda: 0.0))) as transport:
+        transport.cork.on = corked
+        # The kernel tells of the first one when the second is sent, which is sent again then.
+        assert all(transport.send(Attempt(None, nobody, SECTION, 0.0, each), QUERY, 0.0) for each in (b"ab", b"cd"))
+        transport.uncork()
+        deadline = time.monotonic() + 10
+        while len(receiver.failed) < 2 and time.monotonic() < deadline:
+            transport.drain()
+    assert receiver.failed == [b"ab", b"cd"]
+
+
+@pytest.mark.parametrize("corked", [False, True])
+def test_what_cannot_be_sent_fails_at_once(near: socket.socket, corked: bool) -> None:
+    receiver = Unreachable()
+    upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
+    with closing(UdpTransport(receiver, Runtime(clock=lambda: 0.0))) as transport:
+        transport.cork.on = corked
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), bytes(70_000), 0.0) == corked
+        transport.uncork()
+    assert receiver.failed == ([b"ab"] if corked else [])
+
+
 @pytest.mark.parametrize("upstreams", [1, 4, 16])
 @pytest.mark.parametrize("ports", [2, 16])
 def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(

@@ -8,7 +8,7 @@ from dns.reversename import from_address
 
 from dnsserver.wire import name as names
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import Denied, Kind, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.model import Denied, EndpointSlice, Kind, ListDone, ListStarted, Put, Remove
 from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, pod, service
 from tests.zone.asking import answer, ask, zone
 
@@ -437,3 +437,21 @@ def test_a_kind_without_which_there_is_no_zone_is_waited_for_though_it_is_denied
     cluster.apply(ListDone(kind), 0, 0)
     assert not cluster.missing
     assert not not_ready(cluster, "web.shop.svc")
+
+
+@pytest.mark.parametrize(
+    ("things", "by", "kind"),
+    [
+        ([service("web", "10.96.0.1")], "endpointslice-controller.k8s.io", "cluster_ip"),
+        ([service("web")], "endpointslice-controller.k8s.io", "headless_with_selector"),
+        ([service("web")], "somebody", "headless_without_selector"),
+        ([], "somebody", "cluster_ip"),
+    ],
+)
+def test_the_kind_of_service_whose_slice_it_is(things: list[Thing], by: str, kind: str) -> None:
+    cluster = zone(namespace("shop"), *things)
+    slice_ = endpoints("web", "10.1.0.1")
+    slice_["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = by
+    part = decoded(slice_)
+    assert isinstance(part, EndpointSlice)
+    assert cluster.service_kind(part) == kind
