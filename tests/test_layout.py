@@ -2,6 +2,7 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -11,34 +12,13 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 LONGEST = 400  # lines
 
 # Modules that no file of tests is named after and that no test of their package imports: what they do is seen in the
-# part whose tests these are.
+# part whose tests these are; of a package (`*`) all such modules.
 SEEN_IN = {
     "app/test_import_corefile.py": ["app.corefile"],
     "app/test_reload_parts.py": ["app.dns_service", "app.local_data"],
     "app/test_sync.py": ["app.api_source"],
     "app/test_workers.py": ["app.worker", "app.zone_updater"],
-    "config/corefile/test_importer.py": [
-        f"config.corefile.{module}"
-        for module in [
-            "absent",
-            "cache",
-            "configmap",
-            "draft",
-            "forward",
-            "hosts",
-            "kubedns",
-            "kubernetes",
-            "patterns",
-            "rewrite",
-            "server",
-            "site",
-            "sites",
-            "template",
-            "toml",
-            "zone_files",
-            "zones",
-        ]
-    ],
+    "config/corefile/test_importer.py": ["config.corefile.*"],
     "config/test_reader.py": ["config.files", "config.hints", "config.values"],
     "config/test_syntax.py": ["config.places"],
     "e2e/test_compare.py": ["app.compare"],
@@ -49,7 +29,7 @@ SEEN_IN = {
     "kube/test_api.py": ["kube.transport"],
     "kube/test_reflector.py": ["kube.check"],
     "server/test_respond.py": ["server.reply"],
-    "test_metrics.py": ["metrics.exposition", "metrics.families", "metrics.histogram", "metrics.numbers"],
+    "test_metrics.py": ["metrics.*"],
     "app/test_ending.py": ["signals"],
     "app/test_run.py": ["app.clock", "app.gc_tuning"],
     "zone/test_cluster.py": ["zone.addresses", "zone.answer_builder"],
@@ -74,7 +54,7 @@ def test_every_module_has_its_tests() -> None:
     of_package: dict[Path, set[str]] = {}
     for path in TESTS:
         of_package.setdefault(path.parent, set()).update(imported(path))
-    rows = {module for modules in SEEN_IN.values() for module in modules}
+    rows = [module for modules in SEEN_IN.values() for module in modules]
     without = set()
     for path in (ROOT / "dnsserver").rglob("*.py"):
         module = ".".join(path.relative_to(ROOT / "dnsserver").with_suffix("").parts)
@@ -82,12 +62,12 @@ def test_every_module_has_its_tests() -> None:
         named = (tests / f"test_{path.stem}.py").exists() or f"dnsserver.{module}" in of_package.get(tests, set())
         if not named and not path.stem.startswith("__"):
             without.add(module)
-    assert without <= rows
+    assert [module for module in sorted(without) if not any(fnmatch(module, row) for row in rows)] == []
 
 
 def test_what_the_table_names_is_there() -> None:
     modules = [module for modules in SEEN_IN.values() for module in modules]
-    assert [name for name in modules if not (ROOT / "dnsserver" / f"{name.replace('.', '/')}.py").exists()] == []
+    assert [name for name in modules if not list((ROOT / "dnsserver").glob(f"{name.replace('.', '/')}.py"))] == []
     assert [name for name in SEEN_IN if not (ROOT / "tests" / name).exists()] == []
 
 
