@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 
+import msgspec
 import trio
 
 from dnsserver import metrics
@@ -55,8 +56,7 @@ class Forwarder:
         """
         entropy = (runtime := runtime or Runtime()).entropy
         nonces = Nonces(secret or entropy.take(SECRET_SIZE), entropy)
-        self._faults = runtime.faults
-        self._clock = runtime.clock
+        self._faults, self._clock = runtime.faults, runtime.clock
         self._limits = limits or Limits()
         self._cache_settings = cache
         self._own = tuple(own)
@@ -64,8 +64,7 @@ class Forwarder:
         self._followers = Followers(runtime.faults)
         self._cache = AnswerCache(cache)
         self._engine = LookupEngine(self, cache.ttls(), nonces, runtime, self._limits.loop_retry)
-        self._lookups = self._engine.lookups
-        self._means = self._engine.means
+        self._lookups, self._means = self._engine.lookups, self._engine.means
         self._shares = self._means.shares
         self._shares.resize(self._limits.in_flight)
         self.cork, self.uncork = self._engine.udp.cork, self._engine.udp.uncork
@@ -76,9 +75,8 @@ class Forwarder:
         self._deliveries = Deliveries(runtime)
         self._awake = trio.Event()
         self._wakes_at = NEVER
-        self._coalesced = self._dropped = self._all_down = self._waiting = (
-            0  # the last is who waits for any of the lookups
-        )
+        self._coalesced = self._dropped = self._all_down = 0
+        self._waiting = 0  # who waits for any of the lookups
 
     # ---- questions
 
@@ -395,9 +393,7 @@ class Forwarder:
             cache=self._cache.statistics(),
             in_flight=len(self._lookups) + len(self._joins),
             coalesced=self._coalesced,
-            hedges=self._engine.counts.hedges,
-            retries=self._engine.counts.retries,
-            over_tcp=self._engine.counts.over_tcp,
+            **msgspec.structs.asdict(self._engine.counts),
             dropped=self._dropped,
             loops=self._probes.returned,
             all_down=self._all_down,
