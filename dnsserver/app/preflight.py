@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from dnsserver.app import descriptors
+from dnsserver.app.exposure import exposed
 from dnsserver.config import Config, Upstream
 from dnsserver.config.files import (
     UnusableFileError,
@@ -59,6 +60,7 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_authorities(config),
         *_state(config),
         *_open_files(config),
+        *_exposed(config),
         *_drain(config, written),
         *_without_effect(config, written),
     ]
@@ -265,6 +267,15 @@ def _open_files(config: Config) -> Iterator[Finding]:
     if places < wanted:
         why = f"{limit} open files are allowed, and {limit - places} are kept for upstreams, admin and the API"
         yield Finding("tcp.connections", f"only {places} connections at once: {why}", "noted")
+
+
+def _exposed(config: Config) -> Iterator[Finding]:
+    """Find listeners that anybody on the internet may use against others, with a forged source address."""
+    hosts = exposed(config.listen, config.clients.allow)
+    if hosts:
+        where = ", ".join(str(host) for host in hosts[:3]) + (", ..." if len(hosts) > 3 else "")
+        text = f"is everybody, and {where} is public: strangers may have replies sent to others; list your networks"
+        yield Finding("clients.allow", text, "noted")
 
 
 def _drain(config: Config, written: Container[str]) -> Iterator[Finding]:
