@@ -1,0 +1,91 @@
+"""docs/metrics.md, made from the list of metrics: `python -m tests.metrics_page` writes it.
+
+Each metric is under the first question whose names it begins with.
+"""
+
+from pathlib import Path
+
+from dnsserver.metrics.families import FAMILIES
+from dnsserver.metrics.family import Family
+
+PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+
+_HEAD = """\
+# Metrics
+
+What `/metrics` on the admin address tells: in Prometheus's text format, or as OpenMetrics for who asks for it in
+`Accept`; with gzip for who says so in `Accept-Encoding`. Names that begin with `coredns_` are CoreDNS's, with its
+labels and buckets, so that dashboards and alerts made for it go on working: `tests/dashboards.py` lists what the usual
+ones ask, and a test asks a running server for it. All processes of one server are added up.
+
+This page is made from the code: `python -m tests.metrics_page`.
+"""
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "Is it ready, and how fresh is what it knows?": (
+        *("dnsserver_ready", "dnsserver_synced", "dnsserver_sync_state", "dnsserver_last_", "dnsserver_objects"),
+        *("dnsserver_zone_", "dnsserver_snapshot_"),
+    ),
+    "What is asked, and what is answered?": (
+        *("coredns_dns_requests", "coredns_dns_do_requests", "coredns_dns_responses", "coredns_dns_request_size"),
+        *("coredns_dns_response_size", "dnsserver_answers", "dnsserver_records_left_out"),
+    ),
+    "How long do answers take?": ("coredns_dns_request_duration", "coredns_health_", "dnsserver_loop_lag"),
+    "Is anything lost or turned away?": (
+        *("dnsserver_limited", "dnsserver_udp_", "dnsserver_tcp_", "dnsserver_heavy_clients"),
+    ),
+    "Is an upstream sick?": (
+        *("coredns_forward_requests", "coredns_forward_responses", "coredns_forward_request_duration"),
+        *("coredns_forward_healthcheck_failures", "coredns_forward_healthcheck_broken"),
+        *("coredns_forward_max_concurrent_rejects", "coredns_proxy_", "dnsserver_forward_", "dnsserver_upstream_"),
+    ),
+    "Do the caches help?": (
+        *("coredns_cache_entries", "coredns_cache_hits", "coredns_cache_misses", "coredns_cache_requests"),
+        *("coredns_cache_prefetch", "coredns_cache_served_stale", "coredns_cache_evictions"),
+        *("dnsserver_reply_cache_", "dnsserver_answer_cache_"),
+    ),
+    "How soon does a change of the cluster show?": (
+        *("coredns_kubernetes_dns_programming_", "dnsserver_programming_"),
+    ),
+    "What passes between it and the API server?": (
+        *("coredns_kubernetes_rest_client_", "dnsserver_events", "dnsserver_received_bytes", "dnsserver_lists"),
+        *("dnsserver_resyncs", "dnsserver_reconnects", "dnsserver_checks", "dnsserver_bad_"),
+    ),
+    "Which configuration is in force?": (
+        *("coredns_reload_failed", "coredns_reload_version", "dnsserver_reload_", "dnsserver_config_"),
+    ),
+    "Is there a bug, or a log that nobody reads?": (
+        *("coredns_panics", "dnsserver_faults", "dnsserver_repairs", "dnsserver_worker_restarts", "dnsserver_log_"),
+    ),
+    "What runs, and what does it take?": (
+        *("coredns_build_info", "coredns_plugin_enabled", "dnsserver_workers", "process_"),
+    ),
+}
+OLD = "What do dashboards of before CoreDNS 1.7 find?"
+
+
+def question_of(family: Family) -> str:
+    """Return the question that a metric answers."""
+    if family.text.endswith("by its name of before CoreDNS 1.7."):
+        return OLD
+    (found,) = (question for question, names in QUESTIONS.items() if family.name.startswith(names))
+    return found
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    for question in (*QUESTIONS, OLD):
+        rows = [_row(family) for family in FAMILIES if question_of(family) == question]
+        parts.append("\n".join((f"## {question}", "", "| metric | type | labels | |", "|---|---|---|---|", *rows, "")))
+    return "\n".join(parts)
+
+
+def _row(family: Family) -> str:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = ", ".join(f"`{label}`" for label in family.labels)
+    return f"| `{name}` | {family.type} | {labels} | {family.text} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,303 @@
+"""What public dashboards and rules for CoreDNS ask is there at a server that was asked questions, and it is right.
+
+What is counted is compared with what was sent and with what the upstream and the API server saw.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+import trio
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from dnsserver.app.server import Server
+from dnsserver.config import Address
+from dnsserver.zone.model import Kind
+from tests.dashboards import ABSENT, SOURCES, Asked
+from tests.faulty import Still
+from tests.forward.scripted import Query, upstream
+from tests.kube.apiserver import ApiServer, serving
+from tests.kube.support import thing, wait_for
+from tests.running import HOST, ask_tcp, ask_udp, config, kubeconfig, port_of, upstream_at
+
+_SLOW = 0.3  # seconds
+_BELOW = "0.256"  # the bound below that
+_SOA = "example. 300 IN SOA ns.example. hostmaster.example. 1 7200 1800 86400 300"
+_COOKIE = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"12345678")
+_ZONE = "svc.cluster.local."
+
+
+class Question(NamedTuple):
+    """What is asked, so many times, one after the other."""
+
+    name: str
+    type: str = "A"
+    times: int = 1
+    tcp: bool = False
+    do: bool = False
+    options: tuple[dns.edns.Option, ...] = ()
+
+    @property
+    def packet(self) -> bytes:
+        edns = {"use_edns": 0, "payload": 1232, "options": list(self.options)} if self.do or self.options else {}
+        return dns.message.make_query(self.name, self.type, want_dnssec=self.do, **edns).to_wire()  # type: ignore[arg-type]
+
+
+QUESTIONS = (
+    Question(f"web.shop.{_ZONE}", times=5),
+    Question(f"web.shop.{_ZONE}", times=3, tcp=True),
+    Question(f"web.shop.{_ZONE}", times=2, do=True),
+    Question(f"web.shop.{_ZONE}", times=3, options=(_COOKIE,)),
+    Question(f"web.shop.{_ZONE}", "AAAA", times=2),
+    Question(f"web.shop.{_ZONE}", "TYPE65280"),
+    Question(f"nobody.shop.{_ZONE}", times=4),
+    Question(f"nobody.shop.{_ZONE}", times=2, tcp=True, do=True),
+    Question("fast.example.", times=4),
+    Question("fast.example.", times=2, tcp=True),
+    Question("empty.example.", "AAAA", times=3),
+    Question("gone.example.", times=3),
+    Question("failing.example.", times=2),
+    *(Question(f"slow{number}.example.") for number in range(3)),
+    *(Question(f"slow{number}.example.", tcp=True) for number in range(3, 5)),
+)
+
+
+async def answer(query: Query) -> None:
+    """Be the outside."""
+    name = query.name.lower()
+    if name.startswith("slow"):
+        await trio.sleep(_SLOW)
+    if name.startswith("gone"):
+        await query.send(query.reply(authority=(_SOA,), rcode=dns.rcode.NXDOMAIN))
+    elif name.startswith("empty"):
+        await query.send(query.reply(authority=(_SOA,)))
+    elif name.startswith("failing"):
+        await query.send(query.reply(rcode=dns.rcode.SERVFAIL))
+    else:
+        await query.send(query.reply(f"{query.name} 300 IN A 192.0.2.1"))
+
+
+class Seen(NamedTuple):
+    """A scrape, the questions with their replies and how long each took, and what the world outside saw."""
+
+    samples: Mapping[str, list[tuple[dict[str, str], float]]]
+    asked: list[tuple[Question, bytes, bytes, float]]
+    upstream: list[Query]
+    api: int
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum over all samples of a name that have these labels."""
+        found = [value for have, value in self.samples[name] if labels.items() <= have.items()]
+        assert found, (name, labels)
+        return sum(found)
+
+    def sent(self, which: Callable[[Question], bool] = lambda _: True) -> int:
+        return sum(which(question) for question, *_ in self.asked)
+
+
+@asynccontextmanager
+async def serve(folder: Path) -> AsyncIterator[tuple[Server, int, list[Query], ApiServer]]:
+    """Run a server of an API server's cluster, and give its port of admin HTTP."""
+    stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    async with upstream(answer) as outside, serving(ApiServer(streaming=False)) as api:
+        api.put(Kind.NAMESPACES, thing("shop", namespace="", spec={}))
+        api.put(Kind.SERVICES, thing("web", spec={"clusterIP": "10.9.0.1"}))
+        api.put(
+            Kind.ENDPOINTSLICES,
+            thing(
+                "web-1",
+                labels={"kubernetes.io/service-name": "web"},
+                annotations={"endpoints.kubernetes.io/last-change-trigger-time": stamp},
+                addressType="IPv4",
+                endpoints=[{"addresses": ["10.1.0.1"]}],
+                ports=[],
+            ),
+        )
+        with trio.socket.socket() as probe:
+            await probe.bind((HOST, 0))
+            admin = probe.getsockname()[1]
+        settings = config(
+            upstreams=upstream_at(outside.port), admin=Address(HOST, admin), kubeconfig=kubeconfig(folder, api)
+        )
+        server = Server(settings, loaded=Still.of(settings, folder))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            with trio.fail_after(20):
+                await server.sync.wait_synced()
+            await wait_for(lambda: server.dns.udp and server.dns.forwarder.statistics().upstreams)
+            await wait_for(lambda: sum(server.lag.histogram.counts))
+            yield server, admin, outside.queries, api
+            nursery.cancel_scope.cancel()
+        if server.sync.client is not None:
+            await server.sync.client.aclose()
+
+
+async def scrape(port: int) -> str:
+    stream = await trio.open_tcp_stream(HOST, port)
+    async with stream:
+        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = b"".join([piece async for piece in stream])
+    return data.partition(b"\r\n\r\n")[2].decode()
+
+
+def all_answered(server: Server) -> bool:
+    """Tell whether the upstream has answered all that it was asked."""
+    (outside,) = server.dns.forwarder.statistics().upstreams
+    return outside.replies == outside.queries + outside.probes
+
+
+async def look(folder: Path) -> Seen:
+    """Ask everything, and then what was counted."""
+    asked = []
+    async with serve(folder) as (server, admin, queries, api):
+        port = port_of(server)
+        for question in QUESTIONS:
+            for _ in range(question.times):
+                began = trio.current_time()
+                (reply,) = await (ask_tcp if question.tcp else ask_udp)(port, [question.packet])
+                asked.append((question, question.packet, reply, trio.current_time() - began))
+        await wait_for(lambda: all_answered(server))  # a slow one is asked twice
+        samples: dict[str, list[tuple[dict[str, str], float]]] = {}
+        family: Metric
+        for family in text_string_to_metric_families(await scrape(admin)):
+            for sample in family.samples:
+                samples.setdefault(sample.name, []).append((dict(sample.labels), sample.value))
+        return Seen(samples, asked, list(queries), len(api.requests))
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    found: Seen = trio.run(look, tmp_path_factory.mktemp("seen"))
+    return found
+
+
+@pytest.mark.parametrize(("source", "asked"), [(source, asked) for source, found in SOURCES.items() for asked in found])
+def test_what_a_dashboard_asks_is_there(seen: Seen, source: str, asked: Asked) -> None:
+    samples = seen.samples.get(asked.name, [])
+    assert any(
+        set(asked.labels.split()) <= labels.keys() and dict(asked.values).items() <= labels.items()
+        for labels, _ in samples
+    ), source
+
+
+def test_what_is_not_there_is_known(seen: Seen) -> None:
+    assert not ABSENT.keys() & seen.samples.keys()
+
+
+PROTOCOLS = {False: "udp", True: "tcp"}
+
+
+@pytest.mark.parametrize("tcp", PROTOCOLS)
+@pytest.mark.parametrize("type_", ["A", "AAAA", "other"])
+def test_questions_are_counted(seen: Seen, tcp: bool, type_: str) -> None:
+    shown = {"TYPE65280": "other"}
+    sent = seen.sent(lambda asked: asked.tcp is tcp and shown.get(asked.type, asked.type) == type_)
+    if sent:
+        assert seen.total("coredns_dns_requests_total", proto=PROTOCOLS[tcp], type=type_, family="1", zone=".") == sent
+
+
+def test_questions_with_do_are_counted(seen: Seen) -> None:
+    sent = seen.sent(lambda asked: asked.do)
+    assert seen.total("coredns_dns_do_requests_total") == seen.total("coredns_dns_request_do_count_total") == sent
+
+
+def test_replies_are_counted_by_rcode_and_plugin(seen: Seen) -> None:
+    got: Counter[tuple[str, str]] = Counter()
+    for question, _, reply, _ in seen.asked:
+        rcode = dns.rcode.to_text(dns.message.from_wire(reply).rcode())
+        got["kubernetes" if question.name.endswith(_ZONE) else "forward", rcode] += 1
+    samples = seen.samples["coredns_dns_responses_total"]
+    assert Counter({(labels["plugin"], labels["rcode"]): int(value) for labels, value in samples}) == got
+
+
+@pytest.mark.parametrize("tcp", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("which", "name"), [(1, "coredns_dns_request_size_bytes"), (2, "coredns_dns_response_size_bytes")]
+)
+def test_sizes_are_those_of_the_messages(seen: Seen, tcp: bool, which: int, name: str) -> None:
+    sizes: list[int] = [len(each[which]) for each in seen.asked if each[0].tcp is tcp]  # type: ignore[arg-type]
+    proto = PROTOCOLS[tcp]
+    assert seen.total(f"{name}_sum", proto=proto) == sum(sizes)
+    for labels, value in seen.samples[f"{name}_bucket"]:
+        if labels["proto"] == proto:
+            assert value == sum(size <= float(labels["le"]) for size in sizes), labels["le"]
+
+
+def test_every_reply_counts_with_its_own_time(seen: Seen) -> None:
+    name = "coredns_dns_request_duration_seconds"
+    slow = seen.sent(lambda asked: asked.name.startswith("slow"))
+    assert seen.total(f"{name}_count") == len(seen.asked)
+    quick = [took for question, *_, took in seen.asked if not question.name.startswith("slow")]
+    assert len(quick) >= seen.total(f"{name}_bucket", le=_BELOW) >= sum(took <= float(_BELOW) for took in quick)
+    assert slow * _SLOW <= seen.total(f"{name}_sum") <= sum(took for *_, took in seen.asked)
+
+
+def test_the_cache_is_that_of_outside_names(seen: Seen) -> None:
+    outside = seen.sent(lambda asked: asked.name.endswith(".example."))
+    denials = seen.sent(lambda asked: asked.name.startswith(("empty", "gone", "failing"))) - 3
+    hits = seen.sent(lambda asked: asked.name.startswith("fast")) - 1
+    assert seen.total("coredns_cache_requests_total") == outside
+    assert seen.total("coredns_cache_hits_total", type="success") == hits
+    assert seen.total("coredns_cache_hits_total", type="denial") == denials
+    assert seen.total("coredns_cache_misses_total") == outside - hits - denials
+    assert seen.total("coredns_cache_entries", type="success") == seen.total("coredns_cache_size", type="success") == 6
+    assert seen.total("coredns_cache_entries", type="denial") == 3
+
+
+def test_upstreams_are_counted_as_they_count_themselves(seen: Seen) -> None:
+    failing = sum(query.name.lower().startswith("failing") for query in seen.upstream)
+    gone = sum(query.name.lower().startswith("gone") for query in seen.upstream)
+    for name in ("coredns_forward_requests_total", "coredns_forward_request_count_total"):
+        assert seen.total(name) == len(seen.upstream)
+    for name, labels in (
+        ("coredns_forward_responses_total", {}),
+        ("coredns_forward_request_duration_seconds_count", {}),
+        ("coredns_proxy_request_duration_seconds_count", {"proxy_name": "forward"}),
+    ):
+        assert seen.total(name, **labels) == len(seen.upstream)
+        assert seen.total(name, rcode="SERVFAIL", **labels) == failing > 0
+        assert seen.total(name, rcode="NXDOMAIN", **labels) == gone == 1
+    slow = sum(query.name.lower().startswith("slow") for query in seen.upstream)
+    name = "coredns_proxy_request_duration_seconds"
+    longest = max(took for *_, took in seen.asked)
+    assert slow * _SLOW <= seen.total(f"{name}_sum") <= len(seen.upstream) * (longest + _SLOW)
+    assert seen.total(f"{name}_bucket", le=_BELOW) <= len(seen.upstream) - slow
+
+
+def test_requests_to_the_api_are_counted(seen: Seen) -> None:
+    counted = seen.total("coredns_kubernetes_rest_client_requests_total", method="GET")
+    assert seen.total("coredns_kubernetes_rest_client_requests_total", code="200") >= 3
+    assert 3 <= counted <= seen.api  # the last ones may not be answered yet
+    assert seen.total("coredns_kubernetes_rest_client_request_duration_seconds_count", verb="GET") == counted
+
+
+def test_the_latency_of_a_change_is_there(seen: Seen) -> None:
+    name = "coredns_kubernetes_dns_programming_duration_seconds"
+    assert seen.total(f"{name}_count", service_kind="cluster_ip") == 1
+    assert 0 <= seen.total(f"{name}_sum") < 60
+
+
+def test_the_process_is_this_one(seen: Seen) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    assert seen.total("process_resident_memory_bytes") == pytest.approx(pages * 4096, rel=0.5)
+    assert seen.total("coredns_health_request_duration_seconds_count") > 0
+
+
+def test_older_names_show_the_same(seen: Seen) -> None:
+    for old, new in {
+        "coredns_dns_request_count_total": "coredns_dns_requests_total",
+        "coredns_dns_request_type_count_total": "coredns_dns_requests_total",
+        "coredns_dns_response_rcode_count_total": "coredns_dns_responses_total",
+        "coredns_forward_response_rcode_count_total": "coredns_forward_responses_total",
+        "coredns_panic_count_total": "coredns_panics_total",
+    }.items():
+        assert seen.total(old) == seen.total(new)
