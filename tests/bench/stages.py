@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import ReplyCache, ReplyTable
+from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.batch import BATCH, BatchPort, Miss
 from dnsserver.server.respond import Responder
 from dnsserver.wire.query import read_query
@@ -24,6 +23,7 @@ from loadtest.mmsg import Calls, Outbox
 from loadtest.questions import Manner, read
 from tests.bench.names import SIZE
 from tests.kube.generated import endpoint_slice, namespace_name, service
+from tests.port import Port
 
 _BATCHES = 400
 _BUFFER = 4 * 1024 * 1024
@@ -37,29 +37,6 @@ class Stages(NamedTuple):
     compose: float
     rest: float
     whole: float
-
-
-class Port:
-    """What a Responder needs of a UDP socket."""
-
-    stream = False
-    waited = 0.0
-
-    def __init__(self, table: ReplyTable) -> None:
-        self.table = table
-
-    def begin_deferred(self, index: int) -> Any:
-        return index
-
-    def peer_address(self, index: int) -> bytes:
-        del index
-        return b"\x7f\0\0\1"
-
-    def asker(self, client: Any, identifier: bytes) -> Asker:
-        return b"", (client, identifier)
-
-    def send(self, wire: bytes, client: Any) -> None:
-        raise AssertionError(f"a name of the cluster had to wait, and {client} got {wire!r}")
 
 
 def zone() -> Cluster:
