@@ -1,4 +1,4 @@
-"""What all parts of the outside share: chance, time, and whom to tell of bugs and of batches."""
+"""What all parts of the outside share: chance, time, whom to tell of bugs and of batches, and what they count."""
 
 from collections.abc import Callable
 
