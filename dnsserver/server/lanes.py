@@ -16,7 +16,7 @@ import trio
 
 from dnsserver.logger import get_logger
 from dnsserver.server import steering
-from dnsserver.server.shares import LANES, Shares
+from dnsserver.server.heavy import LANES, HeavySources
 from dnsserver.server.steering import Heavy
 
 log = get_logger(__name__)
@@ -77,7 +77,7 @@ class SteeredLanes:
         self._sock = sock
         self._transport = transport
         self._clock = clock
-        self._shares = Shares()
+        self._sources = HeavySources()
         self._processes = processes
         self._answering = [0]
         opened = [sock, *self._open(open_one)]
@@ -92,17 +92,17 @@ class SteeredLanes:
     @property
     def heavy(self) -> int:
         """How many clients have a lane now."""
-        return self._shares.statistics().heavy
+        return self._sources.statistics().heavy
 
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
         """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
         now = self._clock()
-        if self.is_steered and now >= self._shares.due:
-            self._give_lanes(self._shares.sample(senders(), now))
+        if self.is_steered and now >= self._sources.due:
+            self._give_lanes(self._sources.sample(senders(), now))
 
     def report(self, address: bytes, bits: int) -> None:
         """Give a client a lane that was found to be heavy by another process."""
-        self._give_lanes(self._shares.add(address, bits, self._clock()))
+        self._give_lanes(self._sources.add(address, bits, self._clock()))
 
     def answers(self, process: int, does: bool) -> None:
         """Send packets to a process from now on, or no more; what waits in its sockets stays there."""
@@ -114,7 +114,7 @@ class SteeredLanes:
         """Forget who has not sent too much for a while, until cancelled."""
         while True:
             await trio.sleep(_TICK)
-            if self._shares.expire(self._clock()):
+            if self._sources.expire(self._clock()):
                 self._steer()
 
     def close_others(self) -> None:
@@ -148,7 +148,7 @@ class SteeredLanes:
             )
 
     def _steer(self) -> None:
-        code = steering.program(self._sock.family, self._processes, self._answering, self._shares.heavy)
+        code = steering.program(self._sock.family, self._processes, self._answering, self._sources.heavy)
         try:
             steering.attach(self._sock, code)
         except OSError as error:
@@ -165,7 +165,7 @@ class ReportedLanes:
         self.sockets = sockets
         self._clock = clock
         self._report = report
-        self._shares = Shares(_REPORTED_EVERY, extended=False)
+        self._sources = HeavySources(_REPORTED_EVERY, extended=False)
 
     @property
     def heavy(self) -> int:
@@ -175,12 +175,12 @@ class ReportedLanes:
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
         """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
         now = self._clock()
-        if now >= self._shares.due:
-            for source in self._shares.sample(senders(), now):
+        if now >= self._sources.due:
+            for source in self._sources.sample(senders(), now):
                 self._report(source.address, source.bits)
 
     async def run(self) -> None:
         """Forget what was reported a while ago, so that it is reported again if it is still so."""
         while True:
             await trio.sleep(_TICK)
-            self._shares.expire(self._clock())
+            self._sources.expire(self._clock())

@@ -28,7 +28,7 @@ _MOST: Final = 64  # heavy sources; the program that looks for them runs for eve
 _NETWORK: Final = {4: 24, 16: 64}  # bits, by the octets of an address
 
 
-class SharesStatistics(msgspec.Struct, frozen=True):
+class HeavyStatistics(msgspec.Struct, frozen=True):
     """`heavy` is how many sources have a lane now, `found` how often one was found."""
 
     heavy: int
@@ -51,7 +51,7 @@ class _Place(msgspec.Struct):
     until: float
 
 
-class Shares:
+class HeavySources:
     """The heavy sources of one group of sockets, each with its lane, from 1 to `LANES`."""
 
     def __init__(self, remembered: float = _REMEMBERED, *, extended: bool = True) -> None:
@@ -102,9 +102,9 @@ class Shares:
             del self._heavy[source]
         return bool(gone)
 
-    def statistics(self) -> SharesStatistics:
+    def statistics(self) -> HeavyStatistics:
         """Return the sources in numbers."""
-        return SharesStatistics(len(self._heavy), self._found)
+        return HeavyStatistics(len(self._heavy), self._found)
 
     def _note(self, source: _Source, now: float) -> Heavy | None:
         """Remember a heavy source for longer; return it, or the network that takes its place, if that is new."""
