@@ -1,6 +1,7 @@
 """The command line: what can be asked of the program, and how a mistake in it is told."""
 
 import importlib
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,8 @@ def compare(other: str, server: str | None, names: Path | None, rate: float, con
     correction that explains it; docs/migration.md lists these. Ends with status 0 if all are explained, 1 if some are
     not, 2 if there was nothing to compare. It only asks, `--rate` questions a second to each.
     """
+    if math.isnan(rate):  # which is out of no range
+        raise click.UsageError("Invalid value for '--rate': nan is no number.")
     loaded = _load(config, flags)
     comparing = importlib.import_module("dnsserver.app.compare")
     files = importlib.import_module("dnsserver.config.files")

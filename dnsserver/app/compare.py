@@ -52,7 +52,7 @@ def run(
 ) -> Result:
     """Ask both servers for every name of the cluster and the listed ones; `rate` is questions a second to each.
 
-    `tell` is given a line for each difference. Raises CompareError if the cluster cannot be read.
+    `tell` is given a line for each difference. Raises CompareError if the cluster cannot be read, or nobody answers.
     """
     return trio.run(_run, config, server, other, tuple(listed), rate, tell)
 
@@ -69,6 +69,8 @@ async def _run(
     questions = [*of_cluster(cluster.index, config.domain.wire, pods=config.pods != "disabled"), *listed]
     questions = list(dict.fromkeys(questions))
     known = Known(config.domain.wire, {question.name for question in questions}, config.pods == "verified")
+    for address in (server, other):
+        await _see_whether_there(address, questions[0])
     result = Result()
     limit = trio.CapacityLimiter(_IN_FLIGHT)
     async with _asking(server) as ours, _asking(other) as theirs, trio.open_nursery() as nursery:
@@ -102,6 +104,17 @@ async def _cluster(config: Config) -> Cluster:
     if cluster.missing:
         raise CompareError(f"the objects of the cluster were not there after {_SYNC_WAIT:g} seconds")
     return cluster
+
+
+async def _see_whether_there(address: Address, question: Question) -> None:
+    """Raise CompareError if nobody answers: each question would be waited for in vain, for hours altogether."""
+    try:
+        async with _asking(address) as asking:
+            said = await asking.ask(question)
+    except OSError as error:
+        raise CompareError(f"{address} cannot be asked: {error.strerror}") from error
+    if said.rcode is None:
+        raise CompareError(f"{address}: nobody answers there, over UDP, after {_TRIES} questions")
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

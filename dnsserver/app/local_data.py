@@ -4,6 +4,7 @@ The text of the files is read once, in the first process, and handed on to the o
 build it takes no event loop and may run in a thread: whoever has built it swaps it in whole.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,9 +16,13 @@ from dnsserver.config.model import Hosts
 from dnsserver.resolver.chain import Source
 from dnsserver.resolver.hosts import Hosts as HostNames
 from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import labels
 from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
 
 Texts = Mapping[str, str]  # what files say, by their paths
+
+_FEW_LINES = 1000  # of a hosts file that are others, 25 us each to the event loop
+_MOST_DOMAINS = 10_000  # that what is kept is compared with, 1 us each to the event loop
 
 
 class LocalDataError(Exception):
@@ -55,8 +60,8 @@ class LocalData:
         self._parts = frozenset((text, zone.origin) for text, zone in self._zone_of.items()) | frozenset(
             ("", domain) for domain in self._local
         )
-        tables: list[_HostsTable] = [] if before is None else before._hosts  # noqa: SLF001 - likewise
-        self._hosts: list[_HostsTable] = _hosts(config, texts, tables)
+        self._hosts: list[_HostsTable]
+        self._hosts, self._touched = _hosts(config, texts, None if before is None else before._hosts)  # noqa: SLF001
         self.rules = rules_of(config, [table.names for table in self._hosts])
 
     def sources(self, cluster: Source) -> list[Source]:
@@ -68,24 +73,18 @@ class LocalData:
         return [self._domain, *(zone.origin for zone in self._zone_of.values()), *self._local, *SPECIAL]
 
     def take_over(self, before: "LocalData") -> frozenset[bytes]:
-        """Take the place of `before`; return the domains below which names may have another answer now.
+        """Take the place of `before`, which this was made with; return the domains that may have other answers now.
 
-        A table of hosts whose file alone is another is the same object in both, and reads what is another in it.
+        A table of hosts of whose file a few lines are others is the same object in both, and reads those now.
         """
         domains = {domain for _, domain in self._parts ^ before._parts}  # noqa: SLF001 - of its own kind
-        kept = set()
+        domains |= self._touched
         for table in self._hosts:
             if table.is_kept:
-                kept.add(id(table.names))
                 changed = table.names.replace(table.text)
                 domains |= changed
                 if self.rules is not None:
                     self.rules.hosts_changed(changed)
-            else:
-                domains |= table.names.domains()
-        for table in before._hosts:  # noqa: SLF001 - likewise
-            if id(table.names) not in kept:
-                domains |= table.names.domains()
         return frozenset(domains)
 
     def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:
@@ -102,15 +101,51 @@ class _HostsTable(NamedTuple):
     is_kept: bool
 
 
-def _hosts(config: Config, texts: Texts, before: Sequence[_HostsTable]) -> list[_HostsTable]:
-    known = {table.settings: table for table in before}
-    tables = []
+def _hosts(
+    config: Config, texts: Texts, before: Sequence[_HostsTable] | None
+) -> tuple[list[_HostsTable], frozenset[bytes]]:
+    """Return the tables, and the domains whose answers are others by those that are not kept.
+
+    Where many lines of a file are others its table is made anew, here beside the questions: to change the one that is
+    asked holds them up.
+    """
+    known = {table.settings: table for table in before or ()}
+    tables: list[_HostsTable] = []
+    touched: set[bytes] = set()
     for settings in config.hosts:
         text = hosts_text(settings, texts)
         old = known.pop(settings, None)
-        names = hosts_names(settings, text) if old is None else old.names
-        tables.append(_HostsTable(settings, text, names, old is not None))
-    return tables
+        difference = None if old is None else old.names.difference(text)
+        if old is not None and difference is not None and difference.lines <= _FEW_LINES:
+            tables.append(_HostsTable(settings, text, old.names, is_kept=True))
+            continue
+        names = hosts_names(settings, text)
+        tables.append(_HostsTable(settings, text, names, is_kept=False))
+        if difference is not None:
+            touched |= names.touched(difference)
+        elif before is not None:
+            touched |= names.domains()
+    for table in known.values():
+        touched |= table.names.domains()
+    return tables, _at_most(touched, _MOST_DOMAINS)
+
+
+def _at_most(domains: set[bytes], most: int) -> frozenset[bytes]:
+    """Return so many domains at most in which all of these lie: those with most labels give way to the one above."""
+    count = len(domains)
+    if count <= most:
+        return frozenset(domains)
+    by_depth: defaultdict[int, set[bytes]] = defaultdict(set)
+    for domain in domains:
+        by_depth[len(labels(domain))].add(domain)
+    for depth in range(max(by_depth), 0, -1):
+        if count <= most:
+            break
+        deepest, above = by_depth.pop(depth), by_depth[depth - 1]
+        count -= len(deepest) + len(above)
+        above.update(domain[domain[0] + 1 :] for domain in deepest)
+        count += len(above)
+    return frozenset().union(*by_depth.values())
 
 
 def _zone(path: str, text: str) -> StaticZone:

