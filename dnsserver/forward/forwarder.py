@@ -368,7 +368,7 @@ class Forwarder:
                 await self._awake.wait()
                 continue  # something has to be looked after sooner
             # After a stall of this process the replies are here already, and their senders were not silent.
-            self._engine.udp.drain()
+            self._engine.udp.drain(self._clock() - self._wakes_at)
             self._end_joins(self._clock())
             while self._engine.process_due(self._clock()):
                 self._on_batch_end()

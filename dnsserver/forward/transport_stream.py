@@ -22,7 +22,7 @@ from dnsserver.zone.record import Reason
 log = get_logger(__name__)
 
 _CLOSE_TIME = 0.5
-_READ = 65536
+_READ = 8192  # one read brings at most some 130 replies, which is 2 ms of work: then others get their turn
 
 _MOST_ASKED = 32_768  # of one upstream at once: half of the IDs
 

@@ -33,8 +33,9 @@ BUSY_POLLS = 100  # half a microsecond to one each
 _MOST_SKIPPED_POLLS = 1024
 
 SKIP_POLLS = 8  # after a poll that was in vain
-_BATCH = 256
-_ROUNDS = 4
+_BATCH = 64  # replies taken before the clock is looked at: some 1 ms
+_ROUNDS = 16
+_TURN, _LONGEST_TURN = 0.002, 0.02  # seconds of replies before others get their turn; the second one after a stall
 _RECEIVE = 4096
 
 
@@ -208,11 +209,15 @@ class UdpTransport:
             await trio.lowlevel.wait_readable(descriptor)
             self.drain()
 
-    def drain(self) -> None:
-        """Receive the replies that are there, a bounded number of them."""
+    def drain(self, late: float = 0.0) -> None:
+        """Receive the replies that are there, as many as there is time for: more when the process stood still.
+
+        It is so many seconds `late`.
+        """
         poll = self._epoll.poll
         ports = self._ports
         receive = self._receive
+        end = self._clock() + min(_LONGEST_TURN, max(_TURN, late))
         for _ in range(_ROUNDS):
             events = poll(0, _BATCH)
             if not events:
@@ -227,6 +232,8 @@ class UdpTransport:
                 except Exception as error:  # it must not cost the others theirs; this question times out
                     self._faults.took("upstream-reply", error, upstream=port.upstream.name)
             self._on_batch_end()
+            if self._clock() >= end:
+                break
 
     def _receive(self, port: Port, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""

@@ -169,6 +169,37 @@ def test_what_cannot_be_sent_fails_at_once(near: socket.socket, corked: bool) ->
     assert receiver.failed == ([b"ab"] if corked else [])
 
 
+class Slow(Receiver):
+    """Takes a tenth of a millisecond for each reply."""
+
+    time = 0.0
+
+    def replied(self, attempt: Attempt, reply: bytes, now: float) -> bool:
+        del attempt, now
+        self.time += 0.0001
+        self.replies.append(reply)
+        return True
+
+
+def test_a_flood_of_replies_is_taken_by_turns(near: socket.socket) -> None:
+    receiver = Slow()
+    upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
+    with closing(UdpTransport(receiver, Runtime(clock=lambda: receiver.time))) as transport:
+        send(transport, upstream, 200)
+        for _ in range(200):
+            wire, client = near.recvfrom(4096)
+            near.sendto(wire[:2] + b"\x81\x80" + wire[4:], client)
+        taken = [0]
+        while taken[-1] < 200:
+            began = receiver.time
+            transport.drain()
+            assert receiver.time - began < 0.002 + 64 * 0.0001, "a turn ends behind the batch in which its time is over"
+            taken.append(len(receiver.replies))
+            assert taken[-1] > taken[-2]
+        assert len(set(receiver.replies)) == 200
+        assert len(taken) > 3
+
+
 @pytest.mark.parametrize("upstreams", [1, 4, 16])
 @pytest.mark.parametrize("ports", [2, 16])
 def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
