@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _KINDS = {
@@ -80,6 +81,8 @@ def expect_readable_folder(path: Path) -> None:
 def expect_writable_folder(path: Path) -> None:
     """Raise UnusableFileError unless files can be made in this folder, which is made itself where it is missing."""
     try:
+        with suppress(OSError):
+            path.lstat()  # ValueError for what cannot be a path, which `exists` hides
         existing = next(folder for folder in (path, *path.parents) if folder.exists() or folder.is_symlink())
         is_folder = existing.is_dir()
     except (OSError, ValueError) as error:

@@ -1,0 +1,71 @@
+"""What a Corefile has that cannot be taken over, or says otherwise: the line, and what that means."""
+
+import pytest
+
+from tests.config.corefile.reading import config, imported, said
+
+
+def root(*lines: str) -> str:
+    """A Corefile of one block for all names."""
+    return "\n".join([".:53 {", *lines, "}"]) + "\n"
+
+
+# The lines, of what kind the finding is, and what it says.
+SAID: list[tuple[tuple[str, ...], str, str]] = [
+    (("template CH TXT a.example {", ' answer "{{ .Name }} TXT x"', "}"), "lost", "questions of class CH are refused"),
+    (("template IN A a..example {", ' answer "{{ .Name }} A 192.0.2.1"', "}"), "lost", "is no name of a zone"),
+    (("template IN A a.example {", " var x 1", "}"), "lost", "expressions are not computed"),
+    (("template IN A a.example {", " wrong", "}"), "lost", "3 template wrong: "),
+    (("template IN A a.example {", ' answer "{{ .Name }} A 192.0.2.1"', ' additional "x A 192.0.2.2"', "}"), "lost",
+     "only records that answer the question are given"),
+    (("template IN A a.example {", ' answer "{{ .Name }} A 192.0.2.1"', " ederror 21", "}"), "differs",
+     "the reason in the reply (RFC 8914) is that a rule answered"),
+    (("template IN A a.example {", ' answer "{{ .Name }} A 192.0.2.1"', ' authority "a SOA a b 1 2 3 4 5"', "}"),
+     "default", "a negative answer has an SOA of the rule's domain"),
+    (("template IN A a.example {", ' answer "{{ .Name }} A 192.0.2.1"', " upstream", "}"), "default",
+     "CoreDNS itself does nothing for it any more"),
+    (("template IN A a.example {", ' match "^x"', ' answer "{{ .Name }} A 192.0.2.1"', " fallthrough b.example", "}"),
+     "differs", "names of every zone of the template go on"),
+    (("template IN A a.example {", ' match "^x"', ' answer "{{ .Name }} A 192.0.2.1"', "}"), "differs",
+     "names that no expression fits are refused"),
+    (("template IN A a.example {", ' answer "{{ .Name }} TXT {{ .Message.Id }}"', "}"), "lost",
+     "computes more than [[answer]] can say"),
+    (("template IN A a.example {", ' answer "{{ .Name }} A {{"', "}"), "lost", "computes more than [[answer]] can say"),
+    (("template IN A a.example {", ' match "x"', ' answer "{{ .Name }} A {{ index .Match 0 }}"', "}"), "lost",
+     "computes more than [[answer]] can say"),
+    (("template IN A a.example {", " rcode YXDOMAIN", "}"), "differs", "REFUSED instead of YXDOMAIN"),
+    (("template IN A a.example {", " rcode NXDOMAIN", ' answer "{{ .Name }} A 192.0.2.1"', "}"), "lost",
+     "a reply with rcode NXDOMAIN has no records"),
+    (("template ANY ANY a.example {", ' answer "{{ .Name }} A 192.0.2.1"', "}"), "differs",
+     "other types of these names are empty (NODATA)"),
+    (("rewrite name sideways a.example b.example",), "lost", "sideways is no way to compare names"),
+    (("rewrite name a.example b(.example",), "lost", "cannot be said as one rule on whole labels"),
+    (("rewrite name suffix .a.example .b.example answer name (.*) {1}.x",), "differs", "by the same rule and not by a"),
+    (("rewrite name suffix .a.example .b.example answer sometimes",), "lost", "sometimes is not an option"),
+    (("forward .",), "lost", "has no upstreams, with which CoreDNS does not start"),
+    (("forward a..example 192.0.2.1",), "lost", "is no name of a zone: nothing is forwarded for it"),
+    (("forward . 192.0.2.1", "forward b.example 192.0.2.2"), "differs", "no name comes to it"),
+    (("cache 30 {", " success many 60", "}"), "lost", "is not read by CoreDNS either"),
+    (("cache 30 {", " success 500 60", "}"), "default", "the cache is measured in octets"),
+    (("hosts /h {", " ttl soon", " fallthrough", "}"), "lost", "is no number of seconds from 1 to 65535"),
+    (("hosts /h {", " ttl", " fallthrough", "}"), "lost", "is no number of seconds from 1 to 65535"),
+    (("hosts /h {", " reload 0", " fallthrough", "}"), "differs", "the file is followed here"),
+    (("hosts /h {", " reload soon", " fallthrough", "}"), "differs", "the file is followed here"),
+    (("file",), "lost", "names no file, with which CoreDNS does not start"),
+    (("kubernetes cluster.local", "file /a a.cluster.local"), "lost", "a.cluster.local is the cluster's"),
+    (("file /a a.example b.example",), "lost", "a file is one zone, that of its SOA"),
+    (("file /a a.example", "file /b a.example"), "lost", "a.example is the zone of a file already"),
+    (("file /a a.example {", " reload 5s", "}"), "default", "the file is followed and read again"),
+    (("file /a a.example {", " fallthrough", "}"), "lost", "that the file does not have is NXDOMAIN"),
+    (("file /a a.example {", " upstream", "}"), "default", "CoreDNS itself does nothing for it any more"),
+    (("file /a a.example {", " wrong", "}"), "lost", "file wrong: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "kind", "text"), SAID, ids=[f"{row[0][-1].strip()} {row[2]}" for row in SAID])
+def test_what_is_said(lines: tuple[str, ...], kind: str, text: str) -> None:
+    result = imported(root(*lines))
+    config(result)  # whatever it is, what is left can be served with
+    assert any(text in line for line in said(result, kind)), [
+        (found.kind, found.source.line, found.what, found.text) for found in result.findings
+    ]
