@@ -1,10 +1,13 @@
 """After a process has stood still: who has waited too long is dropped, the newest is answered first."""
 
+import socket
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 import trio.testing
 
-from dnsserver.server.backlog import STUB_TIMEOUT, catch_up
+from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
 from dnsserver.server.batch import BatchPort, UnbatchedPort
 from dnsserver.server.udp import bind
 from tests.clock import LoopbackClock
@@ -52,3 +55,56 @@ async def test_a_server_that_stood_still_notices(clock: LoopbackClock) -> None:
             assert [(await client.receive()).id for _ in range(10)] == list(range(59, 49, -1))
             await client.send(query("web.shop", 100))
             assert (await client.receive()).id == 100
+
+
+# ---- questions that are put off
+
+
+class Late:
+    """Questions put off at a socket with a clock of our own; what was asked comes back as packets."""
+
+    def __init__(self, parts: Parts, sock: socket.socket, client: UdpClient) -> None:
+        self.port = BatchPort(sock, parts.replies.add_table("udp", "1"), parts.responder)
+        self.questions = LateQuestions(parts.responder, self.port, b"\x03web\x04shop\x00")
+        self.client = client
+
+    async def put_off(self, *packets: bytes) -> None:
+        await self.client.send(*packets)
+        assert self.port.serve_batch(self.questions.put_off, trio.current_time()) == len(packets)
+
+    async def answered(self, count: int) -> list[int]:
+        return [(await self.client.receive()).id for _ in range(count)]
+
+
+@pytest.fixture
+async def late(clock: LoopbackClock) -> AsyncIterator[Late]:
+    del clock
+    with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:
+        yield Late(Parts(), sock, client)
+
+
+async def test_the_newest_question_of_the_cluster_comes_first_then_those_of_the_outside(late: Late) -> None:
+    await late.put_off(query("a.shop", 1), query("web.shop", 2), query("b.shop", 3), query("WEB.Shop", 4))
+    assert late.questions.waiting == 4
+    late.questions.answer()
+    assert await late.answered(4) == [4, 2, 3, 1]
+    assert (late.questions.waiting, late.questions.dropped) == (0, 0)
+
+
+async def test_what_has_waited_longer_than_a_stub_waits_is_dropped(late: Late, clock: LoopbackClock) -> None:
+    await late.put_off(query("web.shop", 1), query("web.shop", 2))
+    clock.jump(STUB_TIMEOUT + 1)
+    await late.put_off(query("web.shop", 3))
+    late.questions.answer()
+    assert await late.answered(1) == [3]
+    assert (late.questions.waiting, late.questions.dropped) == (0, 2)
+
+
+async def test_too_many_cost_the_oldest_of_their_class_their_places(late: Late) -> None:
+    await late.put_off(query("web.shop", 0))
+    for start in range(1, 1089, 64):
+        await late.put_off(*(query("a.shop", number) for number in range(start, start + 64)))
+    assert late.questions.waiting == 1025
+    assert late.questions.dropped == 64
+    late.questions.answer()
+    assert (await late.answered(2)) == [0, 1088]

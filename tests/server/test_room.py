@@ -84,3 +84,25 @@ def test_nothing_is_ever_exceeded_and_nothing_stays_behind(steps: list[tuple[str
         room.leave(tenant)
     assert (len(room), room.held, room.expected) == (0, 0, 0)
     assert len(reached(room)) == len(reached(Room(places, 1000)))
+
+
+@pytest.mark.parametrize(("taken", "patience"), [(0, 1.0), (5, 1.0), (6, 0.8), (8, 0.4), (9, 0.2), (10, 0.1)])
+def test_connections_may_be_silent_for_less_time_as_places_get_scarce(taken: int, patience: float) -> None:
+    room = Room(10, 1000)
+    for number in range(taken):
+        Tenant(room, f"{'abcdefghij'[number]}{number} idle")
+    assert room.patience == pytest.approx(patience)
+    assert room.clients == taken
+
+
+def test_the_client_with_most_octets_loses_its_largest_connection() -> None:
+    room = Room(10, 1000)
+    one = Tenant(room, "b1 busy")
+    room.account(one, 500, 0)
+    many = [Tenant(room, f"a{number} busy") for number in range(3)]
+    for tenant, octets in zip(many, (150, 250, 200), strict=True):
+        room.account(tenant, octets, 0)
+    assert room.held == 850
+    assert len(room) == 3
+    room.account(one, 510, 0)
+    assert (room.held, len(room)) == (860, 3)
