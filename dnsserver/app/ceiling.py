@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver.config import Config
+from dnsserver.server.heavy import LANES
 
 MIB = 1024 * 1024
 KIB = 1024
@@ -18,8 +19,8 @@ SERVICES = 10_000
 
 # Private memory of the programs after their imports (RssAnon, CPython 3.11 to 3.13), with what trio, logging and admin
 # HTTP take while they run; and the code and libraries that all of them have in common.
-_SERVER = 44 * MIB
-_WORKER = 36 * MIB
+_SERVER = 38 * MIB
+_WORKER = 32 * MIB
 _LOADER = 32 * MIB
 _SECOND = 20 * MIB
 _SHARED = 26 * MIB
@@ -43,9 +44,11 @@ _SILENT = 6 * MIB  # queries that may still be answered: 480 octets each with th
 _ARRIVING = 8 * MIB  # what streams have brought of answers of up to 64 KiB, and what is made of them
 _TEMPLATES = 4 * MIB  # 256 of each kind
 _CONNECTION = 3 * KIB
-_LATE = 2 * MIB  # replies and packets of one turn, and the buffers of the UDP sockets
+_LATE = 3 * MIB  # of one address: replies and packets of a turn of each lane, and questions that were put off
 TCP_BUFFERS = 48 * KIB  # of a connection, both ways, doubled by the kernel
-UDP_BUFFERS = {"rmem": 2 * MIB, "wmem": MIB // 2}  # asked for, granted up to the kernel's limit, and doubled as well
+# Asked for, granted up to the kernel's limit, and doubled as well.
+UDP_BUFFERS = {"rmem": 2 * MIB, "wmem": MIB // 2}
+LANE_BUFFERS = {"rmem": 256 * KIB, "wmem": 64 * KIB}
 _BEHIND = 64 * MIB  # what a worker has not read of the events for it, before it is given up
 
 
@@ -90,7 +93,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("queries that silent upstreams may still answer", processes * _SILENT)
     yield Part("answers on their way from upstreams", processes * _ARRIVING)
     yield Part("templates of replies", processes * _TEMPLATES)
-    yield Part("UDP packets under way", processes * _LATE)
+    yield Part("UDP packets under way", processes * len(config.listen) * _LATE)
     yield Part("TCP connections", config.tcp.connections * _CONNECTION + config.tcp.buffers, "tcp.buffers")
     yield Part("TCP in the kernel", config.tcp.connections * TCP_BUFFERS, "tcp.connections")
     yield Part("UDP in the kernel", processes * len(config.listen) * (_granted("rmem") + _granted("wmem")))
@@ -111,12 +114,12 @@ def _patterns(config: Config) -> int:
 
 
 def _granted(kind: str) -> int:
-    """Return the octets that the kernel gives a UDP socket for one direction."""
+    """Return the octets that the kernel gives the UDP sockets of an address for one direction."""
     try:
         most = int(Path(f"/proc/sys/net/core/{kind}_max").read_text("ascii"))
     except (OSError, ValueError):
         most = 212_992
-    return 2 * min(UDP_BUFFERS[kind], most)
+    return 2 * (min(UDP_BUFFERS[kind], most) + LANES * min(LANE_BUFFERS[kind], most))
 
 
 def table(found: tuple[Part, ...]) -> str:

@@ -183,12 +183,12 @@ class Listeners:
         address, (udp, tcp) = opened
         if self._share or self._join:  # the kernel spreads the clients over the sockets of all processes
             return self._add_with(configured, address, Alone(udp), Alone(tcp))
-        clock = self._responder.clock
+        clock, host, port = self._responder.clock, address.host, address.port
         return self._add_with(
             configured,
             address,
-            SteeredLanes(udp, "udp", clock, lambda: bind(address.host, address.port, reuse_port=True), processes),
-            SteeredLanes(tcp, "tcp", clock, lambda: listen(address.host, address.port, reuse_port=True), processes),
+            SteeredLanes(udp, "udp", clock, lambda lane: bind(host, port, reuse_port=True, lane=lane), processes),
+            SteeredLanes(tcp, "tcp", clock, lambda _: listen(host, port, reuse_port=True), processes),
         )
 
     def _add_with(self, configured: Address, address: Address, udp: Lanes, tcp: Lanes) -> Listener:

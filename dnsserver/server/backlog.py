@@ -21,7 +21,8 @@ from dnsserver.server.respond import Responder
 STUB_TIMEOUT = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)
 _MOST = 2048  # answered in one go, some 20 ms
 _ALL = 65_536  # looked at in one go
-_PUT_OFF = 1024  # questions of a class, at some 300 octets each
+_PUT_OFF = 512  # questions of a class, at some 400 octets each
+_USUAL = 300  # octets: longer packets, which no stub sends, are answered at once lest they take room
 _SLICE = 0.0005  # seconds of a turn that a class of late questions may take
 
 
@@ -52,8 +53,10 @@ class LateQuestions:
         self.waiting = 0
         self.dropped = 0
 
-    def put_off(self, packet: bytes, port: UdpPort, index: int) -> None:
+    def put_off(self, packet: bytes, port: UdpPort, index: int) -> bytes | None:
         """Keep a question for `answer`; where there are too many of its class, the oldest one gives way."""
+        if len(packet) > _USUAL:
+            return self._responder.respond(packet, port, index)
         late = self._inside if self._domain in packet.lower() else self._outside
         if len(late) == _PUT_OFF:
             late.popleft()
@@ -61,6 +64,7 @@ class LateQuestions:
         else:
             self.waiting += 1
         late.append(_Late(packet, port.begin_deferred(index), port.peer_address(index), self._clock()))
+        return None
 
     def answer(self) -> None:
         """Answer the newest questions of each class, as many as its part of a turn has room for."""

@@ -56,6 +56,7 @@ def test_the_zone_and_further_processes_count() -> None:
 def test_the_buffers_that_it_counts_are_those_that_are_asked_for() -> None:
     assert ceiling.TCP_BUFFERS == 2 * (tcp.SEND_BUFFER + tcp.RECEIVE_BUFFER)
     assert ceiling.UDP_BUFFERS == {"rmem": udp.RECEIVE_BUFFER, "wmem": udp.SEND_BUFFER}
+    assert ceiling.LANE_BUFFERS == {"rmem": udp.LANE_RECEIVE_BUFFER, "wmem": udp.LANE_SEND_BUFFER}
 
 
 PROGRAMS = {

@@ -33,7 +33,7 @@ def bound() -> Iterator[socket.socket]:
 @contextmanager
 def udp_lanes(sock: socket.socket, clock: Callable[[], float] = lambda: 1.0) -> Iterator[Lanes]:
     port = sock.getsockname()[1]
-    lanes = SteeredLanes(sock, "udp", clock, lambda: bind(HOST, port, reuse_port=True))
+    lanes = SteeredLanes(sock, "udp", clock, lambda _: bind(HOST, port, reuse_port=True))
     yield lanes
     for lane in lanes.sockets[1:]:
         lane.close()
@@ -78,7 +78,7 @@ async def test_a_lane_is_given_back(bound: socket.socket, autojump_clock: MockCl
 
 
 def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket) -> None:
-    def refused() -> socket.socket:
+    def refused(_: bool) -> socket.socket:
         raise OSError(1, "Operation not permitted")
 
     lanes = SteeredLanes(bound, "udp", lambda: 1.0, refused)
@@ -90,7 +90,7 @@ def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket)
 def test_tcp_clients_are_steered_as_well() -> None:
     with listen(HOST, 0) as first:
         port = first.getsockname()[1]
-        lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
+        lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda _: listen(HOST, port, reuse_port=True))
         for _ in range(16):
             lanes.behind(lambda: [octets(ATTACKER)] * 16)
         found = {}
@@ -112,7 +112,7 @@ async def test_a_lane_of_udp_answers_like_the_first_socket() -> None:
     parts = Parts()
     sock = bind(HOST, 0)
     port = sock.getsockname()[1]
-    lanes = SteeredLanes(sock, "udp", lambda: 1.0, lambda: bind(HOST, port, reuse_port=True))
+    lanes = SteeredLanes(sock, "udp", lambda: 1.0, lambda _: bind(HOST, port, reuse_port=True))
     listener = UdpListener(lanes, parts.responder, b"\0")
     for _ in range(4):
         lanes.behind(lambda: [octets(ATTACKER)] * 64)
@@ -134,7 +134,7 @@ async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:
     parts = Parts()
     first = listen(HOST, 0)
     port = first.getsockname()[1]
-    lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda: listen(HOST, port, reuse_port=True))
+    lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda _: listen(HOST, port, reuse_port=True))
     server = TcpServer(lanes, parts.responder, TcpLimits())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
@@ -158,7 +158,7 @@ async def test_a_lane_of_tcp_answers_like_the_first_listener() -> None:
 @pytest.fixture
 def three(bound: socket.socket) -> Iterator[SteeredLanes]:
     port = bound.getsockname()[1]
-    lanes = SteeredLanes(bound, "udp", lambda: 1.0, lambda: bind(HOST, port, reuse_port=True), processes=3)
+    lanes = SteeredLanes(bound, "udp", lambda: 1.0, lambda _: bind(HOST, port, reuse_port=True), processes=3)
     yield lanes
     lanes.close_others()
     for lane in lanes.sockets[1:]:
