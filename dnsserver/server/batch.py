@@ -64,8 +64,8 @@ class UdpPort(Protocol):
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
-    def senders(self) -> list[bytes]:
-        """Return the addresses, packed, of who sent the last packets, a batch at most, one for each packet."""
+    def senders(self, count: int) -> list[bytes]:
+        """Return the addresses, packed, of who sent the last `count` packets, which `serve_batch` has read at once."""
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the client's address, and what tells its questions apart.
@@ -292,10 +292,10 @@ class BatchPort:
         host: bytes = self._peers[at : at + self._host_size]
         return host
 
-    def senders(self) -> list[bytes]:
-        """Return the addresses, packed, of who sent the last packets, a batch at most."""
+    def senders(self, count: int) -> list[bytes]:
+        """Return the addresses, packed, of who sent the last packets; what stands behind them is of batches before."""
         size, peers = self._host_size, self._peers
-        return [peers[at : at + size] for at in range(self._host_at, BATCH * _PEER, _PEER)]
+        return [peers[at : at + size] for at in range(self._host_at, count * _PEER, _PEER)]
 
     def asker(self, client: bytes, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
@@ -446,8 +446,9 @@ class UnbatchedPort:
     def _packed(self, client: Any) -> bytes:
         return socket.inet_pton(self._sock.family, client[0][0].partition("%")[0])
 
-    def senders(self) -> list[bytes]:
+    def senders(self, count: int) -> list[bytes]:
         """Return the address, packed, of who sent the packet at hand."""
+        del count
         return [self.peer_address(0)] if self._client else []
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:

@@ -66,12 +66,12 @@ class UdpServer:
         table: ReplyTable | None = None,
         *,
         domain: bytes = b"\0",
-        on_behind: Callable[[UdpPort], None] | None = None,
+        on_behind: Callable[[UdpPort, int], None] | None = None,
     ) -> None:
         """Take over a bound socket.
 
         Other sockets may share its `table` of replies. `domain` is the cluster's. `on_behind` hears of each turn at
-        whose end packets were still waiting.
+        whose end packets were still waiting, and how many were read last.
         """
         self.sock = sock
         self._clock = responder.clock
@@ -150,9 +150,9 @@ class UdpServer:
                             durations.observe(now - before, answered)
                         if count < _FEW:
                             break
-                    full = 0 if now < end else full + 1
+                    full = full + 1 if now >= end and count >= _FEW else 0
                     if full and self._on_behind is not None:
-                        self._on_behind(self.port)
+                        self._on_behind(self.port, count)
                     if late.waiting:
                         late.answer()
                     cork.on = False

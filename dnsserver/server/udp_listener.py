@@ -1,5 +1,7 @@
 """One address of UDP: all its sockets, read by turns. What floods a lane delays the others by a turn of it."""
 
+from functools import partial
+
 import trio
 
 from dnsserver import metrics
@@ -58,5 +60,5 @@ class UdpListener:
             heavy=self.lanes.heavy,
         )
 
-    def _behind(self, port: UdpPort) -> None:
-        self.lanes.behind(port.senders)
+    def _behind(self, port: UdpPort, count: int) -> None:
+        self.lanes.behind(partial(port.senders, count))

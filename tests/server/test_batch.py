@@ -188,3 +188,11 @@ def test_replies_of_the_largest_size_stay_apart(kind: Kind, late: bool) -> None:
             pass
         bench.port.flush()
         assert sorted(bench.receive()) == [query[:2] + query[-1:] * 4094 for query in queries]
+
+
+def test_who_sent_the_last_packets_is_told_and_nobody_who_sent_none(bench: Bench) -> None:
+    for count in (2, BATCH):
+        bench.send(*[WEB] * count)
+        assert bench.serve() == count
+        assert set(bench.port.senders(count)) == {socket.inet_aton(HOST)}
+        assert len(bench.port.senders(count)) in {1, count}
