@@ -1,8 +1,13 @@
 """How many connections there are to an upstream, and how many questions each is given."""
 
+import pytest
 import trio
 
+from dnsserver.forward.lookup import Attempt
+from dnsserver.forward.receiver import FORGET_AFTER
 from dnsserver.forward.settings import Transport, UpstreamSpec
+from dnsserver.forward.stream_pool import Connection, Pool, StreamQuery
+from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import NOERROR
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
@@ -60,3 +65,37 @@ async def test_one_connection_is_enough_for_who_answers_all(clock: LoopbackClock
             for turn in range(5):
                 await ask_all(forward, *(f"n{i}.t{turn}.example.com" for i in range(200)))
         assert server.connections == 1
+
+
+def test_what_nobody_waits_for_any_more_is_forgotten_in_time() -> None:
+    upstream = Upstream(UpstreamSpec(HOST, 53, Transport.TCP), HOST, b"\0")
+    pool = Pool(upstream)
+    connection = Connection(0.0)
+    pool.connections.append(connection)
+    most = 0
+    for number in range(20_000):
+        now = number / 100  # seconds, of a silent upstream
+        pool.sweep(now)
+        question = StreamQuery(Attempt(None, upstream, b"", now), number.to_bytes(2), wanted=True)
+        pool.add(question)
+        if number % 2:
+            pool.queue.remove(question)
+            connection.put(question, now)
+        most = max(most, len(pool.asked))
+    # Those that wait in the queue go at once, those that were sent when no answer is believed any more.
+    assert most < 2 * (256 + 100 * FORGET_AFTER)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_somebody_waits_for_is_not_forgotten(sent: bool) -> None:
+    upstream = Upstream(UpstreamSpec(HOST, 53, Transport.TCP), HOST, b"\0")
+    pool = Pool(upstream)
+    connection = Connection(0.0)
+    pool.connections.append(connection)
+    for number in range(1000):
+        probe = StreamQuery(Attempt(None, upstream, b"", 0.0, probe=True), number.to_bytes(2), wanted=False)
+        pool.add(probe)
+        if sent:
+            connection.put(probe, 0.0)
+    pool.sweep(1000.0)
+    assert len(pool.asked) == 1000

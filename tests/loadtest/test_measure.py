@@ -1,5 +1,9 @@
+import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from functools import partial
 
@@ -44,3 +48,26 @@ async def test_a_server_that_dies_under_the_load_still_has_a_report() -> None:
 def test_a_process_that_is_not_there_is_told_before_anything_is_asked() -> None:
     with pytest.raises(ProcessGoneError):
         measure(Options(("127.0.0.1", 9), count=1, pids=(1 << 22,)), NAMES)
+
+
+def test_a_signal_ends_the_run_and_what_there_is_is_reported() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+
+        def answer_ten() -> None:
+            for _ in range(10):
+                query, client = server.recvfrom(4096)
+                server.sendto(reply(query), client)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=answer_ten)
+        thread.start()
+        address = ("127.0.0.1", server.getsockname()[1])
+        report = measure(Options(address, duration=60, clients=1, outstanding=1, timeout=0.2), NAMES)
+        thread.join()
+    assert 9 <= report.counts.answered <= 10  # the last one may come in too late
+    assert any("was interrupted" in note for note in report.notes)
+    assert report.elapsed_s < 20
+    assert signal.getsignal(signal.SIGINT) is before
