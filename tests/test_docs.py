@@ -161,3 +161,10 @@ def test_the_ceiling_adds_up_as_check_prints_it() -> None:
     (limit,) = re.findall(r"limit of `manifests/base` is (\d+) MiB", page)
     assert f"memory: {limit}Mi" in (ROOT / "manifests/base/deployment.yaml").read_text()
     assert sum(float(octets) for _, octets, _ in table[:-1]) == pytest.approx(float(table[-1][1]), abs=1)
+
+
+def test_the_metrics_that_pages_name_are_told() -> None:
+    told = set(re.findall(r"`((?:dnsserver|coredns)_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    for page in PAGES:
+        named = set(re.findall(r"\b((?:dnsserver|coredns)_\w+)(?=\{|\[| [><=])", page.read_text()))
+        assert named <= told, page
