@@ -148,6 +148,8 @@ class SteeredLanes:
             )
 
     def _steer(self) -> None:
+        if self._sock.fileno() < 0:  # closed, as everything ends: workers end after it
+            return
         code = steering.program(self._sock.family, self._processes, self._answering, self._sources.heavy)
         try:
             steering.attach(self._sock, code)

@@ -14,6 +14,7 @@ from dnsserver.server.lanes import Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.tcp import TcpLimits, TcpServer, listen
 from dnsserver.server.udp import bind
 from dnsserver.server.udp_listener import UdpListener
+from tests.logs import capture_logs
 from tests.messages import addresses, d
 from tests.server.parts import HOST, Parts
 
@@ -189,6 +190,14 @@ def test_clients_are_spread_over_the_processes_that_answer(three: SteeredLanes) 
     three.answers(2, False)
     three.answers(2, False)
     assert spread(three, VICTIM) == {(0, 0), (1, 0)}
+
+
+def test_a_process_that_ends_after_the_sockets_are_closed_is_no_news(three: SteeredLanes) -> None:
+    three.answers(1, True)
+    three.sockets[0].close()
+    with capture_logs() as logs:
+        three.answers(1, False)
+    assert not logs
 
 
 def test_a_client_that_another_process_found_heavy_has_a_lane_in_all_of_them(three: SteeredLanes) -> None:
