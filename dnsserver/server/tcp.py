@@ -326,7 +326,7 @@ def by_turns(ready: list[Ready]) -> list[Ready]:
     served: Counter[bytes] = Counter()
     rounds: list[tuple[int, int, Ready]] = []
     for number, (key, events) in enumerate(ready):
-        peer = key.data.peer if isinstance(key.data, Connection) else b""
+        peer: bytes = getattr(key.data, "peer", b"")  # of a listener there is none
         rounds.append((served[peer] if peer else 0, number, (key, events)))
         served[peer] += 1
     rounds.sort(key=lambda each: each[:2])

@@ -2,12 +2,15 @@
 
 import socket
 from contextlib import AsyncExitStack
+from selectors import EVENT_READ, SelectorKey
+from typing import NamedTuple
 
 import pytest
 import trio
 import trio.testing
 
 from dnsserver.server.connection import TcpLimits
+from dnsserver.server.tcp import by_turns
 from tests.clock import LoopbackClock
 from tests.server.parts import LARGE, Parts, TcpClient, framed, query, tcp_client, wait_gone
 
@@ -275,3 +278,29 @@ async def test_answers_under_way_end_with_the_server() -> None:
         await parts.outside.wait_asked()
     assert server.connections == 0
     parts.deliver()
+
+
+# ---- whose turn it is
+
+
+class Ready(NamedTuple):
+    """A connection that can be read, as far as its turn is concerned."""
+
+    name: str
+    peer: bytes
+
+
+@pytest.mark.parametrize(
+    ("ready", "order"),
+    [
+        ("", ""),
+        ("a1 a2 a3", "a1 a2 a3"),
+        ("a1 a2 a3 b1", "a1 b1 a2 a3"),
+        ("a1 a2 b1 c1 b2 a3", "a1 b1 c1 a2 b2 a3"),
+        ("a1 a2 -1 -2 b1", "a1 -1 -2 b1 a2"),  # listeners have their turn in the first round
+    ],
+)
+def test_each_client_s_first_connection_has_its_turn_before_anybody_s_second_one(ready: str, order: str) -> None:
+    keys = [SelectorKey(0, 0, 0, Ready(name, name[0].strip("-").encode())) for name in ready.split()]
+    found = by_turns([(key, EVENT_READ) for key in keys])
+    assert " ".join(key.data.name for key, _ in found) == order
