@@ -22,7 +22,7 @@ _ARPA = b"\x04arpa\0"
 _SIZES = {m.A: 4, m.AAAA: 16}
 _FOUND = Reason("hosts")
 _NO_DATA = Reason("hosts-no-data")
-_MISSING = Reason("hosts-name-missing")
+_MISSING = Reason("hosts-name-missing", m.EDE.OTHER, "the hosts table does not have the name")
 
 # One value or several: most names have one address, and a tuple for it would take as much room as the address.
 _Values = bytes | tuple[bytes, ...]

@@ -273,8 +273,12 @@ def asked(query: Query, name: bytes) -> Question:
 
 
 def _marked(answer: Answer, stale: Reason) -> Reason:
-    """Return the reason to tell the client: that own data is too old, unless the answer has more to say."""
-    return stale if answer.aa and answer.reason.ede is None else answer.reason
+    """Return the reason to tell the client: that own data is too old, unless the answer has more to say.
+
+    That a name does not exist may come of just that.
+    """
+    says_more = answer.reason.ede is not None and (answer.rcode != m.NXDOMAIN or answer.reason.ede is not m.EDE.OTHER)
+    return answer.reason if says_more or not answer.aa else stale
 
 
 def _left_out(wire: bytes, query: Query, body: Body) -> int:

@@ -54,6 +54,7 @@ def write_reply(query: Query, rcode: int, flags: int, body: Body, limit: int, op
     return b"".join((head, query.packet[m.HEADER_SIZE : base], body.data, opt))
 
 
+@lru_cache(maxsize=256)  # of few texts: 0.2 us for 1.2, at every name that does not exist
 def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None = None, text: str = "") -> bytes:
     """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
     option = b""

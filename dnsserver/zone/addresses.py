@@ -12,9 +12,9 @@ from dnsserver.zone.model import Kind
 from dnsserver.zone.record import NO_DATA, Answer, Key, Reason
 from dnsserver.zone.services import NAMESPACE_MISSING, endpoint_label
 
-_NOT_AN_ADDRESS = Reason("not-an-address")
-_POD_MISSING = Reason("pod-missing")
-_ADDRESS_UNKNOWN = Reason("address-unknown")
+_NOT_AN_ADDRESS = Reason("not-an-address", m.EDE.OTHER, "the first label is not an address")
+_POD_MISSING = Reason("pod-missing", m.EDE.OTHER, "no running pod of the namespace has this address")
+_ADDRESS_UNKNOWN = Reason("address-unknown", m.EDE.OTHER, "nothing in the cluster has this address")
 
 
 class PodNames:

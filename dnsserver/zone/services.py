@@ -13,14 +13,14 @@ from dnsserver.zone.answer_builder import NAME_TOO_LONG, AnswerBuilder
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
 from dnsserver.zone.record import CNAME_LOOP, TOO_MANY_CNAMES, Answer, Key, Reason, joined
 
-NAMESPACE_MISSING = Reason("namespace-missing")
-SERVICE_MISSING = Reason("service-missing")
-_TOO_MANY_LABELS = Reason("too-many-labels")
-_PORT_UNKNOWN = Reason("port-unknown")
-_ENDPOINT_MISSING = Reason("endpoint-missing")
+NAMESPACE_MISSING = Reason("namespace-missing", EDE.OTHER, "there is no such namespace")
+SERVICE_MISSING = Reason("service-missing", EDE.OTHER, "there is no such Service in the namespace")
+_TOO_MANY_LABELS = Reason("too-many-labels", EDE.OTHER, "no name of the cluster has so many labels")
+_PORT_UNKNOWN = Reason("port-unknown", EDE.OTHER, "the Service has no port of this name and protocol")
+_ENDPOINT_MISSING = Reason("endpoint-missing", EDE.OTHER, "the Service has no endpoint of this name")
 _NO_PORTS = Reason("no-ports")
 _ABOVE_PORTS = Reason("above-ports")
-_BELOW_EXTERNAL = Reason("below-external-name")
+_BELOW_EXTERNAL = Reason("below-external-name", EDE.OTHER, "nothing is below a Service of type ExternalName")
 
 
 class ServiceNames:
@@ -99,8 +99,8 @@ class ServiceNames:
             if port is not None:
                 return self._build.nxdomain(depends, _PORT_UNKNOWN)
             unready = sum(part.unready for part in entry.slices)
-            text = f"none of {unready} endpoints is ready"
-            return self._build.nxdomain(depends, Reason("no-ready-endpoints", text=text))
+            text = f"none of {unready} endpoints is ready" if unready else "the Service has no endpoints"
+            return self._build.nxdomain(depends, Reason("no-ready-endpoints", EDE.OTHER, text))
         if any(part.fqdn for part in slices):
             fqdns = [address for part in slices if part.fqdn for address in part.addresses]
             slices = [part for part in slices if not part.fqdn]

@@ -14,7 +14,7 @@ _RESOLVER = b"\x08resolver\x04arpa\0"  # RFC 9462 section 6.4: who has no design
 _LOOPBACK = {m.A: b"\x7f\0\0\1", m.AAAA: bytes(15) + b"\1"}
 _SPECIAL = Reason("special-use-name")
 _LOCAL = Reason("local-domain")
-_NAME_MISSING = Reason("name-missing")
+_NAME_MISSING = Reason("name-missing", m.EDE.OTHER, "the zone file does not have the name")
 _WILDCARD = b"\1*"
 SPECIAL = (_LOCALHOST, _RESOLVER, *_NOWHERE)  # what is never asked upstream
 

@@ -1,0 +1,64 @@
+"""Why a name does not exist, told to who asks with EDNS (RFC 8914): code 0, as there is none for it, and a text."""
+
+import dns.edns
+import dns.message
+import dns.rcode
+import pytest
+
+from dnsserver.zone.record import Reason
+from tests.answering import Answering, synced
+from tests.cluster import endpoint, endpoints, service
+from tests.messages import d
+
+THINGS = (
+    service("web", "10.9.0.1", ports=[("http", "TCP", 80)]),
+    service("db"),
+    endpoints("db", endpoint("10.1.0.1", "db-0", ready=False), endpoint("10.1.0.2", ready=False)),
+    service("idle"),
+    service("up"),
+    endpoints("up", "10.1.0.3"),
+    service("alias", external="www.example.com"),
+    service("numbered", external="192.0.2.1"),
+)
+MISSING = {
+    "web.nowhere.svc": "there is no such namespace",
+    "nobody.shop.svc": "there is no such Service in the namespace",
+    "_smtp._tcp.web.shop.svc": "the Service has no port of this name and protocol",
+    "db-9.up.shop.svc": "the Service has no endpoint of this name",
+    "db.shop.svc": "none of 2 endpoints is ready",
+    "idle.shop.svc": "the Service has no endpoints",
+    "x.alias.shop.svc": "nothing is below a Service of type ExternalName",
+    "somewhere.else": "no name of the cluster is of this form",
+    "no-address.shop.pod": "the first label is not an address",
+}
+
+
+def why(made: Answering, name: str, type_: str = "A", *, use_edns: int = 0) -> tuple[int, list[tuple[int, str | None]]]:
+    """Return the rcode, and the codes and texts of the extended errors."""
+    reply = dns.message.from_wire(made.ask(d(f"{name}.cluster.local", type_, use_edns=use_edns).to_wire()))
+    found = [option for option in reply.options if isinstance(option, dns.edns.EDEOption)]
+    return reply.rcode(), [(int(option.code), option.text) for option in found]
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_name_that_does_not_exist_says_why(name: str) -> None:
+    made = synced(*THINGS)
+    for _ in range(3):  # made, made again and kept, kept
+        assert why(made, name) == (dns.rcode.NXDOMAIN, [(0, MISSING[name])])
+    assert why(made, name, use_edns=-1) == (dns.rcode.NXDOMAIN, [])
+
+
+@pytest.mark.parametrize(("name", "type_"), [("web.shop.svc", "AAAA"), ("web.shop.svc", "TXT"), ("shop.svc", "A")])
+def test_a_name_that_exists_has_nothing_to_explain(name: str, type_: str) -> None:
+    assert why(synced(*THINGS), name, type_) == (dns.rcode.NOERROR, [])
+
+
+def test_what_has_a_code_of_its_own_has_that() -> None:
+    rcode, ((code, _),) = why(synced(*THINGS), "numbered.shop.svc")
+    assert (rcode, code) == (dns.rcode.NXDOMAIN, dns.edns.EDECode.INVALID_DATA)
+
+
+def test_old_data_explain_a_missing_name_better() -> None:
+    made = synced(*THINGS)
+    made.responder.mark_stale(Reason("stale", 3, "not heard for 60 s"))  # type: ignore[arg-type]
+    assert why(made, "nobody.shop.svc") == (dns.rcode.NXDOMAIN, [(3, "not heard for 60 s")])
