@@ -31,6 +31,7 @@ _LOST = {
     "next": "one [[forward]] alone is asked: clients keep the answer that was passed over",
     "next_on_nodata": "one [[forward]] alone is asked: clients keep the empty answer",
 }
+_OF_THE_NEXT = {"next", "next_on_nodata"}
 _FAILING_OVER = {"SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"}  # for which another upstream is asked without being told
 
 
@@ -61,7 +62,7 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
     if len(zones) > 1:
         text = f"CoreDNS forwards for the first of the zones of this network only, {zones[0]}; so does this"
         draft.differs(source, _WHAT, text)
-    options = _options(context, directive)
+    options = _options(context, directive, is_last=_is_last(site, directive))
     upstreams = _upstreams(context, directive, options)
     served = left_over(site, directive)
     if not served:
@@ -222,10 +223,19 @@ def upstream_of(target: str, *, tcp: bool = False, server_name: str = "") -> str
     return None if upstream.transport == "file" else str(upstream)
 
 
-def _options(context: Context, directive: Directive) -> _Options:
+def _is_last(site: Site, directive: Directive) -> bool:
+    """Tell whether no other `forward` follows in the block."""
+    found = [other for other in site.block.directives if other.name == _WHAT]
+    return found[-1] is directive
+
+
+def _options(context: Context, directive: Directive, *, is_last: bool) -> _Options:
     options = _Options()
     for line in directive.lines:
         source, what = source_of_line(line), f"forward {line.words[0]}"
+        if line.words[0] in _OF_THE_NEXT and is_last:
+            context.draft.default(source, what, "no other `forward` follows in the block: CoreDNS does nothing for it")
+            continue
         try:
             _option(context, line, options)
         except ValueError:

@@ -175,7 +175,8 @@ LOST = [
     (root("kubernetes in-addr.arpa"), ["2 kubernetes"]),
     (root("kubernetes a.local") + "b.local {\n kubernetes\n}", ["5 kubernetes"]),
     (root("forward . https://9.9.9.9 9.9.9.9"), ["2 forward"]),
-    (root("forward . 9.9.9.9 {\n next NXDOMAIN\n failover SERVFAIL NXDOMAIN\n resolver 1.1.1.1\n}"),
+    (root("forward . 9.9.9.9 {\n next NXDOMAIN\n}"), []),  # CoreDNS does nothing for it without another `forward`
+    (root("forward . 9.9.9.9 {\n next NXDOMAIN\n failover SERVFAIL NXDOMAIN\n resolver ::1\n}", "forward . 8.8.8.8"),
      ["3 forward next", "4 forward failover", "5 forward resolver"]),
     (root("forward . tls://9.9.9.9 {\n tls cert key ca\n}"), ["3 forward tls"]),
     (root("forward . /etc/resolv.conf {\n force_tcp\n}"), ["3 forward force_tcp"]),
