@@ -37,6 +37,7 @@ _BATCH = 64  # replies taken before the clock is looked at: some 1 ms
 _ROUNDS = 16
 _TURN, _LONGEST_TURN = 0.002, 0.02  # seconds of replies before others get their turn; the second one after a stall
 _RECEIVE = 4096
+_NEVER = float("inf")
 
 
 class Port(msgspec.Struct, eq=False):
@@ -217,12 +218,16 @@ class UdpTransport:
         poll = self._epoll.poll
         ports = self._ports
         receive = self._receive
-        end = self._clock() + min(_LONGEST_TURN, max(_TURN, late))
+        end = _NEVER
         for _ in range(_ROUNDS):
             events = poll(0, _BATCH)
             if not events:
                 break
             now = self._clock()
+            if now >= end:  # epoll reports these again
+                break
+            if end == _NEVER:
+                end = now + min(_LONGEST_TURN, max(_TURN, late))
             for ready, _ in events:
                 port = ports.get(ready)
                 if port is None:  # closed by an earlier one of this batch
@@ -232,8 +237,6 @@ class UdpTransport:
                 except Exception as error:  # it must not cost the others theirs; this question times out
                     self._faults.took("upstream-reply", error, upstream=port.upstream.name)
             self._on_batch_end()
-            if self._clock() >= end:
-                break
 
     def _receive(self, port: Port, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""
