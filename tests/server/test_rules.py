@@ -84,7 +84,7 @@ REGEX = rewrite(r"regex = '^(.*)-(?P<ns>shop|pay)\.corp\.example\.$'", "{1}.{ns}
         # what is no name
         (rewrite("name = 'x.example'", "nothing.invalid"), "x.example", "A", "NXDOMAIN aa: SOA invalid. 86400"),
         (rewrite("suffix = 'example'", "much.longer.example"), f"{LONG[:240]}.example", "A", "SERVFAIL: "),
-        (rewrite(r"regex = '^(.*)\.example\.$'", "{1}..example"), "a.example", "A", "SERVFAIL: "),
+        (rewrite(r"regex = '^a(.*)\.example\.$'", "{1}.b.example"), "a.example", "A", "SERVFAIL: "),
         (rewrite("prefix = 'a'", "a" * 63), "ab.example", "A", "SERVFAIL: "),
         (rewrite("prefix = 'a'", ""), "a.example", "A", "SERVFAIL: "),
     ],
