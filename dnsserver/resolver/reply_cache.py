@@ -55,6 +55,7 @@ class Reply:
     __slots__ = ("depends", "hits", "home", "key", "labels", "queue", "seen", "size", "wire")
 
     due: float = FOREVER
+    firsts = 0  # how often it was sent as it was made, if that is counted when it goes
     more = _REPLY  # octets it takes beside its wire, its key and what it depends on
     home: "ReplyTable | None"  # these four are set when it is kept
     queue: "ClockQueue[Reply]"
@@ -84,6 +85,13 @@ class Reply:
     def renew(self, now: float) -> bytes | None:
         """Return the octets to send once `due` has come, or None if there are none any more."""
         raise NotImplementedError
+
+
+class CountedLater(Reply):
+    """A reply that was sent as it was made, which is counted when it goes, as its hits are."""
+
+    __slots__ = ()
+    firsts = 1
 
 
 class RingReply(Reply):
@@ -179,7 +187,8 @@ class ReplyTable(Tally):
 
     def traffic(self) -> Sent:
         """Return what was sent since the start."""
-        return self.sent((r.key, r.wire, r.labels, r.hits) for r in self.replies.values() if r.hits)
+        held = self.replies.values()
+        return self.sent((r.key, r.wire, r.labels, r.hits, r.firsts) for r in held if r.hits or r.firsts)
 
     def hits(self) -> int:
         """Return how many replies came from the cache."""
@@ -230,6 +239,7 @@ class ReplyCache:
         reply.size = size = reply.more + length + 2 * len(key) + _DEPENDENCY * len(reply.depends)
         if queue.size + size > queue.limit:
             if size > queue.limit:
+                table.count_gone(key, reply.wire, reply.labels, 0, reply.firsts)
                 return
             while queue.size + size > queue.limit:
                 self._evicted += 1
@@ -363,7 +373,7 @@ class ReplyCache:
         home = reply.home
         assert home is not None  # only replies that are held are forgotten
         del home.replies[reply.key]
-        home.count_gone(reply.key, reply.wire, reply.labels, reply.hits)
+        home.count_gone(reply.key, reply.wire, reply.labels, reply.hits, reply.firsts)
         reply.home = None
         reply.queue.removed(reply)
         for dependency in reply.depends:

@@ -1,7 +1,8 @@
 """What is counted of the replies that were sent: of what, how large, and how long they took.
 
 A hit adds one to its reply's `hits` and no more: what else there is to count of it, the reply tells when it goes, or
-when somebody asks. Only a reply that was not held is counted as it is sent.
+when somebody asks. So does a reply of a template for the time that it was sent as it was made (0.3 us of 17). Only what
+else is not from the cache is counted as it is sent.
 """
 
 from collections import Counter
@@ -77,11 +78,12 @@ class Tally:
         self.shapes = Shapes()
         self.durations = Histogram()
 
-    def count_gone(self, key: bytes, wire: bytes, labels: Labels, hits: int) -> None:
-        """Count all that a held reply was sent, as it goes."""
-        if hits:
+    def count_gone(self, key: bytes, wire: bytes, labels: Labels, hits: int, firsts: int) -> None:
+        """Count all that a held reply was sent, from the cache and as it was made, as it goes."""
+        if hits or firsts:
             self.from_cache[labels] += hits
-            self.shapes[_shape(key, wire)] += hits
+            self.counts[labels] += firsts
+            self.shapes[_shape(key, wire)] += hits + firsts
 
     def correct(self, key: bytes, wire: bytes, request: int) -> None:
         """Record that one hit of a held reply was for a question of another size than its key's."""
@@ -89,16 +91,17 @@ class Tally:
         self.shapes[shape] -= 1
         self.shapes[request, shape[1], shape[2]] += 1
 
-    def sent(self, held: Iterable[tuple[bytes, bytes, Labels, int]]) -> Sent:
-        """Return all that was sent; of each reply that is `held` its key, octets, labels and hits."""
-        from_cache, shapes = self.from_cache.copy(), Shapes()
-        for key, wire, labels, hits in held:
+    def sent(self, held: Iterable[tuple[bytes, bytes, Labels, int, int]]) -> Sent:
+        """Return all that was sent; of each reply that is `held` its key, octets, labels, hits and firsts."""
+        counts, from_cache, shapes = self.counts.copy(), self.from_cache.copy(), Shapes()
+        for key, wire, labels, hits, firsts in held:
             from_cache[labels] += hits
-            shapes[_shape(key, wire)] += hits
+            counts[labels] += firsts
+            shapes[_shape(key, wire)] += hits + firsts
         shapes.settle()
         self.shapes.settle()
         requests, responses = self.shapes.requests + shapes.requests, self.shapes.responses + shapes.responses
-        return Sent(self.counts + from_cache, from_cache, requests, responses, self.shapes.do + shapes.do)
+        return Sent(counts + from_cache, +from_cache, requests, responses, self.shapes.do + shapes.do)
 
 
 def _shape(key: bytes, wire: bytes) -> Shape:

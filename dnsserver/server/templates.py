@@ -21,7 +21,7 @@ import msgspec
 
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
-from dnsserver.resolver.reply_cache import Reply
+from dnsserver.resolver.reply_cache import CountedLater, Reply
 from dnsserver.resolver.tally import Labels
 from dnsserver.server.pending import PendingQuery, Resolver
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
@@ -156,12 +156,8 @@ class Templates:
         address = template.address
         if address is None or len(addresses) != 1 or len(addresses[0]) != address.size:
             return None
-        labels = address.labels
         wire = b"%b%b%b%b%b" % (address.head, packet[12 : template.stop], address.front, addresses[0], address.back)
-        table = port.table
-        table.counts[labels] += 1
-        table.shapes[len(packet), len(wire) + 2, template.do] += 1
-        self._replies.keep(table, packet[2:], Reply(wire, labels, depends))
+        self._replies.keep(port.table, packet[2:], CountedLater(wire, address.labels, depends))
         return packet[:2] + wire
 
     def _forward(self, packet: bytes, name: bytes, template: QueryTemplate, port: Port, index: int) -> bytes | None:
