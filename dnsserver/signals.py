@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 IDLE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-ENDING = (signal.SIGTERM, signal.SIGINT)
+ENDING = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130  # exit status, as shells have it for SIGINT
 
 

@@ -47,8 +47,8 @@ class Program:
                 await self._news.wait()
 
     async def wait_heeds(self) -> None:
-        """Wait until it has said what signals do, which is its first line of code."""
-        mask = 1 << signal.SIGHUP - 1
+        """Wait until it has said what signals do, in its first lines of code, of which SIGTERM is the last."""
+        mask = 1 << signal.SIGTERM - 1
         with trio.fail_after(PATIENCE):
             while not int(status_of(self.process.pid).get("SigCgt", "0"), 16) & mask:  # noqa: ASYNC110
                 await trio.sleep(0.001)
