@@ -15,8 +15,8 @@ from dnsserver.metrics import SIZES, Histogram
 # What a reply is counted under in metrics: type, rcode, and the code of the reason.
 Labels = tuple[int, int, str]
 
-# The octets of a question and of its reply, and whether the question had DO.
-Shape = tuple[int, int, bool]
+# The labels of a reply, the octets of its question and of itself, and whether the question had DO.
+Shape = tuple[Labels, int, int, bool]
 
 _ID = 2  # octets of a message that neither the key nor the octets of a held reply have
 _MOST = 2048  # shapes that are counted apart: clients could send 4,096 times 65,536
@@ -39,23 +39,28 @@ class Sent(msgspec.Struct):
 
 
 class Shapes(dict[Shape, int]):
-    """How many questions and replies of each shape there were since those that are in `requests` and `responses`."""
+    """How many replies of each shape there were since those that are in `counts`, `requests` and `responses`.
+
+    One dictionary for labels and sizes: with two a reply takes 0.2 us more (`timeit` of both).
+    """
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
         super().__init__()
+        self.counts: Counter[Labels] = Counter()
         self.requests, self.responses = Histogram(SIZES), Histogram(SIZES)
         self.do = 0
 
     def __missing__(self, shape: Shape) -> int:
-        """Begin to count one more shape; of too many the counts go into the histograms first."""
+        """Begin to count one more shape; of too many the counts go into the sums first."""
         if len(self) >= _MOST:
             self.settle()
         return 0
 
     def settle(self) -> None:
-        """Bring the histograms up to date."""
-        for (request, response, do), count in self.items():
+        """Bring the sums up to date."""
+        for (labels, request, response, do), count in self.items():
+            self.counts[labels] += count
             self.requests.observe(request, count)
             self.responses.observe(response, count)
             self.do += count * do
@@ -65,15 +70,14 @@ class Shapes(dict[Shape, int]):
 class Tally:
     """The counts of one transport and address family, but for the hits of the replies that are held.
 
-    `counts` and `shapes` are of what was sent without the cache; whoever sends that adds to both. `durations` are the
-    seconds from a question to its reply.
+    `shapes` are of all that was sent, by the cache or not; whoever sends a reply without it adds to them. `durations`
+    are the seconds from a question to its reply.
     """
 
-    __slots__ = ("counts", "durations", "from_cache", "shapes")
+    __slots__ = ("durations", "from_cache", "shapes")
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
-        self.counts: Counter[Labels] = Counter()
         self.from_cache: Counter[Labels] = Counter()  # sent by replies that are gone
         self.shapes = Shapes()
         self.durations = Histogram()
@@ -82,29 +86,28 @@ class Tally:
         """Count all that a held reply was sent, from the cache and as it was made, as it goes."""
         if hits or firsts:
             self.from_cache[labels] += hits
-            self.counts[labels] += firsts
-            self.shapes[_shape(key, wire)] += hits + firsts
+            self.shapes[_shape(labels, key, wire)] += hits + firsts
 
-    def correct(self, key: bytes, wire: bytes, request: int) -> None:
+    def correct(self, labels: Labels, key: bytes, wire: bytes, request: int) -> None:
         """Record that one hit of a held reply was for a question of another size than its key's."""
-        shape = _shape(key, wire)
+        shape = _shape(labels, key, wire)
         self.shapes[shape] -= 1
-        self.shapes[request, shape[1], shape[2]] += 1
+        self.shapes[labels, request, shape[2], shape[3]] += 1
 
     def sent(self, held: Iterable[tuple[bytes, bytes, Labels, int, int]]) -> Sent:
         """Return all that was sent; of each reply that is `held` its key, octets, labels, hits and firsts."""
-        counts, from_cache, shapes = self.counts.copy(), self.from_cache.copy(), Shapes()
+        from_cache, shapes = self.from_cache.copy(), Shapes()
         for key, wire, labels, hits, firsts in held:
             from_cache[labels] += hits
-            counts[labels] += firsts
-            shapes[_shape(key, wire)] += hits + firsts
+            shapes[_shape(labels, key, wire)] += hits + firsts
         shapes.settle()
         self.shapes.settle()
+        counts = self.shapes.counts + shapes.counts
         requests, responses = self.shapes.requests + shapes.requests, self.shapes.responses + shapes.responses
-        return Sent(counts + from_cache, +from_cache, requests, responses, self.shapes.do + shapes.do)
+        return Sent(counts, +from_cache, requests, responses, self.shapes.do + shapes.do)
 
 
-def _shape(key: bytes, wire: bytes) -> Shape:
+def _shape(labels: Labels, key: bytes, wire: bytes) -> Shape:
     """Return the shape of a held reply."""
     do = len(key) > _ARCOUNT and key[_ARCOUNT] > 0 and key[_FLAGS_OF_OPT] & _DO > 0
-    return len(key) + _ID, len(wire) + _ID, do
+    return labels, len(key) + _ID, len(wire) + _ID, do

@@ -173,8 +173,7 @@ class ReplyWriter:
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
-        port.table.counts[0, rcode, reason.code] += 1
-        port.table.shapes[len(packet), m.HEADER_SIZE, False] += 1
+        port.table.shapes[(0, rcode, reason.code), len(packet), m.HEADER_SIZE, False] += 1
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
 
@@ -196,8 +195,7 @@ class ReplyWriter:
                 opt = opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
         limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
         wire = write_reply(query, rcode, flags | self._ra, body, limit, opt)
-        port.table.counts[labels] += 1
-        port.table.shapes[len(query.packet) + query.cut, len(wire) + 2, query.do] += 1
+        port.table.shapes[labels, len(query.packet) + query.cut, len(wire) + 2, query.do] += 1
         return wire
 
     def template(self, query: Query) -> "ForwardedTemplate":
@@ -255,8 +253,7 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + self.extras)
         wire = b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
         code = FORWARDED.code if outcome.rcode or body.an else FORWARDED_NO_DATA.code
-        port.table.counts[self.counted, outcome.rcode, code] += 1
-        port.table.shapes[len(packet), len(wire), self.do] += 1
+        port.table.shapes[(self.counted, outcome.rcode, code), len(packet), len(wire), self.do] += 1
         return wire
 
 

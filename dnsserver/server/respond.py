@@ -131,7 +131,7 @@ class Responder:
             key = query.key(self._udp_limit)
             wire = self.kept(key, port, self.clock())
             if wire is not None:
-                port.table.correct(key, wire, len(query.packet))
+                port.table.correct(port.table.replies[key].labels, key, wire, len(query.packet))
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)

@@ -199,8 +199,7 @@ class Templates:
             return None
         wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
         table = port.table
-        table.counts[missing.labels] += 1
-        table.shapes[len(packet), len(wire) + 2, template.do] += 1
+        table.shapes[missing.labels, len(packet), len(wire) + 2, template.do] += 1
         key = packet[2:]
         if self._replies.seen_before(key):
             self._replies.keep(port.table, key, Reply(wire, missing.labels, depends), missing=True)

@@ -226,7 +226,7 @@ def test_traffic_outlives_the_replies() -> None:
     replies, table = cache()
     replies.keep(table, b"1", reply((b"a",)))
     table.replies[b"1"].hits += 3
-    table.counts[LABELS] += 1
+    table.shapes[LABELS, 30, 46, False] += 1
     assert (table.traffic().replies[LABELS], replies.statistics().hits) == (4, 3)
     replies.drop({(b"a",)})
     assert (table.traffic().replies[LABELS], replies.statistics().hits) == (4, 3)

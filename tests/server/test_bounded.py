@@ -70,7 +70,7 @@ def crowded() -> Crowded:
 GROWING: dict[str, tuple[Callable[[Crowded], int], int]] = {
     "templates": (lambda c: len(c.responder.templates), 256),
     "templates of missing names": (lambda c: c.responder.templates.longest(), 127),
-    "labels in metrics": (lambda c: len(c.port.table.counts), 400),
+    "labels in metrics": (lambda c: len(c.port.table.traffic().replies), 400),
     "replies": (lambda c: c.replies.statistics().size, 1 << 20),
     "the reply cache with all that it notes": (lambda c: octets(c.replies), 2 << 20),
     "clients": (lambda c: c.guard.clients, 100),
