@@ -1,8 +1,8 @@
 """UDP: wait for packets, answer them in batches, let the others run.
 
-While packets come faster than they are answered, a known reply goes first: what is not known is put off and answered
-after the socket was looked at, cluster names before outside names and the newest question first, each for a bounded
-part of the turn. So a flood of questions that are dear costs those nothing whose questions are cheap.
+While packets of many come faster than they are answered, a known reply goes first: what is not known is put off, and
+answered after the socket was looked at, cluster names before outside names and the newest question first, each for a
+bounded part of the turn. So a flood of questions that are dear costs those nothing whose questions are cheap.
 """
 
 import socket
@@ -66,12 +66,14 @@ class UdpServer:
         table: ReplyTable | None = None,
         *,
         domain: bytes = b"\0",
+        is_lane: bool = False,
         on_behind: Callable[[UdpPort, int], None] | None = None,
     ) -> None:
         """Take over a bound socket.
 
-        Other sockets may share its `table` of replies. `domain` is the cluster's. `on_behind` hears of each turn at
-        whose end packets were still waiting, and how many were read last.
+        Other sockets may share its `table` of replies. `domain` is the cluster's. Who has a lane takes from nobody
+        else, so nothing of a lane is put off. `on_behind` hears of each turn at whose end packets were still waiting,
+        and how many were read last.
         """
         self.sock = sock
         self._clock = responder.clock
@@ -82,6 +84,7 @@ class UdpServer:
         table = table or responder.replies.add_table("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, table, responder)
         self._on_behind = on_behind
+        self._is_lane = is_lane
         self._late = LateQuestions(responder, self.port, domain)
 
     def reconfigure(self) -> None:
@@ -137,7 +140,7 @@ class UdpServer:
                     now = clock()
                     if now - self._beat > _STOOD_STILL:
                         self._look_back(now)
-                    miss = respond if full < _BEHIND else late.put_off
+                    miss = respond if full < _BEHIND or self._is_lane else late.put_off
                     end = now + _TURN
                     cork.on = True
                     while now < end:

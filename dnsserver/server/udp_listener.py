@@ -24,7 +24,8 @@ class UdpListener:
         self.lanes = lanes
         self._faults = responder.faults
         self._servers = [
-            UdpServer(each, responder, self.table, domain=domain, on_behind=self._behind) for each in lanes.sockets
+            UdpServer(each, responder, self.table, domain=domain, is_lane=number > 0, on_behind=self._behind)
+            for number, each in enumerate(lanes.sockets)
         ]
         self.ports = [server.port for server in self._servers]
 
