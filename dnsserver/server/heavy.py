@@ -62,7 +62,6 @@ class HeavySources:
         self._remembered = remembered
         self._extended = extended
         self._window: Counter[bytes] = Counter()
-        self._size = 0
         self._heard = 0.0
         self.due = 0.0  # when `sample` wants to be called again
         self._heavy: dict[_Source, _Place] = {}

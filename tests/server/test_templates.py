@@ -94,14 +94,20 @@ def test_names_that_are_none_and_the_longest_there_is(labels: bytes) -> None:
     assert both[0].outside.asked == both[1].outside.asked
 
 
-def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The packets that are read, as they come."""
+    found: list[bytes] = []
 
     def counting(packet: bytes) -> Query:
-        read.append(packet)
+        found.append(packet)
         return read_query(packet)
 
     monkeypatch.setattr("dnsserver.server.respond.read_query", counting)
+    return found
+
+
+def test_the_short_way_is_taken(read: list[bytes]) -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     assert len(server.replies_to([query(f"n{number}.example.com", number=number) for number in range(50)])) == 50
     assert len(read) == 1
@@ -115,14 +121,7 @@ def test_an_unknown_form_is_read_and_their_number_is_bounded() -> None:
     assert len(server.responder.templates) == 256
 
 
-def test_odd_packets_push_out_no_template_that_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-
-    def counting(packet: bytes) -> Query:
-        read.append(packet)
-        return read_query(packet)
-
-    monkeypatch.setattr("dnsserver.server.respond.read_query", counting)
+def test_odd_packets_push_out_no_template_that_is_in_use(read: list[bytes]) -> None:
     server = Server(Outside(OUTCOMES["address"], late=True), short=True)
     odd = [raw(b"\3www\0", query("x"))[:-4] + number.to_bytes(2) + b"\0\1" for number in range(1000, 3000)]
     for number, packet in enumerate(odd):
