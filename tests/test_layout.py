@@ -14,7 +14,7 @@ LONGEST = 400  # lines
 # Modules without tests of their own, and that no module of their package with such has a use for: where they are seen.
 SEEN_IN = {
     "app/test_ending.py": ["signals"],
-    "app/test_import_corefile.py": ["app.corefile"],
+    "app/test_import_corefile.py": ["app.corefile", "cli.migrating"],
     "app/test_workers.py": ["app.worker"],
     "config/corefile/test_importer.py": ["config.corefile.*"],
     "e2e/test_compare.py": ["app.compare"],

@@ -15,7 +15,7 @@ from dnsserver.cli import cli
 from dnsserver.config import Config, Loaded, ServiceName, load
 
 NO_CLUSTER = "is not set, nor is objects, and this is not a pod: here `serve` would have no cluster to serve"
-FOLDER = Path(__file__).parents[1]
+FOLDER = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""The command line: what can be asked of the program, and how a mistake in it is told.
+
+A module for each group of commands. What a command needs it imports when it runs, so that help and a mistake in a flag
+cost none of it.
+"""
+
+import click
+
+from dnsserver import __version__
+from dnsserver.cli.migrating import compare, import_corefile
+from dnsserver.cli.serving import check, node_address, serve
+
+__all__ = ["cli"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="dnsserver", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A DNS server for Kubernetes clusters."""
+
+
+for _command in (serve, check, node_address, import_corefile, compare):
+    cli.add_command(_command)

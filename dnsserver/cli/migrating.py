@@ -1,0 +1,79 @@
+"""The commands about another DNS server: its configuration turned into ours, its answers compared with ours."""
+
+import importlib
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dnsserver.cli.flags import INVALID, flags, load
+
+_MOST_NAMES = 64 * 1024 * 1024  # octets
+
+
+@click.command("import-corefile")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="End with status 1 if something has no counterpart.")
+def import_corefile(file: Path, strict: bool) -> None:
+    """Turn a Corefile of CoreDNS into a configuration file.
+
+    FILE is a Corefile, a ConfigMap that holds one, or the ConfigMap of kube-dns. Prints TOML, and on standard error
+    what became of each line, what is a default now, and what has no counterpart, with what that means for whom. Ends
+    with status 2 for a file that CoreDNS would not start with.
+    """
+    corefile = importlib.import_module("dnsserver.app.corefile")
+    try:
+        imported = corefile.import_corefile(file)
+    except corefile.UnusableFileError as error:
+        click.echo(f"{file}: {error}", err=True)
+        sys.exit(INVALID)
+    except (corefile.NotACorefileError, corefile.CorefileError) as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)
+    click.echo(imported.toml, nl=False)
+    for line in corefile.report(imported):
+        click.echo(line, err=True)
+    sys.exit(1 if strict and imported.losses else 0)
+
+
+@click.command()
+@click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The server to compare with.")
+@click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address that it listens at]")
+@click.option("--names", type=click.Path(path_type=Path), help="A file of more questions: NAME [TYPE...] a line.")
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 10_000), default=100.0, show_default=True, help="Questions a second."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file of this server.")
+@flags
+def compare(other: str, server: str | None, names: Path | None, rate: float, config: Path | None, **given: Any) -> None:
+    """Ask two servers for every name of the cluster, and tell where they differ.
+
+    The names come from where `serve` has them, and from a file. Each difference is told with the number of the
+    correction that explains it; docs/migration.md lists these. Ends with status 0 if all are explained, 1 if some are
+    not, 2 if there was nothing to compare. It only asks, `--rate` questions a second to each.
+    """
+    if math.isnan(rate):  # which is out of no range
+        raise click.UsageError("Invalid value for '--rate': nan is no number.")
+    loaded = load(config, given)
+    comparing = importlib.import_module("dnsserver.app.compare")
+    files = importlib.import_module("dnsserver.config.files")
+    log = importlib.import_module("dnsserver.log")
+    try:
+        addresses = comparing.reachable(loaded.config, server), comparing.address(other)
+        lines = [] if names is None else files.read_text(names, _MOST_NAMES).splitlines()
+        listed = list(comparing.of_lines(lines))
+    except files.UnusableFileError as error:
+        raise click.UsageError(f"{names}: {error}") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    log.configure_logging("warning", loaded.config.log.format)
+    try:
+        result = comparing.run(loaded.config, *addresses, listed, rate, click.echo)
+    except comparing.CompareError as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)
+    for line in comparing.summary(result):
+        click.echo(line)
+    sys.exit(1 if result.unexplained else 0)

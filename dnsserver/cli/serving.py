@@ -1,0 +1,92 @@
+"""The commands that serve, and that say beforehand what serving would be."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dnsserver.cli.flags import INVALID, flags, load, tell
+from dnsserver.config import DEFAULT_FILE, order, render
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help=f"Configuration file.  [default: {DEFAULT_FILE}, if there]"
+)
+@flags
+def serve(config: Path | None, **given: Any) -> None:
+    """Serve a cluster until SIGTERM or Ctrl-C.
+
+    Without --objects or --kubeconfig it serves the cluster whose pod it runs in. A flag wins over the configuration
+    file, in which every setting is explained. A mistake in either ends it with status 2; `dnsserver check` finds the
+    same mistakes without serving.
+    """
+    address_space = importlib.import_module("dnsserver.app.address_space")
+    shortage = address_space.shortage()
+    if shortage is not None:
+        click.echo(shortage, err=True)
+        sys.exit(1)
+    address_space.spare()
+    loaded = load(config, given)
+    # Late: help and a mistake in the configuration need none of what these bring along.
+    preflight = importlib.import_module("dnsserver.app.preflight")
+    found = preflight.findings(loaded.config, loaded.written)
+    refused = [finding for finding in found if finding.level == "refused"]
+    if refused:
+        tell(loaded, refused)
+        sys.exit(INVALID)
+    app = importlib.import_module("dnsserver.app")
+    log = importlib.import_module("dnsserver.log")
+    log.configure_logging(loaded.config.log.level, loaded.config.log.format)
+    log.report_uncaught()
+    warnings = [(loaded.place(finding.key), finding.text, finding.level == "noted") for finding in found]
+    sys.exit(app.run(loaded, warnings))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--config", type=click.Path(path_type=Path), help="The same as FILE.")
+@flags
+def check(file: Path | None, config: Path | None, **given: Any) -> None:
+    """Find the mistakes in a configuration file and flags.
+
+    Prints what `serve` would do with them as TOML and ends with status 0, or prints every mistake on standard error
+    and ends with status 2. Object files, zone files and other paths are looked at as they are on this machine. What
+    may be right elsewhere or later, such as a port that is in use now, is a warning.
+    """
+    if file is not None and config is not None and file != config:
+        raise click.UsageError(f"expected one configuration file, got {file} and --config {config}")
+    loaded = load(file or config, given)
+    preflight = importlib.import_module("dnsserver.app.preflight")
+    rehearsal = importlib.import_module("dnsserver.app.rehearsal")
+    found = list(preflight.findings(loaded.config, loaded.written))
+    keys = {finding.key for finding in found}  # of which the same would be said again in other words
+    found += [finding for finding in rehearsal.rehearse(loaded.config) if finding.key not in keys]
+    tell(loaded, found)
+    if any(finding.level != "noted" for finding in found):
+        sys.exit(INVALID)
+    click.echo(f"# In force, from {loaded.origin()}:")
+    click.echo(f"# Order, the first that has an answer gives it: {order(loaded.config)}")
+    click.echo(render(loaded.config), nl=False)
+    ceiling = importlib.import_module("dnsserver.app.ceiling")
+    click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)
+
+
+@click.command()
+@click.argument("address")
+def node_address(address: str) -> None:
+    """Give this machine ADDRESS, on its loopback device.
+
+    What manifests/node-local does on each node before it serves. The address stays until the machine starts again;
+    giving it twice changes nothing. Linux only, and only with NET_ADMIN.
+    """
+    module = importlib.import_module("dnsserver.app.node_address")
+    try:
+        module.give(module.parsed(address))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
+    except OSError as error:
+        click.echo(f"cannot give this machine {address}: {error.strerror}", err=True)
+        sys.exit(1)
