@@ -12,7 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test e2e lint format coverage bench bench-sync bench-forward profile lock clean
+.PHONY: help venv run test e2e lint format coverage bench bench-sync bench-forward profile lock wheel release-check \
+	release-files clean
 
 # Where `make run` serves.
 PORT ?= 1053
@@ -108,6 +109,24 @@ lock: $(UV) ## resolve the newest versions into the lock files
 $(UV):
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+# What a release is made of, into dist/; .github/workflows/release.yml calls these.
+wheel: venv ## the wheel
+	$(BIN)/python -m hatchling build -t wheel
+
+release-check: ## TAG=vX.Y.Z is the version, and the changelog tells of it
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' dnsserver/__init__.py); \
+		[ "$(TAG)" = "v$$version" ] || { echo "the tag is $(TAG), expected v$$version, as dnsserver/__init__.py says" >&2; exit 1; }; \
+		mkdir -p dist; awk -v wanted="## $$version" '/^## /{found = $$0 == wanted; next} found' CHANGELOG.md > dist/NOTES.md; \
+		grep -q . dist/NOTES.md || { echo "CHANGELOG.md says nothing of $$version, expected a section \"## $$version\"" >&2; exit 1; }
+
+release-files: ## the manifests, with IMAGE=NAME@sha256:... in them
+	@case "$(IMAGE)" in *@sha256:*) ;; *) echo "IMAGE is $(IMAGE), expected NAME@sha256:..." >&2; exit 1;; esac
+	@rm -rf dist/manifests && mkdir -p dist/manifests/dnsserver
+	@cp -r manifests zones dist/manifests/dnsserver/
+	@find dist/manifests -name '*.yaml' -exec sed -i 's|image: dnsserver:latest$$|image: $(IMAGE)|' {} +
+	tar -C dist/manifests -czf dist/dnsserver-manifests.tar.gz dnsserver
+	@rm -r dist/manifests
 
 clean: ## remove what these targets made
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist

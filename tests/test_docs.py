@@ -17,7 +17,7 @@ from dnsserver.wire.name import to_text
 from dnsserver.zone.static import SPECIAL
 from tests.deployment import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 RULES = re.findall(r"^\| .* \| `(dnsserver/[\w/]+\.py)` \| (`.*`) \|$", ARCHITECTURE, re.MULTILINE)

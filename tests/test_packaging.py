@@ -1,15 +1,19 @@
 """What a fresh clone installs, what the targets are, and what goes into the image."""
 
 import re
+import shutil
 import subprocess
+import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dnsserver import __version__
 from tests.deployment import ROOT
 
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
@@ -149,6 +153,79 @@ def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=30)
     assert script.stat().st_mode & 0o100
     assert script.read_text().rstrip().endswith("\nexec make test")
+
+
+def test_packages_that_tests_use_are_told_to_contributors() -> None:
+    (packages,) = re.findall(r"^PACKAGES=\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    assert [name for name in packages.split() if f"`{name}`" not in told] == []
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_little_and_uses_what_a_hash_names(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step["uses"]) for step in steps if "uses" in step)
+    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+    assert any(".ci/run" in step.get("run", "") for step in steps)
+    makes = re.findall(r"make ([a-z][a-z-]*)", " ".join(step.get("run", "") for step in steps))
+    assert set(makes) <= set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_forges_run_every_supported_python() -> None:
+    test = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
+    named = {text.rpartition(" ")[2] for text in project()["project"]["classifiers"] if re.search(r":: 3\.\d+$", text)}
+    assert set(test["strategy"]["matrix"]["python"]) == named
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.name)
+def test_a_form_asks_for_something(path: Path) -> None:
+    form = yaml.safe_load(path.read_text())
+    if path.name != "config.yml":
+        assert form.keys() >= {"name", "description", "body"}
+        assert len({field["id"] for field in form["body"]}) == len(form["body"])
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    for name in ("Makefile", "CHANGELOG.md", "manifests", "zones", "dnsserver/__init__.py"):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target)
+    return folder
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_a_release_needs_its_version_and_its_changes(tmp_path: Path) -> None:
+    folder = copy_of_the_project(tmp_path)
+    tag = f"v{__version__}"
+    assert "expected v" in make(folder, "release-check", "TAG=v999").stderr
+    assert make(folder, "release-check", f"TAG={tag}").returncode == 0
+    notes = (folder / "dist/NOTES.md").read_text()
+    assert notes.strip().startswith("- ")
+    assert "##" not in notes
+    (folder / "CHANGELOG.md").write_text("# Changes\n")
+    assert "says nothing of" in make(folder, "release-check", f"TAG={tag}").stderr
+
+
+def test_manifests_of_a_release_name_the_image_by_its_digest(tmp_path: Path) -> None:
+    folder = copy_of_the_project(tmp_path)
+    image = f"registry.example/dnsserver@sha256:{'ab' * 32}"
+    assert "expected NAME@sha256" in make(folder, "release-files", "IMAGE=dnsserver:1").stderr
+    assert make(folder, "release-files", f"IMAGE={image}").returncode == 0
+    with tarfile.open(folder / "dist/dnsserver-manifests.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    texts = [path.read_text() for path in (tmp_path / "unpacked/dnsserver/manifests").rglob("*.yaml")]
+    images = [line.split()[-1] for text in texts for line in text.splitlines() if " image: dnsserver" in line]
+    assert images == []
+    assert sum(text.count(f"image: {image}") for text in texts) >= 2
+    assert (tmp_path / "unpacked/dnsserver/zones/dnsserver.toml").exists()
 
 
 def dockerfile() -> list[list[str]]:
