@@ -70,7 +70,7 @@ def _token(config: Config) -> Iterator[Finding]:
     path = config.admin_token
     if path is None:
         return
-    effect = "; until it is there only this machine may empty the cache"
+    effect = "; until it is there only this machine gets more than probes and metrics"
     try:
         if not read_text(path, _MOST_OF_A_FILE).strip():
             yield Finding("admin_token", f"{path}: is empty{effect}", "ignored")

@@ -117,8 +117,9 @@ class Server:
         return self._status
 
     def _make_admin(self) -> Admin:
-        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, self.config.admin_token)
-        return Admin(self.config.admin.host, self.config.admin.port, pages, self.dns.faults)
+        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush)
+        admin = self.config.admin
+        return Admin(admin.host, admin.port, pages, self.dns.faults, token=self.config.admin_token)
 
     async def _run_admin(
         self,
@@ -193,6 +194,7 @@ class Server:
         self._end_within(most + UNDER_WAY + _FAREWELL)
         self.dns.leave()
         self.workers.leave()
+        self.admin.end_streams()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain, Drain(trio.current_time(), least, most), nursery.cancel_scope)
             async for number in signals:

@@ -1,19 +1,22 @@
 """HTTP for people, probes and Prometheus: a table of routes, and the address that they are served on.
 
-Promises: a request that fails costs itself only, an address that cannot be had costs HTTP only, and is tried again.
+Promises: a request that fails costs itself only, an address that cannot be had costs HTTP only, and is tried again. A
+route is closed to all but this machine and who has the token, if it does not say that it is open.
 """
 
 import errno
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import trio
 
 from dnsserver.faults import Faults
 from dnsserver.logger import get_logger
+from dnsserver.server.access import Access
 from dnsserver.server.http import TEXT, HttpLimits, Request, Response
-from dnsserver.server.http_server import HttpServer
+from dnsserver.server.http_server import Answer, HttpServer
 
 __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 
@@ -30,14 +33,17 @@ _SEND_BUFFER = 64 * 1024
 class Route(NamedTuple):
     """What answers the requests of one method (GET stands for HEAD too) to one path.
 
-    `handle` runs on the event loop and must not wait. `text` is for the index page, empty to leave it out there;
-    `costly` is one that takes milliseconds.
+    `handle` runs on the event loop and must not wait; an `async` one may, and its steps must be short. It may give a
+    Response that goes on without end. `text` is for the index, empty to leave it out there; `costly` is one that takes
+    milliseconds. `open` lets everybody in, from anywhere: for probes and Prometheus. All else is closed, as `Access`
+    says. What changes something has the method POST, so that no link does it.
     """
 
     method: str
-    handle: Callable[[Request], Response]
+    handle: Callable[[Request], Answer]
     text: str = ""
     costly: bool = False
+    open: bool = False
 
 
 class Admin:
@@ -50,14 +56,21 @@ class Admin:
         routes: Mapping[str, Route],
         faults: Faults | None = None,
         limits: HttpLimits | None = None,
+        token: Path | None = None,
     ) -> None:
-        """Open nothing yet; host `::` takes IPv4 too, port 0 lets the system choose."""
+        """Open nothing yet; host `::` takes IPv4 too, port 0 lets the system choose.
+
+        `token` is the file with the secret of those who may do everything from elsewhere.
+        """
         self._host = host
         self._port = port
         self._routes = dict(routes)
         self._faults = faults or Faults()
+        self._limits = limits or HttpLimits()
+        self._access = Access(host, token)
+        self._waiting = 0
         costly = {path for path, route in self._routes.items() if route.costly}
-        self._http = HttpServer(self._respond, self._faults, costly=costly, limits=limits)
+        self._http = HttpServer(self.respond, self._faults, costly=costly, limits=self._limits)
 
     async def run(
         self,
@@ -95,18 +108,46 @@ class Admin:
         """Serve on a duplicate, which is closed in the end: the port stays ours if that fails."""
         await self._http.serve(sock.dup())
 
-    def _respond(self, request: Request) -> Response:
+    def end_streams(self) -> None:
+        """End the endless responses, and begin no more: this server is about to end."""
+        self._http.end_streams()
+
+    def respond(self, request: Request) -> Answer:
+        """Return the response to a request, or what waits for it."""
         route = self._routes.get(request.path)
+        if route is None or not route.open:
+            denial = self._access.denial(request)
+            if denial is not None:
+                return Response(f"{denial}\n", 403)
         if route is None:
             return Response("not found\n", 404)
         if request.method != route.method and not (request.method == "HEAD" and route.method == "GET"):
             allowed = "GET, HEAD" if route.method == "GET" else route.method
             return Response(f"use {route.method}\n", 405, headers={"Allow": allowed})
         try:
-            return route.handle(request)
+            answer = route.handle(request)
         except Exception as error:
-            self._faults.took("page", error, page=request.path)
-            return Response("internal error, see the log\n", 500)
+            return self._failed(request, error)
+        return answer if isinstance(answer, Response) else self._wait(request, answer)
+
+    async def _wait(self, request: Request, answer: Coroutine[object, object, Response]) -> Response:
+        """Wait for an answer that takes time: few at once, and not for long."""
+        if self._waiting >= self._limits.waiting:
+            answer.close()
+            return Response("too many of these are under way, try again\n", 503, headers={"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            with trio.move_on_after(self._limits.wait):
+                return await answer
+        except Exception as error:
+            return self._failed(request, error)
+        finally:
+            self._waiting -= 1
+        return Response(f"no answer within {self._limits.wait:g} s\n", 504)
+
+    def _failed(self, request: Request, error: Exception) -> Response:
+        self._faults.took("page", error, page=request.path)
+        return Response("internal error, see the log\n", 500)
 
 
 def bind(host: str, port: int) -> socket.socket:

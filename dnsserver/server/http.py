@@ -20,6 +20,14 @@ Event = TypeVar("Event")
 
 TEXT = "text/plain; charset=utf-8"
 
+# What a browser must not do with any response; a page of ours says what it may.
+_SAFE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 _PIECE = 8 * 1024  # octets read at once
 _LINGER = 1.0  # seconds in which a client may still read its response before the connection is gone
 _LINGER_OCTETS = 256 * 1024
@@ -28,22 +36,30 @@ GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked; `client` is the peer's address, header names are in lower case. A body is read and left out."""
+    """What is asked. Header names are in lower case; a body is read and left out.
+
+    `client` is the peer's address, `local` the one of this machine that it came to.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     client: str
+    local: str = ""
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What is answered. A body that is a generator is sent piece by piece, as they come, until the client goes."""
+    """What is answered. A body that is a generator is sent piece by piece, as they come, until the client goes.
+
+    `endless` is such a body that does not end by itself: there are few at once, and the drain ends them.
+    """
 
     body: bytes | str | AsyncGenerator[bytes, None]
     status: int = 200
     type: str = TEXT
     headers: dict[str, str] = {}
+    endless: bool = False
 
 
 class HttpLimits(msgspec.Struct, frozen=True):
@@ -53,6 +69,9 @@ class HttpLimits(msgspec.Struct, frozen=True):
     head: int = 16 * 1024
     body: int = 64 * 1024
     unsent: int = 4 * 1024 * 1024  # of all connections together
+    waiting: int = 8  # requests whose answers wait for something
+    wait: float = 20.0  # for such an answer
+    streams: int = 8  # endless ones
     first_wait: float = 10.0  # for a new connection's first octet
     idle: float = 75.0  # between two requests: longer than the usual intervals of Prometheus and the kubelet
     head_time: float = 5.0
@@ -71,14 +90,16 @@ class _RefusedError(Exception):
 class Connection:
     """One client's connection, and what it holds. It has a task from its first octets on."""
 
-    def __init__(self, sock: socket.socket, client: str, due: float) -> None:
+    def __init__(self, sock: socket.socket, client: str, local: str, due: float) -> None:
         """Begin with nothing sent or received."""
         self.sock = sock
         self.client = client
+        self.local = local
         self.due = due  # when it is closed if nothing has come
         self.scope = trio.CancelScope()
         self.busy = False
         self.unsent = 0
+        self.streaming: trio.CancelScope | None = None  # of an endless response
 
 
 class Owner(Protocol):
@@ -175,7 +196,9 @@ class Conversation:
         if length is not None and int(length) > self._limits.body:
             raise _RefusedError(413)
         path, query = _target(event.target)
-        return Request(event.method.decode("latin-1"), path, query, headers, self._connection.client)
+        return Request(
+            event.method.decode("latin-1"), path, query, headers, self._connection.client, self._connection.local
+        )
 
     async def _body(self) -> None:
         """Read a request's body. Raises _RefusedError and h11.RemoteProtocolError."""
@@ -192,8 +215,7 @@ class Conversation:
 
     async def _send(self, response: Response, method: str) -> None:
         body = response.body.encode() if isinstance(response.body, str) else response.body
-        headers = [("Date", _date()), ("Content-Type", response.type), ("Cache-Control", "no-store")]
-        headers += response.headers.items()
+        headers = [("Date", _date()), ("Content-Type", response.type), *{**_SAFE, **response.headers}.items()]
         if isinstance(body, bytes):
             headers.append(("Content-Length", str(len(body))))
             data = self._start(response.status, headers)
@@ -201,23 +223,31 @@ class Conversation:
                 data += _sent(self._http, h11.Data(data=body))
             await self._server.send(self._connection, self._stream, data + _sent(self._http, h11.EndOfMessage()))
         else:
-            await self._send_stream(self._start(response.status, [*headers, ("Connection", "close")]), body, method)
+            start = self._start(response.status, [*headers, ("Connection", "close")])
+            await self._send_stream(start, body, method, response.endless)
 
-    async def _send_stream(self, start: bytes, body: AsyncGenerator[bytes, None], method: str) -> None:
+    async def _send_stream(self, start: bytes, body: AsyncGenerator[bytes, None], method: str, endless: bool) -> None:
         """Send pieces as they come, until there are no more or the client has gone."""
+        whole = True
         async with aclosing(body), trio.open_nursery() as nursery:
+            if endless:
+                self._connection.streaming = nursery.cancel_scope
             await self._server.send(self._connection, self._stream, start)
             if method != "HEAD":
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 try:
                     async for piece in body:
+                        whole = False
                         await self._server.send(self._connection, self._stream, _sent(self._http, h11.Data(data=piece)))
+                        whole = True
                 except GONE:
                     raise
                 except Exception as error:
                     self._server.failed(error)
                     raise trio.BrokenResourceError from error  # without the end, so that the client sees it is not all
                 nursery.cancel_scope.cancel()
+        if not whole:
+            raise trio.BrokenResourceError  # it ended within a piece
         await self._server.send(self._connection, self._stream, _sent(self._http, h11.EndOfMessage()))
 
     async def _watch(self, scope: trio.CancelScope) -> None:

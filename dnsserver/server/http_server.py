@@ -7,7 +7,7 @@ unsent is bounded; one request is worked on between two turns of the event loop.
 import select
 import socket
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from dnsserver.logger import get_logger
 from dnsserver.server.http import GONE, Connection, Conversation, HttpLimits, Request, Response
 
 Event = TypeVar("Event")
+Answer = Response | Coroutine[object, object, Response]
 
 log = get_logger(__name__)
 
@@ -31,13 +32,16 @@ class HttpServer:
 
     def __init__(
         self,
-        respond: Callable[[Request], Response],
+        respond: Callable[[Request], Answer],
         faults: Faults,
         *,
         costly: AbstractSet[str] = frozenset(),
         limits: HttpLimits | None = None,
     ) -> None:
-        """`respond` must not wait. Requests for `costly` paths wait for each other, and hold up no others."""
+        """`respond` must not wait, but may give what does, outside of its turn.
+
+        Requests for `costly` paths wait for each other, and hold up no others.
+        """
         self._respond = respond
         self._faults = faults
         self._costly = costly
@@ -48,6 +52,7 @@ class HttpServer:
         self._arrived = trio.Event()
         self._ready: select.epoll
         self._unsent = 0
+        self._leaving = False
         # One holder does its work in each turn of the event loop; the packets in between are answered.
         self._quick_turn = trio.Lock()
         self._costly_turn = trio.Lock()
@@ -94,7 +99,8 @@ class HttpServer:
                 self._evict(None)
                 return False
             accepted.setblocking(False)
-            self._admit(Connection(accepted, str(address[0]), trio.current_time() + self._limits.first_wait))
+            due = trio.current_time() + self._limits.first_wait
+            self._admit(Connection(accepted, str(address[0]), str(accepted.getsockname()[0]), due))
         return True
 
     def _admit(self, connection: Connection) -> None:
@@ -163,7 +169,23 @@ class HttpServer:
         """Return the response to a request when it is its turn."""
         connection.busy = True
         async with self._costly_turn if request.path in self._costly else self._quick_turn:
-            return self._respond(request)
+            answer = self._respond(request)
+        response = answer if isinstance(answer, Response) else await answer
+        if response.endless and not self._may_stream():
+            if isinstance(response.body, AsyncGenerator):
+                await response.body.aclose()
+            return Response("too many of these at once, or this server is about to end\n", 503)
+        return response
+
+    def _may_stream(self) -> bool:
+        return not self._leaving and sum(each.streaming is not None for each in self._open) < self._limits.streams
+
+    def end_streams(self) -> None:
+        """End the endless responses, and begin no more: this server is about to end."""
+        self._leaving = True
+        for connection in self._open:
+            if connection.streaming is not None:
+                connection.streaming.cancel()
 
     async def parse(self, parse: Callable[[], Event]) -> Event:
         """Return what `parse` makes of what has come, when it is its turn."""

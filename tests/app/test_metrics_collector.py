@@ -11,7 +11,7 @@ import trio
 from dnsserver.app.server import Server
 from dnsserver.config import Config
 from dnsserver.config.model import Kubernetes
-from dnsserver.server.admin import Request
+from dnsserver.server.admin import Request, Response
 from dnsserver.server.pages import standard_routes
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, serving
@@ -49,6 +49,7 @@ async def syncing(config: Config) -> AsyncIterator[Server]:
 def readyz(server: Server) -> tuple[int, str]:
     routes = standard_routes(server.collector.readings, server.collector.brief, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {}, "127.0.0.1"))
+    assert isinstance(response, Response)
     return response.status, str(response.body)
 
 

@@ -61,7 +61,7 @@ UNUSABLE = [
 KEYS: list[tuple[str, str, str, Callable[[Path], Config]]] = [
     ("refused", "static[0]", "", lambda path: with_(static=(path,))),
     (
-        "ignored", "admin_token", "; until it is there only this machine may empty the cache",
+        "ignored", "admin_token", "; until it is there only this machine gets more than probes and metrics",
         lambda path: with_(admin_token=path),
     ),
     (
@@ -97,7 +97,8 @@ def test_a_path_that_is_no_regular_file(
         (lambda f: with_(static=(f / "binary",)), "refused static[0]: binary: is UTF-16 text, expected UTF-8"),
         (
             lambda f: with_(admin_token=f / "empty"),
-            "ignored admin_token: empty: is empty; until it is there only this machine may empty the cache",
+            ("ignored admin_token: empty: is empty; until it is there "
+            "only this machine gets more than probes and metrics"),
         ),
         (
             lambda f: with_(upstreams=(Upstream(f"{f}/text", transport="file"),)),

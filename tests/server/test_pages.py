@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dnsserver.metrics import Configuration, Kind, Readings, Zone, ZoneSnapshot
-from dnsserver.server.admin import Request
+from dnsserver.server.admin import Request, Response
 from dnsserver.server.pages import standard_routes
 
 SERVICES = 'apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]'
@@ -16,6 +16,7 @@ PODS = 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
 def readyz(readings: Readings, accept: str = "") -> tuple[int, str]:
     routes = standard_routes(lambda: readings, lambda: readings, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {"accept": accept}, "127.0.0.1"))
+    assert isinstance(response, Response)
     return response.status, response.body.decode() if isinstance(response.body, bytes) else str(response.body)
 
 
