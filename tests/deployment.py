@@ -23,7 +23,7 @@ from dnsserver.zone.model import Kind
 
 ROOT = Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests"
-OWNED = ["shadow", "replace", "node-local"]  # what an overlay of a user builds on
+OWNED = ["shadow", "replace", "same-node", "node-local"]  # what an overlay of a user builds on
 COMPONENTS = sorted(folder.name for folder in (MANIFESTS / "components").iterdir())
 _WORKLOADS = {"Deployment", "DaemonSet"}
 LATEST = str(kubernetes_validate.latest_version())  # of Kubernetes; the package carries schemas, nothing is downloaded

@@ -69,7 +69,7 @@ def test_a_selector_of_a_component_finds_the_pods_of_its_overlay_and_no_others(o
     (policy,), (monitor,) = of_kind(whole, "NetworkPolicy"), of_kind(whole, "PodMonitor")
     for selector in (policy["spec"]["podSelector"], monitor["spec"]["selector"]):
         found = [each for each in OWNED if selector["matchLabels"].items() <= pod_labels(rendered(each)).items()]
-        assert found == [overlay]
+        assert found == (["replace", "same-node"] if overlay in {"replace", "same-node"} else [overlay])
     name = workload(whole)["metadata"]["name"]
     assert {policy["metadata"]["name"], monitor["metadata"]["name"]} == {name}
 
@@ -89,7 +89,7 @@ def test_metrics_are_scraped_where_they_are(overlay: str) -> None:
     assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics"}]
 
 
-@pytest.mark.parametrize("overlay", ["shadow", "replace"])
+@pytest.mark.parametrize("overlay", ["shadow", "replace", "same-node"])
 def test_the_policy_lets_through_what_the_server_is_asked_and_asks(overlay: str) -> None:
     whole = composed(overlay, "network-policy")
     (policy,) = of_kind(whole, "NetworkPolicy")

@@ -31,8 +31,9 @@ from tests.deployment import (
     workload,
 )
 
-OVERLAYS = ["base", "shadow", "replace", "node-local", "example"]
+OVERLAYS = ["base", "shadow", "replace", "same-node", "node-local", "example"]
 OLDEST = "1.27"  # the oldest Kubernetes that README.md promises
+SAME_NODE = "1.34"  # and for this overlay
 UNPRIVILEGED = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
 
 
@@ -86,7 +87,8 @@ def test_no_overlay_selects_the_pods_of_another() -> None:
     for one in OWNED:
         selector = workload(rendered(one))["spec"]["selector"]["matchLabels"]
         found = [other for other in ["base", *OWNED] if selector.items() <= pod_labels(rendered(other)).items()]
-        assert found == [one]
+        # Both are the cluster's DNS server, behind one Service, and one of them is there at a time.
+        assert found == (["replace", "same-node"] if one in {"replace", "same-node"} else [one])
 
 
 def test_probes_and_services_reach_ports_that_exist(overlay: list[Manifest]) -> None:
@@ -152,6 +154,7 @@ def test_the_config_map_is_the_file(name: str) -> None:
     [
         ("shadow", "dnsserver-shadow"),
         ("replace", "kube-dns"),
+        ("same-node", "kube-dns"),
         ("node-local", "kube-dns"),
         ("example", "dnsserver-shadow"),
     ],
@@ -225,6 +228,27 @@ def test_replace_takes_the_name_the_address_and_the_label() -> None:
     assert merged.items() > old.items()
 
 
+def test_on_every_node_pods_ask_the_pod_of_their_own_node() -> None:
+    """Nothing but the kind, what it asks of each node, and the Service is another than in place of the present DNS."""
+    overlay, replace = rendered("same-node"), rendered("replace")
+    assert workload(overlay)["kind"] == "DaemonSet"
+    (service,) = of_kind(overlay, "Service")
+    (plain,) = of_kind(replace, "Service")
+    assert service == {**plain, "spec": {**plain["spec"], "trafficDistribution": "PreferSameNode"}}
+    assert of_kind(overlay, "PodDisruptionBudget") == []
+    assert workload(overlay)["spec"]["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    differing = {"priorityClassName", "tolerations", "topologySpreadConstraints", "containers"}
+    same = pod(replace).keys() - differing
+    assert {key: pod(overlay)[key] for key in same} == {key: pod(replace)[key] for key in same}
+    assert pod(overlay).keys() - same == differing - {"topologySpreadConstraints"}
+    assert "hostNetwork" not in pod(overlay)
+    assert not any(
+        "hostPort" in port for port in container(overlay)["ports"]
+    )  # two pods share the node while it updates
+    resources = {**container(replace)["resources"], "requests": {"cpu": "25m", "memory": "64Mi"}}
+    assert container(overlay) == {**container(replace), "resources": resources}
+
+
 def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     overlay = rendered("node-local")
     assert workload(overlay)["kind"] == "DaemonSet"
@@ -254,8 +278,9 @@ def test_the_node_gets_its_address_from_the_same_image() -> None:
 
 @pytest.mark.parametrize("name", OWNED)
 def test_the_oldest_kubernetes_that_is_promised_knows_every_field(name: str) -> None:
-    assert f"Kubernetes {OLDEST}" in (MANIFESTS / "README.md").read_text()
-    assert [text for manifest in rendered(name) if (text := complaint(manifest, OLDEST))] == []
+    oldest = SAME_NODE if name == "same-node" else OLDEST
+    assert f"Kubernetes {oldest}" in (MANIFESTS / "README.md").read_text()
+    assert [text for manifest in rendered(name) if (text := complaint(manifest, oldest))] == []
 
 
 def test_the_example_sets_what_a_user_owns() -> None:
