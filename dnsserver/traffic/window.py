@@ -1,0 +1,110 @@
+"""What was seen in the last minutes: a summary for every ten seconds of the last one, and for every minute before.
+
+A window of 1, 5 or 15 minutes is the sum of the panes that reach into it. So it is up to a pane longer than its name
+says; how long, in seconds, is told with what it shows.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from dnsserver.traffic.summary import KEY, MOST, Heavy, Summary
+
+WINDOWS: Final = (1, 5, 15)  # minutes
+PANE: Final = 10  # seconds
+_PANES: Final = 6  # in a minute
+_FINE: Final = _PANES + 1  # panes of ten seconds, the present one included
+_MINUTES: Final = WINDOWS[-1] + 1  # panes of a minute
+_CERTAIN: Final = 1.96  # standard deviations: 95 of 100 times the truth is no further away
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A key of a window: counted `count` times, which is wrong by no more than `plus_minus` 95 times of 100.
+
+    That is the error of sampling; where everything is counted it is 0. `peak` is the largest value that came with it.
+    """
+
+    key: bytes
+    count: int
+    plus_minus: int
+    peak: float
+
+
+class Top(msgspec.Struct, frozen=True):
+    """The heaviest keys of `seconds`, in which all keys together counted for `total`.
+
+    No count is too small, and none is too large by more than `slack`, errors of sampling apart.
+    """
+
+    seconds: float
+    total: int
+    slack: int
+    items: tuple[Shown, ...]
+
+
+class _Pane:
+    __slots__ = ("end", "number", "start", "summary")
+
+    def __init__(self, number: int, start: float) -> None:
+        self.number = number
+        self.start = start
+        self.end = start + PANE
+        self.summary = Summary()
+
+
+class Window:
+    """Counts keys, and shows the heaviest of the last minutes; `now` never goes back."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self._fine: deque[_Pane] = deque()
+        self._minutes: deque[_Pane] = deque()
+
+    def add(self, key: bytes, now: float, weight: int = 1, peak: float = 0.0) -> None:
+        """Count a key, as often as its weight says, with a value of which the largest one is remembered."""
+        number = int(now // PANE)
+        fine = self._fine
+        if not fine or fine[-1].number < number:
+            self._forget(now)
+            fine.append(_Pane(number, number * PANE))
+        fine[-1].summary.add(key, weight, peak)
+
+    def top(self, minutes: int, limit: int, now: float) -> Top:
+        """Return the heaviest keys of the last minutes, at most `limit` of them."""
+        self._forget(now)
+        begin = now - 60 * minutes
+        panes = [pane for pane in (*self._minutes, *self._fine) if pane.end > begin]
+        whole = Summary(len(panes) * 2 * MOST + 1)  # nothing is given up
+        for pane in panes:
+            whole.merge(pane.summary)
+        start = min((pane.start for pane in panes), default=now)
+        more = max(0.0, whole.squares / whole.total - 1) if whole.total else 0.0
+        found = [heavy for heavy, _ in zip(whole.heaviest(), range(limit), strict=False)]
+        return Top(now - start, whole.total, whole.slack, tuple(_shown(heavy, more) for heavy in found))
+
+    def _forget(self, now: float) -> None:
+        """Add up what is older than a minute by minutes, and forget what is in no window any more."""
+        fine, minutes = self._fine, self._minutes
+        oldest = int(now // PANE) - _FINE + 1
+        while fine and fine[0].number < oldest:
+            pane = fine.popleft()
+            pane.summary.settle()
+            number = pane.number // _PANES
+            if not minutes or minutes[-1].number < number:
+                minutes.append(_Pane(number, pane.start))
+            minutes[-1].end = pane.end
+            minutes[-1].summary.merge(pane.summary)
+            minutes[-1].summary.settle()
+        while minutes and minutes[0].end <= now - 60 * WINDOWS[-1]:
+            minutes.popleft()
+
+
+def _shown(heavy: Heavy, more: float) -> Shown:
+    """Return a key with its error: if one in N is sampled, the variance of a count is the count times N - 1."""
+    return Shown(heavy.key, heavy.count, round(_CERTAIN * (heavy.count * more) ** 0.5), heavy.peak)
+
+
+def most_octets(key: int) -> int:
+    """Return what a window takes at the most, if no key is longer than `key` octets."""
+    return (_FINE + 1 + _MINUTES) * MOST * (KEY + key)
