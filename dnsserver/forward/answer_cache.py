@@ -92,6 +92,11 @@ class AnswerCache:
         entry.hits += 1
         return entry.outcome
 
+    def peek(self, question: Question, now: float) -> Outcome | None:
+        """Return a fresh outcome, or None, as if nobody had asked."""
+        entry = self._entries.get(question)
+        return None if entry is None or entry.outcome.expires <= now else entry.outcome
+
     def put(self, question: Question, outcome: Outcome) -> None:
         """Keep an outcome until it expires, and then as long as it may be given out stale.
 
@@ -149,16 +154,16 @@ class AnswerCache:
         self._renewals += 1
         return True
 
-    def stale(self, question: Question, now: float, lasts: float = 0.0) -> Outcome | None:
+    def stale(self, question: Question, now: float, lasts: float = 0.0, *, counts: bool = True) -> Outcome | None:
         """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
         entry = self._stale_entry(question, now)
         if entry is None:
             return None
-        self._stale += 1
+        self._stale += counts
         old = entry.outcome
         reason = Reason(STALE.code, EDE.STALE_NXDOMAIN, STALE.text) if old.rcode else STALE
         body = with_ttl(old.body, _STALE_TTL)
-        return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow)
+        return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow, old.upstream)
 
     def _stale_entry(self, question: Question, now: float) -> _Entry | None:
         """Return what is held, unless another type or another DO has shown since that it is gone."""
@@ -195,12 +200,12 @@ class AnswerCache:
         self.failures[question] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
         return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
 
-    def failure(self, question: Question, now: float) -> Outcome | None:
+    def failure(self, question: Question, now: float, *, counts: bool = True) -> Outcome | None:
         """Return the failure of a moment ago, if there was one."""
         failure = self.failures.get(question)
         if failure is None or failure.outcome.expires <= now:
             return None
-        self._failed += 1
+        self._failed += counts
         return failure.outcome
 
     def use(self, settings: CacheSettings) -> None:

@@ -80,25 +80,28 @@ class Forwarder:
 
     # ---- questions
 
-    def answer_now(self, question: Question, now: float) -> Outcome | None:
-        """Return the outcome if it is known without asking anybody; else `start` gets it."""
+    def answer_now(self, question: Question, now: float, *, counts: bool = True) -> Outcome | None:
+        """Return the outcome if it is known without asking anybody; else `start` gets it.
+
+        What does not count leaves no trace: it is in no number, and has nothing renewed.
+        """
         cache = self._cache
-        outcome = cache.get(question, now)
+        outcome = cache.get(question, now) if counts else cache.peek(question, now)
         if outcome is not None:
-            if cache.renewal_due(question, now):
+            if counts and cache.renewal_due(question, now):
                 self.start(question, None, now)
             return outcome
         lookup = self._lookups.get(question)
         if lookup is not None:
-            return cache.stale(question, now) if lookup.stale_given else None
-        if cache.failures and (outcome := cache.failure(question, now)) is not None:
-            return cache.stale(question, now, outcome.expires - now) or outcome
+            return cache.stale(question, now, counts=counts) if lookup.stale_given else None
+        if cache.failures and (outcome := cache.failure(question, now, counts=counts)) is not None:
+            return cache.stale(question, now, outcome.expires - now, counts=counts) or outcome
         if question.type == HINFO and self._probes.is_probe(question.name):
             self._probes.came_back(question.name, now)
             return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
         route = self._routes.default or self._routes.find(question.name)
         if route is None or not route.usable:
-            return cache.stale(question, now) or unasked(route, now)
+            return cache.stale(question, now, counts=counts) or unasked(route, now)
         return None
 
     def start(self, question: Question, waiter: Waiter | None, now: float, packet: bytes = b"") -> None:
@@ -202,7 +205,7 @@ class Forwarder:
 
     # ---- what becomes of questions under way
 
-    def finished(self, lookup: Lookup, reading: Reading | None, now: float) -> None:
+    def finished(self, lookup: Lookup, reading: Reading | None, now: float, upstream: str = "") -> None:
         """Give out what has become of a question, and keep it; a failure is that which the lookup carries."""
         try:
             if reading is None:
@@ -212,7 +215,9 @@ class Forwarder:
                 if follow is not None and not any(is_below(follow, zone) for zone in self._own):
                     self._join(lookup, reading, follow, now)
                     return
-                outcome = Outcome(reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow)
+                outcome = Outcome(
+                    reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow, upstream
+                )
                 self._cache.put(lookup.question, outcome)
             waiting = lookup.close()
             self._waiting -= len(waiting)

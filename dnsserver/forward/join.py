@@ -33,4 +33,4 @@ class Join(msgspec.Struct, gc=False, eq=False):
         links, tail = rrsets(head.body, name)[0], rrsets(rest.body_at(now), head.follow)
         body = whole_body(name, (*links, *tail[0]), tail[1])
         expires = min(now + head.ttl, rest.expires)
-        return Outcome(rest.rcode, body, head.ad and rest.ad, rest.reason, now, expires, rest.follow)
+        return Outcome(rest.rcode, body, head.ad and rest.ad, rest.reason, now, expires, rest.follow, rest.upstream)

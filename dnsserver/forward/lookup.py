@@ -52,8 +52,8 @@ _MOST_ATTEMPTS = 6
 class Owner(Protocol):
     """Who begins lookups and learns how they end."""
 
-    def finished(self, lookup: "Lookup", reading: Reading | None, now: float) -> None:
-        """Close a lookup that has ended with what the upstream said, or None for the failure that it carries."""
+    def finished(self, lookup: "Lookup", reading: Reading | None, now: float, upstream: str = "") -> None:
+        """Close a lookup that has ended with what `upstream` said, or None for the failure that it carries."""
 
     def broken(self, lookup: "Lookup", now: float) -> None:
         """Close a lookup that a bug has stopped."""

@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     `body` holds the TTLs as they were at `stored`; whoever sends it counts them down by `now - stored`. After `expires`
     it must not be given out any more. Both are seconds of the clock that the forwarder was given. `follow` is set when
     the chain of `body` leaves what the upstreams may answer for: the CNAMEs up to there are good, and the chain's next
-    link decides about the name.
+    link decides about the name. `upstream` names who said it, and is empty where nobody outside did.
     """
 
     rcode: int
@@ -38,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     stored: float
     expires: float
     follow: bytes | None = None
+    upstream: str = ""
 
     def body_at(self, now: float) -> Body:
         """Return the body with the TTLs that are left."""

@@ -72,7 +72,7 @@ class Reports:
             elif reading.verdict is not _GOOD:
                 self._rejected_reading(attempt, lookup, reading, now)
             elif not (upstream.doubted or attempt.no_edns) or (reading := self._weighed(attempt, lookup, reading, now)):
-                self._owner.finished(lookup, reading, now)
+                self._owner.finished(lookup, reading, now, upstream.name)
         except Exception as error:  # it must not cost others theirs
             self._took(attempt, lookup, error, now)
         return True
