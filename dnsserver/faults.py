@@ -38,6 +38,7 @@ Place = Literal[
     "objects",  # one look at the files of objects
     "api",  # one list or watch: it is begun again
     "snapshot",
+    "observed",  # telling those who look on of one reply
     "metrics",
     "page",  # one request to admin HTTP
     "admin",

@@ -18,6 +18,12 @@ class Port:
     def begin_deferred(self, index: int) -> int:
         return index
 
+    def sender(self, index: int) -> int:
+        return index
+
+    def endpoint(self, sender: int) -> tuple[bytes, int]:
+        return (0x0A000000 + sender).to_bytes(4), 1000 + sender
+
     def peer_address(self, index: int) -> bytes:
         return (0x0A000000 + index).to_bytes(4)
 

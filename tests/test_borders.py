@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from dnsserver import faults, metrics
-from dnsserver.app import reload, server, sync, worker, worker_protocol, workers, zone_snapshot
+from dnsserver.app import digest, reload, server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.zone_updater import ZoneUpdater
@@ -301,6 +301,16 @@ async def one_scrape_is_an_error(run: Running) -> None:
     assert await run.get("/metrics") == 200
 
 
+async def one_failure_is_not_told(run: Running) -> None:
+    told: list[bytes] = []
+    run.server.dns.digest.consumers.append(lambda seen: told.append(seen.name))
+    run.fuse.arm()
+    assert await run.ask_all(["a.invalid.", "b.invalid."]) == ["NXDOMAIN", "NXDOMAIN"]
+    await run.until(lambda: run.fuse.blown)
+    await run.until(lambda: told)
+    assert told == [b"\1b\7invalid\0"]
+
+
 async def another_worker_is_started(run: Running) -> None:
     await run.until(run.server.workers.processes)
     assert run.fuse.blown
@@ -372,6 +382,7 @@ TABLE = [
     Border("api", reflector.Reflector, "_watched", one_watch_is_begun_again, api=True),
     Border("snapshot", zone_snapshot.ZoneSnapshot, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
+    Border("observed", digest, "observed", one_failure_is_not_told),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),
     Border("page", MetricsCollector, "readings", one_scrape_is_an_error),

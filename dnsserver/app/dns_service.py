@@ -14,6 +14,7 @@ import trio
 
 from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.alteration import altered, recursion
+from dnsserver.app.digest import Digest
 from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
 from dnsserver.config import Address, Config
@@ -27,6 +28,7 @@ from dnsserver.resolver.altered import Alteration
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.families import WithoutIPv6
+from dnsserver.server.observer import Observer
 from dnsserver.server.reply import Outside
 from dnsserver.server.respond import Responder
 from dnsserver.server.tcp import TcpLimits, TcpServer
@@ -84,6 +86,8 @@ class DnsService:
             runtime=Runtime(clock=clock, on_batch_end=self._flush_late, faults=self.faults),
             secret=self.secret,
         )
+        self.observer = Observer(clock)
+        self.digest = Digest(self.observer, clock, self.faults)
         self.responder = Responder(
             self.chain,
             self._outside(config),
@@ -94,6 +98,7 @@ class DnsService:
             services=self.cluster,
             guard=settings.guard(config),
             faults=self.faults,
+            observer=self.observer,
         )
         self.listeners = Listeners(self.responder, self.replies, self.faults, config.domain.wire)
 
@@ -233,6 +238,7 @@ class DnsService:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.forwarder.run)
             await nursery.start(self.listeners.run)
+            nursery.start_soon(self.faults.keep, "observed", self.digest.run)
             task_status.started()
 
 

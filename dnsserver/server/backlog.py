@@ -17,6 +17,7 @@ from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.batch import UdpPort
 from dnsserver.server.respond import Responder
+from dnsserver.zone.record import Reason
 
 STUB_TIMEOUT = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)
 _MOST = 2048  # answered in one go, some 20 ms
@@ -24,6 +25,8 @@ _ALL = 65_536  # looked at in one go
 _PUT_OFF = 512  # questions of a class, at some 400 octets each
 _USUAL = 300  # octets: longer packets, which no stub sends, are answered at once lest they take room
 _SLICE = 0.0005  # seconds of a turn that a class of late questions may take
+
+GIVEN_UP = Reason("given-up", text="more questions came than could be answered")
 
 
 class _Late(NamedTuple):
@@ -59,8 +62,9 @@ class LateQuestions:
             return self._responder.respond(packet, port, index)
         late = self._inside if self._domain in packet.lower() else self._outside
         if len(late) == _PUT_OFF:
-            late.popleft()
+            oldest = late.popleft()
             self.dropped += 1
+            self._drop(oldest, self._clock())
         else:
             self.waiting += 1
         late.append(_Late(packet, port.begin_deferred(index), port.peer_address(index), self._clock()))
@@ -77,7 +81,9 @@ class LateQuestions:
                 if now - since > STUB_TIMEOUT:  # the others are older
                     self.dropped += len(late) + 1
                     self.waiting -= len(late)
-                    late.clear()
+                    self._drop(_Late(packet, client, host, since), now)
+                    while late:
+                        self._drop(late.pop(), now)
                     break
                 reply = self._responder.answer(packet, _Packet(self._port, client, host, now - since), 0, now)
                 now = self._clock()
@@ -85,6 +91,11 @@ class LateQuestions:
                     self._port.send(reply, client)
                     self._port.table.durations.observe(now - since)
         self._port.flush()
+
+    def _drop(self, late: _Late, now: float) -> None:
+        """Tell whoever looks on that a question was given up."""
+        port = _Packet(self._port, late.client, late.host, now - late.since)
+        self._responder.observer.dropped(late.packet, port, 0, GIVEN_UP)
 
 
 class _Packet:
@@ -96,6 +107,7 @@ class _Packet:
         self.waited = waited
         self.table: ReplyTable = port.table
         self.send = port.send
+        self.endpoint = port.endpoint
         self._port = port
         self._client = client
         self._host = host
@@ -103,6 +115,8 @@ class _Packet:
     def begin_deferred(self, index: int) -> Any:
         del index
         return self._client
+
+    sender = begin_deferred
 
     def peer_address(self, index: int) -> bytes:
         del index
@@ -123,10 +137,13 @@ def catch_up(port: UdpPort, responder: Responder, gap: float, now: float) -> int
     guard = responder.guard
     for number in range(wanted):
         packet, client, host = newest.pop()
-        if guard is not None and guard.admission_denial(host, now) is not None:
-            continue
         waited = gap * (number + 1) / count  # if they came evenly
-        reply = responder.answer(packet, _Packet(port, client, host, waited), 0, now)
+        late = _Packet(port, client, host, waited)
+        denial = None if guard is None else guard.admission_denial(host, now)
+        if denial is not None:
+            responder.observer.dropped(packet, late, 0, denial)
+            continue
+        reply = responder.answer(packet, late, 0, now)
         if reply is not None:
             port.send(reply, client)
             port.table.durations.observe(waited)

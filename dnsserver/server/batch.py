@@ -20,6 +20,7 @@ import msgspec
 from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.guard import Guard
+from dnsserver.server.observer import Observer
 from dnsserver.zone.record import Reason
 
 BATCH = 64
@@ -61,6 +62,12 @@ class UdpPort(Protocol):
     def begin_deferred(self, index: int) -> Any:
         """Return what `send` needs to reach the sender of packet `index` of this batch, later."""
 
+    def sender(self, index: int) -> Any:
+        """Return the same as `begin_deferred`."""
+
+    def endpoint(self, sender: Any) -> tuple[bytes, int]:
+        """Return the packed address and the port number of a sender."""
+
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
@@ -91,9 +98,10 @@ class Screen(Protocol):
 
     guard: Guard | None
     faults: Faults
+    observer: Observer
 
-    def turn_away(self, packet: bytes, port: Any, reason: Reason) -> bytes | None:
-        """Return the reply to a packet of a client that the guard turns away."""
+    def turn_away(self, packet: bytes, port: Any, index: int, reason: Reason) -> bytes | None:
+        """Return the reply to packet `index` of a batch, of a client that the guard turns away."""
 
     def kept(self, key: bytes, port: Any, now: float) -> bytes | None:
         """Return the octets of the reply kept under `key`, less the ID, if there is one that can be sent."""
@@ -238,6 +246,9 @@ class BatchPort:
             if reason is not None:
                 if guard.has_reply(reason, stream=False):
                     self._turned_away[i] = self._lengths[i], reason
+                else:
+                    at = i * _SLOT
+                    self._screen.observer.dropped(self._packets[at : at + self._lengths[i]], self, i, reason)
                 self._lengths[i] = 0
 
     def _answer_afresh(self, miss: Miss, i: int, offset: int, error: Exception) -> bytes | None:
@@ -260,7 +271,7 @@ class BatchPort:
             reply = miss(self._packets[offset : offset + length], self, i)
         elif i in self._turned_away:
             length, reason = self._turned_away[i]
-            reply = self._screen.turn_away(self._packets[offset : offset + length], self, reason)
+            reply = self._screen.turn_away(self._packets[offset : offset + length], self, i, reason)
         else:
             return None
         return None if reply is None else reply[2:]
@@ -285,6 +296,12 @@ class BatchPort:
         """Return the address and control data of packet `index`, copied."""
         at = index * _PEER
         return self._peers[at : at + self._peer_size]
+
+    sender = begin_deferred
+
+    def endpoint(self, sender: bytes) -> tuple[bytes, int]:
+        """Return the packed address and the port number of a sender."""
+        return sender[self._host_at : self._host_at + self._host_size], int.from_bytes(sender[2:4], "big")
 
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index`."""
@@ -415,8 +432,7 @@ class UnbatchedPort:
                 self._screen.faults.took("client-limits", error)
                 reason = None
             if reason is not None:
-                told = guard.has_reply(reason, stream=False)
-                return self._screen.turn_away(packet, self, reason) if told else None
+                return self._screen.turn_away(packet, self, 0, reason)
         wire = self._screen.kept(packet[2:], self, now)
         return miss(packet, self, 0) if wire is None else packet[:2] + wire
 
@@ -437,6 +453,12 @@ class UnbatchedPort:
         """Return the sender of the packet at hand."""
         del index
         return self._client
+
+    sender = begin_deferred
+
+    def endpoint(self, sender: Any) -> tuple[bytes, int]:
+        """Return the packed address and the port number of a sender."""
+        return self._packed(sender), sender[0][1]
 
     def peer_address(self, index: int) -> bytes:
         """Return the packed address of the sender of the packet at hand."""

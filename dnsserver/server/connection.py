@@ -54,6 +54,7 @@ class Connection:
         "_held",
         "_in",
         "_limits",
+        "_number",
         "_out",
         "_owed",
         "_partial_since",
@@ -77,10 +78,11 @@ class Connection:
         limits: TcpLimits,
         changed: Callable[["Connection"], None],
         room: Room,
+        number: int = 0,
     ) -> None:
         """Take over a non-blocking socket; `changed` hears of an answer that came from outside.
 
-        `room` is what it shares with all others.
+        `room` is what it shares with all others, `number` the client's port.
         """
         self.sock = sock
         self.table = table
@@ -93,6 +95,7 @@ class Connection:
         self._limits = limits
         self._changed = changed
         self._room = room
+        self._number = number
         self._accounted = (0, 0)
         self._expected = LARGEST  # octets of an answer that is under way; the last ones tell
         self._in = b""
@@ -227,6 +230,15 @@ class Connection:
         del index
         return self.peer
 
+    def sender(self, index: int) -> Any:
+        """Return who asks, without a word about an answer under way."""
+        del index
+        return self.peer
+
+    def endpoint(self, sender: Any) -> tuple[bytes, int]:
+        """Return the client's address, packed, and its port number."""
+        return sender, self._number
+
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, None]:
         """Return the client's address; each question of a connection is owed an answer."""
         del client, identifier
@@ -301,8 +313,7 @@ class Connection:
                     self._responder.faults.took("client-limits", error)
                     reason = None
                 if reason is not None:
-                    told = guard.has_reply(reason, stream=True)
-                    message = self._responder.turn_away(data[start:stop], self, reason) if told else None
+                    message = self._responder.turn_away(data[start:stop], self, 0, reason)
                     if message is not None:
                         parts += (len(message).to_bytes(2, "big"), message)
                         room -= len(message)

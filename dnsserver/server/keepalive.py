@@ -32,6 +32,8 @@ class KeepalivePort:
         self.table: ReplyTable = port.table
         self.begin_deferred = port.begin_deferred
         self.peer_address = port.peer_address
+        self.sender = port.sender
+        self.endpoint = port.endpoint
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
         """Return who asks."""

@@ -73,9 +73,9 @@ class Resolver:
             host = port.peer_address(index)
             denial = guard.inflight_denial(host, self.writer.clock(), stream=port.stream)
             if denial is not None:
-                return (
-                    self.writer.truncated(query, denial, port) if guard.has_reply(denial, stream=port.stream) else None
-                )
+                if guard.has_reply(denial, stream=port.stream):
+                    return self.writer.truncated(query, denial, port)
+                return self.writer.drop(query, denial)
         resolution = Resolution(self, query, key, port, answer, answer, self.replies.changes)
         return self._run(resolution, None, index, host)
 
@@ -251,7 +251,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         of, port, template = self.of, self.port, self.template
         now = of.writer.clock()
         try:
-            reply = None if template is None else template.write(self.packet, outcome, port, now)
+            reply = None if template is None else template.write(self.packet, outcome, port, now, of.writer.observer)
             if reply is None:
                 reply = self._go_on(outcome)
         except Exception as error:  # the forwarder must not end for one answer
@@ -262,7 +262,11 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         self.handle = None
         if self.on_end is not None:
             self.on_end()
-        port.table.durations.observe(now - self.began + port.waited)
+        seconds = now - self.began + port.waited
+        port.table.durations.observe(seconds)
+        if of.writer.observer.noted is not None:
+            packet, size = self._asked()
+            of.writer.observer.made_late(packet, size, port, handle, reply, seconds)
         port.send(reply, handle)
 
     def asker(self) -> Asker:
@@ -286,6 +290,13 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         if reply is None:
             of.outside.start(resolution.asks, self, of.writer.clock(), self.packet)
         return reply
+
+    def _asked(self) -> tuple[bytes, int]:
+        """Return the question, with its OPT where it was cut away, and how many octets it had."""
+        query = None if self.resolution is None else self.resolution.query
+        if query is None or not query.cut:
+            return self.packet, len(self.packet)
+        return query.without_options() if query.size else self.packet, len(self.packet) + query.cut
 
     def _bug(self) -> bytes:
         query = read_query(self.packet) if self.resolution is None else self.resolution.query

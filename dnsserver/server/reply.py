@@ -10,6 +10,7 @@ import msgspec
 from dnsserver.forward.outcome import FORWARDED, FORWARDED_NO_DATA, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.resolver.tally import Labels
+from dnsserver.server.observer import CACHE, UPSTREAM, Noted, Observer
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EMPTY, Body
 from dnsserver.wire.query import MIN_SIZE, Query
@@ -36,6 +37,12 @@ class Port(Protocol):
 
     def peer_address(self, index: int) -> bytes:
         """Return the address, packed, of the sender of packet `index` of this batch."""
+
+    def sender(self, index: int) -> Any:
+        """Return who sent packet `index` of this batch, as `begin_deferred` does, and begin nothing."""
+
+    def endpoint(self, sender: Any) -> tuple[bytes, int]:
+        """Return the packed address and the port number of a sender, as `sender` or `begin_deferred` has it."""
 
     def asker(self, client: Any, identifier: bytes) -> Asker:
         """Return who asks with this message ID; `client` is what `begin_deferred` has returned."""
@@ -73,12 +80,14 @@ class ReplyWriter:
         outside: Outside,
         replies: ReplyCache,
         clock: Callable[[], float],
+        observer: Observer,
         *,
         udp_limit: int,
         recursion: bool,
     ) -> None:
-        """Write with the bits that are this server's."""
+        """Write with the bits that are this server's; the `observer` is told what it wants to know."""
         self._replies = replies
+        self.observer = observer
         self.clock = clock
         self.stale: Reason | None = None  # why own data is marked as too old, when it is
         self.use(outside, udp_limit=udp_limit, recursion=recursion)
@@ -91,8 +100,10 @@ class ReplyWriter:
         self._opts = {do: opt_record(udp_limit, do=do) for do in (False, True)}
 
     def local(self, query: Query, key: bytes, answer: Answer, port: Port) -> bytes:
-        """Reply with the server's own data."""
+        """Reply with the server's own data; with no octets where it says that there is to be no reply."""
         rcode, depends = answer.rcode, answer.depends
+        if rcode == m.DROP:
+            return self.drop(query, answer.reason)
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
         labels = (COUNTED.get(query.type, 0), rcode, answer.reason.code)
         reason = answer.reason if self.stale is None else _marked(answer, self.stale)
@@ -133,6 +144,8 @@ class ReplyWriter:
             body = compose(query.name, (*answer.answer, *records), authority, own=len(answer.answer))
         labels = (COUNTED.get(query.type, 0), outcome.rcode, _code(outcome))
         wire = self._write(query, labels, flags, body, outcome.reason, port)
+        if self.observer.noted is not None:
+            self.observer.noted = Noted(labels, outcome.reason, CACHE if from_cache else UPSTREAM)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
@@ -173,9 +186,16 @@ class ReplyWriter:
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
-        port.table.shapes[(0, rcode, reason.code), len(packet), m.HEADER_SIZE, False] += 1
+        labels = (0, rcode, reason.code)
+        port.table.shapes[labels, len(packet), m.HEADER_SIZE, False] += 1
+        self.observer.noted = Noted(labels, reason)
         flags = (m.QR | (packet[2] & 0x79) << 8 | self._ra | packet[3] & m.CD | rcode).to_bytes(2, "big")
         return packet[:2] + flags + bytes(8)
+
+    def drop(self, query: Query, reason: Reason) -> bytes:
+        """Return the octets that stand for no reply; whoever looks on is told."""
+        self.observer.noted = Noted((COUNTED.get(query.type, 0), m.DROP, reason.code), reason)
+        return b""
 
     def _is_for_others(self, query: Query, reply: Reply, body: Body) -> bool:
         """Tell whether the reply to an irregular query does for all who mean the same, and make it do."""
@@ -196,6 +216,8 @@ class ReplyWriter:
         limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
         wire = write_reply(query, rcode, flags | self._ra, body, limit, opt)
         port.table.shapes[labels, len(query.packet) + query.cut, len(wire) + 2, query.do] += 1
+        if rcode or not body.an or reason.ede is not None or self.observer.everything:
+            self.observer.noted = Noted(labels, reason)
         return wire
 
     def template(self, query: Query) -> "ForwardedTemplate":
@@ -236,7 +258,7 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
     room: int
     stream_room: int
 
-    def write(self, packet: bytes, outcome: Outcome, port: Port, now: float) -> bytes | None:
+    def write(self, packet: bytes, outcome: Outcome, port: Port, now: float, observer: Observer) -> bytes | None:
         """Return the reply of an outcome that was waited for, if it is a fresh answer that fits; else None."""
         body = outcome.body
         data = body.data
@@ -253,7 +275,10 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + self.extras)
         wire = b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
         code = FORWARDED.code if outcome.rcode or body.an else FORWARDED_NO_DATA.code
-        port.table.shapes[(self.counted, outcome.rcode, code), len(packet), len(wire), self.do] += 1
+        labels = (self.counted, outcome.rcode, code)
+        port.table.shapes[labels, len(packet), len(wire), self.do] += 1
+        if outcome.rcode or not body.an or observer.everything:
+            observer.noted = Noted(labels, FORWARDED, UPSTREAM)
         return wire
 
 

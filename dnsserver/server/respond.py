@@ -8,6 +8,7 @@ from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.guard import NOT_ALLOWED, Guard
 from dnsserver.server.keepalive import KeepalivePort, Stream
+from dnsserver.server.observer import Observer
 from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import DEFERRED, Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
@@ -46,20 +47,24 @@ class Responder:
         guard: Guard | None = None,
         services: Services | None = None,
         faults: Faults | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Wire it up; `recursion` says whether RA is set.
 
         `guard` has its say here before a question is asked outside, and in the ports before anything else. Of
-        `services` there are templates.
+        `services` there are templates. The `observer` is told of replies that somebody looks at.
         """
         self.guard = guard
         self.outside = outside
         self.replies = replies
         self.clock = clock
         self.faults = faults or Faults()
+        self.observer = observer or Observer(clock)
         self._chain = chain
         self._udp_limit = udp_limit
-        self._write = ReplyWriter(outside, replies, clock, udp_limit=udp_limit, recursion=recursion)
+        self._write = ReplyWriter(
+            outside, replies, clock, udp_limit=udp_limit, recursion=recursion, observer=self.observer
+        )
         self.resolver = Resolver(chain, outside, replies, self._write, guard, self.faults)
         self._make_templates(services)
 
@@ -85,30 +90,29 @@ class Responder:
             return None
         try:
             reply = self.templates.answer(packet, port, index)
-            if reply is not None:
-                return reply or None
-            query = read_query(packet)
-            if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
-                query.size, query.regular = self._udp_limit, False
-            if not query.regular or query.klass != m.CLASS_IN or query.type in _TRANSFERS:
-                reply = self._answer_odd(query, port, index)
-                if reply is not None:
-                    return reply or None
-            key = packet[2:] if query.regular else query.key(self._udp_limit)
-            answer = self._chain.answer(query.name, query.type)
-            if answer.follow is None and not answer.search:
-                if answer.rcode == m.DROP:
-                    return None
-                reply = self._write.local(query, key, answer, port)
-                self.templates.learn_local(query, answer, reply)
-                return reply
-            self.templates.learn_forwarded(query)
-            return self.resolver.answer(query, key, answer, port, index) or None
+            if reply is None:
+                query = read_query(packet)
+                if port.stream and query.size not in {0, self._udp_limit}:  # a stream carries any reply to anybody
+                    query.size, query.regular = self._udp_limit, False
+                if not query.regular or query.klass != m.CLASS_IN or query.type in _TRANSFERS:
+                    reply = self._answer_odd(query, port, index)
+                if reply is None:
+                    key = packet[2:] if query.regular else query.key(self._udp_limit)
+                    answer = self._chain.answer(query.name, query.type)
+                    if answer.follow is not None or answer.search:
+                        self.templates.learn_forwarded(query)
+                        reply = self.resolver.answer(query, key, answer, port, index)
+                    else:
+                        reply = self._write.local(query, key, answer, port)
+                        self.templates.learn_local(query, answer, reply)
         except FormatError:
-            return self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
+            reply = self._write.error(packet, port, m.FORMERR, _BAD_FORMAT)
         except Exception as error:  # a bug in one answer must not cost the others theirs
             self.faults.took("question", error, packet=packet.hex())
-            return self._write.error(packet, port, m.SERVFAIL, _BUG)
+            reply = self._write.error(packet, port, m.SERVFAIL, _BUG)
+        if self.observer.noted is not None:
+            self.observer.made(packet, port, index, reply)
+        return reply or None
 
     def _answer_keepalive(self, query: Query, port: Stream, index: int) -> bytes:
         """Return the reply to the query without its option, with the option; empty if there is none, or not yet."""
@@ -174,17 +178,28 @@ class Responder:
         self._write.stale = reason
         self.templates.mark_stale(stale=reason is not None)
 
-    def turn_away(self, packet: bytes, port: Port, reason: Reason) -> bytes | None:
-        """Return REFUSED to who may not ask, whatever it asks, TC to who asks too much; None to what is not a query."""
+    def turn_away(self, packet: bytes, port: Port, index: int, reason: Reason) -> bytes | None:
+        """Return REFUSED to who may not ask, whatever it asks, TC to who asks too much, where they are told.
+
+        None if they are not, or to what is not a query.
+        """
         if len(packet) < m.HEADER_SIZE or packet[2] & 0x80:
+            return None
+        if self.guard is None or not self.guard.has_reply(reason, stream=port.stream):
+            self.observer.dropped(packet, port, index, reason)
             return None
         try:
             query = read_query(packet)
             if reason is not NOT_ALLOWED:
-                return self._write.truncated(query, reason, port)
-            return self._write.refuse(query, m.REFUSED, reason, port)
+                reply = self._write.truncated(query, reason, port)
+            else:
+                reply = self._write.refuse(query, m.REFUSED, reason, port)
         except FormatError:
-            return self._write.error(packet, port, m.REFUSED, reason) if reason is NOT_ALLOWED else None
+            if reason is not NOT_ALLOWED:
+                return None
+            reply = self._write.error(packet, port, m.REFUSED, reason)
         except Exception as error:
             self.faults.took("question", error, packet=packet.hex())
             return None
+        self.observer.made(packet, port, index, reply)
+        return reply

@@ -210,7 +210,7 @@ class TcpServer:
             try:
                 host = socket.inet_pton(sock.family, address[0].partition("%")[0])
                 hosts.append(host)
-                self._take_in(sock, host)
+                self._take_in(sock, host, address[1])
             except Exception as error:
                 self._faults.took("tcp-accept", error)
                 for connection in [connection for connection in self._open if connection.sock is sock]:
@@ -220,7 +220,7 @@ class TcpServer:
                 return
         self.lanes.behind(lambda: hosts)
 
-    def _take_in(self, sock: socket.socket, host: bytes) -> None:
+    def _take_in(self, sock: socket.socket, host: bytes, number: int) -> None:
         """Begin with a connection, if its client may have one."""
         guard = self._guard
         if guard is not None and not guard.refuses and not guard.allows(host):
@@ -232,7 +232,7 @@ class TcpServer:
             sock.close()
             return
         sock.setblocking(False)
-        connection = Connection(sock, host, self._responder, self.table, self._limits, self._heard, self.room)
+        connection = Connection(sock, host, self._responder, self.table, self._limits, self._heard, self.room, number)
         self._open[connection] = None
         self.room.enter(connection)
         self._follow(connection)

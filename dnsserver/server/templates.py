@@ -23,12 +23,13 @@ from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import CountedLater, Reply
 from dnsserver.resolver.tally import Labels
+from dnsserver.server.observer import Noted
 from dnsserver.server.pending import PendingQuery, Resolver
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
 from dnsserver.wire import message as m
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.wire.query import Query
-from dnsserver.zone.record import Answer, Key
+from dnsserver.zone.record import FOUND, Answer, Key
 
 _MOST = 256  # templates: types times flags times sizes; of more the least used are forgotten
 _FIXED = 12  # octets of a record before its data, its name being a pointer
@@ -71,7 +72,7 @@ class _Missing(msgspec.Struct, frozen=True, gc=False):
     serial: int
     head: bytes
     backs: dict[int, bytes]
-    labels: Labels
+    noted: Noted
 
 
 class QueryTemplate(msgspec.Struct, gc=False, eq=False):
@@ -104,6 +105,7 @@ class Templates:
         self._outside = resolver.outside
         self._writer = resolver.writer
         self._clock = resolver.writer.clock
+        self._observer = resolver.writer.observer
         self._replies = resolver.replies
         self._services = services
         self._local_end = b"" if services is None else b"\x03svc" + services.domain
@@ -145,10 +147,10 @@ class Templates:
             return self._forward(packet, packet[m.HEADER_SIZE : root + 1], template, port, index)
         service, namespace = packet[13:at], packet[at + 1 : end]
         rules = self._chain.rules
-        if rules is not None and (is_ruled := rules.services) is not None and is_ruled(namespace, service):
-            return None
-        found = self._service(namespace, service)
-        if found is None:
+        is_ruled = None if rules is None else rules.services
+        if (is_ruled is not None and is_ruled(namespace, service)) or (
+            found := self._service(namespace, service)
+        ) is None:
             return None
         addresses, depends = found
         if addresses is None:
@@ -158,6 +160,8 @@ class Templates:
             return None
         wire = b"%b%b%b%b%b" % (address.head, packet[12 : template.stop], address.front, addresses[0], address.back)
         self._replies.keep(port.table, packet[2:], CountedLater(wire, address.labels, depends))
+        if self._observer.everything:
+            self._observer.noted = Noted(address.labels, FOUND)
         return packet[:2] + wire
 
     def _forward(self, packet: bytes, name: bytes, template: QueryTemplate, port: Port, index: int) -> bytes | None:
@@ -199,10 +203,11 @@ class Templates:
             return None
         wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
         table = port.table
-        table.shapes[missing.labels, len(packet), len(wire) + 2, template.do] += 1
+        table.shapes[missing.noted.labels, len(packet), len(wire) + 2, template.do] += 1
+        self._observer.noted = missing.noted
         key = packet[2:]
         if self._replies.seen_before(key):
-            self._replies.keep(port.table, key, Reply(wire, missing.labels, depends), missing=True)
+            self._replies.keep(port.table, key, Reply(wire, missing.noted.labels, depends), missing=True)
         return packet[:2] + wire
 
     # ---- what was answered the long way
@@ -227,7 +232,7 @@ class Templates:
         if answer.rcode == m.NXDOMAIN:
             backs = template.missing.backs if template.missing and template.missing.serial == services.serial else {}
             backs[end] = behind
-            template.missing = _Missing(services.serial, head, backs, labels)
+            template.missing = _Missing(services.serial, head, backs, Noted(labels, answer.reason))
         elif len(answer.answer) == 1 and answer.answer[0].type == query.type and len(answer.answer[0].rdatas) == 1:
             template.address = _Address(size, head, behind[:_FIXED], behind[_FIXED + size :], labels)
 

@@ -1,0 +1,47 @@
+"""Tells those who look on of the replies that were made, a few times a second and a few at a time."""
+
+import time
+from collections.abc import Callable
+
+import trio
+
+from dnsserver.faults import Faults
+from dnsserver.server.observer import Observer, observed
+from dnsserver.traffic.observed import Observed
+
+EVERY = 0.25  # seconds between two looks: with what there is room for, some 1,000 failures a second of a kind
+_SLICE = 0.002  # seconds in one go
+
+
+class Digest:
+    """The task behind an Observer. Whoever looks on adds himself to `consumers`, and is called with each Observed."""
+
+    def __init__(self, observer: Observer, clock: Callable[[], float], faults: Faults) -> None:
+        """Begin with nobody who looks on; `clock` is the observer's."""
+        self.consumers: list[Callable[[Observed], None]] = []
+        self.every = EVERY
+        self._observer = observer
+        self._clock = clock
+        self._faults = faults
+
+    async def run(self) -> None:
+        """Tell, until cancelled."""
+        while True:
+            await trio.sleep(self.every)
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Tell what there is to tell now."""
+        clock = self._clock
+        end = clock() + _SLICE
+        epoch = time.time() - clock()
+        for row in self._observer.take():
+            try:
+                seen = observed(row, epoch)
+                for consumer in self.consumers:
+                    consumer(seen)
+            except Exception as error:
+                self._faults.took("observed", error)
+            if clock() > end:
+                await trio.lowlevel.checkpoint()
+                end = clock() + _SLICE
