@@ -74,6 +74,12 @@ class UdpPort(Protocol):
     def senders(self, count: int) -> list[bytes]:
         """Return the addresses, packed, of who sent the last `count` packets, which `serve_batch` has read at once."""
 
+    def sampled(self, index: int) -> tuple[bytes, bytes]:
+        """Return the packed address of the sender of packet `index` of the last batch, and the reply, or the packet.
+
+        The reply is cut to the length of the packet.
+        """
+
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the client's address, and what tells its questions apart.
 
@@ -314,6 +320,11 @@ class BatchPort:
         size, peers = self._host_size, self._peers
         return [peers[at : at + size] for at in range(self._host_at, count * _PEER, _PEER)]
 
+    def sampled(self, index: int) -> tuple[bytes, bytes]:
+        """Return the sender's address, and what is in the buffer: a reply is written over its packet."""
+        length = self._lengths[index] or self._turned_away.get(index, (0, None))[0]
+        return self.peer_address(index), self._packets[index * _SLOT : index * _SLOT + length]
+
     def asker(self, client: bytes, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all octets of a sender: port, zone, and which address it asked."""
         return client[self._host_at : self._host_at + self._host_size], (client, identifier)
@@ -396,6 +407,7 @@ class UnbatchedPort:
         if self._control:
             ask_for_destination(sock)
         self._client: Any = None
+        self._batch: list[tuple[bytes, bytes]] = []
         self._received = 0
         self.unanswered = 0
         self._unsent = 0
@@ -403,6 +415,7 @@ class UnbatchedPort:
     def serve_batch(self, miss: Miss, now: float) -> int:
         """Receive up to a batch of packets and reply to each; return how many came."""
         self.unanswered = 0
+        self._batch = []
         for count in range(BATCH):
             try:
                 packet, control, flags, address = self._sock.recvmsg(_PACKET, self._control)
@@ -410,12 +423,14 @@ class UnbatchedPort:
                 return count
             self._received += 1
             self.unanswered += 1
+            self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
+            self._batch.append((self.peer_address(0), packet))
             if flags & socket.MSG_TRUNC or not address[1]:
                 continue
-            self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
             try:
                 wire = self._answer(packet, miss, now)
                 if wire is not None:
+                    self._batch[-1] = self._batch[-1][0], wire[: len(packet)]
                     self.send(wire, self._client)
                     self.unanswered -= 1
             except Exception as error:
@@ -472,6 +487,10 @@ class UnbatchedPort:
         """Return the address, packed, of who sent the packet at hand."""
         del count
         return [self.peer_address(0)] if self._client else []
+
+    def sampled(self, index: int) -> tuple[bytes, bytes]:
+        """Return the sender's address, and the reply or the packet."""
+        return self._batch[index]
 
     def asker(self, client: Any, identifier: bytes) -> tuple[bytes, Hashable]:
         """Return the address, and with the ID all that tells a sender from others."""

@@ -47,6 +47,7 @@ class Connection:
         "_accounted",
         "_changed",
         "_clock",
+        "_countdown",
         "_ended",
         "_expected",
         "_guard",
@@ -90,6 +91,7 @@ class Connection:
         self.is_gone = False
         self.peer = host
         self._responder = responder
+        self._countdown = responder.streams
         self._guard = responder.guard
         self._clock = responder.clock
         self._limits = limits
@@ -292,6 +294,7 @@ class Connection:
         position = 0
         parts: list[bytes] = []  # two for each reply
         room = self._limits.backlog - len(self._out)
+        asked = 0
         while end - position >= 2:
             start = position + 2
             stop = start + (data[position] << 8 | data[position + 1])
@@ -306,6 +309,7 @@ class Connection:
                 self.is_gone = True
                 return
             position = stop
+            asked += 1
             if guard is not None:
                 try:
                     reason = guard.admission_denial(self.peer, now, stream=True)
@@ -330,6 +334,10 @@ class Connection:
         if position:
             self._in = data[position:]
             self._partial_since = now  # what is left began with this read
+            countdown = self._countdown
+            countdown.left -= asked
+            if countdown.left <= 0:
+                countdown.take(asked, lambda index: (self.peer, _message(data, parts, index)))
         if parts:
             self._put(b"".join(parts), now)
             self.table.durations.observe(self._clock() - now, len(parts) // 2)
@@ -356,3 +364,13 @@ class Connection:
             self._owed = len(data) - sent
             self._write_by = now + self._limits.write
         self._out += memoryview(data)[sent:]
+
+
+def _message(data: bytes, parts: list[bytes], index: int) -> bytes:
+    """Return the reply to message `index` of what was read, if it is among those that go out now, else the message."""
+    position = 0
+    for _ in range(index):
+        position += 2 + (data[position] << 8 | data[position + 1])
+    message = data[position + 2 : position + 2 + (data[position] << 8 | data[position + 1])]
+    replies = (head[2:] + wire for head, wire in zip(parts[::2], parts[1::2], strict=True))
+    return next((reply[: len(message)] for reply in replies if reply[:2] == message[:2]), message)

@@ -1,6 +1,7 @@
 """A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
 
 from collections.abc import Callable
+from random import random
 from typing import cast
 
 from dnsserver.faults import Faults
@@ -12,6 +13,7 @@ from dnsserver.server.observer import Observer
 from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import DEFERRED, Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
+from dnsserver.traffic.sampler import Sampler
 from dnsserver.wire import message as m
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.query import Query, read_query
@@ -32,7 +34,8 @@ _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
 class Responder:
     """Turns packets into replies and keeps the replies that can be kept.
 
-    `udp_limit` is the largest UDP reply in octets, and what every OPT of ours shows (RFC 9715).
+    `udp_limit` is the largest UDP reply in octets, and what every OPT of ours shows (RFC 9715). `sampler` takes samples
+    of the packets that ports read; `streams` counts messages of streams for it.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Responder:
         self.clock = clock
         self.faults = faults or Faults()
         self.observer = observer or Observer(clock)
+        self.sampler = Sampler(random)
+        self.streams = self.sampler.countdown()
         self._chain = chain
         self._udp_limit = udp_limit
         self._write = ReplyWriter(

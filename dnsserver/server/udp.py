@@ -86,6 +86,7 @@ class UdpServer:
         self._on_behind = on_behind
         self._is_lane = is_lane
         self._late = LateQuestions(responder, self.port, domain)
+        self._countdown = responder.sampler.countdown()
 
     def reconfigure(self) -> None:
         """Go by the responder's guard, which may be another since."""
@@ -129,6 +130,7 @@ class UdpServer:
         port, respond = self.port, self._responder.respond
         serve_batch, durations = port.serve_batch, port.table.durations
         outside, cork, clock, late = self._outside, self._outside.cork, self._clock, self._late
+        countdown, sampled = self._countdown, port.sampled
         full = 0  # turns in a row at whose end packets were waiting
         with self.sock:
             while True:
@@ -151,6 +153,9 @@ class UdpServer:
                         answered = count - port.unanswered
                         if answered:
                             durations.observe(now - before, answered)
+                        countdown.left -= count
+                        if countdown.left <= 0:
+                            countdown.take(count, sampled)
                         if count < _FEW:
                             break
                     full = full + 1 if now >= end and count >= _FEW else 0

@@ -12,10 +12,15 @@ from math import ceil, log
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
+from dnsserver.wire.message import HEADER_SIZE
+from dnsserver.wire.name import MAX_LABEL, MAX_NAME
+
 _TARGET: Final = 250.0  # samples a second
 _BURST: Final = 128  # samples between two calls of `take`, after which half as many are taken
 _LARGEST: Final = 2**20
-_NAME_END: Final = 12 + 255  # octets of a message, with the longest name
+_NEVER: Final = 2**62
+_NAME_END: Final = HEADER_SIZE + MAX_NAME
+_QR: Final = 0x80
 
 
 class Sample(NamedTuple):
@@ -28,9 +33,31 @@ class Sample(NamedTuple):
     weight: int
     message: bytes
 
+    @property
+    def name(self) -> bytes | None:
+        """The name that was asked for, in lower case; None if there is none that can be read."""
+        message = self.message
+        position = HEADER_SIZE
+        if message[4:6] == b"\0\0":  # QDCOUNT
+            return None
+        while position < len(message):
+            length = message[position]
+            if not length:
+                return message[HEADER_SIZE : position + 1].lower()
+            if length > MAX_LABEL:
+                return None
+            position += length + 1
+        return None
+
+    @property
+    def rcode(self) -> int | None:
+        """The rcode of the reply; None if there was no reply at once."""
+        message = self.message
+        return message[3] & 0x0F if len(message) >= HEADER_SIZE and message[2] & _QR else None
+
 
 class Sampler:
-    """Takes the samples of one process; `chance` gives numbers from 0 up to 1."""
+    """Takes the samples of one process; `chance` gives numbers from 0 up to 1. `every` is 0 while nothing is chosen."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         """Look at every packet until `take` has seen how many there are."""
@@ -49,7 +76,14 @@ class Sampler:
     def gap(self) -> int:
         """Return how many packets there are to the next one that is chosen, that one included."""
         every = self.every
+        if not every:
+            return _NEVER
         return 1 if every == 1 else 1 + int(log(1.0 - self._chance()) / log(1.0 - 1.0 / every))
+
+    def switch(self, on: bool) -> None:
+        """Choose packets from now on, or none."""
+        if on != bool(self.every):
+            self._go_by(int(on))
 
     def add(self, client: bytes, message: bytes, weight: int) -> None:
         """Note a packet that was chosen. In a burst fewer are taken at once, so that there is never much to look at."""
@@ -62,14 +96,17 @@ class Sampler:
         """Return the samples since the last call, and go by what they tell of the load; some two calls a second do."""
         samples, self._samples = self._samples, []
         since, self._since = self._since, now
-        if since is not None and now > since:
+        if self.every and since is not None and now > since:
             packets = sum(sample.weight for sample in samples)
             every = min(_LARGEST, max(1, ceil(packets / (now - since) / _TARGET)))
             if every != self.every:
-                self.every = every
-                for countdown in self._countdowns:
-                    countdown.restart()
+                self._go_by(every)
         return samples
+
+    def _go_by(self, every: int) -> None:
+        self.every = every
+        for countdown in self._countdowns:
+            countdown.restart()
 
 
 class Countdown:

@@ -6,8 +6,15 @@ from collections import Counter
 import pytest
 
 from dnsserver.traffic.sampler import Sample, Sampler
+from dnsserver.wire.message import NXDOMAIN
+from dnsserver.wire.name import from_text
 
 MESSAGE = b"\0\1" + bytes(10) + b"\1a\0\0\1\0\1"
+LONGEST = ".".join(("x" * 63, "y" * 63, "z" * 63, "w" * 61))
+
+
+def message(name: str, rcode: int = 0, *, reply: bool = True) -> bytes:
+    return b"\0\7" + bytes((0x81 if reply else 1, 0x80 | rcode)) + b"\0\1" + bytes(6) + from_text(name) + b"\0\1\0\1"
 
 
 class Socket:
@@ -108,6 +115,17 @@ def test_of_a_message_no_more_is_kept_than_its_name() -> None:
     assert len(sampler.take(1.0)[0].message) == 12 + 255
 
 
+def test_it_can_be_switched_off_and_on_at_any_time() -> None:
+    sampler = Sampler(random.Random(1).random)
+    socket = Socket(sampler)
+    for on, most in ((True, 5), (False, 0), (False, 0), (True, 5)):
+        sampler.switch(on)
+        for _ in range(5):
+            socket.batch([b"a"])
+        assert sum(weights(sampler.take(1.0)).values()) == most
+        assert sampler.every == on
+
+
 def test_a_socket_that_is_gone_is_forgotten() -> None:
     sampler = Sampler(random.Random(1).random)
     for _ in range(1000):
@@ -118,3 +136,31 @@ def test_a_socket_that_is_gone_is_forgotten() -> None:
             socket.batch([b"a"])
         sampler.take(float(second))
     assert sampler.every > 1
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (message("a.b"), b"\1a\1b\0"),
+        (message("."), b"\0"),
+        (message("A.B", reply=False), b"\1a\1b\0"),
+        (message(LONGEST), from_text(LONGEST)),
+        (message("a.b")[:14], None),
+        (message("a.b")[:12], None),
+        (b"", None),
+        (message("a.b")[:4] + b"\0\0" + message("a.b")[6:], None),  # no question
+        (message("a")[:12] + b"\xc0\x0c\0\1\0\1", None),
+        (message("a")[:12] + b"\x3f" + b"x" * 300, None),
+        (message("a")[:12] + b"\1a" * 200, None),
+    ],
+)
+def test_names_are_read_and_what_is_none_is_not(octets: bytes, name: bytes | None) -> None:
+    assert Sample(b"a", 1, octets).name == name
+
+
+@pytest.mark.parametrize(
+    ("octets", "rcode"),
+    [(message("a"), 0), (message("a", NXDOMAIN), NXDOMAIN), (message("a", NXDOMAIN, reply=False), None), (b"", None)],
+)
+def test_the_rcode_is_that_of_a_reply(octets: bytes, rcode: int | None) -> None:
+    assert Sample(b"a", 1, octets).rcode == rcode
