@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from dnsserver.resolver.tally import Labels
 from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.who_asks import SLOW
 from dnsserver.wire import message as m
 from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 from dnsserver.zone.record import Reason
@@ -60,14 +61,15 @@ class Observer:
     """Rows about replies until somebody takes them.
 
     `noted` is why the reply that is being made is to have a row, None if it is not: the next one who knows the client
-    takes it. With `everything` successes are noted as well. `room` is how many rows of a kind there may be; `missed`
-    counts what had none.
+    takes it. With `everything` successes are noted as well; those that had to wait for `slow` seconds always are.
+    `room` is how many rows of a kind there may be; `missed` counts what had none.
     """
 
     def __init__(self, clock: Callable[[], float], room: int = ROOM) -> None:
         """Begin without any; `clock` says when a reply was made."""
         self.noted: Noted | None = None
         self.everything = False
+        self.slow = SLOW
         self.room = room
         self.missed = 0
         self._clock = clock

@@ -33,6 +33,7 @@ from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
 from dnsserver.resolver.search import Found, Step, Walk
 from dnsserver.server.guard import Guard
+from dnsserver.server.observer import UPSTREAM, Noted
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Outside, Port, ReplyWriter, asked
 from dnsserver.wire import message as m
 from dnsserver.wire.query import Query, read_query
@@ -264,9 +265,12 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
             self.on_end()
         seconds = now - self.began + port.waited
         port.table.durations.observe(seconds)
-        if of.writer.observer.noted is not None:
+        observer = of.writer.observer
+        if seconds >= observer.slow and observer.noted is None:
+            observer.noted = Noted((0, outcome.rcode, outcome.reason.code), outcome.reason, UPSTREAM)
+        if observer.noted is not None:
             packet, size = self._asked()
-            of.writer.observer.made_late(packet, size, port, handle, reply, seconds)
+            observer.made_late(packet, size, port, handle, reply, seconds)
         port.send(reply, handle)
 
     def asker(self) -> Asker:

@@ -14,6 +14,7 @@ from dnsserver.forward.outcome import UPSTREAM_TIMEOUT
 from dnsserver.server.guard import NOT_ALLOWED, TOO_FAST, TOO_MANY, Guard
 from dnsserver.server.observer import observed
 from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.who_asks import SLOW
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text
 from tests.cluster import Thing, service
@@ -125,6 +126,18 @@ def test_what_had_to_wait_is_seen_with_its_time(finished: tuple[Callable[[Server
         assert (one.rcode, one.reason.code, one.source, one.seconds) == (rcode, code, "upstream", 1.25)
         assert (one.name, one.bufsize, one.request) == (from_text(f"n{number}.example.com"), 1232, len(query.to_wire()))
         server.udp.sent.clear()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(SLOW - 0.01, False), (SLOW + 0.01, True), (3.0, True)])
+def test_a_success_that_took_long_is_seen(seconds: float, told: bool) -> None:
+    server = Server()
+    for number in range(3):  # read first, then asked by a template
+        server.start(f"n{number}.example.com")
+        server.now += seconds
+        server.outside.answer(f"n{number}.example.com. 300 IN A 192.0.2.1")
+        found = [(one.name, one.rcode, one.source, one.records, round(one.seconds, 3)) for one in seen(server)]
+        name = from_text(f"n{number}.example.com")
+        assert found == ([(name, m.NOERROR, "upstream", True, round(seconds, 3))] if told else [])
 
 
 def test_who_is_turned_away_is_seen_told_or_not() -> None:

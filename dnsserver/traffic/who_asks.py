@@ -1,0 +1,66 @@
+"""What one server knows of who asks what, put together from samples of all packets and from replies that were made.
+
+Clients, names, and missing names come from the samples: a reply from the cache is seen by nothing else. A name that the
+outside says is missing is not known yet when its packet is sampled, so it is counted when the reply is made, each time.
+Slow names and failures are counted from replies that were made alone.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from dnsserver.traffic.failures import FAILURE, ROOM, Failure, Failures
+from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.sampler import Sample
+from dnsserver.traffic.window import Window, most_octets
+from dnsserver.wire.message import NOERROR, NXDOMAIN
+from dnsserver.wire.name import MAX_NAME
+
+SLOW: Final = 0.1  # seconds that a reply took, for a name to be called slow: most upstreams take less than half of that
+_ADDRESS: Final = 16
+
+
+class WhoAsks:
+    """The clients and names of the last minutes, and the failures just seen."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self.clients = Window()
+        self.names = Window()
+        self.missing = Window()
+        self.slow = Window()
+        self.failures = Failures()
+
+    def sampled(self, samples: Iterable[Sample], now: float) -> None:
+        """Count packets that were sampled."""
+        for sample in samples:
+            weight, name = sample.weight, sample.name
+            self.clients.add(sample.client, now, weight)
+            if name is not None:
+                self.names.add(name, now, weight)
+                if sample.rcode == NXDOMAIN:
+                    self.missing.add(name, now, weight)
+
+    def observed(self, seen: Observed, now: float) -> None:
+        """Record a reply that was made, if it failed or was slow."""
+        if not is_telling(seen):
+            return
+        name = seen.name.lower()
+        if seen.rcode == NXDOMAIN and seen.source == "upstream":
+            self.missing.add(name, now)
+        if seen.seconds >= SLOW and name:
+            self.slow.add(name, now, peak=seen.seconds)
+        if seen.rcode != NOERROR:
+            reason = seen.reason
+            self.failures.add(
+                Failure(seen.client, name, seen.type, seen.rcode, reason.code, reason.text, seen.seconds, now, now)
+            )
+
+
+def is_telling(seen: Observed) -> bool:
+    """Tell whether a reply says something here: it failed, or its client had to wait."""
+    return seen.rcode != NOERROR or seen.seconds >= SLOW
+
+
+def most_held() -> int:
+    """Return the octets that all of it takes at the most."""
+    return most_octets(_ADDRESS) + 3 * most_octets(MAX_NAME) + ROOM * FAILURE
