@@ -27,6 +27,7 @@ from dnsserver.wire.message import (
     SOA,
     SRV,
     SVCB,
+    TXT,
     Body,
     FormatError,
     RRset,
@@ -38,6 +39,7 @@ MAX_LABELS = 12_000  # written out in one message; one of 1,000 SRV records has 
 
 _unpack_fixed = struct.Struct("!HHIH").unpack_from
 _ANY_REST = -1
+_ANY_NUMBER = 65_535
 
 # Where names stand in rdata (RFC 1035, 1183, 2163, 2230, 2782, 4034, 6672, 9460): octets before the first name, number
 # of names, octets after the last. NAPTR has strings before its name. Those younger than RFC 3597 are not to be
@@ -71,6 +73,9 @@ _NAMES_IN_RDATA = {
     107: (2, 1, 0),  # LP
 }
 HAS_NAMES = frozenset(_NAMES_IN_RDATA) | {NAPTR}
+# Whose rdata is character strings, each behind its length (RFC 1035 section 3.3, 1183, 7208): the least and the most.
+_STRINGS_IN_RDATA = {13: (2, 2), TXT: (0, _ANY_NUMBER), 19: (1, 1), 20: (1, 2), 99: (0, _ANY_NUMBER)}
+HAS_FORM = HAS_NAMES | frozenset(_STRINGS_IN_RDATA)
 
 
 class Names:
@@ -123,7 +128,7 @@ class Names:
     def rdata(self, type_: int, start: int, end: int) -> bytes:
         """Return rdata without compression; names keep their case.
 
-        Raises FormatError when its names do not fill it, or an address has the wrong length.
+        Raises FormatError when its names or strings do not fill it, or an address has the wrong length.
         """
         message = self._message
         if type_ == CNAME:  # one of those that are nothing but a name, and the one that there are most of
@@ -132,6 +137,8 @@ class Names:
                 raise FormatError(f"CNAME at octet {start} ends at {end}, its name at {position}")
             return name
         if type_ not in HAS_NAMES:
+            if type_ in _STRINGS_IN_RDATA:
+                _check_strings(message, type_, start, end)
             if end - start != ADDRESS_SIZES.get(type_, end - start):
                 raise FormatError(f"rdata of type {type_} has {end - start} octets, expected {ADDRESS_SIZES[type_]}")
             return message[start:end]
@@ -244,3 +251,14 @@ def _naptr_prefix(message: bytes, start: int, end: int) -> int:
             raise FormatError(f"NAPTR rdata at octet {start} ends in a string")
         position += 1 + message[position]
     return position - start
+
+
+def _check_strings(message: bytes, type_: int, start: int, end: int) -> None:
+    """Raise FormatError unless the rdata is as many strings as its type has, the last of which ends where it does."""
+    least, most = _STRINGS_IN_RDATA[type_]
+    position, count = start, 0
+    while position < end:
+        position += 1 + message[position]
+        count += 1
+    if position != end or not least <= count <= most:
+        raise FormatError(f"rdata of type {type_} at octet {start} ends at {end}, its strings at {position}")

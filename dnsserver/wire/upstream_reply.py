@@ -15,7 +15,7 @@ import msgspec
 from dnsserver.wire import message as m
 from dnsserver.wire.message import CLASS_IN, CNAME, HEADER_SIZE, NOERROR, RRSIG, Body, FormatError, RRset, map_ttls
 from dnsserver.wire.name import ancestors, end_of_name, is_below
-from dnsserver.wire.records import HAS_NAMES, MAX_POINTERS, Names, Record, read_records
+from dnsserver.wire.records import HAS_FORM, MAX_POINTERS, Names, Record, read_records
 from dnsserver.wire.reply import whole_body
 from dnsserver.wire.scope import Scope
 
@@ -151,7 +151,7 @@ def _read_in_order(
     start = position = HEADER_SIZE + len(name) + 4
     owner = _QUESTION_POINTER
     size = m.ADDRESS_SIZES.get(type_)
-    has_names = type_ in HAS_NAMES
+    has_form = type_ in HAS_FORM
     names: Names | None = None
     offsets: list[int] = []
     lowest = _TOP_BIT
@@ -171,7 +171,7 @@ def _read_in_order(
             final = True
             if length != size and size is not None:
                 return None
-            if has_names:
+            if has_form:
                 names = names or _names_of(reply)
                 names.rdata(type_, rdata, position)
         elif rtype == CNAME and not final:

@@ -134,7 +134,12 @@ def test_any_octets_are_records_or_refused(data: bytes, counts: tuple[int, int, 
         (m.RRSIG, bytes(18) + b"\1x\xc0\x0csig", bytes(18) + b"\1x\3web\0sig"),
         (m.NSEC, b"\1x\xc0\x0cmap", b"\1x\3web\0map"),
         (m.HTTPS, b"\0\1\xc0\x0cparameters", b"\0\1\3web\0parameters"),
-        (m.TXT, b"\xc0\x0c", b"\xc0\x0c"),
+        (m.TXT, b"\2\xc0\x0c\0", b"\2\xc0\x0c\0"),
+        (m.TXT, b"", b""),  # RFC 1035 wants one string; servers send none, and clients read it
+        (13, b"\1a\0", b"\1a\0"),
+        (19, b"\1a", b"\1a"),
+        (20, b"\1a\1b", b"\1a\1b"),
+        (1000, b"\xc0\x0c", b"\xc0\x0c"),
     ],
 )
 def test_rdata_is_written_out(rtype: int, rdata: bytes, whole: bytes) -> None:
@@ -178,6 +183,13 @@ def test_names_may_point_to_those_that_were_not_compressed(rtype: int, rdata: by
         (m.NSEC, b""),
         (m.SVCB, b"\0\1"),
         (m.MX, b"\0\5\5ab"),
+        (m.TXT, b"\2a"),
+        (m.TXT, b"\1a\2b"),
+        (99, b"\1"),
+        (13, b"\1a"),
+        (13, b"\0\0\0"),
+        (19, b""),
+        (20, b"\0\0\0"),
     ],
 )
 def test_rdata_that_its_fields_do_not_fill_is_refused(rtype: int, rdata: bytes) -> None:
