@@ -1,0 +1,32 @@
+"""Files of objects: whatever they hold is read within bounds, told, and served in part or not at all."""
+
+import msgspec
+
+from dnsserver.kube import documents
+from dnsserver.zone.model import Put
+from tests import strict
+from tests.answering import Answering
+from tests.universe import PACKETS, zone
+
+_MOST_SENTENCES = 4_000  # octets of one
+_EVERY = 11
+
+
+def run(data: bytes) -> None:
+    """Read a file, as YAML or as JSON, and serve what it says."""
+    if not data:
+        return
+    content = documents.read(data[1:], json=bool(data[0] & 1), name="objects.yaml")
+    found = content.findings
+    for sentence in (*found.problems, *found.warnings, *found.notes):
+        assert sentence == sentence.strip() != "", "nothing is said"
+        assert len(sentence) <= _MOST_SENTENCES
+    assert found.readable or not content.objects
+    answering = Answering(zone())
+    for (kind, namespace, name), thing in content.objects.items():
+        assert thing.metadata.name == name
+        assert thing.metadata.namespace == namespace
+        assert type(msgspec.json.decode(msgspec.json.encode(thing), type=type(thing))) is type(thing), kind
+        answering.apply(Put(thing))
+    for packet in PACKETS[data[0] % _EVERY :: _EVERY]:
+        strict.reply(answering.ask(packet), packet)

@@ -1,0 +1,64 @@
+"""Packets of a client, one after the other: the reply by a template, by the long way and from the cache is the same."""
+
+from collections.abc import Iterator
+
+from dnsserver.forward.outcome import Outcome, Question
+from tests import strict
+from tests.outside import Outside
+from tests.server.ways import OUTCOMES, Server
+
+_MOST = 12  # packets of one input
+_UDP_SIZE = 1232  # octets of a reply over UDP at the most, by default
+# All but octets that no reader of an upstream would let pass.
+_TELLERS = tuple(tell for name, tell in OUTCOMES.items() if name != "unreadable")
+
+
+def packets(data: bytes) -> Iterator[bytes]:
+    """Give the packets of an input: each is the octets behind one that says how many there are."""
+    at = 0
+    for _ in range(_MOST):
+        if at >= len(data):
+            return
+        size = data[at]
+        yield data[at + 1 : at + 1 + size]
+        at += 1 + size
+
+
+def _tell(ask: Question, now: float) -> Outcome | None:
+    """Return what is said of a question outside: always the same, of the kind that its name chooses."""
+    return _TELLERS[sum(ask.name) % len(_TELLERS)](ask, now)
+
+
+def _replies(server: Server, packet: bytes, number: int) -> list[tuple[int, bytes]]:
+    """Return the reply at once, or the one that came late, or none."""
+    at_once = server.port.ask(packet, number)
+    server.outside.finish(_tell)
+    late = [*server.port.sent]
+    server.port.sent.clear()
+    found = [(number, at_once)] if at_once is not None else []
+    return found + late
+
+
+def _comparable(wire: bytes) -> object:
+    """Return what of a reply is always the same: a cached one may have its addresses in another order."""
+    read = strict.reply(wire)
+    return read.flags, read.questions, sorted(read.records)
+
+
+def run(data: bytes) -> None:
+    """Ask two servers, one of which knows the long way only, and both once more, with TCP if the first octet is odd."""
+    if not data:
+        return
+    stream = data[0] % 2 == 1
+    servers = [Server(Outside(late=True), short=short, stream=stream) for short in (True, False)]
+    for number, packet in enumerate(packets(data[1:])):
+        for _ in range(3):  # made, made and kept, kept
+            short, long = (_replies(server, packet, number) for server in servers)
+            assert [client for client, _ in short] == [client for client, _ in long], "one of them is silent"
+            for (_, ours), (_, theirs) in zip(short, long, strict=True):
+                assert _comparable(ours) == _comparable(theirs), f"{ours.hex()} and {theirs.hex()}"
+                strict.reply(ours, packet)
+                assert stream or len(ours) <= _UDP_SIZE
+    for server in servers:
+        assert server.responder.panics == 0, "a question was answered with an internal error"
+        assert server.responder.faults.counts.total() == 0, dict(server.responder.faults.counts)

@@ -1,0 +1,112 @@
+"""Bugs that are planted to see whether the targets find them: `python -m tests.fuzz.planted`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Bug(NamedTuple):
+    """A bug: the target that has to find it, and the text of a file that is replaced."""
+
+    target: str
+    file: str
+    old: str
+    new: str
+
+
+BUGS = {
+    "the question comes back in lower case": Bug(
+        "packet", "wire/reply.py", "return wire[:start] + question +", "return wire[:start] + question.lower() +"
+    ),
+    "a record of additional data may end past the packet": Bug(
+        "packet", "wire/query.py", "        if position > len(packet):\n", "        if position > len(packet) + 9:\n"
+    ),
+    "a reply that is cut keeps its counts": Bug(
+        "packet", "wire/reply.py", "return Body(kept[0], kept[1], kept[2],", "return Body(*left,"
+    ),
+    "an address may have any length": Bug(
+        "upstream", "wire/records.py", "if end - start != ADDRESS_SIZES.get(type_, end - start):", "if end < start:"
+    ),
+    "a name in rdata may end before its field": Bug(
+        "upstream",
+        "wire/records.py",
+        "if position + rest != end if rest >= 0 else position > end:",
+        "if position > end:",
+    ),
+    "a pointer may lead anywhere": Bug(
+        "upstream",
+        "wire/records.py",
+        "self._read[known[target]]",
+        "self._read[known.get(target, 0)]",
+    ),
+    "a change of a service's address is not told": Bug(
+        "events",
+        "zone/index.py",
+        "        self.changed.update(after)\n        self._services",
+        "        self._services",
+    ),
+    "a pod that ended keeps its address": Bug(
+        "events",
+        "zone/index.py",
+        "            if namespaces:\n                self._pod_namespaces",
+        "            if namespace:\n                namespaces.append(namespace)\n                self._pod_namespaces",
+    ),
+    "a whole number in YAML may be none": Bug(
+        "objects",
+        "kube/plain.py",
+        "    except ValueError:\n        name = tag",
+        "    except ZeroDivisionError:\n        name = tag",
+    ),
+    "a quote in a value is printed as it is": Bug(
+        "configuration",
+        "config/render.py",
+        'json.dumps(str(value), ensure_ascii=False).replace("\\x7f", "\\\\u007f")',
+        "f'\"{value}\"'",
+    ),
+    "a control character comes into a comment": Bug(
+        "corefile",
+        "config/corefile/toml.py",
+        'character if character.isprintable() else " "',
+        'character if character.isprintable() or character == "\\x7f" else " "',
+    ),
+}
+
+
+def found(bug: Bug, folder: Path, runs: int, seconds: int) -> bool:
+    """Tell whether its target ends in a finding, in a copy of the project that has the bug."""
+    for name in ("dnsserver", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "dnsserver" / bug.file
+    text = path.read_text()
+    assert text.count(bug.old) == 1, f"{bug.file} has not once what is to be replaced: {bug.old!r}"
+    path.write_text(text.replace(bug.old, bug.new))
+    command = [sys.executable, "-P", "-m", "tests.fuzz", bug.target, "--no-lines", "--kept", str(folder / "kept")]
+    command += ["--runs", str(runs), "--seconds", str(seconds)]
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, check=False, timeout=seconds + 150
+    )
+    return any((folder / "kept" / bug.target).glob("finding-*")) and ended.returncode == 1
+
+
+def main() -> None:
+    """Plant one after the other, and say which were found."""
+    missed = 0
+    for name, bug in BUGS.items():
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            is_found = found(bug, Path(folder), 50_000, 240)
+        missed += not is_found
+        print(f"{bug.target}: {name}: {'found' if is_found else 'MISSED'} in {time.monotonic() - begun:.0f} s")  # noqa: T201
+    sys.exit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()
