@@ -98,9 +98,21 @@ class Running:
         """The status of an admin page."""
         stream = await trio.open_tcp_stream(HOST, self.admin)
         async with stream:
-            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             data = b"".join([piece async for piece in stream])
         return int(data.split()[1])
+
+    async def wait_admin(self) -> None:
+        """Wait until admin HTTP can be connected to."""
+        with trio.fail_after(PATIENCE):
+            while True:
+                try:
+                    stream = await trio.open_tcp_stream(HOST, self.admin)
+                except OSError:
+                    await trio.sleep(0.01)
+                else:
+                    await stream.aclose()
+                    return
 
     async def until(self, condition: Callable[[], object]) -> None:
         with trio.fail_after(PATIENCE):
@@ -208,6 +220,7 @@ async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> As
             with trio.fail_after(PATIENCE):
                 await served.sync.wait_synced()
             await run.until(lambda: served.dns.forwarder.statistics().upstreams)
+            await run.wait_admin()
             yield run
             nursery.cancel_scope.cancel()
         if served.sync.client is not None:

@@ -21,6 +21,7 @@ from dnsserver import faults, metrics
 from dnsserver.app import digest, reload, server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
+from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.model import Clients, Tcp
 from dnsserver.faults import PLACES, Place
@@ -311,6 +312,12 @@ async def one_failure_is_not_told(run: Running) -> None:
     assert told == [b"\1b\7invalid\0"]
 
 
+async def one_look_is_not_counted(run: Running) -> None:
+    run.fuse.arm()
+    await run.until(lambda: run.fuse.blown)
+    assert await run.get("/top") == 200
+
+
 async def another_worker_is_started(run: Running) -> None:
     await run.until(run.server.workers.processes)
     assert run.fuse.blown
@@ -383,6 +390,7 @@ TABLE = [
     Border("snapshot", zone_snapshot.ZoneSnapshot, "load", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("observed", digest, "observed", one_failure_is_not_told),
+    Border("observed", TrafficCounter, "count", one_look_is_not_counted),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),
     Border("page", MetricsCollector, "readings", one_scrape_is_an_error),

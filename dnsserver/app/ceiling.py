@@ -11,6 +11,7 @@ import msgspec
 
 from dnsserver.config import Config
 from dnsserver.server.heavy import LANES
+from dnsserver.traffic.who_asks import most_held
 
 MIB = 1024 * 1024
 KIB = 1024
@@ -43,6 +44,7 @@ _FAILURES = 10_000 * 500
 _SILENT = 6 * MIB  # queries that may still be answered: 480 octets each with the longest names, some 12,000
 _ARRIVING = 8 * MIB  # what streams have brought of answers of up to 64 KiB, and what is made of them
 _TEMPLATES = 4 * MIB  # 256 of each kind
+_GATHERED = MIB  # samples and failures of half a second, in a burst, with the longest names
 _CONNECTION = 3 * KIB
 _LATE = 3 * MIB  # of one address: replies and packets of a turn of each lane, and questions that were put off
 TCP_BUFFERS = 48 * KIB  # of a connection, both ways, doubled by the kernel
@@ -84,6 +86,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     hosts = _HOSTS * _hosts_octets(config) + _patterns(config)
     yield Part("names of hosts, and regular expressions", processes * hosts)
     yield Part("zone while it is read and saved", _LISTING + services * _SNAPSHOT)
+    yield Part("who asks what", most_held() + processes * _GATHERED)
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)
     yield Part("finished replies", int(config.reply_cache.size * (1 + _SEEN_ONCE)), "reply_cache.size")

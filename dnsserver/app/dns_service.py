@@ -100,6 +100,7 @@ class DnsService:
             faults=self.faults,
             observer=self.observer,
         )
+        self.responder.sampler.switch(config.top.sample)
         self.listeners = Listeners(self.responder, self.replies, self.faults, config.domain.wire)
 
     @property
@@ -221,6 +222,8 @@ class DnsService:
             self.listeners.reconfigure(_tcp_limits(config))
         if "listeners" in parts:
             self.listeners.replace(config.listen, prepared.opened)
+        if "top" in parts:
+            self.responder.sampler.switch(config.top.sample)
         if "replies" in parts:
             self.replies.resize(config.reply_cache.size // config.workers)
         return self.replies.drop_altered(alteration.of_reply if alteration.of_replies else None, alteration.labels)

@@ -18,6 +18,8 @@ from dnsserver.app.listening import ListenError
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.reload import Applied, Reloader
 from dnsserver.app.sync import Sync
+from dnsserver.app.traffic import TrafficCounter
+from dnsserver.app.traffic_pages import traffic_routes
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config, Loaded
 from dnsserver.config.changes import Changes
@@ -89,6 +91,8 @@ class Server:
         self.workers = Workers(config, self.dns, self.sync)
         self.lag = Lag()
         self.collector = MetricsCollector(self)
+        self.traffic = TrafficCounter(self.dns, self.collector.brief, self.workers.processes)
+        self.workers.gathered_listeners.append(self.traffic.take)
         self.reloader = None if loaded is None else Reloader(self, loaded, self.dns.faults)
         self.admin = self._make_admin()
         self._admin_scope = trio.CancelScope()
@@ -117,7 +121,8 @@ class Server:
         return self._status
 
     def _make_admin(self) -> Admin:
-        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush)
+        more = traffic_routes(self.traffic)
+        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, more)
         admin = self.config.admin
         return Admin(admin.host, admin.port, pages, self.dns.faults, token=self.config.admin_token)
 
@@ -173,6 +178,7 @@ class Server:
         await nursery.start(self.dns.run)
         admin = await nursery.start(self._run_admin)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
+        nursery.start_soon(faults.keep, "observed", self.traffic.run)
         nursery.start_soon(self.sync.run)
         nursery.start_soon(self.workers.run)
         if self.reloader is not None:

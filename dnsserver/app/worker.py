@@ -23,6 +23,7 @@ from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
 from dnsserver.logger import get_logger
+from dnsserver.traffic.gathered import Gathered, Gatherer
 
 log = get_logger("dnsserver.worker")
 
@@ -39,6 +40,8 @@ class Worker:
         self.dns = DnsService(settings.config, now, settings.secret, settings.texts)
         self._faults = self.dns.faults
         self._updater = ZoneUpdater(self.dns.cluster, self.dns.replies, self._faults)
+        self._gatherer = Gatherer(self.dns.responder.sampler)
+        self.dns.digest.consumers.append(self._gatherer.see)
         self._lag = Lag()
         self._sockets = settings.sockets
         self._heavy: list[worker_protocol.Heavy] = []
@@ -94,7 +97,11 @@ class Worker:
             case worker_protocol.ProbeSeen(name=name):
                 self.dns.forwarder.probe_seen(name)
             case (
-                worker_protocol.Settings() | worker_protocol.Counts() | worker_protocol.Heavy() | worker_protocol.Beat()
+                worker_protocol.Settings()
+                | worker_protocol.Counts()
+                | worker_protocol.Heavy()
+                | worker_protocol.Beat()
+                | Gathered()
             ):
                 log.error("unexpected frame from the first process", frame=type(frame).__name__)
             case event:
@@ -119,12 +126,13 @@ class Worker:
                 configure_logging(wanted.config.log.level, wanted.config.log.format)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
-        """Say from time to time that this event loop goes round, what was counted, and whose probes came here."""
+        """Say from time to time that this event loop goes round, what was counted, who asked, and whose probes came."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             while True:
                 seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
                 heavy, self._heavy = self._heavy, []
-                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, *heavy, self._counts()))))
+                gathered = self._gatherer.take(trio.current_time(), self.dns.observer.missed)
+                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, *heavy, gathered, self._counts()))))
                 with trio.move_on_after(_REPORT_EVERY):
                     await self._news.wait()
                 self._news = trio.Event()

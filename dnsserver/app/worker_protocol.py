@@ -13,6 +13,7 @@ import trio
 
 from dnsserver import metrics
 from dnsserver.config import Config
+from dnsserver.traffic.gathered import Gathered
 from dnsserver.zone import model
 from dnsserver.zone.record import Reason
 
@@ -82,7 +83,7 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Heavy | Counts | Beat
+Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Heavy | Counts | Beat | Gathered
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -103,6 +104,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"y": Heavy,
     b"m": Counts,
     b"h": Beat,
+    b"a": Gathered,
 }
 _LETTERS = {kind: letter for letter, kind in _TYPES.items()}
 _OBJECTS = tuple(model.KINDS)

@@ -1,5 +1,7 @@
 """The further processes that answer, seen from the first one: started, fed, counted, watched, replaced."""
 
+from collections.abc import Callable
+
 import msgspec
 import trio
 
@@ -11,6 +13,7 @@ from dnsserver.app.listeners import Descriptors
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.logger import get_logger
+from dnsserver.traffic.gathered import Gathered
 from dnsserver.zone.dump import objects
 from dnsserver.zone.model import Denied, Event, Kind, ListDone, ListStarted, Put
 from dnsserver.zone.record import Reason
@@ -107,6 +110,9 @@ class Workers:
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
         self.restarts = 0
+        self.gathered_listeners: list[
+            Callable[[Gathered, int], None]
+        ] = []  # get what a worker, by number, has gathered
         if config.workers > 1:
             sync.listeners.append(self._pass_on)
             sync.stale_listeners.append(self._pass_on_stale)
@@ -262,6 +268,9 @@ class Workers:
                     self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
                 elif isinstance(frame, worker_protocol.ProbeSeen):
                     self.probe_seen(frame.name)
+                elif isinstance(frame, Gathered):
+                    for listener in self.gathered_listeners:
+                        listener(frame, worker.number)
         except (ValueError, trio.BrokenResourceError) as error:
             log.error("invalid worker frame, the worker is ended", worker=worker.number, error=str(error))  # noqa: TRY400
             scope.cancel()

@@ -20,6 +20,7 @@ Part = Literal[
     "selectors",  # which objects the API server is asked for
     "source",  # how the API server is followed
     "later",  # what is looked up when it is needed
+    "top",  # what is counted of who asks what
     "log",
 ]
 
@@ -94,6 +95,7 @@ PARTS: dict[str, Part] = {
     "kubernetes.stale_after": "later",
     "kubernetes.grace": "cluster",
     "kubernetes.snapshot_interval": "source",
+    "top.sample": "top",
     "log.level": "log",
     "log.format": "log",
 }

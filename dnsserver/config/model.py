@@ -216,6 +216,12 @@ class Kubernetes(Table, frozen=True):
     snapshot_interval: Annotated[float, _seconds(1, _DAY)] = 30.0
 
 
+class Top(Table, frozen=True):
+    """What is counted of who asks what."""
+
+    sample: bool = True
+
+
 class Log(Table, frozen=True):
     """What is logged, and how it looks."""
 
@@ -262,6 +268,7 @@ class Config(Table, frozen=True):
     cache: Cache = Cache()
     search: Search = Search()
     kubernetes: Kubernetes = Kubernetes()
+    top: Top = Top()
     log: Log = Log()
 
     def routes(self) -> tuple[Route, ...]:

@@ -61,7 +61,7 @@ def _ready(readings: Readings, request: Request) -> Response:
     status = 200 if readings.ready else 503
     if "application/json" in request.headers.get("accept", ""):
         return Response(msgspec.json.encode(_readiness(readings)), status, "application/json")
-    lines = [_verdict(readings), *(f"{kind.kind}: {_state(kind, readings.now)}" for kind in readings.kinds)]
+    lines = [verdict(readings), *(f"{kind.kind}: {_state(kind, readings.now)}" for kind in readings.kinds)]
     if readings.zone.stale:
         lines.append("answers about the cluster are marked as stale (RFC 8914)")
     snapshot = readings.zone_snapshot
@@ -87,7 +87,8 @@ def _configuration(readings: Readings) -> list[str]:
     return lines
 
 
-def _verdict(readings: Readings) -> str:
+def verdict(readings: Readings) -> str:
+    """Say in words whether it is ready, or why not."""
     if readings.draining:
         last = ", ready as the last endpoint of its Service" if readings.ready else ""
         return f"draining: this server is about to end, and answers until then{last}"
@@ -216,6 +217,6 @@ def _flush(request: Request, flush: Flush) -> Response:
 def _index(readings: Readings, routes: Mapping[str, Route]) -> Response:
     """Return how it is in short, and what else there is."""
     objects = ", ".join(f"{kind.objects} {kind.kind}" for kind in readings.kinds)
-    lines = [f"dnsserver {__version__}", f"{_verdict(readings)}{': ' if objects else ''}{objects}", ""]
+    lines = [f"dnsserver {__version__}", f"{verdict(readings)}{': ' if objects else ''}{objects}", ""]
     lines += [f"{route.method} {path}: {route.text}" for path, route in routes.items() if route.text]
     return Response("\n".join(lines) + "\n")

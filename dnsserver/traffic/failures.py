@@ -17,7 +17,7 @@ _Key = tuple[bytes, bytes, int, int, str]
 
 
 class Failure(msgspec.Struct, gc=False):
-    """A question of a client's that failed `count` times from `first` to `last`, seconds of the clock that it is told.
+    """A question of a client's that failed `count` times from `first` to `last`, in seconds since 1970.
 
     `client` is a packed address, `name` in wire form and lower case, empty if it could not be read. `reason` is the
     code, and `text` what the client is told if it speaks EDNS. `seconds` is how long the last one took.
@@ -60,10 +60,10 @@ class Failures:
         order[key] = failure
         self._held += known is None
 
-    def latest(self, limit: int) -> list[Failure]:
+    def latest(self) -> list[Failure]:
         """Return the failures, the last one first."""
         found = [failure for order in self._by_reason.values() for failure in order.values()]
-        return sorted(found, key=lambda failure: -failure.last)[:limit]
+        return sorted(found, key=lambda failure: -failure.last)
 
     def _give_up(self) -> None:
         most = max(self._by_reason, key=lambda reason: len(self._by_reason[reason]))

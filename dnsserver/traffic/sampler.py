@@ -17,6 +17,7 @@ from dnsserver.wire.name import MAX_LABEL, MAX_NAME
 
 _TARGET: Final = 250.0  # samples a second
 _BURST: Final = 128  # samples between two calls of `take`, after which half as many are taken
+_LEAST: Final = 0.1  # seconds from which the load can be told
 _LARGEST: Final = 2**20
 _NEVER: Final = 2**62
 _NAME_END: Final = HEADER_SIZE + MAX_NAME
@@ -63,7 +64,8 @@ class Sampler:
         """Look at every packet until `take` has seen how many there are."""
         self.every = 1
         self._chance = chance
-        self._since: float | None = None
+        self._since = 0.0
+        self._packets = 0  # since then
         self._samples: list[Sample] = []
         self._countdowns: WeakSet[Countdown] = WeakSet()
 
@@ -95,11 +97,12 @@ class Sampler:
     def take(self, now: float) -> list[Sample]:
         """Return the samples since the last call, and go by what they tell of the load; some two calls a second do."""
         samples, self._samples = self._samples, []
-        since, self._since = self._since, now
-        if self.every and since is not None and now > since:
-            packets = sum(sample.weight for sample in samples)
-            every = min(_LARGEST, max(1, ceil(packets / (now - since) / _TARGET)))
-            if every != self.every:
+        self._packets += sum(sample.weight for sample in samples)
+        seconds = now - self._since
+        if seconds >= _LEAST:
+            every = min(_LARGEST, max(1, ceil(self._packets / seconds / _TARGET)))
+            self._since, self._packets = now, 0
+            if self.every not in {0, every}:
                 self._go_by(every)
         return samples
 

@@ -52,7 +52,17 @@ class WhoAsks:
         if seen.rcode != NOERROR:
             reason = seen.reason
             self.failures.add(
-                Failure(seen.client, name, seen.type, seen.rcode, reason.code, reason.text, seen.seconds, now, now)
+                Failure(
+                    seen.client,
+                    name,
+                    seen.type,
+                    seen.rcode,
+                    reason.code,
+                    reason.text,
+                    seen.seconds,
+                    seen.time,
+                    seen.time,
+                )
             )
 
 

@@ -7,7 +7,7 @@ address, and what is the same in thousands of objects is there once. Every metho
 no other slice of the service does. Over 400 lines, because both ways of an index change together or are wrong.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
@@ -243,6 +243,21 @@ class Index:
     def has_pod(self, namespace: bytes, address: bytes) -> bool:
         """Tell whether a living pod of the namespace has the address."""
         return namespace in self._pod_namespaces.get(address, ())
+
+    def count_pods_with(self, address: bytes) -> int:
+        """Return how many living pods have the address: more than one share that of their node."""
+        return len(self._pod_namespaces.get(address, ()))
+
+    def pods_with(self, addresses: Collection[bytes]) -> dict[bytes, tuple[Pair, ...]]:
+        """Return the living pods that have these addresses, by looking through all pods of their namespaces."""
+        found: dict[bytes, tuple[Pair, ...]] = {}
+        namespaces = {namespace for address in addresses for namespace in self._pod_namespaces.get(address, ())}
+        for namespace in namespaces:
+            for name, held in self._pods.get(namespace, {}).items():
+                for address in (held,) if held in addresses else _split(held) if len(held) > 16 else ():
+                    if address in addresses:
+                        found[address] = (*found.get(address, ()), (namespace, name))
+        return found
 
     def entry(self, key: Pair) -> Entry | None:
         """Return the entry of a service's name, if anything is known of it."""

@@ -51,7 +51,7 @@ class Program:
 
     async def scrape(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Every sample of /metrics that may only grow."""
-        text = await self._get("/metrics")
+        text = await self.get("/metrics")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in text_string_to_metric_families(text)
@@ -61,7 +61,7 @@ class Program:
         }
 
     async def value(self, name: str) -> float:
-        text = await self._get("/metrics")
+        text = await self.get("/metrics")
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
@@ -69,10 +69,11 @@ class Program:
             if sample.name == name
         )
 
-    async def _get(self, target: str) -> str:
+    async def get(self, target: str) -> str:
+        """The body of a page of admin HTTP."""
         stream = await trio.open_tcp_stream(HOST, self.admin)
         async with stream:
-            await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             data = b"".join([piece async for piece in stream])
         return data.partition(b"\r\n\r\n")[2].decode()
 

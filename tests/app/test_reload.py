@@ -235,6 +235,7 @@ FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str, str]]] = [
     ("", "[reply_cache]\nsize = 1048576", ["reply_cache.size"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
     ("", "[tcp]\nidle = 1.0", ["tcp.idle"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
     ("", "[cache]\nsize = 65536\nttl_cap = 9", ["cache.size", "cache.ttl_cap"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+    ("", "[top]\nsample = false", ["top.sample"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
     ("", "[log]\nlevel = 'warning'", ["log.level"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
     ("", "drain_min = 1.0", ["drain_min"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
 ]  # fmt: skip

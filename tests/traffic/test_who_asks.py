@@ -1,5 +1,6 @@
 """What is made of samples and of replies: who asks, for what, what is missing, what is slow, and what failed."""
 
+import msgspec
 import pytest
 
 from dnsserver.traffic.observed import Observed
@@ -62,18 +63,18 @@ def test_replies_that_were_made_tell_what_is_missing_slow_or_failed(
 ) -> None:
     who = WhoAsks()
     who.observed(observed, 5.0)
-    assert (len(found(who, "missing")), len(found(who, "slow")), len(who.failures.latest(9))) == (missing, slow, failed)
+    assert (len(found(who, "missing")), len(found(who, "slow")), len(who.failures.latest())) == (missing, slow, failed)
     assert is_telling(observed) is bool(missing or slow or failed)
 
 
 def test_a_failure_has_what_there_is_to_say_of_it() -> None:
     who = WhoAsks()
     for now in (1.0, 4.0):
-        who.observed(made(m.SERVFAIL, 2.0, "upstream"), now)
-    (failure,) = who.failures.latest(9)
+        who.observed(msgspec.structs.replace(made(m.SERVFAIL, 2.0, "upstream"), time=1e9 + now), now)
+    (failure,) = who.failures.latest()
     assert (failure.client, failure.name, failure.type, failure.rcode) == (ONE, from_text("web.shop"), m.A, m.SERVFAIL)
     assert (failure.reason, failure.text, failure.count) == ("why", "because", 2)
-    assert (failure.seconds, failure.first, failure.last) == (2.0, 1.0, 4.0)
+    assert (failure.seconds, failure.first, failure.last) == (2.0, 1e9 + 1, 1e9 + 4)
 
 
 def test_the_longest_wait_is_told_of_a_slow_name() -> None:

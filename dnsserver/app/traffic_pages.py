@@ -1,0 +1,69 @@
+"""The pages of admin HTTP that say who asks what: `/top` and `/failures`, as JSON."""
+
+import msgspec
+
+from dnsserver.app.traffic import LISTS, TrafficCounter
+from dnsserver.server.admin import Request, Response, Route
+from dnsserver.traffic.window import WINDOWS
+
+_MOST = 100  # rows: as many as a pane holds, less some
+_USUAL = "20"
+_JSON = "application/json"
+
+
+class _QueryError(ValueError):
+    """What is asked for cannot be understood; the text says what was expected."""
+
+
+def traffic_routes(counter: TrafficCounter) -> dict[str, Route]:
+    """Return the routes; what is asked for in a way that cannot be understood is answered with status 400."""
+
+    async def top(request: Request) -> Response:
+        query = request.query
+        try:
+            _check(query, window=("1", "5", "15"), what=(), limit=())
+            lists, minutes, limit = _lists(query), int(query.get("window", WINDOWS[0])), _limit(query)
+        except _QueryError as error:
+            return Response(f"{error}\n", 400)
+        return Response(msgspec.json.encode(await counter.top(lists, minutes, limit)), type=_JSON)
+
+    def failures(request: Request) -> Response:
+        query = request.query
+        try:
+            _check(query, missing=("yes", "no"), limit=())
+            limit = _limit(query)
+        except _QueryError as error:
+            return Response(f"{error}\n", 400)
+        found = counter.failures(limit, missing=query.get("missing") != "no")
+        return Response(msgspec.json.encode(found), type=_JSON)
+
+    return {
+        "/top": Route(
+            "GET", top, "who asks what, with ?window=1|5|15 (minutes), ?what=LIST,LIST, ?limit=N", costly=True
+        ),
+        "/failures": Route("GET", failures, "the failures just seen, with ?missing=yes|no, ?limit=N", costly=True),
+    }
+
+
+def _check(query: dict[str, str], **known: tuple[str, ...]) -> None:
+    """Raise _QueryError for a key that is not known, or a value that is none of its values, if they are listed."""
+    for key, value in query.items():
+        if key not in known:
+            raise _QueryError(f"?{key}: expected {', '.join(known)}")
+        if known[key] and value not in known[key]:
+            raise _QueryError(f"?{key}={value}: expected {', '.join(known[key])}")
+
+
+def _lists(query: dict[str, str]) -> tuple[str, ...]:
+    lists = tuple(query["what"].split(",")) if "what" in query else LISTS
+    for name in lists:
+        if name not in LISTS:
+            raise _QueryError(f"?what={name}: expected some of {','.join(LISTS)}")
+    return lists
+
+
+def _limit(query: dict[str, str]) -> int:
+    text = query.get("limit", _USUAL)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+        raise _QueryError(f"?limit={text}: expected a number from 1 to {_MOST}")
+    return int(text)
