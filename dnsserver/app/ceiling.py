@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from dnsserver.config import Config
+from dnsserver.forward import failure_cache
 from dnsserver.server.heavy import LANES
 from dnsserver.traffic.who_asks import most_held
 
@@ -40,7 +41,6 @@ _SNAPSHOT = 640  # octets for each service
 _SEEN_ONCE = 1 / 16
 _FLIGHT = 2560  # a question under way with all its attempts, the name at its longest
 _WAITER = 800  # who waits for it: the question at its longest, the address, and what makes the reply
-_FAILURES = 10_000 * 500
 _SILENT = 6 * MIB  # queries that may still be answered: 480 octets each with the longest names, some 12,000
 _ARRIVING = 8 * MIB  # what streams have brought of answers of up to 64 KiB, and what is made of them
 _TEMPLATES = 4 * MIB  # 256 of each kind
@@ -90,7 +90,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)
     yield Part("finished replies", int(config.reply_cache.size * (1 + _SEEN_ONCE)), "reply_cache.size")
-    yield Part("answers from outside", config.cache.size + processes * _FAILURES, "cache.size")
+    yield Part("answers from outside", config.cache.size + processes * failure_cache.MOST, "cache.size")
     in_flight = config.forwarding.in_flight
     yield Part("questions under way, and who waits", in_flight * (_FLIGHT + 2 * _WAITER), "forwarding.in_flight")
     yield Part("queries that silent upstreams may still answer", processes * _SILENT)

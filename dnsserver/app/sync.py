@@ -17,6 +17,7 @@ from dnsserver.kube.objects import ObjectFiles, ObjectsError
 from dnsserver.logger import get_logger
 from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.wire.extended_errors import age_text
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Denied, EndpointSlice, Event, Kind, ListDone, Remove
@@ -52,6 +53,7 @@ class Sync:
         self._cluster = cluster
         self._replies = replies
         self._stale = False
+        self._told_stale: Reason | None = None  # what the stale listeners were told last
         self._synced = trio.Event()
         self._fresh = trio.Event()
         self._faults = faults or Faults()
@@ -127,8 +129,10 @@ class Sync:
         """Return why answers of the zone are marked as stale, or None when they are not."""
         if not self._stale:
             return None
-        what = "served from a snapshot saved" if self.serving_snapshot else "no word from the Kubernetes API for"
-        return Reason("stale", EDE.STALE_ANSWER, f"{what} {self.age():.0f} s{' ago' if self.serving_snapshot else ''}")
+        age = age_text(self.age())
+        if self.serving_snapshot:
+            return Reason("stale", EDE.STALE_ANSWER, f"served from a snapshot saved more than {age} ago")
+        return Reason("stale", EDE.STALE_ANSWER, f"no word from the Kubernetes API for more than {age}")
 
     def age(self) -> float:
         """Return how old the zone's data may be, in seconds: since the quietest stream was heard, or since the snapshot
@@ -250,24 +254,32 @@ class Sync:
         self._judge_age()
 
     def _judge_age(self) -> None:
-        """Mark answers as stale once the data is too old, and no longer once it is not."""
+        """Mark answers as stale once the data is too old, and no longer once it is not; by steps they say how old.
+
+        With each step the finished replies go, as they tell the last one.
+        """
         if not self._cluster.missing and not self.serving_snapshot:
             self._fresh.set()
         stale = self.serving_snapshot or self.age() > self._config.kubernetes.stale_after
-        if stale != self._stale:
-            self._stale = stale
-            self._replies.clear()
-            for listener in self.stale_listeners:
-                try:
-                    listener(self.stale_reason())
-                except Exception as error:
-                    self._faults.took("age", error)
-            if self.serving_snapshot:
-                log.warning("the snapshot is served until the API server answers", seconds=round(self.age()))
-            elif stale:
-                log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))
-            else:
-                log.info("cluster data is fresh again")
+        changed, self._stale = stale != self._stale, stale
+        reason = self.stale_reason()
+        if reason == self._told_stale:
+            return
+        self._told_stale = reason
+        self._replies.clear()
+        for listener in self.stale_listeners:
+            try:
+                listener(reason)
+            except Exception as error:
+                self._faults.took("age", error)
+        if not changed:
+            return
+        if self.serving_snapshot:
+            log.warning("the snapshot is served until the API server answers", seconds=round(self.age()))
+        elif stale:
+            log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))
+        else:
+            log.info("cluster data is fresh again")
 
     def _programmed(self, part: EndpointSlice, seconds: float, initial: bool) -> None:
         """Count how long a change took from the cluster to the zone (SIG Scalability's DNS programming latency)."""

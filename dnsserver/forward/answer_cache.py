@@ -10,8 +10,11 @@ import msgspec
 
 from dnsserver import metrics
 from dnsserver.clock_queue import ClockQueue
+from dnsserver.forward.failure import LONGEST_TEXT, with_errors
+from dnsserver.forward.failure_cache import FailureCache
 from dnsserver.forward.outcome import STALE, Outcome, Question
 from dnsserver.forward.settings import CacheSettings
+from dnsserver.wire.extended_errors import age_text, cut_text
 from dnsserver.wire.message import (
     AAAA,
     CNAME,
@@ -38,8 +41,8 @@ from dnsserver.zone.record import Reason
 # address each, 64-bit CPython 3.11 to 3.13.
 _OVERHEAD = 480
 _PER_RECORD = 40
+_PER_ERROR = 200  # what an upstream said beside its answer: a tuple, and a text that may take more room than octets
 _STALE_TTL = 30  # RFC 8767 section 4
-_FAILURES = 10_000
 _USUAL_TYPES = (A, AAAA, HTTPS, SRV, TXT, MX, CNAME, PTR, NS, SOA, NAPTR)
 _RENEW_PART = 0.1
 _RENEW_MIN = 5.0
@@ -63,11 +66,6 @@ class _Entry(msgspec.Struct, gc=False, eq=False):
     renewed: bool = False
 
 
-class _Failure(msgspec.Struct, gc=False):
-    outcome: Outcome
-    lasts: float
-
-
 class AnswerCache:
     """What upstreams said, until it is too old to be said again; `failures` are those who said nothing of use."""
 
@@ -77,7 +75,7 @@ class AnswerCache:
         # Not cachetools, whose TTL caches evict by time, which would lose the stale answers.
         self._entries: dict[Question, _Entry] = {}
         self._queue: ClockQueue[_Entry] = ClockQueue(settings.size)
-        self.failures: dict[Question, _Failure] = {}
+        self.failures = FailureCache()
         self._hits = self._misses = self._stale = self._failed = self._renewals = self._evicted = 0
         self._denials = self._denial_hits = self._denials_evicted = 0
 
@@ -102,14 +100,16 @@ class AnswerCache:
 
         One that may not be kept still ends what it follows on: a record that was seen gone does not come back.
         """
-        if self.failures:
-            self.failures.pop(question, None)
+        if self.failures.size:
+            self.failures.forget(question)
         if outcome.expires <= outcome.stored:
             for gone in self._of_name(question, same_type=outcome.rcode != NXDOMAIN):
                 self._forget(self._entries.pop(gone.question))
             return
         body = outcome.body
         size = _OVERHEAD + 2 * len(question.name) + len(body.data) + _PER_RECORD * len(body.ttls)
+        if outcome.reason.also:
+            size += sum(_PER_ERROR + len(text) for _, text in outcome.reason.also)
         denial = outcome.rcode != NOERROR or not body.an
         old = self._entries.get(question)
         if old is not None:
@@ -154,14 +154,25 @@ class AnswerCache:
         self._renewals += 1
         return True
 
-    def stale(self, question: Question, now: float, lasts: float = 0.0, *, counts: bool = True) -> Outcome | None:
-        """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds."""
+    def stale(
+        self, question: Question, now: float, lasts: float = 0.0, *, why: Reason | None = None, counts: bool = True
+    ) -> Outcome | None:
+        """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds.
+
+        `why` there is none that is fresh is told with it.
+        """
         entry = self._stale_entry(question, now)
         if entry is None:
             return None
         self._stale += counts
         old = entry.outcome
-        reason = Reason(STALE.code, EDE.STALE_NXDOMAIN, STALE.text) if old.rcode else STALE
+        code = EDE.STALE_NXDOMAIN if old.rcode == NXDOMAIN else EDE.STALE_ANSWER
+        age, why = age_text(now - old.expires), why or STALE
+        reason = Reason(
+            STALE.code, code, cut_text(f"expired more than {age} ago; {why.text}", LONGEST_TEXT), old.reason.also
+        )
+        if why.also:
+            reason = with_errors(reason, why.also)
         body = with_ttl(old.body, _STALE_TTL)
         return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow, old.upstream)
 
@@ -190,23 +201,15 @@ class AnswerCache:
 
     def fail(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""
-        previous = self.failures.pop(question, None)
-        lasts = self._settings.failure_ttl
-        if previous is not None and now < previous.outcome.expires + previous.lasts:
-            lasts = min(previous.lasts * 2, self._settings.failure_cap)
-        again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text)
-        if len(self.failures) >= _FAILURES:
-            del self.failures[next(iter(self.failures))]
-        self.failures[question] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts)
+        self.failures.add(question, reason, now, self._settings.failure_ttl, self._settings.failure_cap)
         return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
 
     def failure(self, question: Question, now: float, *, counts: bool = True) -> Outcome | None:
         """Return the failure of a moment ago, if there was one."""
-        failure = self.failures.get(question)
-        if failure is None or failure.outcome.expires <= now:
-            return None
-        self._failed += counts
-        return failure.outcome
+        failure = self.failures.get(question, now)
+        if failure is not None:
+            self._failed += counts
+        return failure
 
     def use(self, settings: CacheSettings) -> None:
         """Go by other settings from now on: what is held longer than they allow is dropped, what has no room goes."""
@@ -236,7 +239,7 @@ class AnswerCache:
         for question in dropped:
             self._forget(self._entries.pop(question))
         for question in [question for question in self.failures if is_altered(question.name, b"")]:
-            del self.failures[question]
+            self.failures.forget(question)
         return len(dropped)
 
     def forget_failures(self) -> None:
@@ -249,7 +252,7 @@ class AnswerCache:
         for question in flushed:
             self._forget(self._entries.pop(question))
         for question in self._matching(self.failures, name, below=below):
-            del self.failures[question]
+            self.failures.forget(question)
         return flushed
 
     @staticmethod

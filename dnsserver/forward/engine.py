@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from dnsserver.forward.failure import unreachable
 from dnsserver.forward.lookup import Attempt, Lookup, Means, Owner
 from dnsserver.forward.nonce import Nonces
 from dnsserver.forward.outcome import Question
@@ -105,6 +106,6 @@ class LookupEngine:
         self._owner.hurry(end)
         if attempt.over_stream:
             self.streams.submit(attempt, query)
-        elif not self.udp.send(attempt, query, now):
+        elif (error := self.udp.send(attempt, query, now)) is not None:
             attempt.give_up()
-            self._watch.unreachable(attempt.upstream, now)
+            self._watch.unreachable(attempt.upstream, unreachable(error), now)

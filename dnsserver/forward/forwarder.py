@@ -17,6 +17,7 @@ from dnsserver.forward.answer_cache import AnswerCache, IsAltered
 from dnsserver.forward.crowd import CROWD, thinned
 from dnsserver.forward.delivery import Deliveries
 from dnsserver.forward.engine import LookupEngine
+from dnsserver.forward.failure import with_errors
 from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
@@ -93,15 +94,16 @@ class Forwarder:
             return outcome
         lookup = self._lookups.get(question)
         if lookup is not None:
-            return cache.stale(question, now, counts=counts) if lookup.stale_given else None
-        if cache.failures and (outcome := cache.failure(question, now, counts=counts)) is not None:
-            return cache.stale(question, now, outcome.expires - now, counts=counts) or outcome
+            return cache.stale(question, now, why=lookup.verdict(now), counts=counts) if lookup.stale_given else None
+        if cache.failures.size and (outcome := cache.failure(question, now, counts=counts)) is not None:
+            return cache.stale(question, now, outcome.expires - now, why=outcome.reason, counts=counts) or outcome
         if question.type == HINFO and self._probes.is_probe(question.name):
             self._probes.came_back(question.name, now)
             return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
         route = self._routes.default or self._routes.find(question.name)
         if route is None or not route.usable:
-            return cache.stale(question, now, counts=counts) or unasked(route, now)
+            nobody = unasked(route, now)
+            return cache.stale(question, now, why=nobody.reason, counts=counts) or nobody
         return None
 
     def start(self, question: Question, waiter: Waiter | None, now: float, packet: bytes = b"") -> None:
@@ -215,8 +217,9 @@ class Forwarder:
                 if follow is not None and not any(is_below(follow, zone) for zone in self._own):
                     self._join(lookup, reading, follow, now)
                     return
+                reason = o.FORWARDED if not reading.errors else with_errors(o.FORWARDED, reading.errors)
                 outcome = Outcome(
-                    reading.rcode, reading.body, reading.ad, o.FORWARDED, now, now + reading.ttl, follow, upstream
+                    reading.rcode, reading.body, reading.ad, reason, now, now + reading.ttl, follow, upstream
                 )
                 self._cache.put(lookup.question, outcome)
             waiting = lookup.close()
@@ -232,9 +235,9 @@ class Forwarder:
 
     def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
         """Return what those who wait get for want of an answer; a failure is kept for a while."""
-        full = reason in o.FULL  # who asks next may find room
+        full = reason.code in o.FULL  # who asks next may find room
         failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now) if full else self._cache.fail(question, reason, now)
-        return self._cache.stale(question, now, self._cache_settings.failure_ttl) or failed
+        return self._cache.stale(question, now, self._cache_settings.failure_ttl, why=reason) or failed
 
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
@@ -257,7 +260,7 @@ class Forwarder:
             return
         question, now = join.question, join.read_at
         if rest.rcode == SERVFAIL:
-            outcome = self._cache.stale(question, now, self._cache_settings.failure_ttl) or rest
+            outcome = self._cache.stale(question, now, self._cache_settings.failure_ttl, why=rest.reason) or rest
         else:
             try:
                 outcome = join.outcome(rest)
@@ -271,11 +274,11 @@ class Forwarder:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.question) is join:
-                self._deliveries.give(self._close(join), self._failure(join.question, o.CHAIN_TOO_LONG, now))
+                self._deliveries.give(self._close(join), self._failure(join.question, o.CHAIN_TOO_SLOW, now))
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
-        outcome = self._cache.stale(lookup.question, now) if lookup.waiting else None
+        outcome = self._cache.stale(lookup.question, now, why=lookup.verdict(now)) if lookup.waiting else None
         if outcome is not None:
             waiting = lookup.give_stale()
             self._waiting -= len(waiting)

@@ -3,6 +3,7 @@
 import msgspec
 
 from dnsserver.forward.crowd import CROWD
+from dnsserver.forward.failure import with_errors
 from dnsserver.forward.outcome import Outcome, Question, Waiter
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
@@ -33,4 +34,5 @@ class Join(msgspec.Struct, gc=False, eq=False):
         links, tail = rrsets(head.body, name)[0], rrsets(rest.body_at(now), head.follow)
         body = whole_body(name, (*links, *tail[0]), tail[1])
         expires = min(now + head.ttl, rest.expires)
-        return Outcome(rest.rcode, body, head.ad and rest.ad, rest.reason, now, expires, rest.follow, rest.upstream)
+        reason = with_errors(rest.reason, head.errors)
+        return Outcome(rest.rcode, body, head.ad and rest.ad, reason, now, expires, rest.follow, rest.upstream)

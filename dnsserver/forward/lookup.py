@@ -31,6 +31,7 @@ from typing import Protocol
 
 import msgspec
 
+from dnsserver.forward import failure as f
 from dnsserver.forward import outcome as o
 from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.entropy import Entropy
@@ -71,17 +72,17 @@ class Owner(Protocol):
 class Means(msgspec.Struct, frozen=True):
     """What all lookups ask with, and whom they tell; `lookups` are those under way.
 
-    `send` sends a query over UDP, and is False when the system refuses; `submit` does so over a stream, as soon as
-    there is one. The wheel holds questions, and attempts that were overtaken until they are answered or `silent`.
+    `send` sends a query over UDP, and returns why the system refuses; `submit` does so over a stream, as soon as there
+    is one. The wheel holds questions, and attempts that were overtaken until they are answered or `silent`.
     """
 
     owner: Owner
     entropy: Entropy
     wheel: Wheel["Question | Attempt"]
-    send: Callable[["Attempt", bytes, float], bool]
+    send: Callable[["Attempt", bytes, float], OSError | None]
     submit: Callable[["Attempt", bytes], None]
     silent: Callable[["Attempt", float], None]
-    unreachable: Callable[[Upstream, float], None]
+    unreachable: Callable[[Upstream, Reason, float], None]
     lookups: dict[Question, "Lookup"] = {}
     counts: Counts = msgspec.field(default_factory=Counts)
     shares: Shares = msgspec.field(default_factory=Shares)
@@ -143,7 +144,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
     the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
     which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel. `streamless`
-    are the UDP upstreams that cannot be reached over TCP. When `crowd` wait it is looked who they are.
+    are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of attempts, and at
+    its end the one for those who wait. When `crowd` wait it is looked who they are.
     """
 
     means: Means
@@ -160,6 +162,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     due: float = NEVER
     stale_given: bool = False
     failure: Reason | None = None
+    failures: tuple[tuple[Upstream, Reason], ...] = ()
     unconfirmed: Reading | None = None
     streamless: tuple[Upstream, ...] = ()
     done: bool = False
@@ -174,10 +177,9 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.tries = 1
         if self._ask(upstream, now):
             self.retry_at = now + upstream.health.timeout
-        else:
-            self.failure = o.UPSTREAM_UNREACHABLE
-            if len(order) == 1 or not self._next(now):
-                return False
+        elif len(order) == 1 or not self._next(now):
+            self.failure = self.verdict(now)
+            return False
         self.means.lookups[self.question] = self
         self.route.in_flight += 1
         if len(order) > 1:
@@ -191,8 +193,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def on_timer(self, now: float) -> None:
         """Do what its time has come for."""
         if now >= self.deadline:
-            troubles = (attempt.upstream.trouble for attempt in self.attempts if attempt.over_stream)
-            self.end(self.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT), now)
+            self.end(self.verdict(now), now)
             return
         if now >= self.stale_at:
             self.stale_at = NEVER
@@ -211,6 +212,13 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.stale_given = True
         waiting, self.waiting = self.waiting, []
         return waiting
+
+    def verdict(self, now: float) -> Reason:
+        """Return why there is no answer, as far as that is known by now."""
+        waiting = [(attempt.upstream, attempt.sent, attempt.over_stream) for attempt in self.attempts]
+        troubles = (upstream.trouble for upstream, _, over_stream in waiting if over_stream)
+        last = self.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT)
+        return f.verdict(last, self.failures, waiting, now)
 
     def end(self, failure: Reason | None, now: float) -> None:
         """End without an answer, but for one that could not be confirmed."""
@@ -262,13 +270,11 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             again, place = divmod(tries, len(order))
             upstream = order[place]
             if upstream.looping:  # since the lookup began
-                self.failure = o.LOOP
+                self._note(upstream, o.LOOP)
             elif self._ask_again(upstream, again, now) if again else self._ask(upstream, now):
                 # Each time round the upstreams get twice as long (RFC 1035 section 4.2.1).
                 self.retry_at = now + upstream.health.timeout * (1 << again)
                 return True
-            else:
-                self.failure = o.UPSTREAM_UNREACHABLE
             if self.tries >= len(order):
                 break
         return bool(self.attempts)
@@ -286,8 +292,9 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         section, query = upstream_query.write(spelled, question.type, question.do, question.cd, not no_edns)
         attempt = Attempt(self, upstream, section, now, identifier, no_edns=no_edns)
         upstream.queries += 1
-        if not means.send(attempt, query, now):
-            means.unreachable(upstream, now)
+        if (error := means.send(attempt, query, now)) is not None:
+            self._note(upstream, why := f.unreachable(error))
+            means.unreachable(upstream, why, now)
             return False
         self.attempts.append(attempt)
         return True
@@ -341,7 +348,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         elif self.tries < _MOST_ATTEMPTS:
             self.means.counts.retries += 1
             if not self._next(now):
-                self.end(self.failure, now)
+                self.end(self.verdict(now), now)
 
     # ---- what becomes of queries
 
@@ -352,15 +359,19 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         says that it is.
         """
         self._detach(attempt)
-        self.failure = reason
+        self._note(attempt.upstream, reason)
         if streamless:
             self.streamless = (*self.streamless, attempt.upstream)
         carried = attempt.over_stream and attempt.upstream.udp
         if self.unconfirmed is None and (self.tries < len(self.order) or (carried and not self.attempts)):
             if not self._next(now):
-                self.end(self.failure, now)
+                self.end(self.verdict(now), now)
         elif not self.attempts:
-            self.end(reason, now)
+            self.end(self.verdict(now), now)
+
+    def _note(self, upstream: Upstream, reason: Reason) -> None:
+        self.failure = reason
+        self.failures = (*self.failures, (upstream, reason))
 
     def to_tcp(self, attempt: Attempt, now: float) -> None:
         """Ask the same upstream the same thing again over TCP, unless that was in vain before."""

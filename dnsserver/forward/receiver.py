@@ -24,8 +24,8 @@ class Receiver(Protocol):
     def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
         """Record that so much of what came was wrong that the question must leave UDP."""
 
-    def unreachable(self, attempt: Attempt, now: float) -> None:
-        """Record that the upstream cannot be reached over UDP."""
+    def unreachable(self, attempt: Attempt, error: OSError, now: float) -> None:
+        """Record that the upstream cannot be reached over UDP, as the system says why."""
 
     def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Record that no connection brought an answer; `reached` is False where none could even be opened."""

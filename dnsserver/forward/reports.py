@@ -6,6 +6,7 @@ A bug in handling what arrived costs the one lookup that it was for.
 import msgspec
 
 from dnsserver.faults import Faults, Place
+from dnsserver.forward import failure
 from dnsserver.forward import outcome as o
 from dnsserver.forward.habits import CaseHabit
 from dnsserver.forward.lookup import Attempt, Lookup, Owner
@@ -13,7 +14,8 @@ from dnsserver.forward.probes import Probes
 from dnsserver.forward.watch import Watch
 from dnsserver.logger import get_logger
 from dnsserver.wire import upstream_reply
-from dnsserver.wire.message import BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.extended_errors import ExtendedError, read_errors
+from dnsserver.wire.message import BADVERS, FORMERR, HEADER_SIZE, NOERROR, NOTIMP, NXDOMAIN, SERVFAIL, FormatError
 from dnsserver.wire.upstream_reply import Reading, TTLLimits, Verdict, bare_rcode, is_truncated
 from dnsserver.zone.record import Reason
 
@@ -69,8 +71,8 @@ class Reports:
                 self._overtaken(attempt, reply[3] & 0x0F, now)
             elif reading is None:
                 lookup.to_tcp(attempt, now)
-            elif reading.verdict is not _GOOD:
-                self._rejected_reading(attempt, lookup, reading, now)
+            elif reading.verdict is not _GOOD or reading.errors:
+                self._take_odd(attempt, lookup, reading, now)
             elif not (upstream.doubted or attempt.no_edns) or (reading := self._weighed(attempt, lookup, reading, now)):
                 self._owner.finished(lookup, reading, now, upstream.name)
         except Exception as error:  # it must not cost others theirs
@@ -85,13 +87,22 @@ class Reports:
         if lookup is not None:
             self._owner.broken(lookup, now)
 
-    def _rejected_reading(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> None:
-        """Go on after a whole reply that is no answer."""
+    def _take_odd(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> None:
+        """Go on after a whole reply that is no answer, or that tells an error."""
+        if reading.errors:
+            told = failure.passed_on(attempt.upstream.name, reading.errors)
+            reading = msgspec.structs.replace(reading, errors=told)
+        if reading.verdict is _GOOD:
+            doubted = attempt.upstream.doubted or attempt.no_edns
+            weighed = self._weighed(attempt, lookup, reading, now) if doubted else reading
+            if weighed is not None:
+                self._owner.finished(lookup, weighed, now, attempt.upstream.name)
+            return
         reason = _VERDICTS.get(reading.verdict)
-        if reading.verdict in _HOPELESS:
-            lookup.end(reason, now)
+        if reason is not None and reading.verdict in _HOPELESS:
+            lookup.end(failure.with_errors(failure.of(attempt.upstream, reason), reading.errors), now)
         else:
-            self._rejected(attempt, lookup, reading.rcode, reason, now)
+            self._rejected(attempt, lookup, reading.rcode, reason, now, told=reading.errors)
 
     def errored(self, attempt: Attempt, reply: bytes, now: float) -> bool:
         """Take a reply that repeats no question; False when it is not an error, and the right one may follow."""
@@ -107,7 +118,8 @@ class Reports:
             elif is_truncated(reply) and not attempt.over_stream:
                 lookup.to_tcp(attempt, now)
             else:
-                self._rejected(attempt, lookup, rcode, None, now, bare=True)
+                told = failure.passed_on(attempt.upstream.name, read_errors(reply, HEADER_SIZE))
+                self._rejected(attempt, lookup, rcode, None, now, told=told, bare=True)
         except Exception as error:
             self._took(attempt, lookup, error, now)
         return True
@@ -164,15 +176,23 @@ class Reports:
         return True
 
     def _rejected(
-        self, attempt: Attempt, lookup: Lookup, rcode: int, reason: Reason | None, now: float, *, bare: bool = False
+        self,
+        attempt: Attempt,
+        lookup: Lookup,
+        rcode: int,
+        reason: Reason | None,
+        now: float,
+        *,
+        told: tuple[ExtendedError, ...],
+        bare: bool = False,
     ) -> None:
-        """Go on after a reply that does not answer."""
+        """Go on after a reply that does not answer, and what it told."""
         if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.no_edns and lookup.without_edns(attempt, now):
             return
         if reason is None and self._confirmed_later(attempt, lookup, now):
             return
         self._watch.erred(attempt.upstream, now)
-        lookup.failed(attempt, reason or (o.UPSTREAM_REFUSED if rcode == REFUSED else o.UPSTREAM_SERVFAIL), now)
+        lookup.failed(attempt, failure.with_errors(reason or failure.rejected(rcode), told), now)
 
     def _confirmed_later(self, attempt: Attempt, lookup: Lookup, now: float) -> bool:
         """Ask once more in lower case for what brought an error in mixed case; False when there is no need.
@@ -205,15 +225,15 @@ class Reports:
         except Exception as error:
             self._took(attempt, lookup, error, now)
 
-    def unreachable(self, attempt: Attempt, now: float) -> None:
-        """Record that the upstream cannot be reached over UDP."""
-        lookup = attempt.lookup
+    def unreachable(self, attempt: Attempt, error: OSError, now: float) -> None:
+        """Record that the upstream cannot be reached over UDP, as the system says why."""
+        lookup, why = attempt.lookup, failure.unreachable(error)
         try:
-            self._watch.unreachable(attempt.upstream, now)
+            self._watch.unreachable(attempt.upstream, why, now)
             if lookup is not None:
-                lookup.failed(attempt, o.UPSTREAM_UNREACHABLE, now)
-        except Exception as error:
-            self._took(attempt, lookup, error, now)
+                lookup.failed(attempt, why, now)
+        except Exception as bug:
+            self._took(attempt, lookup, bug, now)
 
     def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Record that no connection brought an answer; `reached` is False where none could even be opened."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dnsserver.forward import outcome as o
 from dnsserver.forward.entropy import Entropy
+from dnsserver.forward.failure import looping
 from dnsserver.forward.outcome import Outcome
 from dnsserver.forward.settings import ForwardSettings, Policy
 from dnsserver.forward.upstream import Upstream
@@ -15,7 +16,6 @@ from dnsserver.zone.record import Reason
 _ORDER_LASTS = 0.05  # seconds for which `fastest` is not sorted again
 _SAVED_HEDGES = 10.0  # extra questions that may be saved up
 _LOOK_ASIDE = 64  # of so many questions one also goes to the second upstream, or its time would never be known
-_LONGEST_TEXT = 200  # of an EDE
 
 
 class Route:
@@ -122,9 +122,9 @@ def scope_of(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[F
 def unasked(route: Route | None, now: float) -> Outcome:
     """Return the outcome of a question that there is nobody to ask for."""
     if route is not None and route.upstreams:
-        rcode, reason = SERVFAIL, o.LOOP
+        rcode, reason = SERVFAIL, looping(route.upstreams, o.LOOP)
     elif route is not None and route.trouble:
-        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble[:_LONGEST_TEXT])
+        rcode, reason = SERVFAIL, Reason("upstreams-unknown", EDE.NO_REACHABLE_AUTHORITY, route.trouble)
     else:
         rcode, reason = REFUSED, o.NO_UPSTREAMS
     return Outcome(rcode, EMPTY, False, reason, now, now)

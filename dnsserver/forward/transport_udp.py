@@ -97,8 +97,8 @@ class UdpTransport:
         self.cork = Cork()
         self._replied = receiver.replied
 
-    def send(self, attempt: Attempt, rest: bytes, now: float) -> bool:
-        """Send the attempt's ID and `rest`, the ID changed if it is taken; False when the system refuses."""
+    def send(self, attempt: Attempt, rest: bytes, now: float) -> OSError | None:
+        """Send the attempt's ID and `rest`, another one if that is taken; return why the system refuses, or None."""
         upstream = attempt.upstream
         sockets = self.sockets.get(upstream)
         if sockets is None:
@@ -106,9 +106,9 @@ class UdpTransport:
         ports = sockets.ports
         try:
             port = ports[0] if len(ports) >= PORTS else self._open(upstream, ports, now)
-        except OSError:  # out of descriptors, mostly: the sockets that are there must do
+        except OSError as error:  # out of descriptors, mostly: the sockets that are there must do
             if not ports:
-                return False
+                return error
             port = ports[0]
         ports.rotate(-1)
         waiting = port.waiting
@@ -126,24 +126,24 @@ class UdpTransport:
             sockets.retired += 1
         if self.cork.on:
             self.cork.queries.append((port, identifier + rest))
-            return True
+            return None
         try:
             port.send(identifier + rest)
         except OSError as error:
             return self._send_again(port, identifier + rest, error)
-        return True
+        return None
 
-    def _send_again(self, port: Port, query: bytes, error: OSError) -> bool:
+    def _send_again(self, port: Port, query: bytes, error: OSError) -> OSError | None:
         """Send what was not sent because of `error`, if that was only what an earlier packet had met."""
         if isinstance(error, ConnectionRefusedError):
             try:
                 port.send(query)
-            except OSError:
-                pass
+            except OSError as again:
+                error = again
             else:
-                return True
+                return None
         del port.waiting[query[:2]]
-        return False
+        return error
 
     def uncork(self) -> None:
         """Send what was held back; the reply to a single query to an upstream close by is waited for at once."""
@@ -154,8 +154,9 @@ class UdpTransport:
                 port.send(query)
             except OSError as error:
                 attempt = port.waiting[query[:2]]
-                if not self._send_again(port, query, error):
-                    self._receiver.unreachable(attempt, self._clock())
+                refusal = self._send_again(port, query, error)
+                if refusal is not None:
+                    self._receiver.unreachable(attempt, refusal, self._clock())
         if len(queries) == 1:
             self._busy_poll(queries[0][0].upstream)
 
@@ -244,8 +245,8 @@ class UdpTransport:
             reply = port.recv(_RECEIVE)
         except BlockingIOError:
             return
-        except OSError:
-            self._refused(port, now)
+        except OSError as error:
+            self._refused(port, error, now)
             return
         attempt = port.waiting.pop(reply[:2], None)
         if attempt is None:
@@ -286,11 +287,11 @@ class UdpTransport:
             for attempt in list(port.waiting.values()):
                 self._receiver.too_many_bad_replies(attempt, now)
 
-    def _refused(self, port: Port, now: float) -> None:
+    def _refused(self, port: Port, error: OSError, now: float) -> None:
         """The upstream's host says that nobody listens (or the network that there is no way)."""
         self._close(port)
         for attempt in list(port.waiting.values()):
-            self._receiver.unreachable(attempt, now)
+            self._receiver.unreachable(attempt, error, now)
 
     def sweep(self, now: float) -> None:
         """Forget queries that nobody can be waiting for any more, and close sockets that are old or done."""

@@ -41,11 +41,11 @@ class Watch:
         if self._is_dead(attempt, now):
             self._went_down(upstream, self._why_silent(upstream, now))
 
-    def unreachable(self, upstream: Upstream, now: float) -> None:
+    def unreachable(self, upstream: Upstream, why: Reason, now: float) -> None:
         """Record that an upstream cannot be reached."""
         upstream.failed()
         if upstream.health.broken(now):
-            self._went_down(upstream, "it cannot be reached")
+            self._went_down(upstream, f"it cannot be reached, {why.text}")
 
     def stream_lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Record that streams brought no answer; for an upstream of UDP that says nothing about UDP.

@@ -21,7 +21,7 @@ FIXED = Reason("rule-records")
 NODATA = Reason("rule-nodata", EDE.BLOCKED, _BLOCKED)
 NXDOMAIN = Reason("rule-nxdomain", EDE.BLOCKED, _BLOCKED)
 REFUSED = Reason("rule-refused", EDE.PROHIBITED, _BLOCKED)
-DROPPED = Reason("rule-dropped")
+DROPPED = Reason("rule-dropped", EDE.PROHIBITED, _BLOCKED)
 _OTHER_TYPE = Reason("rule-no-data")
 _NO_RECORD = Reason("rule-record-invalid", EDE.INVALID_DATA, "what a rule answers is no record for this name")
 

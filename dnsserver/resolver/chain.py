@@ -10,7 +10,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
 from dnsserver.wire.renaming import Renaming
 from dnsserver.zone import reverse
-from dnsserver.zone.record import Answer, Reason, joined, minimal_any, name_key
+from dnsserver.zone.record import Answer, Reason, joined, looked_up_as, minimal_any, name_key
 from dnsserver.zone.services import SERVICE_MISSING
 
 _COMPLETED = Reason("search-completed")
@@ -200,6 +200,7 @@ def _renamed(found: Answer, renaming: Renaming) -> Answer:
         authority=renaming.apply(found.authority),
         additional=renaming.apply(found.additional),
         renaming=found.renaming or renaming,
+        reason=looked_up_as(found.reason, renaming.new),
     )
 
 

@@ -9,7 +9,7 @@ from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
 from dnsserver.zone.record import Reason, soa
 
-_NO_IPV6 = Reason("ipv6-off")
+_NO_IPV6 = Reason("ipv6-off", m.EDE.FILTERED, "this server hides AAAA records of outside names")
 _TTL = 30  # seconds that a client may believe it
 _SERVER, _MAILBOX = b"\x02ns\0", b"\x0ahostmaster\0"
 
@@ -77,5 +77,7 @@ def _hidden(name: bytes, outcome: Outcome) -> Outcome:
     ttl = min(_TTL, *(rrset.ttl for rrset in answer))
     # Without an SOA it could not be kept (RFC 2308 section 5).
     body = whole_body(name, aliases, [soa(last, ttl, server=_SERVER, mailbox=_MAILBOX)])
-    reason = outcome.reason if outcome.reason.ede is not None else _NO_IPV6
+    reason = outcome.reason
+    if reason.ede is None:
+        reason = msgspec.structs.replace(_NO_IPV6, also=reason.also)
     return Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires)

@@ -17,8 +17,9 @@ from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 
 NOT_ALLOWED = Reason("client-not-allowed", EDE.PROHIBITED, "your address may not ask here")
-TOO_FAST = Reason("client-rate")  # nobody is told: a reply longer than the query would serve attacks on others
-TOO_MANY = Reason("client-in-flight")
+# Texts of six octets have room in a reply that is no longer than a query with a cookie.
+TOO_FAST = Reason("client-rate", EDE.OTHER, "rate")
+TOO_MANY = Reason("client-in-flight", EDE.OTHER, "queue")
 
 _NEVER, _LONG_AGO = float("inf"), float("-inf")
 _REMEMBERED = 32_768  # clients, at about 100 octets each

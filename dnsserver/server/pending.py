@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from dnsserver.faults import Faults
+from dnsserver.forward.failure import with_errors
 from dnsserver.forward.outcome import Asker, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
@@ -220,7 +221,12 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         rest = self.of.chain.answer_as_is(name, self.query.type)
         # Not kept: its records are partly the outside's, which age, and partly ours, which do not.
         self.answer = msgspec.structs.replace(
-            rest, answer=(*answer.answer, *before, *rest.answer), depends=None, aa=answer.aa, renaming=answer.renaming
+            rest,
+            answer=(*answer.answer, *before, *rest.answer),
+            depends=None,
+            aa=answer.aa,
+            renaming=answer.renaming,
+            reason=with_errors(rest.reason, outcome.reason.also),
         )
         self.given = self.answer
         return self._ask_or_reply()

@@ -12,11 +12,12 @@ from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Reply, ReplyCach
 from dnsserver.resolver.tally import Labels
 from dnsserver.server.observer import CACHE, UPSTREAM, Noted, Observer
 from dnsserver.wire import message as m
+from dnsserver.wire.extended_errors import BARE_OPT, shortened
 from dnsserver.wire.message import EMPTY, Body
 from dnsserver.wire.query import MIN_SIZE, Query
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import compose, echo, opt_record, write_reply
-from dnsserver.zone.record import Answer, Reason
+from dnsserver.zone.record import Answer, Reason, looked_up_as, names_of
 
 STREAM_LIMIT = 65535
 _pack_head = struct.Struct("!HHHHH").pack
@@ -106,13 +107,13 @@ class ReplyWriter:
             return self.drop(query, answer.reason)
         body = compose(query.name, answer.answer, answer.authority, answer.additional)
         labels = (COUNTED.get(query.type, 0), rcode, answer.reason.code)
-        reason = answer.reason if self.stale is None else _marked(answer, self.stale)
+        reason = answer.reason if self.stale is None else _marked(answer, answer.reason, self.stale)
         wire = self._write(query, labels, m.AA if answer.aa else 0, body, reason, port)
         if depends is not None and (rcode != m.NXDOMAIN or self._replies.seen_before(key)):
             reply = Reply(wire, labels, depends)
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
-            if query.regular or self._is_for_others(query, reply, body):
+            if query.regular or self._is_for_others(query, reply, body, reason):
                 self._replies.keep(port.table, key, reply, missing=rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
@@ -143,9 +144,12 @@ class ReplyWriter:
                 records, authority = renaming.apply(records), renaming.apply(authority)
             body = compose(query.name, (*answer.answer, *records), authority, own=len(answer.answer))
         labels = (COUNTED.get(query.type, 0), outcome.rcode, _code(outcome))
-        wire = self._write(query, labels, flags, body, outcome.reason, port)
+        reason = outcome.reason if renaming is None else looked_up_as(outcome.reason, renaming.new)
+        if self.stale is not None:
+            reason = _marked(answer, reason, self.stale)
+        wire = self._write(query, labels, flags, body, reason, port)
         if self.observer.noted is not None:
-            self.observer.noted = Noted(labels, outcome.reason, CACHE if from_cache else UPSTREAM)
+            self.observer.noted = Noted(labels, reason, CACHE if from_cache else UPSTREAM)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
@@ -158,7 +162,7 @@ class ReplyWriter:
         reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, record_hits)
         if now >= reply.due:
             wire = reply.renew(now) or wire
-        if keep and (query.regular or self._is_for_others(query, reply, body)):
+        if keep and (query.regular or self._is_for_others(query, reply, body, reason)):
             self._replies.keep(port.table, key, reply, missing=outcome.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
@@ -166,23 +170,24 @@ class ReplyWriter:
         """Reply that the name does not exist, which what the search list led to says `until` then."""
         labels = (COUNTED.get(query.type, 0), answer.rcode, answer.reason.code)
         body = compose(query.name, (), answer.authority)
-        reason = answer.reason if self.stale is None else _marked(answer, self.stale)
+        reason = answer.reason if self.stale is None else _marked(answer, answer.reason, self.stale)
         wire = self._write(query, labels, m.AA if answer.aa else 0, body, reason, port)
         now = self.clock()
         if answer.depends is not None and until > now:
             reply = AgingReply(wire, labels, answer.depends, (), now, until)
-            if query.regular or self._is_for_others(query, reply, body):
+            if query.regular or self._is_for_others(query, reply, body, reason):
                 self._replies.keep(port.table, key, reply, missing=answer.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
-    def refuse(self, query: Query, rcode: int, reason: Reason, port: Port) -> bytes:
-        """Reply to a well-formed query that is not for this server."""
-        return query.id + self._write(query, (COUNTED.get(query.type, 0), rcode, reason.code), 0, EMPTY, reason, port)
+    def refuse(self, query: Query, rcode: int, reason: Reason, port: Port, *, lean: bool = False) -> bytes:
+        """Reply to a well-formed query that is not for this server; `lean` as in `_write`."""
+        labels = (COUNTED.get(query.type, 0), rcode, reason.code)
+        return query.id + self._write(query, labels, 0, EMPTY, reason, port, lean=lean)
 
     def truncated(self, query: Query, reason: Reason, port: Port) -> bytes:
         """Reply with nothing but TC: who did not forge its address asks again over TCP."""
         labels = (COUNTED.get(query.type, 0), m.NOERROR, reason.code)
-        return query.id + self._write(query, labels, m.TC, EMPTY, reason, port)
+        return query.id + self._write(query, labels, m.TC, EMPTY, reason, port, lean=True)
 
     def error(self, packet: bytes, port: Port, rcode: int, reason: Reason) -> bytes:
         """Reply with a header and nothing else: what a packet that cannot be read leaves to say (RFC 8906)."""
@@ -197,28 +202,53 @@ class ReplyWriter:
         self.observer.noted = Noted((COUNTED.get(query.type, 0), m.DROP, reason.code), reason)
         return b""
 
-    def _is_for_others(self, query: Query, reply: Reply, body: Body) -> bool:
+    def _is_for_others(self, query: Query, reply: Reply, body: Body, reason: Reason) -> bool:
         """Tell whether the reply to an irregular query does for all who mean the same, and make it do."""
-        if query.is_odd(self._udp_limit) and (len(reply.wire) > MIN_SIZE - 2 or _left_out(reply.wire, query, body)):
-            return False
+        if query.is_odd(self._udp_limit):
+            whole = query.end + len(body.data) + len(self._opt(query, reply.labels[1], reason))
+            if whole > MIN_SIZE:  # others may take more of it, or less
+                return False
         reply.wire = echo(reply.wire, query.name + query.question[-4:])
         return True
 
-    def _write(self, query: Query, labels: Labels, flags: int, body: Body, reason: Reason, port: Port) -> bytes:
-        """Return a reply less its ID, counted under its labels; the client is told the reason, if it has an EDE."""
+    def _write(
+        self,
+        query: Query,
+        labels: Labels,
+        flags: int,
+        body: Body,
+        reason: Reason,
+        port: Port,
+        *,
+        lean: bool = False,
+    ) -> bytes:
+        """Return a reply less its ID, counted under its labels; the client is told the reason, if it has an EDE.
+
+        The answer is not cut for that. A `lean` reply tells it only as far as it stays no longer than its query, which
+        serves no attack on who is named as its sender; most tools send a cookie, whose room is enough for a word.
+        """
         rcode, size, opt = labels[1], query.size, b""
         if size:
-            do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
-            if reason.ede is None and rcode < m.BADVERS:
-                opt = self._opts[do]
+            if reason.ede is None and not reason.also and rcode < m.BADVERS:
+                opt = self._opts[query.do]
             else:
-                opt = opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text)
+                opt = self._opt(query, rcode, reason)
         limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
+        if len(opt) > BARE_OPT:
+            most = min(limit, len(query.packet) + query.cut) if lean and not port.stream else limit
+            room = most - (query.end or m.HEADER_SIZE) - len(body.data)
+            if len(opt) > room:
+                opt = shortened(opt, room)
         wire = write_reply(query, rcode, flags | self._ra, body, limit, opt)
         port.table.shapes[labels, len(query.packet) + query.cut, len(wire) + 2, query.do] += 1
         if rcode or not body.an or reason.ede is not None or self.observer.everything:
             self.observer.noted = Noted(labels, reason)
         return wire
+
+    def _opt(self, query: Query, rcode: int, reason: Reason) -> bytes:
+        """Return the OPT of a reply, with all that the reason tells."""
+        do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
+        return opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text, also=reason.also)
 
     def template(self, query: Query) -> "ForwardedTemplate":
         """Return what all questions that differ from this one in the name only have in common when forwarded."""
@@ -284,7 +314,7 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
 
 def _code(outcome: Outcome) -> str:
     """Return the word that an outcome is counted under."""
-    if outcome.rcode or outcome.body.an or outcome.reason is not FORWARDED:
+    if outcome.rcode or outcome.body.an or outcome.reason.code != FORWARDED.code:
         return outcome.reason.code
     return FORWARDED_NO_DATA.code
 
@@ -294,13 +324,17 @@ def asked(query: Query, name: bytes) -> Question:
     return Question(name, query.type, query.do, bool(query.flags & m.CD))
 
 
-def _marked(answer: Answer, stale: Reason) -> Reason:
-    """Return the reason to tell the client: that own data is too old, unless the answer has more to say.
+def _marked(answer: Answer, reason: Reason, stale: Reason) -> Reason:
+    """Return the reason to tell the client; where it was the cluster that gave the answer, also that its data is old.
 
-    That a name does not exist may come of just that.
+    That a name does not exist may come of just that. What depends on nothing in the cluster is not old: zone files,
+    hosts, rules, and names that it can never have.
     """
-    says_more = answer.reason.ede is not None and (answer.rcode != m.NXDOMAIN or answer.reason.ede is not m.EDE.OTHER)
-    return answer.reason if says_more or not answer.aa else stale
+    depends = answer.depends
+    if not answer.aa or (depends is not None and len(depends) == sum(1 for _ in names_of(depends))):
+        return reason
+    assert stale.ede is not None  # whoever marks data has something to say
+    return Reason(reason.code, reason.ede, reason.text, ((stale.ede, stale.text), *reason.also))
 
 
 def _left_out(wire: bytes, query: Query, body: Body) -> int:

@@ -26,8 +26,8 @@ _TRANSFERS = {m.AXFR, m.IXFR}
 _BAD_FORMAT = Reason("format-error")
 _NOT_IMPLEMENTED = Reason("opcode-not-implemented")
 _BAD_VERSION = Reason("edns-version")
-_REFUSED_CLASS = Reason("class-refused")
-_REFUSED_TRANSFER = Reason("transfer-refused")
+_REFUSED_CLASS = Reason("class-refused", m.EDE.NOT_SUPPORTED, "only class IN is answered")
+_REFUSED_TRANSFER = Reason("transfer-refused", m.EDE.NOT_SUPPORTED, "there are no zone transfers")
 _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
 
 
@@ -143,9 +143,9 @@ class Responder:
                 port.table.correct(port.table.replies[key].labels, key, wire, len(query.packet))
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
-            return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port)
+            return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port, lean=True)
         if query.type in _TRANSFERS:
-            return self._write.refuse(query, m.REFUSED, _REFUSED_TRANSFER, port)
+            return self._write.refuse(query, m.REFUSED, _REFUSED_TRANSFER, port, lean=True)
         return None
 
     def answer(self, packet: bytes, port: Port, index: int, now: float) -> bytes | None:

@@ -82,6 +82,7 @@ class EDE(enum.IntEnum):
     CACHED_ERROR = 13
     NOT_READY = 14
     BLOCKED = 15
+    FILTERED = 17
     PROHIBITED = 18
     STALE_NXDOMAIN = 19
     NOT_AUTHORITATIVE = 20

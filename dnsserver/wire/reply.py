@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from dnsserver.wire import message as m
+from dnsserver.wire.extended_errors import BARE_OPT, ExtendedError, write_options
 from dnsserver.wire.message import ADDRESS_SIZES, EDE, Body, RRset
 from dnsserver.wire.name import end_of_name, is_below
 from dnsserver.wire.query import Query
@@ -16,11 +17,8 @@ from dnsserver.wire.query import Query
 _HEAD = struct.Struct("!HHHHH")  # less the ID
 _FIXED = struct.Struct("!HHIH")
 _OPT_START = b"\0\0\x29"
-_BARE_OPT = 11  # octets of an OPT without options
-_EDE_OPTION = 15
 _KEEPALIVE = b"\0\x0b\0\2"  # code and length
 _LONGEST = 0xFFFF  # octets of a message over TCP
-_TEXT_SIZE = 120  # characters: behind the longest question it still fits into 512 octets
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 _QUESTION_TAIL = 4  # QTYPE and QCLASS
 _MAX_POINTER = 0x3FFF
@@ -55,20 +53,24 @@ def write_reply(query: Query, rcode: int, flags: int, body: Body, limit: int, op
 
 
 @lru_cache(maxsize=256)  # of few texts: 0.2 us for 1.2, at every name that does not exist
-def opt_record(size: int, rcode: int = 0, *, do: bool = False, ede: EDE | None = None, text: str = "") -> bytes:
-    """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and an extended error."""
-    option = b""
-    if ede is not None:
-        # Short, as RFC 8914 section 2 has it: what it tells of may come from a file, and be of any length.
-        extra = ede.to_bytes(2, "big") + text[:_TEXT_SIZE].encode()
-        option = _EDE_OPTION.to_bytes(2, "big") + len(extra).to_bytes(2, "big") + extra
+def opt_record(
+    size: int,
+    rcode: int = 0,
+    *,
+    do: bool = False,
+    ede: EDE | None = None,
+    text: str = "",
+    also: tuple[ExtendedError, ...] = (),
+) -> bytes:
+    """Return the OPT of a reply: our own `size`, the upper bits of `rcode`, DO as asked, and extended errors."""
+    options = write_options(also if ede is None else ((ede, text), *also))
     return b"%b%b%b\0%b\0%b%b" % (
         _OPT_START,
         size.to_bytes(2, "big"),
         bytes((rcode >> 4,)),
         b"\x80" if do else b"\0",
-        len(option).to_bytes(2, "big"),
-        option,
+        len(options).to_bytes(2, "big"),
+        options,
     )
 
 
@@ -80,13 +82,13 @@ def with_keepalive(message: bytes, timeout: float) -> bytes:
     counts = [int.from_bytes(message[at : at + 2], "big") for at in (6, 8, 10)]
     if not counts[2] or len(message) + len(_KEEPALIVE) + 2 > _LONGEST:
         return message
-    at = len(message) - _BARE_OPT
+    at = len(message) - BARE_OPT
     if message[at : at + 3] != _OPT_START or message[-2:] != b"\0\0":  # it has an extended error
         at = end_of_name(message, m.HEADER_SIZE) + _QUESTION_TAIL if message[5] else m.HEADER_SIZE
         for _ in range(sum(counts) - 1):
             at = end_of_name(message, at)
             at += _FIXED.size + _FIXED.unpack_from(message, at)[3]
-    end = at + _BARE_OPT
+    end = at + BARE_OPT
     option = _KEEPALIVE + min(0xFFFF, int(timeout * 10)).to_bytes(2, "big")
     length = int.from_bytes(message[end - 2 : end], "big") + len(option)
     return message[: end - 2] + length.to_bytes(2, "big") + message[end:] + option

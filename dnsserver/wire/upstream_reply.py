@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dnsserver.wire import message as m
+from dnsserver.wire.extended_errors import BARE_OPT, OPTION_CODE, ExtendedError, read_errors
 from dnsserver.wire.message import CLASS_IN, CNAME, HEADER_SIZE, NOERROR, RRSIG, Body, FormatError, RRset, map_ttls
 from dnsserver.wire.name import ancestors, end_of_name, is_below
 from dnsserver.wire.records import HAS_FORM, MAX_POINTERS, Names, Record, read_records
@@ -70,7 +71,8 @@ class TTLLimits(msgspec.Struct, frozen=True, gc=False):
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a reply says. `ttl` is how many seconds it may be kept, 0 for not at all.
 
-    `follow` is the name at which the chain leaves the scope; the records behind it were dropped.
+    `follow` is the name at which the chain leaves the scope; the records behind it were dropped. `errors` are the
+    extended errors that it tells, whatever it says.
     """
 
     verdict: Verdict
@@ -79,6 +81,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     ttl: int = 0
     ad: bool = False
     follow: bytes | None = None
+    errors: tuple[ExtendedError, ...] = ()
 
 
 def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: TTLLimits) -> Reading:
@@ -96,8 +99,16 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
         if len(data) == size:
             begins, ttl, octets = _unpack_address(data)
             if begins == head and octets == length and limits.floor <= ttl <= limits.cap:
-                return Reading(_GOOD, NOERROR, Body(1, 0, 0, data, _ADDRESS_TTLS), ttl, bool(reply[3] & 0x20))
-    return _read_sections(reply, name, type_, do, scope, limits)
+                # A bare OPT follows at most, or something that may tell an error.
+                told = len(reply) > start + size + BARE_OPT and reply.find(OPTION_CODE, start + size) >= 0
+                errors = read_errors(reply, start) if told else ()
+                body = Body(1, 0, 0, data, _ADDRESS_TTLS)
+                return Reading(_GOOD, NOERROR, body, ttl, bool(reply[3] & 0x20), None, errors)
+    reading = _read_sections(reply, name, type_, do, scope, limits)
+    position = HEADER_SIZE + len(name) + 4
+    if reply.find(OPTION_CODE, position) >= 0 and (errors := read_errors(reply, position)):
+        return msgspec.structs.replace(reading, errors=errors)
+    return reading
 
 
 def _read_sections(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: TTLLimits) -> Reading:

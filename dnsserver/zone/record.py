@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from dnsserver.wire.extended_errors import ExtendedError
 from dnsserver.wire.message import ANY, EDE, HINFO, MAX_CHAIN, NOERROR, SOA, RRset
-from dnsserver.wire.name import MAX_NAME
+from dnsserver.wire.name import MAX_NAME, to_text
 from dnsserver.wire.renaming import Renaming
 
 _ANY_TTL = 3789
@@ -17,17 +18,25 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why an answer is what it is.
 
     `code` is a short word for metrics; `ede` and `text` are what a client that speaks EDNS is told
-    (RFC 8914), when there is something to tell.
+    (RFC 8914), when there is something to tell. `also` is told beside it: what an upstream said, or that data is old.
     """
 
     code: str
     ede: EDE | None = None
     text: str = ""
+    also: tuple[ExtendedError, ...] = ()
+
+
+def looked_up_as(reason: Reason, name: bytes) -> Reason:
+    """Return the reason of an answer, for a client that had asked for another name than this one."""
+    if reason.ede is None:
+        return reason
+    return Reason(reason.code, reason.ede, f"{reason.text} (looked up as {to_text(name)})", reason.also)
 
 
 FOUND = Reason("found")
 NO_DATA = Reason("no-data")
-CNAME_LOOP = Reason("cname-loop")
+CNAME_LOOP = Reason("cname-loop", EDE.OTHER, "the aliases lead back to each other")
 TOO_MANY_CNAMES = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHAIN} CNAMEs")
 
 # What an answer depends on, and what a change names: a namespace `(ns,)`, a service `(ns, service)`, or the packed

@@ -13,7 +13,8 @@ _NOWHERE = (b"\x07invalid\0", b"\x05onion\0", b"\x03alt\0")  # RFC 6761 section 
 _RESOLVER = b"\x08resolver\x04arpa\0"  # RFC 9462 section 6.4: who has no designated resolvers answers NODATA
 _LOOPBACK = {m.A: b"\x7f\0\0\1", m.AAAA: bytes(15) + b"\1"}
 _SPECIAL = Reason("special-use-name")
-_LOCAL = Reason("local-domain")
+_NEVER_ASKED = Reason("special-use-name", m.EDE.OTHER, "a special-use name, which no upstream is asked")
+_LOCAL = Reason("local-domain", m.EDE.OTHER, "the configuration keeps the names of this domain from the upstreams")
 _NAME_MISSING = Reason("name-missing", m.EDE.OTHER, "the zone file does not have the name")
 _WILDCARD = b"\1*"
 SPECIAL = (_LOCALHOST, _RESOLVER, *_NOWHERE)  # what is never asked upstream
@@ -27,7 +28,7 @@ class SpecialNames:
 
     def __init__(self, local: Iterable[bytes] = ()) -> None:
         """Answer for these domains as well, which are lower-case names."""
-        self._nowhere = {**dict.fromkeys(local, _LOCAL), **dict.fromkeys(_NOWHERE, _SPECIAL)}
+        self._nowhere = {**dict.fromkeys(local, _LOCAL), **dict.fromkeys(_NOWHERE, _NEVER_ASKED)}
 
     @property
     def ends(self) -> tuple[bytes, ...]:

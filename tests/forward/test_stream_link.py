@@ -112,7 +112,7 @@ async def test_tls_says_why(trouble: str, folder: Path, clock: LoopbackClock) ->
                     assert outcome.rcode == SERVFAIL
                     assert clock.current_time() - began < 2.1
                 assert text.format(folder=folder) in outcome.reason.text
-                assert outcome.reason.text.startswith(f"tls://{HOST}:{server.port}: ")
+                assert outcome.reason.text.startswith(f"upstream tls://{HOST}:{server.port}: ")
     warnings = [line for line in logs if line["log_level"] in {"warning", "error"}]
     why = [line["error"] for line in warnings if text.format(folder=folder) in line["error"]]
     assert len(why) == 1, warnings

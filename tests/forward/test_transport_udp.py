@@ -1,5 +1,6 @@
 """The UDP transport by itself: a reply from close by is there when its query was released."""
 
+import errno
 import resource
 import socket
 import threading
@@ -45,8 +46,8 @@ class Receiver:
     def too_many_bad_replies(self, attempt: Attempt, now: float) -> None:
         raise AssertionError(attempt, now)
 
-    def unreachable(self, attempt: Attempt, now: float) -> None:
-        raise AssertionError(attempt, now)
+    def unreachable(self, attempt: Attempt, error: OSError, now: float) -> None:
+        raise AssertionError(attempt, error, now)
 
     def lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         raise AssertionError(attempt, why, now, reached)
@@ -73,7 +74,7 @@ def ask(near: socket.socket, trip: float, count: int = 1) -> tuple[UdpTransport,
 def send(transport: UdpTransport, upstream: Upstream, count: int = 1) -> None:
     transport.cork.on = True
     for number in range(count):
-        assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0)
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0) is None
     transport.uncork()
 
 
@@ -128,8 +129,9 @@ class Unreachable(Receiver):
         super().__init__()
         self.failed: list[bytes] = []
 
-    def unreachable(self, attempt: Attempt, now: float) -> None:
+    def unreachable(self, attempt: Attempt, error: OSError, now: float) -> None:
         assert now == 0.0
+        assert error.errno in {errno.ECONNREFUSED, errno.EMSGSIZE}
         self.failed.append(attempt.identifier)
 
 
@@ -150,7 +152,8 @@ def test_what_an_earlier_packet_met_does_not_fail_the_next_one(
     with closing(UdpTransport(receiver, Runtime(clock=lambda: 0.0))) as transport:
         transport.cork.on = corked
         # The kernel tells of the first one when the second is sent, which is sent again then.
-        assert all(transport.send(Attempt(None, nobody, SECTION, 0.0, each), QUERY, 0.0) for each in (b"ab", b"cd"))
+        for each in (b"ab", b"cd"):
+            assert transport.send(Attempt(None, nobody, SECTION, 0.0, each), QUERY, 0.0) is None
         transport.uncork()
         deadline = time.monotonic() + 10
         while len(receiver.failed) < 2 and time.monotonic() < deadline:
@@ -164,7 +167,8 @@ def test_what_cannot_be_sent_fails_at_once(near: socket.socket, corked: bool) ->
     upstream = Upstream(UpstreamSpec(HOST, near.getsockname()[1]), HOST, b"\0")
     with closing(UdpTransport(receiver, Runtime(clock=lambda: 0.0))) as transport:
         transport.cork.on = corked
-        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), bytes(70_000), 0.0) == corked
+        refusal = transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), bytes(70_000), 0.0)
+        assert (refusal is None) is corked
         transport.uncork()
     assert receiver.failed == ([b"ab"] if corked else [])
 
@@ -230,7 +234,7 @@ def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
             if number < 50:
                 attempt.lookup = object()  # type: ignore[assignment]  # a question that is still open
                 open_ones.append(attempt)
-            assert transport.send(attempt, QUERY, now)
+            assert transport.send(attempt, QUERY, now) is None
             if number % 500 == 0:
                 assert len(held()) <= most
         kept = {id(each) for each in held()}
@@ -245,11 +249,11 @@ def test_without_descriptors_the_sockets_that_are_there_do() -> None:
     ):
         server.bind((HOST, 0))
         upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
-        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), QUERY, 0.0)
+        assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"ab"), QUERY, 0.0) is None
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (server.fileno(), hard))
         try:
-            assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"cd"), QUERY, 0.0)
+            assert transport.send(Attempt(None, upstream, SECTION, 0.0, b"cd"), QUERY, 0.0) is None
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert len(transport.sockets[upstream].ports) == 1

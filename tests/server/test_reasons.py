@@ -5,6 +5,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 from tests.answering import Answering, synced
 from tests.cluster import endpoint, endpoints, service
@@ -58,7 +59,15 @@ def test_what_has_a_code_of_its_own_has_that() -> None:
     assert (rcode, code) == (dns.rcode.NXDOMAIN, dns.edns.EDECode.INVALID_DATA)
 
 
-def test_old_data_explain_a_missing_name_better() -> None:
+STALE = Reason("stale", EDE.STALE_ANSWER, "not heard for 60 s")
+
+
+def test_what_is_said_of_old_data_is_marked_beside_its_reason() -> None:
     made = synced(*THINGS)
-    made.responder.mark_stale(Reason("stale", 3, "not heard for 60 s"))  # type: ignore[arg-type]
-    assert why(made, "nobody.shop.svc") == (dns.rcode.NXDOMAIN, [(3, "not heard for 60 s")])
+    made.responder.mark_stale(STALE)
+    why_missing = (0, "there is no such Service in the namespace")
+    assert why(made, "nobody.shop.svc") == (dns.rcode.NXDOMAIN, [why_missing, (3, "not heard for 60 s")])
+    assert why(made, "web.shop.svc") == (dns.rcode.NOERROR, [(3, "not heard for 60 s")])
+    assert why(made, "somewhere.else")[1] == [(0, MISSING["somewhere.else"])]  # whatever the cluster has
+    made.responder.mark_stale(None)
+    assert why(made, "nobody.shop.svc") == (dns.rcode.NXDOMAIN, [why_missing])
