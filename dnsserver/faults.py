@@ -40,6 +40,7 @@ Place = Literal[
     "snapshot",
     "observed",  # telling those who look on of one reply
     "metrics",
+    "overview",  # what the page shows of the last minutes
     "page",  # one request to admin HTTP
     "admin",
     "announce",

@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +280,13 @@ def test_the_image_has_the_configuration_where_serve_looks() -> None:
     (folder,) = [words[0] for words in instructions("WORKDIR")]
     (target,) = [words[1] for words in instructions("COPY") if words[0] == "zones/dnsserver.toml"]
     assert Path(target).relative_to(folder) == Path("zones")
+
+
+def test_the_wheel_has_the_page(tmp_path: Path) -> None:
+    """Whatever lies beside the code that reads it is in what is installed."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    [wheel] = tmp_path.glob("*.whl")
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "dnsserver").rglob("*.*") if path.suffix != ".pyc"}
+    assert {"dnsserver/page/files/page.html", "dnsserver/page/files/page.js", "dnsserver/page/files/page.css"} <= there
+    assert there <= set(zipfile.ZipFile(wheel).namelist())

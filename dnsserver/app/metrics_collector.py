@@ -61,9 +61,12 @@ class MetricsCollector:
 
     def readings(self) -> Readings:
         """Return everything at this moment."""
+        return msgspec.structs.replace(self.brief(), processes=self.processes())
+
+    def processes(self) -> tuple[metrics.Process, ...]:
+        """Return what each process that answers has counted."""
         server = self._server
-        own = process(server.dns, server.lag)
-        return msgspec.structs.replace(self.brief(), processes=(own, *server.workers.processes()))
+        return process(server.dns, server.lag), *server.workers.processes()
 
     def brief(self) -> Readings:
         """Return everything at this moment but what the processes count, which takes milliseconds to add up."""

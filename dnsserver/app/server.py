@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import trio
 
+from dnsserver.app.admin_pages import AdminPages
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
@@ -19,7 +20,6 @@ from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.reload import Applied, Reloader
 from dnsserver.app.sync import Sync
 from dnsserver.app.traffic import TrafficCounter
-from dnsserver.app.traffic_pages import traffic_routes
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config, Loaded
 from dnsserver.config.changes import Changes
@@ -27,7 +27,6 @@ from dnsserver.kube.credentials import Process
 from dnsserver.log import configure_logging
 from dnsserver.logger import get_logger
 from dnsserver.server.admin import Admin, bind
-from dnsserver.server.pages import standard_routes
 from dnsserver.signals import INTERRUPTED
 
 log = get_logger("dnsserver")
@@ -94,6 +93,7 @@ class Server:
         self.traffic = TrafficCounter(self.dns, self.collector.brief, self.workers.processes)
         self.workers.gathered_listeners.append(self.traffic.take)
         self.reloader = None if loaded is None else Reloader(self, loaded, self.dns.faults)
+        self.pages = AdminPages(self)
         self.admin = self._make_admin()
         self._admin_scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -121,10 +121,8 @@ class Server:
         return self._status
 
     def _make_admin(self) -> Admin:
-        more = traffic_routes(self.traffic)
-        pages = standard_routes(self.collector.readings, self.collector.brief, self._flush, more)
         admin = self.config.admin
-        return Admin(admin.host, admin.port, pages, self.dns.faults, token=self.config.admin_token)
+        return Admin(admin.host, admin.port, self.pages.routes(), self.dns.faults, token=self.config.admin_token)
 
     async def _run_admin(
         self,
@@ -179,6 +177,7 @@ class Server:
         admin = await nursery.start(self._run_admin)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
         nursery.start_soon(faults.keep, "observed", self.traffic.run)
+        nursery.start_soon(faults.keep, "overview", self.pages.watch)
         nursery.start_soon(self.sync.run)
         nursery.start_soon(self.workers.run)
         if self.reloader is not None:
@@ -228,7 +227,8 @@ class Server:
         workers = sum(process.forward.in_flight for process in self.workers.processes())
         return self.dns.forwarder.statistics().in_flight + workers
 
-    def _flush(self, name: bytes, below: bool) -> int:
+    def flush(self, name: bytes, below: bool) -> int:
+        """Forget what is kept of a name, and of those below it, in all processes; return how many entries went here."""
         self.workers.flush(name, below)
         return self.dns.flush(name, below)
 

@@ -36,7 +36,8 @@ class Route(NamedTuple):
     `handle` runs on the event loop and must not wait; an `async` one may, and its steps must be short. It may give a
     Response that goes on without end. `text` is for the index, empty to leave it out there; `costly` is one that takes
     milliseconds. `open` lets everybody in, from anywhere: for probes and Prometheus. All else is closed, as `Access`
-    says. What changes something has the method POST, so that no link does it.
+    says; `denied` gives what a denied client gets in place of a line of text, None for that. What changes something has
+    the method POST, so that no link does it.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Route(NamedTuple):
     text: str = ""
     costly: bool = False
     open: bool = False
+    denied: Callable[[Request], Response | None] = lambda _: None
 
 
 class Admin:
@@ -118,7 +120,7 @@ class Admin:
         if route is None or not route.open:
             denial = self._access.denial(request)
             if denial is not None:
-                return Response(f"{denial}\n", 403)
+                return self._denied(route, request) or Response(f"{denial}\n", 403)
         if route is None:
             return Response("not found\n", 404)
         if request.method != route.method and not (request.method == "HEAD" and route.method == "GET"):
@@ -129,6 +131,12 @@ class Admin:
         except Exception as error:
             return self._failed(request, error)
         return answer if isinstance(answer, Response) else self._wait(request, answer)
+
+    def _denied(self, route: Route | None, request: Request) -> Response | None:
+        try:
+            return None if route is None else route.denied(request)
+        except Exception as error:
+            return self._failed(request, error)
 
     async def _wait(self, request: Request, answer: Coroutine[object, object, Response]) -> Response:
         """Wait for an answer that takes time: few at once, and not for long."""

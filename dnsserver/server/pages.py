@@ -19,11 +19,13 @@ def standard_routes(
     brief: Callable[[], Readings],
     flush: Flush,
     more: Mapping[str, Route] | None = None,
+    page: Callable[[Request, int], Response | None] = lambda *_: None,
 ) -> dict[str, Route]:
     """Return the routes of every server, and `more` of them.
 
     `brief` gives the same Readings as `read`, less their `processes`, which cost milliseconds: probes come often.
     `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went.
+    `page(request, status)` gives a page for people with none of the server's data in it, None for who wants plain text.
     """
     health = Route("GET", lambda _: Response("ok\n"), "the process answers", open=True)
     ready = Route(
@@ -43,7 +45,9 @@ def standard_routes(
         "/ready": ready._replace(text=""),
         **(more or {}),
     }
-    routes["/"] = Route("GET", lambda _: _index(brief(), routes))
+    routes["/"] = Route(
+        "GET", lambda request: page(request, 200) or _index(brief(), routes), denied=lambda request: page(request, 403)
+    )
     return routes
 
 

@@ -1,0 +1,53 @@
+"""The page as one document: its style and its script stand in it, and nothing else may be loaded or run.
+
+A browser elsewhere gets the document before it has the token, so nothing of the server's data is in it; all of that is
+asked for by the script.
+"""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from dnsserver.server.http import Request, Response
+
+_FILES = Path(__file__).parent / "files"
+# The order in which they are run: what is used while a file is run stands in one before it.
+_SCRIPTS = (
+    "dom.js",
+    "format.js",
+    "server.js",
+    "charts.js",
+    "overview.js",
+    "browse.js",
+    "page.js",
+)
+
+
+def document(request: Request, status: int) -> Response | None:
+    """Return the page, whose parts are read when somebody first asks; None for who is no browser. Raises OSError."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return None
+    body, policy = _document()
+    return Response(body, status, "text/html; charset=utf-8", {"Content-Security-Policy": policy})
+
+
+@cache
+def _document() -> tuple[bytes, str]:
+    """Return the document and its Content-Security-Policy (W3C, level 3)."""
+    style = "\n" + (_FILES / "page.css").read_text("utf-8")
+    # One scope for all, and none of it is global.
+    parts = "\n".join((_FILES / name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'\n"use strict";\n{{\n{parts}}}\n'
+    html = (_FILES / "page.html").read_text("utf-8")
+    html = html.replace("/* style */", style).replace("/* script */", script)
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    return html.encode(), policy
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

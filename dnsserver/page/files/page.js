@@ -1,0 +1,149 @@
+// Which view is shown, what is asked for it, and what is said while the server does not answer.
+
+const STATUS_EVERY = 2000; // ms
+const ZONE_EVERY = 5000;
+
+const VIEWS = { "": "overview", zone: "zone", config: "config" };
+
+/** Return the view that the address asks for, its path, and its fields. */
+function wantedView() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const [name, ...rest] = path.split("/").map((part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  });
+  return { name: name in VIEWS ? name : "", path: rest, fields: new URLSearchParams(query ?? "") };
+}
+
+let view = wantedView();
+let silentSince = null; // ms, since when nothing was heard
+let lastStatus = null;
+
+function heard() {
+  silentSince = null;
+  say(byId("contact"), "");
+}
+
+/** Tell why nothing new is shown. */
+function failed(error) {
+  if (error instanceof Denied) {
+    heard();
+    say(byId("sign-in-why"), sentence(error.message));
+    byId("sign-in").hidden = false;
+    for (const name of Object.values(VIEWS)) byId(`view-${name}`).hidden = true;
+    say(byId("verdict"), "closed");
+  } else if (error instanceof Refused) {
+    heard();
+    say(byId("contact"), sentence(error.message));
+  } else if (error instanceof Lost) {
+    silentSince ??= Date.now();
+    sayLost();
+  } else {
+    reportError(error);
+  }
+}
+
+function sayLost() {
+  if (silentSince === null) return;
+  say(byId("contact"), `lost contact since ${duration((Date.now() - silentSince) / 1000)}; what is shown is from before`);
+}
+
+function welcome() {
+  byId("sign-in").hidden = true;
+  for (const [name, id] of Object.entries(VIEWS)) byId(`view-${id}`).hidden = name !== view.name;
+}
+
+const statusPoll = new Poll(STATUS_EVERY, async (signal) => {
+  lastStatus = await ask("/status", {}, signal);
+  heard();
+  welcome();
+  showStatus(lastStatus);
+}, failed);
+
+const zonePoll = new Poll(ZONE_EVERY, async (signal) => {
+  const { path, fields } = view;
+  try {
+    await showZone(path, fields, signal);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    say(byId("zone-said"), sentence(error.message));
+    put(byId("zone-list"));
+    delete byId("zone-list").dataset.shape;
+  }
+}, failed);
+
+const POLLS = { "": [statusPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
+
+function run() {
+  for (const poll of new Set(Object.values(POLLS).flat())) {
+    if (document.hidden || !POLLS[view.name].includes(poll)) poll.stop();
+  }
+  if (!document.hidden) for (const poll of POLLS[view.name]) poll.start();
+}
+
+/** Show the view of the address; `moved` tells that a person went there, so that reading goes on at its heading. */
+function go(moved) {
+  const before = view;
+  view = wantedView();
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("href") === `#/${view.name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (byId("sign-in").hidden) {
+    welcome();
+    if (lastStatus !== null) showStatus(lastStatus);
+  }
+  if (view.name === "zone") {
+    const filter = byId("zone-filter");
+    if (document.activeElement !== filter) filter.value = view.fields.get("filter") ?? "";
+    zonePoll.stop();
+  }
+  if (view.name === "config") showConfiguration();
+  if (moved && (before.name !== view.name || before.path.join("/") !== view.path.join("/"))) {
+    byId("main").focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+  run();
+}
+
+async function showConfiguration() {
+  try {
+    const settings = await ask("/config");
+    say(byId("config-said"), "");
+    say(byId("config-order"), `Who is asked for a name, the first that has an answer gives it: ${settings.order}`);
+    say(byId("config-toml"), settings.toml);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+byId("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = byId("token").value.trim();
+  byId("token").value = "";
+  sessionStorage.setItem("token", token);
+  for (const poll of POLLS[view.name]) poll.stop();
+  go(false);
+});
+
+let typing = 0;
+byId("zone-filter").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    history.replaceState(null, "", address(["zone", ...view.path], { filter: byId("zone-filter").value }));
+    go(false);
+  }, 150);
+});
+byId("zone-form").addEventListener("submit", (event) => event.preventDefault());
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
+});
+
+document.addEventListener("visibilitychange", run);
+addEventListener("hashchange", () => go(true));
+setInterval(sayLost, 1000);
+go(false);

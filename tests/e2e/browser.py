@@ -1,0 +1,82 @@
+"""A browser that looks at the page: headless Chromium, driven from outside, with all that goes wrong in it noted."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Where screenshots are kept, one after each run; git ignores it.
+ARTEFACTS = Path(os.environ.get("ARTEFACTS", Path(__file__).parents[2] / "artefacts"))
+PATIENCE = 15_000  # ms
+
+
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Run a browser; in a container it has no sandbox of its own."""
+    assert CHROMIUM is not None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", *arguments]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Tab:
+    """A tab, the requests that it sent, and what was wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.wrong: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda said: self.wrong.append(said.text) if said.type in {"error", "warning"} else None)
+
+    def shows(self, text: str, where: str = "body") -> None:
+        """Wait until a text is shown."""
+        self.page.locator(where).filter(has_text=text).first.wait_for()
+
+    def fact(self, term: str) -> str:
+        """Return what the overview says of a term."""
+        return self.page.locator(f"#facts div:has(dt:text-is('{term}')) dd").inner_text()
+
+    def rows(self, table: str) -> list[list[str]]:
+        """Return the cells of a table, by the id of where it is shown."""
+        rows = self.page.locator(f"#{table} tbody tr").all()
+        return [[cell.strip() for cell in row.locator("th, td").all_inner_texts()] for row in rows]
+
+    def hide(self, hidden: bool) -> None:
+        """Have the page think that it is in a tab that nobody sees, or that it is seen again."""
+        self.page.evaluate(
+            "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });"
+            "document.dispatchEvent(new Event('visibilitychange')); }",
+            hidden,
+        )
+
+    def keep(self, name: str) -> None:
+        """Keep a picture of the whole page."""
+        ARTEFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
+
+
+@contextmanager
+def tab(browser: Browser, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1280) -> Iterator[Tab]:
+    """Open a tab with the page."""
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+    )
+    try:
+        opened = Tab(context.new_page())
+        opened.page.goto(url)
+        yield opened
+    finally:
+        context.close()

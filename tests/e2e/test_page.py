@@ -1,0 +1,295 @@
+"""The page in a browser, of a real server that is asked real questions."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.cluster import Thing, endpoints, namespace, service
+from tests.e2e.process import Program, Served, served
+
+pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.lock)")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from tests.e2e.browser import CHROMIUM, Tab, chromium, tab
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("page"),  # they share a browser
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)"),
+]
+
+VIEWS = ["#/", "#/zone", "#/zone/shop", "#/zone/shop/web", "#/config"]
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+HOSTILE_NAME = rb"\060script\062window.hacked=1\060\047script\062.shop.svc.cluster.local".decode()
+SECRET = "a-secret-token"
+# A name that leads to this machine, as in DNS rebinding, and as for a browser elsewhere: nobody is let in by it.
+ELSEWHERE = "dns.test"
+LARGE = 10_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[str]:
+    """Run an upstream; gives its address."""
+    program = Program("tests.upstream")
+    try:
+        yield f"127.0.0.1:{program.first_line()}"
+    finally:
+        program.close()
+
+
+def configuration(folder: Path, outside: str, things: list[Thing], more: str = "") -> Path:
+    (folder / "objects.json").write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": things}))
+    (folder / "token").write_text(SECRET)
+    config = folder / "c.toml"
+    config.write_text(
+        f'listen = ["127.0.0.1:0"]\nadmin = "127.0.0.1:0"\nadmin_token = "{folder}/token"\nupstreams = ["{outside}"]\n'
+        f'objects = "{folder}/objects.json"\ndrain = 0\n{more}[log]\nformat = "json"\n'
+    )
+    return config
+
+
+SHOP = [
+    namespace("shop"),
+    service("web", "10.96.0.20", ports=[("http", "TCP", 80)]),
+    endpoints("web", "10.244.0.1", "10.244.0.2", ports=[("http", "TCP", 80)]),
+    service("database", ports=[("postgres", "TCP", 5432)]),
+    service(HOSTILE, "10.96.0.66", ports=[(HOSTILE, "TCP", 80)]),
+    namespace(HOSTILE),
+    service("inside", external=HOSTILE, namespace=HOSTILE),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, outside: str) -> Iterator[Served]:
+    """Run a server that was asked: 7 times for what is there, 5 for what is not, 3 times outside, once for junk."""
+    with served("--config", str(configuration(tmp_path_factory.mktemp("page"), outside, SHOP))) as running:
+        for _ in range(7):
+            running.ask("web.shop.svc.cluster.local")
+        for number in range(5):
+            running.ask(f"nothing-{number}.shop.svc.cluster.local", tcp=bool(number % 2))
+        for name in ("www.example.com", "www.example.com", "nobody.example.com"):
+            running.ask(name)
+        running.ask(HOSTILE_NAME)
+        yield running
+
+
+@pytest.fixture
+def shown(browser: Browser, server: Served) -> Iterator[Tab]:
+    with tab(browser, f"{server.admin}/") as opened:
+        opened.shows("ready", "#verdict")
+        yield opened
+        assert opened.wrong == []
+
+
+def test_the_numbers_are_what_was_asked(shown: Tab) -> None:
+    shown.shows("16", "#facts")
+    assert shown.fact("Answers") == "16"
+    assert shown.fact("From the cache") in {"37.5 %", "43.8 %"}  # six of seven, and one of two if it came late enough
+    assert shown.fact("Names that do not exist") == "43.8 %"
+    assert shown.fact("Failed") == "0 (0 %)"
+    assert [row[:3] for row in shown.rows("kinds")] == [
+        ["namespaces", "2", "from files"], ["services", "4", "from files"], ["endpointslices", "1", "from files"]
+    ]  # fmt: skip
+    [[name, state, rtt, questions, failures, *_]] = shown.rows("upstreams")
+    assert (state, questions, failures) == ("up", "2", "0 (0 %)")
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", name)
+    assert re.fullmatch(r"[\d.]+ (µs|ms)", rtt)
+    assert {row[0]: row[1] for row in shown.rows("reasons")} == {"found": "7", "service-missing": "6", "forwarded": "3"}
+    assert {row[0]: row[1] for row in shown.rows("types")} == {"A": "16", "NOERROR": "9", "NXDOMAIN": "7"}
+    [[_, answers, memory, *_, faults]] = shown.rows("processes")
+    assert (answers, faults) == ("16", "0")
+    assert memory.endswith("MiB")
+
+
+def test_it_goes_on_by_itself(shown: Tab, server: Served) -> None:
+    before = int(shown.fact("Answers"))
+    server.ask("web.shop.svc.cluster.local")
+    shown.shows(str(before + 1), "#facts dd")
+    shown.page.locator("#chart-rates svg[role=img]").wait_for()
+    label = shown.page.locator("#chart-rates svg[role=img]").get_attribute("aria-label")
+    assert label is not None
+    assert re.match(r"Answers a second, last \d+ \w+\. all: now [\d.]+, at most [\d.]+; do not exist: ", label)
+    shown.page.locator("#chart-latency svg[role=img]").wait_for()
+
+
+def test_nothing_is_asked_while_nobody_looks(shown: Tab) -> None:
+    shown.page.wait_for_timeout(2500)
+    seen = len(shown.requests)
+    assert seen >= 2
+    shown.hide(True)
+    shown.page.wait_for_timeout(200)
+    seen = len(shown.requests)
+    shown.page.wait_for_timeout(5000)
+    assert len(shown.requests) == seen
+    with shown.page.expect_request("**/status", timeout=1000):
+        shown.hide(False)
+
+
+def test_everything_is_asked_of_this_server_only(shown: Tab, server: Served) -> None:
+    for view in VIEWS:
+        shown.page.goto(f"{server.admin}/{view}")
+        shown.page.wait_for_timeout(300)
+    assert {url.split("/")[2] for url in shown.requests if not url.startswith("data:")} == {server.admin.split("/")[2]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_it_is_accessible_and_fits(
+    browser: Browser, server: Served, scheme: Literal["light", "dark"], width: int
+) -> None:
+    axe = Axe()
+    with tab(browser, f"{server.admin}/", scheme=scheme, width=width) as opened:
+        opened.page.locator("#chart-rates svg").first.wait_for()
+        grounds = set()
+        for view in VIEWS:
+            opened.page.goto(f"{server.admin}/{view}")
+            opened.page.locator(".view:visible h2").first.wait_for()
+            opened.page.wait_for_timeout(500)
+            found = axe.run(opened.page)
+            assert found.violations_count == 0, (view, found.generate_report())
+            sizes = opened.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            assert sizes[0] <= sizes[1], view
+            grounds.add(opened.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            opened.keep(f"page-{scheme}-{width}-{view.strip('#/').replace('/', '-') or 'overview'}")
+    [ground] = grounds
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
+
+
+def test_what_clients_and_objects_say_is_text(browser: Browser, server: Served) -> None:
+    """Names may be any octets: they are shown, and never become part of the page."""
+    with tab(browser, f"{server.admin}/#/zone?filter=IMG") as opened:
+        opened.shows(HOSTILE, "#zone-list")
+        opened.page.get_by_role("link", name=HOSTILE).first.click()
+        opened.shows("inside", "#zone-list")
+        opened.page.get_by_role("link", name="inside").click()
+        opened.shows(f"stands for {HOSTILE}", "#zone-said")
+        opened.page.goto(f"{server.admin}/#/zone/shop")
+        opened.page.get_by_role("link", name=HOSTILE).click()
+        opened.shows("10.96.0.66", "#zone-said")
+        assert opened.page.locator("main img, main script").count() == 0
+        assert opened.page.evaluate("window.hacked") is None
+        assert opened.wrong == []
+
+
+def test_the_policy_holds(shown: Tab) -> None:
+    """What would be run or loaded if a value became markup is not, and that the browser says so shows that it looks."""
+    shown.page.evaluate(
+        "() => { const made = document.createElement('img'); made.src = 'http://127.0.0.1:1/x.png';"
+        "document.body.append(made); }"
+    )
+    assert (
+        shown.page.evaluate(
+            "() => { try { document.body.innerHTML = '<p>x'; return 'taken' } catch (error) { return error.name } }"
+        )
+        == "TypeError"
+    )
+    shown.page.wait_for_timeout(300)
+    assert any("img-src" in said for said in shown.wrong), shown.wrong
+    assert any("TrustedHTML" in said or "trusted" in said.lower() for said in shown.wrong), shown.wrong
+    shown.wrong.clear()
+
+
+def test_a_person_without_a_mouse_finds_a_service(shown: Tab) -> None:
+    keyboard = shown.page.keyboard
+    keyboard.press("Tab")
+    assert shown.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for _ in range(2):
+        keyboard.press("Tab")
+    assert shown.page.evaluate("document.activeElement.textContent") == "Services"
+    keyboard.press("Enter")
+    shown.shows("2 namespaces", "#zone-said")
+    assert shown.page.evaluate("document.activeElement.id") == "main"
+    while shown.page.evaluate("document.activeElement.id") != "zone-filter":
+        keyboard.press("Tab")
+    keyboard.type("web")
+    shown.shows("1 service with “web”", "#zone-said")
+    assert shown.page.evaluate("document.activeElement.id") == "zone-filter"
+    while shown.page.evaluate("document.activeElement.textContent") != "web":
+        keyboard.press("Tab")
+    outline = shown.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    shown.page.wait_for_timeout(5500)  # a new list does not take the focus away
+    keyboard.press("Enter")
+    shown.shows("10.96.0.20", "#zone-said")
+    assert shown.rows("zone-list")[0][:3] == ["web.shop.svc.cluster.local.", "A", "10.96.0.20"]
+
+
+def test_a_browser_elsewhere_needs_the_token(browser: Browser, server: Served) -> None:
+    url = server.admin.replace("127.0.0.1", ELSEWHERE)
+    with tab(browser, f"{url}/") as opened:
+        opened.shows("say localhost or the address", "#sign-in")
+        assert opened.page.locator(".view:visible").count() == 0
+        opened.page.get_by_label("Token").fill("wrong")
+        opened.page.get_by_role("button", name="Sign in").click()
+        opened.page.wait_for_timeout(500)
+        assert opened.page.locator("#sign-in").is_visible()
+        opened.page.get_by_label("Token").fill(SECRET)
+        opened.page.keyboard.press("Enter")
+        opened.shows("ready", "#verdict")
+        opened.page.reload()
+        opened.shows("ready", "#verdict")
+        assert SECRET not in opened.page.content()
+        assert opened.page.evaluate("localStorage.length + document.cookie.length") == 0
+
+
+def test_it_tells_that_the_server_is_gone_and_goes_on_when_it_is_back(
+    browser: Browser, outside: str, tmp_path: Path
+) -> None:
+    config = configuration(tmp_path, outside, SHOP)
+    with served("--config", str(config)) as first:
+        port = first.admin.rpartition(":")[2]
+        with tab(browser, f"{first.admin}/") as opened:
+            opened.shows("ready", "#verdict")
+            first.close()
+            opened.shows("lost contact since", "#contact")
+            opened.page.wait_for_timeout(2500)
+            assert re.search(r"lost contact since [2-9] s", opened.page.locator("#contact").inner_text())
+            with served("--config", str(config), "--admin", f"127.0.0.1:{port}"):
+                opened.page.locator("#contact:empty").wait_for(state="attached")
+                opened.shows("ready", "#verdict")
+
+
+def test_ten_thousand_services(browser: Browser, outside: str, tmp_path: Path) -> None:
+    things: list[Thing] = []
+    for number in range(LARGE // 10):
+        space = f"team-{number}"
+        things.append(namespace(space))
+        things += [
+            service(f"web-{one}", f"10.{number >> 8}.{number & 255}.{one}", namespace=space) for one in range(10)
+        ]
+    with served("--config", str(configuration(tmp_path, outside, things))) as running:
+        began = time.monotonic()
+        with tab(browser, f"{running.admin}/#/zone") as opened:
+            opened.shows("1,000 namespaces", "#zone-said")
+            first = time.monotonic() - began
+            began = time.monotonic()
+            opened.page.locator("#zone-filter").fill("web-7")
+            opened.shows("1,000 services with “web-7”", "#zone-said")
+            filtered = time.monotonic() - began
+            opened.page.goto(f"{running.admin}/#/zone")
+            opened.page.get_by_role("link", name="Next").click()
+            opened.shows("51 to 100 of 1,000", "#zone-pages")
+            assert len(opened.rows("zone-list")) == 50
+            assert opened.wrong == []
+    assert first < 3
+    assert filtered < 1.5
+
+
+def test_the_configuration_in_force_without_its_secrets(shown: Tab, server: Served) -> None:
+    shown.page.get_by_role("link", name="Configuration").click()
+    shown.shows("admin_token", "#config-toml")
+    text = shown.page.locator("#config-toml").inner_text()
+    assert 'listen = ["127.0.0.1:0"]' in text
+    assert SECRET not in text
