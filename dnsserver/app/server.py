@@ -168,7 +168,7 @@ class Server:
         if "log" in wanted.parts:
             configure_logging(config.log.level, config.log.format)
         seconds = time.perf_counter() - began
-        return Applied(dropped, sum(len(table.replies) for table in self.dns.replies.tables), seconds)
+        return Applied(dropped, sum(len(table.held()) for table in self.dns.replies.tables), seconds)
 
     async def _start(self, nursery: trio.Nursery) -> None:
         faults = self.dns.faults

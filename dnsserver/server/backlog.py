@@ -59,7 +59,7 @@ class LateQuestions:
     def put_off(self, packet: bytes, port: UdpPort, index: int) -> bytes | None:
         """Keep a question for `answer`; where there are too many of its class, the oldest one gives way."""
         if len(packet) > _USUAL:
-            return self._responder.respond(packet, port, index)
+            return self._responder.miss(packet, port, index)
         late = self._inside if self._domain in packet.lower() else self._outside
         if len(late) == _PUT_OFF:
             oldest = late.popleft()

@@ -327,7 +327,7 @@ class Connection:
                 parts += ((len(wire) + 2).to_bytes(2, "big") + data[start : start + 2], wire)
                 room -= len(wire)
             else:
-                message = self._responder.respond(data[start:stop], self, 0)
+                message = self._responder.miss(data[start:stop], self, 0)
                 if message is not None:
                     parts += (len(message).to_bytes(2, "big"), message)
                     room -= len(message)

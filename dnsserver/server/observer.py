@@ -5,7 +5,8 @@
 Whoever writes a reply that is a failure says so in `noted`; whoever knows the client adds the row, and no more than
 what it takes to tell later. A task takes the rows a few times a second and makes Observed values of them. So nobody
 waits for who looks on: of what there is no room for, the number is kept. Each kind of reply has its room, lest a flood
-of names that do not exist hides an error. Replies from the reply cache do not come by here.
+of names that do not exist hides an error. Replies from the reply cache do not come by here, unless they are followed
+(`reply_cache`).
 """
 
 import struct
@@ -23,7 +24,9 @@ from dnsserver.zone.record import Reason
 ROOM = 256  # rows of each of three kinds, at 1 KiB at most
 _HEAD = 300  # octets of a question that are kept: a header, a name at its longest, type and class, an OPT's first part
 _OPT = b"\0\0\x29"
+_NONE = b"\0\0"
 _ONE = b"\0\1"
+NEVER = float("inf")
 _DO = 0x80
 _OPCODE = 0x78
 _TYPE_CLASS = struct.Struct("!HH")
@@ -62,7 +65,8 @@ class Observer:
 
     `noted` is why the reply that is being made is to have a row, None if it is not: the next one who knows the client
     takes it. With `everything` successes are noted as well; those that had to wait for `slow` seconds always are.
-    `room` is how many rows of a kind there may be; `missed` counts what had none.
+    `room` is how many rows of a kind there may be; `missed` counts what had none. `began` is when the reply that is being
+    made began to be, where that is of interest.
     """
 
     def __init__(self, clock: Callable[[], float], room: int = ROOM) -> None:
@@ -72,6 +76,7 @@ class Observer:
         self.slow = SLOW
         self.room = room
         self.missed = 0
+        self.began = NEVER
         self._clock = clock
         self._denied: list[Row] = []
         self._errors: list[Row] = []
@@ -87,9 +92,10 @@ class Observer:
         if len(rows) >= self.room:
             self.missed += 1
             return
+        now = self._clock()
         size, octets = (0, b"") if reply is None else (len(reply), reply[2:8])
-        sender, waited = port.sender(index), port.waited
-        rows.append((self._clock(), port, sender, packet[:_HEAD], noted, waited, len(packet), size, octets))
+        sender, seconds = port.sender(index), port.waited + max(0.0, now - self.began)
+        rows.append((now, port, sender, packet[:_HEAD], noted, seconds, len(packet), size, octets))
 
     def made_late(self, packet: bytes, size: int, port: Port, sender: Any, reply: bytes, seconds: float) -> None:
         """Add a row about a reply that had to wait, which was `noted`, to a packet that had `size` octets."""
@@ -131,7 +137,7 @@ def observed(row: Row, epoch: float) -> Observed:
         klass=klass,
         rcode=labels[1],
         reason=reason if reason.code == labels[2] else Reason(labels[2], reason.ede, reason.text),
-        records=octets[4:6] > b"\0\0",
+        records=octets[4:6] > _NONE,
         source=source,
         upstream=upstream,
         seconds=seconds,

@@ -273,7 +273,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         port.table.durations.observe(seconds)
         observer = of.writer.observer
         if seconds >= observer.slow and observer.noted is None:
-            observer.noted = Noted((0, outcome.rcode, outcome.reason.code), outcome.reason, UPSTREAM)
+            observer.noted = Noted((0, outcome.rcode, outcome.reason.code), outcome.reason, UPSTREAM, outcome.upstream)
         if observer.noted is not None:
             packet, size = self._asked()
             observer.made_late(packet, size, port, handle, reply, seconds)

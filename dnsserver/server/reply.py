@@ -114,6 +114,7 @@ class ReplyWriter:
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
             if query.regular or self._is_for_others(query, reply, body, reason):
+                reply.reason = reason
                 self._replies.keep(port.table, key, reply, missing=rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
@@ -149,7 +150,7 @@ class ReplyWriter:
             reason = _marked(answer, reason, self.stale)
         wire = self._write(query, labels, flags, body, reason, port)
         if self.observer.noted is not None:
-            self.observer.noted = Noted(labels, reason, CACHE if from_cache else UPSTREAM)
+            self.observer.noted = Noted(labels, reason, CACHE if from_cache else UPSTREAM, outcome.upstream)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
@@ -163,6 +164,7 @@ class ReplyWriter:
         if now >= reply.due:
             wire = reply.renew(now) or wire
         if keep and (query.regular or self._is_for_others(query, reply, body, reason)):
+            reply.reason = reason
             self._replies.keep(port.table, key, reply, missing=outcome.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
@@ -176,6 +178,7 @@ class ReplyWriter:
         if answer.depends is not None and until > now:
             reply = AgingReply(wire, labels, answer.depends, (), now, until)
             if query.regular or self._is_for_others(query, reply, body, reason):
+                reply.reason = reason
                 self._replies.keep(port.table, key, reply, missing=answer.rcode == m.NXDOMAIN)
         return query.packet[:2] + wire
 
@@ -308,7 +311,7 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         labels = (self.counted, outcome.rcode, code)
         port.table.shapes[labels, len(packet), len(wire), self.do] += 1
         if outcome.rcode or not body.an or observer.everything:
-            observer.noted = Noted(labels, FORWARDED, UPSTREAM)
+            observer.noted = Noted(labels, FORWARDED, UPSTREAM, outcome.upstream)
         return wire
 
 

@@ -1,15 +1,15 @@
 """A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import random
 from typing import cast
 
 from dnsserver.faults import Faults
 from dnsserver.resolver.chain import Chain
-from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.resolver.reply_cache import AgingReply, ReplyCache, Wants
 from dnsserver.server.guard import NOT_ALLOWED, Guard
 from dnsserver.server.keepalive import KeepalivePort, Stream
-from dnsserver.server.observer import Observer
+from dnsserver.server.observer import CACHE, LOCAL, NEVER, Noted, Observer
 from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import DEFERRED, Outside, Port, ReplyWriter
 from dnsserver.server.templates import Services, Templates
@@ -18,7 +18,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.query import Query, read_query
 from dnsserver.wire.reply import echo
-from dnsserver.zone.record import Reason
+from dnsserver.zone.record import FOUND, Reason
 
 _QUERY_OPCODE = 0
 _TRANSFERS = {m.AXFR, m.IXFR}
@@ -35,7 +35,8 @@ class Responder:
     """Turns packets into replies and keeps the replies that can be kept.
 
     `udp_limit` is the largest UDP reply in octets, and what every OPT of ours shows (RFC 9715). `sampler` takes samples
-    of the packets that ports read; `streams` counts messages of streams for it.
+    of the packets that ports read; `streams` counts messages of streams for it. `miss` is for a packet that a port does
+    not find in the reply cache: it is `respond`, or does more while there are replies that somebody follows.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Responder:
         self.observer = observer or Observer(clock)
         self.sampler = Sampler(random)
         self.streams = self.sampler.countdown()
+        self.miss: Callable[[bytes, Port, int], bytes | None] = self.respond
         self._chain = chain
         self._udp_limit = udp_limit
         self._write = ReplyWriter(
@@ -119,6 +121,37 @@ class Responder:
             self.observer.made(packet, port, index, reply)
         return reply or None
 
+    def follow(self, wants: Wants | None) -> Iterator[None]:
+        """Have replies followed, also kept ones, or none any more; see `ReplyCache.follow`."""
+        self.miss = self.respond if wants is None else self._answer_followed
+        self.observer.began = NEVER
+        return self.replies.follow(wants)
+
+    def _answer_followed(self, packet: bytes, port: Port, index: int) -> bytes | None:
+        """Return the reply that is kept and followed, or what `respond` returns; and take the time."""
+        now = self.observer.began = self.clock()
+        wire = self._followed(packet[2:], port, now)
+        if wire is None:
+            return self.respond(packet, port, index)
+        reply = packet[:2] + wire
+        self.observer.made(packet, port, index, reply)
+        return reply
+
+    def _followed(self, key: bytes, port: Port, now: float) -> bytes | None:
+        """Return the octets of the reply that is kept under a question and followed, as `kept` does, and note it."""
+        reply = port.table.followed.get(key)
+        if reply is None:
+            return None
+        try:
+            wire = reply.send(now)
+        except Exception as error:
+            self.forget(key, port, error)
+            return None
+        if wire is not None:
+            source = CACHE if isinstance(reply, AgingReply) else LOCAL
+            self.observer.noted = Noted(reply.labels, getattr(reply, "reason", FOUND), source)
+        return wire
+
     def _answer_keepalive(self, query: Query, port: Stream, index: int) -> bytes:
         """Return the reply to the query without its option, with the option; empty if there is none, or not yet."""
         told = KeepalivePort(port)
@@ -138,9 +171,10 @@ class Responder:
             return self._answer_keepalive(query, cast("Stream", port), index)
         if not query.regular:
             key = query.key(self._udp_limit)
-            wire = self.kept(key, port, self.clock())
-            if wire is not None:
-                port.table.correct(port.table.replies[key].labels, key, wire, len(query.packet))
+            now = self.clock()
+            wire = self.kept(key, port, now) or self._followed(key, port, now)
+            if wire is not None and (reply := port.table.find(key)) is not None:
+                port.table.correct(reply.labels, key, wire, len(query.packet))
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port, lean=True)
@@ -151,7 +185,7 @@ class Responder:
     def answer(self, packet: bytes, port: Port, index: int, now: float) -> bytes | None:
         """Return the kept reply to a packet, or what `respond` returns."""
         wire = self.kept(packet[2:], port, now)
-        return self.respond(packet, port, index) if wire is None else packet[:2] + wire
+        return self.miss(packet, port, index) if wire is None else packet[:2] + wire
 
     def kept(self, key: bytes, port: Port, now: float) -> bytes | None:
         """Return the octets of the reply kept under a question, less the ID, if there is one that can be sent."""
@@ -172,6 +206,7 @@ class Responder:
         except Exception as bug:
             self.faults.took("cache-hit", bug)
             port.table.replies.pop(key, None)
+            port.table.followed.pop(key, None)
 
     @property
     def panics(self) -> int:

@@ -207,7 +207,9 @@ class Templates:
         self._observer.noted = missing.noted
         key = packet[2:]
         if self._replies.seen_before(key):
-            self._replies.keep(port.table, key, Reply(wire, missing.noted.labels, depends), missing=True)
+            reply = Reply(wire, missing.noted.labels, depends)
+            reply.reason = missing.noted.reason
+            self._replies.keep(port.table, key, reply, missing=True)
         return packet[:2] + wire
 
     # ---- what was answered the long way

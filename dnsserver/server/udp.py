@@ -127,7 +127,7 @@ class UdpServer:
             log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
 
     async def _answer(self) -> None:
-        port, respond = self.port, self._responder.respond
+        port, responder = self.port, self._responder
         serve_batch, durations = port.serve_batch, port.table.durations
         outside, cork, clock, late = self._outside, self._outside.cork, self._clock, self._late
         countdown, sampled = self._countdown, port.sampled
@@ -142,7 +142,7 @@ class UdpServer:
                     now = clock()
                     if now - self._beat > _STOOD_STILL:
                         self._look_back(now)
-                    miss = respond if full < _BEHIND or self._is_lane else late.put_off
+                    miss = responder.miss if full < _BEHIND or self._is_lane else late.put_off
                     end = now + _TURN
                     cork.on = True
                     while now < end:

@@ -11,6 +11,7 @@ import dns.rdataclass
 import pytest
 
 from dnsserver.forward.outcome import UPSTREAM_TIMEOUT
+from dnsserver.resolver.reply_cache import Reply, Wants
 from dnsserver.server.guard import NOT_ALLOWED, TOO_FAST, TOO_MANY, Guard
 from dnsserver.server.observer import observed
 from dnsserver.traffic.observed import Observed
@@ -18,7 +19,7 @@ from dnsserver.traffic.who_asks import SLOW
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text
 from tests.cluster import Thing, service
-from tests.server.unplugged import AskedPort, Server
+from tests.server.unplugged import ADDRESS, AskedPort, Server
 
 EVERYBODY = [IPv4Network("0.0.0.0/0")]
 NONE = "none.shop.svc.cluster.local"
@@ -167,3 +168,100 @@ def test_a_flood_of_one_kind_hides_no_other_and_what_is_missed_is_counted() -> N
     assert observer.missed == 10
     server.at_once("y.shop.svc.cluster.local")
     assert len(seen(server)) == 1
+
+
+# ---- kept replies that are followed
+
+
+def is_denial(key: bytes, reply: Reply) -> bool:
+    del key
+    return reply.labels[1] == m.NXDOMAIN or reply.wire[4:6] == b"\0\0"
+
+
+def follow(server: Server, wants: Wants | None) -> None:
+    for _ in server.responder.follow(wants):
+        pass
+
+
+KEPT = {
+    "a missing name": packet(),
+    "another spelling": packet("NoNe.shop.svc.cluster.local"),
+    "nothing of the type": packet(WEB, "AAAA"),
+    "a service": packet(WEB),
+}
+
+
+@pytest.mark.parametrize("asked", KEPT.values(), ids=KEPT)
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("since", ["before", "after"])
+def test_a_kept_reply_is_seen_while_it_is_followed(asked: bytes, protocol: str, since: str) -> None:
+    server = Server()
+    port: AskedPort = getattr(server, protocol)
+    if since == "before":
+        follow(server, is_denial)
+    replies = [port.ask(asked) for _ in range(4)]
+    if since == "after":
+        follow(server, is_denial)
+    server.responder.observer.take()
+    wanted = asked != KEPT["a service"]
+    assert bool(port.table.followed) is wanted
+    assert bool(port.table.replies) is not wanted
+    hits = port.table.hits()
+    for number in range(5):
+        assert port.ask(asked, number) == replies[-1]
+        found = seen(server)
+        assert [one.client for one in found] == ([bytes((10, 0, 0, number))] if wanted else [])
+        assert all(one.reason.text for one in found if one.reason.ede is not None)
+        assert port.table.hits() == hits + number + 1
+    follow(server, None)
+    assert not port.table.followed
+    assert port.ask(asked) == replies[-1]
+    assert seen(server) == []
+    server.replies.drop([(b"shop",)])
+    assert port.ask(asked) != b""
+    assert port.table.traffic().replies.total() == 4 + 5 + 2
+
+
+def test_a_followed_reply_is_dropped_by_a_change_and_ages_like_any_other() -> None:
+    server = Server()
+    follow(server, lambda key, reply: True)  # noqa: ARG005
+    for _ in range(3):
+        assert server.at_once(NONE).rcode() == 3
+    server.put(service("none", "10.9.0.9"))
+    assert server.at_once(NONE).answer
+    assert server.udp.ask(packet("www.example.com")) is None
+    server.outside.answer(ADDRESS)
+    with server.outside.remembering():
+        server.at_once("www.example.com")
+    server.now += 7
+    (answer,) = server.at_once("www.example.com").answer
+    assert answer.ttl == 293
+    found = [one for one in seen(server) if one.name == from_text("www.example.com")]
+    assert [(one.source, one.rcode) for one in found[-1:]] == [("cache", m.NOERROR)]
+
+
+def test_the_time_of_an_answer_is_taken_while_replies_are_followed() -> None:
+    server = Server()
+    ticks = iter(range(1000, 2000))
+    server.responder.clock = lambda: float(next(ticks))
+    server.udp.ask(packet("a.shop.svc.cluster.local"))
+    follow(server, is_denial)
+    server.responder.observer.take()
+    server.now = 1000.5
+    server.udp.ask(packet("b.shop.svc.cluster.local"))
+    (one,) = seen(server)
+    assert one.seconds == 0.5
+
+
+def test_a_change_of_what_is_followed_voids_the_one_under_way() -> None:
+    server = Server()
+    for number in range(600):
+        for _ in range(3):
+            server.at_once(f"n{number}.shop.svc.cluster.local")
+    first = server.responder.follow(is_denial)
+    next(first)
+    assert server.udp.table.replies
+    assert server.udp.table.followed
+    follow(server, None)
+    assert list(first) == []
+    assert not server.udp.table.followed
