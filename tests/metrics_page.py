@@ -56,6 +56,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Is there a bug, or a log that nobody reads?": (
         *("coredns_panics", "dnsserver_faults", "dnsserver_repairs", "dnsserver_worker_restarts", "dnsserver_log_"),
+        *("dnsserver_query_log_", "dnsserver_replies_not_looked_at", "dnsserver_tail_"),
     ),
     "What runs, and what does it take?": (
         *("coredns_build_info", "coredns_plugin_enabled", "dnsserver_workers", "process_"),

@@ -14,6 +14,7 @@ import trio
 
 from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.alteration import altered, recursion
+from dnsserver.app.audience import Audience
 from dnsserver.app.digest import Digest
 from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
@@ -24,6 +25,7 @@ from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.nonce import SECRET_SIZE
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.sources import Known
+from dnsserver.log import write
 from dnsserver.resolver.altered import Alteration
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -101,6 +103,8 @@ class DnsService:
             observer=self.observer,
         )
         self.responder.sampler.switch(config.top.sample)
+        self.audience = Audience(self.observer, self.responder, self.digest, write, clock)
+        self.audience.use(config.query_log, config.workers)
         self.listeners = Listeners(self.responder, self.replies, self.faults, config.domain.wire)
 
     @property
@@ -224,6 +228,8 @@ class DnsService:
             self.listeners.replace(config.listen, prepared.opened)
         if "top" in parts:
             self.responder.sampler.switch(config.top.sample)
+        if "queries" in parts:
+            self.audience.use(config.query_log, config.workers)
         if "replies" in parts:
             self.replies.resize(config.reply_cache.size // config.workers)
         return self.replies.drop_altered(alteration.of_reply if alteration.of_replies else None, alteration.labels)
@@ -242,6 +248,7 @@ class DnsService:
             await nursery.start(self.forwarder.run)
             await nursery.start(self.listeners.run)
             nursery.start_soon(self.faults.keep, "observed", self.digest.run)
+            nursery.start_soon(self.faults.keep, "observed", self.audience.run)
             task_status.started()
 
 

@@ -138,6 +138,7 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         panics=dns.responder.panics,
         faults=dict(dns.faults.counts),
         log=log.statistics(),
+        audience=dns.audience.statistics(),
         left_out=dns.cluster.left_out,
         usage=usage(),
     )

@@ -296,5 +296,6 @@ def _without_gauges(counts: metrics.Process) -> metrics.Process:
         if counts.usage is None
         else replace(counts.usage, virtual_memory=0, resident_memory=0, started=0.0, open_files=0, max_files=0),
         replies=replace(counts.replies, replies=0, missing=0, size=0),
+        audience=replace(counts.audience, followers=0),
         forward=replace(forward, upstreams=gone, in_flight=0, cache=cache),
     )

@@ -22,6 +22,7 @@ Part = Literal[
     "later",  # what is looked up when it is needed
     "top",  # what is counted of who asks what
     "log",
+    "queries",  # which queries have a line in the log
 ]
 
 # Every key, by its dotted name; an array of tables is one.
@@ -98,6 +99,7 @@ PARTS: dict[str, Part] = {
     "top.sample": "top",
     "log.level": "log",
     "log.format": "log",
+    "query_log": "queries",
 }
 
 

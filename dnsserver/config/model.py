@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dnsserver.config.values import Address, Domain, Network, RecordType, ServiceName, Upstream
+from dnsserver.config.values import Address, Domain, Network, QuestionType, RecordType, ServiceName, Upstream
+from dnsserver.traffic.filters import Class
 from dnsserver.wire.name import ROOT
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Kubernetes",
     "Local",
     "Log",
+    "QueryLog",
     "ReplyCache",
     "Rewrite",
     "Route",
@@ -53,6 +55,7 @@ Deadline = Annotated[float, _seconds(0.05, 60)]
 Hedge = Annotated[float, msgspec.Meta(ge=0, le=1, description="a share from 0 to 1")]
 
 NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"  # RFC 1123 label, as the API demands
+Rcode = Literal["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "DROP"]
 Namespace = Annotated[str, msgspec.Meta(pattern=NAMESPACE, description="the name of a namespace")]
 
 
@@ -229,6 +232,20 @@ class Log(Table, frozen=True):
     format: Literal["auto", "json", "text"] = "auto"
 
 
+class QueryLog(Table, frozen=True):
+    """Which queries have a line in the log, and how it looks; `rate` is lines a second, 0 as many as there are."""
+
+    classes: tuple[Class, ...] = ("denial", "error")
+    slow: Annotated[float, _seconds(0.001, 60)] = 0.5
+    clients: tuple[Network, ...] = ()
+    below: tuple[Domain, ...] = ()
+    types: tuple[QuestionType, ...] = ()
+    rcodes: tuple[Rcode, ...] = ()
+    sample: Count = 1
+    rate: CountOrOff = 1_000
+    format: Literal["json", "common", "combined"] = "json"
+
+
 class Config(Table, frozen=True):
     """The whole configuration; `Config()` is what a server does that nobody told anything."""
 
@@ -270,6 +287,7 @@ class Config(Table, frozen=True):
     kubernetes: Kubernetes = Kubernetes()
     top: Top = Top()
     log: Log = Log()
+    query_log: tuple[QueryLog, ...] = ()
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of all names outside the cluster: everything first, then the domains with their own."""

@@ -9,6 +9,7 @@ from dnsserver.config import selectors
 from dnsserver.config.domains import forward_problem, local_problem, search_problem
 from dnsserver.config.model import Config
 from dnsserver.config.values import Address, Domain, Upstream
+from dnsserver.traffic.filters import CLASSES
 from dnsserver.wire.name import MAX_NAME, ROOT, is_below
 
 _MOST_LISTENERS = 64
@@ -33,6 +34,9 @@ def mistakes(config: Config) -> Iterator[Mistake]:
         from dnsserver.config import rules  # noqa: PLC0415 - dnslib and RE2: only who has rules needs them
 
         yield from rules.mistakes(config)
+    for index, rule in enumerate(config.query_log):
+        if not rule.classes:
+            yield f"query_log[{index}].classes", f"is empty, expected one or more of {', '.join(CLASSES)}"
     for low, high in (("ttl_floor", "ttl_cap"), ("negative_floor", "negative_cap"), ("failure_ttl", "failure_cap")):
         least, most = getattr(config.cache, low), getattr(config.cache, high)
         if least > most:

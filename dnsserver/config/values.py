@@ -9,16 +9,14 @@ from typing import ClassVar, Literal, Self
 
 import msgspec
 
-from dnsserver.wire.message import ANY, AXFR, IXFR, OPT, TYPE_NAMES, FormatError
+from dnsserver.wire.message import ANY, AXFR, IXFR, MORE_TYPE_NAMES, OPT, TYPE_NAMES, FormatError
 from dnsserver.wire.name import ROOT, from_text, to_text
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _ZONE = re.compile(r"[^\s/:]{1,15}")  # the name of an interface, as Linux takes it
 _PORT_DIGITS = 5
 _TYPE_NUMBER = re.compile(r"TYPE(\d{1,5})", re.ASCII)
-_NO_RECORDS = {OPT, IXFR, AXFR, ANY}
-# Those that the program has names of, and others that people answer.
-_TYPE_TEXTS = TYPE_NAMES | {29: "LOC", 44: "SSHFP", 52: "TLSA", 99: "SPF", 256: "URI", 257: "CAA"}
+_TYPE_TEXTS = TYPE_NAMES | MORE_TYPE_NAMES
 _TYPES = {text: number for number, text in _TYPE_TEXTS.items()}
 
 
@@ -97,6 +95,7 @@ class RecordType(TextValue, frozen=True):
     """A type of records."""
 
     EXPECTED: ClassVar[str] = 'a type of records, as in "A", "TXT" or "TYPE257"; for all types leave the key out'
+    REFUSED: ClassVar[frozenset[int]] = frozenset((OPT, IXFR, AXFR, ANY))
 
     number: int
 
@@ -109,12 +108,19 @@ class RecordType(TextValue, frozen=True):
             if found is None or not 0 < int(found[1]) <= 0xFFFF:
                 raise ValueError
             number = int(found[1])
-        if number in _NO_RECORDS:
+        if number in cls.REFUSED:
             raise ValueError
         return cls(number)
 
     def __str__(self) -> str:
         return _TYPE_TEXTS.get(self.number) or f"TYPE{self.number}"
+
+
+class QuestionType(RecordType, frozen=True):
+    """A type that is asked for, also one that no record has."""
+
+    EXPECTED: ClassVar[str] = 'a type that is asked for, as in "A", "ANY" or "TYPE257"; for all types leave the key out'
+    REFUSED: ClassVar[frozenset[int]] = frozenset()
 
 
 class ServiceName(TextValue, frozen=True):

@@ -104,6 +104,12 @@ def flush(patience: float = _LAST_WORDS) -> bool:
     return _output is None or _output.writer.flush(patience)
 
 
+def write(line: bytes) -> None:
+    """Have a line written as it is, behind those before it; it ends with a line feed. Neither waits nor raises."""
+    if _output is not None:
+        _output.writer.write(line)
+
+
 def statistics() -> Log:
     """Return the counts of this process."""
     if _output is None:

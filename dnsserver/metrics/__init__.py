@@ -9,6 +9,7 @@ made for it go on working; what it does not have begins with `dnsserver_`. Must 
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, SIZES, TIME, Histogram
 from dnsserver.metrics.numbers import (
     AnswerCache,
+    Audience,
     Configuration,
     Forward,
     Kind,
@@ -35,6 +36,7 @@ __all__ = [
     "SIZES",
     "TIME",
     "AnswerCache",
+    "Audience",
     "Configuration",
     "Forward",
     "Histogram",

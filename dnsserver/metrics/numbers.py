@@ -140,6 +140,20 @@ class Log(Numbers, frozen=True):
     suppressed: int = 0
 
 
+class Audience(Numbers, frozen=True):
+    """What those who look on were told: lines of the query log, and how many there were not.
+
+    `over_rate` are lines left out for their rate, `missed` replies that nobody was told of as too many came at once.
+    `followers` are those of `tail`, and `not_followed` what they had no line of.
+    """
+
+    lines: int = 0
+    over_rate: int = 0
+    missed: int = 0
+    followers: int = 0
+    not_followed: int = 0
+
+
 class Usage(Numbers, frozen=True):
     """What a process takes: octets, processor time in seconds, unix time of its start, and files."""
 
@@ -169,6 +183,7 @@ class Process(Numbers, frozen=True):
     panics: int = 0
     faults: dict[str, int] = {}
     log: Log = Log()
+    audience: Audience = Audience()
     left_out: int = 0
     usage: Usage | None = None
 

@@ -65,8 +65,8 @@ class Observer:
 
     `noted` is why the reply that is being made is to have a row, None if it is not: the next one who knows the client
     takes it. With `everything` successes are noted as well; those that had to wait for `slow` seconds always are.
-    `room` is how many rows of a kind there may be; `missed` counts what had none. `began` is when the reply that is being
-    made began to be, where that is of interest.
+    `room` is how many rows of a kind there may be; `missed` counts what had none. `began` is when the reply that is
+    being made began to be, where that is of interest.
     """
 
     def __init__(self, clock: Callable[[], float], room: int = ROOM) -> None:

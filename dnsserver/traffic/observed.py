@@ -5,6 +5,8 @@ import msgspec
 from dnsserver.wire import message as m
 from dnsserver.zone.record import Reason
 
+_TURNED_AWAY = frozenset({"client-rate", "client-in-flight"})  # with TC, where that is said at all
+
 
 class Observed(msgspec.Struct, frozen=True, gc=False):
     """A question and its reply, or that there was none: then `rcode` is `DROP`, and `reply` 0.
@@ -46,5 +48,5 @@ class Observed(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_error(self) -> bool:
-        """Whether the question was not answered at all, or with an error."""
-        return self.rcode not in {m.NOERROR, m.NXDOMAIN}
+        """Whether the question was not answered at all, or with an error, or its client was told to ask otherwise."""
+        return self.rcode not in {m.NOERROR, m.NXDOMAIN} or self.reason.code in _TURNED_AWAY

@@ -39,6 +39,8 @@ _MNEMONICS = (
     *("NSEC", "DNSKEY", "NSEC3", "SVCB", "HTTPS", "IXFR", "AXFR", "ANY"),
 )
 TYPE_NAMES: dict[int, str] = {globals()[mnemonic]: mnemonic for mnemonic in _MNEMONICS}
+# Others that people ask for, which are not told apart where types are counted.
+MORE_TYPE_NAMES = {29: "LOC", 44: "SSHFP", 52: "TLSA", 59: "CDS", 60: "CDNSKEY", 99: "SPF", 256: "URI", 257: "CAA"}
 ADDRESS_SIZES = {A: 4, AAAA: 16}  # octets
 
 CLASS_IN = 1
@@ -147,6 +149,11 @@ def map_ttls(body: Body, change: Callable[[int], int]) -> Body:
 def type_name(number: int) -> str:
     """Return the mnemonic of a type, or TYPE123 for one without (RFC 3597 section 5)."""
     return TYPE_NAMES.get(number) or f"TYPE{number}"
+
+
+def type_text(number: int) -> str:
+    """Return the mnemonic of a type, also of one that is not counted by itself, or TYPE123."""
+    return MORE_TYPE_NAMES.get(number) or type_name(number)
 
 
 def rcode_name(number: int) -> str:

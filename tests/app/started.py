@@ -27,14 +27,20 @@ class Program:
         self.said = b""
         self._news = trio.Event()
         self._is_silent = trio.Event()
+        self._reading = trio.CancelScope()
 
     async def read(self) -> None:
         assert self.process.stderr is not None
-        async for data in self.process.stderr:
-            self.said += data
-            self._news.set()
-            self._news = trio.Event()
-        self._is_silent.set()
+        with self._reading:
+            async for data in self.process.stderr:
+                self.said += data
+                self._news.set()
+                self._news = trio.Event()
+            self._is_silent.set()
+
+    def stop_reading(self) -> None:
+        """Leave all that it says from now on in the pipe."""
+        self._reading.cancel()
 
     async def wait_says(self, event: str) -> dict[str, Any]:
         with trio.fail_after(PATIENCE):

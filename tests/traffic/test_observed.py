@@ -3,7 +3,14 @@
 import pytest
 
 from dnsserver.wire import message as m
+from dnsserver.zone.record import Reason
 from tests.traffic.seen import seen
+
+
+def test_who_is_told_to_ask_over_tcp_for_asking_too_much_is_an_error() -> None:
+    one = seen(records=False, flags=m.QR | m.TC, reason=Reason("client-rate"))
+    assert one.is_error
+    assert not one.is_denial
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Those who look on in one process: the log of queries, and whoever follows the server with `tail`.
+
+What they want decides what is noted of replies, and which kept replies are followed. Nobody there: nothing is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_network
+from random import Random
+from typing import Protocol
+
+import trio
+
+from dnsserver import metrics
+from dnsserver.app.digest import EVERY, Digest
+from dnsserver.config.model import QueryLog as QueryLogTable
+from dnsserver.log.query_lines import LINES
+from dnsserver.logger import get_logger
+from dnsserver.resolver.reply_cache import Reply, Wants
+from dnsserver.server.observer import ROOM, Observer
+from dnsserver.server.respond import Responder
+from dnsserver.traffic.filters import NEVER, Filter, prefixes
+from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.query_log import QueryLog, Rule
+from dnsserver.traffic.who_asks import SLOW
+from dnsserver.wire import message as m
+
+log = get_logger(__name__)
+
+MOST_ROOM = 1024  # rows of a kind
+_TELL_EVERY = 10.0  # seconds between two lines about lines that there are not
+_RCODES = {name: number for number, name in m.RCODE_NAMES.items()} | {"DROP": m.DROP}
+
+
+class Follower(Protocol):
+    """Whoever looks on for a while."""
+
+    filter: Filter
+    sample: int
+
+    def take(self, seen: Observed) -> None:
+        """Take what the filter fits, or one in `sample` of that."""
+
+
+class Audience:
+    """The log and the followers of one process; `not_followed` counts what followers had no room for."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        responder: Responder,
+        digest: Digest,
+        write: Callable[[bytes], None],
+        clock: Callable[[], float],
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        """Begin with nobody. `write` takes the lines of the log, `chance` gives numbers from 0 up to 1."""
+        self._chance = chance or Random().random  # noqa: S311 - for samples
+        self.log = QueryLog(write, clock, self._chance)
+        self.followers: dict[Follower, None] = {}
+        self.not_followed = 0
+        self._observer = observer
+        self._responder = responder
+        self._sweep: Iterator[None] = iter(())
+        self._changed = trio.Event()
+        self._told = 0, 0
+        digest.consumers.append(self._take)
+
+    def use(self, tables: Iterable[QueryLogTable], processes: int) -> None:
+        """Log by these tables from now on, of which all processes together have the rate."""
+        self.log.use([_rule(table, processes) for table in tables])
+        self._refresh()
+
+    def join(self, follower: Follower) -> None:
+        """Have one more look on."""
+        self.followers[follower] = None
+        self._refresh()
+
+    def leave(self, follower: Follower) -> None:
+        """Have one less."""
+        self.followers.pop(follower, None)
+        self._refresh()
+
+    def _take(self, seen: Observed) -> None:
+        self.log.take(seen)
+        for follower in tuple(self.followers):
+            if follower.filter.wants(seen) and (follower.sample == 1 or self._chance() * follower.sample < 1):
+                follower.take(seen)
+
+    def _refresh(self) -> None:
+        """Have that noted which is wanted now, and no more."""
+        who: list[Rule | Follower] = [*self.log.rules, *self.followers]
+        filters = [each.filter for each in who]
+        observer = self._observer
+        observer.everything = any(wanted.wants_successes for wanted in filters)
+        observer.slow = min(SLOW, *(wanted.slow for wanted in filters if "slow" in wanted.classes), NEVER)
+        observer.room = max(map(_room, who), default=ROOM)
+        self._sweep = self._responder.follow(_wants(filters) if filters else None)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """See to replies that are kept when what is wanted changes, and tell what had no line; until cancelled."""
+        while True:
+            with trio.move_on_after(_TELL_EVERY if self.log.rules else NEVER):
+                await self._changed.wait()
+            self._changed = trio.Event()
+            for _ in self._sweep:
+                await trio.lowlevel.checkpoint()
+            self.tell()
+
+    def statistics(self) -> metrics.Audience:
+        """Return in numbers what was told."""
+        return metrics.Audience(
+            lines=self.log.lines,
+            over_rate=self.log.left_out,
+            missed=self._observer.missed,
+            followers=len(self.followers),
+            not_followed=self.not_followed,
+        )
+
+    def tell(self) -> None:
+        """Log how many queries had no line, if there are any since the last time."""
+        if not self.log.rules:
+            self._told = self.log.left_out, self._observer.missed
+            return
+        over, missed = self.log.left_out - self._told[0], self._observer.missed - self._told[1]
+        if over or missed:
+            self._told = self.log.left_out, self._observer.missed
+            log.warning("query log lines left out", over_rate=over, not_looked_at=missed)
+
+
+def _rule(table: QueryLogTable, processes: int) -> Rule:
+    return Rule(filter_of(table), LINES[table.format], table.sample, table.rate / processes)
+
+
+def filter_of(table: QueryLogTable) -> Filter:
+    """Return what a table of the configuration wants."""
+    return Filter(
+        classes=frozenset(table.classes),
+        slow=table.slow,
+        clients=prefixes(ip_network(network.text) for network in table.clients),
+        below=tuple(domain.wire for domain in table.below),
+        types=frozenset(kind.number for kind in table.types),
+        rcodes=frozenset(_RCODES[rcode] for rcode in table.rcodes),
+    )
+
+
+def _wants(filters: list[Filter]) -> Wants:
+    """Return what tells whether a kept reply can be wanted."""
+
+    def wants(key: bytes, reply: Reply) -> bool:
+        records = reply.wire[4:6] != b"\0\0"
+        return any(wanted.may_want(key, reply.labels[1], records=records) for wanted in filters)
+
+    return wants
+
+
+def _room(who: Rule | Follower) -> int:
+    """Return how many rows of a kind are looked at each time, to find as many as may be shown."""
+    rate = who.rate if isinstance(who, Rule) else 0
+    if not rate or who.filter.is_selective:
+        return MOST_ROOM
+    return min(MOST_ROOM, max(ROOM, int(rate * EVERY * who.sample)))
