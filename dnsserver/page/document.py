@@ -19,6 +19,7 @@ _SCRIPTS = (
     "server.js",
     "charts.js",
     "overview.js",
+    "lists.js",
     "browse.js",
     "page.js",
 )

@@ -1,6 +1,7 @@
 // Which view is shown, what is asked for it, and what is said while the server does not answer.
 
 const STATUS_EVERY = 2000; // ms
+const LISTS_EVERY = 4000;
 const ZONE_EVERY = 5000;
 
 const VIEWS = { "": "overview", zone: "zone", config: "config" };
@@ -75,7 +76,9 @@ const zonePoll = new Poll(ZONE_EVERY, async (signal) => {
   }
 }, failed);
 
-const POLLS = { "": [statusPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
+const listsPoll = new Poll(LISTS_EVERY, showLists, failed);
+
+const POLLS = { "": [statusPoll, listsPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
 
 function run() {
   for (const poll of new Set(Object.values(POLLS).flat())) {
@@ -142,6 +145,13 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("main").focus();
 });
+
+for (const id of ["lists-window", "failures-missing"]) {
+  byId(id).addEventListener("change", () => {
+    listsPoll.stop();
+    run();
+  });
+}
 
 document.addEventListener("visibilitychange", run);
 addEventListener("hashchange", () => go(true));

@@ -1,0 +1,64 @@
+// Who asks what in the last minutes, and what failed just now.
+
+const LISTED = 8;
+const FAILURES = 15;
+
+const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].join(", ");
+
+/** Ask for the lists, and show them. */
+async function showLists(signal) {
+  const minutes = byId("lists-window").value;
+  const missing = byId("failures-missing").checked ? "yes" : "no";
+  const [top, failures] = await Promise.all([
+    ask("/top", { window: minutes, what: "clients,names,missing,slow", limit: LISTED }, signal),
+    ask("/failures", { missing, limit: FAILURES }, signal),
+  ]);
+  showClients(top.clients);
+  showNames("top-names", "Names asked most", top.names, "Nothing was asked.");
+  showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
+  showSlow(top);
+  showFailures(failures);
+  const sampled = top.counting ? (top.one_in > 1 ? `One packet in ${count(top.one_in)} is looked at, so counts have an error (±).` : "") : "Packets are not counted.";
+  say(byId("lists-note"), sampled);
+}
+
+/** A count with how wrong it may be. */
+function about(row, list) {
+  const wrong = (row.plus_minus ?? 0) + (list.slack ?? 0);
+  return wrong ? `${count(row.count)} ± ${count(wrong)}` : count(row.count);
+}
+
+const share = (row) => percent(row.share, 1);
+
+function showClients(list) {
+  showTable(byId("top-clients"), "Clients that ask most", [
+    { title: "Client", long: true }, { title: "Who that is", long: true }, { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
+  ], list.items.map((row) => ({ key: row.client, cells: [row.client, who(row) || "–", about(row, list), share(row)] })), "Nobody asked.");
+}
+
+function showNames(place, caption, list, empty) {
+  const reasons = list.items.some((row) => row.reason);
+  showTable(byId(place), caption, [
+    { title: "Name", long: true }, ...(reasons ? [{ title: "Reason", extra: true }] : []), { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
+  ], list.items.map((row) => ({ key: row.name, cells: [row.name, ...(reasons ? [row.reason || "–"] : []), about(row, list), share(row)] })), empty);
+}
+
+function showSlow(top) {
+  showTable(byId("top-slow"), "Slow outside names", [
+    { title: "Name", long: true }, { title: `Took ${latency(top.slow_from)} or more`, number: true }, { title: "At the longest", number: true },
+  ], top.slow.items.map((row) => ({ key: row.name, cells: [row.name, count(row.count), latency(row.longest)] })), `No answer took ${latency(top.slow_from)} or more.`);
+}
+
+function showFailures(found) {
+  showTable(byId("failures"), "Recent failures", [
+    { title: "Question", long: true }, { title: "Result" }, { title: "Why", long: true }, { title: "Asked by", long: true, extra: true },
+    { title: "Times", number: true, extra: true }, { title: "Last" },
+  ], found.items.map((row) => ({
+    key: [row.client, row.name, row.type, row.rcode, row.reason].join(" "),
+    cells: [
+      `${row.name || "(unreadable)"} ${row.type}`, { text: row.rcode || "no reply", tone: "bad" }, row.text ? `${row.reason}: ${row.text}` : row.reason,
+      who(row) || row.client, count(row.count), ago(row.age),
+    ],
+  })), "Nothing failed.");
+  say(byId("failures-note"), found.unrecorded ? `${count(found.unrecorded)} more came too fast to be recorded since the start.` : "");
+}
