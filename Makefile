@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test e2e lint format coverage fuzz bench bench-sync bench-forward profile lock wheel release-check \
+.PHONY: help venv run test e2e lint format coverage fuzz soak bench bench-sync bench-forward profile lock wheel release-check \
 	release-files clean
 
 # Where `make run` serves.
@@ -87,6 +87,9 @@ coverage: venv ## the tests once more, and which lines they reach; twice as long
 
 fuzz: venv ## fuzzers; ARGS='--runs 1000000 packet' for more of one
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+soak: venv ## an hour of all troubles at once; ARGS='--seconds 300'
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 bench: venv ## processor time a query, beside the C servers
 	$(BIN)/python -m tests.bench.serve $(ARGS)

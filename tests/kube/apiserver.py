@@ -185,9 +185,12 @@ class ApiServer:
 
     async def wait_told(self) -> None:
         """Until every watch has been sent everything there is."""
-        store = self.store
-        while any(next(store.since(watch.kind, watch.version), None) for watch in self.watches):  # noqa: ASYNC110
+        while not self.all_told:  # noqa: ASYNC110
             await trio.sleep(0.001)
+
+    @property
+    def all_told(self) -> bool:
+        return not any(next(self.store.since(watch.kind, watch.version), None) for watch in self.watches)
 
     def streams(self, kind: Kind) -> int:
         return sum(watch.kind is kind for watch in self.watches)
