@@ -19,7 +19,7 @@ def run(data: bytes) -> None:
     content = documents.read(data[1:], json=bool(data[0] & 1), name="objects.yaml")
     found = content.findings
     for sentence in (*found.problems, *found.warnings, *found.notes):
-        assert sentence == sentence.strip() != "", "nothing is said"
+        assert sentence.strip(), "nothing is said"
         assert len(sentence) <= _MOST_SENTENCES
     assert found.readable or not content.objects
     answering = Answering(zone())
