@@ -4,8 +4,11 @@ import difflib
 import re
 from typing import Any
 
-_COREFILE = re.compile(rb"^[^\s#{}:]*(?::\d+)?(?:[ \t,]+[^\s#{}]+)*[ \t]*\{[ \t]*$", re.MULTILINE)
-_PLUGINS = re.compile(rb"^\s+(?:forward|kubernetes|errors|cache|loop|reload|prometheus|hosts|health)\b", re.MULTILINE)
+# In each of these a text fits in one way at most, so that no file takes more time than its length.
+_COREFILE = re.compile(rb"^[^\s#{}:]*+(?::\d+)?+(?:[ \t,][^#{}\n]*+)?\{[ \t]*$", re.MULTILINE)
+_PLUGINS = re.compile(
+    rb"^[ \t]+(?:forward|kubernetes|errors|cache|loop|reload|prometheus|hosts|health)\b", re.MULTILINE
+)
 _ZONE = re.compile(rb"^\$(?:ORIGIN|TTL)\b|[ \t]IN[ \t]+SOA[ \t]", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{")
 _LOOKED_AT = 65536  # octets of a file that cannot be read

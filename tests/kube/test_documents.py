@@ -320,3 +320,20 @@ def test_the_last_of_duplicates_counts() -> None:
     (service,) = content.objects.values()
     assert isinstance(service, Service)
     assert service.spec.cluster_ip == "10.0.0.2"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a" + b",a" * 30_000,
+        b"a" + b", " * 30_000 + b"x",
+        b"\n" * 30_000 + b"a {" + b"\n" * 30_000,
+        b"a\t{" + b"\t" * 60_000,
+    ],
+    ids=["commas", "gaps", "lines", "tabs"],
+)
+def test_a_text_that_is_nearly_a_corefile_takes_no_longer_than_another(text: bytes) -> None:
+    content = read(b"{\n" + text)
+    assert not content.findings.readable
+    assert not content.objects

@@ -8,7 +8,7 @@ import msgspec
 
 from dnsserver.kube.plain import Document, NotPlainError, documents
 
-_OBJECT = re.compile(r'^\s*(?:"?(?:apiVersion|kind)"?\s*:|\{\s*"(?:apiVersion|kind)")', re.MULTILINE)
+_OBJECT = re.compile(r'^[ \t]*(?:"?(?:apiVersion|kind)"?\s*:|\{\s*"(?:apiVersion|kind)")', re.MULTILINE)
 _BLOCK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?\Z")
 _COREFILE = "Corefile"
 _KUBE_DNS = {"stubDomains", "upstreamNameservers"}

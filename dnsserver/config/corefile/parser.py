@@ -12,7 +12,7 @@ from dnsserver.config.corefile.lexer import Token, tokens
 _MOST_IMPORTS = 10_000  # as CoreDNS has it: a file that imports itself ends there
 _MOST_WORDS = 1_000_000
 _DEEPEST = 100  # blocks in each other; no plugin has more than two
-_ENVIRONMENT = (re.compile(r"\{%(.+?)%\}"), re.compile(r"\{\$(.+?)\}"))
+_ENVIRONMENT = (re.compile(r"\{%(.{1,256}?)%\}"), re.compile(r"\{\$(.{1,256}?)\}"))
 _ARGUMENT = re.compile(r"\{args(?:\.|\[)(\d{1,3})\]?\}")
 
 
