@@ -81,7 +81,7 @@ class Window:
         start = min((pane.start for pane in panes), default=now)
         more = max(0.0, whole.squares / whole.total - 1) if whole.total else 0.0
         found = [heavy for heavy, _ in zip(whole.heaviest(), range(limit), strict=False)]
-        return Top(now - start, whole.total, whole.slack, tuple(_shown(heavy, more) for heavy in found))
+        return Top(now - start, whole.total, whole.slack, tuple(_shown(heavy, more, whole.total) for heavy in found))
 
     def _forget(self, now: float) -> None:
         """Add up what is older than a minute by minutes, and forget what is in no window any more."""
@@ -100,9 +100,14 @@ class Window:
             minutes.popleft()
 
 
-def _shown(heavy: Heavy, more: float) -> Shown:
-    """Return a key with its error: if one in N is sampled, the variance of a count is the count times N - 1."""
-    return Shown(heavy.key, heavy.count, round(_CERTAIN * (heavy.count * more) ** 0.5), heavy.peak)
+def _shown(heavy: Heavy, more: float, total: int) -> Shown:
+    """Return a key with its error.
+
+    If one in N is sampled of a known total, and a part P of it is the key's, the variance of the key's count is the
+    count times (N - 1)(1 - P).
+    """
+    rest = max(0.0, 1 - heavy.count / total)
+    return Shown(heavy.key, heavy.count, round(_CERTAIN * (heavy.count * more * rest) ** 0.5), heavy.peak)
 
 
 def most_octets(key: int) -> int:
