@@ -218,6 +218,10 @@ _ROWS = {
     ),
     "client-rate": _Row("the client asks more than `clients.rate` allows", _LIMITS),
     "client-in-flight": _Row("more questions of the client wait than `clients.in_flight` allows", _LIMITS),
+    "given-up": _Row(
+        "no reply: more questions came than could be answered",
+        "Find who asks so much with `dnsserver top`; else more replicas, or more `workers`.",
+    ),
     "format-error": _Row(
         "the packet is not a query", "Look at what sends it: the query log has its address, tcpdump the packet."
     ),

@@ -45,7 +45,7 @@ class Watch:
         """Record that an upstream cannot be reached."""
         upstream.failed()
         if upstream.health.broken(now):
-            self._went_down(upstream, f"it cannot be reached, {why.text}")
+            self._went_down(upstream, f"it is {why.text}")
 
     def stream_lost(self, attempt: Attempt, why: Reason, now: float, *, reached: bool) -> None:
         """Record that streams brought no answer; for an upstream of UDP that says nothing about UDP.

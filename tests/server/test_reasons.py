@@ -1,15 +1,22 @@
 """Why a name does not exist, told to who asks with EDNS (RFC 8914): code 0, as there is none for it, and a text."""
 
+from pathlib import Path
+
 import dns.edns
 import dns.message
 import dns.rcode
 import pytest
 
+from dnsserver.advice import CODES, advice
+from dnsserver.wire.extended_errors import MAX_TEXT
 from dnsserver.wire.message import EDE
 from dnsserver.zone.record import Reason
 from tests.answering import Answering, synced
+from tests.clock import LoopbackClock
 from tests.cluster import endpoint, endpoints, service
 from tests.messages import d
+from tests.reasons import EXAMPLES, NEVER_TOLD, table, written
+from tests.scenes import SCENES, Example, ask_told, scene
 
 THINGS = (
     service("web", "10.9.0.1", ports=[("http", "TCP", 80)]),
@@ -71,3 +78,41 @@ def test_what_is_said_of_old_data_is_marked_beside_its_reason() -> None:
     assert why(made, "somewhere.else")[1] == [(0, MISSING["somewhere.else"])]  # whatever the cluster has
     made.responder.mark_stale(None)
     assert why(made, "nobody.shop.svc") == (dns.rcode.NXDOMAIN, [why_missing])
+
+
+# ---- all reasons
+
+
+def test_every_reason_has_an_example_and_every_scene_is_used() -> None:
+    assert {example.code for example in EXAMPLES} | {*NEVER_TOLD} == CODES
+    assert {example.scene for example in EXAMPLES} == SCENES.keys()
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_what_a_client_is_told(name: str, tmp_path: Path, clock: LoopbackClock) -> None:
+    del clock
+    async with scene(name, tmp_path) as here:
+        for example in EXAMPLES:
+            if example.scene == name and example.told is None:
+                code = "" if example.rcode == "no reply" else example.code
+                assert await here.ask(example) == (example.rcode, example.errors, code), example.question
+
+
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if example.told], ids=lambda each: each.code)
+def test_what_a_client_is_told_of_what_takes_thousands_of_questions_or_a_bug(example: Example) -> None:
+    assert ask_told(example) == (example.rcode, example.errors, example.code)
+
+
+def test_a_failure_says_why_and_has_advice() -> None:
+    """But where there is no place for it in the reply: it is a header alone, or there is none."""
+    silent = {example.code for example in EXAMPLES if example.rcode != "NOERROR" and not example.errors}
+    assert silent == {"rule-dropped", "edns-version", "opcode-not-implemented", "format-error"}
+    assert [example.code for example in EXAMPLES if example.errors and not advice(example.code)] == ["forwarded"]
+
+
+def test_texts_are_short() -> None:
+    assert all(len(text.encode()) <= MAX_TEXT for example in EXAMPLES for _, text in example.errors)
+
+
+def test_the_page_has_the_reasons_as_they_are() -> None:
+    assert written() == table(), "python -m tests.reasons"
