@@ -39,7 +39,11 @@ def _passed_on(upstream: str, code: int, text: str) -> ExtendedError:
 
 def with_errors(reason: Reason, also: tuple[ExtendedError, ...]) -> Reason:
     """Return the reason with what an upstream said beside it."""
-    return Reason(reason.code, reason.ede, reason.text, (*also, *reason.also)[:MOST_PASSED_ON]) if also else reason
+    return Reason(reason.code, reason.ede, reason.text, _few((*also, *reason.also))) if also else reason
+
+
+def _few(errors: Iterable[ExtendedError]) -> tuple[ExtendedError, ...]:
+    return tuple(dict.fromkeys(errors))[:MOST_PASSED_ON]
 
 
 def rejected(rcode: int) -> Reason:
@@ -79,7 +83,7 @@ def verdict(
             said[upstream.name] = _what(upstream, upstream.trouble)
         else:
             said[upstream.name] = f"silent for {_milliseconds(now - asked[upstream.name])} ms"
-    also = tuple(error for _, reason in failures for error in reason.also)[:MOST_PASSED_ON]
+    also = _few(error for _, reason in failures for error in reason.also)
     return Reason(last.code, last.ede, _joined(said.items()) if said else last.text, also or last.also)
 
 
