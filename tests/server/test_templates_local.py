@@ -11,6 +11,7 @@ from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.respond import Responder
 from dnsserver.wire.message import EDE
+from dnsserver.wire.query import Query, read_query
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Namespace, Put, Remove, Service
 from dnsserver.zone.record import Reason
@@ -113,6 +114,29 @@ def test_a_reply_by_template_is_the_long_ways(asked: list[bytes], rng: random.Ra
         if rng.random() < 0.1:
             both.change(Remove(Kind.NAMESPACES, "", "a"), wall)
         both.ask(packet)
+
+
+@pytest.mark.parametrize("name", ["web", "a", "none"])
+@pytest.mark.parametrize("qtype", [1, 28])
+@pytest.mark.parametrize("opt", _OPTS)
+def test_an_address_is_read_once_whether_there_is_one_or_not(
+    name: str, qtype: int, opt: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    def counting(packet: bytes) -> Query:
+        nonlocal read
+        read += 1
+        return read_query(packet)
+
+    monkeypatch.setattr("dnsserver.server.respond.read_query", counting)
+    both = _Both()
+    packet = _packet((name, "a"), qtype, _HEADERS[0], opt, b"\3svc\7cluster\5local\0")
+    for number in range(1, 5):
+        both.ask(packet)
+        for cache in both.caches:
+            cache.clear()
+        assert read == 1 + number  # the long way alone reads each
 
 
 @pytest.mark.parametrize("cut", range(60))
