@@ -44,7 +44,6 @@ class Connection:
     stream = True
     waited = 0.0
     __slots__ = (
-        "_accounted",
         "_changed",
         "_clock",
         "_countdown",
@@ -54,6 +53,7 @@ class Connection:
         "_heard",
         "_held",
         "_in",
+        "_is_accounted",
         "_limits",
         "_number",
         "_out",
@@ -98,7 +98,7 @@ class Connection:
         self._changed = changed
         self._room = room
         self._number = number
-        self._accounted = (0, 0)
+        self._is_accounted = False  # whether the room knows of anything that it holds or expects
         self._expected = LARGEST  # octets of an answer that is under way; the last ones tell
         self._in = b""
         self._out = bytearray()
@@ -144,6 +144,11 @@ class Connection:
         """Whether its deadline is another one than that of silence."""
         return bool(self._out or self._in)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it waits for nothing but the next question."""
+        return not (self._waiting or self._out or self._in or self._ended or self.is_gone)
+
     def deadline(self) -> float:
         """Return when it is to be closed if nothing changes."""
         if self._out or (self._held and not self._waiting):
@@ -161,38 +166,41 @@ class Connection:
         """How many seconds it may be silent from now on: less as places get scarce."""
         return self._limits.idle * self._room.patience
 
-    def read(self, now: float) -> None:
-        """Read what has come, and answer it."""
+    def read(self, now: float) -> int:
+        """Read what has come, and answer it; return how many replies there were at once."""
         try:
             data = self.sock.recv(_READ)
         except BlockingIOError:
-            return
+            return 0
         except OSError:
             self.is_gone = True
-            return
+            return 0
         if not data:  # half-closed, or gone: only a write would tell (RFC 7766 section 6.2.4)
             self._ended = True
             self._in = b""
-            return
+            return 0
         self._heard = now
         if self._in:
             self._in += data
         else:
             self._in = data
             self._partial_since = now
-        self._answer(now)
-        self._account()
+        answered = self._answer(now)
+        if self._is_accounted or self._waiting or self._in or self._out:
+            self._account()
+        return answered
 
-    def write(self, now: float) -> None:
-        """Send what is in line, and answer what had no room before."""
+    def write(self, now: float) -> int:
+        """Send what is in line, and answer what had no room before; return how many replies that were."""
+        answered = 0
         if self._out:
             try:
                 sent = self.sock.send(self._out)
             except BlockingIOError:
-                return
+                return 0
             except OSError:
                 self.is_gone = True
-                return
+                return 0
             del self._out[:sent]
             self._owed -= sent
             if self._owed <= 0:  # what was there at the last deadline is gone; the rest has as long
@@ -202,8 +210,9 @@ class Connection:
         if self._held and self._has_room():
             self._held = False
             self._partial_since = now
-            self._answer(now)
+            answered = self._answer(now)
         self._account()
+        return answered
 
     def close(self) -> None:
         """Close it; answers that are under way find nobody."""
@@ -275,19 +284,19 @@ class Connection:
         return expected == LARGEST and self._room.may_expect(expected)
 
     def _account(self) -> None:
-        """Tell the room what this connection holds and expects, if that is another than before."""
-        waiting = self._waiting
-        if not (waiting or self._in or self._out) and self._accounted == (0, 0):
-            return
-        held, expected = len(self._in), waiting * self._expected
+        """Tell the room what this connection holds and expects."""
+        held, expected = len(self._in), self._waiting * self._expected
         if self._out:
             held += self._out.__alloc__()
-        self._accounted = held, expected
+        self._is_accounted = held > 0 or expected > 0
         self._room.account(self, held, expected)
 
-    def _answer(self, now: float) -> None:
-        """Answer the whole messages that are in; the replies that are known go out in one write."""
-        kept = self._responder.kept
+    def _answer(self, now: float) -> int:
+        """Answer the whole messages that are in; the replies that are known go out in one write. Return their number.
+
+        To send a kept reply is written out, as it is for UDP.
+        """
+        get = self.table.replies.get
         guard = self._guard
         data = self._in
         end = len(data)
@@ -305,9 +314,8 @@ class Connection:
                 break
             if stop == start:  # no message is empty: this is not DNS
                 self._put(b"".join(parts), now)
-                self.table.durations.observe(self._clock() - now, len(parts) // 2)
                 self.is_gone = True
-                return
+                return len(parts) // 2
             position = stop
             asked += 1
             if guard is not None:
@@ -322,7 +330,12 @@ class Connection:
                         parts += (len(message).to_bytes(2, "big"), message)
                         room -= len(message)
                     continue
-            wire = kept(data[start + 2 : stop], self, now)
+            reply, wire = get(data[start + 2 : stop]), None
+            try:
+                if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
+                    reply.hits += 1
+            except Exception as error:
+                self._responder.forget(data[start + 2 : stop], self, error)
             if wire is not None:
                 parts += ((len(wire) + 2).to_bytes(2, "big") + data[start : start + 2], wire)
                 room -= len(wire)
@@ -340,7 +353,7 @@ class Connection:
                 countdown.take(asked, lambda index: (self.peer, _message(data, parts, index)))
         if parts:
             self._put(b"".join(parts), now)
-            self.table.durations.observe(self._clock() - now, len(parts) // 2)
+        return len(parts) // 2
 
     def _hold(self, now: float) -> None:
         """Answer on when the socket can be written; a client that does not read lets that wait as well."""

@@ -8,7 +8,7 @@ the others out, whatever his connections do.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 LARGEST = 65_535 + 2  # octets of a message with its length
@@ -41,6 +41,7 @@ class Room:
         self.connections = connections
         self.buffers = buffers
         self._tenants: OrderedDict[Tenant, None] = OrderedDict()  # heard of longest ago first
+        self.heard: Callable[[Tenant], None] = self._tenants.move_to_end  # something came from a connection or went out
         self._hosts: Counter[bytes] = Counter()
         self._held: dict[Tenant, int] = {}
         self._expected: dict[Tenant, int] = {}
@@ -55,6 +56,10 @@ class Room:
     def __len__(self) -> int:
         """Return how many connections there are."""
         return len(self._tenants)
+
+    def __iter__(self) -> Iterator[Tenant]:
+        """Return all connections, those first that were heard of longest ago."""
+        return iter(self._tenants)
 
     @property
     def share(self) -> int:
@@ -84,11 +89,6 @@ class Room:
         """Record a new connection."""
         self._tenants[tenant] = None
         self._hosts[tenant.peer] += 1
-
-    def heard(self, tenant: Tenant) -> None:
-        """Record that something has come from a connection or gone to it."""
-        if tenant in self._tenants:
-            self._tenants.move_to_end(tenant)
 
     def leave(self, tenant: Tenant) -> None:
         """Record that a connection is closed."""

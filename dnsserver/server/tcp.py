@@ -6,7 +6,8 @@ Another task closes those that are silent, slow to ask or slow to read.
 """
 
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter
+from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector, SelectorKey
 from typing import Any
 
@@ -31,6 +32,7 @@ RECEIVE_BUFFER = 8 * 1024
 _BACKLOG = 1024
 _ACCEPTS = 16  # connections taken in before those that are there get their turn, about 1 ms
 _TURN = 0.002  # seconds of answering after which other tasks get theirs
+_QUICK = metrics.TIME[0]
 _REST = 0.1  # seconds without accepting when the system is out of something
 _TICK = 0.05  # seconds that a deadline may be overrun, so that many of them take one look
 
@@ -88,7 +90,7 @@ class TcpServer:
         self._limits = limits
         self.room = Room(limits.connections, limits.buffers) if room is None else room
         self._selector = DefaultSelector()
-        self._open: OrderedDict[Connection, None] = OrderedDict()  # heard of longest ago first
+        self._open: dict[Connection, None] = {}
         self._pressed: set[Connection] = set()
         self._occupied = trio.Event()
         self._rests = False
@@ -160,34 +162,67 @@ class TcpServer:
     async def _turn(self) -> None:
         """Wait until sockets are ready, and serve each of them once."""
         await trio.lowlevel.wait_readable(self._selector)
-        clock = self._clock
-        now = began = clock()
         ready = self._selector.select(0)
-        for key, events in ready if self._keeps_up else by_turns(ready):
+        left = iter(ready if self._keeps_up else by_turns(ready))
+        while not self._serve_some(left):
+            if not self._goes_on():
+                return
+            await trio.lowlevel.checkpoint()
+        self._keeps_up = True
+
+    def _serve_some(self, ready: Iterator[Ready]) -> bool:
+        """Serve sockets that are ready until the turn is over; return whether that was enough for all.
+
+        Durations below the lowest bound are counted together: their mean is below it too. 0.25 us less for each read.
+        """
+        clock, durations = self._clock, self.table.durations
+        now = began = clock()
+        quick, spent = 0, 0.0
+        for key, events in ready:
             connection = key.data
+            answered = 0
             try:
                 if connection.__class__ is socket.socket:
                     self._accept(connection)
                 elif not connection.is_gone:
                     if events & EVENT_READ:
-                        connection.read(now)
+                        answered = connection.read(now)
                     if events & EVENT_WRITE:
-                        connection.write(now)
+                        answered += connection.write(now)
                     self._heard(connection)
             except Exception as error:
-                if isinstance(connection, Connection):
-                    self._faults.took("tcp", error)
-                    self._give_up(connection)
-                else:
-                    self._faults.took("tcp-accept", error)
-            now = clock()
+                self._took(error, connection)
+            before, now = now, clock()
+            if now - before > _QUICK:
+                durations.observe(now - before, answered)
+            else:
+                quick += answered
+                spent += (now - before) * answered
             if now - began > _TURN:
-                if self.room.clients > 1:  # the others are found ready again, and all clients have their turns
-                    self._keeps_up = False
-                    return
-                await trio.lowlevel.checkpoint()
-                now = began = clock()
-        self._keeps_up = True
+                break
+        if quick:
+            durations.observe(spent / quick, quick)
+        return now - began <= _TURN
+
+    def _goes_on(self) -> bool:
+        """Accept who is waiting, as a turn is over, and tell whether those that were ready are still to be served.
+
+        With several clients they are not: those left are found ready again, and all clients have their turns.
+        """
+        for listener in self.lanes.sockets if not self._rests else ():
+            try:
+                self._accept(listener)
+            except Exception as error:
+                self._faults.took("tcp-accept", error)
+        self._keeps_up = self.room.clients <= 1
+        return self._keeps_up
+
+    def _took(self, error: Exception, connection: Connection | socket.socket) -> None:
+        if isinstance(connection, Connection):
+            self._faults.took("tcp", error)
+            self._give_up(connection)
+        else:
+            self._faults.took("tcp-accept", error)
 
     def _accept(self, listener: socket.socket) -> None:
         """Take in connections that wait, a bounded number of them."""
@@ -248,10 +283,11 @@ class TcpServer:
         """Record that something has come from a connection or gone to it."""
         if connection in self._open:
             self.heard += 1
-            self._open.move_to_end(connection)
             self.room.heard(connection)
             if self._leaving and connection.is_idle:
                 self._close(connection)
+            elif connection.is_settled and connection.events == EVENT_READ:  # nearly always: 0.2 us less
+                self._pressed.discard(connection)
             else:
                 self._follow(connection)
 
@@ -309,13 +345,13 @@ class TcpServer:
                     soonest = min(soonest, due)
                 else:
                     late.append(connection)
-            for connection in self._open:
-                if connection.is_idle:
-                    due = connection.deadline()
+            for tenant in self.room:  # of all listeners, heard of longest ago first
+                if isinstance(tenant, Connection) and tenant.is_idle and tenant in self._open:
+                    due = tenant.deadline()
                     if due > now:
                         soonest = min(soonest, due)
                         break  # the others were heard of later
-                    late.append(connection)
+                    late.append(tenant)
             for connection in late:
                 self._close(connection)
             await trio.sleep_until(max(soonest, now + _TICK))
