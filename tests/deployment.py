@@ -130,10 +130,10 @@ def pod(overlay: list[Manifest]) -> Manifest:
     return spec
 
 
-def container(overlay: list[Manifest]) -> Manifest:
-    (only,) = pod(overlay)["containers"]
-    found: Manifest = only
-    return found
+def container(overlay: list[Manifest], name: str = "dnsserver") -> Manifest:
+    (found,) = [each for each in pod(overlay)["containers"] if each["name"] == name]
+    only: Manifest = found
+    return only
 
 
 def pod_labels(overlay: list[Manifest]) -> dict[str, str]:

@@ -128,7 +128,9 @@ def mounts_by_volume(overlay: list[Manifest]) -> dict[str, tuple[Manifest, str]]
     """Each volume with the path it is mounted at."""
     paths = {mount["name"]: mount["mountPath"] for mount in container(overlay)["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod(overlay)["volumes"]}
-    assert paths.keys() == volumes.keys() == {"config", "state"}
+    assert (
+        paths.keys() == volumes.keys() == {"config", "state"} | ({"run"} if pod(overlay).get("hostNetwork") else set())
+    )
     return {name: (volumes[name], paths[name]) for name in paths}
 
 
@@ -263,14 +265,19 @@ def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     assert not any("host" in container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe"))
 
 
-def test_the_node_gets_its_address_from_the_same_image() -> None:
-    (first,) = pod(rendered("node-local"))["initContainers"]
-    server = container(rendered("node-local"))
-    assert (first["image"], first["imagePullPolicy"]) == (server["image"], server["imagePullPolicy"])
-    command, address = first["args"]
-    assert command in cli.commands
-    assert f"--listen={address}:53" in server["args"]
-    assert first["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+def test_the_guardian_of_the_node_is_of_the_same_image_and_guards_where_the_server_listens() -> None:
+    overlay = rendered("node-local")
+    server, guardian = container(overlay), container(overlay, "guardian")
+    assert (guardian["image"], guardian["imagePullPolicy"]) == (server["image"], server["imagePullPolicy"])
+    command, *arguments = guardian["args"]
+    given = cli.commands[command].make_context(command, list(arguments)).params
+    assert [f"--listen={address}:53" for address in (*given["own"], *given["cluster"])] == [
+        argument for argument in server["args"] if argument.startswith("--listen=")
+    ]
+    assert given["metrics"] == "$(HOST_IP):9353"
+    context = guardian["securityContext"]
+    assert context["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
 
 
 # --- What README.md says ----------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import click
 
 from dnsserver import __version__
 from dnsserver.cli.migrating import compare, import_corefile
-from dnsserver.cli.serving import check, node_address, serve
+from dnsserver.cli.node import guard_node
+from dnsserver.cli.serving import check, serve
 from dnsserver.cli.watching import top
 
 __all__ = ["cli"]
@@ -20,5 +21,5 @@ def cli() -> None:
     """A DNS server for Kubernetes clusters."""
 
 
-for _command in (serve, check, node_address, import_corefile, compare, top):
+for _command in (serve, check, guard_node, import_corefile, compare, top):
     cli.add_command(_command)

@@ -72,21 +72,3 @@ def check(file: Path | None, config: Path | None, **given: Any) -> None:
     click.echo(render(loaded.config), nl=False)
     ceiling = importlib.import_module("dnsserver.app.ceiling")
     click.echo("\n" + ceiling.table(ceiling.parts(loaded.config)), nl=False)
-
-
-@click.command()
-@click.argument("address")
-def node_address(address: str) -> None:
-    """Give this machine ADDRESS, on its loopback device.
-
-    What manifests/node-local does on each node before it serves. The address stays until the machine starts again;
-    giving it twice changes nothing. Linux only, and only with NET_ADMIN.
-    """
-    module = importlib.import_module("dnsserver.app.node_address")
-    try:
-        module.give(module.parsed(address))
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
-    except OSError as error:
-        click.echo(f"cannot give this machine {address}: {error.strerror}", err=True)
-        sys.exit(1)

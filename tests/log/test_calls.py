@@ -25,6 +25,7 @@ FIELDS = {
     "command": "what to type",
     "connections": "how many there are",
     "count": "how many, of what the event is about",
+    "device": "a network interface",
     "domain": "the cluster's domain",
     "effect": "what it means for clients",
     "error": "what went wrong, in words; of an exception, its type and text",
