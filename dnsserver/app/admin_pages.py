@@ -7,6 +7,7 @@ import trio
 from dnsserver.app.metrics_collector import MetricsCollector
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.traffic_pages import traffic_routes
+from dnsserver.app.workers import Workers
 from dnsserver.config import Config, order, render
 from dnsserver.metrics import Process, Readings
 from dnsserver.page.document import document
@@ -25,6 +26,7 @@ class Parts(Protocol):
     cluster: Cluster
     collector: MetricsCollector
     traffic: TrafficCounter
+    workers: Workers
 
     def flush(self, name: bytes, below: bool) -> int:
         """Forget what is kept of a name, and of those below it, in all processes; return how many entries went."""
@@ -42,6 +44,7 @@ class AdminPages:
         """Return all routes, by path."""
         server = self._server
         more = page_routes(self._overview, server.cluster, self._settings) | traffic_routes(server.traffic)
+        more |= server.workers.tails.routes()
         return standard_routes(server.collector.readings, server.collector.brief, server.flush, more, document)
 
     async def watch(self) -> None:

@@ -107,6 +107,11 @@ class Audience:
                 await trio.lowlevel.checkpoint()
             self.tell()
 
+    @property
+    def missed(self) -> int:
+        """How many replies nobody was told of, as too many came at once."""
+        return self._observer.missed
+
     def statistics(self) -> metrics.Audience:
         """Return in numbers what was told."""
         return metrics.Audience(

@@ -15,6 +15,7 @@ from dnsserver.app import worker_protocol
 from dnsserver.app.child import settle_in
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
+from dnsserver.app.followers import Followers
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.listening import ListenError
 from dnsserver.app.local_data import LocalDataError
@@ -42,6 +43,7 @@ class Worker:
         self._updater = ZoneUpdater(self.dns.cluster, self.dns.replies, self._faults)
         self._gatherer = Gatherer(self.dns.responder.sampler)
         self.dns.digest.consumers.append(self._gatherer.see)
+        self._followers = Followers(self.dns.audience)
         self._lag = Lag()
         self._sockets = settings.sockets
         self._heavy: list[worker_protocol.Heavy] = []
@@ -96,8 +98,13 @@ class Worker:
                 self.dns.leave()
             case worker_protocol.ProbeSeen(name=name):
                 self.dns.forwarder.probe_seen(name)
+            case worker_protocol.Follow():
+                self._followers.follow(frame)
+            case worker_protocol.Unfollow():
+                self._followers.unfollow(frame)
             case (
                 worker_protocol.Settings()
+                | worker_protocol.Followed()
                 | worker_protocol.Counts()
                 | worker_protocol.Heavy()
                 | worker_protocol.Beat()
@@ -132,7 +139,9 @@ class Worker:
                 seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
                 heavy, self._heavy = self._heavy, []
                 gathered = self._gatherer.take(trio.current_time(), self.dns.observer.missed)
-                await up.send_all(b"".join(map(worker_protocol.encode, (*seen, *heavy, gathered, self._counts()))))
+                followed = self._followers.give()
+                frames = (*seen, *heavy, gathered, *followed, self._counts())
+                await up.send_all(b"".join(map(worker_protocol.encode, frames)))
                 with trio.move_on_after(_REPORT_EVERY):
                     await self._news.wait()
                 self._news = trio.Event()

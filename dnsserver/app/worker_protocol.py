@@ -13,7 +13,9 @@ import trio
 
 from dnsserver import metrics
 from dnsserver.config import Config
+from dnsserver.traffic.filters import Filter
 from dnsserver.traffic.gathered import Gathered
+from dnsserver.traffic.observed import Observed
 from dnsserver.zone import model
 from dnsserver.zone.record import Reason
 
@@ -73,6 +75,29 @@ class Heavy(msgspec.Struct, frozen=True):
     bits: int
 
 
+class Follow(msgspec.Struct, frozen=True):
+    """Somebody follows what is answered: stream `number` wants what the filter fits, or one in `sample` of that."""
+
+    number: int
+    filter: Filter
+    sample: int
+
+
+class Unfollow(msgspec.Struct, frozen=True):
+    """A stream has ended."""
+
+    number: int
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """What a worker has seen for a stream, how many more there were than it had room for, and how many it missed."""
+
+    number: int
+    seen: list[Observed]
+    left_out: int
+    missed: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What a worker has counted so far."""
 
@@ -83,7 +108,22 @@ class Beat(msgspec.Struct, frozen=True):
     """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
 
 
-Frame = model.Event | Settings | Reload | Stale | Flush | Leave | ProbeSeen | Heavy | Counts | Beat | Gathered
+Frame = (
+    model.Event
+    | Settings
+    | Reload
+    | Stale
+    | Flush
+    | Leave
+    | ProbeSeen
+    | Heavy
+    | Follow
+    | Unfollow
+    | Followed
+    | Counts
+    | Beat
+    | Gathered
+)
 
 # A letter for each type; a Put is told by its object's.
 _TYPES: dict[bytes, type[Any]] = {
@@ -102,6 +142,9 @@ _TYPES: dict[bytes, type[Any]] = {
     b"g": Leave,
     b"q": ProbeSeen,
     b"y": Heavy,
+    b"t": Follow,
+    b"u": Unfollow,
+    b"v": Followed,
     b"m": Counts,
     b"h": Beat,
     b"a": Gathered,

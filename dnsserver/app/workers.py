@@ -11,6 +11,7 @@ from dnsserver.app.child import Child
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.listeners import Descriptors
 from dnsserver.app.sync import Sync
+from dnsserver.app.tail import Tails
 from dnsserver.config import Config
 from dnsserver.logger import get_logger
 from dnsserver.traffic.gathered import Gathered
@@ -109,6 +110,7 @@ class Workers:
         self._sync = sync
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
+        self.tails = Tails(dns.audience, self.follow)
         self.restarts = 0
         self.gathered_listeners: list[
             Callable[[Gathered, int], None]
@@ -126,6 +128,11 @@ class Workers:
         """Pass on a flush."""
         for worker in self._fed:
             worker.send(worker_protocol.Flush(name, below))
+
+    def follow(self, frame: worker_protocol.Follow | worker_protocol.Unfollow) -> None:
+        """Pass on that a stream has begun, or ended."""
+        for worker in self._fed:
+            worker.send(frame)
 
     def reconfigure(self, config: Config, authorities: tuple[str, ...]) -> None:
         """Pass on that another configuration is in force."""
@@ -229,6 +236,8 @@ class Workers:
         reason = self._sync.stale_reason()
         if reason is not None:
             worker.send(worker_protocol.Stale(reason))
+        for frame in self.tails.under_way():
+            worker.send(frame)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, worker, down, scope)
             for kind in self._sync.kinds:
@@ -268,6 +277,8 @@ class Workers:
                     self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
                 elif isinstance(frame, worker_protocol.ProbeSeen):
                     self.probe_seen(frame.name)
+                elif isinstance(frame, worker_protocol.Followed):
+                    self.tails.take(frame)
                 elif isinstance(frame, Gathered):
                     for listener in self.gathered_listeners:
                         listener(frame, worker.number)

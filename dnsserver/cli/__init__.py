@@ -10,6 +10,7 @@ from dnsserver import __version__
 from dnsserver.cli.migrating import compare, import_corefile
 from dnsserver.cli.node import guard_node
 from dnsserver.cli.serving import check, serve
+from dnsserver.cli.tailing import tail
 from dnsserver.cli.watching import top
 
 __all__ = ["cli"]
@@ -21,5 +22,5 @@ def cli() -> None:
     """A DNS server for Kubernetes clusters."""
 
 
-for _command in (serve, check, guard_node, import_corefile, compare, top):
+for _command in (serve, check, guard_node, import_corefile, compare, tail, top):
     cli.add_command(_command)

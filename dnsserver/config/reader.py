@@ -91,6 +91,19 @@ def load_text(text: str, source: Path) -> Config:
     return _Reader(source, written, {}, parsed.problems, parsed.broken).config(parsed.data)
 
 
+def table_of(kind: type[T], data: dict[str, Any], source: Path) -> T:
+    """Return a table of what was decoded elsewhere than from a file; `source` is what errors call it.
+
+    Raises ConfigError.
+    """
+    problems: list[str] = []
+    reader = _Reader(source, Written(source), {}, problems, frozenset())
+    try:
+        return reader.table(kind, data)
+    except (_InvalidError, _TooManyError):
+        raise ConfigError(problems) from None
+
+
 def _place(key: str, written: Written, overrides: Mapping[str, Override]) -> str:
     """Put the place in front as compilers do, so that editors can jump to it."""
     override = overrides.get(_top(key))
@@ -140,6 +153,13 @@ class _Reader:
         if config is None or self._problems:
             raise ConfigError(self._problems)
         return config
+
+    def table(self, kind: type[T], data: dict[str, Any]) -> T:
+        """Return a struct of type `kind`; raises when everything wrong in it has been noted."""
+        found = self._table(kind, data, "")
+        if self._problems:
+            raise _InvalidError
+        return found
 
     def _table(self, table: type[T], data: Any, path: str) -> T:
         """Return a struct of type `table`; raises _InvalidError when everything wrong in it has been noted."""

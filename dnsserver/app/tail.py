@@ -1,0 +1,111 @@
+"""`/tail`: questions as they are answered, line by line, for as long as somebody reads.
+
+A stream is a follower of each process: of this one at once, of the others by a frame down their pipes, and what they
+see comes up with their reports. A stream that is not read has nothing but its bounded queue.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from dnsserver.app.audience import Audience, filter_of
+from dnsserver.app.followers import Collected
+from dnsserver.app.worker_protocol import Follow, Followed, Unfollow
+from dnsserver.config import ConfigError
+from dnsserver.config.model import QueryLog
+from dnsserver.config.reader import table_of
+from dnsserver.log.query_lines import json_line
+from dnsserver.server.admin import Request, Response, Route
+from dnsserver.traffic.filters import Filter
+
+_BEAT = 5.0  # seconds without a line after which an empty one shows that the stream lives
+_AT_ONCE = 128  # lines in one piece: 0.5 ms
+_LISTS = ("classes", "clients", "below", "types", "rcodes")
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_NDJSON = "application/x-ndjson"
+
+
+class Tails:
+    """The streams of one server. `tell` passes a frame on to all other processes that answer."""
+
+    def __init__(self, audience: Audience, tell: Callable[[Follow | Unfollow], None]) -> None:
+        """Begin without any."""
+        self._audience = audience
+        self._tell = tell
+        self._streams: dict[int, Collected] = {}
+        self._last = 0
+
+    def routes(self) -> dict[str, Route]:
+        """Return the routes of admin HTTP."""
+        text = "questions as they are answered, with the keys of [[query_log]], as in ?classes=denial,error&sample=10"
+        return {"/tail": Route("GET", self._begin, text)}
+
+    def under_way(self) -> Iterable[Follow]:
+        """Return what a process has to be told that begins now."""
+        return [Follow(number, stream.filter, stream.sample) for number, stream in self._streams.items()]
+
+    def take(self, frame: Followed) -> None:
+        """Take what another process has seen."""
+        stream = self._streams.get(frame.number)
+        if stream is not None:
+            stream.left_out += frame.left_out
+            stream.missed -= frame.missed
+            for seen in frame.seen:
+                stream.take(seen)
+
+    def _begin(self, request: Request) -> Response:
+        try:
+            table = _wanted(request.query)
+        except ConfigError as error:
+            return Response(f"{error}\n", 400)
+        return Response(self._stream(filter_of(table), table.sample), type=_NDJSON, endless=True)
+
+    async def _stream(self, of: Filter, sample: int) -> AsyncGenerator[bytes, None]:
+        """Give lines of JSON, in pieces of several: what is seen, and how many were left out since the last piece."""
+        stream = Collected(of, sample, self._audience.missed)
+        self._last += 1
+        number, told = self._last, 0
+        self._streams[number] = stream
+        self._audience.join(stream)
+        self._tell(Follow(number, stream.filter, stream.sample))
+        try:
+            yield _line(event="following")
+            while True:
+                with trio.move_on_after(_BEAT):
+                    await stream.wait()
+                piece = b"".join([json_line(seen) for seen in stream.give(_AT_ONCE)])
+                left_out, told = stream.left_out - told, stream.left_out
+                missed = stream.missed_since(self._audience.missed)
+                if left_out or missed:
+                    piece += _line(event="left out", count=left_out, not_looked_at=missed)
+                yield piece or b"\n"
+        finally:
+            self._tell(Unfollow(number))
+            self._audience.leave(stream)
+            self._audience.not_followed += stream.left_out
+            del self._streams[number]
+
+
+def _line(**fields: Any) -> bytes:
+    return msgspec.json.encode(fields) + b"\n"
+
+
+def _wanted(query: dict[str, str]) -> QueryLog:
+    """Return what a query asks for, as the configuration has it, but that all classes are wanted if it names none.
+
+    Raises ConfigError.
+    """
+    data: dict[str, Any] = {"classes": ["slow" if "slow" in query else "all"]}
+    for key, text in query.items():
+        data[key] = text.split(",") if key in _LISTS else _number(text)
+    return table_of(QueryLog, data, Path("/tail"))
+
+
+def _number(text: str) -> float | str:
+    """Return the number that a text is, or the text."""
+    found = _NUMBER.fullmatch(text)
+    return text if found is None else float(text) if found[1] else int(text)

@@ -1,0 +1,117 @@
+"""The command that follows the questions of a running server."""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dnsserver.cli.flags import INVALID
+from dnsserver.cli.running import client, running_server
+from dnsserver.signals import INTERRUPTED
+from dnsserver.traffic.filters import CLASSES
+
+_SILENCE = 60.0  # seconds; the server sends something at least every 5
+_COLORS = {"NOERROR": "green", "NXDOMAIN": "yellow"}
+
+
+@click.command()
+@click.option(
+    "--class",
+    "classes",
+    type=click.Choice(CLASSES),
+    multiple=True,
+    help="denial (no such name, or nothing of its type), error, success, slow or all; repeatable.  [default: all]",
+)
+@click.option("--client", "clients", metavar="NET", multiple=True, help="Clients of a network; repeatable.")
+@click.option("--name", "names", metavar="SUFFIX", multiple=True, help="Names at and below a domain; repeatable.")
+@click.option("--type", "types", metavar="TYPE", multiple=True, help="Questions of a type; repeatable.")
+@click.option(
+    "--rcode", "rcodes", metavar="RCODE", multiple=True, help="Replies of an rcode, DROP for none; repeatable."
+)
+@click.option("--slow", type=click.FloatRange(1, 60_000), metavar="MS", help="What took so many milliseconds or more.")
+@click.option("--sample", type=click.IntRange(1), default=1, metavar="N", help="One in so many, by chance.")
+@click.option("--json", "as_json", is_flag=True, help="Print each as a line of JSON.")
+@running_server
+def tail(
+    classes: tuple[str, ...],
+    clients: tuple[str, ...],
+    names: tuple[str, ...],
+    types: tuple[str, ...],
+    rcodes: tuple[str, ...],
+    slow: float | None,
+    sample: int,
+    as_json: bool,
+    server: str | None,
+    token_file: Path | None,
+    config: Path | None,
+) -> None:
+    """Follow the questions of a running server, each with its answer and the reason, until Ctrl-C.
+
+    All that is set has to fit. The server answers on as if nobody looked: what comes too fast is left out, and the
+    number of that is shown.
+    """
+    if slow is not None:
+        classes = (*classes, "slow")
+    lists = {"classes": classes, "clients": clients, "below": names, "types": types, "rcodes": rcodes}
+    query = {key: ",".join(dict.fromkeys(values)) for key, values in lists.items() if values}
+    if slow is not None:
+        query["slow"] = f"{slow / 1000:.6f}"
+    if sample > 1:
+        query["sample"] = str(sample)
+    sys.exit(_follow(client(server, token_file, config, _SILENCE), query, as_json=as_json))
+
+
+def _follow(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
+    """Print what comes until it ends, and return the exit status."""
+    admin_client = importlib.import_module("dnsserver.app.admin_client")
+    try:
+        for line in asked.lines("/tail", query):
+            shown = _shown(line, as_json=as_json)
+            if shown:
+                click.echo(shown)
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # who reads has seen enough; Python would complain about the rest at its end
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except admin_client.AdminError as error:
+        click.echo(error, err=True)
+        return INVALID
+    click.echo("the server has ended the stream: it is ending itself, or was given another `admin`", err=True)
+    return 0
+
+
+def _shown(line: str, *, as_json: bool) -> str:
+    """Return a line of the stream as it is printed, empty for what says nothing to a person."""
+    if not line:
+        return ""
+    if as_json:
+        return line
+    entry: dict[str, Any] = json.loads(line)
+    match entry["event"]:
+        case "query":
+            return _text(entry)
+        case "left out":
+            return click.style(
+                f"… {entry['count']} more were left out, and {entry['not_looked_at']} replies not looked at", dim=True
+            )
+        case _:
+            return ""
+
+
+def _text(entry: dict[str, Any]) -> str:
+    """Return a question in one line: when, who, what came of it, how long it took, what was asked, and why."""
+    rcode = click.style(f"{entry['rcode']:8}", fg=_COLORS.get(entry["rcode"], "red"))
+    name = f"{entry.get('class', '')} {entry.get('type', '-')} {entry.get('name', '-')}".strip()
+    source = entry.get("upstream") or entry["source"]
+    why = entry["reason"] + (f": {entry['text']}" if "text" in entry else "")
+    clock = entry["timestamp"][11:23]
+    milliseconds = f"{entry['seconds'] * 1000:8.1f} ms"
+    return f"{clock}  {entry['client']:15}  {entry['protocol']}  {rcode}  {milliseconds}  {name}  {source}  {why}"
