@@ -59,6 +59,10 @@ _OPEN_WINDOW = 1 << 15
 )  # fmt: skip
 @click.option("--missing", type=click.IntRange(1), default=10_000, help="Different names in the mix `missing`.")
 @click.option("--most", type=click.IntRange(1), default=200_000, help="Questions in a mix at most.")
+@click.option(
+    "--zipf", type=click.FloatRange(0, 10), metavar="EXPONENT",
+    help="Draw --most questions from the list or mix by Zipf's law: the first ones often, the last ones seldom.",
+)  # fmt: skip
 @click.option("--domain", default="cluster.local", help="The cluster's domain.")
 @click.option(
     "--print-questions", is_flag=True, help="Print the questions as a file that dnsperf reads too; ask nothing."
@@ -117,6 +121,7 @@ def main(
     external: tuple[str, ...],
     missing: int,
     most: int,
+    zipf: float | None,
     domain: str,
     print_questions: bool,
     protocol: str,
@@ -159,6 +164,7 @@ def main(
                 kinds = " and ".join(f"`{kind}`" for kind in weights if kind in _OUTSIDE)
                 raise click.UsageError(f"expected --external NAME for {kinds}: real servers are asked for that name")
             asked = mixes.mix(weights, known, missing_names=missing, most=most)
+        asked = asked if zipf is None else mixes.zipf(asked, zipf, most)
         if print_questions:
             click.echo(questions.write(asked), nl=False)
             return

@@ -91,6 +91,14 @@ def mix(weights: Mapping[str, int], inventory: Inventory, *, missing_names: int,
     return list(_interleave(weights, lists, total))
 
 
+def zipf(questions: Sequence[Question], exponent: float, count: int) -> list[Question]:
+    """Give `count` questions drawn from a list, each with a chance of 1 to its place to the power `exponent`: a few are
+    most of them, as with what pods ask. The same ones in every run.
+    """
+    draw = random.Random(_SEEDED)  # noqa: S311 - names to ask, no secrets
+    return draw.choices(questions, [place**-exponent for place in range(1, len(questions) + 1)], k=count)
+
+
 def _interleave(weights: Mapping[str, int], lists: Mapping[str, Sequence[Question]], total: int) -> Iterator[Question]:
     # Smooth weighted round robin: each kind earns its weight at every step, the richest pays all and is asked.
     credit = dict.fromkeys(weights, 0)

@@ -52,6 +52,15 @@ def test_questions_are_printed_for_dnsperf() -> None:
     assert result.stdout == "_http._tcp.svc-0.ns-0.svc.cluster.local SRV\n_http._tcp.svc-1.ns-0.svc.cluster.local SRV\n"
 
 
+def test_questions_are_drawn_by_zipfs_law_from_a_mix_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "q").write_text("".join(f"n{number}.example A\n" for number in range(9)))
+    for source in (["-d", str(tmp_path / "q")], ["--mix", "services", "--services", "9"]):
+        shown = invoke(*source, "--zipf", "2", "--most", "500", "--print-questions").stdout.splitlines()
+        assert len(shown) == 500
+        assert len(set(shown)) <= 9
+        assert shown.count(max(shown, key=shown.count)) > 250
+
+
 def test_questions_come_from_stdin_and_names_from_a_file(tmp_path: Path) -> None:
     assert invoke("-d", "-", "--print-questions", stdin="x A\n").stdout == "x A\n"
     (tmp_path / "names").write_text("web.shop\n")

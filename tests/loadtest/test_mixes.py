@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from loadtest.inventory import Inventory
-from loadtest.mixes import KINDS, MixError, mix
+from loadtest.mixes import KINDS, MixError, mix, zipf
 from loadtest.questions import Manner, Question, encode
 
 NAMES = Inventory(
@@ -69,6 +69,17 @@ def test_weights_are_kept_all_along() -> None:
 
 def test_a_mix_ends_at_the_most() -> None:
     assert len(made({"services": 1, "search": 1}, most=5)) == 5
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.8, 1.2])
+def test_zipf_draws_each_place_as_often_as_its_power_says(exponent: float) -> None:
+    questions = [Question(f"n{number}", "A") for number in range(50)]
+    drawn = Counter(zipf(questions, exponent, 100_000))
+    assert drawn == Counter(zipf(questions, exponent, 100_000))
+    whole = sum(place**-exponent for place in range(1, 51))
+    for place, question in enumerate(questions, 1):
+        expected = 100_000 * place**-exponent / whole
+        assert abs(drawn[question] - expected) < 5 * expected**0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)
