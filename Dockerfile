@@ -1,19 +1,25 @@
+# Any image with Python 3.11 to 3.13, pip and the venv module; a release names it by its digest.
+ARG BASE=python:3.13-slim
+
 # Python to build with and Python to run with are the same image, so that the environment of the first fits the second.
-FROM python:3.13-slim AS build
+FROM ${BASE} AS build
 
 # Without pip in it: the image that serves can install nothing.
-RUN python -m venv --without-pip /opt/dnsserver
+RUN python3 -m venv --without-pip /opt/dnsserver
 COPY requirements.lock /build/
 # Hashes for every file, and no source packages: those would be built with tools that no hash covers.
-RUN python -m pip --python /opt/dnsserver/bin/python install \
+RUN python3 -m pip --python /opt/dnsserver/bin/python install \
         --no-cache-dir --no-compile --require-hashes --only-binary :all: -r /build/requirements.lock
-COPY dnsserver /opt/dnsserver/lib/python3.13/site-packages/dnsserver
+COPY dnsserver /build/dnsserver
 # Compiled now, because a read-only root cannot be compiled into later, and checked by hash, because a copy of the layer
-# may change the times of files.
-RUN /opt/dnsserver/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dnsserver/lib
+# may change the times of files. The command is for `kubectl exec`.
+RUN mv /build/dnsserver "$(/opt/dnsserver/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+    /opt/dnsserver/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dnsserver/lib && \
+    printf '#!/bin/sh\nexec /opt/dnsserver/bin/python -m dnsserver "$@"\n' > /opt/dnsserver/bin/dnsserver && \
+    chmod 755 /opt/dnsserver/bin/dnsserver
 
 
-FROM python:3.13-slim
+FROM ${BASE}
 
 LABEL org.opencontainers.image.title="dnsserver" \
       org.opencontainers.image.description="A Kubernetes cluster DNS server in Python on trio" \
