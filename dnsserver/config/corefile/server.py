@@ -79,19 +79,6 @@ def prometheus(context: Context, _: Site, directive: Directive) -> None:
         context.draft.lost(place, f"prometheus {line.words[0]}", "there are no metrics of the Go run time")
 
 
-def log(context: Context, _: Site, directive: Directive) -> None:
-    """Import the log of queries, which this server does not write."""
-    source = source_of(directive)
-    text = (
-        "no line is written for a query: who reads these lines uses the metrics (coredns_dns_responses_total and the "
-        "reasons beside it), or keeps a CoreDNS with `log` in front"
-    )
-    context.draft.lost(source, "log", text)
-    for line in directive.lines:
-        if line.words[0] != "class":
-            context.draft.lost(source_of_line(line), f"log {line.words[0]}", UNKNOWN)
-
-
 def errors(context: Context, _: Site, directive: Directive) -> None:
     """Import the log of errors."""
     draft = context.draft

@@ -142,6 +142,24 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
       "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True}
                   for domain in ("old.example", "new.example")],
       "rewrite": [{"suffix": ".old.example", "to": "new.example", "answers": "names", "below": ["old.example"]}]}),
+    # The log of queries
+    (root("log"), {"query_log": [{"classes": ["all"], "rate": 0, "format": "common"}]}),
+    (root("log . {\n class denial error\n}"),
+     {"query_log": [{"classes": ["denial", "error"], "rate": 0, "format": "common"}]}),
+    (root("log {\n class denial\n class all\n}"),
+     {"query_log": [{"classes": ["all"], "rate": 0, "format": "common"}]}),
+    (root('log example.org example.net "{combined}" {\n class success\n}', "log {common}"),
+     {"query_log": [
+         {"classes": ["success"], "below": ["example.org", "example.net"], "rate": 0, "format": "combined"},
+         {"classes": ["all"], "rate": 0, "format": "common"}]}),
+    (root("log 10.1.0.0/16"),
+     {"query_log": [{"classes": ["all"], "below": ["1.10.in-addr.arpa"], "rate": 0, "format": "common"}]}),
+    (root("log . '{remote} {name}'"), {"query_log": [{"classes": ["all"], "rate": 0, "format": "common"}]}),
+    ("a.example b.example {\n log\n forward . 10.0.0.1\n}",
+     {"upstreams": [], "query_log": [{"classes": ["all"], "below": ["a.example", "b.example"], "rate": 0,
+                                      "format": "common"}],
+      "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True}
+                  for domain in ("a.example", "b.example")]}),
     # The rest
     (root("autopath @kubernetes"), {"search": {"enabled": True}}),
     (root("local {", " localhost_prefix off", "}"),
@@ -165,7 +183,11 @@ def test_what_is_taken_over(text: str, expected: dict[str, Any]) -> None:
 LOST = [
     (root("dns64"), ["2 dns64"]),
     (root("quux a b"), ["2 quux"]),
-    (root("log", "log . {\n class error\n}"), ["2 log", "3 log"]),
+    (root('log . "{remote} {name}"'), ["2 log"]),
+    (root("log {\n class nonsense\n}"), ["3 log class"]),
+    (root("log {\n class\n}"), ["3 log class"]),
+    (root("log {\n sample 3\n}"), ["3 log sample"]),
+    (root("log a..example b.example"), ["2 log"]),
     (root("kubernetes cluster.local {\n endpoint_pod_names\n noendpoints\n ignore empty_service\n zonal\n}"),
      ["3 kubernetes endpoint_pod_names", "4 kubernetes noendpoints", "5 kubernetes ignore", "6 kubernetes zonal"]),
     (root("kubernetes cluster.local {\n endpoint https://10.0.0.1\n tls a b c\n unheard_of\n ttl 9999\n}"),
