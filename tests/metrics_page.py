@@ -28,7 +28,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     ),
     "What is asked, and what is answered?": (
         *("coredns_dns_requests", "coredns_dns_do_requests", "coredns_dns_responses", "coredns_dns_request_size"),
-        *("coredns_dns_response_size", "dnsserver_answers", "dnsserver_records_left_out"),
+        *("coredns_dns_response_size", "dnsserver_answers", "dnsserver_namespace_", "dnsserver_records_left_out"),
     ),
     "How long do answers take?": ("coredns_dns_request_duration", "coredns_health_", "dnsserver_loop_lag"),
     "Is anything lost or turned away?": (

@@ -219,6 +219,14 @@ def test_replies_are_counted_by_rcode_and_plugin(seen: Seen) -> None:
     assert Counter({(labels["plugin"], labels["rcode"]): int(value) for labels, value in samples}) == got
 
 
+def test_namespaces_are_counted(seen: Seen) -> None:
+    inside = seen.sent(lambda asked: asked.name.endswith(_ZONE))
+    assert seen.total("dnsserver_namespace_questions_total", namespace="shop") == inside
+    failed = seen.sent(lambda asked: asked.name.startswith("nobody"))
+    assert seen.total("dnsserver_namespace_failures_total", namespace="shop") == failed
+    assert seen.total("dnsserver_namespace_failures_total", rcode="NXDOMAIN") == failed
+
+
 @pytest.mark.parametrize("tcp", PROTOCOLS)
 @pytest.mark.parametrize(
     ("which", "name"), [(1, "coredns_dns_request_size_bytes"), (2, "coredns_dns_response_size_bytes")]

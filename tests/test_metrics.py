@@ -30,6 +30,7 @@ from dnsserver.metrics import (
     Histogram,
     Kind,
     Log,
+    Namespace,
     Process,
     Readings,
     Replies,
@@ -127,6 +128,7 @@ READINGS = Readings(
     now=100.0,
     ready=True,
     processes=(PROCESS, PROCESS),
+    namespaces={"shop": Namespace(questions=9, failures={2: 1, 3: 4}), "(missing)": Namespace(questions=5)},
     kinds=(
         Kind(
             kind="services", objects=10_000, synced=True, state="watching", puts=3, removes=2, bookmarks=1,
@@ -222,6 +224,9 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_tail_followers", {}, 2),
         ("dnsserver_tail_left_out_total", {}, 48),
         ("dnsserver_answers_total", {"reason": "service-missing", "rcode": "NXDOMAIN"}, 10),
+        ("dnsserver_namespace_questions_total", {"namespace": "shop"}, 9),
+        ("dnsserver_namespace_questions_total", {"namespace": "(missing)"}, 5),
+        ("dnsserver_namespace_failures_total", {"namespace": "shop", "rcode": "NXDOMAIN"}, 4),
         ("dnsserver_udp_kernel_drops_total", {"family": "1", "share": "all"}, 8),
         ("dnsserver_udp_kernel_drops_total", {"family": "1", "share": "heavy"}, 10),
         ("dnsserver_udp_late_drops_total", {"family": "1"}, 12),

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-import trio
-
 from dnsserver.app.metrics_collector import MetricsCollector
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.traffic_pages import traffic_routes
@@ -52,12 +50,10 @@ class AdminPages:
         await self._overview.watch()
 
     async def _read(self) -> Readings:
-        await trio.lowlevel.checkpoint()
-        return self._server.collector.readings()
+        return await self._server.collector.readings()
 
     async def _count(self) -> tuple[Process, ...]:
-        await trio.lowlevel.checkpoint()
-        return self._server.collector.processes()
+        return await self._server.collector.processes()
 
     def _limits(self) -> Limits:
         return Limits(self._server.config.reply_cache.size, self._server.config.cache.size)

@@ -1,5 +1,6 @@
 """Collects what every part tells about itself, when somebody asks."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -8,7 +9,8 @@ import trio
 from dnsserver import log, metrics
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.process_usage import usage
-from dnsserver.metrics import LAG, Histogram, Readings, server_label
+from dnsserver.metrics import LAG, Histogram, NamespaceLabels, Readings, server_label
+from dnsserver.resolver import tally
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
@@ -18,6 +20,7 @@ if TYPE_CHECKING:  # a worker needs neither, and what they import takes memory
     from dnsserver.app.sync import Sync
     from dnsserver.app.workers import Workers
 
+_TEXTS = {tally.MISSING: metrics.MISSING, tally.OTHER: metrics.OTHER}
 _LAG_EVERY = 0.25  # seconds between two measurements of the event loop's lag
 
 
@@ -58,14 +61,23 @@ class MetricsCollector:
     def __init__(self, server: Parts) -> None:
         """Look at the parts of `server`."""
         self._server = server
+        self._labels = NamespaceLabels()
 
-    def readings(self) -> Readings:
-        """Return everything at this moment."""
-        return msgspec.structs.replace(self.brief(), processes=self.processes())
+    async def readings(self) -> Readings:
+        """Return everything, with all that was sent before this was called; others have their turns meanwhile."""
+        processes = await self.processes()
+        await trio.lowlevel.checkpoint()
+        existing = {name.decode("ascii", "replace") for name in self._server.cluster.index.namespaces}
+        namespaces = self._labels.update((found.namespaces for found in processes), existing)
+        await trio.lowlevel.checkpoint()
+        return msgspec.structs.replace(self.brief(), processes=processes, namespaces=namespaces)
 
-    def processes(self) -> tuple[metrics.Process, ...]:
-        """Return what each process that answers has counted."""
+    async def processes(self) -> tuple[metrics.Process, ...]:
+        """Return what each process that answers has counted up to now; others have their turns meanwhile."""
         server = self._server
+        asked = server.workers.ask_settle()
+        await settle(server.dns)
+        await server.workers.wait_settled(asked)
         return process(server.dns, server.lag), *server.workers.processes()
 
     def brief(self) -> Readings:
@@ -115,8 +127,14 @@ class MetricsCollector:
         )
 
 
+async def settle(dns: DnsService) -> None:
+    """Count what was sent of each held reply, in slices between which others have their turns."""
+    for _ in dns.replies.settle():
+        await trio.lowlevel.checkpoint()
+
+
 def process(dns: DnsService, lag: Lag) -> metrics.Process:
-    """Return what one process that answers has counted."""
+    """Return what one process that answers has counted, as of the last time that it was settled."""
     traffic, udp, tcp = [], [], []
     for address, listener in dns.udp:
         label = server_label(address.host, address.port)
@@ -128,6 +146,8 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         tcp.append(server.statistics(label))
     guard = dns.responder.guard
     return metrics.Process(
+        asked=dns.asked(),
+        namespaces=_namespaces(dns),
         traffic=tuple(traffic),
         udp=tuple(udp),
         tcp=tuple(tcp),
@@ -144,8 +164,26 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
     )
 
 
+def _namespaces(dns: DnsService) -> dict[str, metrics.Namespace]:
+    """Return what was asked of each namespace, of all tables."""
+    questions: Counter[bytes] = Counter()
+    failures: dict[bytes, Counter[int]] = {}
+    for table in dns.replies.tables:
+        found = table.namespaces
+        found.keep_only(dns.cluster.index.namespaces)
+        questions.update(found.questions)
+        for (name, rcode), count in found.failures.items():
+            failures.setdefault(name, Counter())[rcode] += count
+    return {
+        _TEXTS.get(name) or name.decode("ascii", "replace"): metrics.Namespace(
+            questions=count, failures=dict(failures.get(name, {}))
+        )
+        for name, count in questions.items()
+    }
+
+
 def _traffic(label: str, table: ReplyTable) -> metrics.Traffic:
-    sent = table.traffic()
+    sent = table.sent()
     return metrics.Traffic(
         server=label,
         protocol=table.protocol,

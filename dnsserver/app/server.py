@@ -219,9 +219,7 @@ class Server:
         scope.cancel()
 
     def _asked(self) -> int:
-        return self.dns.asked() + sum(
-            sum(traffic.replies.values()) for process in self.workers.processes() for traffic in process.traffic
-        )
+        return self.dns.asked() + sum(process.asked for process in self.workers.processes())
 
     def _under_way(self) -> int:
         workers = sum(process.forward.in_flight for process in self.workers.processes())

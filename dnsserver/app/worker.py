@@ -19,7 +19,7 @@ from dnsserver.app.followers import Followers
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.listening import ListenError
 from dnsserver.app.local_data import LocalDataError
-from dnsserver.app.metrics_collector import Lag, process
+from dnsserver.app.metrics_collector import Lag, process, settle
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
@@ -29,6 +29,7 @@ from dnsserver.traffic.gathered import Gathered, Gatherer
 log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
+_SETTLE_EVERY = 10.0  # seconds; when it dies, the hits of so many are not counted
 _QUIET = 0.02  # seconds without a frame, after which nothing is left of what came while this process started
 _CATCH_UP = 0.5  # seconds at most, where frames come all the time
 
@@ -48,6 +49,7 @@ class Worker:
         self._sockets = settings.sockets
         self._heavy: list[worker_protocol.Heavy] = []
         self._news = trio.Event()
+        self._wanted = self._settled = 0
         self._begun = self._listening = False
         self._frames = 0  # that came
         self._config = settings.config
@@ -94,6 +96,9 @@ class Worker:
             case worker_protocol.Reload():
                 assert self._nursery is not None  # it runs
                 self._nursery.start_soon(self._reload, frame)
+            case worker_protocol.Settle(number=number):
+                self._wanted = number
+                self._news.set()
             case worker_protocol.Leave():
                 self.dns.leave()
             case worker_protocol.ProbeSeen(name=name):
@@ -135,7 +140,12 @@ class Worker:
     async def _report(self, up: trio.abc.SendStream) -> None:
         """Say from time to time that this event loop goes round, what was counted, who asked, and whose probes came."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
+            due = trio.current_time()
             while True:
+                wanted, now = self._wanted, trio.current_time()
+                if wanted != self._settled or now >= due:
+                    await settle(self.dns)
+                    self._settled, due = wanted, now + _SETTLE_EVERY
                 seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
                 heavy, self._heavy = self._heavy, []
                 gathered = self._gatherer.take(trio.current_time(), self.dns.observer.missed)
@@ -154,7 +164,7 @@ class Worker:
         if not self._listening:
             return worker_protocol.Beat()
         try:
-            return worker_protocol.Counts(process(self.dns, self._lag))
+            return worker_protocol.Counts(process(self.dns, self._lag), self._settled)
         except Exception as error:
             self._faults.took("metrics", error)
             return worker_protocol.Beat()

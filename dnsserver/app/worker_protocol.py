@@ -98,10 +98,17 @@ class Followed(msgspec.Struct, frozen=True):
     missed: int
 
 
+class Settle(msgspec.Struct, frozen=True):
+    """Somebody wants to know all that was sent up to now; `number` says which question of this kind it is."""
+
+    number: int
+
+
 class Counts(msgspec.Struct, frozen=True):
-    """What a worker has counted so far."""
+    """What a worker has counted so far, and the last `Settle` after which it counted what each reply was sent."""
 
     process: metrics.Process
+    settled: int = 0
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -120,6 +127,7 @@ Frame = (
     | Follow
     | Unfollow
     | Followed
+    | Settle
     | Counts
     | Beat
     | Gathered
@@ -145,6 +153,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"t": Follow,
     b"u": Unfollow,
     b"v": Followed,
+    b"k": Settle,
     b"m": Counts,
     b"h": Beat,
     b"a": Gathered,

@@ -26,6 +26,7 @@ _PIECE = 64 * 1024  # octets sent in one go: what a pipe takes
 _AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is sent
 _BACKLOG = 64 * 1024 * 1024  # octets of events that a worker may be behind before it is given up
 _TICK = 0.5  # seconds between two looks at a worker
+_SETTLE_WITHIN = 0.5  # seconds, where counting 100,000 replies takes 0.1
 # Clients of a worker that hangs get no answer until it is gone, and resolvers ask again after 5 s (resolv.conf(5),
 # `timeout`). It reports every half a second, and a turn of its event loop is 2 ms for each socket: silent for 4 s it is
 # not just busy.
@@ -45,6 +46,7 @@ class FedWorker:
         self.number = number
         self.patience = patience
         self.counts: metrics.Process | None = None  # once it answers
+        self.settled = 0  # the last `ask_settle` that it has answered
         self.complete: set[Kind] = set()  # kinds of which it has been sent all objects
         self.status: int | None = None
         self.hung = False
@@ -111,6 +113,8 @@ class Workers:
         self._fed: set[FedWorker] = set()
         self._ended: metrics.Process | None = None  # those that are gone, as one
         self.tails = Tails(dns.audience, self.follow)
+        self._settles = 0
+        self._news = trio.Event()  # of counts
         self.restarts = 0
         self.gathered_listeners: list[
             Callable[[Gathered, int], None]
@@ -118,6 +122,19 @@ class Workers:
         if config.workers > 1:
             sync.listeners.append(self._pass_on)
             sync.stale_listeners.append(self._pass_on_stale)
+
+    def ask_settle(self) -> int:
+        """Have all of them count what they have sent up to now; returns what `wait_settled` waits for."""
+        self._settles += 1
+        for worker in self._fed:
+            worker.send(worker_protocol.Settle(self._settles))
+        return self._settles
+
+    async def wait_settled(self, number: int) -> None:
+        """Wait until all have told what they counted; who does not within a moment has told before."""
+        with trio.move_on_after(_SETTLE_WITHIN):
+            while any(worker.settled < number for worker in self._fed if worker.counts is not None):
+                await self._news.wait()
 
     def processes(self) -> tuple[metrics.Process, ...]:
         """Return what the workers have counted, those that are gone included: counters do not go back."""
@@ -272,7 +289,9 @@ class Workers:
                 if isinstance(frame, worker_protocol.Counts):
                     if worker.counts is None:
                         self._dns.listeners.answers(worker.number, True)
-                    worker.counts = frame.process
+                    worker.counts, worker.settled = frame.process, frame.settled
+                    self._news.set()
+                    self._news = trio.Event()
                 elif isinstance(frame, worker_protocol.Heavy):
                     self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
                 elif isinstance(frame, worker_protocol.ProbeSeen):

@@ -7,13 +7,17 @@ made for it go on working; what it does not have begins with `dnsserver_`. Must 
 """
 
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, SIZES, TIME, Histogram
+from dnsserver.metrics.namespaces import NamespaceLabels
 from dnsserver.metrics.numbers import (
+    MISSING,
+    OTHER,
     AnswerCache,
     Audience,
     Configuration,
     Forward,
     Kind,
     Log,
+    Namespace,
     Process,
     Readings,
     Replies,
@@ -31,6 +35,8 @@ from dnsserver.metrics.numbers import (
 
 __all__ = [
     "LAG",
+    "MISSING",
+    "OTHER",
     "PROGRAMMING",
     "REST",
     "SIZES",
@@ -42,6 +48,8 @@ __all__ = [
     "Histogram",
     "Kind",
     "Log",
+    "Namespace",
+    "NamespaceLabels",
     "Process",
     "Readings",
     "Replies",

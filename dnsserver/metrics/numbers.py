@@ -11,6 +11,8 @@ import msgspec
 
 from dnsserver.metrics.histogram import LAG, SIZES, Histogram
 
+MISSING, OTHER = "(missing)", "(other)"  # for all namespaces that do not exist, and for those beyond a bound
+
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """Some numbers of one moment."""
@@ -165,14 +167,24 @@ class Usage(Numbers, frozen=True):
     max_files: int
 
 
+class Namespace(Numbers, frozen=True):
+    """Questions for names in a namespace, and how many of them got another rcode than NOERROR, by that."""
+
+    questions: int = 0
+    failures: dict[int, int] = {}
+
+
 class Process(Numbers, frozen=True):
     """All that one process that answers knows; `limited` counts queries above a limit, by its name,
     `faults` what went wrong inside, by the place, `left_out` records whose names would have passed 255 octets.
 
+    `asked` grows with everything that clients send. `namespaces` are by name, those that exist, `MISSING` and `OTHER`.
     One that is not `alive` any more counts on, since counters must not go back.
     """
 
     alive: bool = True
+    asked: int = 0
+    namespaces: dict[str, Namespace] = {}
     traffic: tuple[Traffic, ...] = ()
     udp: tuple[UdpListener, ...] = ()
     tcp: tuple[TcpListener, ...] = ()
@@ -276,7 +288,8 @@ class Configuration(Numbers, frozen=True):
 class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
-    `missing` names the kinds without which it is not ready, `draining` is the other reason not to be.
+    `missing` names the kinds without which it is not ready, `draining` is the other reason not to be. `namespaces` are
+    those of all processes, as many as are shown.
     `programming` and `programming_live` are by service kind (cluster_ip, headless_with_selector); the second one leaves
     out what the first list brought.
     """
@@ -286,6 +299,7 @@ class Readings(Numbers, frozen=True):
     missing: tuple[str, ...] = ()
     draining: bool = False
     processes: tuple[Process, ...] = ()
+    namespaces: dict[str, Namespace] = {}
     kinds: tuple[Kind, ...] = ()
     zone: Zone = Zone()
     zone_snapshot: ZoneSnapshot | None = None

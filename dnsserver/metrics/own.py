@@ -78,6 +78,14 @@ OWN: tuple[Family, ...] = (
     # --- Answers and sockets
     Family("counter", "dnsserver_answers", "Replies, by the reason they are what they are.",
            ("reason", "rcode"), _answers),
+    Family("counter", "dnsserver_namespace_questions",
+           "Questions for names in a namespace; one label for all that do not exist, and one for those beyond 200.",
+           ("namespace",), lambda s: (((name,), counts.questions) for name, counts in s.namespaces.items())),
+    Family("counter", "dnsserver_namespace_failures",
+           "Of these questions, those with another response code than NOERROR.",
+           ("namespace", "rcode"), lambda s: (((name, m.RCODE_NAMES.get(rcode, str(rcode))), count)
+                                              for name, counts in s.namespaces.items()
+                                              for rcode, count in counts.failures.items())),
     Family("counter", "dnsserver_limited", "Queries not answered, by the limit of [clients]; with -watched, answered.",
            ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
     Family("counter", "dnsserver_faults", "Bugs that cost one thing each (a reply, an event, a page), by where it was.",

@@ -35,9 +35,9 @@ class Route(NamedTuple):
 
     `handle` runs on the event loop and must not wait; an `async` one may, and its steps must be short. It may give a
     Response that goes on without end. `text` is for the index, empty to leave it out there; `costly` is one that takes
-    milliseconds. `open` lets everybody in, from anywhere: for probes and Prometheus. All else is closed, as `Access`
-    says; `denied` gives what a denied client gets in place of a line of text, None for that. What changes something has
-    the method POST, so that no link does it.
+    milliseconds, in one step or in many: of these, one is answered at a time. `open` lets everybody in, from anywhere:
+    for probes and Prometheus. All else is closed, as `Access` says; `denied` gives what a denied client gets in place
+    of a line of text, None for that. What changes something has the method POST, so that no link does it.
     """
 
     method: str
@@ -130,7 +130,7 @@ class Admin:
             answer = route.handle(request)
         except Exception as error:
             return self._failed(request, error)
-        return answer if isinstance(answer, Response) else self._wait(request, answer)
+        return answer if isinstance(answer, Response) else self._wait(request, answer, costly=route.costly)
 
     def _denied(self, route: Route | None, request: Request) -> Response | None:
         try:
@@ -138,9 +138,9 @@ class Admin:
         except Exception as error:
             return self._failed(request, error)
 
-    async def _wait(self, request: Request, answer: Coroutine[object, object, Response]) -> Response:
-        """Wait for an answer that takes time: few at once, and not for long."""
-        if self._waiting >= self._limits.waiting:
+    async def _wait(self, request: Request, answer: Coroutine[object, object, Response], *, costly: bool) -> Response:
+        """Wait for an answer that takes time: few at once, and not for long. Costly ones are one at once anyway."""
+        if self._waiting >= self._limits.waiting and not costly:
             answer.close()
             return Response("too many of these are under way, try again\n", 503, headers={"Retry-After": "1"})
         self._waiting += 1

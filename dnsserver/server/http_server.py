@@ -168,9 +168,14 @@ class HttpServer:
     async def respond(self, connection: Connection, request: Request) -> Response:
         """Return the response to a request when it is its turn."""
         connection.busy = True
-        async with self._costly_turn if request.path in self._costly else self._quick_turn:
-            answer = self._respond(request)
-        response = answer if isinstance(answer, Response) else await answer
+        if request.path in self._costly:
+            async with self._costly_turn:
+                answer = self._respond(request)
+                response = answer if isinstance(answer, Response) else await answer
+        else:
+            async with self._quick_turn:
+                answer = self._respond(request)
+            response = answer if isinstance(answer, Response) else await answer
         if response.endless and not self._may_stream():
             if isinstance(response.body, AsyncGenerator):
                 await response.body.aclose()

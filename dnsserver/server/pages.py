@@ -1,12 +1,13 @@
 """What admin HTTP shows and does: health, readiness, metrics, an index of these, and emptying the cache."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
+import trio
 
 from dnsserver import __version__
 from dnsserver.metrics import Kind, Readings
-from dnsserver.metrics.exposition import expose
+from dnsserver.metrics.exposition import Exposition
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import from_text
@@ -15,7 +16,7 @@ Flush = Callable[[bytes, bool], int]
 
 
 def standard_routes(
-    read: Callable[[], Readings],
+    read: Callable[[], Awaitable[Readings]],
     brief: Callable[[], Readings],
     flush: Flush,
     more: Mapping[str, Route] | None = None,
@@ -23,7 +24,7 @@ def standard_routes(
 ) -> dict[str, Route]:
     """Return the routes of every server, and `more` of them.
 
-    `brief` gives the same Readings as `read`, less their `processes`, which cost milliseconds: probes come often.
+    `brief` gives the same Readings as `read`, less what processes count, which takes milliseconds: probes come often.
     `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went.
     `page(request, status)` gives a page for people with none of the server's data in it, None for who wants plain text.
     """
@@ -34,7 +35,7 @@ def standard_routes(
     routes = {
         "/readyz": ready,
         "/healthz": health,
-        "/metrics": Route("GET", lambda request: _metrics(read(), request), "for Prometheus", costly=True, open=True),
+        "/metrics": Route("GET", lambda request: _metrics(read, request), "for Prometheus", costly=True, open=True),
         "/cache/flush": Route(
             "POST",
             lambda request: _flush(request, flush),
@@ -51,13 +52,18 @@ def standard_routes(
     return routes
 
 
-def _metrics(readings: Readings, request: Request) -> Response:
-    """Answer a scrape in the format and the encoding that it asks for."""
-    page = expose(readings, request.headers.get("accept", ""), request.headers.get("accept-encoding", ""))
+async def _metrics(read: Callable[[], Awaitable[Readings]], request: Request) -> Response:
+    """Answer a scrape in the format and the encoding that it asks for; others have their turns meanwhile."""
+    accept, encodings = request.headers.get("accept", ""), request.headers.get("accept-encoding", "")
+    exposition = Exposition(await read(), accept, encodings)
+    pieces = []
+    for piece in exposition:
+        pieces.append(piece)
+        await trio.lowlevel.checkpoint()
     headers = {"vary": "accept, accept-encoding"}
-    if page.encoding:
-        headers["content-encoding"] = page.encoding
-    return Response(page.body, type=page.type, headers=headers)
+    if exposition.encoding:
+        headers["content-encoding"] = exposition.encoding
+    return Response(b"".join(pieces), type=exposition.type, headers=headers)
 
 
 def _ready(readings: Readings, request: Request) -> Response:

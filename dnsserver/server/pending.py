@@ -166,7 +166,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         """Return the reply that an outcome makes, or None if there is more to ask."""
         query = self.query
         if self.turns >= _MAX_TURNS:
-            return self.of.writer.refuse(query, m.SERVFAIL, _TOO_LONG, self.port)
+            return self.of.writer.refuse(query, m.SERVFAIL, _TOO_LONG, self.port, self.answer.depends)
         if self.seen != self.of.replies.changes:
             fresh, old = self.of.chain.answer(query.name, query.type), self.given
             if (fresh.follow, fresh.search, fresh.answer) != (old.follow, old.search, old.answer):
@@ -200,7 +200,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
             return None
         self.walk, self.until = None, found.expires
         if found.failure is not None:
-            return writer.refuse(query, m.SERVFAIL, found.failure, self.port)
+            return writer.refuse(query, m.SERVFAIL, found.failure, self.port, self.answer.depends)
         missing = msgspec.structs.replace(self.answer, depends=joined(self.answer.depends, found.depends))
         if found.name is None:
             return writer.search_nxdomain(query, self.key, missing, found.expires, self.port)

@@ -17,7 +17,7 @@ from dnsserver.wire.message import EMPTY, Body
 from dnsserver.wire.query import MIN_SIZE, Query
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import compose, echo, opt_record, write_reply
-from dnsserver.zone.record import Answer, Reason, looked_up_as, names_of
+from dnsserver.zone.record import Answer, Key, Reason, looked_up_as, names_of
 
 STREAM_LIMIT = 65535
 _pack_head = struct.Struct("!HHHHH").pack
@@ -113,9 +113,9 @@ class ReplyWriter:
             reply = Reply(wire, labels, depends)
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
-            if query.regular or self._is_for_others(query, reply, body, reason):
-                reply.reason = reason
-                self._replies.keep(port.table, key, reply, missing=rcode == m.NXDOMAIN)
+            self._keep(query, key, reply, body, reason, port)
+        else:
+            port.table.namespaces.count(depends, labels)
         return query.packet[:2] + wire
 
     def forwarded(
@@ -154,8 +154,10 @@ class ReplyWriter:
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
-        if not keep and now < outcome.stored + 1:
-            return query.packet[:2] + wire
+        if not keep:
+            port.table.namespaces.count(answer.depends, labels)
+            if now < outcome.stored + 1:
+                return query.packet[:2] + wire
         start = query.end - 2
         aging = max(0, len(body.ttls) - _left_out(wire, query, body))
         ttls = [start + ttl for ttl in body.ttls[:aging]]
@@ -163,9 +165,8 @@ class ReplyWriter:
         reply = AgingReply(wire, labels, answer.depends or (), ttls, outcome.stored, expires, record_hits)
         if now >= reply.due:
             wire = reply.renew(now) or wire
-        if keep and (query.regular or self._is_for_others(query, reply, body, reason)):
-            reply.reason = reason
-            self._replies.keep(port.table, key, reply, missing=outcome.rcode == m.NXDOMAIN)
+        if keep:
+            self._keep(query, key, reply, body, reason, port)
         return query.packet[:2] + wire
 
     def search_nxdomain(self, query: Query, key: bytes, answer: Answer, until: float, port: Port) -> bytes:
@@ -177,14 +178,27 @@ class ReplyWriter:
         now = self.clock()
         if answer.depends is not None and until > now:
             reply = AgingReply(wire, labels, answer.depends, (), now, until)
-            if query.regular or self._is_for_others(query, reply, body, reason):
-                reply.reason = reason
-                self._replies.keep(port.table, key, reply, missing=answer.rcode == m.NXDOMAIN)
+            self._keep(query, key, reply, body, reason, port)
+        else:
+            port.table.namespaces.count(answer.depends, labels)
         return query.packet[:2] + wire
 
-    def refuse(self, query: Query, rcode: int, reason: Reason, port: Port, *, lean: bool = False) -> bytes:
-        """Reply to a well-formed query that is not for this server; `lean` as in `_write`."""
+    def refuse(
+        self,
+        query: Query,
+        rcode: int,
+        reason: Reason,
+        port: Port,
+        depends: tuple[Key, ...] | None = None,
+        *,
+        lean: bool = False,
+    ) -> bytes:
+        """Reply without records to a well-formed query; `depends` is what the answer would have depended on.
+
+        `lean` as in `_write`.
+        """
         labels = (COUNTED.get(query.type, 0), rcode, reason.code)
+        port.table.namespaces.count(depends, labels)
         return query.id + self._write(query, labels, 0, EMPTY, reason, port, lean=lean)
 
     def truncated(self, query: Query, reason: Reason, port: Port) -> bytes:
@@ -204,6 +218,14 @@ class ReplyWriter:
         """Return the octets that stand for no reply; whoever looks on is told."""
         self.observer.noted = Noted((COUNTED.get(query.type, 0), m.DROP, reason.code), reason)
         return b""
+
+    def _keep(self, query: Query, key: bytes, reply: Reply, body: Body, reason: Reason, port: Port) -> None:
+        """Keep a reply, whose being sent is counted with it then, if it does for the next ones who ask the same."""
+        if query.regular or self._is_for_others(query, reply, body, reason):
+            reply.reason = reason
+            self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
+        else:
+            port.table.namespaces.count(reply.depends, reply.labels)
 
     def _is_for_others(self, query: Query, reply: Reply, body: Body, reason: Reason) -> bool:
         """Tell whether the reply to an irregular query does for all who mean the same, and make it do."""

@@ -174,7 +174,7 @@ class Responder:
             now = self.clock()
             wire = self.kept(key, port, now) or self._followed(key, port, now)
             if wire is not None and (reply := port.table.find(key)) is not None:
-                port.table.correct(reply.labels, key, wire, len(query.packet))
+                port.table.correct(reply, len(query.packet))
                 return query.id + echo(wire, query.question)
         if query.klass != m.CLASS_IN:
             return self._write.refuse(query, m.REFUSED, _REFUSED_CLASS, port, lean=True)

@@ -240,7 +240,9 @@ class Templates:
         if self._replies.seen_before(key):
             reply = Reply(wire, missing.noted.labels, depends)
             reply.reason = missing.noted.reason
-            self._replies.keep(port.table, key, reply, missing=True)
+            self._replies.keep(table, key, reply, missing=True)
+        else:
+            table.namespaces.count(depends, missing.noted.labels)
         return packet[:2] + wire
 
     # ---- what was answered the long way

@@ -164,11 +164,16 @@ async def test_who_listens_is_told_by_name_what_the_end_of_a_list_drops() -> Non
 async def test_both_processes_answer_and_see_every_change(tmp_path: Path) -> None:
     async with program(tmp_path, *things(OLD)) as running:
         (worker,) = running.workers()
-        assert await running.ask() == [OLD] * CLIENTS
+        asked = await running.value("coredns_dns_requests_total")
+        for number in range(1, 3):  # what was kept is counted as soon as it was sent, wherever that was
+            assert await running.ask() == [OLD] * CLIENTS
+            assert await running.value("coredns_dns_requests_total") == asked + number * CLIENTS
+            assert await running.value("dnsserver_namespace_questions_total") == asked + number * CLIENTS
         # With one of them stopped, those of its clients wait: both had been asked.
         os.kill(worker, signal.SIGSTOP)
         said = await running.ask()
         assert {OLD, None} == set(said)
+        assert await running.value("coredns_dns_requests_total") >= asked + 2 * CLIENTS  # nobody waits for it
         os.kill(worker, signal.SIGCONT)
 
         for expected, changed in (

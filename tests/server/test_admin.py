@@ -94,7 +94,11 @@ async def running(
     host: str = "127.0.0.1", more: dict[str, Route] | None = None, limits: HttpLimits | None = None
 ) -> AsyncIterator[Server]:
     server = Server()
-    routes = standard_routes(lambda: server.readings, lambda: server.readings, server.flush, more)
+
+    async def read() -> Readings:
+        return server.readings
+
+    routes = standard_routes(read, lambda: server.readings, server.flush, more)
     server.admin = Admin(host, 0, routes, limits=limits)
     async with trio.open_nursery() as nursery:
         address = await nursery.start(server.admin.run)

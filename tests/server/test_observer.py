@@ -71,7 +71,7 @@ def test_each_reply_that_is_a_failure_is_seen(made: Made, protocol: str) -> None
     for number in range(3):  # the long way, by a template, and once more
         reply = port.ask(made.packet, number) or b""
         found = seen(server, 1_000_000.0)
-        if port.table.hits():
+        if port.table.traffic().from_cache.total():
             assert not found
             break
         (one,) = found
@@ -206,13 +206,13 @@ def test_a_kept_reply_is_seen_while_it_is_followed(asked: bytes, protocol: str, 
     wanted = asked != KEPT["a service"]
     assert bool(port.table.followed) is wanted
     assert bool(port.table.replies) is not wanted
-    hits = port.table.hits()
+    hits = port.table.traffic().from_cache.total()
     for number in range(5):
         assert port.ask(asked, number) == replies[-1]
         found = seen(server)
         assert [one.client for one in found] == ([bytes((10, 0, 0, number))] if wanted else [])
         assert all(one.reason.text for one in found if one.reason.ede is not None)
-        assert port.table.hits() == hits + number + 1
+        assert port.table.traffic().from_cache.total() == hits + number + 1
     follow(server, None)
     assert not port.table.followed
     assert port.ask(asked) == replies[-1]

@@ -14,7 +14,10 @@ PODS = 'apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]'
 
 
 def readyz(readings: Readings, accept: str = "") -> tuple[int, str]:
-    routes = standard_routes(lambda: readings, lambda: readings, lambda *_: 0)
+    async def read() -> Readings:
+        return readings
+
+    routes = standard_routes(read, lambda: readings, lambda *_: 0)
     response = routes["/readyz"].handle(Request("GET", "/readyz", {}, {"accept": accept}, "127.0.0.1"))
     assert isinstance(response, Response)
     return response.status, response.body.decode() if isinstance(response.body, bytes) else str(response.body)

@@ -173,6 +173,8 @@ def test_replies_are_counted_once_by_type_rcode_and_reason() -> None:
     traffic = made.port.table.traffic()
     made.replies.clear()
     assert made.port.table.traffic() == traffic
+    assert made.port.table.namespaces.questions == {b"b": 7}
+    assert made.port.table.namespaces.failures == {(b"b", m.NXDOMAIN): 3}
     assert traffic.replies == {
         (m.A, m.NOERROR, "found"): 4,
         (m.AAAA, m.NXDOMAIN, "service-missing"): 3,

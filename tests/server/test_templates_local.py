@@ -53,7 +53,10 @@ class _Both:
             for port in self.ports
         )
         assert kept == expected
-        assert self.ports[0].table.traffic() == self.ports[1].table.traffic()
+        tables = [port.table for port in self.ports]
+        assert tables[0].traffic() == tables[1].traffic()
+        one, other = (table.namespaces for table in tables)
+        assert (one.questions, one.failures) == (other.questions, other.failures)
 
     def change(self, event: Put | Remove, wall: int) -> None:
         changed = self.cluster.apply(event, 0, wall)

@@ -145,6 +145,7 @@ def run(seed: int, *, short: bool) -> dict[str, object]:
         "late replies": server.port.sent,
         "asked": outside.asked,
         "counted": dict(server.port.table.traffic().replies),
+        "namespaces": server.port.table.namespaces.questions,
         "kept": kept,
         "panics": server.responder.panics,
     }
