@@ -40,7 +40,6 @@ class ObjectsStatistics(msgspec.Struct, frozen=True):
     path: str
     files: int
     broken: dict[str, str]
-    objects: dict[Kind, int]
     loads: int
     last_event: float | None
     bad_objects: dict[Kind, int]
@@ -67,14 +66,10 @@ class ObjectFiles:
 
     def statistics(self) -> ObjectsStatistics:
         """Return the counts of this moment."""
-        objects = dict.fromkeys(Kind, 0)
-        for kind, _, _ in self._served:
-            objects[kind] += 1
         return ObjectsStatistics(
             path=str(self._path),
             files=len(self._content),
             broken={str(path): problem for path, problem in self._broken.items()},
-            objects=objects,
             loads=self._loads,
             last_event=self._last_event,
             bad_objects=dict(self._bad_objects),

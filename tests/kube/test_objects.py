@@ -25,7 +25,7 @@ async def test_a_file(tmp_path: Path) -> None:
         await shows(sink, "b", "c")
         assert [type(event) for event in sink.events[before:]] == [Put, Remove], "only what differs, additions first"
         statistics = files.statistics()
-        assert (statistics.files, statistics.objects[Kind.SERVICES], statistics.broken) == (1, 2, {})
+        assert (statistics.files, statistics.broken) == (1, {})
         assert statistics.last_event is not None
 
 
