@@ -113,9 +113,11 @@ class ReplyWriter:
             reply = Reply(wire, labels, depends)
             if body.ring is not None:
                 reply = _ring_reply(wire, labels, depends, body, query.end) or reply
-            self._keep(query, key, reply, body, reason, port)
-        else:
-            port.table.namespaces.count(depends, labels)
+            if query.regular or self._is_for_others(query, reply, body, reason):
+                reply.reason = reason
+                self._replies.keep(port.table, key, reply, missing=rcode == m.NXDOMAIN)
+                return query.packet[:2] + wire
+        port.table.namespaces.count(depends, labels)
         return query.packet[:2] + wire
 
     def forwarded(
