@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from dnsserver.app.server import Server
-from dnsserver.config import Address, Config, Upstream
+from dnsserver.config import Address, Config, Loaded, Upstream
 from tests.kube.apiserver import ApiServer
 
 HOST = "127.0.0.1"
@@ -31,9 +31,12 @@ def upstream_at(port: int) -> tuple[Upstream, ...]:
 
 
 @asynccontextmanager
-async def running(settings: Config) -> AsyncIterator[Server]:
-    """Run a server, less its admin HTTP and its signals, and wait until its first sync is complete."""
-    server = Server(settings)
+async def running(settings: Config, loaded: Loaded | None = None) -> AsyncIterator[Server]:
+    """Run a server, less its admin HTTP and its signals, and wait until its first sync is complete.
+
+    `loaded` is where the settings are written, if they are; changes are not followed.
+    """
+    server = Server(settings, loaded=loaded)
     server.dns.listen()
     async with trio.open_nursery() as nursery:
         await nursery.start(server.dns.run)

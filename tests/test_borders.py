@@ -582,6 +582,9 @@ UNKEPT = {
     "dnsserver/app/worker.py: self.dns.run": "starts others only",
     "dnsserver/app/worker.py: self._listen": "its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self._reload": "its end ends the worker, which is replaced",
+    "dnsserver/app/explain.py: process.dns.forwarder.run": "a command, which ends with it",
+    "dnsserver/app/explain.py: process.sync.run": "a command, which ends with it",
+    "dnsserver/app/explainer.py: self._answer": "a part of a page, which is kept",
     "dnsserver/forward/forwarder.py: self._followers.run": "keeps what it starts",
     "dnsserver/forward/sources.py: _find_file": "a part of a reload, which is kept",
     "dnsserver/forward/sources.py: _look_up": "a part of a reload, which is kept",
@@ -589,7 +592,13 @@ UNKEPT = {
     "dnsserver/server/udp.py: self._answer": "guards each turn",
     "dnsserver/server/udp.py: self._keep_beat": "guards each look back",
 }
-OUTSIDE = {"self.outside", "self._outside", "of.outside", "self"}  # whose `start` is that of a question
+OUTSIDE = {
+    "self.outside",
+    "self._outside",
+    "self._forwarder",
+    "of.outside",
+    "self",
+}  # whose `start` is that of a question
 # Below a task that is kept: their failure is its failure.
 BELOW = {
     "dnsserver/app/workers.py", "dnsserver/kube/reflector.py", "dnsserver/forward/transport_stream.py",

@@ -2,7 +2,10 @@
 
 from typing import Protocol
 
+from dnsserver.app.dns_service import DnsService
+from dnsserver.app.explain_pages import explain_routes
 from dnsserver.app.metrics_collector import MetricsCollector
+from dnsserver.app.sync import Sync
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.traffic_pages import traffic_routes
 from dnsserver.app.workers import Workers
@@ -20,11 +23,17 @@ from dnsserver.zone.cluster import Cluster
 class Parts(Protocol):
     """The parts of a server that are shown."""
 
+    is_alone: bool
     config: Config
     cluster: Cluster
+    dns: DnsService
+    sync: Sync
     collector: MetricsCollector
     traffic: TrafficCounter
     workers: Workers
+
+    def place(self, key: str) -> str:
+        """Return where a key of the configuration is written."""
 
     def flush(self, name: bytes, below: bool) -> int:
         """Forget what is kept of a name, and of those below it, in all processes; return how many entries went."""
@@ -43,6 +52,7 @@ class AdminPages:
         server = self._server
         more = page_routes(self._overview, server.cluster, self._settings) | traffic_routes(server.traffic)
         more |= server.workers.tails.routes()
+        more |= explain_routes(server, server.place)
         return standard_routes(server.collector.readings, server.collector.brief, server.flush, more, document)
 
     async def watch(self) -> None:

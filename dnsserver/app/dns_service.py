@@ -117,6 +117,10 @@ class DnsService:
         """What the files say that answers are made of."""
         return self._local.texts
 
+    def zone_file(self, name: bytes) -> str | None:
+        """Return the path of the zone file that has a name, if one has."""
+        return self._local.zone_file(name)
+
     @property
     def udp(self) -> list[tuple[Address, UdpListener]]:
         """What answers over UDP, with its address."""

@@ -16,7 +16,7 @@ from dnsserver.config.model import Hosts
 from dnsserver.resolver.chain import Source
 from dnsserver.resolver.hosts import Hosts as HostNames
 from dnsserver.wire.message import FormatError
-from dnsserver.wire.name import labels
+from dnsserver.wire.name import is_below, labels
 from dnsserver.zone.static import SPECIAL, SpecialNames, StaticZone
 
 Texts = Mapping[str, str]  # what files say, by their paths
@@ -67,6 +67,14 @@ class LocalData:
     def sources(self, cluster: Source) -> list[Source]:
         """Return who is asked for a name, in this order."""
         return [cluster, *self._zone_of.values(), self._special]  # most of what is asked is the cluster's
+
+    def zone_file(self, name: bytes) -> str | None:
+        """Return the path of the zone file that has a name, if one has."""
+        for path, text in self.texts.items():
+            zone = self._zone_of.get(text)
+            if zone is not None and is_below(name, zone.origin):
+                return path
+        return None
 
     def own(self) -> list[bytes]:
         """Return the domains of which no upstream is believed."""

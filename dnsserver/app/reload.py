@@ -99,6 +99,10 @@ class Reloader:
         self._notes: frozenset[tuple[str, str, bool]] = frozenset()
         self._durations = metrics.Histogram(metrics.LAG)
 
+    def place(self, key: str) -> str:
+        """Return where a key of the configuration in force is written."""
+        return self._loaded.place(key)
+
     def statistics(self) -> metrics.Configuration:
         """Return which configuration is in force, since when, and what is wrong with that of the files."""
         return metrics.Configuration(

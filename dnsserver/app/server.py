@@ -67,6 +67,8 @@ def _end_within(seconds: float) -> None:
 class Server:
     """The first process: it answers, follows the cluster, and feeds the other processes that answer."""
 
+    is_alone = False  # others wait to be answered
+
     def __init__(
         self,
         config: Config,
@@ -99,6 +101,10 @@ class Server:
         self._nursery: trio.Nursery | None = None
         self.draining = False
         self._drained = False
+
+    def place(self, key: str) -> str:
+        """Return where a key of the configuration is written, for people."""
+        return key if self.reloader is None else self.reloader.place(key)
 
     @property
     def ready(self) -> bool:

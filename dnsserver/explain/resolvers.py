@@ -129,15 +129,18 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     wire = _wire(name)
     if wire is None:
         return End("not-found", "it is too long")
+    unsearched = ""
     if rooted:
         why = "it ends with a dot"
     elif not addresses:
-        why = "as it is: musl searches for addresses only"
+        why, unsearched = "as it is", "musl takes the search list for addresses only"
     elif dots >= client.ndots:
         why = f"it has {dots} dots, and ndots is {client.ndots}: as it is only"
+        unsearched = "musl takes the search list for names of fewer dots than ndots only"
     else:
         why = "as it is, after the search list" if client.search and client.musl_searches else "as it is"
-    return _musl_makes((yield Ask(wire, types, why)))
+    ended = _musl_makes((yield Ask(wire, types, why)))
+    return ended if ended.ending == "found" or ended.why else End(ended.ending, unsearched)
 
 
 def _musl_makes(said: Sequence[Said]) -> End:

@@ -7,6 +7,7 @@ Objects of pages leave here as raw JSON, those of watches as `decode` gives them
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from urllib.parse import quote
 
 import msgspec
 import trio
@@ -15,7 +16,18 @@ from dnsserver import metrics
 from dnsserver.kube import shallow
 from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
-from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, Unauthorized, error_of
+from dnsserver.kube.errors import (
+    ApiError,
+    Disconnected,
+    Forbidden,
+    Malformed,
+    NotFound,
+    Status,
+    TooLarge,
+    Unauthorized,
+    error_of,
+)
+from dnsserver.kube.pod_dns import PodDns, of_json
 from dnsserver.kube.progress import Received
 from dnsserver.kube.request_counts import NO_ANSWER, RequestCounts
 from dnsserver.kube.scope import Scope
@@ -230,15 +242,36 @@ class Client:
 
     async def groups(self) -> frozenset[str]:
         """Return the names of all API groups that the server offers, custom resources' too. Raises ApiError."""
-        answer = await self._send("/apis", {}, "application/json", self._answer_timeout)
-        try:
-            body = await _body(answer, LARGEST_PAGE)
-        finally:
-            await answer.aclose()
+        body = await self._get("/apis", {})
         try:
             return frozenset(group.name for group in _groups.decode(body).groups)
         except UNREADABLE as error:
             raise Malformed(f"the list of API groups is none: {error}") from None
+
+    async def pod(self, namespace: str, name: str) -> PodDns:
+        """Return what a pod's spec says of DNS. Raises ApiError: Forbidden where neither get nor list is allowed."""
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
+        try:
+            body = await self._get(f"{path}/{quote(name, safe='')}", {})
+        except Forbidden as denied:
+            try:
+                found = _page(await self._get(path, {"fieldSelector": f"metadata.name={name}"})).items or []
+            except Forbidden:
+                raise denied from None
+            if not found:
+                raise NotFound(f"there is no pod {namespace}/{name}") from None
+            body = bytes(found[0])
+        try:
+            return of_json(body)
+        except UNREADABLE as error:
+            raise Malformed(f"the pod {namespace}/{name} cannot be read: {error}") from None
+
+    async def _get(self, path: str, params: dict[str, str]) -> bytes:
+        answer = await self._send(path, params, "application/json", self._answer_timeout)
+        try:
+            return await _body(answer, LARGEST_PAGE)
+        finally:
+            await answer.aclose()
 
     @asynccontextmanager
     async def _asked(

@@ -50,6 +50,9 @@ class Rules(Protocol):
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer that a rule or a table of hosts has for a name, or None."""
 
+    def origin(self, name: bytes, qtype: int) -> list[str]:
+        """Return the settings that make the answer about a name what it is, as keys of the configuration."""
+
     def is_handed_over(self, name: bytes) -> bool:
         """Tell whether a name is the upstreams', although it lies in the cluster's domain."""
 

@@ -36,6 +36,7 @@ class Rules:
     def __init__(self, rules: RuleSet, hosts: Sequence[Hosts] = (), cluster: bytes = ROOT) -> None:
         """Sort the rules in; what the tables of `hosts` hold may change later on. `cluster` is the cluster's domain."""
         self.hosts = tuple(hosts)
+        self._rules = rules
         self._rewrites = Rewrites(rules.rewrites)
         self._answers = FixedAnswers(rules.answers)
         self._handed_over = rules.handed_over
@@ -86,11 +87,35 @@ class Rules:
         """Tell whether a name is the upstreams', although it lies in the cluster's domain."""
         return any(is_below(name, domain) for domain in self._handed_over)
 
+    def origin(self, name: bytes, qtype: int) -> list[str]:
+        """Return the settings that make the answer about a lower-case name what it is: `rewrite[0]`, `hosts[1]`.
+
+        In the order in which they have their say; the numbers are those of the configuration.
+        """
+        found = []
+        rewrite = self._rewrites.table.find(name, 0)
+        renaming = self.rewritten(name)
+        if rewrite is not None:
+            found.append(f"rewrite[{_place(self._rules.rewrites, rewrite.rule.rule)}]")
+        if isinstance(renaming, Renaming):
+            name = renaming.new
+        answer = self._answers.table.find(name, qtype)
+        if answer is not None:
+            return [*found, f"answer[{_place(self._rules.answers, answer.rule.rule)}]"]
+        for number, table in enumerate(self.hosts):
+            if table.answer(name, qtype) is not None:
+                return [*found, f"hosts[{number}]"]
+        return found
+
     def candidates(self, name: bytes) -> tuple[object, ...]:
         """Return the rules that may be for a name, as values: where they are equal, so are the answers."""
         tables = (self._rewrites.table, self._answers.table)
         found = tuple((entry.condition, entry.rule.rule) for table in tables for entry in table.candidates(name))
         return (*found, self.is_handed_over(name)) if found or self.is_handed_over(name) else ()
+
+
+def _place(rules: Sequence[object], rule: object) -> int:
+    return next(number for number, each in enumerate(rules) if each is rule)
 
 
 def differ(one: Rules | None, other: Rules | None, name: bytes) -> bool:

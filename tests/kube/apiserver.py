@@ -118,6 +118,7 @@ class ApiServer:
         self.bookmark_interval = bookmark_interval
         self.token = "the-token"
         self.forbidden: set[Kind] = set()
+        self.may_get = True  # single objects, where their kind may be read
         self.missing: set[Kind] = set()
         self.groups = ["apps", "discovery.k8s.io"]  # what GET /apis lists
         self.faults: list[Fault] = []
@@ -253,7 +254,9 @@ class ApiServer:
             fault = self._fault(request)
             if fault is not None and await _misbehave(exchange, request, fault):
                 return
-            if request.verb == "watch":
+            if request.name:
+                await self._get(exchange, request)
+            elif request.verb == "watch":
                 await self._watch(exchange, request, fault)
             else:
                 await self._list(exchange, request, fault)
@@ -281,6 +284,15 @@ class ApiServer:
         else:
             self.delete(request.kind, request.namespace, request.name)
         await exchange.whole(200, json.dumps({"resourceVersion": str(self.store.version)}).encode(), {})
+
+    async def _get(self, exchange: "_Exchange", request: Request) -> None:
+        if not self.may_get:
+            raise _Denied(403, "Forbidden", f'{request.kind} "{request.name}" is forbidden: cannot get resource')
+        things = self.store.chosen(request.kind, self.store.version, request.namespace, "", "")
+        found = next((thing for thing in things if thing.name == request.name), None)
+        if found is None:
+            raise _Denied(404, "NotFound", f'{request.kind} "{request.name}" not found', details={})
+        await exchange.whole(200, found.full(), {})
 
     async def _control(self, exchange: "_Exchange", url: SplitResult) -> None:
         """`POST /-/compact`, `/-/churn?count=1000`, or any command of `disturb` (`?kind=pods`): for a benchmark."""

@@ -221,3 +221,32 @@ async def test_a_token_that_no_header_may_have_is_not_sent(server: ApiServer, to
         with pytest.raises(errors.Unauthorized, match="characters that no token has"):
             await pages(client)
     assert not server.requests
+
+
+@pytest.mark.parametrize("may_get", [True, False])
+async def test_a_pod_is_got_or_found_in_a_list(server: ApiServer, may_get: bool) -> None:
+    server.may_get = may_get
+    for name in ("web-1", "web-2"):
+        server.put(Kind.PODS, thing(name, spec={"dnsPolicy": "None", "hostNetwork": name == "web-2"}))
+    async with client_of(server) as client:
+        pod = await client.pod("shop", "web-2")
+        assert (pod.namespace, pod.name, pod.policy, pod.host_network) == ("shop", "web-2", "None", True)
+        for namespace, name in (("shop", "web-3"), ("other", "web-1"), ("shop/x", "web-1")):
+            with pytest.raises(errors.NotFound):
+                await client.pod(namespace, name)
+    fields = [request.query.get("fieldSelector") for request in server.requests if not request.name]
+    assert fields == ([] if may_get else [f"metadata.name={name}" for name in ("web-2", "web-3", "web-1", "web-1")])
+
+
+async def test_a_pod_that_may_not_be_read(server: ApiServer) -> None:
+    server.forbidden.add(Kind.PODS)
+    async with client_of(server) as client:
+        with pytest.raises(errors.Forbidden):
+            await client.pod("shop", "web-1")
+
+
+async def test_a_pod_that_cannot_be_read(server: ApiServer) -> None:
+    server.put(Kind.PODS, thing("web-1", spec={"hostNetwork": "perhaps"}))
+    async with client_of(server) as client:
+        with pytest.raises(errors.Malformed, match="the pod shop/web-1 cannot be read"):
+            await client.pod("shop", "web-1")

@@ -1,0 +1,185 @@
+"""Who explains: a running server, or a process of its own for files of objects or a kubeconfig."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import trio
+
+from dnsserver.app.asking import Asking
+from dnsserver.app.dns_service import DnsService, StartError
+from dnsserver.app.explainer import Explainer, PodReadError, Wanted, WantedError
+from dnsserver.app.sync import Sync
+from dnsserver.config import Config, Loaded
+from dnsserver.explain.client import Client, Node, of_resolv_conf
+from dnsserver.explain.origins import shown_address
+from dnsserver.explain.report import Explanation
+from dnsserver.kube.errors import ApiError, Forbidden, NotFound
+from dnsserver.kube.pod_dns import PodDns, of_parsed
+from dnsserver.zone.cluster import Cluster
+
+_SYNC_WAIT = 60.0  # seconds until the objects of the cluster are there
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where this runs in a pod
+_RESOLV_CONF = Path("/etc/resolv.conf")
+_RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
+
+
+class ExplainError(Exception):
+    """Nothing can be explained; the text says why."""
+
+
+class Parts(Protocol):
+    """The parts of a server that are asked; one `is_alone` where nobody has to be answered beside."""
+
+    is_alone: bool
+    config: Config
+    cluster: Cluster
+    dns: DnsService
+    sync: Sync
+
+
+def explainer_of(
+    parts: Parts,
+    place: Callable[[str], str],
+    clock: Callable[[], float],
+    limit: trio.CapacityLimiter | None = None,
+) -> Explainer:
+    """Return what explains names as a server answers them with its present configuration."""
+    asking = Asking(parts.dns, parts.config, clock, place, parts.sync.stale_reason)
+    return Explainer(asking, parts.cluster.index, parts.config, partial(_node, parts), partial(_read_pod, parts), limit)
+
+
+async def _node(parts: Parts) -> Node:
+    """Return what is known of the nodes: this pod has a node's resolv.conf, if it does not have the cluster's."""
+    config = parts.config
+    own = tuple(_own_addresses(parts))
+    search = tuple(str(domain) for domain in config.search.node_domains)
+    if config.objects is not None or not await trio.Path(_ACCOUNT).exists():
+        return Node(search=search, own=own)
+    try:
+        text = await trio.Path(_RESOLV_CONF).read_text("utf-8", "replace")
+    except OSError:
+        return Node(search=search, own=own)
+    found = of_resolv_conf(text, "")
+    if _is_the_clusters(found, str(config.domain), own):
+        return Node(search=search, own=own)
+    return Node(found.nameservers, found.search, found.options, is_known=True, own=own)
+
+
+def _is_the_clusters(client: Client, domain: str, own: tuple[str, ...]) -> bool:
+    return f"svc.{domain}" in client.search or any(address in own for address in client.nameservers)
+
+
+def _own_addresses(parts: Parts) -> Iterator[str]:
+    """Yield the addresses that clients ask: those of the Service, and those that it listens on by name."""
+    name = parts.config.service
+    entry = parts.cluster.index.entry((name.namespace.encode(), name.name.encode()))
+    if entry is not None and entry.service is not None:
+        yield from map(shown_address, entry.service.addresses)
+    yield from (address.host for address in parts.config.listen if address.host not in {"0.0.0.0", "::"})
+
+
+async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
+    """Return a pod's spec, from where the server has its objects. Raises PodReadError, and WantedError."""
+    client, objects = parts.sync.client, parts.config.objects
+    if client is None:
+        assert objects is not None  # it is one or the other
+        if not parts.is_alone:
+            raise PodReadError(f"pods of {objects} are read by `dnsserver explain --objects`, not by a server")
+        return await trio.to_thread.run_sync(_pod_of_files, objects, namespace, name)
+    try:
+        return await client.pod(namespace, name)
+    except Forbidden:
+        raise PodReadError(f"pod {namespace}/{name} may not be read here: the role lacks the rule {_RULE}") from None
+    except NotFound:
+        raise WantedError(f"pod: there is no pod {namespace}/{name}") from None
+    except ApiError as error:
+        raise PodReadError(f"pod {namespace}/{name} cannot be read: {error}") from None
+
+
+def _pod_of_files(path: Path, namespace: str, name: str) -> PodDns:
+    """Return a pod of object files. Raises PodReadError, and WantedError."""
+    from dnsserver.kube.folder import look_around  # noqa: PLC0415 - of object files
+
+    for file in look_around(path).looks:
+        try:
+            for value in _documents(file):
+                for thing in _things(value):
+                    if thing.get("kind") != "Pod":
+                        continue
+                    pod = of_parsed(thing)
+                    if (pod.namespace, pod.name) == (namespace, name):
+                        return pod
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            raise PodReadError(f"{file}: pods cannot be read of it: {error}") from None
+    raise WantedError(f"pod: there is no pod {namespace}/{name} in {path}")
+
+
+def _documents(file: Path) -> Iterator[object]:
+    if file.suffix == ".json":
+        yield msgspec.json.decode(file.read_bytes())
+        return
+    from dnsserver.kube.plain import documents  # noqa: PLC0415 - YAML, 2 MiB
+
+    yield from (document.value for document in documents(file.read_bytes()))
+
+
+def _things(value: object) -> Iterator[dict[str, object]]:
+    """Yield the objects of a document, also those of a List."""
+    if isinstance(value, dict):
+        items = value.get("items")
+        if isinstance(items, list):
+            for item in items:
+                yield from _things(item)
+        else:
+            yield value
+
+
+def run(loaded: Loaded, wanted: Wanted) -> Explanation:
+    """Explain by the objects that a configuration names, in this process. Raises ExplainError, and WantedError."""
+    wanted.check()
+    return trio.run(_run, loaded, wanted)
+
+
+class _Process:
+    """What answers, without sockets for clients."""
+
+    is_alone = True
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.dns = DnsService(config)
+        self.cluster = self.dns.cluster
+        self.sync = Sync(config, self.cluster, self.dns.replies, None, self.dns.faults)
+
+
+async def _run(loaded: Loaded, wanted: Wanted) -> Explanation:
+    config = msgspec.structs.replace(loaded.config, workers=1, state=None)
+    found: Explanation | None = None
+    late = ExplainError(f"the objects of the cluster were not there after {_SYNC_WAIT:g} seconds")
+    try:
+        process = _Process(config)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(process.dns.forwarder.run)
+            nursery.start_soon(process.sync.run)
+            with trio.move_on_after(_SYNC_WAIT):
+                await process.sync.wait_synced()
+            if process.cluster.missing:
+                raise late
+            found = await explainer_of(process, loaded.place, trio.current_time).explain(wanted)
+            nursery.cancel_scope.cancel()
+        if process.sync.client is not None:
+            await process.sync.client.aclose()
+    except* (StartError, trio.TooSlowError) as errors:
+        raise ExplainError(str(_first(errors)) or "it took too long") from errors
+    except* (ExplainError, WantedError) as errors:
+        raise _first(errors) from None
+    assert found is not None  # or an error was raised
+    return found
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    (first, *_) = errors.exceptions
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,98 @@
+"""The commands that say what a server answers, and why: a running one, or one of objects at hand."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dnsserver.cli.flags import INVALID, load
+from dnsserver.cli.running import client, running_server
+
+_MOST_OF_A_RESOLV_CONF = 8 * 1024  # octets: it goes into a request
+_WAIT = 60.0  # seconds: an explanation asks upstreams
+
+_AT_HAND = (
+    click.option("--objects", metavar="PATH", help="Files of Kubernetes objects, in place of a running server."),
+    click.option("--kubeconfig", metavar="FILE", help="A cluster's API server, in place of a running server."),
+    click.option("--context", metavar="NAME", help="A context of the kubeconfig."),
+    click.option("--domain", metavar="NAME", help="The domain of the cluster, with --objects and --kubeconfig."),
+    click.option("--upstream", multiple=True, metavar="SERVER", help="Whom to ask for outside names then; repeatable."),
+)
+
+
+def _at_hand(command: Any) -> Any:
+    for option in reversed(_AT_HAND):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("name")
+@click.option("--type", "type_", metavar="TYPE", default="", help="A type of records.  [default: A and AAAA]")
+@click.option("--pod", metavar="NS/POD", default="", help="Explain it for this pod, by its dnsPolicy and dnsConfig.")
+@click.option(
+    "--namespace", metavar="NS", default="", help="Explain it for a pod of this namespace.  [default: default]"
+)
+@click.option("--resolv-conf", type=click.Path(path_type=Path), help="Explain it for a client with this resolv.conf.")
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+@running_server
+@_at_hand
+def explain(
+    name: str,
+    type_: str,
+    pod: str,
+    namespace: str,
+    resolv_conf: Path | None,
+    as_json: bool,
+    server: str | None,
+    token_file: Path | None,
+    config: Path | None,
+    **given: Any,
+) -> None:
+    """Say why NAME resolves for a client, or why not, and what to do.
+
+    Prints whom the client asks, each question that resolvers (glibc, musl, Go) make of the name, what each is answered,
+    where that comes from, and for each failure its reason. The last line is the verdict. Ends with status 0 if the name
+    resolves, 1 if not, 2 if that cannot be found out.
+
+    A running server is asked; in a pod of it: kubectl -n kube-system exec deploy/dnsserver -- dnsserver explain NAME
+    """
+    wanted = {"name": name, "type": type_, "pod": pod, "namespace": namespace}
+    if resolv_conf is not None:
+        try:
+            wanted["resolv_conf"] = resolv_conf.read_text("utf-8", "replace")[:_MOST_OF_A_RESOLV_CONF]
+        except OSError as error:
+            raise click.UsageError(f"{resolv_conf}: {(error.strerror or str(error)).lower()}") from error
+    report = importlib.import_module("dnsserver.explain.report")
+    if any(given[key] for key in ("objects", "kubeconfig")):
+        found = _explained(wanted, config, given)
+    else:
+        asked = {key: value for key, value in wanted.items() if value or key == "resolv_conf"}
+        admin = importlib.import_module("dnsserver.app.admin_client")
+        try:
+            found = client(server, token_file, config, _WAIT).get_value("/explain", asked, report.Explanation)
+        except admin.AdminError as error:
+            click.echo(error, err=True)
+            sys.exit(INVALID)
+    if as_json:
+        msgspec = importlib.import_module("msgspec")
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        for line in importlib.import_module("dnsserver.explain.text").lines(found):
+            click.echo(line)
+    sys.exit(0 if found.resolves else 1)
+
+
+def _explained(wanted: dict[str, str], config: Path | None, given: dict[str, Any]) -> Any:
+    """Return the explanation by the objects at hand; ends the program with status 2 if there is none."""
+    loaded = load(config, given)
+    module = importlib.import_module("dnsserver.app.explain")
+    explainer = importlib.import_module("dnsserver.app.explainer")
+    importlib.import_module("dnsserver.log").configure_logging("error", loaded.config.log.format)
+    try:
+        return module.run(loaded, explainer.Wanted(**wanted))
+    except (module.ExplainError, explainer.WantedError) as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)

@@ -1,0 +1,159 @@
+"""Explanations of pods, from the API or from files, and by a process of its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from dnsserver.app.explain import ExplainError, explainer_of, run
+from dnsserver.app.explainer import Wanted, WantedError
+from dnsserver.config import Override, read
+from dnsserver.explain.report import Explanation
+from dnsserver.zone.model import Kind
+from tests.app.explaining import explaining
+from tests.cluster import namespace, service
+from tests.kube.apiserver import ApiServer, serving
+from tests.kube.support import thing
+from tests.running import config, kubeconfig, running, write_objects
+
+SEARCH = ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local")
+RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
+PODS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "host": {"hostNetwork": True},
+    "both": {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+    "node": {"dnsPolicy": "Default"},
+    "own": {
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["10.96.0.10"], "searches": ["shop.svc.cluster.local"]},
+    },
+    "one-dot": {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}], "searches": ["svc.cluster.local"]}},
+    "aliased": {"hostAliases": [{"ip": "192.0.2.7", "hostnames": ["nobody"]}]},
+}
+
+
+def made(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with serving(ApiServer()) as server:
+        server.put(Kind.NAMESPACES, thing("shop", namespace="", spec={}))
+        server.put(Kind.SERVICES, thing("web", spec={"clusterIP": "10.9.0.1"}))
+        server.put(Kind.SERVICES, thing("kube-dns", namespace="kube-system", spec={"clusterIP": "10.96.0.10"}))
+        for name, spec in PODS.items():
+            server.put(Kind.PODS, thing(name, spec=spec))
+        yield server
+
+
+async def explained(folder: Path, api: ApiServer, name: str, pod: str) -> Explanation:
+    settings = config(kubeconfig=kubeconfig(folder, api))
+    async with running(settings) as server:
+        return await explainer_of(server, server.place, trio.current_time).explain(Wanted(name, pod=pod))
+
+
+@pytest.mark.parametrize(
+    ("pod", "name", "search", "here", "resolves"),
+    [
+        ("plain", "web", SEARCH, "yes", True),
+        ("host", "web.shop.svc.cluster.local", (), "no", False),
+        ("both", "web", SEARCH, "yes", True),
+        ("node", "web.shop.svc.cluster.local", (), "no", False),
+        ("own", "web", SEARCH[:1], "yes", True),
+        ("one-dot", "web", SEARCH, "yes", True),
+        ("one-dot", "web.shop", SEARCH, "yes", False),  # not with musl
+        ("aliased", "nobody", SEARCH, "yes", True),
+        ("plain", "nobody", SEARCH, "yes", False),
+    ],
+)
+async def test_a_pod_of_the_api(
+    tmp_path: Path, api: ApiServer, pod: str, name: str, search: tuple[str, ...], here: str, resolves: bool
+) -> None:
+    found = await explained(tmp_path, api, name, f"shop/{pod}")
+    assert (found.client.search, found.client.here, found.resolves) == (search, here, resolves), found.verdict
+    if here == "no":
+        assert found.verdict.endswith("this client asks the node's nameservers, not the cluster's DNS")
+
+
+async def test_a_pod_that_may_not_be_read_is_taken_as_one_of_its_namespace(tmp_path: Path, api: ApiServer) -> None:
+    api.forbidden.add(Kind.PODS)
+    found = await explained(tmp_path, api, "web", "shop/own")
+    assert (found.client.search, found.resolves) == (SEARCH, True)
+    assert found.client.notes[0] == (
+        f"pod shop/own may not be read here: the role lacks the rule {RULE}. Taken as a pod of the namespace shop with"
+        " ClusterFirst"
+    )
+
+
+async def test_a_pod_that_is_not_there(tmp_path: Path, api: ApiServer) -> None:
+    async with running(config(kubeconfig=kubeconfig(tmp_path, api))) as server:
+        with pytest.raises(WantedError, match="pod: there is no pod shop/none"):
+            await explainer_of(server, server.place, trio.current_time).explain(Wanted("web", pod="shop/none"))
+
+
+async def test_a_server_of_files_says_who_reads_pods_of_them(tmp_path: Path) -> None:
+    async with explaining(tmp_path, [namespace("shop"), service("web", "10.9.0.1")]) as server:
+        found = await server.explain("web", pod="shop/plain")
+        assert found.resolves
+        assert found.client.notes[0].startswith(f"pods of {tmp_path / 'objects.json'} are read by")
+
+
+def alone(folder: Path, things: list[dict[str, Any]], wanted: Wanted) -> Explanation:
+    """Explain by files, in a process of its own."""
+    objects = write_objects(folder, things)
+    file = folder / "c.toml"
+    file.write_text(f'objects = "{objects}"\nupstreams = []\n')
+    return run(read(file, dict[str, Override]()), wanted)
+
+
+THINGS = [
+    namespace("shop"),
+    service("web", "10.9.0.1"),
+    service("kube-dns", "10.96.0.10", namespace="kube-system"),
+    *(made("Pod", name, spec) for name, spec in PODS.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "resolves"),
+    [
+        (Wanted("web", namespace="shop"), True),
+        (Wanted("web", pod="shop/plain"), True),
+        (Wanted("web.shop.svc.cluster.local", pod="shop/host"), False),
+        (Wanted("web", pod="shop/own"), True),
+        (Wanted("web.shop", pod="shop/one-dot"), False),
+        (Wanted("www.example.com"), False),
+    ],
+)
+def test_by_files(tmp_path: Path, wanted: Wanted, resolves: bool) -> None:
+    found = alone(tmp_path, THINGS, wanted)
+    assert found.resolves is resolves, found.verdict
+
+
+def test_by_files_of_yaml(tmp_path: Path) -> None:
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(
+        "kind: Namespace\napiVersion: v1\nmetadata: {name: shop}\n---\nkind: List\nitems: []\n"
+    )
+    pod = "kind: Pod\napiVersion: v1\nmetadata: {name: p, namespace: shop}\nspec: {dnsPolicy: Default}\n"
+    (folder / "b.yaml").write_text(pod)
+    file = tmp_path / "c.toml"
+    file.write_text(f'objects = "{folder}"\nupstreams = []\n')
+    loaded = read(file, dict[str, Override]())
+    assert run(loaded, Wanted("web", pod="shop/p")).client.here == "no"
+    with pytest.raises(WantedError, match=f"there is no pod shop/q in {folder}"):
+        run(loaded, Wanted("web", pod="shop/q"))
+
+
+def test_what_cannot_be_explained_alone(tmp_path: Path) -> None:
+    with pytest.raises(WantedError):
+        alone(tmp_path, THINGS, Wanted("a..b"))
+    file = tmp_path / "broken.toml"
+    file.write_text(f'objects = "{tmp_path}"\nstatic = ["none.zone"]\n')
+    (tmp_path / "none.zone").write_text("no zone")
+    with pytest.raises(ExplainError, match="static zone"):
+        run(read(file, dict[str, Override]()), Wanted("web"))
