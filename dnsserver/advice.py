@@ -14,14 +14,17 @@ class _Row(NamedTuple):
     advice: str = ""
 
 
-_UPSTREAM = "Ask that upstream with dig from the node or pod that the server runs on; "
+_UPSTREAM = "Ask that upstream with dig from where the server runs. "
 _ALIASES = "Follow the aliases with dig, one after the other, and mend the one that leads back or too far."
 _LIMITS = "See who asks so much with `dnsserver top`; raise `[clients]` in the configuration if that is right."
 
 _ROWS = {
     # what was hoped for
     "found": _Row("records of the cluster, a zone file, or the server's own names"),
-    "forwarded": _Row('what an upstream said: records or "does not exist"'),
+    "forwarded": _Row(
+        'what an upstream said: records or "does not exist"',
+        "If it should exist, see how it is spelled, and whether that upstream is the one that has its domain.",
+    ),
     "forwarded-no-data": _Row("what an upstream said: the name exists, without records of the type asked"),
     "search-completed": _Row("an alias to the first name of the search list that has an address"),
     "hosts": _Row("addresses of a table of `[[hosts]]`"),
@@ -162,24 +165,23 @@ _ROWS = {
     ),
     "upstream-timeout": _Row(
         "no upstream answered in time",
-        _UPSTREAM
-        + "look for a firewall or NetworkPolicy between them, over UDP and TCP, and for an overloaded upstream.",
+        _UPSTREAM + "A firewall or NetworkPolicy may be between them, over UDP or TCP, or it is overloaded.",
     ),
     "upstream-unreachable": _Row(
         "no upstream can be reached",
-        _UPSTREAM + "look whether it runs, its port, and the route to it.",
+        _UPSTREAM + "It may not run, listen on another port, or have no route from here.",
     ),
     "upstream-closed": _Row(
         "an upstream closes TCP connections without an answer",
-        _UPSTREAM + "with `+tcp`: it may allow few connections, or none from here.",
+        _UPSTREAM + "With `+tcp` it shows whether it takes connections from here at all, and how many.",
     ),
     "upstream-servfail": _Row(
         "the upstreams replied SERVFAIL",
-        _UPSTREAM + "the fault is behind it: the name's own servers, or DNSSEC, if `dig +cd` works.",
+        _UPSTREAM + "The fault is behind it: the name's own servers, or DNSSEC, if `dig +cd` works.",
     ),
     "upstream-refused": _Row(
         "the upstreams refused to answer",
-        _UPSTREAM + "its access list has to allow this server's address, and recursion.",
+        _UPSTREAM + "Its access list has to allow this server's address, and recursion.",
     ),
     "upstream-lame": _Row(
         "the upstreams replied with a referral",
@@ -188,7 +190,7 @@ _ROWS = {
     ),
     "upstream-format": _Row(
         "the upstreams sent what cannot be read",
-        _UPSTREAM + "something on the way may alter packets, or it is no DNS server.",
+        _UPSTREAM + "Something on the way may alter packets, or it is no DNS server.",
     ),
     "answer-too-large": _Row(
         "the answer has too many records", "Ask for another type, or have the name's owner cut it."

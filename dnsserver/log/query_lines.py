@@ -54,6 +54,8 @@ def fields(seen: Observed) -> dict[str, Any]:
         found["ede"] = int(seen.reason.ede)
     if seen.reason.text:
         found["text"] = printable(seen.reason.text)
+    if seen.reason.also:
+        found["also"] = [printable(f"{code} {text}".rstrip()) for code, text in seen.reason.also]
     found["source"] = seen.source
     if seen.upstream:
         found["upstream"] = printable(seen.upstream)

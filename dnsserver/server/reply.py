@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, FORWARDED_NO_DATA, Asker, Cork, Outcome, Question, Waiter
+from dnsserver.forward.outcome import FORWARDED, FORWARDED_NO_DATA, UNASKED, Asker, Cork, Outcome, Question, Waiter
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.resolver.tally import Labels
-from dnsserver.server.observer import CACHE, UPSTREAM, Noted, Observer
+from dnsserver.server.observer import CACHE, LOCAL, UPSTREAM, Noted, Observer
 from dnsserver.wire import message as m
-from dnsserver.wire.extended_errors import BARE_OPT, shortened
+from dnsserver.wire.extended_errors import shortened
 from dnsserver.wire.message import EMPTY, Body
 from dnsserver.wire.query import MIN_SIZE, Query
 from dnsserver.wire.records import rrsets
@@ -152,7 +152,8 @@ class ReplyWriter:
             reason = _marked(answer, reason, self.stale)
         wire = self._write(query, labels, flags, body, reason, port)
         if self.observer.noted is not None:
-            self.observer.noted = Noted(labels, reason, CACHE if from_cache else UPSTREAM, outcome.upstream)
+            source = LOCAL if reason.code in UNASKED else CACHE if from_cache else UPSTREAM
+            self.observer.noted = Noted(labels, reason, source, outcome.upstream)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
         keep = from_cache and answer.depends is not None and expires > now + 1
@@ -256,13 +257,11 @@ class ReplyWriter:
         """
         rcode, size, opt = labels[1], query.size, b""
         if size:
-            if reason.ede is None and not reason.also and rcode < m.BADVERS:
-                opt = self._opts[query.do]
-            else:
-                opt = self._opt(query, rcode, reason)
+            opt = self._opts[query.do]
         limit = STREAM_LIMIT if port.stream else max(MIN_SIZE, min(size, self._udp_limit))
-        if len(opt) > BARE_OPT:
+        if size and (reason.ede is not None or reason.also or rcode >= m.BADVERS):
             most = min(limit, len(query.packet) + query.cut) if lean and not port.stream else limit
+            opt = self._opt(query, rcode, reason)
             room = most - (query.end or m.HEADER_SIZE) - len(body.data)
             if len(opt) > room:
                 opt = shortened(opt, room)
