@@ -44,6 +44,7 @@ Place = Literal[
     "page",  # one request to admin HTTP
     "admin",
     "announce",
+    "takeover",  # what offers the addresses to the next server
     "reload",  # one look at the files of the configuration
     "workers",  # one process that was to be started or fed: another one is started
     "worker-frame",  # one thing that a worker is told, or tells

@@ -23,7 +23,14 @@ This page is made from the code: `python -m tests.metrics_page`.
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "Is it ready, and how fresh is what it knows?": (
-        *("dnsserver_ready", "dnsserver_synced", "dnsserver_sync_state", "dnsserver_last_", "dnsserver_objects"),
+        *(
+            "dnsserver_ready",
+            "dnsserver_node_",
+            "dnsserver_synced",
+            "dnsserver_sync_state",
+            "dnsserver_last_",
+            "dnsserver_objects",
+        ),
         *("dnsserver_zone_", "dnsserver_snapshot_"),
     ),
     "What is asked, and what is answered?": (

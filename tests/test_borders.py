@@ -8,8 +8,10 @@ Over 400 lines: one table, and what each of its rows looks at.
 
 import ast
 import errno
+import os
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import dns.message
@@ -21,6 +23,7 @@ from dnsserver import faults, metrics
 from dnsserver.app import digest, reload, server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
+from dnsserver.app.takeover import Offer
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.model import Clients, Tcp
@@ -332,6 +335,7 @@ def _odd(_kind: Any, raw: Any) -> bool:
     return b"odd" in bytes(raw)
 
 
+TAKEOVER = Path(gettempdir(), f"takeover-{os.getpid()}")
 LIMITED = {"clients": Clients(rate=9999)}
 TABLE = [
     Border("question", ReplyWriter, "local", one_reply_is_servfail),
@@ -399,6 +403,7 @@ TABLE = [
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),
     Border("announce", server, "spare_zone", nothing_is_lost_since_the_start, armed=True),
     Border("reload", reload.Reloader, "_reload", nothing_is_lost_since_the_start, armed=True),
+    Border("takeover", Offer, "run", nothing_is_lost_since_the_start, armed=True, settings={"takeover": TAKEOVER}),
     Border("workers", Child, "__init__", another_worker_is_started, armed=True, settings={"workers": 2}),
     Border("workers", workers.Workers, "_feed_kind", another_worker_is_started, armed=True, settings={"workers": 2}),
 ]
@@ -572,11 +577,13 @@ UNKEPT = {
     "dnsserver/app/server.py: self._drain": "the end itself",
     "dnsserver/app/server.py: self._end_on_signal": "the end itself",
     "dnsserver/app/server.py: self._run_admin": "keeps what it starts",
+    "dnsserver/app/server.py: self._take_over": "a part of the start",
     "dnsserver/app/server.py: self.dns.run": "starts others only",
     "dnsserver/app/server.py: self.sync.run": "keeps what it starts",
     "dnsserver/app/server.py: self.workers.run": "keeps what it starts",
     "dnsserver/app/sync.py: self._api.run": "keeps what it starts",
     "dnsserver/app/sync.py: self.updater.expire": "keeps itself",
+    "dnsserver/app/takeover.py: self._serve": "its failure is that of the task that is kept",
     "dnsserver/app/worker.py: self._updater.expire": "keeps itself",
     "dnsserver/app/worker.py: self._report": "guards each report; its end ends the worker, which is replaced",
     "dnsserver/app/worker.py: self.dns.run": "starts others only",

@@ -127,6 +127,7 @@ READINGS = Readings(
     ),
     now=100.0,
     ready=True,
+    node=("this node does not have 10.96.0.10",),
     processes=(PROCESS, PROCESS),
     namespaces={"shop": Namespace(questions=9, failures={2: 1, 3: 4}), "(missing)": Namespace(questions=5)},
     kinds=(
@@ -248,6 +249,7 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_sync_state", {"kind": "services", "state": "watching"}, 1),
         ("dnsserver_snapshot_age_seconds", {}, 10),
         ("dnsserver_workers", {}, 2),
+        ("dnsserver_node_in_place", {}, 0),
         ("process_resident_memory_bytes", {}, 1 << 26),
         ("process_cpu_seconds_total", {}, 24.5),
         ("process_start_time_seconds", {}, 1_700_000_000.5),

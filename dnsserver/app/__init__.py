@@ -5,6 +5,7 @@ cluster, and admin HTTP), `workers` and `worker` are the two ends of further pro
 between them, `settings` maps the configuration onto what the parts take, `reload` follows the files that it comes from,
 `metrics_collector` collects what they count, `clock` is what all of a process goes by. `local_data` is what is answered
 besides the cluster, with the `rules`; `listeners` are the sockets; `alteration` says what a change alters in caches.
+On a node, `takeover` hands sockets over from one server to the next; `node_guardian` reads what the guardian says.
 `preflight` finds what is in the way of a configuration before anything is begun, `rehearsal` what would be found later.
 The commands `import-corefile` and `compare` are `corefile` and `compare`; `admin_client` asks a running server.
 Must not know how any part does its work.

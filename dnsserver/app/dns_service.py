@@ -6,7 +6,7 @@ packet is looked at.
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from dnsserver.app.audience import Audience
 from dnsserver.app.digest import Digest
 from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
+from dnsserver.app.takeover import Handed
 from dnsserver.config import Address, Config
 from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
@@ -26,6 +27,7 @@ from dnsserver.forward.nonce import SECRET_SIZE
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.sources import Known
 from dnsserver.log import write
+from dnsserver.logger import get_logger
 from dnsserver.resolver.altered import Alteration
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -37,6 +39,10 @@ from dnsserver.server.tcp import TcpLimits, TcpServer
 from dnsserver.server.udp_listener import UdpListener
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.record import Reason
+
+log = get_logger("dnsserver")
+
+_ADDRESS_RETRY = 0.1  # seconds until an address that another user has is tried again
 
 
 class StartError(Exception):
@@ -167,6 +173,25 @@ class DnsService:
             self.listeners.open(self._config.listen, _tcp_limits(self._config), processes=processes)
         except listening.ListenError as error:
             raise StartError(str(error)) from error
+
+    async def listen_beside(self, handed: Handed) -> None:
+        """Answer with the sockets that were `handed` over, and wait for addresses that are another user's.
+
+        Raises StartError.
+        """
+        left: Sequence[Address] = self._config.listen
+        told = False
+        while True:
+            try:
+                left = self.listeners.adopt(left, _tcp_limits(self._config), handed)
+            except listening.ListenError as error:
+                raise StartError(str(error)) from error
+            if not left:
+                return
+            if not told:
+                log.warning("addresses are in use, this server waits for them", listen=[str(each) for each in left])
+                told = True
+            await trio.sleep(_ADDRESS_RETRY)
 
     def join(self, given: Mapping[str, Descriptors], report: Report) -> None:
         """Answer beside the first process, as `Listeners.join` does. Raises StartError."""

@@ -6,7 +6,7 @@ gets it; then the kernel brings it nothing more, what waits in its buffer is ans
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -16,6 +16,7 @@ from dnsserver.app import listening
 from dnsserver.config import Address
 from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server.heavy import LANES
 from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
@@ -59,7 +60,7 @@ class Listeners:
         self._faults = faults
         self._limits = TcpLimits()
         self._room = Room(0, 0)
-        self._share = self._join = False
+        self._share = self._join = self._free = False
         self._processes = 1
         self._nursery: trio.Nursery | None = None
         self.all: list[Listener] = []
@@ -102,6 +103,59 @@ class Listeners:
                 ReportedLanes(tcp, self._responder.clock, partial(report, str(configured), "tcp")),
             )
 
+    def adopt(
+        self, addresses: Sequence[Address], limits: TcpLimits, handed: Mapping[str, Sequence[list[socket.socket]]]
+    ) -> list[Address]:
+        """Answer with the sockets that another server `handed` over, elsewhere beside whoever has the address.
+
+        Return the addresses that cannot be had yet. Raises ListenError.
+        """
+        self._free = True
+        self._use(limits)
+        left = []
+        for configured in addresses:
+            given = handed.get(str(configured))
+            if given is not None:
+                self._start(self._adopted(configured, *given))
+                continue
+            beside = listening.open_beside(configured)
+            if beside is None:
+                left.append(configured)
+            elif beside[1]:
+                self._start(self._add(configured, beside[0]))
+            else:
+                address, (udp, tcp) = beside[0]
+                self._start(self._add_with(configured, address, Alone(udp), Alone(tcp)))
+        return left
+
+    def _adopted(self, configured: Address, udp: list[socket.socket], tcp: list[socket.socket]) -> Listener:
+        """Take over sockets in their order: the first one, and its lanes, if there are as many as we have."""
+        found: list[Lanes] = []
+        for transport, (sock, *others) in (("udp", udp), ("tcp", tcp)):
+            if len(others) == LANES:
+                found.append(SteeredLanes(sock, transport, self._responder.clock, _given(iter(others))))
+                continue
+            for other in others:
+                other.close()
+            found.append(Alone(sock))
+        return self._add_with(configured, Address(configured.host, udp[0].getsockname()[1]), *found)
+
+    def to_hand_over(self) -> dict[str, Descriptors]:
+        """Return the sockets of each address, those of lanes behind the first one."""
+        return {
+            str(listener.configured): (
+                [sock.fileno() for sock in listener.udp.lanes.sockets],
+                [sock.fileno() for sock in listener.tcp.lanes.sockets],
+            )
+            for listener in self.present()
+        }
+
+    def rest(self, does: bool) -> None:
+        """Read nothing new from now on, as another server reads the same sockets; or read again."""
+        for listener in self.all:
+            listener.udp.rest(does)
+            listener.tcp.rest(does)
+
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets of a further process, by address: those that were opened for it."""
         found: dict[str, Descriptors] = {}
@@ -141,7 +195,7 @@ class Listeners:
         if meets:
             for listener in self.all:
                 listening.share_ports(listener.udp.sock, listener.tcp.sock)
-        opened = listening.open_each(new, share=self._share or meets, join=self._join or meets)
+        opened = listening.open_each(new, share=self._share or meets, join=self._join or meets, free=self._free)
         return [(configured, found) for configured, found in zip(new, opened, strict=True) if found is not None]
 
     def replace(self, addresses: Sequence[Address], opened: Opened) -> None:
@@ -183,12 +237,14 @@ class Listeners:
         address, (udp, tcp) = opened
         if self._share or self._join:  # the kernel spreads the clients over the sockets of all processes
             return self._add_with(configured, address, Alone(udp), Alone(tcp))
-        clock, host, port = self._responder.clock, address.host, address.port
+        clock, host, port, free = self._responder.clock, address.host, address.port, self._free
         return self._add_with(
             configured,
             address,
-            SteeredLanes(udp, "udp", clock, lambda lane: bind(host, port, reuse_port=True, lane=lane), processes),
-            SteeredLanes(tcp, "tcp", clock, lambda _: listen(host, port, reuse_port=True), processes),
+            SteeredLanes(
+                udp, "udp", clock, lambda lane: bind(host, port, reuse_port=True, lane=lane, free=free), processes
+            ),
+            SteeredLanes(tcp, "tcp", clock, lambda _: listen(host, port, reuse_port=True, free=free), processes),
         )
 
     def _add_with(self, configured: Address, address: Address, udp: Lanes, tcp: Lanes) -> Listener:
@@ -238,6 +294,11 @@ class Listeners:
             listener.udp.take_no_more()
         await trio.sleep(_LAST_LOOK)
         listener.scope.cancel()
+
+
+def _given(sockets: Iterator[socket.socket]) -> Callable[[bool], socket.socket]:
+    """Return what opens the next one of sockets that are there already."""
+    return lambda _: next(sockets)
 
 
 def _meets(one: Address, other: Address) -> bool:

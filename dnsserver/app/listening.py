@@ -18,6 +18,7 @@ from typing import Literal
 
 from dnsserver.config import Address
 from dnsserver.logger import get_logger
+from dnsserver.server import steering
 from dnsserver.server.tcp import listen
 from dnsserver.server.udp import bind
 
@@ -28,6 +29,7 @@ Sockets = tuple[socket.socket, socket.socket]
 
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_TRANSPORTS: tuple[Transport, Transport] = ("udp", "tcp")
 _LISTENS = "0A"  # the state in /proc/net/tcp
 
 
@@ -35,24 +37,27 @@ class ListenError(Exception):
     """An address cannot be had; the text says which, why, and what helps."""
 
 
-def open_all(addresses: Iterable[Address], *, share: bool = False, join: bool = False) -> list[tuple[Address, Sockets]]:
+def open_all(
+    addresses: Iterable[Address], *, share: bool = False, join: bool = False, free: bool = False
+) -> list[tuple[Address, Sockets]]:
     """Return a UDP and a TCP socket for each address, which says the port that the system chose for port 0.
 
-    `share` lets this server's workers open the same ones, `join` is for a worker to do so. `[::]` is passed over where
-    the kernel has no IPv6, unless nothing is left. Raises ListenError, with nothing left open.
+    `share` lets this server's workers open the same ones, `join` is for a worker to do so, `free` takes addresses that
+    this machine does not have yet. `[::]` is passed over where the kernel has no IPv6, unless nothing is left. Raises
+    ListenError, with nothing left open.
     """
-    return [opened for opened in open_each(addresses, share=share, join=join) if opened is not None]
+    return [opened for opened in open_each(addresses, share=share, join=join, free=free) if opened is not None]
 
 
 def open_each(
-    addresses: Iterable[Address], *, share: bool = False, join: bool = False
+    addresses: Iterable[Address], *, share: bool = False, join: bool = False, free: bool = False
 ) -> list[tuple[Address, Sockets] | None]:
     """Return what `open_all` does, with None for an address that was passed over."""
     found: list[tuple[Address, Sockets] | None] = []
     passed_over = None
     for address in addresses:
         try:
-            sockets = _open(address, join=join)
+            sockets = _open(address, join=join, free=free)
         except _NotBoundError as error:
             if address.host == "::" and error.cause.errno in _NO_IPV6:
                 passed_over = address
@@ -79,20 +84,45 @@ class _NotBoundError(Exception):
         self.cause = cause
 
 
-def _open(address: Address, *, join: bool) -> Sockets:
+def _open(address: Address, *, join: bool, free: bool = False) -> Sockets:
     """Return both sockets of one port."""
     while True:
         try:
-            udp = bind(address.host, address.port, reuse_port=join)
+            udp = bind(address.host, address.port, reuse_port=join, free=free)
         except OSError as error:
             raise _NotBoundError("udp", error) from error
         try:
-            return udp, listen(address.host, udp.getsockname()[1], reuse_port=join)
+            return udp, listen(address.host, udp.getsockname()[1], reuse_port=join, free=free)
         except OSError as error:
             udp.close()
             if address.port or error.errno != errno.EADDRINUSE:
                 raise _NotBoundError("tcp", error) from error
             # The port that the system chose for UDP is taken for TCP: let it choose again.
+
+
+def open_beside(address: Address) -> tuple[tuple[Address, Sockets], bool] | None:
+    """Return sockets of an address that a server of this user may have, and whether they have it alone.
+
+    Where they do not, all that is new comes to them, and the other one keeps what it has. None if the address is of
+    another user. Raises ListenError for what waiting does not help against.
+    """
+    try:
+        udp, tcp = _open(address, join=False, free=True)
+    except _NotBoundError as error:
+        if error.cause.errno != errno.EADDRINUSE:
+            raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
+    else:
+        return (Address(address.host, udp.getsockname()[1]), (udp, tcp)), True
+    # The kernel counts the sockets of an address in the order in which they were bound; ours come last.
+    before = [sum(1 for _ in _holders(address, transport, exactly=True)) for transport in _TRANSPORTS]
+    try:
+        sockets = _open(address, join=True, free=True)
+    except _NotBoundError:
+        return None
+    for sock, count in zip(sockets, before, strict=True):
+        with suppress(OSError):  # where the kernel cannot steer, both get a share
+            steering.attach(sock, steering.program(sock.family, 1, [count]))
+    return (address, sockets), False
 
 
 def share_ports(*sockets: socket.socket) -> None:
@@ -156,8 +186,8 @@ def _has_one_of(folder: Path, inodes: set[str]) -> bool:
     return False
 
 
-def _holders(address: Address, transport: Transport) -> Iterator[str]:
-    """Give the inodes of sockets that are in the way of an address (proc_net_tcp.rst of the kernel)."""
+def _holders(address: Address, transport: Transport, *, exactly: bool = False) -> Iterator[str]:
+    """Give the inodes of sockets that are in the way of an address, or of its own (proc_net_tcp.rst of the kernel)."""
     wanted = _hex(address.host)
     # Ours are for IPv6 alone, but who asks for IPv4 may meet one that is for both.
     tables = [f"{transport}6"] if ":" in address.host else [transport, f"{transport}6"]
@@ -169,7 +199,7 @@ def _holders(address: Address, transport: Transport) -> Iterator[str]:
         for line in lines:
             _, local, _, state, *rest = line.split()
             host, _, port = local.rpartition(":")
-            meets = host == wanted or not int(host, 16) or not int(wanted, 16)
+            meets = host == wanted or (not exactly and (not int(host, 16) or not int(wanted, 16)))
             if int(port, 16) == address.port and meets and (state == _LISTENS or transport == "udp"):
                 yield rest[5]
 

@@ -16,6 +16,7 @@ from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
 
 if TYPE_CHECKING:  # a worker needs neither, and what they import takes memory
+    from dnsserver.app.node_guardian import NodeGuardian
     from dnsserver.app.reload import Reloader
     from dnsserver.app.sync import Sync
     from dnsserver.app.workers import Workers
@@ -49,6 +50,7 @@ class Parts(Protocol):
     workers: "Workers"
     draining: bool
     reloader: "Reloader | None"
+    guardian: "NodeGuardian | None"
 
     @property
     def ready(self) -> bool:
@@ -101,6 +103,7 @@ class MetricsCollector:
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,
+            node=None if server.guardian is None else server.guardian.problems(),
             configuration=None if server.reloader is None else server.reloader.statistics(),
         )
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import trio
 
@@ -17,8 +18,10 @@ from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.listening import ListenError
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
+from dnsserver.app.node_guardian import NodeGuardian
 from dnsserver.app.reload import Applied, Reloader
 from dnsserver.app.sync import Sync
+from dnsserver.app.takeover import Offer, Predecessor, predecessor
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.workers import Workers
 from dnsserver.config import Address, Config, Loaded
@@ -32,6 +35,7 @@ from dnsserver.signals import INTERRUPTED
 log = get_logger("dnsserver")
 
 _FAREWELL = 2.0  # seconds after the drain until what still hangs, in a thread or in the kernel, is left to itself
+_LISTED_WITHIN = 60.0  # seconds that a server which takes over waits for the API, when it has a snapshot to serve
 
 
 def serve(loaded: Loaded, loader_process: Process | None = None) -> int:
@@ -95,12 +99,15 @@ class Server:
         self.traffic = TrafficCounter(self.dns, self.collector.brief, self.workers.processes)
         self.workers.gathered_listeners.append(self.traffic.take)
         self.reloader = None if loaded is None else Reloader(self, loaded, self.dns.faults)
+        self.guardian = None if config.guardian is None else NodeGuardian(config.guardian)
         self.pages = AdminPages(self)
         self.admin = self._make_admin()
         self._admin_scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self.draining = False
         self._drained = False
+        self._handed_over = False
+        self._last: Predecessor | None = None
 
     def place(self, key: str) -> str:
         """Return where a key of the configuration is written, for people."""
@@ -112,14 +119,17 @@ class Server:
 
         The last ready endpoint of this server's Service stays ready while it drains: nobody else could answer.
         """
-        if self.cluster.missing:
+        if self.cluster.missing or not self.dns.listeners.all or self._handed_over:
+            return False
+        if self.guardian is not None and self.guardian.problems():
             return False
         return not self.draining or (not self._drained and self.cluster.has_another_server() is False)
 
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            self.dns.listen(self.config.workers)
+            if self.config.takeover is None:
+                self.dns.listen(self.config.workers)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_on_signal, signals, nursery.cancel_scope)
                 await self._start(nursery)
@@ -180,7 +190,13 @@ class Server:
         faults = self.dns.faults
         self._nursery = nursery
         await nursery.start(self.dns.run)
-        admin = await nursery.start(self._run_admin)
+        if self.config.takeover is None:
+            admin = await nursery.start(self._run_admin)
+            nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
+        else:
+            nursery.start_soon(self._take_over, self.config.takeover, nursery)
+        if self.guardian is not None:
+            nursery.start_soon(faults.keep, "announce", self.guardian.announce, lambda: self.ready)
         nursery.start_soon(faults.keep, "metrics", self.lag.watch)
         nursery.start_soon(faults.keep, "observed", self.traffic.run)
         nursery.start_soon(faults.keep, "overview", self.pages.watch)
@@ -188,7 +204,37 @@ class Server:
         nursery.start_soon(self.workers.run)
         if self.reloader is not None:
             nursery.start_soon(faults.keep, "reload", self.reloader.run)
-        nursery.start_soon(faults.once, "announce", self._announce, Address(*admin) if admin else None)
+
+    async def _take_over(self, path: Path, nursery: trio.Nursery) -> None:
+        """Get ready, have the addresses handed over by the last server if there is one, and offer them to the next."""
+        last, handed = await predecessor(path), None
+        if last is not None:
+            log.info("another server has the addresses, this one takes them over when it is ready")
+            await self.sync.wait_listed(_LISTED_WITHIN)
+            handed = await last.take()
+        await self.dns.listen_beside(handed or {})
+        if last is not None:
+            if handed is None:
+                last.close()
+            else:
+                await last.confirm()
+                self._last = last  # it hears of our end by that
+        admin = await nursery.start(self._run_admin)
+        offer = Offer(path, self.dns.listeners.to_hand_over, self._release, self._rest)
+        nursery.start_soon(self.dns.faults.keep, "takeover", offer.run)
+        await self.dns.faults.once("announce", self._announce, Address(*admin) if admin else None)
+
+    async def _release(self) -> None:
+        """Give up the address of admin HTTP, which the next server is asked at from now on."""
+        self._admin_scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    def _rest(self, does: bool) -> None:
+        """Read nothing new, as the next server does; or do it all again."""
+        self._handed_over = does
+        self.dns.listeners.rest(does)
+        if not does and self._nursery is not None:
+            self._nursery.start_soon(self._run_admin)
 
     async def _end_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         """Drain at the first SIGTERM or SIGINT, and not even that at the next SIGINT.
@@ -196,7 +242,7 @@ class Server:
         Who was never ready has no clients that have to hear of the end first.
         """
         first = await anext(signals)
-        most = self.config.drain if self.ready else 0.0
+        most = self.config.drain if self.ready else UNDER_WAY if self._handed_over else 0.0
         # A person waits for the end, or the nodes have to hear of it first.
         least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
         hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"

@@ -32,6 +32,7 @@ log = get_logger("dnsserver")
 
 _LOOK = 1.0  # seconds between two looks at the age of the data
 RETRY = 5.0  # seconds until a folder without objects is looked at again
+_LISTED_LOOK = 0.1  # seconds between two looks at what is listed
 
 
 class Sync:
@@ -159,6 +160,13 @@ class Sync:
     async def wait_synced(self) -> None:
         """Wait until every kind is there, listed or from the snapshot."""
         await self._synced.wait()
+
+    async def wait_listed(self, most: float) -> None:
+        """Wait until every kind is there, and listed by the API, or `most` seconds if there is a snapshot to serve."""
+        await self.wait_synced()
+        with trio.move_on_after(most):
+            while not all(each.statistics().synced for each in self.reflectors):  # noqa: ASYNC110 - each one tells the zone
+                await trio.sleep(_LISTED_LOOK)
 
     async def run(self) -> None:
         """Follow the source until cancelled; nothing that it does ends the server.

@@ -40,6 +40,10 @@ _OPTIONS = (
     ),
     click.option("--workers", type=int, metavar="N", help="How many processes answer."),
     click.option("--state", metavar="DIR", help="A folder for a snapshot of the zone, which a restart begins with."),
+    click.option(
+        "--takeover", metavar="SOCKET", help="Where one server hands its addresses over to the next one of its user."
+    ),
+    click.option("--guardian", metavar="DIR", help="Where the guardian of this node reports."),
 )
 
 

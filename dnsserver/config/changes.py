@@ -43,6 +43,8 @@ PARTS: dict[str, Part] = {
     "ipv6": "outside",
     "workers": "restart",
     "state": "restart",
+    "takeover": "restart",
+    "guardian": "restart",
     "drain": "later",
     "drain_min": "later",
     "udp.size": "replies",

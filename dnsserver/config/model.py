@@ -269,6 +269,8 @@ class Config(Table, frozen=True):
 
     workers: Annotated[int, _whole(1, 64)] = 1
     state: Path | None = None
+    takeover: Path | None = None
+    guardian: Path | None = None
     drain: Annotated[float, _seconds(0, 3600)] = 25.0
     drain_min: Annotated[float, _seconds(0, 3600)] = 10.0
 

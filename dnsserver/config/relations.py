@@ -24,6 +24,8 @@ def mistakes(config: Config) -> Iterator[Mistake]:
     """Yield what keeps the values of a configuration from being in force together."""
     yield from _listeners(config)
     yield from _sources(config)
+    if config.takeover is not None and config.workers > 1:
+        yield "takeover", f"is for one process that answers, but workers is {config.workers}; leave one of them out"
     if config.domain.wire == ROOT:
         yield "domain", "is the root, expected a domain of the cluster's own"
     if len(config.domain.wire) > _LONGEST_DOMAIN:

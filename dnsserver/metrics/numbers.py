@@ -291,7 +291,7 @@ class Readings(Numbers, frozen=True):
     `missing` names the kinds without which it is not ready, `draining` is the other reason not to be. `namespaces` are
     those of all processes, as many as are shown.
     `programming` and `programming_live` are by service kind (cluster_ip, headless_with_selector); the second one leaves
-    out what the first list brought.
+    out what the first list brought. `node` says what is in the way of this node's addresses, None where no guardian is.
     """
 
     now: float = 0.0
@@ -308,6 +308,7 @@ class Readings(Numbers, frozen=True):
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
     configuration: Configuration | None = None
+    node: tuple[str, ...] | None = None
 
 
 def added(one: Process, other: Process) -> Process:

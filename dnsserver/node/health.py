@@ -17,6 +17,7 @@ class Health:
         """Know nothing yet, and say that nobody answers; or trust that somebody does, from the time `trusted` on."""
         self._last: dict[Transport, float] = dict.fromkeys(transports, float("-inf") if trusted is None else trusted)
         self._row = 0
+        self._began = trusted  # when it was judged first: before that nobody asked
         self.answers = trusted is not None
         self.reason = "" if self.answers else _NOT_ASKED
 
@@ -31,6 +32,7 @@ class Health:
         Refused is certain, nobody has the port. Silence and wrong answers count when they last, as a packet may be lost
         and a server may be starting. A connection that was closed says nothing by itself.
         """
+        self._begin(now)
         if outcome == "answered":
             self._last[transport] = now
             self._row += transport == "udp"
@@ -47,9 +49,15 @@ class Health:
 
     def look(self, now: float, why: str = "no answer") -> None:
         """Judge by how long ago the last answers came."""
-        ages = [now - last for last in self._last.values()]
+        began = self._begin(now)
+        ages = [now - max(last, began) for last in self._last.values()]
         if min(ages) > SILENT or max(ages) > ONE_SIDED:
             self._fail(why)
+
+    def _begin(self, now: float) -> float:
+        if self._began is None:
+            self._began = now
+        return self._began
 
     def _is_fresh(self, now: float) -> bool:
         return all(now - last <= ONE_SIDED for last in self._last.values())

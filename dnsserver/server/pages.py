@@ -78,6 +78,8 @@ def _ready(readings: Readings, request: Request) -> Response:
     if snapshot is not None:
         saved = "never" if snapshot.last_saved is None else f"{readings.now - snapshot.last_saved:.1f} s ago"
         lines.append(f"state folder: {'its snapshot is being served, ' if snapshot.serving else ''}last saved {saved}")
+    if readings.node is not None:
+        lines.append(f"addresses of this node: {'; '.join(readings.node) or 'all in place'}")
     lines += _configuration(readings)
     rules = [f"- {{{kind.rule}}}" for kind in readings.kinds if kind.rule]
     if rules:
@@ -171,6 +173,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     from_snapshot: bool
     kinds: dict[str, _KindReadiness]
     configuration: _ConfigurationReadiness | None
+    node: tuple[str, ...] | None
 
 
 def _readiness(readings: Readings) -> _Readiness:
@@ -209,6 +212,7 @@ def _readiness(readings: Readings) -> _Readiness:
         else _ConfigurationReadiness(
             known.hash_type, known.hash, round(readings.now - known.applied, 3), known.problems, known.needs_restart
         ),
+        node=readings.node,
     )
 
 

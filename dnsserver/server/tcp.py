@@ -19,7 +19,7 @@ from dnsserver.server.connection import Connection, TcpLimits
 from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
-from dnsserver.server.udp import FAMILIES
+from dnsserver.server.udp import FAMILIES, FREE_BIND
 
 __all__ = ["TcpLimits", "TcpServer", "listen"]
 
@@ -37,8 +37,8 @@ _REST = 0.1  # seconds without accepting when the system is out of something
 _TICK = 0.05  # seconds that a deadline may be overrun, so that many of them take one look
 
 
-def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Return a listening, non-blocking TCP socket; raises OSError."""
+def listen(host: str, port: int, *, reuse_port: bool = False, free: bool = False) -> socket.socket:
+    """Return a listening, non-blocking TCP socket; raises OSError. `free` is as in `udp.bind`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -54,6 +54,8 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if free:
+            sock.setsockopt(*FREE_BIND[family], 1)
         sock.bind((host, port))
         sock.listen(_BACKLOG)
     except OSError:
@@ -94,6 +96,7 @@ class TcpServer:
         self._pressed: set[Connection] = set()
         self._occupied = trio.Event()
         self._rests = False
+        self._handed_over = False
         self._keeps_up = True  # the last turn was enough for all that were ready
         self._leaving = False
         self.heard = 0  # how often anything came from a connection or went to it
@@ -131,6 +134,17 @@ class TcpServer:
     def leave(self, leaving: bool = True) -> None:
         """From now on close each connection behind its answers: its client then asks elsewhere (RFC 7766)."""
         self._leaving = leaving
+
+    def rest(self, does: bool) -> None:
+        """Accept nothing new from now on, as another process accepts at these sockets; or accept again."""
+        if does == self._handed_over:
+            return
+        if does and self.sock in self._selector.get_map():
+            for listener in self.lanes.sockets:
+                self._selector.unregister(listener)
+        elif not does and not self._rests:
+            self._listen()
+        self._handed_over = self._leaving = does
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -209,7 +223,7 @@ class TcpServer:
 
         With several clients they are not: those left are found ready again, and all clients have their turns.
         """
-        for listener in self.lanes.sockets if not self._rests else ():
+        for listener in self.lanes.sockets if not (self._rests or self._handed_over) else ():
             try:
                 self._accept(listener)
             except Exception as error:
@@ -277,7 +291,8 @@ class TcpServer:
         """Accept again after a while."""
         await trio.sleep(_REST)
         self._rests = False
-        self._listen()
+        if not self._handed_over:
+            self._listen()
 
     def _heard(self, connection: Connection) -> None:
         """Record that something has come from a connection or gone to it."""

@@ -34,10 +34,15 @@ LANE_SEND_BUFFER = 64 * 1024
 _BEAT = 1.0
 _STOOD_STILL = STUB_TIMEOUT + 2 * _BEAT  # seconds without a beat
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
+# IP_FREEBIND, IPV6_FREEBIND (linux/in.h, linux/in6.h): an address that no interface has can be bound. No privilege.
+FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 
 
-def bind(host: str, port: int, *, reuse_port: bool = False, lane: bool = False) -> socket.socket:
-    """Return a bound, non-blocking UDP socket; raises OSError. A `lane` has smaller buffers than others."""
+def bind(host: str, port: int, *, reuse_port: bool = False, lane: bool = False, free: bool = False) -> socket.socket:
+    """Return a bound, non-blocking UDP socket; raises OSError. A `lane` has smaller buffers than others.
+
+    `free` is for an address that this machine need not have yet.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
@@ -45,6 +50,8 @@ def bind(host: str, port: int, *, reuse_port: bool = False, lane: bool = False) 
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if free:
+            sock.setsockopt(*FREE_BIND[family], 1)
         # A burst has to wait somewhere; the kernel grants what net.core.rmem_max allows.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LANE_RECEIVE_BUFFER if lane else RECEIVE_BUFFER)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LANE_SEND_BUFFER if lane else SEND_BUFFER)
@@ -85,6 +92,7 @@ class UdpServer:
         self.port: UdpPort = make_port(sock, table, responder)
         self._on_behind = on_behind
         self._is_lane = is_lane
+        self._resting: trio.Event | None = None
         self._late = LateQuestions(responder, self.port, domain)
         self._countdown = responder.sampler.countdown()
 
@@ -100,6 +108,14 @@ class UdpServer:
         host = self.sock.getsockname()[0]
         nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         self.sock.connect((nobody, _DISCARD))
+
+    def rest(self, does: bool) -> None:
+        """Read nothing new from now on, as another process reads this socket; or read again."""
+        if does:
+            self._resting = self._resting or trio.Event()
+        elif self._resting is not None:
+            self._resting.set()
+            self._resting = None
 
     async def run(self) -> None:
         """Answer until cancelled, then close the socket."""
@@ -138,6 +154,9 @@ class UdpServer:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self.sock)
+                if self._resting is not None:
+                    await self._resting.wait()
+                    continue
                 try:
                     now = clock()
                     if now - self._beat > _STOOD_STILL:

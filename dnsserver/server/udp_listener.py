@@ -39,6 +39,11 @@ class UdpListener:
         for server in self._servers:
             server.take_no_more()
 
+    def rest(self, does: bool) -> None:
+        """Read nothing new from now on, as another process reads these sockets; or read again."""
+        for server in self._servers:
+            server.rest(does)
+
     async def run(self) -> None:
         """Answer until cancelled, then close the sockets."""
         async with trio.open_nursery() as nursery:

@@ -100,7 +100,7 @@ class Pod:
         self.address = f"10.244.{number}.2"
         self.serving = False
         self.terminating = False
-        _connect(self.space, f"p{number}", f"10.244.{number}.1", self.address)
+        connect(self.space, f"p{number}", f"10.244.{number}.1", self.address)
         log = (folder / f"{number}.log").open("wb")
         command = ["ip", "netns", "exec", self.space, *software.command(folder)]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -228,7 +228,7 @@ def _slice(endpoints: Endpoints) -> dict[str, Any]:
     return {"metadata": metadata, "addressType": "IPv4", "ports": _PORTS, "endpoints": listed}
 
 
-def _connect(space: str, device: str, here: str, there: str) -> None:
+def connect(space: str, device: str, here: str, there: str) -> None:
     """Make a namespace that reaches everything by way of this one."""
     run("ip", "netns", "add", space)
     run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
@@ -243,7 +243,7 @@ def _connect(space: str, device: str, here: str, there: str) -> None:
 
 def _asker(rate: float) -> "subprocess.Popen[str]":
     space = f"rollout-{os.getpid()}-client"
-    _connect(space, "client", _NODE, _CLIENT)
+    connect(space, "client", _NODE, _CLIENT)
     command = ["ip", "netns", "exec", space, sys.executable, asking.__file__, SERVICE, "53", str(rate), NAME]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -184,6 +184,8 @@ def test_at_its_end_it_waits_so_long_and_no_longer(life: Life) -> None:
 def test_one_that_ends_leaves_all_to_the_next_one(life: Life) -> None:
     life.pass_(3)
     life.guardians.append(Guardian(SETTINGS, life.node, life.node))
+    life.guardians[1].look(life.node.now)  # before it has heard anything of the server
+    assert life.node.has() == {OWN, CLUSTER, OTHER}
     life.pass_(3)
     life.guardians[0].end(life.node.now)
     for _ in range(40):

@@ -53,6 +53,14 @@ def test_silence_alone_is_enough() -> None:
     assert SILENT < 2.0 < ONE_SIDED
 
 
+def test_nothing_is_decided_before_an_answer_is_overdue() -> None:
+    health = Health()
+    health.look(100.0)
+    assert health.is_undecided
+    health.look(100.1 + SILENT)
+    assert (health.is_undecided, health.answers, health.reason) == (False, False, "no answer")
+
+
 def test_the_reason_is_the_first_one() -> None:
     health = Health()
     assert health.reason == "not asked yet"

@@ -1,0 +1,332 @@
+"""A node whose DNS is on its own addresses, and what becomes of its pods' questions: `python -m tests.bench.node`.
+
+Needs root, `ip`, `nft`, `conntrack`, `unshare`. A network namespace is the node: it has rules for the Service as
+kube-proxy writes them (`balancer`), which lead to a central server in another namespace; a server of its own, with its
+guardian; and a pod, in a third namespace, that asks the Service's address and the node's own one all along
+(`tests.asking`): over UDP with new sockets, over UDP with kept ones, and over TCP. Then something happens to the node.
+
+The table has what was lost or wrong of all that was asked, and how many entries of connection tracking these addresses
+have at the end.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import trio
+
+from dnsserver.node.addresses import Addresses
+from dnsserver.zone.model import Kind
+from tests import asking
+from tests.bench.balancer import SERVICE, Balancer, Endpoint, run
+from tests.bench.processes import found
+from tests.bench.rollout import NAME, connect
+from tests.kube.apiserver import ApiServer
+from tests.running import kubeconfig
+
+OWN = "169.254.20.10"
+RATE = 400.0
+_CENTRAL, _API = "10.244.1.2", "10.250.1.1"
+_BEFORE, _AFTER = 3.0, 6.0
+_READY_WITHIN = 60.0
+_KUBELET = 1.0  # seconds until it starts a container that ended anew
+_LIVENESS = 6.0  # seconds after which it kills one that hangs here; the manifests have 50
+_CONFIG = """
+kubeconfig = "{folder}/kubeconfig"
+upstreams = []
+state = "{folder}/state"
+[kubernetes]
+snapshot_interval = 1.0
+"""
+
+
+class Pod:
+    """The pod of a node: a server and a guardian, which report in a folder of their own."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder = folder
+        self._run = folder / f"pod-{number}"
+        self._run.mkdir()
+        self._log = (folder / f"{number}.log").open("ab")
+        self.guardian = self._guard()
+        self.server = self._serve()
+
+    @property
+    def is_ready(self) -> bool:
+        return (self._run / "ready").exists()
+
+    def restart_server(self) -> None:
+        self.server.kill()
+        self.server.wait()
+        self.server = self._serve()
+
+    def restart_guardian(self) -> None:
+        self.guardian.kill()
+        self.guardian.wait()
+        self.guardian = self._guard()
+
+    def signal(self, number: signal.Signals) -> None:
+        for process in (self.server, self.guardian):
+            process.send_signal(number)
+
+    def kill(self) -> None:
+        for process in (self.server, self.guardian):
+            process.kill()
+            process.wait()
+
+    def _serve(self) -> "subprocess.Popen[bytes]":
+        flags = [f"--listen={OWN}:53", f"--listen={SERVICE}:53", "--admin=127.0.0.1:9253", f"--guardian={self._run}"]
+        flags += [f"--takeover={self._folder / 'takeover'}", f"--config={self._folder / 'dnsserver.toml'}"]
+        return self._start("serve", *flags)
+
+    def _guard(self) -> "subprocess.Popen[bytes]":
+        return self._start("guard-node", OWN, f"--cluster={SERVICE}", f"--report={self._run}")
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", "dnsserver", *arguments], stdout=self._log, stderr=self._log)
+
+
+class Node:
+    """A node with one pod, or two while it updates."""
+
+    def __init__(self, folder: Path, api: trio.CancelScope) -> None:
+        self._folder = folder
+        self.api = api
+        self.pods: list[Pod] = []
+
+    async def start(self) -> Pod:
+        """Add a pod, and return it when it is ready."""
+        pod = Pod(self._folder, len(self.pods))
+        self.pods.append(pod)
+        with trio.fail_after(_READY_WITHIN):
+            while not pod.is_ready:  # noqa: ASYNC110 - a file
+                await trio.sleep(0.05)
+        return pod
+
+    @property
+    def pod(self) -> Pod:
+        return self.pods[-1]
+
+
+async def nothing(node: Node) -> None:
+    await trio.sleep(_AFTER if node.pods else 0)
+
+
+async def update(node: Node) -> None:
+    last = node.pod
+    await node.start()
+    last.signal(signal.SIGTERM)
+    await trio.to_thread.run_sync(last.server.wait)
+    await trio.to_thread.run_sync(last.guardian.wait)
+
+
+async def bad_update(node: Node) -> None:
+    pod = await node.start()
+    await trio.sleep(1)
+    pod.kill()
+    node.pods.remove(pod)
+
+
+async def server_killed(node: Node) -> None:
+    node.pod.server.kill()
+    await trio.sleep(_KUBELET)
+    node.pod.restart_server()
+
+
+async def server_stopped(node: Node) -> None:
+    node.pod.server.send_signal(signal.SIGSTOP)
+    await trio.sleep(_LIVENESS)
+    node.pod.restart_server()
+
+
+async def both_killed(node: Node) -> None:
+    node.pod.signal(signal.SIGKILL)
+    await trio.sleep(_KUBELET)
+    node.pod.restart_guardian()
+    node.pod.restart_server()
+
+
+async def guardian_killed(node: Node) -> None:
+    node.pod.guardian.kill()
+    await trio.sleep(_LIVENESS)
+    node.pod.restart_guardian()
+
+
+async def guardian_stopped(node: Node) -> None:
+    node.pod.guardian.send_signal(signal.SIGSTOP)
+    await trio.sleep(_LIVENESS)
+    node.pod.guardian.send_signal(signal.SIGCONT)
+
+
+async def addresses_removed(_: Node) -> None:
+    kernel = Addresses()
+    for given in kernel.all():
+        if str(given.address) in {OWN, SERVICE}:
+            kernel.take(given.address, given.device)
+    kernel.close()
+
+
+async def rules_flushed(_: Node) -> None:
+    run("nft", "delete", "table", "ip", "dnsserver")
+
+
+async def api_away(node: Node) -> None:
+    node.api.cancel()
+    await trio.sleep(2)
+    await server_killed(node)
+
+
+SCENARIOS: dict[str, Callable[[Node], Awaitable[None]]] = {
+    "nothing": nothing,
+    "update": update,
+    "update to one that dies": bad_update,
+    "server killed (-9, memory)": server_killed,
+    "server hangs (SIGSTOP)": server_stopped,
+    "server and guardian killed": both_killed,
+    "guardian killed": guardian_killed,
+    "guardian hangs": guardian_stopped,
+    "both addresses removed": addresses_removed,
+    "rules removed": rules_flushed,
+    "API away, server killed": api_away,
+}
+
+
+@asynccontextmanager
+async def asked_all_along(rates: dict[str, float]) -> AsyncIterator[dict[str, Any]]:
+    """Ask from the pod's namespace until the block ends; what became of it is in the dictionary then."""
+    result: dict[str, Any] = {}
+    space = f"rollout-{os.getpid()}-pod"
+    connect(space, "pod", "10.250.0.1", "10.250.0.2")
+    askers = {address: _asker(space, address, rate) for address, rate in rates.items()}
+    await trio.sleep(_BEFORE)
+    yield result
+    await trio.sleep(_AFTER)
+    for address, asker in askers.items():
+        printed, _ = await trio.to_thread.run_sync(asker.communicate)
+        result[address] = json.loads(printed)
+
+
+def _asker(space: str, address: str, rate: float) -> "subprocess.Popen[str]":
+    command = ["ip", "netns", "exec", space, sys.executable, asking.__file__, address, "53", str(rate), NAME]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def tracked() -> int:
+    """Return how many entries of connection tracking are about the node's own address, or the Service as such."""
+    lines = subprocess.run(["conntrack", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
+    # An entry of the Service whose replies come from elsewhere is one that kube-proxy's rules made.
+    return sum(f"dst={OWN} " in line or f"src={SERVICE} " in line for line in lines)
+
+
+async def measure(scenario: str, rate: float, folder: Path) -> dict[str, Any]:
+    """One scenario in this namespace: what became of the questions each way, and what was tracked."""
+    (folder / "state").mkdir()
+    (folder / "dnsserver.toml").write_text(_CONFIG.format(folder=folder))
+    space = f"rollout-{os.getpid()}-central"
+    connect(space, "central", "10.244.1.1", _CENTRAL)
+    async with trio.open_nursery() as nursery, trio.open_nursery() as apis:
+        api = ApiServer(host=_API)
+        await apis.start(api.run)
+        kubeconfig(folder, api)
+        for kind, thing in _objects():
+            api.put(kind, thing)
+        central = _central(space)
+        Balancer(0.0).apply({_CENTRAL: Endpoint(True, False)})
+        node = Node(folder, apis.cancel_scope)
+        try:
+            await node.start()
+            await trio.sleep(2)
+            async with asked_all_along({SERVICE: rate, OWN: rate / 4}) as result:
+                await SCENARIOS[scenario](node)
+            result["tracked"] = tracked()
+        finally:
+            for pod in node.pods:
+                pod.kill()
+            central.kill()
+            central.wait()
+            nursery.cancel_scope.cancel()
+            apis.cancel_scope.cancel()
+    return result
+
+
+def _central(space: str) -> "subprocess.Popen[bytes]":
+    command = ["ip", "netns", "exec", space, sys.executable, "-m", "dnsserver", "serve", "--objects=zones/demo"]
+    command += [f"--listen={_CENTRAL}:53", "--admin=127.0.0.1:9153", "--config=zones/dnsserver.toml"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _objects() -> list[tuple[Kind, dict[str, Any]]]:
+    spec = {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "ports": [{"port": 443, "protocol": "TCP"}]}
+    metadata = {"name": "kubernetes", "namespace": "default"}
+    return [
+        (Kind.NAMESPACES, {"metadata": {"name": "default"}}),
+        (Kind.SERVICES, {"metadata": metadata, "spec": spec}),
+    ]
+
+
+def _inside(scenario: str, rate: float) -> None:
+    """Measure in the namespace that this process was started in, and print what was found as JSON."""
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "add", f"{_API}/32", "dev", "lo")
+    with TemporaryDirectory(prefix="node-") as folder:
+        result = trio.run(measure, scenario, rate, Path(folder))
+        if os.environ.get("NODE_LOGS"):
+            for path in sorted(Path(folder).glob("*.log")):
+                sys.stderr.write(f"--- {path.name}\n{path.read_text()}")
+    print(json.dumps(result))
+
+
+def measured(scenario: str, rate: float = RATE) -> dict[str, Any]:
+    """Return what one scenario comes to, in a process and namespaces of its own. Raises RuntimeError."""
+    command = ["unshare", "--net", sys.executable, "-m", "tests.bench.node", "--inside", scenario, "--rate", str(rate)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{scenario}: ended with {done.returncode}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _clean(pid: int) -> None:
+    for path in Path("/run/netns").glob(f"rollout-{pid}-*"):
+        run("ip", "netns", "delete", path.name, check=False)
+
+
+def _cell(ways: dict[str, Any]) -> str:
+    lost = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in ways.values())
+    return f"{lost} of {sum(way['asked'] for way in ways.values()):,}"
+
+
+def main() -> None:
+    """Measure all of it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="a scenario; default all")
+    parser.add_argument("--rate", type=float, default=RATE, help="questions a second over UDP with new sockets")
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    missing = [program for program in ("ip", "nft", "conntrack", "unshare") if not found(program)]
+    if os.geteuid() or missing:
+        sys.exit(f"network namespaces need root and Debian's iproute2, nftables, conntrack; missing: {missing}")
+    if options.inside:
+        try:
+            _inside(options.inside, options.rate)
+        finally:
+            _clean(os.getpid())
+        return
+    print(f"| what happens | lost at {SERVICE} | lost at {OWN} | tracked |")
+    print("|:---|---:|---:|---:|")
+    for scenario in options.only or SCENARIOS:
+        result = measured(scenario, options.rate)
+        print(f"| {scenario} | {_cell(result[SERVICE])} | {_cell(result[OWN])} | {result['tracked']} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
