@@ -122,6 +122,19 @@ def test_each_row_of_the_protocol_is_held_by_tests_that_are_there() -> None:
         assert any(found == name or found.startswith(f"{name}_") for found in symbols(path)), f"{path}: {name}"
 
 
+def test_each_class_of_attacks_is_shown_by_rows_and_tests_that_are_there() -> None:
+    rows = set(re.findall(r"^\| (\d+) \|", PROTOCOL, re.MULTILINE))
+    _, _, section = PROTOCOL.partition("## Attacks by their class")
+    classes = re.findall(r"^\| \w.* \| ([^|]*) \|$", section.partition("\n## ")[0], re.MULTILINE)[1:]
+    assert len(classes) >= 15
+    for shown in classes:
+        tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", shown)
+        numbers = re.findall(r"\b\d+\b", re.sub(r"`[^`]*`", "", shown))
+        assert tests or numbers, shown
+        assert set(numbers) <= rows, shown
+        assert [f"{path}::{name}" for path, name in tests if name not in symbols(path)] == []
+
+
 def test_each_test_of_a_row_is_in_that_row() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| (.*)$", PROTOCOL, re.MULTILINE))
     for path in (ROOT / "tests").glob("**/test_*.py"):
