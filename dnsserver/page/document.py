@@ -21,6 +21,7 @@ _SCRIPTS = (
     "overview.js",
     "lists.js",
     "browse.js",
+    "explain.js",
     "page.js",
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.process import Served
 
-SERVER, POD = "dnsserver-admin", "dnsserver-admin-pod"
+SERVER, POD = f"admin-{os.getpid()}", f"admin-pod-{os.getpid()}"
 ADDRESS, ITS = "10.244.7.1", "10.244.7.2"
 PORT = 8053
 SECRET = "a-secret"

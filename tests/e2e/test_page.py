@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import dns.rcode
 import pytest
 
 from tests.cluster import Thing, endpoints, namespace, service
@@ -16,7 +17,7 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright (requirement
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.e2e.browser import CHROMIUM, Tab, chromium, tab
+from tests.e2e.browser import CHROMIUM, PATIENCE, Tab, chromium, tab
 
 pytestmark = [
     pytest.mark.e2e,
@@ -24,7 +25,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: chromium)"),
 ]
 
-VIEWS = ["#/", "#/zone", "#/zone/shop", "#/zone/shop/web", "#/config"]
+VIEWS = [
+    "#/", "#/zone", "#/zone/shop", "#/zone/shop/web", "#/config", "#/explain", "#/explain?name=wep.shop&from=default"
+]  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 HOSTILE_NAME = rb"\060script\062window.hacked=1\060\047script\062.shop.svc.cluster.local".decode()
 HOSTILE_SHOWN = r"<script>window.hacked=1</script>.shop.svc.cluster.local."
@@ -229,7 +232,7 @@ def test_a_person_without_a_mouse_finds_a_service(shown: Tab) -> None:
     keyboard = shown.page.keyboard
     keyboard.press("Tab")
     assert shown.page.evaluate("document.activeElement.textContent") == "Skip to the content"
-    for _ in range(2):
+    for _ in range(3):
         keyboard.press("Tab")
     assert shown.page.evaluate("document.activeElement.textContent") == "Services"
     keyboard.press("Enter")
@@ -248,6 +251,45 @@ def test_a_person_without_a_mouse_finds_a_service(shown: Tab) -> None:
     keyboard.press("Enter")
     shown.shows("10.96.0.20", "#zone-said")
     assert shown.rows("zone-list")[0][:3] == ["web.shop.svc.cluster.local.", "A", "10.96.0.20"]
+
+
+def test_a_person_without_a_mouse_has_a_name_explained(shown: Tab) -> None:
+    keyboard = shown.page.keyboard
+    for _ in range(3):
+        keyboard.press("Tab")
+    assert shown.page.evaluate("document.activeElement.textContent") == "Explain"
+    keyboard.press("Enter")
+    while shown.page.evaluate("document.activeElement.id") != "explain-name":
+        keyboard.press("Tab")
+    keyboard.type("wep.shop")
+    keyboard.press("Tab")
+    keyboard.type("A")
+    keyboard.press("Tab")
+    keyboard.type("default")
+    keyboard.press("Enter")
+    shown.shows("wep.shop does not resolve: wep.shop.svc.cluster.local. A: there is no such Service", "#explain-said")
+    questions = {row[0]: row[1:] for row in shown.rows("explain-result")}
+    result, why, source = questions["wep.shop.svc.cluster.local. A"]
+    assert result == "NXDOMAIN"
+    assert why.startswith("service-missing: ")
+    assert "kubectl get services" in why  # what to do
+    assert "shop/wep" in source
+    while shown.page.evaluate("document.activeElement.textContent") != "web.shop.svc.cluster.local":
+        keyboard.press("Tab")  # the nearest name
+    keyboard.press("Enter")
+    shown.shows("resolves", "#explain-said.good")
+    assert "10.96.0.20" in shown.page.locator("#explain-said").inner_text()
+
+
+def test_what_a_list_names_is_explained_by_a_click(shown: Tab) -> None:
+    shown.page.locator("#top-missing").get_by_role("link", name=HOSTILE_SHOWN).click()
+    shown.shows("does not resolve", "#explain-said.bad")
+    assert shown.page.get_by_label("Name", exact=True).input_value() == HOSTILE_SHOWN
+    shown.page.get_by_label("Type", exact=True).fill("no-type")
+    shown.page.get_by_role("button", name="Explain").click()
+    shown.page.locator("#explain-said:has-text('no-type')").wait_for()
+    assert shown.page.evaluate("window.hacked") is None
+    shown.wrong[:] = [said for said in shown.wrong if "400" not in said]  # which the browser's console tells
 
 
 def test_a_browser_elsewhere_needs_the_token(browser: Browser, server: Served) -> None:
@@ -277,12 +319,47 @@ def test_it_tells_that_the_server_is_gone_and_goes_on_when_it_is_back(
         with tab(browser, f"{first.admin}/") as opened:
             opened.shows("ready", "#verdict")
             first.close()
-            opened.shows("lost contact since", "#contact")
-            opened.page.wait_for_timeout(2500)
-            assert re.search(r"lost contact since [2-9] s", opened.page.locator("#contact").inner_text())
+            opened.shows("lost contact since", "#contact-line")
+            assert opened.page.locator("#verdict").inner_text() == "no contact"
+            seen = len(opened.requests)
+            opened.page.wait_for_timeout(8000)
+            assert re.search(r"lost contact since ([89]|1\d) s", opened.page.locator("#contact-line").inner_text())
+            assert opened.page.locator("#contact").inner_text() == "lost contact"  # what is read out, once
+            assert 1 <= len(opened.requests) - seen <= 7  # of three paths, each time after twice as long
             with served("--config", str(config), "--admin", f"127.0.0.1:{port}"):
-                opened.page.locator("#contact:empty").wait_for(state="attached")
+                opened.page.locator("#contact:empty").wait_for(state="attached", timeout=2 * PATIENCE)
                 opened.shows("ready", "#verdict")
+
+
+def test_an_upstream_that_is_sick_is_told_first(browser: Browser, tmp_path: Path) -> None:
+    config = configuration(tmp_path, "127.0.0.1:1", SHOP)  # where nobody listens
+    with served("--config", str(config)) as running, tab(browser, f"{running.admin}/") as opened:
+        assert running.ask("www.example.com").rcode() == dns.rcode.SERVFAIL
+        opened.shows("1 upstream of 1 not up: 127.0.0.1:1", "#state-notes")
+        opened.shows("Upstream 127.0.0.1:1 had failures in the last 5 minutes: ", "#state-notes")
+        [[name, state, *_, lately]] = opened.rows("upstreams")
+        assert (name, state) == ("127.0.0.1:1", "down")
+        assert re.search(r"[a-z]+ \d", lately)
+        opened.shows("www.example.com. A", "#failures")
+        [[_, result, why, *_]] = opened.rows("failures")
+        assert result == "SERVFAIL"
+        assert "127.0.0.1:1" in why
+        assert opened.wrong == []
+
+
+def test_all_processes_are_shown_and_count_together(browser: Browser, outside: str, tmp_path: Path) -> None:
+    config = configuration(tmp_path, outside, SHOP, "workers = 2\n")
+    with served("--config", str(config)) as running, tab(browser, f"{running.admin}/") as opened:
+        opened.shows("worker 1", "#processes")
+        for _ in range(40):
+            running.ask("web.shop.svc.cluster.local")
+        opened.shows("40", "#facts dd")
+        assert opened.fact("Answers") == "40"
+        answers = {row[0]: int(row[1]) for row in opened.rows("processes")}
+        assert answers.keys() == {"first", "worker 1"}
+        assert sum(answers.values()) == 40
+        assert min(answers.values()) > 0
+        assert opened.wrong == []
 
 
 def test_ten_thousand_services(browser: Browser, outside: str, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ function showService([first, title, second], found) {
     found.records.map((record) => ({
       key: `${record.name} ${record.type}`,
       cells: [
-        record.name, record.type,
+        { text: record.name, href: explainAddress(record.name, record.type) }, record.type,
         record.data.length ? record.data.join(", ") + (record.more ? ` and ${record.more} more` : "")
           : { text: `${record.rcode}, ${record.reason}: ${record.meaning}. ${record.advice}`, tone: "warn" },
         record.ttl === null ? "" : `${record.ttl} s`,

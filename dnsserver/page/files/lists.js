@@ -3,6 +3,8 @@
 const LISTED = 8;
 const FAILURES = 15;
 
+let lately = { minutes: 0, upstreams: new Map() };
+
 const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].join(", ");
 
 /** Ask for the lists, and show them. */
@@ -10,9 +12,10 @@ async function showLists(signal) {
   const minutes = byId("lists-window").value;
   const missing = byId("failures-missing").checked ? "yes" : "no";
   const [top, failures] = await Promise.all([
-    ask("/top", { window: minutes, what: "clients,names,missing,slow", limit: LISTED }, signal),
+    ask("/top", { window: minutes, what: "clients,names,missing,slow,upstreams", limit: LISTED }, signal),
     ask("/failures", { missing, limit: FAILURES }, signal),
   ]);
+  lately = { minutes: top.window, upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
   showClients(top.clients);
   showNames("top-names", "Names asked most", top.names, "Nothing was asked.");
   showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
@@ -28,6 +31,13 @@ function about(row, list) {
   return wrong ? `${count(row.count)} ± ${count(wrong)}` : count(row.count);
 }
 
+/** What went wrong with an upstream in the last minutes, by cause; "" for nothing. */
+function troubles(name) {
+  const one = lately.upstreams.get(name);
+  const causes = Object.entries(one?.causes ?? {}).sort(([, most], [, least]) => least - most);
+  return causes.map(([cause, number]) => `${cause} ${count(number)}`).join(", ");
+}
+
 const share = (row) => percent(row.share, 1);
 
 function showClients(list) {
@@ -40,13 +50,13 @@ function showNames(place, caption, list, empty) {
   const reasons = list.items.some((row) => row.reason);
   showTable(byId(place), caption, [
     { title: "Name", long: true }, ...(reasons ? [{ title: "Reason", extra: true }] : []), { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
-  ], list.items.map((row) => ({ key: row.name, cells: [row.name, ...(reasons ? [row.reason || "–"] : []), about(row, list), share(row)] })), empty);
+  ], list.items.map((row) => ({ key: row.name, cells: [{ text: row.name, href: explainAddress(row.name) }, ...(reasons ? [row.reason || "–"] : []), about(row, list), share(row)] })), empty);
 }
 
 function showSlow(top) {
   showTable(byId("top-slow"), "Slow outside names", [
     { title: "Name", long: true }, { title: `Took ${latency(top.slow_from)} or more`, number: true }, { title: "At the longest", number: true },
-  ], top.slow.items.map((row) => ({ key: row.name, cells: [row.name, count(row.count), latency(row.longest)] })), `No answer took ${latency(top.slow_from)} or more.`);
+  ], top.slow.items.map((row) => ({ key: row.name, cells: [{ text: row.name, href: explainAddress(row.name) }, count(row.count), latency(row.longest)] })), `No answer took ${latency(top.slow_from)} or more.`);
 }
 
 function showFailures(found) {
@@ -56,7 +66,7 @@ function showFailures(found) {
   ], found.items.map((row) => ({
     key: [row.client, row.name, row.type, row.rcode, row.reason].join(" "),
     cells: [
-      `${row.name || "(unreadable)"} ${row.type}`, { text: row.rcode || "no reply", tone: "bad" }, row.text ? `${row.reason}: ${row.text}` : row.reason,
+      row.name ? { text: `${row.name} ${row.type}`, href: explainAddress(row.name, row.type, row.pods[0]) } : "(unreadable)", { text: row.rcode || "no reply", tone: "bad" }, row.text ? `${row.reason}: ${row.text}` : row.reason,
       who(row) || row.client, count(row.count), ago(row.age),
     ],
   })), "Nothing failed.");

@@ -45,6 +45,9 @@ function showNotes(status) {
   }
   const sick = status.upstreams.filter((one) => one.state !== "up");
   if (sick.length) notes.push(`${many(sick.length, "upstream")} of ${status.upstreams.length} not up: ${sick.map((one) => one.name).join(", ")}`);
+  for (const name of new Set(status.upstreams.map((one) => one.name))) {
+    if (troubles(name)) notes.push(`Upstream ${name} had failures in the last ${many(lately.minutes, "minute")}: ${troubles(name)}`);
+  }
   const problems = status.configuration?.problems ?? [];
   for (const problem of problems) notes.push(`The configuration files have a mistake, what was in force before goes on: ${problem}`);
   const restart = status.configuration?.needs_restart ?? [];
@@ -100,12 +103,12 @@ function showUpstreams(upstreams) {
       several ? `${one.name} for ${one.domain}` : one.name, { text: one.state, tone: one.state === "up" ? "good" : "bad" },
       one.queries ? latency(one.rtt) : "–", count(one.queries),
       { text: `${count(one.failures)} (${percent(one.failures, one.queries)})`, tone: one.failures ? "warn" : "" },
-      count(one.timeouts), Object.entries(one.bad).map(([what, number]) => `${what} ${count(number)}`).join(", ") || "–",
+      count(one.timeouts), { text: troubles(one.name) || "–", tone: troubles(one.name) ? "warn" : "" },
     ],
   }));
   showTable(byId("upstreams"), "Upstreams", [
     { title: "Upstream" }, { title: "State" }, { title: "Round trip", number: true }, { title: "Questions", number: true, extra: true },
-    { title: "Failures", number: true }, { title: "Timeouts", number: true, extra: true }, { title: "Bad replies", extra: true },
+    { title: "Failures", number: true }, { title: "Timeouts", number: true, extra: true }, { title: "Failed lately", extra: true, long: true },
   ], rows, "There is no upstream: outside names are refused.");
 }
 

@@ -4,7 +4,8 @@ const STATUS_EVERY = 2000; // ms
 const LISTS_EVERY = 4000;
 const ZONE_EVERY = 5000;
 
-const VIEWS = { "": "overview", zone: "zone", config: "config" };
+const TITLES = { "": "dnsserver", explain: "Explain – dnsserver", zone: "Services – dnsserver", config: "Configuration – dnsserver" };
+const VIEWS = { "": "overview", explain: "explain", zone: "zone", config: "config" };
 
 /** Return the view that the address asks for, its path, and its fields. */
 function wantedView() {
@@ -26,6 +27,7 @@ let lastStatus = null;
 function heard() {
   silentSince = null;
   say(byId("contact"), "");
+  say(byId("contact-since"), "");
 }
 
 /** Tell why nothing new is shown. */
@@ -36,6 +38,7 @@ function failed(error) {
     byId("sign-in").hidden = false;
     for (const name of Object.values(VIEWS)) byId(`view-${name}`).hidden = true;
     say(byId("verdict"), "closed");
+    byId("verdict").className = "badge bad";
   } else if (error instanceof Refused) {
     heard();
     say(byId("contact"), sentence(error.message));
@@ -49,7 +52,10 @@ function failed(error) {
 
 function sayLost() {
   if (silentSince === null) return;
-  say(byId("contact"), `lost contact since ${duration((Date.now() - silentSince) / 1000)}; what is shown is from before`);
+  say(byId("verdict"), "no contact");
+  byId("verdict").className = "badge bad";
+  say(byId("contact"), "lost contact");
+  say(byId("contact-since"), `since ${duration((Date.now() - silentSince) / 1000)}; what is shown is from before`);
 }
 
 function welcome() {
@@ -78,7 +84,7 @@ const zonePoll = new Poll(ZONE_EVERY, async (signal) => {
 
 const listsPoll = new Poll(LISTS_EVERY, showLists, failed);
 
-const POLLS = { "": [statusPoll, listsPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
+const POLLS = { "": [statusPoll, listsPoll], explain: [statusPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
 
 function run() {
   for (const poll of new Set(Object.values(POLLS).flat())) {
@@ -91,6 +97,7 @@ function run() {
 function go(moved) {
   const before = view;
   view = wantedView();
+  document.title = TITLES[view.name];
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === `#/${view.name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -105,6 +112,7 @@ function go(moved) {
     zonePoll.stop();
   }
   if (view.name === "config") showConfiguration();
+  if (view.name === "explain") showExplain(view.fields);
   if (moved && (before.name !== view.name || before.path.join("/") !== view.path.join("/"))) {
     byId("main").focus({ preventScroll: true });
     scrollTo(0, 0);
@@ -130,6 +138,15 @@ byId("sign-in").addEventListener("submit", (event) => {
   sessionStorage.setItem("token", token);
   for (const poll of POLLS[view.name]) poll.stop();
   go(false);
+});
+
+byId("explain-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [name, type, from] = ["name", "type", "from"].map((field) => byId(`explain-${field}`).value.trim());
+  const wanted = explainAddress(name, type, from);
+  explained = "";
+  if (location.hash === wanted) go(false);
+  else location.hash = wanted;
 });
 
 let typing = 0;

@@ -1,7 +1,7 @@
 // What is asked of the server, and when: not while nobody looks, and more seldom while it does not answer.
 
 const PATIENCE = 25_000; // ms for an answer; the server itself gives up earlier
-const SLOWEST = 30_000; // ms between two tries
+const SLOWEST = 10_000; // ms between two tries
 
 class Denied extends Error {}
 class Refused extends Error {}
