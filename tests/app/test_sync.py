@@ -15,7 +15,7 @@ from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
 from dnsserver.kube.objects import ObjectFiles
 from dnsserver.kube.scope import rbac_rule, scopes_of
-from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.resolver.reply_cache import Reply, ReplyCache
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
@@ -283,3 +283,35 @@ async def test_a_path_without_objects_is_said_once_and_served_when_it_has_some(
     first, second = errors()
     assert first == f"{path}: no such file or folder"
     assert second.startswith(f"{path}: line 2: not YAML")
+
+
+class Aging(Sync):
+    """A sync whose data is as old as the test says."""
+
+    seconds = 0.0
+
+    def age(self) -> float:
+        return self.seconds
+
+
+def test_how_old_the_data_is_is_told_by_steps_and_replies_that_tell_less_go(tmp_path: Path) -> None:
+    replies = ReplyCache()
+    table = replies.add_table("udp", "1")
+    following = Aging(Config(objects=tmp_path), Cluster(), replies)
+    told: list[str | None] = []
+    following.stale_listeners.append(lambda reason: told.append(reason.text if reason else None))
+    kept = []
+    with capture_logs() as logs:
+        for seconds in (0, 300, 301, 400, 599, 600, 1199, 1200, 4000, 90_000, 100_000, 1):
+            replies.keep(table, b"a question", Reply(b"a reply", (1, 0, "found")))
+            following.seconds = seconds
+            following.look()
+            kept.append(bool(table.replies))
+    old = "no word from the Kubernetes API for more than"
+    steps = ("5 min", "10 min", "20 min", "1 h", "1 d")
+    assert told == [*(f"{old} {step}" for step in steps), None]
+    assert kept == [True, True, False, True, True, False, True, False, False, False, True, False]
+    assert [line["event"] for line in logs] == [
+        "cluster data is stale, the API server is not heard",
+        "cluster data is fresh again",
+    ]

@@ -1,4 +1,4 @@
-"""Kinds of failure, side by side as dig, the log and `/failures` show them, for docs/troubleshooting.md.
+"""Kinds of failure, side by side as dig, the log, `/failures` and `explain` show them, for docs/troubleshooting.md.
 
 A real server is asked real questions with dig, and its upstreams fail in each way. `python -m tests.e2e.kinds` writes
 that part of the page. The questions and scenes are those of `tests/reasons.py` and `tests/scenes.py`.
@@ -79,6 +79,7 @@ class Seen(NamedTuple):
     dig: tuple[str, ...]
     log: str
     failure: str
+    explain: str
     todo: str
 
 
@@ -128,7 +129,8 @@ def seen(scene: str) -> dict[str, Seen]:
                 name, *type_ = each.question.split()
                 command = " ".join(("dig", name, *type_))
                 line, failure = lines[name, each.code], failures.get((name, each.code), "")
-                one = Seen(title, command, told[title], line, failure, advice(each.code))
+                verdict = _explained(server, each.question)
+                one = Seen(title, command, told[title], line, failure, verdict, advice(each.code))
                 found[title] = Seen(*(_plain(part, words) for part in one))
             return found
 
@@ -209,7 +211,7 @@ def _failures(server: Served, wanted: set[tuple[str, str]]) -> dict[tuple[str, s
     """Return what `/failures` has of these names and reasons; not all of them are failures."""
     ends = monotonic() + _SOON
     found: dict[tuple[str, str], str] = {}
-    while found.keys() < wanted and monotonic() < ends:
+    while not wanted <= found.keys() and monotonic() < ends:
         status, body = server.get("/failures?limit=100")
         assert status == 200
         for item in json.loads(body)["items"]:
@@ -217,6 +219,15 @@ def _failures(server: Served, wanted: set[tuple[str, str]]) -> dict[tuple[str, s
             found[key] = ", ".join(part for part in (f"`{item['reason']}`", item["text"]) if part)
         sleep(0.1)
     return found
+
+
+def _explained(server: Served, question: str) -> str:
+    """Return the last line of `dnsserver explain`."""
+    name, type_ = (*question.split(), "A")[:2]
+    status, body = server.get(f"/explain?name={name}.&type={type_}")
+    assert status == 200
+    verdict: str = json.loads(body)["verdict"]
+    return verdict
 
 
 def _plain(part: Any, words: dict[str, str]) -> Any:
@@ -254,6 +265,7 @@ def _block(one: Seen) -> str:
     lines = [f"### {one.title}", "", "```", f"$ {one.command}", *one.dig, "```", "", f"- Log: `{one.log}`"]
     if one.failure:
         lines.append(f"- `/failures` and the page: {one.failure}")
+    lines.append(f"- `dnsserver explain`: {one.explain}")
     return "\n".join([*lines, f"- **What to do:** {one.todo}", ""])
 
 
