@@ -65,8 +65,9 @@ class Observer:
 
     `noted` is why the reply that is being made is to have a row, None if it is not: the next one who knows the client
     takes it. With `everything` successes are noted as well; those that had to wait for `slow` seconds always are.
-    `room` is how many rows of a kind there may be; `missed` counts what had none. `began` is when the reply that is
-    being made began to be, where that is of interest.
+    `room` is how many rows of a kind there may be; `missed` counts what had none. `is_full` says that names that do not
+    exist have none until rows are taken: in a flood of them `made` costs 0.25 us of 7. `began` is when the reply that
+    is being made began to be, where that is of interest.
     """
 
     def __init__(self, clock: Callable[[], float], room: int = ROOM) -> None:
@@ -76,6 +77,7 @@ class Observer:
         self.slow = SLOW
         self.room = room
         self.missed = 0
+        self.is_full = False
         self.began = NEVER
         self._clock = clock
         self._denied: list[Row] = []
@@ -91,6 +93,7 @@ class Observer:
         rows = self._kinds.get(noted.labels[1], self._errors)
         if len(rows) >= self.room:
             self.missed += 1
+            self.is_full = rows is self._denied
             return
         now = self._clock()
         size, octets = (0, b"") if reply is None else (len(reply), reply[2:8])
@@ -118,6 +121,7 @@ class Observer:
         rows = sorted((*self._denied, *self._errors, *self._rest), key=itemgetter(0))
         for kind in (self._denied, self._errors, self._rest):
             kind.clear()
+        self.is_full = False
         return rows
 
 

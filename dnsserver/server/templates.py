@@ -235,7 +235,10 @@ class Templates:
         wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
         table = port.table
         table.shapes[missing.noted.labels, len(packet), len(wire) + 2, template.do] += 1
-        self._observer.noted = missing.noted
+        if self._observer.is_full:
+            self._observer.missed += 1
+        else:
+            self._observer.noted = missing.noted
         key = packet[2:]
         if self._replies.seen_before(key):
             reply = Reply(wire, missing.noted.labels, depends)
