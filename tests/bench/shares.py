@@ -1,192 +1,134 @@
 """What 64 clients lose, and how long they wait, while one client or a thousand send all they can.
 
-    .venv/bin/python -m tests.bench.shares                  all rows: 7 minutes
-    .venv/bin/python -m tests.bench.shares --only udp       rows that have this in their names
-    .venv/bin/python -m tests.bench.shares --seconds 3
+    .venv/bin/python -m tests.bench.shares                  all rows: 8 minutes
+    .venv/bin/python -m tests.bench.shares --only tcp       rows that have this in their names
+    .venv/bin/python -m tests.bench.shares --seconds 2      less time for each row, 3 by default
 
-Each of the 64 asks 100 names a second over UDP, each from an address of its own; the one who loses most is shown. The
-attacker is a process beside the server, on the same processors. All on loopback, and each attack ends by itself.
+Each of the 64 asks 100 names a second over UDP, each from an address of its own, the last one from the network of the
+attacker; the one who fares worst is shown. One more asks over TCP, ten times a second, each time over a new connection.
+The attacker is a process beside the server, on the same processors, and each attack ends by itself. All of it is in a
+network namespace of its own, where each address of 127.0.0.0/8 and of 2001:db8::/32 is at hand (`unshare`, `ip`).
 """
 
 import argparse
 import json
 import multiprocessing
-import random
-import selectors
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtest.deck import Deck
-from loadtest.mmsg import BATCH, Calls, Outbox
-from loadtest.questions import Manner, Question, encode
+import msgspec
+
+from tests.bench import victims
+from tests.bench.attacks import SERVICES, Address, connect, flood
 from tests.bench.processes import free_port
 
-HOST = "127.0.0.1"
-_SERVICES = 2000
-_VICTIMS, _RATE = 64, 100.0  # clients, questions a second of each
 _SETTLE = 1.0  # seconds of attack before it is looked at
-_GRACE = 2.0  # seconds that an answer may take
-_NAMES = 60_000  # different ones of an attack: more than what does not exist is kept of
-_SOURCES = [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(1000)]
-_ONE = ["127.0.0.3"]
-_NOERROR = 0
+_SHARE = 0.8  # of what one client can have answered, in the rows of an honest one
+_IP4, _IP6 = "127.0.0.1", "2001:db8::53"
+_ONE = {4: ["127.0.0.3"], 6: ["2001:db8:0:3::1"]}
+_NETWORK = {
+    4: [f"127.1.{number // 250}.{number % 250 + 1}" for number in range(1000)],
+    6: [f"2001:db8:1::{number + 1:x}" for number in range(1000)],
+}
+_NETWORKS = {
+    4: [f"127.{3 + number // 250}.{number % 250}.1" for number in range(1000)],
+    6: [f"2001:db8:3:{number + 1:x}::1" for number in range(1000)],
+}
+_VICTIMS = {
+    4: [*(f"127.0.2.{number + 1}" for number in range(63)), "127.0.0.4"],
+    6: [*(f"2001:db8:2:{number + 1:x}::1" for number in range(63)), "2001:db8:0:3::2"],
+}
+_SOURCES = (
+    ("one client", _ONE),
+    ("1,000 clients of few networks", _NETWORK),
+    ("1,000 clients of as many networks", _NETWORKS),
+)
 
 
 class Attack(NamedTuple):
-    """What is sent: names with `{}` for something random, or what is done with TCP connections."""
+    """What is done, from which addresses, to which of the server's: `at` is dns, second or admin."""
 
     title: str
-    name: str = ""
-    sources: Sequence[str] = _ONE
-    rate: float = 0.0  # a second, 0 for as many as can be
+    kind: str
+    sources: Sequence[str]
+    rate: float = 0.0  # packets a second, 0 for as many as can be
     upstream: str = "answers"
-    connections: str = ""
     workers: int = 1
+    family: int = 4
+    stream: bool = False
+    at: str = "dns"
+
+
+_WORST = ("existing names", "missing names", "missing namespaces", "outside names")
+_OTHERS = (
+    "names of many outside domains",
+    "one outside name, DNSSEC",
+    "one name in many spellings",
+    "names of addresses",
+    "ANY",
+    "SRV",
+    "padding of 3,900 octets",
+    "two octets",
+    "garbage",
+    "half questions",
+    "replies",
+)
+_STREAMS = (
+    "idle",
+    "one octet each",
+    "half a long message",
+    "an octet at a time",
+    "many questions, nothing read",
+    "many questions, slowly read",
+    "many questions",
+    "outside names",
+    "one question each",
+    "messages of no octets",
+    "garbage",
+)
 
 
 def _attacks() -> Iterator[Attack]:
-    for workers in (1, 2):
-        beside = f", {workers} processes" if workers > 1 else ""
-        for count, sources in (("one client", _ONE), ("1,000 clients", _SOURCES)):
-            who = f"udp, {count}{beside}: "
-            yield Attack(who + "existing names", "s{}.shop.svc.cluster.local", sources, workers=workers)
-            yield Attack(who + "missing names", "n{}.shop.svc.cluster.local", sources, workers=workers)
-            yield Attack(who + "missing namespaces", "web.n{}.svc.cluster.local", sources, workers=workers)
-            yield Attack(who + "outside names", "n{}.example.org", sources, workers=workers)
-            yield Attack(
-                who + "outside, nobody answers", "n{}.example.org", sources, upstream="silent", workers=workers
-            )
-        yield Attack(f"udp, one client{beside}: one silent name, 20,000/s", "www.example.org", _ONE, 20_000, "silent")
-        yield Attack(f"udp, one client{beside}: one silent name", "www.example.org", _ONE, 0, "silent")
-    for kind in ("half", "noread", "idle"):
-        yield Attack(f"tcp, one client: 1,100 connections, {kind}", connections=kind)
+    for family, workers in ((4, 1), (4, 2), (6, 1)):
+        beside = ", IPv6" if family == 6 else f", {workers} processes" if workers > 1 else ""
+        made = partial(Attack, workers=workers, family=family)
+        for who, sources in _SOURCES:
+            title = f"udp, {who}{beside}: "
+            for kind in _WORST:
+                yield made(title + kind, kind, sources[family])
+            yield made(title + "outside, nobody answers", "outside names", sources[family], upstream="silent")
+    one = _ONE[4]
+    for workers, beside in ((1, ""), (2, ", 2 processes")):
+        silent = partial(Attack, kind="one outside name", sources=one, upstream="silent", workers=workers)
+        yield silent(f"udp, one client{beside}: one silent name, 20,000/s", rate=20_000)
+        yield silent(f"udp, one client{beside}: one silent name")
+    for kind in _OTHERS:
+        yield Attack(f"udp, one client: {kind}", kind, one)
+    yield Attack("udp, one client, at a second address: missing names", "missing names", one, at="second")
+    for kind in _STREAMS:
+        yield Attack(f"tcp, one client, 1,100 connections: {kind}", kind, one, stream=True)
+    for kind in ("one octet each", "many questions, nothing read"):
+        yield Attack(f"tcp, one client, IPv6: {kind}", kind, _ONE[6], family=6, stream=True)
+        yield Attack(f"tcp, 1,000 clients: {kind}", kind, _NETWORKS[4], stream=True)
+    for kind in ("64 that ask for metrics", "silent, at admin HTTP"):
+        yield Attack(f"admin HTTP, one client: {kind}", kind, one, stream=True, at="admin")
 
 
-def flood(port: int, name: str, sources: Sequence[str], rate: float, seconds: float) -> None:
-    """Send questions about random names from these addresses, a batch from each in turn."""
-    names = [Question(name.format(_label(name, number)), "A") for number in range(_NAMES)]
-    outbox = Outbox(deck := Deck(names if "{}" in name else names[:1], Manner()))
-    clients = []
-    for source in sources:
-        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # the kernel drops the replies early
-        client.bind((source, 0))
-        client.connect((HOST, port))
-        clients.append(client)
-    calls, sent, start = Calls(), 0, time.perf_counter()
-    while (passed := time.perf_counter() - start) < seconds:
-        if rate and sent >= passed * rate:
-            time.sleep(0.001)
-            continue
-        headers = outbox.number(sent // BATCH * BATCH % (len(deck) // BATCH * BATCH), sent % 60000, BATCH)
-        with suppress(OSError):  # the server's buffer is full
-            calls.send(clients[sent // BATCH % len(clients)].fileno(), headers, BATCH)
-        sent += BATCH
+class Served(NamedTuple):
+    """Where a server answers, by `Attack.at`, and its process ID."""
 
-
-def _label(name: str, number: int) -> str:
-    return str(number % _SERVICES) if name.startswith("s{}") else f"{number:x}{random.getrandbits(32):x}"
-
-
-def connect(port: int, kind: str, seconds: float) -> None:
-    """Hold 1,100 connections that ask half a question, much and read nothing, or nothing; closed ones begin again."""
-    end = time.monotonic() + seconds
-    message = b"\0\1" + encode(Question("big.shop.svc.cluster.local", "A"), Manner()).tail
-    data = {"half": b"\0", "noread": (len(message).to_bytes(2) + message) * 40, "idle": b""}[kind]
-    selector = selectors.DefaultSelector()
-    there = 0
-    while time.monotonic() < end:
-        for _ in range(min(100, 1100 - there)):
-            client = socket.socket()
-            client.setblocking(False)
-            client.bind(("127.0.0.3", 0))
-            client.connect_ex((HOST, port))
-            selector.register(client, selectors.EVENT_READ | (selectors.EVENT_WRITE if data else 0))
-            there += 1
-        for key, events in selector.select(0.02):
-            client = key.fileobj  # type: ignore[assignment]
-            try:
-                if events & selectors.EVENT_WRITE:
-                    client.send(data)
-                    if kind == "half":
-                        selector.modify(client, selectors.EVENT_READ)
-                if events & selectors.EVENT_READ and kind != "noread" and not client.recv(4096):
-                    raise ConnectionResetError
-            except BlockingIOError:
-                continue
-            except OSError:
-                selector.unregister(client)
-                client.close()
-                there -= 1
-
-
-class Victims(NamedTuple):
-    """The worst of them: the share lost, and the time in which 99 of 100 answers came, in seconds."""
-
-    lost: float
-    p99: float
-
-
-def victims(port: int, seconds: float, count: int = _VICTIMS) -> Victims:
-    """Ask as `count` clients, at the moments when it is due, and count what comes back with an address."""
-    clients = []
-    selector = selectors.DefaultSelector()
-    for number in range(count):
-        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        client.setblocking(False)
-        client.bind((f"127.0.2.{number + 1}", 0))
-        client.connect((HOST, port))
-        selector.register(client, selectors.EVENT_READ, number)
-        clients.append(client)
-    tails = [encode(Question(f"s{number}.shop.svc.cluster.local", "A"), Manner()).tail for number in range(_SERVICES)]
-    total = int(seconds * _RATE) * count
-    sent: dict[tuple[int, int], float] = {}
-    took: list[list[float]] = [[] for _ in range(count)]
-    asked, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds + _GRACE and (asked < total or sent):
-        now = time.perf_counter() - start
-        while asked < total and asked / (count * _RATE) <= now:
-            number, turn = asked % count, asked // count
-            sent[number, turn & 0xFFFF] = time.perf_counter()
-            with suppress(OSError):
-                clients[number].send((turn & 0xFFFF).to_bytes(2) + random.choice(tails))
-            asked += 1
-        for key, _ in selector.select(0.0005):
-            with suppress(BlockingIOError, ConnectionRefusedError):
-                while True:
-                    reply = clients[key.data].recv(512)
-                    since = sent.pop((key.data, int.from_bytes(reply[:2])), None)
-                    if since is not None and reply[3] & 15 == _NOERROR:
-                        took[key.data].append(time.perf_counter() - since)
-    wanted = total // count
-    worst = min(took, key=len)
-    return Victims(1 - len(worst) / wanted, max(_p99(each) for each in took))
-
-
-def tcp_victims(port: int, seconds: float) -> Victims:
-    """Ask ten times a second, each time over a new connection."""
-    took: list[float] = []
-    message = encode(Question("s1.shop.svc.cluster.local", "A"), Manner()).tail
-    wanted, start = int(seconds * 10), time.perf_counter()
-    for number in range(wanted):
-        time.sleep(max(0, start + number / 10 - time.perf_counter()))
-        began = time.perf_counter()
-        with suppress(OSError), socket.create_connection((HOST, port), _GRACE, ("127.0.0.2", 0)) as client:
-            client.sendall((len(message) + 2).to_bytes(2) + number.to_bytes(2) + message)
-            if len(client.recv(4096)) > 12:
-                took.append(time.perf_counter() - began)
-    return Victims(1 - len(took) / wanted, _p99(took))
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[int(len(values) * 0.99)] if values else float("inf")
+    at: dict[str, Address]
+    process: int
 
 
 def upstream(sock: socket.socket, kind: str) -> None:
@@ -200,74 +142,153 @@ def upstream(sock: socket.socket, kind: str) -> None:
 
 
 @contextmanager
-def served(folder: Path, attack: Attack) -> Iterator[tuple[int, int]]:
-    """Give the port of a server with 2,000 services, and its process ID."""
-    port, admin = free_port(), free_port()
-    ports = [{"name": "http", "port": 80}]
+def served(folder: Path, upstream_kind: str = "answers", workers: int = 1, family: int = 4) -> Iterator[Served]:
+    """Give a server with 2,000 services."""
+    host, ports = (_IP6 if family == 6 else _IP4), {"dns": free_port(), "second": free_port(), "admin": free_port()}
     items: list[dict[str, object]] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}]
     items += (
         {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": f"s{number}", "namespace": "shop"},
-            "spec": {"clusterIP": f"10.96.{number // 250}.{number % 250 + 1}", "ports": ports},
+            "spec": {
+                "clusterIP": f"10.96.{number // 250}.{number % 250 + 1}",
+                "ports": [{"name": "http", "port": 80}],
+            },
         }
-        for number in range(_SERVICES)
+        for number in range(SERVICES)
     )
     (folder / "objects.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    shown = f"[{host}]" if family == 6 else host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        answering = multiprocessing.Process(target=upstream, args=(sock, attack.upstream), daemon=True)
+        sock.bind((_IP4, 0))
+        answering = multiprocessing.Process(target=upstream, args=(sock, upstream_kind), daemon=True)
         answering.start()
         command = [sys.executable, "-m", "dnsserver", "serve", "--objects", str(folder / "objects.json")]
-        command += ["--listen", f"{HOST}:{port}", "--admin", f"{HOST}:{admin}", "--workers", str(attack.workers)]
-        command += ["--upstream", f"{HOST}:{sock.getsockname()[1]}"]
+        for name in ("dns", "second"):
+            command += ["--listen", f"{shown}:{ports[name]}"]
+        command += ["--admin", f"{_IP4}:{ports['admin']}", "--workers", str(workers)]
+        command += ["--upstream", f"{_IP4}:{sock.getsockname()[1]}"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             try:
-                while victims(port, 0.1, 4).lost:
+                at = {name: (_IP4 if name == "admin" else host, port) for name, port in ports.items()}
+                while victims.ask(at["dns"], _VICTIMS[family][:4], 0.1).lost:
                     time.sleep(0.2)
-                time.sleep(1.0 if attack.workers > 1 else 0.0)  # until the others answer as well
-                yield port, server.pid
+                time.sleep(1.0 if workers > 1 else 0.0)  # until the others answer as well
+                yield Served(at, server.pid)
             finally:
                 server.terminate()
                 answering.kill()
 
 
-def _resident(process: int) -> float:
-    """Return MiB."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+def _processes(process: int) -> Iterator[int]:
+    yield process
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        yield from _processes(int(child))
+
+
+def _most_held(process: int) -> tuple[float, int]:
+    """Return the MiB of memory at most so far, and the descriptors now, of the process of a tree that has most."""
+    peaks, descriptors = [0.0], [0]
+    for each in _processes(process):
+        status = Path(f"/proc/{each}/status").read_text()
+        peaks += [int(found[1]) / 1024 for found in re.finditer(r"VmHWM:\s+(\d+)", status)]
+        descriptors.append(sum(1 for _ in Path(f"/proc/{each}/fd").iterdir()))
+    return max(peaks), max(descriptors)
+
+
+def measure(attack: Attack, seconds: float) -> str:
+    """Return the row of an attack."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), attack.upstream, attack.workers, attack.family) as server,
+    ):
+        target, dns = server.at[attack.at], server.at["dns"]
+        lasts = _SETTLE + seconds + victims.GRACE
+        if attack.stream:
+            attacker = multiprocessing.Process(target=connect, args=(target, attack.kind, attack.sources, lasts))
+        else:
+            arguments = (target, attack.kind, attack.sources, attack.rate, lasts)
+            attacker = multiprocessing.Process(target=flood, args=arguments)
+        sources = _VICTIMS[attack.family]
+        attacker.start()
+        time.sleep(_SETTLE)
+        with multiprocessing.Pool(1) as pool:
+            over_tcp = pool.apply_async(victims.ask_over_tcp, (dns, sources[0], seconds))
+            udp = victims.ask(dns, sources, seconds)
+            held = _most_held(server.process)
+            tcp = over_tcp.get()
+        attacker.kill()
+        attacker.join()
+    cells = (f"{udp.lost:.2%}", f"{udp.p99 * 1000:.1f}", f"{tcp.lost:.1%}", f"{tcp.p99 * 1000:.1f}", f"{held[0]:.0f}")
+    return f"| {attack.title} | {' | '.join(cells)} | {held[1]} |"
+
+
+def honest(workers: int, seconds: float) -> str:
+    """Return the row of one client that asks for four fifths of the most that it can have answered, and is alone."""
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), workers=workers) as server:
+        host, port = server.at["dns"]
+        names = Path(folder, "names")
+        names.write_text("".join(f"s{number}.shop.svc.cluster.local A\n" for number in range(SERVICES)))
+        command = [sys.executable, "-m", "loadtest", "-s", host, "-p", str(port), "-d", str(names), "-c", "1"]
+        command += ["--no-progress", "--json", "-", "--warmup", "1"]
+
+        def load(*more: str) -> Load:
+            found = subprocess.run([*command, *more], capture_output=True, check=True).stdout
+            return msgspec.json.decode(found, type=Load)
+
+        most = load("-l", "2").qps
+        found = load("-l", f"{seconds:g}", "-Q", f"{most * _SHARE:.0f}")
+        limited = _limited(server.at["admin"])
+        memory, descriptors = _most_held(server.process)
+    title = f"honest, one client, {workers} processes: {found.qps:,.0f} of {most:,.0f} a second, {limited} limited"
+    return f"| {title} | {found.loss:.2%} | {found.latency.p99 / 1000:.1f} | | | {memory:.0f} | {descriptors} |"
+
+
+class Spread(msgspec.Struct):
+    """Of the report of a load: microseconds."""
+
+    p99: float
+
+
+class Load(msgspec.Struct):
+    """What is needed of the report of a load."""
+
+    qps: float
+    loss: float
+    latency: Spread
+
+
+def _limited(admin: Address) -> int:
+    """Return how many packets the server says that it has limited or given up."""
+    with urllib.request.urlopen(f"http://{admin[0]}:{admin[1]}/metrics") as response:
+        text = response.read().decode()
+    return int(
+        sum(float(found) for found in re.findall(r"^dnsserver_(?:limited|udp_late_drops)_total\S* (\S+)", text, re.M))
+    )
 
 
 def main() -> None:
     """Print a row of each attack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print("| attack | lost of the worst of 64 | p99 of the worst, ms | lost over TCP | MiB |")
-    print("|:---|---:|---:|---:|---:|")
+    if not options.inside:
+        command = ["unshare", "--map-root-user", "--net", sys.executable, "-m", "tests.bench.shares", "--inside"]
+        sys.exit(subprocess.run([*command, *sys.argv[1:]], check=False).returncode)
+    for setting in ("link set lo up", "-6 route add local 2001:db8::/32 dev lo"):
+        subprocess.run(["ip", *setting.split()], check=True)
+    Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")
+    print("| attack | lost of the worst of 64 | p99 of the worst, ms | lost over TCP | p99, ms | MiB | descriptors |")
+    print("|:---|---:|---:|---:|---:|---:|---:|")
     for attack in _attacks():
-        if options.only not in attack.title:
-            continue
-        with tempfile.TemporaryDirectory() as folder, served(Path(folder), attack) as (port, process):
-            seconds = _SETTLE + options.seconds + _GRACE
-            if attack.connections:
-                attacker = multiprocessing.Process(target=connect, args=(port, attack.connections, seconds))
-            else:
-                arguments = (port, attack.name, attack.sources, attack.rate, seconds)
-                attacker = multiprocessing.Process(target=flood, args=arguments)
-            attacker.start()
-            time.sleep(_SETTLE)
-            with multiprocessing.Pool(1) as pool:
-                over_tcp = pool.apply_async(tcp_victims, (port, options.seconds))
-                found = victims(port, options.seconds)
-                tcp = over_tcp.get()
-            memory = _resident(process)
-            attacker.kill()
-            attacker.join()
-        row = f"| {attack.title} | {found.lost:.2%} | {found.p99 * 1000:.1f} | {tcp.lost:.1%} | {memory:.0f} |"
-        print(row, flush=True)
+        if options.only in attack.title:
+            print(measure(attack, options.seconds), flush=True)
+    for workers in (1, 2):
+        if options.only in "honest":
+            print(honest(workers, options.seconds), flush=True)
 
 
 if __name__ == "__main__":
