@@ -122,7 +122,7 @@ def _granted(kind: str) -> int:
         most = int(Path(f"/proc/sys/net/core/{kind}_max").read_text("ascii"))
     except (OSError, ValueError):
         most = 212_992
-    return 2 * (min(UDP_BUFFERS[kind], most) + LANES * min(LANE_BUFFERS[kind], most))
+    return 2 * (2 * min(UDP_BUFFERS[kind], most) + (LANES - 1) * min(LANE_BUFFERS[kind], most))
 
 
 def table(found: tuple[Part, ...]) -> str:

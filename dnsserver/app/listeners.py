@@ -296,7 +296,7 @@ class Listeners:
         listener.scope.cancel()
 
 
-def _given(sockets: Iterator[socket.socket]) -> Callable[[bool], socket.socket]:
+def _given(sockets: Iterator[socket.socket]) -> Callable[[int], socket.socket]:
     """Return what opens the next one of sockets that are there already."""
     return lambda _: next(sockets)
 

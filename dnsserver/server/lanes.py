@@ -67,12 +67,13 @@ class SteeredLanes:
         sock: socket.socket,
         transport: str,
         clock: Callable[[], float],
-        open_one: Callable[[bool], socket.socket],
+        open_one: Callable[[int], socket.socket],
         processes: int = 1,
     ) -> None:
         """Open the others on the address of a bound socket; there are none where the kernel cannot steer.
 
-        `open_one` returns one more socket on the same address, and raises OSError; it is told whether it is for a lane.
+        `open_one` returns one more socket on the same address, and raises OSError; it is told the number of the lane,
+        0 for everybody's.
         """
         self._sock = sock
         self._transport = transport
@@ -123,11 +124,11 @@ class SteeredLanes:
             for sock in group:
                 sock.close()
 
-    def _open(self, open_one: Callable[[bool], socket.socket]) -> list[socket.socket]:
+    def _open(self, open_one: Callable[[int], socket.socket]) -> list[socket.socket]:
         opened: list[socket.socket] = []
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            opened += (open_one(number >= self._processes) for number in range(1, (1 + LANES) * self._processes))
+            opened += (open_one(number // self._processes) for number in range(1, (1 + LANES) * self._processes))
             steering.attach(self._sock, steering.program(self._sock.family, self._processes, self._answering))
         except OSError as error:
             log.info("no lanes for heavy clients on this system", transport=self._transport, error=str(error))

@@ -263,9 +263,8 @@ def _limited(admin: Address) -> int:
     """Return how many packets the server says that it has limited or given up."""
     with urllib.request.urlopen(f"http://{admin[0]}:{admin[1]}/metrics") as response:
         text = response.read().decode()
-    return int(
-        sum(float(found) for found in re.findall(r"^dnsserver_(?:limited|udp_late_drops)_total\S* (\S+)", text, re.M))
-    )
+    found = re.findall(r"^dnsserver_(?:limited|udp_late_drops)_total\S* (\S+)", text, re.MULTILINE)
+    return int(sum(map(float, found)))
 
 
 def main() -> None:

@@ -78,8 +78,22 @@ async def test_a_lane_is_given_back(bound: socket.socket, autojump_clock: MockCl
         assert lanes.heavy == 0
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_client_that_is_heavy_has_as_much_room_as_it_had(bound: socket.socket, processes: int) -> None:
+    port = bound.getsockname()[1]
+    lanes = SteeredLanes(
+        bound, "udp", lambda: 1.0, lambda lane: bind(HOST, port, reuse_port=True, lane=lane), processes
+    )
+    for group in lanes.groups:
+        room = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for sock in group]
+        assert room[0] == room[1] >= room[2]  # equal where net.core.rmem_max is small
+        assert len(set(room[2:])) == 1
+    for sock in (sock for group in lanes.groups for sock in group):
+        sock.close()
+
+
 def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket) -> None:
-    def refused(_: bool) -> socket.socket:
+    def refused(_: int) -> socket.socket:
         raise OSError(1, "Operation not permitted")
 
     lanes = SteeredLanes(bound, "udp", lambda: 1.0, refused)
