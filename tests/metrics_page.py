@@ -66,7 +66,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         *("dnsserver_query_log_", "dnsserver_replies_not_looked_at", "dnsserver_tail_"),
     ),
     "What runs, and what does it take?": (
-        *("coredns_build_info", "coredns_plugin_enabled", "dnsserver_workers", "process_"),
+        *("coredns_build_info", "coredns_plugin_enabled", "dnsserver_workers", "dnsserver_memory_", "process_"),
     ),
 }
 OLD = "What do dashboards of before CoreDNS 1.7 find?"

@@ -27,6 +27,7 @@ from tests.faulty import Still
 from tests.forward.scripted import Query, upstream
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing, wait_for
+from tests.monitoring import alerts, samples_of, shown
 from tests.running import HOST, ask_tcp, ask_udp, config, kubeconfig, port_of, upstream_at
 
 _SLOW = 0.3  # seconds
@@ -34,6 +35,18 @@ _BELOW = "0.256"  # the bound below that
 _SOA = "example. 300 IN SOA ns.example. hostmaster.example. 1 7200 1800 86400 300"
 _COOKIE = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"12345678")
 _ZONE = "svc.cluster.local."
+
+
+# What there is nothing of at a server without limits, faults, bad objects, a snapshot, and changes after its start.
+NOT_HERE = {
+    "dnsserver_faults_total",
+    "dnsserver_limited_total",
+    "dnsserver_node_in_place",
+    "dnsserver_programming_duration_seconds_bucket",
+    "dnsserver_resyncs_total",
+    "dnsserver_snapshot_age_seconds",
+    "dnsserver_snapshot_serving",
+}
 
 
 class Question(NamedTuple):
@@ -191,6 +204,12 @@ def test_what_a_dashboard_asks_is_there(seen: Seen, source: str, asked: Asked) -
 
 def test_what_is_not_there_is_known(seen: Seen) -> None:
     assert not ABSENT.keys() & seen.samples.keys()
+
+
+def test_what_our_own_dashboard_and_alerts_ask_is_there(seen: Seen) -> None:
+    expressions = [*shown().values(), *(str(rule["expr"]) for rule in alerts().values())]
+    asked = set().union(*map(samples_of, expressions))
+    assert asked - seen.samples.keys() == NOT_HERE
 
 
 PROTOCOLS = {False: "udp", True: "tcp"}

@@ -7,8 +7,10 @@ import msgspec
 import trio
 
 from dnsserver import log, metrics
+from dnsserver.app import ceiling
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.process_usage import usage
+from dnsserver.config import Config
 from dnsserver.metrics import LAG, Histogram, NamespaceLabels, Readings, server_label
 from dnsserver.resolver import tally
 from dnsserver.resolver.reply_cache import ReplyTable
@@ -43,6 +45,7 @@ class Lag:
 class Parts(Protocol):
     """The parts of a server that tell something."""
 
+    config: Config
     dns: DnsService
     cluster: Cluster
     lag: Lag
@@ -64,6 +67,7 @@ class MetricsCollector:
         """Look at the parts of `server`."""
         self._server = server
         self._labels = NamespaceLabels()
+        self._ceiling: tuple[Config, int] | None = None
 
     async def readings(self) -> Readings:
         """Return everything, with all that was sent before this was called; others have their turns meanwhile."""
@@ -72,7 +76,15 @@ class MetricsCollector:
         existing = {name.decode("ascii", "replace") for name in self._server.cluster.index.namespaces}
         namespaces = self._labels.update((found.namespaces for found in processes), existing)
         await trio.lowlevel.checkpoint()
-        return msgspec.structs.replace(self.brief(), processes=processes, namespaces=namespaces)
+        return msgspec.structs.replace(
+            self.brief(), processes=processes, namespaces=namespaces, memory_ceiling=self._memory_ceiling()
+        )
+
+    def _memory_ceiling(self) -> int:
+        config = self._server.config
+        if self._ceiling is None or self._ceiling[0] is not config:
+            self._ceiling = config, ceiling.total(ceiling.parts(config))
+        return self._ceiling[1]
 
     async def processes(self) -> tuple[metrics.Process, ...]:
         """Return what each process that answers has counted up to now; others have their turns meanwhile."""

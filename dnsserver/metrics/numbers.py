@@ -289,7 +289,7 @@ class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
     `missing` names the kinds without which it is not ready, `draining` is the other reason not to be. `namespaces` are
-    those of all processes, as many as are shown.
+    those of all processes, as many as are shown. `memory_ceiling` is what all processes take at most, in octets.
     `programming` and `programming_live` are by service kind (cluster_ip, headless_with_selector); the second one leaves
     out what the first list brought. `node` says what is in the way of this node's addresses, None where no guardian is.
     """
@@ -307,6 +307,7 @@ class Readings(Numbers, frozen=True):
     programming: dict[str, Histogram] = {}
     programming_live: dict[str, Histogram] = {}
     worker_restarts: int = 0
+    memory_ceiling: int = 0
     configuration: Configuration | None = None
     node: tuple[str, ...] | None = None
 

@@ -112,6 +112,8 @@ OWN: tuple[Family, ...] = (
            (), lambda s: [((), alive(s))]),
     Family("gauge", "dnsserver_node_in_place", "1 while a guarded node has its DNS addresses, untracked.",
            (), lambda s: [] if s.node is None else [((), not s.node)]),
+    Family("gauge", "dnsserver_memory_ceiling_bytes", "The most memory that the configuration can take.",
+           (), lambda s: [((), s.memory_ceiling)] if s.memory_ceiling else []),
     Family("counter", "dnsserver_worker_restarts", "Workers that died and were replaced.",
            (), lambda s: [((), s.worker_restarts)]),
     Family("histogram", "dnsserver_reload_seconds", "How long nothing else ran while a change was put in force.",

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from dnsserver.metrics import SIZES, Histogram
+from dnsserver.wire.message import NXDOMAIN
 from dnsserver.zone.record import Key
 from dnsserver.zone.services import NAMESPACE_MISSING
 
@@ -28,6 +29,7 @@ _NO_NAMESPACE = NAMESPACE_MISSING.code
 _ID = 2  # octets of a message that neither the key nor the octets of a held reply have
 _MOST = 2048  # shapes that are counted apart: clients could send 4,096 times 65,536
 _MOST_NAMESPACES = 1000  # that are counted apart
+MOST_MISSED = 2000  # questions for missing services before they are counted
 _SLICE = 2000  # replies that are counted between two turns of the event loop, 1 to 1.5 ms
 _ARCOUNT = 9  # where its second octet is in a key; an OPT without options is at the key's end
 _FLAGS_OF_OPT = -4
@@ -105,15 +107,23 @@ class Namespaces:
     """How many questions were for names in each namespace, and how many of them failed, by rcode.
 
     At most 1,000 namespaces are counted apart, all of them such as exist: what clients invent is one, `MISSING`. The
-    first ones stay; who comes later than that is counted with `OTHER`.
+    first ones stay; who comes later than that is counted with `OTHER`. `missed` are the namespaces of services that do
+    not exist, as they were asked for, not counted yet: `count_missed` is for who adds to them without end.
     """
 
-    __slots__ = ("failures", "questions")
+    __slots__ = ("failures", "missed", "questions")
 
     def __init__(self) -> None:
         """Begin with nothing counted."""
         self.questions: dict[bytes, int] = {}
         self.failures: dict[tuple[bytes, int], int] = {}
+        self.missed: list[bytes] = []
+
+    def count_missed(self) -> None:
+        """Count those that were missed: 0.05 us each, where one at a time takes 0.3 of the 5 of such an answer."""
+        for namespace, count in Counter(self.missed).items():
+            self.add(namespace, NXDOMAIN, count)
+        self.missed.clear()
 
     def count(self, depends: tuple[Key, ...] | None, labels: Labels, count: int = 1) -> None:
         """Count replies by what they depend on: first of all on the namespace that their name lies in, if in any."""
@@ -171,6 +181,7 @@ class Tally:
 
         What changes between two steps is counted in this round or in the next one, and never twice.
         """
+        self.namespaces.count_missed()
         replies = iter(held)
         while slice_ := tuple(islice(replies, _SLICE)):
             self._count_slice(slice_)

@@ -23,7 +23,7 @@ import msgspec
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import CountedLater, Reply
-from dnsserver.resolver.tally import Labels
+from dnsserver.resolver.tally import MOST_MISSED, Labels
 from dnsserver.server.observer import Noted
 from dnsserver.server.pending import PendingQuery, Resolver
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
@@ -245,7 +245,10 @@ class Templates:
             reply.reason = missing.noted.reason
             self._replies.keep(table, key, reply, missing=True)
         else:
-            table.namespaces.count(depends, missing.noted.labels)
+            namespaces = table.namespaces
+            namespaces.missed.append(depends[0][0])
+            if len(namespaces.missed) > MOST_MISSED:
+                namespaces.count_missed()
         return packet[:2] + wire
 
     # ---- what was answered the long way
