@@ -246,7 +246,7 @@ class Templates:
             self._replies.keep(table, key, reply, missing=True)
         else:
             namespaces = table.namespaces
-            namespaces.missed.append(depends[0][0])
+            namespaces.missed.append(packet[at + 1 : end])
             if len(namespaces.missed) > MOST_MISSED:
                 namespaces.count_missed()
         return packet[:2] + wire
