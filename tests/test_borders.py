@@ -566,7 +566,6 @@ def test_every_place_has_a_row() -> None:
 UNKEPT = {
     "dnsserver/app/compare.py: asking.receive": "`compare`, which serves nobody",
     "dnsserver/app/compare.py: compare": "likewise",
-    "dnsserver/app/compare.py: sync.run": "likewise",
     "dnsserver/app/dns_service.py: self.forwarder.run": "keeps what it starts",
     "dnsserver/app/dns_service.py: self.listeners.run": "starts others only",
     "dnsserver/app/listeners.py: self._serve": "starts others only",
@@ -592,6 +591,7 @@ UNKEPT = {
     "dnsserver/app/explain.py: process.dns.forwarder.run": "a command, which ends with it",
     "dnsserver/app/explain.py: process.sync.run": "a command, which ends with it",
     "dnsserver/app/explainer.py: self._answer": "a part of a page, which is kept",
+    "dnsserver/app/zone_at_hand.py: sync.run": "a command, which ends with it",
     "dnsserver/forward/forwarder.py: self._followers.run": "keeps what it starts",
     "dnsserver/forward/sources.py: _find_file": "a part of a reload, which is kept",
     "dnsserver/forward/sources.py: _look_up": "a part of a reload, which is kept",

@@ -11,16 +11,14 @@ import trio
 
 from dnsserver.app.difference import CORRECTIONS, FLAGS_ALONE, Known, Said, correction, read
 from dnsserver.app.questions import Question, of_cluster, of_lines
-from dnsserver.app.sync import Sync
+from dnsserver.app.zone_at_hand import NoZoneError, zone_of
 from dnsserver.config import Address, Config
-from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.message import FormatError
 from dnsserver.zone.cluster import Cluster
 
 _TRIES = 3
 _WAIT = 2.0  # seconds for a reply over UDP
 _WAIT_TCP = 5.0
-_SYNC_WAIT = 60.0  # seconds until the objects of the cluster are there
 _AGAIN = 0.3  # seconds until both are asked again where they differ: data may have changed between the two questions
 _TIMES = 3
 _IN_FLIGHT = 64
@@ -91,19 +89,10 @@ async def _run(
 
 async def _cluster(config: Config) -> Cluster:
     """Return the zone as its source has it now."""
-    cluster = Cluster(config.domain.wire, pods=config.pods)
-    sync = Sync(msgspec.structs.replace(config, state=None), cluster, ReplyCache(1 << 20))
     try:
-        with trio.move_on_after(_SYNC_WAIT):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(sync.run)
-                await sync.wait_synced()
-                nursery.cancel_scope.cancel()
-    except* Exception as errors:
-        raise CompareError(str(_first(errors))) from errors
-    if cluster.missing:
-        raise CompareError(f"the objects of the cluster were not there after {_SYNC_WAIT:g} seconds")
-    return cluster
+        return await zone_of(config)
+    except NoZoneError as error:
+        raise CompareError(str(error)) from error
 
 
 async def _see_whether_there(address: Address, question: Question) -> None:
@@ -115,11 +104,6 @@ async def _see_whether_there(address: Address, question: Question) -> None:
         raise CompareError(f"{address} cannot be asked: {error.strerror}") from error
     if said.rcode is None:
         raise CompareError(f"{address}: nobody answers there, over UDP, after {_TRIES} questions")
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    (*_, first) = (error for error in errors.exceptions)
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _compare(

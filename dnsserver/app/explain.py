@@ -12,6 +12,7 @@ from dnsserver.app.asking import Asking
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.explainer import Explainer, PodReadError, Wanted, WantedError
 from dnsserver.app.sync import Sync
+from dnsserver.app.zone_at_hand import SYNC_WAIT, NoZoneError, expect_objects, first_of, late
 from dnsserver.config import Config, Loaded
 from dnsserver.explain.client import Client, Node, of_resolv_conf
 from dnsserver.explain.origins import shown_address
@@ -20,7 +21,6 @@ from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.kube.pod_dns import PodDns, of_parsed
 from dnsserver.zone.cluster import Cluster
 
-_SYNC_WAIT = 60.0  # seconds until the objects of the cluster are there
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where this runs in a pod
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
@@ -140,6 +140,10 @@ def _things(value: object) -> Iterator[dict[str, object]]:
 def run(loaded: Loaded, wanted: Wanted) -> Explanation:
     """Explain by the objects that a configuration names, in this process. Raises ExplainError, and WantedError."""
     wanted.check()
+    try:
+        expect_objects(loaded.config)
+    except NoZoneError as error:
+        raise ExplainError(str(error)) from error
     return trio.run(_run, loaded, wanted)
 
 
@@ -158,28 +162,23 @@ class _Process:
 async def _run(loaded: Loaded, wanted: Wanted) -> Explanation:
     config = msgspec.structs.replace(loaded.config, workers=1, state=None)
     found: Explanation | None = None
-    late = ExplainError(f"the objects of the cluster were not there after {_SYNC_WAIT:g} seconds")
+    no_zone = ExplainError(late())
     try:
         process = _Process(config)
         async with trio.open_nursery() as nursery:
             await nursery.start(process.dns.forwarder.run)
             nursery.start_soon(process.sync.run)
-            with trio.move_on_after(_SYNC_WAIT):
+            with trio.move_on_after(SYNC_WAIT):
                 await process.sync.wait_synced()
             if process.cluster.missing:
-                raise late
+                raise no_zone
             found = await explainer_of(process, loaded.place, trio.current_time).explain(wanted)
             nursery.cancel_scope.cancel()
         if process.sync.client is not None:
             await process.sync.client.aclose()
     except* (StartError, trio.TooSlowError) as errors:
-        raise ExplainError(str(_first(errors)) or "it took too long") from errors
+        raise ExplainError(str(first_of(errors)) or "it took too long") from errors
     except* (ExplainError, WantedError) as errors:
-        raise _first(errors) from None
+        raise first_of(errors) from None
     assert found is not None  # or an error was raised
     return found
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    (first, *_) = errors.exceptions
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,16 +1,18 @@
 """What admin HTTP has for `dnsserver explain` and `dnsserver dump`, and for whoever else asks."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import msgspec
 import trio
 
+from dnsserver.app.dump import DumpError, lines_of
 from dnsserver.app.explain import Parts, explainer_of
 from dnsserver.app.explainer import Wanted, WantedError
 from dnsserver.explain.text import lines
 from dnsserver.server.admin import Request, Response, Route
 
 _AT_ONCE = 4  # explanations: each holds all that it asks
+_SLICE = 0.002  # seconds of lines between two turns of the event loop
 _KEYS = {"name", "type", "pod", "namespace", "resolv_conf"}
 
 
@@ -32,5 +34,33 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
             return Response("\n".join(lines(found)) + "\n")
         return Response(msgspec.json.encode(found), type="application/json")
 
+    def dump(request: Request) -> Response:
+        if not request.query.keys() <= {"name", "reverse"}:
+            return Response("say at most ?name= and &reverse=1\n", 400)
+        found = lines_of(
+            parts.cluster, request.query.get("name", ""), reverse=request.query.get("reverse", "") not in {"", "0"}
+        )
+        try:
+            first = next(found, "")
+        except DumpError as error:
+            return Response(f"{error}\n", 503 if parts.cluster.missing else 400)
+        return Response(_in_slices(first, found))
+
     text = "?name=NAME, &type=, &namespace= or &pod=NAMESPACE/NAME: why a name resolves for a client, or does not; JSON"
-    return {"/explain": Route("GET", explain, text)}
+    return {
+        "/explain": Route("GET", explain, text),
+        "/dump": Route("GET", dump, "the records of the zone as a master file; ?name= of a namespace or a name"),
+    }
+
+
+async def _in_slices(first: str, rest: Iterator[str]) -> AsyncGenerator[bytes, None]:
+    """Yield lines in pieces that take a few milliseconds: packets are answered between them."""
+    piece, ends = [first], trio.current_time() + _SLICE
+    for line in rest:
+        piece.append(line)
+        if trio.current_time() >= ends:
+            yield ("\n".join(piece) + "\n").encode()
+            await trio.lowlevel.checkpoint()
+            piece, ends = [], trio.current_time() + _SLICE
+    if piece:
+        yield ("\n".join(piece) + "\n").encode()

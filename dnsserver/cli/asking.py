@@ -96,3 +96,36 @@ def _explained(wanted: dict[str, str], config: Path | None, given: dict[str, Any
     except (module.ExplainError, explainer.WantedError) as error:
         click.echo(error, err=True)
         sys.exit(INVALID)
+
+
+@click.command()
+@click.argument("name", required=False, default="")
+@click.option("--reverse", is_flag=True, help="Print the reverse names of all addresses as well.")
+@running_server
+@_at_hand
+def dump(
+    name: str, reverse: bool, server: str | None, token_file: Path | None, config: Path | None, **given: Any
+) -> None:
+    """Print the records of the cluster's zone, as a master file.
+
+    All of them, or those of NAME: a namespace, or a name with all that is below it, which may be short, as in web.shop.
+    A running server is asked. Ends with status 0, 1 if there are no such records, 2 if the zone cannot be had.
+    """
+    admin = importlib.import_module("dnsserver.app.admin_client")
+    module = importlib.import_module("dnsserver.app.dump")
+    if any(given[key] for key in ("objects", "kubeconfig")):
+        loaded = load(config, given)
+        importlib.import_module("dnsserver.log").configure_logging("error", loaded.config.log.format)
+        found = module.run(loaded.config, name, reverse=reverse)
+    else:
+        query = {key: value for key, value in (("name", name), ("reverse", "1" if reverse else "")) if value}
+        found = client(server, token_file, config).lines("/dump", query)
+    some = False
+    try:
+        for line in found:
+            some = some or not line.startswith(";")
+            click.echo(line)
+    except (module.DumpError, admin.AdminError) as error:
+        click.echo(error, err=True)
+        sys.exit(INVALID)
+    sys.exit(0 if some else 1)

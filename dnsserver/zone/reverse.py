@@ -56,6 +56,11 @@ def is_local(packed: bytes) -> bool:
     return not ipaddress.ip_address(packed).is_global
 
 
+def reverse_name(packed: bytes) -> bytes:
+    """Return the name that an address has in in-addr.arpa or ip6.arpa."""
+    return names.from_text(ipaddress.ip_address(packed).reverse_pointer)
+
+
 def dashed(packed: bytes) -> bytes:
     """Return an address as one label: `.` and `:` become `-`; an IPv6 one that would end so gets a 0 appended."""
     if len(packed) == 4:

@@ -150,6 +150,10 @@ def test_by_files_of_yaml(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_explained_alone(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    missing.write_text(f'objects = "{tmp_path / "none"}"\n')
+    with pytest.raises(ExplainError, match="none: no such file or folder"):
+        run(read(missing, dict[str, Override]()), Wanted("web"))
     with pytest.raises(WantedError):
         alone(tmp_path, THINGS, Wanted("a..b"))
     file = tmp_path / "broken.toml"

@@ -1,4 +1,4 @@
-"""`dnsserver explain` by objects at hand: its lines, its JSON, its exit status."""
+"""`dnsserver explain` and `dump` by objects at hand: their lines, JSON, exit status."""
 
 from pathlib import Path
 
@@ -66,5 +66,34 @@ def test_a_resolv_conf_and_json(objects: str, tmp_path: Path) -> None:
 )
 def test_wrong_use(objects: str, tmp_path: Path, words: tuple[str, ...], text: str) -> None:
     status, out, err = run("explain", *(word.format(objects=objects, folder=tmp_path) for word in words))
+    assert (status, out) == (2, "")
+    assert text in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "first"),
+    [
+        ((), 0, "cluster.local. 5 IN SOA "),
+        (("shop",), 0, f"web.{SHOP}. 5 IN A 10.9.0.1"),
+        (("web.shop",), 0, f"web.{SHOP}. 5 IN A 10.9.0.1"),
+        (("none",), 1, "; there are no records of none: "),
+    ],
+)
+def test_dump(objects: str, words: tuple[str, ...], status: int, first: str) -> None:
+    found, out, err = run("dump", *words, "--objects", objects)
+    assert (found, err) == (status, "")
+    assert out.splitlines()[0][: len(first)] == first
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("a..b", "--objects", "{objects}"), "name: label b'' has 0 octets"),
+        (("--objects", "{folder}/none"), "none: no such file or folder"),
+        (("--server", "127.0.0.1:1"), "no server answers at 127.0.0.1:1: connection refused."),
+    ],
+)
+def test_dump_of_nothing(objects: str, tmp_path: Path, words: tuple[str, ...], text: str) -> None:
+    status, out, err = run("dump", *(word.format(objects=objects, folder=tmp_path) for word in words))
     assert (status, out) == (2, "")
     assert text in " ".join(err.split())

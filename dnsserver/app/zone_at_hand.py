@@ -1,0 +1,52 @@
+"""The zone as its source has it now, for commands that need it once."""
+
+import msgspec
+import trio
+
+from dnsserver.app.sync import Sync
+from dnsserver.config import Config
+from dnsserver.kube.folder import look_around
+from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.zone.cluster import Cluster
+
+SYNC_WAIT = 60.0  # seconds until the objects of the cluster are there
+
+
+class NoZoneError(Exception):
+    """The objects of the cluster cannot be had; the text says why."""
+
+
+async def zone_of(config: Config) -> Cluster:
+    """Return the zone of the objects that a configuration names. Raises NoZoneError."""
+    expect_objects(config)
+    cluster = Cluster(config.domain.wire, ttl=config.ttl, pods=config.pods)
+    sync = Sync(msgspec.structs.replace(config, state=None), cluster, ReplyCache(1 << 20))
+    try:
+        with trio.move_on_after(SYNC_WAIT):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(sync.run)
+                await sync.wait_synced()
+                nursery.cancel_scope.cancel()
+    except* Exception as errors:
+        raise NoZoneError(str(first_of(errors))) from errors
+    if cluster.missing:
+        raise NoZoneError(late())
+    return cluster
+
+
+def expect_objects(config: Config) -> None:
+    """Raise NoZoneError where there are no files of objects: a server would wait for them."""
+    problem = "" if config.objects is None else look_around(config.objects).problem
+    if problem:
+        raise NoZoneError(f"{config.objects}: {problem}")
+
+
+def late() -> str:
+    """Return what is told of objects that do not come."""
+    return f"the objects of the cluster were not there after {SYNC_WAIT:g} seconds"
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return one error of a group, and of the groups in it."""
+    (first, *_) = errors.exceptions
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
