@@ -77,11 +77,11 @@ def test_a_selector_of_a_component_finds_the_pods_of_its_overlay_and_no_others(o
 @pytest.mark.parametrize("overlay", OWNED)
 def test_metrics_are_scraped_where_they_are(overlay: str) -> None:
     whole = composed(overlay, "annotations", "pod-monitor")
-    (admin,) = [port for port in container(whole)["ports"] if port["name"] == "admin"]
+    (admin,) = [argument for argument in container(whole)["args"] if argument.startswith("--admin=")]
     annotations = workload(whole)["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {
         "prometheus.io/scrape": "true",
-        "prometheus.io/port": str(admin["containerPort"]),
+        "prometheus.io/port": admin.rpartition(":")[2],
         "prometheus.io/path": "/metrics",
     }
     (monitor,) = of_kind(whole, "PodMonitor")

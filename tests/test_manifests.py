@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dnsserver.app.node_guardian import READY
 from dnsserver.cli import cli
 from dnsserver.config import Config, Override, ServiceName, load
 from tests.deployment import (
@@ -92,6 +93,8 @@ def test_no_overlay_selects_the_pods_of_another() -> None:
 
 
 def test_probes_and_services_reach_ports_that_exist(overlay: list[Manifest]) -> None:
+    if pod(overlay).get("hostNetwork"):
+        pytest.skip("without ports: see the test of its own")
     ports = {(port["containerPort"], port["protocol"]) for port in container(overlay)["ports"]}
     names = {port["name"] for port in container(overlay)["ports"]}
     probes = [container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe")]
@@ -105,7 +108,8 @@ def test_probes_and_services_reach_ports_that_exist(overlay: list[Manifest]) -> 
 
 def test_the_flags_listen_where_the_ports_are(overlay: list[Manifest]) -> None:
     arguments = container(overlay)["args"]
-    ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container(overlay).get("ports", [])}
+    ports = ports or {"dns": 53, "dns-tcp": 53, "admin": 9253}
     assert arguments[0] == "serve"
     listening = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--listen=")}
     admin = {int(a.rpartition(":")[2]) for a in arguments if a.startswith("--admin=")}
@@ -175,7 +179,11 @@ def test_the_configuration_is_valid_and_names_the_service_that_leads_here(
 
 def test_the_state_has_a_place_that_the_user_may_write(overlay: list[Manifest]) -> None:
     volume, path = mounts_by_volume(overlay)["state"]
-    assert volume["emptyDir"].keys() == {"sizeLimit"}
+    if pod(overlay).get("hostNetwork"):  # root, who makes the folder; the next pod finds it
+        assert volume["hostPath"] == {"path": "/var/lib/dnsserver", "type": "DirectoryOrCreate"}
+        assert container(overlay)["securityContext"]["runAsUser"] == 0
+    else:
+        assert volume["emptyDir"].keys() == {"sizeLimit"}
     assert pod(overlay)["securityContext"]["fsGroup"] == pod(overlay)["securityContext"]["runAsGroup"]
     assert f"--state={path}" in container(overlay)["args"]
 
@@ -256,13 +264,31 @@ def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     assert workload(overlay)["kind"] == "DaemonSet"
     assert pod(overlay)["hostNetwork"] is True
     assert of_kind(overlay, "Service") == of_kind(overlay, "PodDisruptionBudget") == []
-    flags = dict(argument.split("=") for argument in container(overlay)["args"] if "=" in argument)
-    assert flags["--listen"] == "169.254.20.10:53"
-    assert all(port["containerPort"] == port["hostPort"] for port in container(overlay)["ports"])
+    server = container(overlay)
+    listening = [argument.partition("=")[2] for argument in server["args"] if argument.startswith("--listen=")]
+    assert listening == ["169.254.20.10:53", "10.96.0.10:53"]
+    assert [service["spec"]["clusterIP"] for service in of_kind(rendered("replace"), "Service")] == ["10.96.0.10"]
     # Probes without a host go to the pod's address, which on this network is the node's.
-    assert flags["--admin"] == "$(HOST_IP):9253"
-    assert container(overlay)["env"] == [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
-    assert not any("host" in container(overlay)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe"))
+    assert "--admin=$(HOST_IP):9253" in server["args"]
+    assert server["env"] == [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert (server[probe]["httpGet"]["port"], "host" in server[probe]["httpGet"]) == (9253, False)
+
+
+def test_an_update_of_a_node_has_both_pods_beside_each_other() -> None:
+    overlay = rendered("node-local")
+    assert workload(overlay)["spec"]["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    # On the node's network each port would be a host port, and the scheduler leaves no second pod where they are taken.
+    assert not any("ports" in each for each in pod(overlay)["containers"])
+    flags = dict(argument[2:].split("=") for argument in container(overlay)["args"] if "=" in argument)
+    _, state = mounts_by_volume(overlay)["state"]
+    _, run = mounts_by_volume(overlay)["run"]
+    assert Path(flags["takeover"]).parent == Path(state)
+    assert flags["guardian"] == run
+    assert container(overlay)["startupProbe"]["exec"]["command"] == ["test", "-e", f"{run}/{READY}"]
+    requests = [each["resources"]["requests"] for each in pod(overlay)["containers"]]
+    assert sum(int(each["cpu"].removesuffix("m")) for each in requests) == 25
+    assert sum(int(each["memory"].removesuffix("Mi")) for each in requests) == 64
 
 
 def test_the_guardian_of_the_node_is_of_the_same_image_and_guards_where_the_server_listens() -> None:

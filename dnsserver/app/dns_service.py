@@ -6,7 +6,7 @@ packet is looked at.
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -174,24 +174,27 @@ class DnsService:
         except listening.ListenError as error:
             raise StartError(str(error)) from error
 
-    async def listen_beside(self, handed: Handed) -> None:
-        """Answer with the sockets that were `handed` over, and wait for addresses that are another user's.
+    async def listen_beside(self, handed: Handed, wait_ready: Callable[[], Awaitable[None]]) -> None:
+        """Answer with the sockets that were `handed` over, and at once where nobody has the address.
 
-        Raises StartError.
+        What another program of this user has is shared with it, once this server is ready; what is another user's is
+        waited for. Raises StartError.
         """
-        left: Sequence[Address] = self._config.listen
-        told = False
-        while True:
-            try:
-                left = self.listeners.adopt(left, _tcp_limits(self._config), handed)
-            except listening.ListenError as error:
-                raise StartError(str(error)) from error
-            if not left:
-                return
-            if not told:
-                log.warning("addresses are in use, this server waits for them", listen=[str(each) for each in left])
-                told = True
+        left = self._adopt(self._config.listen, handed, share=False)
+        if left:
+            await wait_ready()
+            left = self._adopt(left, {}, share=True)
+        if left:
+            log.warning("addresses are in use, this server waits for them", listen=[str(each) for each in left])
+        while left:
             await trio.sleep(_ADDRESS_RETRY)
+            left = self._adopt(left, {}, share=True)
+
+    def _adopt(self, addresses: Sequence[Address], handed: Handed, *, share: bool) -> list[Address]:
+        try:
+            return self.listeners.adopt(addresses, _tcp_limits(self._config), handed, share=share)
+        except listening.ListenError as error:
+            raise StartError(str(error)) from error
 
     def join(self, given: Mapping[str, Descriptors], report: Report) -> None:
         """Answer beside the first process, as `Listeners.join` does. Raises StartError."""

@@ -104,9 +104,14 @@ class Listeners:
             )
 
     def adopt(
-        self, addresses: Sequence[Address], limits: TcpLimits, handed: Mapping[str, Sequence[list[socket.socket]]]
+        self,
+        addresses: Sequence[Address],
+        limits: TcpLimits,
+        handed: Mapping[str, Sequence[list[socket.socket]]],
+        *,
+        share: bool,
     ) -> list[Address]:
-        """Answer with the sockets that another server `handed` over, elsewhere beside whoever has the address.
+        """Answer with the sockets that another server `handed` over, elsewhere alone or beside who has the address.
 
         Return the addresses that cannot be had yet. Raises ListenError.
         """
@@ -118,7 +123,7 @@ class Listeners:
             if given is not None:
                 self._start(self._adopted(configured, *given))
                 continue
-            beside = listening.open_beside(configured)
+            beside = listening.open_beside(configured, share=share)
             if beside is None:
                 left.append(configured)
             elif beside[1]:

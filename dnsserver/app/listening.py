@@ -100,17 +100,19 @@ def _open(address: Address, *, join: bool, free: bool = False) -> Sockets:
             # The port that the system chose for UDP is taken for TCP: let it choose again.
 
 
-def open_beside(address: Address) -> tuple[tuple[Address, Sockets], bool] | None:
+def open_beside(address: Address, *, share: bool = True) -> tuple[tuple[Address, Sockets], bool] | None:
     """Return sockets of an address that a server of this user may have, and whether they have it alone.
 
     Where they do not, all that is new comes to them, and the other one keeps what it has. None if the address is of
-    another user. Raises ListenError for what waiting does not help against.
+    another user, or is not to be shared. Raises ListenError for what waiting does not help against.
     """
     try:
         udp, tcp = _open(address, join=False, free=True)
     except _NotBoundError as error:
         if error.cause.errno != errno.EADDRINUSE:
             raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
+        if not share:
+            return None
     else:
         return (Address(address.host, udp.getsockname()[1]), (udp, tcp)), True
     # The kernel counts the sockets of an address in the order in which they were bound; ours come last.

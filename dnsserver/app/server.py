@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -208,11 +209,12 @@ class Server:
     async def _take_over(self, path: Path, nursery: trio.Nursery) -> None:
         """Get ready, have the addresses handed over by the last server if there is one, and offer them to the next."""
         last, handed = await predecessor(path), None
+        wait_listed = partial(self.sync.wait_listed, _LISTED_WITHIN)
         if last is not None:
             log.info("another server has the addresses, this one takes them over when it is ready")
-            await self.sync.wait_listed(_LISTED_WITHIN)
+            await wait_listed()
             handed = await last.take()
-        await self.dns.listen_beside(handed or {})
+        await self.dns.listen_beside(handed or {}, wait_listed)
         if last is not None:
             if handed is None:
                 last.close()

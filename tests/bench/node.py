@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ from dnsserver.node.addresses import Addresses
 from dnsserver.zone.model import Kind
 from tests import asking
 from tests.bench.balancer import SERVICE, Balancer, Endpoint, run
+from tests.bench.nodelocal import NodeLocal
 from tests.bench.processes import found
 from tests.bench.rollout import NAME, connect
 from tests.kube.apiserver import ApiServer
@@ -100,6 +102,7 @@ class Node:
     def __init__(self, folder: Path, api: trio.CancelScope) -> None:
         self._folder = folder
         self.api = api
+        self.nodelocal = NodeLocal(folder, (OWN, SERVICE), _CENTRAL)
         self.pods: list[Pod] = []
 
     async def start(self) -> Pod:
@@ -110,6 +113,12 @@ class Node:
             while not pod.is_ready:  # noqa: ASYNC110 - a file
                 await trio.sleep(0.05)
         return pod
+
+    def kill(self) -> None:
+        """End all that runs here."""
+        for pod in self.pods:
+            pod.kill()
+        self.nodelocal.kill()
 
     @property
     def pod(self) -> Pod:
@@ -184,6 +193,20 @@ async def api_away(node: Node) -> None:
     await server_killed(node)
 
 
+async def from_nodelocal(node: Node) -> None:
+    await node.start()
+    await trio.sleep(2)
+    node.nodelocal.end()
+
+
+async def to_nodelocal(node: Node) -> None:
+    node.nodelocal.start()
+    await trio.sleep(2)
+    node.pod.signal(signal.SIGTERM)
+    await trio.to_thread.run_sync(node.pod.server.wait)
+    await trio.to_thread.run_sync(node.pod.guardian.wait)
+
+
 SCENARIOS: dict[str, Callable[[Node], Awaitable[None]]] = {
     "nothing": nothing,
     "update": update,
@@ -196,6 +219,8 @@ SCENARIOS: dict[str, Callable[[Node], Awaitable[None]]] = {
     "both addresses removed": addresses_removed,
     "rules removed": rules_flushed,
     "API away, server killed": api_away,
+    "from NodeLocal DNSCache": from_nodelocal,
+    "to NodeLocal DNSCache": to_nodelocal,
 }
 
 
@@ -232,29 +257,37 @@ async def measure(scenario: str, rate: float, folder: Path) -> dict[str, Any]:
     (folder / "dnsserver.toml").write_text(_CONFIG.format(folder=folder))
     space = f"rollout-{os.getpid()}-central"
     connect(space, "central", "10.244.1.1", _CENTRAL)
-    async with trio.open_nursery() as nursery, trio.open_nursery() as apis:
-        api = ApiServer(host=_API)
-        await apis.start(api.run)
+    async with trio.open_nursery() as nursery:
+        api, api_scope = ApiServer(host=_API), trio.CancelScope()
+        await nursery.start(partial(_serve_api, api, api_scope))
         kubeconfig(folder, api)
         for kind, thing in _objects():
             api.put(kind, thing)
         central = _central(space)
         Balancer(0.0).apply({_CENTRAL: Endpoint(True, False)})
-        node = Node(folder, apis.cancel_scope)
+        node = Node(folder, api_scope)
         try:
-            await node.start()
+            if SCENARIOS[scenario] is from_nodelocal:
+                node.nodelocal.start()
+            else:
+                await node.start()
             await trio.sleep(2)
             async with asked_all_along({SERVICE: rate, OWN: rate / 4}) as result:
                 await SCENARIOS[scenario](node)
             result["tracked"] = tracked()
         finally:
-            for pod in node.pods:
-                pod.kill()
+            node.kill()
             central.kill()
             central.wait()
             nursery.cancel_scope.cancel()
-            apis.cancel_scope.cancel()
     return result
+
+
+async def _serve_api(
+    api: ApiServer, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with scope:
+        await api.run(task_status=task_status)
 
 
 def _central(space: str) -> "subprocess.Popen[bytes]":
@@ -324,6 +357,8 @@ def main() -> None:
     print(f"| what happens | lost at {SERVICE} | lost at {OWN} | tracked |")
     print("|:---|---:|---:|---:|")
     for scenario in options.only or SCENARIOS:
+        if "NodeLocal" in scenario and not found("coredns"):
+            continue
         result = measured(scenario, options.rate)
         print(f"| {scenario} | {_cell(result[SERVICE])} | {_cell(result[OWN])} | {result['tracked']} |", flush=True)
 
