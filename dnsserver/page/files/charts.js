@@ -1,7 +1,8 @@
 // Lines over the last minutes, drawn as SVG, each with its meaning in words.
 
 const HEIGHT = 190;
-const SPANS = [60, 300, 900]; // seconds that a chart shows: the first one that has all samples
+// Seconds that a chart shows, the first that has all samples, and where its axis has marks.
+const SPANS = [[60, [60, 40, 20, 0]], [300, [300, 240, 180, 120, 60, 0]], [900, [900, 600, 300, 0]]];
 const LEFT = 52;
 const RIGHT = 8;
 const TOP = 8;
@@ -21,7 +22,7 @@ function showChart(place, what, ages, series, { scale, show }) {
   }
   place.dataset.shown = "drawn";
   const width = place.clientWidth;
-  const span = SPANS.find((one) => one >= ages[0]) ?? SPANS[SPANS.length - 1];
+  const [span, marks] = SPANS.find(([most]) => most >= ages[0]) ?? SPANS[SPANS.length - 1];
   const ticks = scale === "log" ? logTicks(Math.min(...known), Math.max(...known)) : linearTicks(Math.max(...known));
   const [low, high] = [ticks[0], ticks[ticks.length - 1]];
   const bend = scale === "log" ? Math.log : (value) => value;
@@ -30,8 +31,8 @@ function showChart(place, what, ages, series, { scale, show }) {
   const parts = ticks.map((tick) => drawing("g", {},
     drawing("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }),
     drawing("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, show(tick))));
-  for (const age of [span, (2 * span) / 3, span / 3, 0]) {
-    const text = age ? `-${span > 60 ? `${Math.round(age / 60)} min` : `${age} s`}` : "now";
+  for (const age of marks) {
+    const text = age ? `-${span > 60 ? `${age / 60} min` : `${age} s`}` : "now";
     const anchor = age === span ? "start" : age ? "middle" : "end";
     parts.push(drawing("text", { x: x(age), y: HEIGHT - 5, "text-anchor": anchor }, text));
   }

@@ -3,24 +3,28 @@
 const LISTED = 8;
 const FAILURES = 15;
 
-let lately = { minutes: 0, upstreams: new Map() };
+// A name that no object has is asked all day, by search lists. Where there is an object, that its name has no answer counts.
+const BROKEN = new Set(["no-ready-endpoints", "port-unknown", "endpoint-missing", "below-external-name"]);
+
+let lately = { minutes: 5, most: "–", upstreams: new Map() };
 
 const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].join(", ");
 
 /** Ask for the lists, and show them. */
 async function showLists(signal) {
   const minutes = byId("lists-window").value;
-  const missing = byId("failures-missing").checked ? "yes" : "no";
-  const [top, failures] = await Promise.all([
+  const [top, failures, missing] = await Promise.all([
     ask("/top", { window: minutes, what: "clients,names,missing,slow,upstreams", limit: LISTED }, signal),
-    ask("/failures", { missing, limit: FAILURES }, signal),
+    ask("/failures", { missing: "no", limit: FAILURES }, signal),
+    ask("/failures", { missing: "yes", limit: 100 }, signal),
   ]);
-  lately = { minutes: top.window, upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
+  const [most] = top.clients.items;
+  lately = { minutes: top.window, most: most ? `${who(most) || most.client} (${share(most)})` : "–", upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
   showClients(top.clients);
   showNames("top-names", "Names asked most", top.names, "Nothing was asked.");
   showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
   showSlow(top);
-  showFailures(failures);
+  showFailures(failures, missing);
   const sampled = top.counting ? (top.one_in > 1 ? `One packet in ${count(top.one_in)} is looked at, so counts have an error (±).` : "") : "Packets are not counted.";
   say(byId("lists-note"), sampled);
 }
@@ -59,16 +63,19 @@ function showSlow(top) {
   ], top.slow.items.map((row) => ({ key: row.name, cells: [{ text: row.name, href: explainAddress(row.name) }, count(row.count), latency(row.longest)] })), `No answer took ${latency(top.slow_from)} or more.`);
 }
 
-function showFailures(found) {
+/** `failures` leaves out names that do not exist, `missing` has all that is newest. */
+function showFailures(failures, missing) {
+  const wanted = byId("failures-missing").checked ? missing.items : missing.items.filter((row) => row.rcode === "NXDOMAIN" && BROKEN.has(row.reason)).concat(failures.items);
+  const shown = [...wanted].sort((one, other) => one.age - other.age).slice(0, FAILURES);
   showTable(byId("failures"), "Recent failures", [
     { title: "Question", long: true }, { title: "Result" }, { title: "Why", long: true }, { title: "Asked by", long: true, extra: true },
     { title: "Times", number: true, extra: true }, { title: "Last" },
-  ], found.items.map((row) => ({
+  ], shown.map((row) => ({
     key: [row.client, row.name, row.type, row.rcode, row.reason].join(" "),
     cells: [
       row.name ? { text: `${row.name} ${row.type}`, href: explainAddress(row.name, row.type, row.pods[0]) } : "(unreadable)", { text: row.rcode || "no reply", tone: "bad" }, row.text ? `${row.reason}: ${row.text}` : row.reason,
       who(row) || row.client, count(row.count), ago(row.age),
     ],
   })), "Nothing failed.");
-  say(byId("failures-note"), found.unrecorded ? `${count(found.unrecorded)} more came too fast to be recorded since the start.` : "");
+  say(byId("failures-note"), failures.unrecorded ? `${count(failures.unrecorded)} more came too fast to be recorded since the start.` : "");
 }

@@ -19,6 +19,7 @@ function showStatus(status) {
     ["Names that do not exist", percent(status.missing, status.answers)],
     ["Failed", `${count(status.failed)} (${percent(status.failed, status.answers)})`, status.failed ? "warn" : ""],
     ["Answers a second", last < 0 ? "–" : rate(status.history.answers[last])],
+    [`Asks most, last ${lately.minutes} min`, lately.most],
     ["Wait for upstreams now", count(status.in_flight)],
     ["TCP connections", count(status.connections)],
     ["Packets dropped", count(status.drops), status.drops ? "warn" : ""],
@@ -102,7 +103,7 @@ function showUpstreams(upstreams) {
     cells: [
       several ? `${one.name} for ${one.domain}` : one.name, { text: one.state, tone: one.state === "up" ? "good" : "bad" },
       one.queries ? latency(one.rtt) : "–", count(one.queries),
-      { text: `${count(one.failures)} (${percent(one.failures, one.queries)})`, tone: one.failures ? "warn" : "" },
+      { text: count(one.failures) + (one.queries ? ` (${percent(one.failures, one.queries)})` : ""), tone: one.failures ? "warn" : "" },
       count(one.timeouts), { text: troubles(one.name) || "–", tone: troubles(one.name) ? "warn" : "" },
     ],
   }));

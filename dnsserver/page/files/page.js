@@ -82,7 +82,10 @@ const zonePoll = new Poll(ZONE_EVERY, async (signal) => {
   }
 }, failed);
 
-const listsPoll = new Poll(LISTS_EVERY, showLists, failed);
+const listsPoll = new Poll(LISTS_EVERY, async (signal) => {
+  await showLists(signal);
+  if (lastStatus !== null) showStatus(lastStatus);
+}, failed);
 
 const POLLS = { "": [statusPoll, listsPoll], explain: [statusPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
 
