@@ -113,6 +113,7 @@ class Observer:
 
     def dropped(self, packet: bytes, port: Port, index: int, reason: Reason) -> None:
         """Add a row about packet `index` of a port's batch, which gets no reply."""
+        self.began = NEVER
         self.noted = Noted((0, m.DROP, reason.code), reason)
         self.made(packet, port, index, None)
 

@@ -241,5 +241,6 @@ class Responder:
         except Exception as error:
             self.faults.took("question", error, packet=packet.hex())
             return None
+        self.observer.began = NEVER
         self.observer.made(packet, port, index, reply)
         return reply

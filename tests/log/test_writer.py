@@ -66,6 +66,27 @@ def test_lines_come_in_their_order(pipe: tuple[int, int]) -> None:
     writer.close(PATIENCE)
 
 
+def test_no_line_of_one_process_stands_in_a_line_of_another(pipe: tuple[int, int]) -> None:
+    """Two writers on one pipe, each with more than it takes at once."""
+    reader = Reader(pipe[0])
+    writers = [LineWriter(pipe[1], notice) for _ in range(2)]
+    for number in range(400):
+        for name, writer in zip(b"ab", writers, strict=True):
+            writer.write(bytes((name,)) * (number % 700 + 1) + b"\n")
+    for writer in writers:
+        assert writer.flush(PATIENCE)
+        writer.write(b"end\n")
+        assert writer.flush(PATIENCE)
+        writer.close(PATIENCE)
+        reader.wait_for(b"end\n")
+    ends = time.monotonic() + PATIENCE
+    while reader.got.count(b"end\n") < 2 and time.monotonic() < ends:
+        time.sleep(0.01)
+    lines = reader.got.splitlines()
+    assert len(lines) == 802
+    assert [line for line in lines if len(set(line)) > 1 and line != b"end"] == []
+
+
 def test_a_pipe_that_nobody_reads_holds_nobody_up(pipe: tuple[int, int]) -> None:
     writer = LineWriter(pipe[1], notice, capacity=64 * 1024)
     line = b"y" * 999 + b"\n"
@@ -178,16 +199,16 @@ def test_the_mode_of_a_shared_descriptor_stays(pipe: tuple[int, int]) -> None:
 
 
 def test_no_thread_before_the_first_line_and_none_after_the_end(pipe: tuple[int, int]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())  # those of tests before may be about to end
     writer = LineWriter(pipe[1], notice)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     writer.write(b"line\n")
-    assert threading.active_count() == before + 1
+    assert len(set(threading.enumerate()) - before) == 1
     assert writer.close(PATIENCE)
     ends = time.monotonic() + PATIENCE
-    while threading.active_count() > before and time.monotonic() < ends:
+    while set(threading.enumerate()) - before and time.monotonic() < ends:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_system_without_another_thread(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,6 +251,10 @@ def test_the_time_of_an_answer_is_taken_while_replies_are_followed() -> None:
     server.udp.ask(packet("b.shop.svc.cluster.local"))
     (one,) = seen(server)
     assert one.seconds == 0.5
+    server.now += 3600
+    server.responder.turn_away(packet(), server.udp, 0, TOO_FAST)  # whose time is not taken
+    (one,) = seen(server)
+    assert one.seconds == 0.0
 
 
 def test_a_change_of_what_is_followed_voids_the_one_under_way() -> None:
