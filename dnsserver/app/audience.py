@@ -19,14 +19,14 @@ from dnsserver.resolver.reply_cache import Reply, Wants
 from dnsserver.server.observer import ROOM, Observer
 from dnsserver.server.respond import Responder
 from dnsserver.traffic.filters import NEVER, Filter, prefixes
-from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.observed import MOST_ROOM, Observed
 from dnsserver.traffic.query_log import QueryLog, Rule
 from dnsserver.traffic.who_asks import SLOW
 from dnsserver.wire import message as m
 
 log = get_logger(__name__)
 
-MOST_ROOM = 1024  # rows of a kind
+_OFTEN = 0.1  # seconds between two looks while somebody looks on: with the most room, some 5,000 of a kind a second
 _TELL_EVERY = 10.0  # seconds between two lines about lines that there are not
 _RCODES = {name: number for number, name in m.RCODE_NAMES.items()} | {"DROP": m.DROP}
 
@@ -60,10 +60,10 @@ class Audience:
         self.not_followed = 0
         self._observer = observer
         self._responder = responder
+        self._digest = digest
         self._sweep: Iterator[None] = iter(())
         self._changed = trio.Event()
         self._told = 0, 0
-        digest.consumers.append(self._take)
 
     def use(self, tables: Iterable[QueryLogTable], processes: int) -> None:
         """Log by these tables from now on, of which all processes together have the rate."""
@@ -93,6 +93,9 @@ class Audience:
         observer = self._observer
         observer.everything = any(wanted.wants_successes for wanted in filters)
         observer.slow = min(SLOW, *(wanted.slow for wanted in filters if "slow" in wanted.classes), NEVER)
+        self._digest.every = _OFTEN if who else EVERY
+        consumers = [consumer for consumer in self._digest.consumers if consumer != self._take]
+        self._digest.consumers[:] = [*consumers, self._take] if who else consumers
         observer.room = max(map(_room, who), default=ROOM)
         self._sweep = self._responder.follow(_wants(filters) if filters else None)
         self._changed.set()
@@ -164,4 +167,4 @@ def _room(who: Rule | Follower) -> int:
     rate = who.rate if isinstance(who, Rule) else 0
     if not rate or who.filter.is_selective:
         return MOST_ROOM
-    return min(MOST_ROOM, max(ROOM, int(rate * EVERY * who.sample)))
+    return min(MOST_ROOM, max(ROOM, int(rate * _OFTEN * who.sample)))

@@ -12,6 +12,7 @@ import msgspec
 from dnsserver.config import Config
 from dnsserver.forward import failure_cache
 from dnsserver.server.heavy import LANES
+from dnsserver.traffic.observed import MOST_ROOM, QUEUE, SIZE
 from dnsserver.traffic.who_asks import most_held
 
 MIB = 1024 * 1024
@@ -47,6 +48,8 @@ _TEMPLATES = 4 * MIB  # 256 of each kind
 _GATHERED = 2 * MIB  # samples and failures of half a second, in a burst, with the longest names
 _CONNECTION = 3 * KIB
 _LATE = 3 * MIB  # of one address: replies and packets of a turn of each lane, and questions that were put off
+_KINDS = 3  # of replies, each with room of its own
+_FOLLOWERS = 8  # streams of `dnsserver tail`
 TCP_BUFFERS = 48 * KIB  # of a connection, both ways, doubled by the kernel
 # Asked for, granted up to the kernel's limit, and doubled as well.
 UDP_BUFFERS = {"rmem": 2 * MIB, "wmem": MIB // 2}
@@ -96,6 +99,8 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("queries that silent upstreams may still answer", processes * _SILENT)
     yield Part("answers on their way from upstreams", processes * _ARRIVING)
     yield Part("templates of replies", processes * _TEMPLATES)
+    rows = _KINDS * MOST_ROOM + _FOLLOWERS * QUEUE
+    yield Part("replies for the log of queries and `tail`", processes * rows * SIZE)
     yield Part("UDP packets under way", processes * len(config.listen) * _LATE)
     yield Part("TCP connections", config.tcp.connections * _CONNECTION + config.tcp.buffers, "tcp.buffers")
     yield Part("TCP in the kernel", config.tcp.connections * TCP_BUFFERS, "tcp.connections")

@@ -7,9 +7,7 @@ import trio
 from dnsserver.app.audience import Audience
 from dnsserver.app.worker_protocol import Follow, Followed, Unfollow
 from dnsserver.traffic.filters import Filter
-from dnsserver.traffic.observed import Observed
-
-QUEUE = 1024  # questions that may wait for a reader: 1 MiB at the most
+from dnsserver.traffic.observed import QUEUE, Observed
 
 
 class Collected:

@@ -5,6 +5,12 @@ import msgspec
 from dnsserver.wire import message as m
 from dnsserver.zone.record import Reason
 
+# How many replies of each of three kinds may wait to be looked at, how many for the reader of one stream, and how many
+# octets one with the longest name takes (`tests/app/test_ceiling.py`).
+MOST_ROOM = 512
+QUEUE = 192
+SIZE = 768
+
 _TURNED_AWAY = frozenset({"client-rate", "client-in-flight"})  # with TC, where that is said at all
 
 

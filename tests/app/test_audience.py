@@ -7,7 +7,7 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.app.audience import MOST_ROOM, Audience
+from dnsserver.app.audience import Audience
 from dnsserver.app.digest import Digest
 from dnsserver.config.model import QueryLog
 from dnsserver.config.values import Domain, Network, QuestionType
@@ -15,7 +15,7 @@ from dnsserver.faults import Faults
 from dnsserver.logger import redirected
 from dnsserver.server.observer import ROOM
 from dnsserver.traffic.filters import Filter, prefixes
-from dnsserver.traffic.observed import Observed
+from dnsserver.traffic.observed import MOST_ROOM, Observed
 from dnsserver.traffic.who_asks import SLOW
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text
@@ -99,6 +99,7 @@ async def test_another_log_moves_what_is_kept_and_none_costs_nothing() -> None:
         nursery.cancel_scope.cancel()
     assert await looking.ask(NONE, times=4) == []
     assert looking.server.responder.miss == looking.server.responder.respond
+    assert looking.digest.consumers == []
     assert (looking.observer.everything, looking.observer.slow, looking.observer.room) == (False, SLOW, ROOM)
 
 
@@ -126,8 +127,8 @@ async def test_a_follower_sees_what_it_wants_while_it_is_there() -> None:
     ("table", "room"),
     [
         (QueryLog(), ROOM),
-        (QueryLog(rate=2000), 500),
-        (QueryLog(rate=100, sample=20), 500),
+        (QueryLog(rate=4000), 400),
+        (QueryLog(rate=100, sample=40), 400),
         (QueryLog(rate=0), MOST_ROOM),
         (QueryLog(rate=1_000_000), MOST_ROOM),
         (QueryLog(below=(Domain.parse("example.com"),)), MOST_ROOM),

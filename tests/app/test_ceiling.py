@@ -3,15 +3,21 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
+import dns.message
 import msgspec
 import pytest
 
 from dnsserver.app import ceiling
 from dnsserver.config import Config
 from dnsserver.server import tcp, udp
+from dnsserver.server.guard import TOO_FAST
+from dnsserver.server.observer import observed
+from dnsserver.traffic.observed import MOST_ROOM, SIZE
 from tests.deployment import base
+from tests.server.unplugged import Server
 
 replaced = msgspec.structs.replace
 
@@ -84,3 +90,22 @@ def test_check_shows_each_part_and_the_sum_as_a_comment() -> None:
     assert all(line.startswith("#") for line in lines)
     assert len(lines) == len(parts) + 2
     assert f"{ceiling.total(parts) / ceiling.MIB:.1f}" in lines[-1]
+
+
+def test_what_waits_to_be_looked_at_takes_no_more_than_is_counted_for_it() -> None:
+    server = Server()
+    name = ".".join(["x" * 63] * 3 + ["y" * 61])
+    packet = dns.message.make_query(name, "A", use_edns=0).to_wire()
+    observer = server.responder.observer
+    observer.room = MOST_ROOM
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(MOST_ROOM):
+        observer.dropped(bytes(packet), server.udp, number, TOO_FAST)
+    rows, _ = tracemalloc.get_traced_memory()
+    seen = [observed(row, 0.0) for row in observer.take()]
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(seen) == MOST_ROOM
+    assert rows - before < MOST_ROOM * SIZE
+    assert after - rows < MOST_ROOM * SIZE

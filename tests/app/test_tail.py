@@ -14,10 +14,10 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.app.audience import MOST_ROOM
 from dnsserver.app.digest import EVERY
-from dnsserver.app.followers import QUEUE, Collected
+from dnsserver.app.followers import Collected
 from dnsserver.traffic.filters import Filter
+from dnsserver.traffic.observed import MOST_ROOM, QUEUE
 from tests.app import served_by_two, started
 from tests.cluster import namespace, service
 from tests.running import HOST, ask_udp

@@ -6,7 +6,7 @@ from dnsserver.config.corefile.zones import ROOT, names
 
 _FORMATS = {"{common}": "common", "{combined}": "combined"}
 _CLASSES = ("success", "denial", "error", "all")
-_NOTE = "lines go to standard error, and of more than some 4,000 of a kind in a second there are as many"
+_NOTE = "lines go to standard error, and of more than some 5,000 of a kind in a second there are as many"
 
 
 def log(context: Context, site: Site, directive: Directive) -> None:
