@@ -156,7 +156,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-async def test_what_an_upstream_tells_is_kept_with_its_answer(kind: str, clock: LoopbackClock) -> None:
+async def test_row_65_what_an_upstream_tells_is_kept_with_its_answer(kind: str, clock: LoopbackClock) -> None:
     del clock
     script, rcode, told = ANSWERS[kind]
     async with upstream(script) as server, forwarder(route(server)) as forward:

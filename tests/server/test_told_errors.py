@@ -52,7 +52,7 @@ BASE = 12 + len(b"\3www\7example\3com\0") + 4 + 11
 
 
 @pytest.mark.parametrize("size", [512, 1200, 1232])
-def test_an_answer_is_never_cut_for_an_error(size: int) -> None:
+def test_row_32_an_answer_is_never_cut_for_an_error(size: int) -> None:
     seen = set()
     for count in range(1, (size - BASE) // 16 + 1):
         reply, octets = ask(Server(outside=saying(count)), size=size)

@@ -130,7 +130,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("records", RECORDS)
 @pytest.mark.parametrize("kind", ERRORS)
-def test_what_a_reply_tells(kind: str, records: str) -> None:
+def test_row_65_what_a_reply_tells(kind: str, records: str) -> None:
     options, errors = ERRORS[kind]
     assert e.read_errors(reply(*options, **RECORDS[records]), START) == errors
 
