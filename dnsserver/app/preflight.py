@@ -59,6 +59,7 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_upstreams(config),
         *_authorities(config),
         *_state(config),
+        *_node(config),
         *_open_files(config),
         *_exposed(config),
         *_drain(config, written),
@@ -255,6 +256,18 @@ def _state(config: Config) -> Iterator[Finding]:
         expect_writable_folder(config.state)
     except UnusableFileError as error:
         yield Finding("state", f"{config.state}: {error}; no snapshot is kept", "ignored")
+
+
+def _node(config: Config) -> Iterator[Finding]:
+    for key, folder, lost in (
+        ("takeover", config.takeover and config.takeover.parent, "addresses are not handed over to the next server"),
+        ("guardian", config.guardian, "this server is never ready"),
+    ):
+        if folder is not None:
+            try:
+                expect_writable_folder(folder)
+            except UnusableFileError as error:
+                yield Finding(key, f"{folder}: {error}; {lost}", "ignored")
 
 
 # What only an API server makes use of.

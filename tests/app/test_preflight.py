@@ -123,6 +123,11 @@ def test_a_path_that_is_no_regular_file(
         ),
         (lambda f: with_(state=f / "text"), "ignored state: text: is not a folder; no snapshot is kept"),
         (
+            lambda f: with_(takeover=f / "text/socket"),
+            "ignored takeover: text: is not a folder; addresses are not handed over to the next server",
+        ),
+        (lambda f: with_(guardian=f / "text"), "ignored guardian: text: is not a folder; this server is never ready"),
+        (
             lambda f: with_(state=f / "text/x/y"),
             "ignored state: text/x/y: cannot be made: text is not a folder; no snapshot is kept",
         ),
