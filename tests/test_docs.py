@@ -14,6 +14,8 @@ from dnsserver.advice import CODES
 from dnsserver.app import ceiling
 from dnsserver.config import Config, load
 from dnsserver.config.model import Policy
+from dnsserver.node.report import Report
+from dnsserver.node.report import metrics as guardian_metrics
 from dnsserver.wire.name import to_text
 from dnsserver.zone.static import SPECIAL
 from tests.deployment import ROOT
@@ -23,6 +25,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 RULES = re.findall(r"^\| .* \| `(dnsserver/[\w/]+\.py)` \| (`.*`) \|$", ARCHITECTURE, re.MULTILINE)
 HELD = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PROTOCOL)
+NOTHING = Report(0.0, {}, (), False, False, (), {}, 0, 0)
 
 
 @cache
@@ -178,6 +181,7 @@ def test_the_ceiling_adds_up_as_check_prints_it() -> None:
 
 def test_the_metrics_that_pages_name_are_told() -> None:
     told = set(re.findall(r"`((?:dnsserver|coredns)_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    told |= set(re.findall(r"^# TYPE (\w+)", guardian_metrics(NOTHING), re.MULTILINE))  # of the guardian
     for page in PAGES:
         named = set(re.findall(r"\b((?:dnsserver|coredns)_\w+)(?=\{|\[| [><=])", page.read_text()))
         assert named <= told, page
