@@ -32,13 +32,14 @@ class WhoAsks:
 
     def sampled(self, samples: Iterable[Sample], now: float) -> None:
         """Count packets that were sampled."""
+        clients, names, missing = self.clients.pane(now), self.names.pane(now), self.missing.pane(now)
         for sample in samples:
             weight, name = sample.weight, sample.name
-            self.clients.add(sample.client, now, weight)
+            clients.add(sample.client, weight)
             if name is not None:
-                self.names.add(name, now, weight)
+                names.add(name, weight)
                 if sample.rcode == NXDOMAIN:
-                    self.missing.add(name, now, weight)
+                    missing.add(name, weight)
 
     def observed(self, seen: Observed, now: float) -> None:
         """Record a reply that was made, if it failed or was slow."""

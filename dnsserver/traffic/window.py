@@ -63,12 +63,16 @@ class Window:
 
     def add(self, key: bytes, now: float, weight: int = 1, peak: float = 0.0) -> None:
         """Count a key, as often as its weight says, with a value of which the largest one is remembered."""
+        self.pane(now).add(key, weight, peak)
+
+    def pane(self, now: float) -> Summary:
+        """Return what counts now."""
         number = int(now // PANE)
         fine = self._fine
         if not fine or fine[-1].number < number:
             self._forget(now)
             fine.append(_Pane(number, number * PANE))
-        fine[-1].summary.add(key, weight, peak)
+        return fine[-1].summary
 
     def top(self, minutes: int, limit: int, now: float) -> Top:
         """Return the heaviest keys of the last minutes, at most `limit` of them."""

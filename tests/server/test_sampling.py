@@ -78,7 +78,7 @@ async def test_each_client_has_its_part_of_the_samples_alone_in_batches_or_over_
     """One client asks in batches, one a packet at a time, one over TCP: 6,000, 3,000 and 3,000 questions."""
     parts = Parts()
     sampler = parts.responder.sampler = Sampler(random.Random(11).random)
-    sampler.every = every
+    sampler.go_by(every)
     parts.responder.streams = sampler.countdown()
     samples: list[Sample] = []
     async with (
@@ -100,7 +100,7 @@ async def test_each_client_has_its_part_of_the_samples_alone_in_batches_or_over_
                 got = 0
                 while got < 50:
                     got += (await stream.receive_some()).count(b"\3www\4shop")
-                sampler.every = every  # it would follow the load
+                sampler.go_by(every)  # it would follow the load
                 samples += sampler.take(0.0)
     weights: Counter[tuple[str, bytes | None]] = Counter()
     for sample in samples:

@@ -79,7 +79,7 @@ def test_each_packet_has_the_same_chance(mix: list[list[bytes]], every_batch_has
 
 @pytest.mark.parametrize(
     ("rate", "every", "least"),
-    [(10, 1, 10), (400, 1, 200), (5000, 10, 300), (100_000, 200, 300)],
+    [(10, 1, 10), (200, 1, 100), (3000, 10, 150), (100_000, 333, 150)],
 )  # fmt: skip
 def test_the_part_that_is_looked_at_follows_the_load(rate: int, every: int, least: int) -> None:
     sampler = Sampler(random.Random(3).random)
@@ -103,7 +103,7 @@ def test_a_burst_is_thinned_out_at_once_and_counted_right() -> None:
     for _ in range(2000):
         socket.batch([b"a"] * 64)
     samples = sampler.take(0.5)
-    assert len(samples) < 384 * 10
+    assert len(samples) < 256 * 8
     assert abs(weights(samples)[b"a"] - 128_000) < 128_000 / 5
 
 
