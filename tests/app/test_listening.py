@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dnsserver.app import listening
-from dnsserver.app.listening import ListenError, open_all
+from dnsserver.app.listening import ListenError, open_all, open_beside
 from dnsserver.config import Address
 from tests import without_ipv6
 from tests.cluster import namespace, service
@@ -114,6 +114,49 @@ def test_nothing_stays_open_when_one_of_several_cannot_be_had(port: int) -> None
     for _, (udp, tcp) in open_all([Address(HOST, port)]):
         udp.close()
         tcp.close()
+
+
+# --- Beside another program of the same user
+
+
+@on_linux
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_this_machine_does_not_have_yet_can_be_had(opened: list[socket.socket], host: str) -> None:
+    found = open_beside(Address(host, 0))
+    assert found is not None
+    (address, (udp, tcp)), alone = found
+    opened += (udp, tcp)
+    assert (address.host, alone) == (host, True)
+    assert udp.getsockname()[:2] == tcp.getsockname()[:2] == (host, address.port)
+
+
+@on_linux
+def test_what_is_shared_brings_all_that_is_new(opened: list[socket.socket], port: int) -> None:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        had(opened, HOST, port, kind, socket.SO_REUSEPORT)
+    assert open_beside(Address(HOST, port), share=False) is None
+    found = open_beside(Address(HOST, port))
+    assert found is not None
+    (_, (udp, tcp)), alone = found
+    opened += (udp, tcp)
+    assert not alone
+    for number in range(64):  # from one port after the other, which without steering would be spread over both
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client, socket.socket() as other:
+            client.sendto(bytes([number]), (HOST, port))
+            other.connect((HOST, port))
+            assert udp.recv(10) == bytes([number])
+            tcp.accept()[0].close()
+
+
+@on_linux
+def test_what_is_not_to_be_shared_is_waited_for(opened: list[socket.socket], port: int) -> None:
+    had(opened, HOST, port, socket.SOCK_DGRAM)
+    assert open_beside(Address(HOST, port)) is None
+    opened.pop().close()
+    found = open_beside(Address(HOST, port))
+    assert found is not None
+    opened += found[0][1]
+    assert found[1]
 
 
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
