@@ -187,8 +187,8 @@ def notes(client: Client, ways: tuple[Way, ...], questions: tuple[Answered, ...]
     if way.found and wasted:
         last = way.asks[-1]
         told.append(
-            f"{wasted} questions went before the right one, because of the search list: {last.name} with its dot at the"
-            f" end takes {len(last.types)}"
+            f"{wasted} question{'s' if wasted > 1 else ''} went before the right one, because of the search list:"
+            f" {last.name} with its dot at the end takes {len(last.types)}"
         )
     elif not way.found and len(way.asks) > 1:
         total = sum(len(ask.types) for ask in way.asks)

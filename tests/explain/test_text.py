@@ -38,7 +38,7 @@ MISSING = Answered(
     sources=(Source("cache", "web.c. from the cache", upstream="192.0.2.1:53", age=1.26, place="c.toml:3"),),
 )
 SILENT = Answered("web.", "A", "no reply", sources=(Source("upstream", "asked now", seconds=0.0123),))
-BEFORE = "1 questions went before the right one, because of the search list"
+BEFORE = "1 question went before the right one, because of the search list"
 LARGE = "over UDP, without EDNS, 512 fit, so that the resolver asks again over TCP; musl before 1.2.4 takes what fits"
 FOUR = "10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3"
 
