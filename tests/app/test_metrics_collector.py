@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from dnsserver.app.server import Server
-from dnsserver.config import Config
+from dnsserver.config import Address, Config
 from dnsserver.config.model import Kubernetes
+from dnsserver.resolver.reply_cache import Reply
 from dnsserver.server.admin import Request, Response
 from dnsserver.server.pages import standard_routes
 from dnsserver.zone.model import Kind
@@ -32,15 +33,18 @@ def config_of(api: ApiServer, folder: Path) -> Config:
             }
         )
     )
-    return Config(kubeconfig=path, state=folder / "state", kubernetes=Kubernetes(snapshot_interval=1.0))
+    listen = (Address("127.0.0.1", 0),)
+    return Config(listen=listen, kubeconfig=path, state=folder / "state", kubernetes=Kubernetes(snapshot_interval=1.0))
 
 
 @contextlib.asynccontextmanager
 async def syncing(config: Config) -> AsyncIterator[Server]:
-    """A server that follows the cluster, and neither answers packets nor HTTP."""
+    """A server that follows the cluster and answers packets, but has no HTTP."""
     server = Server(config)
+    server.dns.listen()
     assert server.sync.client is not None
     async with contextlib.aclosing(server.sync.client), trio.open_nursery() as nursery:
+        await nursery.start(server.dns.run)
         nursery.start_soon(server.sync.run)
         yield server
         nursery.cancel_scope.cancel()
@@ -88,6 +92,28 @@ async def test_readyz_of_a_server_that_serves_its_saved_copy(api: ApiServer, tmp
         body = readyz(server)[1]
     assert "services: from the snapshot, 1 object" in body
     assert "its snapshot is being served" in body
+
+
+async def test_others_have_their_turns_while_all_is_counted(api: ApiServer, tmp_path: Path) -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with syncing(config_of(api, tmp_path)) as server:
+        await wait_for(lambda: not server.cluster.missing)
+        table = server.dns.replies.add_table("udp", "1")
+        for number in range(9000):
+            server.dns.replies.keep(table, b"%015d" % number, Reply(b"", (1, 0, "found"), ((b"shop", b"web"),)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take_turns)
+            readings = await server.collector.readings()
+            nursery.cancel_scope.cancel()
+    assert turns >= 9000 / 2000
+    assert readings.namespaces["shop"].questions == 9000
 
 
 async def test_draining_is_no_missing_data(api: ApiServer, tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ async def test_answers_that_take_time_are_few_and_bounded(clock: LoopbackClock) 
         answer = await server.ask("/slow")
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert (await server.ask("/healthz")).status == 200
+        assert (await server.ask("/metrics")).status == 200  # it takes its turns, and waits for nobody
         await trio.sleep(20)
         assert [(answer.status, answer.body) for answer in answers] == [(504, "no answer within 20 s\n")] * 2
         nursery.start_soon(ask)
