@@ -37,7 +37,7 @@ from dnsserver.forward.transport_udp import UdpTransport
 from dnsserver.kube import reflector
 from dnsserver.kube.api import Client
 from dnsserver.kube.objects import ObjectFiles
-from dnsserver.page.overview import Overview
+from dnsserver.page.recorder import Recorder
 from dnsserver.resolver.reply_cache import AgingReply, ReplyCache, RingReply
 from dnsserver.server import batch
 from dnsserver.server.admin import Admin
@@ -397,7 +397,7 @@ TABLE = [
     Border("observed", digest, "observed", one_failure_is_not_told),
     Border("observed", TrafficCounter, "count", one_look_is_not_counted),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
-    Border("overview", Overview, "watch", nothing_is_lost_since_the_start, armed=True),
+    Border("overview", Recorder, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),
     Border("page", MetricsCollector, "readings", one_scrape_is_an_error),
     Border("admin", Admin, "run", nothing_is_lost_since_the_start, armed=True),

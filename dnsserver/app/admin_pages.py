@@ -1,20 +1,17 @@
 """What admin HTTP has to show and do, put together of the parts that know it."""
 
+import importlib
 from typing import Protocol
 
 from dnsserver.app.dns_service import DnsService
-from dnsserver.app.explain_pages import explain_routes
 from dnsserver.app.metrics_collector import MetricsCollector
 from dnsserver.app.sync import Sync
 from dnsserver.app.traffic import TrafficCounter
 from dnsserver.app.traffic_pages import traffic_routes
 from dnsserver.app.workers import Workers
-from dnsserver.config import Config, order, render
-from dnsserver.metrics import Process, Readings
+from dnsserver.config import Config
 from dnsserver.page.document import document
-from dnsserver.page.overview import Overview
-from dnsserver.page.routes import Settings, page_routes
-from dnsserver.page.status import Limits
+from dnsserver.page.recorder import Recorder
 from dnsserver.server.admin import Route
 from dnsserver.server.pages import standard_routes
 from dnsserver.zone.cluster import Cluster
@@ -45,28 +42,24 @@ class AdminPages:
     def __init__(self, server: Parts) -> None:
         """Show the parts of `server`."""
         self._server = server
-        self._overview = Overview(self._read, self._count, self._limits)
+        self._recorder = Recorder(server.collector.processes)
+        self._late: dict[str, Route] = {}
 
     def routes(self) -> dict[str, Route]:
-        """Return all routes, by path."""
+        """Return the routes that there are from the start, by path."""
         server = self._server
-        more = page_routes(self._overview, server.cluster, self._settings) | traffic_routes(server.traffic)
-        more |= server.workers.tails.routes()
-        more |= explain_routes(server, server.place)
-        return standard_routes(server.collector.readings, server.collector.brief, server.flush, more, document)
+        more = traffic_routes(server.traffic) | server.workers.tails.routes()
+        return standard_routes(
+            server.collector.readings, server.collector.brief, server.flush, more, self.late_routes, document
+        )
+
+    def late_routes(self) -> dict[str, Route]:
+        """Return the others, by path; what they need is imported now, and takes 1 MiB."""
+        if not self._late:
+            module = importlib.import_module("dnsserver.app.shown_pages")
+            self._late = module.shown_routes(self._server, self._recorder.history)
+        return self._late
 
     async def watch(self) -> None:
         """Note what the page shows of the last minutes, until cancelled."""
-        await self._overview.watch()
-
-    async def _read(self) -> Readings:
-        return await self._server.collector.readings()
-
-    async def _count(self) -> tuple[Process, ...]:
-        return await self._server.collector.processes()
-
-    def _limits(self) -> Limits:
-        return Limits(self._server.config.reply_cache.size, self._server.config.cache.size)
-
-    def _settings(self) -> Settings:
-        return Settings(render(self._server.config), order(self._server.config))
+        await self._recorder.watch()

@@ -139,7 +139,8 @@ class Server:
 
     def _make_admin(self) -> Admin:
         admin = self.config.admin
-        return Admin(admin.host, admin.port, self.pages.routes(), self.dns.faults, token=self.config.admin_token)
+        pages, token = self.pages, self.config.admin_token
+        return Admin(admin.host, admin.port, pages.routes(), self.dns.faults, token=token, late=pages.late_routes)
 
     async def _run_admin(
         self,

@@ -116,7 +116,9 @@ async def namespaces(cluster: Cluster, wanted: Slice) -> Namespaces:
         NamespaceRow(_text(name), name in cluster.index.namespaces, len(cluster.index.entries.get(name, ())))
         for name in matching[wanted.offset : wanted.offset + wanted.limit]
     ]
+    await trio.lowlevel.checkpoint()
     total, found = await _matching_services(cluster, known, text, wanted.limit) if text else (0, [])
+    await trio.lowlevel.checkpoint()
     return Namespaces(len(matching), tuple(rows), total, tuple(map(_service_row, found)))
 
 

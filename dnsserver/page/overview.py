@@ -1,12 +1,12 @@
-"""Keeps the last minutes, and tells how the server is when somebody looks."""
+"""Tells how the server is when somebody looks."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from dnsserver.metrics import Process, Readings
-from dnsserver.page.history import STEP, History, totals
+from dnsserver.metrics import Readings
+from dnsserver.page.history import History, totals
 from dnsserver.page.status import Limits, Status, status
 from dnsserver.server.pages import verdict
 
@@ -18,29 +18,18 @@ class Overview:
 
     def __init__(
         self,
+        history: History,
         read: Callable[[], Awaitable[Readings]],
-        count: Callable[[], Awaitable[Sequence[Process]]],
         limits: Callable[[], Limits],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`read` gives everything at this moment, `count` what the processes have counted; `wall` gives unix time.
-
-        Both let others run meanwhile.
-        """
+        """`read` gives everything at this moment, and lets others run meanwhile; `wall` gives unix time."""
+        self._history = history
         self._read = read
-        self._count = count
         self._limits = limits
         self._wall = wall
-        self._history = History()
         self._readings: Readings | None = None
         self._reading = trio.Lock()
-
-    async def watch(self) -> None:
-        """Make a sample every few seconds, until cancelled."""
-        while True:
-            processes = await self._count()
-            self._history.record(trio.current_time(), totals(processes))
-            await trio.sleep(STEP)
 
     async def status(self) -> Status:
         """Return how the server is, and was in the last minutes."""

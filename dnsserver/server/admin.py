@@ -59,10 +59,12 @@ class Admin:
         faults: Faults | None = None,
         limits: HttpLimits | None = None,
         token: Path | None = None,
+        late: Callable[[], Mapping[str, Route]] = dict,
     ) -> None:
         """Open nothing yet; host `::` takes IPv4 too, port 0 lets the system choose.
 
-        `token` is the file with the secret of those who may do everything from elsewhere.
+        `token` is the file with the secret of those who may do everything from elsewhere. `late` gives routes that are
+        made when somebody who may first asks for what is not among `routes`; none of them is open or costly.
         """
         self._host = host
         self._port = port
@@ -70,6 +72,7 @@ class Admin:
         self._faults = faults or Faults()
         self._limits = limits or HttpLimits()
         self._access = Access(host, token)
+        self._late = late
         self._waiting = 0
         costly = {path for path, route in self._routes.items() if route.costly}
         self._http = HttpServer(self.respond, self._faults, costly=costly, limits=self._limits)
@@ -121,6 +124,11 @@ class Admin:
             denial = self._access.denial(request)
             if denial is not None:
                 return self._denied(route, request) or Response(f"{denial}\n", 403)
+        if route is None:
+            try:
+                route = self._late().get(request.path)
+            except Exception as error:
+                return self._failed(request, error)
         if route is None:
             return Response("not found\n", 404)
         if request.method != route.method and not (request.method == "HEAD" and route.method == "GET"):

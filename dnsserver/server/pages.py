@@ -20,9 +20,10 @@ def standard_routes(
     brief: Callable[[], Readings],
     flush: Flush,
     more: Mapping[str, Route] | None = None,
+    late: Callable[[], Mapping[str, Route]] = dict,
     page: Callable[[Request, int], Response | None] = lambda *_: None,
 ) -> dict[str, Route]:
-    """Return the routes of every server, and `more` of them.
+    """Return the routes of every server, and `more` of them. The index tells of those that `late` gives, too.
 
     `brief` gives the same Readings as `read`, less what processes count, which takes milliseconds: probes come often.
     `flush(name, below)` forgets a lower-case name, or all names below it as well, and returns how many entries went.
@@ -47,7 +48,9 @@ def standard_routes(
         **(more or {}),
     }
     routes["/"] = Route(
-        "GET", lambda request: page(request, 200) or _index(brief(), routes), denied=lambda request: page(request, 403)
+        "GET",
+        lambda request: page(request, 200) or _index(brief(), {**routes, **late()}),
+        denied=lambda request: page(request, 403),
     )
     return routes
 

@@ -8,13 +8,14 @@ import pytest
 
 FOLDER = Path(__file__).parents[2]
 NEVER = {"asyncio", "rich", "structlog", "httpx2", "anyio", "kubernetes", "yaml"}
+SHOWN = {"dnsserver.page.browse", "dnsserver.explain", "dnsserver.advice"}  # for who looks at the page
 RULES = {"dnslib", "re2", "dnsserver.resolver.rules"}  # for who has zone files or rules
 
 
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        ("dnsserver.app.server", {*NEVER, *RULES, "httpcore2"}),  # of object files
+        ("dnsserver.app.server", {*NEVER, *RULES, *SHOWN, "httpcore2"}),  # of object files
         ("dnsserver.app.api_source", {*NEVER, *RULES} - {"anyio"}),  # which httpcore2 imports where it is installed
         ("dnsserver.app.worker", {*NEVER, *RULES, "httpcore2", "prometheus_client"}),
     ],

@@ -3,7 +3,9 @@
 import trio
 
 from dnsserver.metrics import Process, Readings, Traffic
+from dnsserver.page.history import History
 from dnsserver.page.overview import Overview
+from dnsserver.page.recorder import Recorder
 from dnsserver.page.status import Limits
 
 
@@ -23,15 +25,16 @@ class Counted:
         return Readings(ready=True, processes=await self.count(), now=trio.current_time())
 
 
-def overview(server: Counted) -> Overview:
-    return Overview(server.read, server.count, lambda: Limits(1, 2), lambda: 0.0)
+def overview(server: Counted, history: History | None = None) -> Overview:
+    return Overview(history or History(), server.read, lambda: Limits(1, 2), lambda: 0.0)
 
 
 async def test_it_is_sampled_whether_anybody_looks_or_not(autojump_clock: trio.testing.MockClock) -> None:
     server = Counted()
-    shown = overview(server)
+    recorder = Recorder(server.count)
+    shown = overview(server, recorder.history)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(shown.watch)
+        nursery.start_soon(recorder.watch)
         await trio.sleep(52)
         assert server.looks == 11
         status = await shown.status()

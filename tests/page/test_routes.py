@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from dnsserver.config import Config, order, render
-from dnsserver.metrics import Process, Readings
+from dnsserver.metrics import Readings
+from dnsserver.page.history import History
 from dnsserver.page.overview import Overview
 from dnsserver.page.routes import Settings, page_routes
 from dnsserver.page.status import Limits
@@ -22,17 +23,12 @@ async def read() -> Readings:
     return Readings(now=trio.current_time(), ready=True)
 
 
-async def count() -> tuple[Process, ...]:
-    await trio.lowlevel.checkpoint()
-    return ()
-
-
 def admin() -> Admin:
     cluster = Cluster()
     for event in listed([namespace("shop"), service("web", "10.0.0.1")]):
         cluster.apply(event, 0.0, 0.0)
     settings = Settings(render(Config()), order(Config()))
-    return Admin("::", 1, page_routes(Overview(read, count, lambda: Limits(1, 1)), cluster, lambda: settings))
+    return Admin("::", 1, page_routes(Overview(History(), read, lambda: Limits(1, 1)), cluster, lambda: settings))
 
 
 async def ask(path: str, **query: str) -> tuple[int, Any]:

@@ -1,0 +1,23 @@
+"""What admin HTTP shows to people. It is imported when somebody first looks: most servers are seen by probes only."""
+
+from dnsserver.app.admin_pages import Parts
+from dnsserver.app.explain_pages import explain_routes
+from dnsserver.config import order, render
+from dnsserver.page.history import History
+from dnsserver.page.overview import Overview
+from dnsserver.page.routes import Settings, page_routes
+from dnsserver.page.status import Limits
+from dnsserver.server.admin import Route
+
+
+def shown_routes(server: Parts, history: History) -> dict[str, Route]:
+    """Return the routes of the page and of `explain`, by path."""
+
+    def limits() -> Limits:
+        return Limits(server.config.reply_cache.size, server.config.cache.size)
+
+    def settings() -> Settings:
+        return Settings(render(server.config), order(server.config))
+
+    overview = Overview(history, server.collector.readings, limits)
+    return page_routes(overview, server.cluster, settings) | explain_routes(server, server.place)
