@@ -198,17 +198,22 @@ def test_the_mode_of_a_shared_descriptor_stays(pipe: tuple[int, int]) -> None:
     writer.close(PATIENCE)
 
 
+def writing() -> set[threading.Thread]:
+    """The threads that write logs; others may come and go meanwhile."""
+    return {thread for thread in threading.enumerate() if thread.name == "log"}
+
+
 def test_no_thread_before_the_first_line_and_none_after_the_end(pipe: tuple[int, int]) -> None:
-    before = set(threading.enumerate())  # those of tests before may be about to end
+    before = writing()  # those of tests before may be about to end
     writer = LineWriter(pipe[1], notice)
-    assert set(threading.enumerate()) <= before
+    assert writing() <= before
     writer.write(b"line\n")
-    assert len(set(threading.enumerate()) - before) == 1
+    assert len(writing() - before) == 1
     assert writer.close(PATIENCE)
     ends = time.monotonic() + PATIENCE
-    while set(threading.enumerate()) - before and time.monotonic() < ends:
+    while writing() - before and time.monotonic() < ends:
         time.sleep(0.01)
-    assert set(threading.enumerate()) <= before
+    assert writing() <= before
 
 
 def test_a_system_without_another_thread(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
