@@ -81,7 +81,7 @@ class Forwarder:
 
     # ---- questions
 
-    def answer_now(self, question: Question, now: float, *, counts: bool = True) -> Outcome | None:
+    def answer_now(self, question: Question, now: float, counts: bool = True) -> Outcome | None:
         """Return the outcome if it is known without asking anybody; else `start` gets it.
 
         What does not count leaves no trace: it is in no number, and has nothing renewed.
