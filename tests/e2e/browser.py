@@ -47,12 +47,12 @@ class Tab:
 
     def fact(self, term: str) -> str:
         """Return what the overview says of a term."""
-        return self.page.locator(f"#facts div:has(dt:text-is('{term}')) dd").inner_text()
+        return _plain(self.page.locator(f"#facts div:has(dt:text-is('{term}')) dd").inner_text())
 
     def rows(self, table: str) -> list[list[str]]:
         """Return the cells of a table, by the id of where it is shown."""
         rows = self.page.locator(f"#{table} tbody tr").all()
-        return [[cell.strip() for cell in row.locator("th, td").all_inner_texts()] for row in rows]
+        return [[_plain(cell) for cell in row.locator("th, td").all_inner_texts()] for row in rows]
 
     def hide(self, hidden: bool) -> None:
         """Have the page think that it is in a tab that nobody sees, or that it is seen again."""
@@ -66,6 +66,11 @@ class Tab:
         """Keep a picture of the whole page."""
         ARTEFACTS.mkdir(exist_ok=True)
         self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
+
+
+def _plain(text: str) -> str:
+    """Return what is shown with usual spaces, where those of the page keep a number and its unit together."""
+    return text.strip().replace("\N{NO-BREAK SPACE}", " ")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ function showChart(place, what, ages, series, { scale, show }) {
   const parts = ticks.map((tick) => drawing("g", {},
     drawing("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(tick), y2: y(tick) }),
     drawing("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, show(tick))));
-  for (const age of marks) {
+  for (const age of marks.filter((_, index) => width > 420 || (marks.length - 1 - index) % 2 === 0)) {
     const text = age ? `-${span > 60 ? `${age / 60} min` : `${age} s`}` : "now";
     const anchor = age === span ? "start" : age ? "middle" : "end";
     parts.push(drawing("text", { x: x(age), y: HEIGHT - 5, "text-anchor": anchor }, text));

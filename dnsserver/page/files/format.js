@@ -1,4 +1,4 @@
-// Numbers as a person reads them.
+// Numbers as a person reads them; a number and its unit stay on one line.
 
 const plain = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -25,22 +25,22 @@ const ago = (seconds) => (seconds === null || seconds === undefined ? "never" : 
 /** The time that an answer took, from seconds. */
 function latency(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds >= 1) return `${compact.format(seconds)} s`;
-  if (seconds >= 0.001) return `${compact.format(seconds * 1000)} ms`;
-  return `${compact.format(seconds * 1e6)} µs`;
+  if (seconds >= 1) return `${compact.format(seconds)}\u00a0s`;
+  if (seconds >= 0.001) return `${compact.format(seconds * 1000)}\u00a0ms`;
+  return `${compact.format(seconds * 1e6)}\u00a0µs`;
 }
 
 function octets(value) {
   if (value === null || value === undefined) return "–";
   for (const unit of ["B", "KiB", "MiB"]) {
-    if (value < 1024) return `${compact.format(value)} ${unit}`;
+    if (value < 1024) return `${compact.format(value)}\u00a0${unit}`;
     value /= 1024;
   }
-  return `${compact.format(value)} GiB`;
+  return `${compact.format(value)}\u00a0GiB`;
 }
 
 function percent(part, whole) {
-  return whole ? `${compact.format((100 * part) / whole)} %` : "–";
+  return whole ? `${compact.format((100 * part) / whole)}\u00a0%` : "–";
 }
 
 const many = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
