@@ -6,6 +6,8 @@ It is on the same examples in every run, so that a change is not blamed for what
 """
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+
+# Whoever started the tests in the background may have had SIGINT ignored, which the programs they start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 observed.watch()
 

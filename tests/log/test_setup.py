@@ -68,8 +68,8 @@ def test_libraries_loggers_look_the_same_and_only_warn(stream: TextIO) -> None:
     logging.getLogger("library").info("Running on ...")
     logging.getLogger("library").warning("odd %s", "thing")
     logging.getLogger("library").warning("odd %s %s", "thing")  # noqa: PLE1206
-    first, second = lines(stream)
-    assert (first["event"], first["level"], first["logger"]) == ("odd thing", "warning", "library")
+    first, second = [line for line in lines(stream) if line["logger"] == "library"]  # others may have something to say
+    assert (first["event"], first["level"]) == ("odd thing", "warning")
     assert second["event"] == "odd %s %s"
 
 
