@@ -65,6 +65,7 @@ class Connection:
         "_write_by",
         "events",
         "is_gone",
+        "is_new",
         "peer",
         "sock",
         "table",
@@ -89,6 +90,7 @@ class Connection:
         self.table = table
         self.events = 0
         self.is_gone = False
+        self.is_new = True
         self.peer = host
         self._responder = responder
         self._countdown = responder.streams
@@ -180,6 +182,7 @@ class Connection:
             self._in = b""
             return 0
         self._heard = now
+        self.is_new = False
         if self._in:
             self._in += data
         else:

@@ -2,9 +2,9 @@
 
 Promises: there are never more connections than `connections`, of one client than half of them, and when the octets that
 wait exceed `buffers` the client with most of them loses its largest connection. A newcomer takes the place of a
-connection that can be closed without loss, then of one that has half asked, those silent longest first, and then of one
-of the client with most of them, if that has two more than the newcomer's client; else it is refused. Nobody can keep
-the others out, whatever his connections do.
+connection that can be closed without loss, then of one that has not asked or half asked, those silent longest first,
+and then of one of the client with most of them, if that has two more than the newcomer's client; else it is refused.
+Nobody can keep the others out, whatever his connections do.
 """
 
 from collections import Counter, OrderedDict
@@ -20,6 +20,7 @@ class Tenant(Protocol):
     """A connection, as far as its place among others is concerned."""
 
     peer: bytes
+    is_new: bool  # nothing has come from it yet: its question may be on its way
 
     @property
     def is_idle(self) -> bool:
@@ -110,7 +111,7 @@ class Room:
         for tenant in self._tenants:
             if not among(tenant):
                 continue
-            if tenant.is_idle:
+            if tenant.is_idle and not tenant.is_new:
                 tenant.give_way()
                 return True
             if half_asked is None and tenant.is_half_asked:

@@ -11,13 +11,14 @@ from tests.reach import reached
 
 
 class Tenant:
-    """A connection: idle, half (has half asked) or busy."""
+    """A connection: idle, new (has not asked yet), half (has half asked) or busy."""
 
     def __init__(self, room: Room, name: str) -> None:
         self.room, self.name = room, name
         self.has_left = False
         self.peer = name[0].encode()
-        self.is_idle = "idle" in name
+        self.is_new = "new" in name
+        self.is_idle = self.is_new or "idle" in name
         self.is_half_asked = self.is_idle or "half" in name
         room.enter(self)
 
@@ -37,6 +38,9 @@ CASES = [
     (4, ["b1 idle", "a1 half", "a2 idle"], "a", "a2 idle"),
     (4, ["a1 busy", "a2 busy", "b1 half", "b2 idle"], "c", "b2 idle"),
     (4, ["a1 busy", "a2 busy", "b1 half", "b2 half"], "c", "b1 half"),
+    (4, ["a1 busy", "a2 half", "b1 half", "b2 new"], "c", "a2 half"),
+    (4, ["a1 new", "a2 half", "b1 half", "b2 new"], "c", "a1 new"),
+    (4, ["a1 new", "a2 half", "b1 half", "b2 idle"], "c", "b2 idle"),
     (4, ["b1 busy", "a1 busy", "a2 busy", "b2 busy"], "c", "b1 busy"),
     (6, ["b1 busy", "a1 busy", "a2 busy", "a3 busy", "b2 busy", "c1 busy"], "d", "a1 busy"),
     (4, ["a1 busy", "a2 busy", "b1 busy", "c1 busy"], "d", "a1 busy"),

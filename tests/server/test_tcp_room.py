@@ -89,6 +89,8 @@ async def test_who_has_half_asked_gives_way_after_who_is_silent() -> None:
         await half.stream.send_all(b"\0\x1dhalf a message")
         await trio.testing.wait_all_tasks_blocked(0.01)
         idle = await stack.enter_async_context(tcp_client(server, "127.0.1.2"))
+        await idle.send(query("web.shop"))
+        await idle.receive()
         waits = await stack.enter_async_context(tcp_client(server, "127.0.1.3"))
         assert await idle.wait_closed() == b""
         await waits.send(query("www.example.com", 1))
