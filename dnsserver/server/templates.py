@@ -23,7 +23,7 @@ import msgspec
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.forward.outcome import Question
 from dnsserver.resolver.reply_cache import CountedLater, Reply
-from dnsserver.resolver.tally import MOST_MISSED, Labels
+from dnsserver.resolver.tally import MOST_MISSED, Labels, Shape
 from dnsserver.server.observer import Noted
 from dnsserver.server.pending import PendingQuery, Resolver
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Port
@@ -70,13 +70,13 @@ class _Address(msgspec.Struct, frozen=True, gc=False):
 class _Negative(msgspec.Struct, frozen=True, gc=False):
     """The replies that there is no such service, or that it has no address of `size` octets, as of `serial`.
 
-    What stands behind the question, `backs`, is by where the domain begins.
+    What stands behind the question, and the reply's shape, `backs`, are by where the domain begins.
     """
 
     size: int
     serial: int
     head: bytes
-    backs: dict[int, bytes]
+    backs: dict[int, tuple[bytes, Shape]]
     noted: Noted
 
 
@@ -190,7 +190,7 @@ class Templates:
         back = negative.backs.get(end)
         if back is None:
             return None
-        wire = b"%b%b%b" % (negative.head, packet[12 : template.stop], back)
+        wire = b"%b%b%b" % (negative.head, packet[12 : template.stop], back[0])
         self._observer.noted = negative.noted
         self._replies.keep(port.table, packet[2:], CountedLater(wire, negative.noted.labels, depends))
         return packet[:2] + wire
@@ -230,15 +230,17 @@ class Templates:
         if missing is None or missing.serial != services.serial or (back := missing.backs.get(end)) is None:
             return None
         # The index knows lower-case labels only, so here, where nothing was found, it must be seen that these are such.
-        if packet[12] > MAX_LABEL or at == 13 or end - at > MAX_LABEL + 1 or packet[12:end].lower() != packet[12:end]:
+        name = packet[12:end]
+        if packet[12] > MAX_LABEL or at == 13 or end - at > MAX_LABEL + 1 or name.lower() != name:
             return None
-        wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], back)
-        table = port.table
-        table.shapes[missing.noted.labels, len(packet), len(wire) + 2, template.do] += 1
-        if self._observer.is_full:
-            self._observer.missed += 1
+        behind, shape = back
+        wire = b"%b%b%b" % (missing.head, packet[12 : template.stop], behind)
+        table, observer = port.table, self._observer
+        table.shapes[shape] += 1
+        if observer.is_full:
+            observer.missed += 1
         else:
-            self._observer.noted = missing.noted
+            observer.noted = missing.noted
         key = packet[2:]
         if self._replies.seen_before(key):
             reply = Reply(wire, missing.noted.labels, depends)
@@ -275,7 +277,7 @@ class Templates:
             is_missing = answer.rcode == m.NXDOMAIN
             before = template.missing if is_missing else template.other_family
             backs = before.backs if before is not None and before.serial == services.serial else {}
-            backs[end] = behind
+            backs[end] = behind, (labels, len(packet), len(reply), query.do)
             negative = _Negative(size, services.serial, head, backs, Noted(labels, answer.reason))
             if is_missing:
                 template.missing = negative
