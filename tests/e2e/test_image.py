@@ -21,9 +21,10 @@ import pytest
 
 from tests.deployment import ROOT
 
-pytestmark = pytest.mark.timeout(1500)  # most of it is the making of a base, and copies of layers
+# Most of the time is the making of a base, and copies of layers; one process does it for all tests.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.xdist_group("image")]
 
-TAG = "localhost/dnsserver-test"
+TAG = f"localhost/dnsserver-test-{os.getpid()}"
 NAME = "web.shop.svc.cluster.local"
 PORT, ADMIN = 5453, 5480
 _BUILD = 900  # seconds
