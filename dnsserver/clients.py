@@ -11,9 +11,9 @@ def source_of(client: bytes) -> bytes:
     return client[:8] if len(client) == 16 else client
 
 
-def shown_address(client: bytes) -> str:
-    """Return the whole address of a client: "10.0.0.1", or "2001:db8::1"."""
-    return socket.inet_ntop(socket.AF_INET if len(client) == 4 else socket.AF_INET6, client)
+def shown_address(packed: bytes) -> str:
+    """Return a whole address, a client's or another one, as text: "10.0.0.1", or "2001:db8::1"."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
 def shown_source(client: bytes) -> str:

@@ -13,9 +13,9 @@ from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.explainer import Explainer, PodReadError, Wanted, WantedError
 from dnsserver.app.sync import Sync
 from dnsserver.app.zone_at_hand import SYNC_WAIT, NoZoneError, expect_objects, first_of, late
+from dnsserver.clients import shown_address
 from dnsserver.config import Config, Loaded
 from dnsserver.explain.client import Client, Node, of_resolv_conf
-from dnsserver.explain.origins import shown_address
 from dnsserver.explain.report import Explanation
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.kube.pod_dns import PodDns, of_parsed

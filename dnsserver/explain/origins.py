@@ -1,8 +1,8 @@
 """Which objects of the cluster an answer is made of, and whose names are like one that is missing."""
 
 from collections.abc import Iterable, Iterator
-from socket import AF_INET, AF_INET6, inet_ntop
 
+from dnsserver.clients import shown_address
 from dnsserver.explain.report import Source
 from dnsserver.wire.name import from_labels, labels, labels_below, to_text
 from dnsserver.zone.index import Entry, Index
@@ -65,11 +65,6 @@ def _of_address(index: Index, address: bytes) -> Iterator[Source]:
         yield Source("cluster", f"{shown} is {what} of Service {name}", f"Service {name}")
     if not found:
         yield Source("cluster", f"no Service has the address {shown}")
-
-
-def shown_address(address: bytes) -> str:
-    """Return a packed address as text."""
-    return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
 
 
 def meant(name: bytes, domain: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:

@@ -6,11 +6,11 @@ are numbers behind a backslash, and texts of others are made printable.
 
 import time
 from functools import lru_cache
-from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, Literal
 
 import msgspec
 
+from dnsserver.clients import shown_address
 from dnsserver.log.lines import printable
 from dnsserver.traffic.observed import Observed
 from dnsserver.wire import message as m
@@ -39,7 +39,7 @@ def fields(seen: Observed) -> dict[str, Any]:
         "level": "info",
         "event": "query",
         "logger": "dnsserver.queries",
-        "client": _address(seen.client),
+        "client": shown_address(seen.client),
         "port": seen.port,
         "protocol": seen.protocol,
         "id": seen.id,
@@ -78,7 +78,7 @@ def combined_line(seen: Observed) -> bytes:
 
 
 def _common(seen: Observed) -> str:
-    address = _address(seen.client)
+    address = shown_address(seen.client)
     remote = f"[{address}]" if ":" in address else address
     question = "- - -"
     if seen.name:
@@ -89,10 +89,6 @@ def _common(seen: Observed) -> str:
     flags = ",".join(name for name, bit in _FLAGS if seen.flags & bit) or "-"
     seconds = f"{seen.seconds:.9f}".rstrip("0").rstrip(".")
     return f'[INFO] {remote}:{seen.port} - {seen.id} "{asked}" {rcode} {flags} {seen.reply} {seconds}s'
-
-
-def _address(packed: bytes) -> str:
-    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
 @lru_cache(maxsize=4)

@@ -6,15 +6,16 @@ may change meanwhile, and what goes is left out. Names come and go as text, in l
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
-from socket import AF_INET, AF_INET6, inet_ntop
 
 import msgspec
 import trio
 
 from dnsserver.advice import advice, meaning
+from dnsserver.clients import shown_address
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
+from dnsserver.wire.presentation import rdata_text
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.index import Endpoint, Entry, Port, SliceView
 from dnsserver.zone.services import endpoint_label
@@ -180,7 +181,7 @@ def _service_row(entry: Entry) -> ServiceRow:
         _text(entry.key[0]),
         _text(entry.key[1]),
         kind,
-        tuple(map(_address, addresses)),
+        tuple(map(shown_address, addresses)),
         tuple(_port(port) for port in ports[:_PORTS]),
         sum(len(part.addresses) for part in entry.slices),
         sum(part.unready for part in entry.slices),
@@ -204,7 +205,8 @@ async def _endpoints(cluster: Cluster, entry: Entry, wanted: Slice) -> tuple[int
         looked += 1
         if looked % _ENDPOINTS == 0:
             await trio.lowlevel.checkpoint()
-        address, hostname = _address(endpoint[0], fqdn=part is not None and part.fqdn), _text(endpoint[1] or b"")
+        shown = names.to_text if part is not None and part.fqdn else shown_address
+        address, hostname = shown(endpoint[0]), _text(endpoint[1] or b"")
         if wanted.filter.lower() not in address and wanted.filter.lower() not in hostname:
             continue
         if wanted.offset <= total < wanted.offset + wanted.limit:
@@ -272,28 +274,12 @@ def _record(cluster: Cluster, name: bytes, qtype: int) -> RecordSet:
         m.type_name(qtype),
         m.rcode_name(answer.rcode),
         rrsets[0].ttl if rrsets else None,
-        tuple(_rdata(qtype, rdata) for rdata in rdatas[:_RECORDS]),
+        tuple(rdata_text(qtype, rdata) for rdata in rdatas[:_RECORDS]),
         max(0, len(rdatas) - _RECORDS),
         answer.reason.code,
         meaning(answer.reason.code) if why else "",
         advice(answer.reason.code) if why else "",
     )
-
-
-def _rdata(qtype: int, rdata: bytes) -> str:
-    """Return rdata as master files have it (RFC 1035 section 5, 2782, 3596)."""
-    if qtype in m.ADDRESS_SIZES:
-        return _address(rdata)
-    if qtype == m.SRV:
-        priority, weight, port = (int.from_bytes(rdata[at : at + 2], "big") for at in (0, 2, 4))
-        return f"{priority} {weight} {port} {names.to_text(rdata[6:])}"
-    return names.to_text(rdata)
-
-
-def _address(octets: bytes, *, fqdn: bool = False) -> str:
-    if fqdn:
-        return names.to_text(octets)
-    return inet_ntop(AF_INET if len(octets) == 4 else AF_INET6, octets)
 
 
 def _octets(text: str) -> bytes:
