@@ -12,7 +12,7 @@ import dns.rcode
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.app.started import spawned
+from tests.app.started import children, spawned
 from tests.cluster import Thing, namespace, service
 from tests.running import HOST, write_objects
 
@@ -38,16 +38,7 @@ class Program:
 
     def workers(self) -> list[int]:
         """The processes that it has started and that still run."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                _, _, rest = stat.read_text().rpartition(")")
-            except OSError:
-                continue
-            state, parent = rest.split()[:2]
-            if int(parent) == self.process.pid and state != "Z":
-                found.append(int(stat.parent.name))
-        return found
+        return children(self.process.pid)
 
     async def scrape(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Every sample of /metrics that may only grow."""

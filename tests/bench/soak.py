@@ -33,6 +33,7 @@ import trio
 
 from dnsserver.zone.model import Kind
 from tests import strict
+from tests.app.started import children
 from tests.cluster import endpoints, service
 from tests.forward.scripted import Query, upstream
 from tests.kube.apiserver import ApiServer
@@ -89,7 +90,8 @@ class Soak:
         address = f"10.200.{self.chance.randrange(256)}.{self.chance.randrange(1, 255)}"
         answer: frozenset[str] | None = frozenset((address,))
         if kind == "gone":
-            self.api.delete(Kind.SERVICES, SPACE, name) if self._is_there(name) else None
+            if self._is_there(name):
+                self.api.delete(Kind.SERVICES, SPACE, name)
             answer = None
         elif kind == "cluster":
             self.api.put(Kind.SERVICES, service(name, address, namespace=SPACE))
@@ -224,7 +226,7 @@ class Soak:
 
     def _signal(self, number: int) -> int:
         """Send a signal to one of the further processes; return which."""
-        others = [pid for pid in self.processes() if self.process and pid != self.process.pid]
+        others = self.processes()[1:]
         chosen = self.chance.choice(others) if others else 0
         if chosen:
             _send(chosen, number)
@@ -235,15 +237,7 @@ class Soak:
     def processes(self) -> list[int]:
         """The server's processes."""
         assert self.process is not None
-        found = [self.process.pid]
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            if parent == self.process.pid:
-                found.append(int(stat.parent.name))
-        return found
+        return [self.process.pid, *children(self.process.pid)]
 
     async def keep_weighing(self) -> None:
         """Look at the memory from time to time."""
