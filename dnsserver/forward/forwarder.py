@@ -2,6 +2,7 @@
 
 Asking is two steps: `answer_now` gives what is known, and what is not is asked by `start`, which calls nobody back
 before it has returned. Outcomes come later, once each, from a transport's drain, a timer or the queue of `delivery`.
+Over 400 lines: what is asked, joined and ended is one account of who waits, and is read as one.
 """
 
 from collections.abc import Iterator, Sequence

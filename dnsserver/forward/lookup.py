@@ -24,6 +24,8 @@ Rejected: a task for each question (a trio task costs 25 us, a forwarded questio
 rather than questions (most have ended long before they come up, and their memory would not serve the next ones while it
 is still in the processor's cache); opening an ended lookup again for a chain that leaves its route (a Join waits for
 the rest, so `done` is final).
+
+Over 400 lines: one state with one writer, and this head, which says what holds of it.
 """
 
 from collections.abc import Callable
