@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -196,3 +197,13 @@ def test_who_sent_the_last_packets_is_told_and_nobody_who_sent_none(bench: Bench
         assert bench.serve() == count
         assert set(bench.port.senders(count)) == {socket.inet_aton(HOST)}
         assert len(bench.port.senders(count)) in {1, count}
+
+
+def test_a_port_that_nobody_asks_takes_next_to_nothing(kind: Kind) -> None:
+    with closing(Bench(kind)) as bench:
+        tracemalloc.start()
+        kept = kind(bench.sock, bench.port.table, bench.answering.responder)
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept.statistics().received == 0
+    assert taken < 64 << 10  # the room for a batch of packets is 260 KiB, twice in each port
