@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from dnsserver.metrics import (
     LAG,
@@ -383,10 +384,66 @@ def test_the_format_is_the_one_that_is_asked_for(
     assert one_second in bounds
 
 
-def test_odd_label_values_survive() -> None:
-    odd = 'a"b\\c\nd'
-    families = scraped(Readings(kinds=(Kind(kind="pods", resyncs={odd: 1}),)))
-    assert value(families, "dnsserver_resyncs_total", reason=odd) == 1
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("application/openmetrics-text", "application/openmetrics-text"),
+        ("text/plain;version=0.0.4;q=0.5, Application/OpenMetrics-Text; version=1.0.0", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=0.0.1", "text/plain"),
+        ("application/openmetrics-text;version=2.0.0,text/plain", "text/plain"),
+        ("application/json", "text/plain"),
+        (";;,=;,", "text/plain"),
+    ],
+)
+def test_what_is_not_written_is_not_promised(accept: str, wanted: str) -> None:
+    page = expose(READINGS, accept)
+    assert page.type.partition(";")[0] == wanted
+    assert page.body.endswith(b"# EOF\n") == (wanted != "text/plain")
+
+
+def test_who_refuses_gzip_gets_none() -> None:
+    assert expose(READINGS, encodings="gzip;q=0, identity").encoding == ""
+
+
+FORMATS = [
+    ("", text_string_to_metric_families),
+    ("application/openmetrics-text", openmetrics.text_string_to_metric_families),
+]
+
+
+@pytest.mark.parametrize(("accept", "parse"), FORMATS)
+@given(
+    odd=st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(['a"b\\c\nd', "\\", '"', "\n", "}", " "])
+)
+def test_odd_label_values_survive(accept: str, parse: Callable[[str], Iterable[Metric]], odd: str) -> None:
+    readings = Readings(kinds=(Kind(kind="pods", resyncs={odd: 1}),))
+    families = {family.name: family for family in parse(expose(readings, accept).body.decode())}
+    name = "dnsserver_resyncs"
+    assert [sample.labels["reason"] for sample in families[name].samples] == [odd]
+
+
+@pytest.mark.parametrize(("accept", "parse"), FORMATS)
+@given(number=st.floats(allow_nan=False) | st.sampled_from([1e6, 1e7, 123456789.0, math.inf, 5e-324, 2.0**53]))
+def test_numbers_are_read_as_what_they_are(
+    accept: str, parse: Callable[[str], Iterable[Metric]], number: float
+) -> None:
+    readings = Readings(now=0.0, kinds=(Kind(kind="pods", last_event=-number),))
+    families = {family.name: family for family in parse(expose(readings, accept).body.decode())}
+    assert value(families, "dnsserver_last_event_age_seconds") == number
+
+
+def test_both_formats_say_the_same() -> None:
+    plain, other = (
+        [(family.name, family.type, family.documentation, sample.name, _labels(sample), sample.value)
+         for family in parse(expose(READINGS, accept).body.decode()) for sample in family.samples]
+        for accept, parse in FORMATS
+    )  # fmt: skip
+    assert plain == other
+
+
+def _labels(sample: Sample) -> dict[str, str]:
+    """Return its labels, with a bound as a number, which one format writes as "1" and the other as "1.0"."""
+    return {name: str(float(value)) if name == "le" else value for name, value in sample.labels.items()}
 
 
 def test_a_worker_can_send_its_numbers() -> None:
