@@ -138,6 +138,19 @@ def test_each_class_of_attacks_is_shown_by_rows_and_tests_that_are_there() -> No
         assert [f"{path}::{name}" for path, name in tests if name not in symbols(path)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_are_named_are_there(page: Path) -> None:
+    for path, name in re.findall(r"`(tests/[\w./-]+\.py)::(\w+)", page.read_text()):
+        assert any(found == name or found.startswith(f"{name}_") for found in symbols(path)), f"{path}::{name}"
+
+
+def test_each_promise_about_updates_is_held_by_a_test() -> None:
+    table = (ROOT / "docs/upgrades.md").read_text().partition("| what |")[2].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) >= 10
+    assert [row for row in rows if "`tests/" not in row] == []
+
+
 def test_each_test_of_a_row_is_in_that_row() -> None:
     rows = dict(re.findall(r"^\| (\d+) \| (.*)$", PROTOCOL, re.MULTILINE))
     for path in (ROOT / "tests").glob("**/test_*.py"):
