@@ -19,8 +19,8 @@ from dnsserver.node.report import metrics as guardian_metrics
 from dnsserver.wire.name import to_text
 from dnsserver.zone.static import SPECIAL
 from tests.deployment import ROOT
+from tests.pages import PAGES, prose, title
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "manifests").glob("**/*.md")])
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 RULES = re.findall(r"^\| .* \| `(dnsserver/[\w/]+\.py)` \| (`.*`) \|$", ARCHITECTURE, re.MULTILINE)
@@ -56,12 +56,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-def prose(page: Path) -> str:
-    """A page without its code blocks."""
-    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", prose(page)):
         path, _, fragment = link.partition("#")
@@ -72,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in {anchor(heading) for heading in headings}, link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_files_and_targets_that_are_named_are_there(page: Path) -> None:
     text = page.read_text()
     for path in re.findall(r"\b(?:dnsserver|docs|loadtest|manifests|tests|zones)/[\w./-]*\w", text):
@@ -91,7 +86,7 @@ def settings() -> dict[str, set[str]]:
     return {table: set(keys) for table, keys in shown.items() if isinstance(keys, dict)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_settings_and_modules_that_are_named_are_there(page: Path) -> None:
     tables = settings()
     packages = {path.parent.name for path in (ROOT / "dnsserver").glob("*/__init__.py")}
@@ -138,7 +133,7 @@ def test_each_class_of_attacks_is_shown_by_rows_and_tests_that_are_there() -> No
         assert [f"{path}::{name}" for path, name in tests if name not in symbols(path)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_tests_that_are_named_are_there(page: Path) -> None:
     for path, name in re.findall(r"`(tests/[\w./-]+\.py)::(\w+)", page.read_text()):
         assert any(found == name or found.startswith(f"{name}_") for found in symbols(path)), f"{path}::{name}"
