@@ -139,6 +139,13 @@ def test_tests_that_are_named_are_there(page: Path) -> None:
         assert any(found == name or found.startswith(f"{name}_") for found in symbols(path)), f"{path}::{name}"
 
 
+def test_each_threat_is_stopped_as_tests_show_or_by_nothing() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    rows = page.partition("| who | could do what |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) >= 20
+    assert [row for row in rows if ("`tests/" in row) == ("**Nothing" in row)] == []
+
+
 def test_each_promise_about_updates_is_held_by_a_test() -> None:
     table = (ROOT / "docs/upgrades.md").read_text().partition("| what |")[2].partition("\n\n")[0]
     rows = table.splitlines()[2:]

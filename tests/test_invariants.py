@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsserver.zone.model import Event, ListDone, ListStarted
+from dnsserver.zone.model import Event, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.rrsets import of_services
 from tests.answering import Answering
 from tests.cluster import listed
-from tests.universe import BASE, PACKETS, QUESTIONS, Truth, events, normal, with_denied, zone
+from tests.universe import BASE, PACKETS, QUESTIONS, Truth, events, normal, puts, removes, with_denied, zone
 
 SYNCED = listed(BASE)
 
@@ -87,3 +88,25 @@ def test_an_event_twice_changes_nothing(drawn: list[Event], more: list[Event]) -
         cluster.apply(event, 0, 1)
         if not isinstance(event, ListStarted | ListDone):
             assert cluster.apply(event, 0, 1) == set(), event
+
+
+def namespace_of(event: Event) -> str:
+    match event:
+        case Put(object=thing):
+            return thing.metadata.namespace
+        case Remove(namespace=namespace):
+            return namespace
+    return ""
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.one_of(puts, removes).filter(lambda event: namespace_of(event) == "b"), min_size=1, max_size=12))
+def test_nothing_in_one_namespace_changes_a_name_of_another(drawn: list[Event]) -> None:
+    cluster = zone()
+    for event in SYNCED:
+        cluster.apply(event, 0.0, 0.0)
+    before = list(of_services(cluster, b"a"))
+    assert before
+    for event in drawn:
+        cluster.apply(event, 0.0, 0.0)
+    assert list(of_services(cluster, b"a")) == before
