@@ -194,6 +194,28 @@ def test_the_ceiling_adds_up_as_check_prints_it() -> None:
     assert sum(float(octets) for _, octets, _ in table[:-1]) == pytest.approx(float(table[-1][1]), abs=1)
 
 
+BENCHMARKS = (ROOT / "docs/benchmarks.md").read_text()
+COMMAND = r"make (?:bench|profile|soak)|python -m tests\.bench\.(\w+)"
+
+
+@pytest.mark.parametrize("section", re.split(r"^## ", BENCHMARKS, flags=re.MULTILINE)[1:], ids=lambda text: text[:20])
+def test_each_table_of_figures_has_the_command_that_measures_it(section: str) -> None:
+    assert re.search(COMMAND, section)
+
+
+def test_each_benchmark_is_told_with_its_command() -> None:
+    parts = {"bare", "flood"}  # programs that others start
+    modules = {
+        path.stem for path in (ROOT / "tests/bench").glob("*.py") if '__name__ == "__main__"' in path.read_text()
+    }
+    of_make = dict(
+        re.findall(r"^([\w-]+): .*\n.*-m tests\.bench\.(\w+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    )
+    told = set(re.findall(r"-m tests\.bench\.(\w+)", BENCHMARKS))
+    told |= {module for target, module in of_make.items() if f"`make {target}`" in BENCHMARKS}
+    assert sorted(modules - parts - told) == []
+
+
 def test_the_metrics_that_pages_name_are_told() -> None:
     told = set(re.findall(r"`((?:dnsserver|coredns)_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
     told |= set(re.findall(r"^# TYPE (\w+)", guardian_metrics(NOTHING), re.MULTILINE))  # of the guardian

@@ -50,3 +50,9 @@ def test_each_figure_is_one_of_the_benchmarks() -> None:
 def test_the_day_of_the_figures_is_that_of_the_benchmarks() -> None:
     (day,) = re.findall(r"\d{4}-\d\d-\d\d", paragraph("Why"))
     assert day in BENCHMARKS.partition("## ")[0]
+
+
+def test_every_page_is_one_step_away() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", README))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(pages - linked) == []
