@@ -92,6 +92,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     run(
         "buildah", "bud", "-q", "--pull=never", "--build-arg", f"BASE={base}", "-t", TAG,
+        "--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc",
         "--volume", f"{folder / 'pip.conf'}:/etc/pip.conf:ro", "--volume", f"{wheels}:/wheels:ro", ROOT,
     )  # fmt: skip
     yield TAG
@@ -110,6 +111,11 @@ def settings(image: str) -> dict[str, Any]:
     """What the image says about how it is started."""
     found: dict[str, Any] = json.loads(run("buildah", "inspect", "--type", "image", image))["OCIv1"]["config"]
     return found
+
+
+def octets(folder: Path) -> int:
+    """How much the files of a folder have in them."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def inside(root: Path, configured: dict[str, Any], *arguments: str) -> list[str]:
@@ -156,11 +162,41 @@ def test_it_answers_with_a_read_only_root_and_no_privileges(image: str, root: Pa
         finally:
             process.terminate()
             assert process.wait(60) == 0
-    size = sum(path.stat().st_size for path in (root / "opt/dnsserver").rglob("*") if path.is_file()) / 2**20
-    print(f"/opt/dnsserver {size:.0f} MiB, serving after {seconds:.1f} s")  # noqa: T201 - for docs/benchmarks.md
+    of = [f"{name} {octets(path) / 2**20:.0f} MiB" for name, path in (("all", root), ("ours", root / "opt/dnsserver"))]
+    print(*of, f"serving after {seconds:.1f} s", sep=", ")  # noqa: T201 - for docs/release.md
 
 
-def test_it_can_install_nothing(root: Path) -> None:
+def test_it_finds_its_way_to_an_api_server(image: str, root: Path) -> None:
+    """With what the image has of the package kubernetes: by a token, and by a plugin that is run for one."""
+    api = "client.authentication.k8s.io/v1"
+    credential = {"apiVersion": api, "kind": "ExecCredential", "status": {"token": "of-a-plugin"}}
+    plugin = {"apiVersion": api, "command": "echo", "args": [json.dumps(credential)], "interactiveMode": "Never"}
+    for user, authorization in ({"token": "a-token"}, "Bearer a-token"), ({"exec": plugin}, "Bearer of-a-plugin"):
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": "https://api.example:6443"}}],
+            "users": [{"name": "u", "user": user}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        (root / "srv/kubeconfig").write_text(json.dumps(config))
+        loader = ["python", "-m", "dnsserver.kube.loader", "--kubeconfig", "/srv/kubeconfig"]
+        found = json.loads(run(*inside(root, settings(image), *loader), seconds=60))
+        assert (found["server"], found["authorization"]) == ("https://api.example:6443", authorization)
+
+
+def test_it_is_small_and_can_install_nothing(root: Path) -> None:
     python = next((root / "opt/dnsserver/lib").glob("python3*"))
     assert not (python / "site-packages/pip").exists()
     assert list((python / "site-packages/dnsserver/__pycache__").glob("*.pyc"))
+    assert octets(root / "opt/dnsserver") < 90 * 2**20
+
+
+def test_it_says_what_it_is(image: str) -> None:
+    labels = settings(image)["Labels"]
+    told = {
+        name.rpartition(".")[2]: text for name, text in labels.items() if name.startswith("org.opencontainers.image.")
+    }
+    assert told["title"] == "dnsserver"
+    assert (told["version"], told["revision"]) == ("1.2.3", "abc")
