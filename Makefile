@@ -12,8 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test e2e lint format coverage fuzz soak bench bench-sync bench-forward profile lock wheel release-check \
-	release-files clean
+.PHONY: help venv run test e2e lint format coverage fuzz soak bench bench-sync bench-forward profile lock wheel sbom \
+	release-check release-files clean
 
 # Where `make run` serves.
 PORT ?= 1053
@@ -119,6 +119,19 @@ $(UV):
 # What a release is made of, into dist/; .github/workflows/release.yml calls these.
 wheel: venv ## the wheel
 	$(BIN)/python -m hatchling build -t wheel
+
+# Of an environment that has what the lock names and nothing else: there it sees licences, and who needs whom.
+SBOM_OF ?= dist/locked
+sbom: venv ## what it is made of, as CycloneDX, of the lock
+	@mkdir -p dist
+	@[ "$(SBOM_OF)" != dist/locked ] || { $(BIN)/python -m venv --clear --without-pip dist/locked && \
+		$(BIN)/python -m pip --python dist/locked/bin/python install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: -r requirements.lock; }
+	@sed "s/^dynamic = .*/version = \"$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' dnsserver/__init__.py)\"/" pyproject.toml \
+		> dist/pyproject.toml
+	$(BIN)/cyclonedx-py environment --pyproject dist/pyproject.toml --mc-type application --output-reproducible \
+		--output-file dist/dnsserver.cdx.json $(SBOM_OF)
+	@rm -rf dist/locked dist/pyproject.toml
 
 release-check: ## TAG=vX.Y.Z is the version, and the changelog tells of it
 	@version=$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' dnsserver/__init__.py); \

@@ -1,5 +1,6 @@
 """What a fresh clone installs, what the targets are, and what goes into the image."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -158,7 +159,7 @@ def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
 
 
 def test_packages_that_tests_use_are_told_to_contributors() -> None:
-    (packages,) = re.findall(r"^PACKAGES=\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    (packages,) = re.findall(r"^PACKAGES=\(([^)]*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     told = (ROOT / "CONTRIBUTING.md").read_text()
     assert [name for name in packages.split() if f"`{name}`" not in told] == []
 
@@ -201,7 +202,7 @@ def copy_of_the_project(folder: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_a_release_needs_its_version_and_its_changes(tmp_path: Path) -> None:
@@ -230,6 +231,36 @@ def test_manifests_of_a_release_name_the_image_by_its_digest(tmp_path: Path) -> 
     assert (tmp_path / "unpacked/dnsserver/zones/dnsserver.toml").exists()
 
 
+def test_what_a_release_is_made_of_is_what_the_lock_names(tmp_path: Path) -> None:
+    """Of this environment here, which has what tests need besides."""
+    pytest.importorskip("cyclonedx_py", reason="needs `make venv` once more")
+    folder = copy_of_the_project(tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copy(ROOT / "README.md", folder)
+    made = make(folder, "-o", "venv", "sbom", f"BIN={Path(sys.executable).parent}", f"SBOM_OF={sys.executable}")
+    assert made.returncode == 0, made.stderr
+    told = json.loads((folder / "dist/dnsserver.cdx.json").read_text())
+    root = told["metadata"]["component"]
+    assert (told["bomFormat"], root["name"], root["version"]) == ("CycloneDX", "dnsserver", __version__)
+    there = {(canonicalize_name(each["name"]), each["version"]) for each in told["components"]}
+    here = {
+        name: held
+        for name, (held, _) in locked("requirements.lock").items()
+        if not held.marker or held.marker.evaluate()
+    }
+    assert {(name, str(held.specifier)[2:]) for name, held in here.items()} <= there
+    needed = {each["ref"]: each.get("dependsOn", []) for each in told["dependencies"]}
+    assert any(ref.lower().startswith("trio==") for ref in needed[root["bom-ref"]])
+    assert not (folder / "dist/pyproject.toml").exists()
+
+
+def test_the_list_of_a_release_is_of_an_environment_with_nothing_else() -> None:
+    plan = planned("sbom")
+    assert "--clear --without-pip dist/locked" in plan
+    assert "-r requirements.lock" in plan
+    assert "cyclonedx-py environment" in plan
+
+
 def dockerfile() -> list[list[str]]:
     """The instructions, each as its words."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
@@ -244,7 +275,8 @@ def test_the_image_has_two_stages_of_one_slim_python() -> None:
     stages = [words[0] for words in instructions("FROM")]
     assert len(stages) == 2
     assert set(stages) == {"${BASE}"}
-    assert instructions("ARG") == [["BASE=python:3.13-slim"]]
+    [[base], *_] = instructions("ARG")
+    assert re.fullmatch(r"BASE=python:3\.13-slim@sha256:[0-9a-f]{64}", base)
 
 
 def test_the_image_runs_as_a_number_that_is_not_root() -> None:
