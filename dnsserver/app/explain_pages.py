@@ -49,7 +49,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
     text = "?name=NAME, &type=, &namespace= or &pod=NAMESPACE/NAME: why a name resolves for a client, or does not; JSON"
     return {
         "/explain": Route("GET", explain, text),
-        "/dump": Route("GET", dump, "the records of the zone as a master file; ?name= of a namespace or a name"),
+        "/dump": Route("GET", dump, "the records of the zone as a zone file; ?name= of a namespace or a name"),
     }
 
 

@@ -15,10 +15,12 @@ _WAIT = 60.0  # seconds: an explanation asks upstreams
 
 _AT_HAND = (
     click.option("--objects", metavar="PATH", help="Files of Kubernetes objects, in place of a running server."),
-    click.option("--kubeconfig", metavar="FILE", help="A cluster's API server, in place of a running server."),
+    click.option("--kubeconfig", metavar="FILE", help="The API server of a cluster, in place of a running server."),
     click.option("--context", metavar="NAME", help="A context of the kubeconfig."),
     click.option("--domain", metavar="NAME", help="The domain of the cluster, with --objects and --kubeconfig."),
-    click.option("--upstream", multiple=True, metavar="SERVER", help="Whom to ask for outside names then; repeatable."),
+    click.option(
+        "--upstream", multiple=True, metavar="SERVER", help="With these, a server for outside names; repeatable."
+    ),
 )
 
 
@@ -36,7 +38,7 @@ def _at_hand(command: Any) -> Any:
     "--namespace", metavar="NS", default="", help="Explain it for a pod of this namespace.  [default: default]"
 )
 @click.option("--resolv-conf", type=click.Path(path_type=Path), help="Explain it for a client with this resolv.conf.")
-@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @running_server
 @_at_hand
 def explain(
@@ -53,11 +55,11 @@ def explain(
 ) -> None:
     """Say why NAME resolves for a client, or why not, and what to do.
 
-    Prints whom the client asks, each question that resolvers (glibc, musl, Go) make of the name, what each is answered,
-    where that comes from, and for each failure its reason. The last line is the verdict. Ends with status 0 if the name
-    resolves, 1 if not, 2 if that cannot be found out.
+    Prints which servers the client asks, each question that resolvers (glibc, musl, Go) make of the name, its answer,
+    where the answer comes from, and the reason of each failure. The last line is the result. Ends with status 0 if the
+    name resolves, 1 if not, 2 if that cannot be found out.
 
-    A running server is asked; in a pod of it: kubectl -n kube-system exec deploy/dnsserver -- dnsserver explain NAME
+    It asks a running server. In a cluster: kubectl -n kube-system exec deploy/dnsserver -- dnsserver explain NAME
     """
     wanted = {"name": name, "type": type_, "pod": pod, "namespace": namespace}
     if resolv_conf is not None:
@@ -100,16 +102,17 @@ def _explained(wanted: dict[str, str], config: Path | None, given: dict[str, Any
 
 @click.command()
 @click.argument("name", required=False, default="")
-@click.option("--reverse", is_flag=True, help="Print the reverse names of all addresses as well.")
+@click.option("--reverse", is_flag=True, help="Also print the reverse names of all addresses.")
 @running_server
 @_at_hand
 def dump(
     name: str, reverse: bool, server: str | None, token_file: Path | None, config: Path | None, **given: Any
 ) -> None:
-    """Print the records of the cluster's zone, as a master file.
+    """Print the records of the cluster's zone, as a zone file.
 
-    All of them, or those of NAME: a namespace, or a name with all that is below it, which may be short, as in web.shop.
-    A running server is asked. Ends with status 0, 1 if there are no such records, 2 if the zone cannot be had.
+    Prints all of them, or those of NAME: a namespace, or a name and all names below it. NAME may be short, as in
+    web.shop. It asks a running server. Ends with status 0, with 1 if there are no such records, and with 2 if it cannot
+    get the zone.
     """
     admin = importlib.import_module("dnsserver.app.admin_client")
     module = importlib.import_module("dnsserver.app.dump")

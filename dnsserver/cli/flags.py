@@ -1,4 +1,4 @@
-"""The flags that stand in for keys of the configuration, and how a mistake in either is told."""
+"""The flags that take the place of keys of the configuration, and how a mistake in either is reported."""
 
 import sys
 from collections.abc import Callable
@@ -23,32 +23,34 @@ _OPTIONS = (
     click.option("--admin", metavar="ADDR:PORT", help="Where to answer HTTP: health, readiness, metrics."),
     click.option("--domain", metavar="NAME", help="The domain of the cluster."),
     click.option("--ttl", type=int, metavar="SECONDS", help="TTL of the cluster's records."),
-    click.option("--service", metavar="NAMESPACE/NAME", help="The Service that clients reach this server by."),
+    click.option("--service", metavar="NAMESPACE/NAME", help="The Service through which clients reach this server."),
     click.option("--pods", metavar="MODE", help="Names of pods: disabled, insecure or verified."),
     click.option(
         "--objects",
         metavar="PATH",
-        help="A file or folder of Kubernetes objects to serve; no API server is asked then.",
+        help="A file or folder of Kubernetes objects, in place of an API server.",
     ),
-    click.option("--kubeconfig", metavar="FILE", help="How to reach the API server from outside its cluster."),
-    click.option("--context", metavar="NAME", help="A context of the kubeconfig, instead of its current one."),
+    click.option("--kubeconfig", metavar="FILE", help="How to reach an API server from outside of its cluster."),
+    click.option("--context", metavar="NAME", help="A context of the kubeconfig.  [default: its current one]"),
     click.option(
         "--upstream",
         multiple=True,
         metavar="SERVER",
-        help="Whom to ask for names outside the cluster: an address, ADDR:PORT, tls://NAME, or a file; repeatable.",
+        help="A server for names outside the cluster: an address, ADDR:PORT, tls://NAME, or a file; repeatable.",
     ),
     click.option("--workers", type=int, metavar="N", help="How many processes answer."),
-    click.option("--state", metavar="DIR", help="A folder for a snapshot of the zone, which a restart begins with."),
+    click.option("--state", metavar="DIR", help="A folder for a snapshot of the zone, with which a restart begins."),
     click.option(
-        "--takeover", metavar="SOCKET", help="Where one server hands its addresses over to the next one of its user."
+        "--takeover", metavar="SOCKET", help="Where a server hands its addresses over to the next one of the same user."
     ),
-    click.option("--guardian", metavar="DIR", help="Where the guardian of this node reports."),
+    click.option(
+        "--guardian", metavar="DIR", help="The folder into which the guardian of this node writes its report."
+    ),
 )
 
 
 def flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that stand in for keys of the configuration."""
+    """Give a command the flags that take the place of keys of the configuration."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -19,9 +19,9 @@ _MOST_NAMES = 64 * 1024 * 1024  # octets
 def import_corefile(file: Path, strict: bool) -> None:
     """Turn a Corefile of CoreDNS into a configuration file.
 
-    FILE is a Corefile, a ConfigMap that holds one, or the ConfigMap of kube-dns. Prints TOML, and on standard error
-    what became of each line, what is a default now, and what has no counterpart, with what that means for whom. Ends
-    with status 2 for a file that CoreDNS would not start with.
+    FILE is a Corefile, a ConfigMap with a Corefile, or the ConfigMap of kube-dns. Prints TOML on standard output. On
+    standard error it says what became of each line, what is a default now, and what has no counterpart, with what that
+    means for whom. Ends with status 2 for a file with which CoreDNS would not start.
     """
     corefile = importlib.import_module("dnsserver.app.corefile")
     try:
@@ -40,19 +40,20 @@ def import_corefile(file: Path, strict: bool) -> None:
 
 @click.command()
 @click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The server to compare with.")
-@click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address that it listens at]")
-@click.option("--names", type=click.Path(path_type=Path), help="A file of more questions: NAME [TYPE...] a line.")
+@click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address of `listen`]")
+@click.option("--names", type=click.Path(path_type=Path), help="A file with more questions, one a line: NAME [TYPE...]")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 10_000), default=100.0, show_default=True, help="Questions a second."
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file of this server.")
 @flags
 def compare(other: str, server: str | None, names: Path | None, rate: float, config: Path | None, **given: Any) -> None:
-    """Ask two servers for every name of the cluster, and tell where they differ.
+    """Ask two servers for every name of the cluster, and print the differences.
 
-    The names come from where `serve` has them, and from a file. Each difference is told with the number of the
-    correction that explains it; docs/migration.md lists these. Ends with status 0 if all are explained, 1 if some are
-    not, 2 if there was nothing to compare. It only asks, `--rate` questions a second to each.
+    The names come from the same source as for `serve`, and from a file. Each difference has the number of the
+    correction that explains it; docs/migration.md lists these. Ends with status 0 if all differences are explained, 1
+    if some are not, 2 if there was nothing to compare. It changes nothing, and asks each server `--rate` questions a
+    second.
     """
     if math.isnan(rate):  # which is out of no range
         raise click.UsageError("Invalid value for '--rate': nan is no number.")

@@ -1,4 +1,4 @@
-"""The commands that serve, and that say beforehand what serving would be."""
+"""The commands `serve`, and `check`, which says what `serve` would do."""
 
 import importlib
 import sys
@@ -19,9 +19,8 @@ from dnsserver.config import DEFAULT_FILE, order, render
 def serve(config: Path | None, **given: Any) -> None:
     """Serve a cluster until SIGTERM or Ctrl-C.
 
-    Without --objects or --kubeconfig it serves the cluster whose pod it runs in. A flag wins over the configuration
-    file, in which every setting is explained. A mistake in either ends it with status 2; `dnsserver check` finds the
-    same mistakes without serving.
+    Without --objects and --kubeconfig it serves the cluster in whose pod it runs. A flag wins over the configuration
+    file. A mistake in either ends it with status 2; `dnsserver check` finds the same mistakes without serving.
     """
     address_space = importlib.import_module("dnsserver.app.address_space")
     shortage = address_space.shortage()
@@ -52,9 +51,9 @@ def serve(config: Path | None, **given: Any) -> None:
 def check(file: Path | None, config: Path | None, **given: Any) -> None:
     """Find the mistakes in a configuration file and flags.
 
-    Prints what `serve` would do with them as TOML and ends with status 0, or prints every mistake on standard error
-    and ends with status 2. Object files, zone files and other paths are looked at as they are on this machine. What
-    may be right elsewhere or later, such as a port that is in use now, is a warning.
+    Prints the settings that `serve` would use, as TOML, and ends with status 0. Or prints every mistake on standard
+    error and ends with status 2. It also reads object files, zone files and other paths on this machine. What may be
+    right elsewhere or later, such as a port that is in use now, is a warning.
     """
     if file is not None and config is not None and file != config:
         raise click.UsageError(f"expected one configuration file, got {file} and --config {config}")

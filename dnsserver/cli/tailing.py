@@ -25,7 +25,7 @@ _COLORS = {"NOERROR": "green", "NXDOMAIN": "yellow"}
     "classes",
     type=click.Choice(CLASSES),
     multiple=True,
-    help="denial (no such name, or nothing of its type), error, success, slow or all; repeatable.  [default: all]",
+    help="denial (no such name, or no such type), error, success, slow or all; repeatable.  [default: all]",
 )
 @click.option("--client", "clients", metavar="NET", multiple=True, help="Clients of a network; repeatable.")
 @click.option("--name", "names", metavar="SUFFIX", multiple=True, help="Names at and below a domain; repeatable.")
@@ -33,8 +33,12 @@ _COLORS = {"NOERROR": "green", "NXDOMAIN": "yellow"}
 @click.option(
     "--rcode", "rcodes", metavar="RCODE", multiple=True, help="Replies of an rcode, DROP for none; repeatable."
 )
-@click.option("--slow", type=click.FloatRange(1, 60_000), metavar="MS", help="What took so many milliseconds or more.")
-@click.option("--sample", type=click.IntRange(1), default=1, metavar="N", help="One in so many, by chance.")
+@click.option(
+    "--slow", type=click.FloatRange(1, 60_000), metavar="MS", help="Answers that took so many milliseconds or more."
+)
+@click.option(
+    "--sample", type=click.IntRange(1), default=1, metavar="N", help="One question in so many, chosen at random."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each as a line of JSON.")
 @running_server
 def tail(
@@ -52,8 +56,8 @@ def tail(
 ) -> None:
     """Follow the questions of a running server, each with its answer and the reason, until Ctrl-C.
 
-    All that is set has to fit. The server answers on as if nobody looked: what comes too fast is left out, and the
-    number of that is shown.
+    Shows only questions that fit all flags. This does not slow the server down: if questions come too fast, some are
+    left out, and their number is shown.
     """
     if slow is not None:
         classes = (*classes, "slow")

@@ -29,11 +29,13 @@ _WINDOWS = {"1": 1, "5": 5, "f": 15}  # keys
 @click.command()
 @running_server
 @click.option("--window", type=click.Choice(["1", "5", "15"]), default="1", show_default=True, help="Minutes.")
-@click.option("--every", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--every", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Seconds between two looks."
+)
 @click.option(
     "--limit", type=click.IntRange(1, _ROWS), default=20, show_default=True, help="Rows of a list, with --once."
 )
-@click.option("--once", is_flag=True, help="Print it once as plain text, as it is done where there is no terminal.")
+@click.option("--once", is_flag=True, help="Print it once as plain text. This is the default without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print it once as JSON.")
 def top(
     server: str | None,
@@ -47,8 +49,9 @@ def top(
 ) -> None:
     """Show who asks a running server what, which names are missing or slow, and what fails why.
 
-    The keys 1, 5 and f show the last minute, 5 and 15 minutes, q ends it. Counts of clients and names are from samples
-    where many ask; their error is shown. Names that do not exist are among the failures with --json only.
+    Keys: 1, 5 and f show the last minute, 5 and 15 minutes; q ends it. If many questions come, clients and names are
+    counted from samples, and the error of a count is shown. Names that do not exist are among the failures only with
+    --json.
     """
     asked = client(server, token_file, config, _WAIT)
     if as_json or once or not (sys.stdout.isatty() and sys.stdin.isatty()):
