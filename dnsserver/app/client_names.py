@@ -33,7 +33,7 @@ class ClientNames:
             unknown = wanted
         self._pods.update(self._index.pods_with(unknown))
         return {
-            address: Owners(_shown(self._pods.get(address, ())), _shown(self._index.by_endpoint.get(address, ())))
+            address: Owners(_shown(self._pods.get(address, ())), _shown(self._index.by_endpoint.get(address)))
             for address in wanted
         }
 

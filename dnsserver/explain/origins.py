@@ -48,7 +48,7 @@ def _kind(entry: Entry) -> str:
         return f"ExternalName {service.external}"
     if not service.headless:
         return f"ClusterIP {', '.join(map(shown_address, service.addresses)) or 'none yet'}"
-    ready = sum(len(part.addresses) for part in entry.slices)
+    ready = sum(part.count for part in entry.slices)
     unready = sum(part.unready for part in entry.slices)
     named = [part.name.decode(errors="replace") for part in entry.slices]
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
@@ -58,8 +58,8 @@ def _kind(entry: Entry) -> str:
 
 def _of_address(index: Index, address: bytes) -> Iterator[Source]:
     shown = shown_address(address)
-    found = [("ClusterIP", key) for key in index.by_cluster_ip.get(address, ())]
-    found += [("endpoint", key) for key in index.by_endpoint.get(address, ())]
+    found = [("ClusterIP", key) for key in index.by_cluster_ip.get(address)]
+    found += [("endpoint", key) for key in index.by_endpoint.get(address)]
     for what, (namespace, service) in found[:_SHOWN]:
         name = f"{namespace.decode(errors='replace')}/{service.decode(errors='replace')}"
         yield Source("cluster", f"{shown} is {what} of Service {name}", f"Service {name}")

@@ -183,7 +183,7 @@ def _service_row(entry: Entry) -> ServiceRow:
         kind,
         tuple(map(shown_address, addresses)),
         tuple(_port(port) for port in ports[:_PORTS]),
-        sum(len(part.addresses) for part in entry.slices),
+        sum(part.count for part in entry.slices),
         sum(part.unready for part in entry.slices),
     )
 

@@ -91,15 +91,15 @@ class ReverseNames:
     def _targets(self, address: bytes) -> list[bytes]:
         """Return the names that resolve to an address: a service's, or else those of its endpoints, sorted."""
         index = self._index
-        services = [key for key in index.by_cluster_ip.get(address, ()) if key[0] in index.namespaces]
+        services = [key for key in index.by_cluster_ip.get(address) if key[0] in index.namespaces]
         if services:
             return [self._build.name_of(min(services))]
-        return sorted(
-            bytes((len(label),)) + label + self._build.name_of(key)
-            for key in index.by_endpoint.get(address, ())
-            if key[0] in index.namespaces
-            for label in _labels_of(index.entry(key), address)
-        )
+        found: list[bytes] = []
+        for key in index.by_endpoint.get(address):
+            if key[0] in index.namespaces:
+                base = self._build.name_of(key)
+                found += [bytes((len(label),)) + label + base for label in _labels_of(index.entry(key), address)]
+        return sorted(found)
 
     def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
         """Answer for a reverse name of the server's own zones that is no whole address."""
@@ -117,11 +117,7 @@ def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
     if entry is None or entry.service is None or entry.service.external is not None:
         return ()
     return dict.fromkeys(
-        endpoint_label(endpoint)
-        for part in entry.slices
-        if not part.fqdn
-        for endpoint in part.endpoints()
-        if endpoint[0] == address
+        endpoint_label((address, name)) for part in entry.slices if not part.fqdn for name in part.names_of(address)
     )
 
 

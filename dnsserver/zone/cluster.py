@@ -256,7 +256,7 @@ class Cluster:
         """Tell whether this server's own Service has a ready endpoint besides it; None if it has no endpoint at all."""
         entry = self.index.entry(self._own_service)
         slices = () if entry is None else entry.slices
-        if not any(part.addresses or part.unready for part in slices):
+        if not any(part.held or part.unready for part in slices):
             return None
         return any(address not in self._own_addresses for part in slices for address in part.addresses)
 

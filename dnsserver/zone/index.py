@@ -7,7 +7,9 @@ address, and what is the same in thousands of objects is there once. Every metho
 no other slice of the service does. Over 400 lines, because both ways of an index change together or are wrong.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import struct
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 
 import msgspec
@@ -15,6 +17,7 @@ import msgspec
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.zone import model
+from dnsserver.zone.address_table import AddressTable
 from dnsserver.zone.record import Key
 from dnsserver.zone.sorted_addresses import SortedAddresses
 
@@ -25,6 +28,7 @@ _MAX_LABEL = 63
 _PORTS_KEPT = 16384
 _NO_ENTRIES: "dict[bytes, Entry]" = {}
 _NAMESPACES_KEPT = 65536
+_NAMES, _MIXED = 0, -1  # sizes of addresses that are not joined
 _AF_INET, _AF_INET6 = int(AF_INET), int(AF_INET6)  # an enum's member costs as much as the parsing
 
 
@@ -48,20 +52,67 @@ class ServiceView(msgspec.Struct, frozen=True, gc=False):
 class SliceView(msgspec.Struct, frozen=True, gc=False):
     """The ready endpoints of a slice, and the slice's name.
 
-    `names` holds a hostname or None beside each address, or is empty if none has one. A slice of FQDNs has wire names
-    in `addresses`. `unready` counts the endpoints that are left out.
+    `held` are their addresses: joined if all are of `size` octets, each by itself if `size` is not above 0. `names`
+    holds a hostname or None beside each address, or is empty if none has one. `unready` counts the endpoints that are
+    left out.
     """
 
-    addresses: tuple[bytes, ...]
+    held: bytes | tuple[bytes, ...]
     names: tuple[bytes | None, ...]
     ports: tuple[Port, ...]
-    fqdn: bool = False
+    size: int
     unready: int = 0
     name: bytes = b""
 
+    @classmethod
+    def of(
+        cls,
+        addresses: Sequence[bytes],
+        names: tuple[bytes | None, ...],
+        ports: tuple[Port, ...],
+        *,
+        fqdn: bool = False,
+        unready: int = 0,
+        name: bytes = b"",
+    ) -> "SliceView":
+        """Make one of these endpoints."""
+        sizes = {_NAMES} if fqdn else set(map(len, addresses))
+        size = sizes.pop() if len(sizes) == 1 else _MIXED
+        held = b"".join(addresses) if size > 0 else tuple(addresses)
+        return cls(held, names, ports, size, unready, name)
+
+    @property
+    def fqdn(self) -> bool:
+        """Whether the addresses are wire names."""
+        return self.size == _NAMES
+
+    @property
+    def addresses(self) -> tuple[bytes, ...]:
+        """Return each ready endpoint's address."""
+        held = self.held
+        return held if isinstance(held, tuple) else _splitter(self.size, len(held))(held)
+
+    @property
+    def count(self) -> int:
+        """Return how many endpoints are ready."""
+        return len(self.held) // self.size if self.size > 0 else len(self.held)
+
     def endpoints(self) -> Iterator[Endpoint]:
         """Give each ready endpoint's address and hostname."""
-        return zip(self.addresses, self.names or (None,) * len(self.addresses), strict=True)
+        addresses = self.addresses
+        return zip(addresses, self.names or (None,) * len(addresses), strict=True)
+
+    def names_of(self, address: bytes) -> Iterable[bytes | None]:
+        """Give the hostname, or None, of each ready endpoint that has an address."""
+        if self.names:
+            return [name for each, name in self.endpoints() if each == address]
+        return (None,) if address in self.addresses else ()
+
+
+@lru_cache(maxsize=256)
+def _splitter(size: int, length: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Return what splits so many octets into pieces of one size."""
+    return struct.Struct(f"{size}s" * (length // size)).unpack
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -103,8 +154,8 @@ class Index:
         """Make an empty index."""
         self.namespaces: set[bytes] = set()
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
-        self.by_cluster_ip: dict[bytes, tuple[Pair, ...]] = {}
-        self.by_endpoint: dict[bytes, tuple[Pair, ...]] = {}
+        self.by_cluster_ip = AddressTable()
+        self.by_endpoint = AddressTable()
         self.sorted = {size: SortedAddresses(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
@@ -350,8 +401,9 @@ class Index:
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
         if not view.fqdn:
-            self._move(self.by_endpoint, entry, (), view.addresses)
-            self.changed.update(view.addresses)
+            addresses = view.addresses
+            self._move(self.by_endpoint, entry, (), addresses)
+            self.changed.update(addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
         entry.slices = tuple(part for part in (view if part is old else part for part in entry.slices) if part)
@@ -374,24 +426,22 @@ class Index:
             for endpoint in [endpoint for endpoint in entry.retained if endpoint[0] in listed]:
                 entry.release_retained(endpoint)
 
-    def _move(
-        self, index: dict[bytes, tuple[Pair, ...]], entry: Entry, gone: Iterable[bytes], new: Iterable[bytes]
-    ) -> None:
+    def _move(self, index: AddressTable, entry: Entry, gone: Iterable[bytes], new: Iterable[bytes]) -> None:
         """Note in an index by address which addresses an entry has no longer, and which it has now."""
         for address in gone:
-            left = tuple(key for key in index.get(address, ()) if key != entry.key)
-            if left:
-                index[address] = left
-            elif index.pop(address, None) and self.sorted[len(address)].in_use:
-                self.sorted[len(address)].note(address, is_there=False)
+            holders = index.get(address)
+            if entry.key in holders:
+                left = tuple(key for key in holders if key != entry.key)
+                index.replace(address, left)
+                if not left and self.sorted[len(address)].in_use:
+                    self.sorted[len(address)].note(address, is_there=False)
         for address in new:
-            present = index.get(address, ())
+            present = index.add(address, entry.keys)
             if not present:
-                index[address] = entry.keys
                 if self.sorted[len(address)].in_use:
                     self.sorted[len(address)].note(address, is_there=True)
             elif entry.key not in present:
-                index[address] = (*present, entry.key)
+                index.replace(address, (*present, entry.key))
 
     def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
         read, ports = address_reader(obj.address_type), tuple(obj.ports or ())
@@ -407,13 +457,13 @@ class Index:
                 if address is not None:
                     addresses.append(address)
                     hostnames.append(_label(endpoint.hostname or ""))
-        return SliceView(
-            tuple(addresses),
+        return SliceView.of(
+            addresses,
             tuple(hostnames) if any(hostnames) else (),
             self._ports_seen.get(ports) or self._ports(ports),
-            obj.address_type == "FQDN",
-            unready,
-            name,
+            fqdn=obj.address_type == "FQDN",
+            unready=unready,
+            name=name,
         )
 
     def _interned_key(self, namespace: bytes) -> tuple[bytes]:

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Sequence
+from typing import cast
 
 from dnsserver.wire import name as names
 
@@ -31,7 +32,7 @@ def reverse_address(name: bytes) -> bytes | None:
 
 
 def _joined(octets: Sequence[int | None]) -> bytes | None:
-    return None if None in octets else bytes(octet for octet in octets if octet is not None)
+    return None if None in octets else bytes(cast("Sequence[int]", octets))
 
 
 def bounds(labels: Sequence[bytes]) -> tuple[bytes, bytes] | None:

@@ -91,20 +91,20 @@ class ServiceNames:
     ) -> Answer:
         """Answer from the ready endpoints of `slices`, or what is retained of the entry's if they have none."""
         depends = entry.keys
-        if not any(part.addresses for part in slices):
+        if not _any_ready(slices):
             slices = _retained(entry, None)
         if port is not None:
             slices = [part for part in slices if _matching(part.ports, port)]
-        if not any(part.addresses for part in slices):
+        if not _any_ready(slices):
             if port is not None:
                 return self._build.nxdomain(depends, _PORT_UNKNOWN)
             unready = sum(part.unready for part in entry.slices)
             text = f"none of {unready} endpoints is ready" if unready else "the Service has no endpoints"
             return self._build.nxdomain(depends, Reason("no-ready-endpoints", EDE.OTHER, text))
-        if any(part.fqdn for part in slices):
-            fqdns = [address for part in slices if part.fqdn for address in part.addresses]
+        fqdns = [address for part in slices if part.fqdn for address in part.addresses]
+        if fqdns:
             slices = [part for part in slices if not part.fqdn]
-            if not any(part.addresses for part in slices):
+            if not _any_ready(slices):
                 # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
                 return self._alias(name, min(fqdns), qtype, depends)
         if qtype in m.ADDRESS_SIZES:
@@ -215,13 +215,21 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
     return endpoint[1] or reverse.dashed(endpoint[0])
 
 
+def _any_ready(slices: Sequence[SliceView]) -> bool:
+    """Tell whether one of the slices has a ready endpoint."""
+    for part in slices:  # noqa: SIM110 - `any` of a generator takes 0.2 us more, twice for each headless name
+        if part.held:
+            return True
+    return False
+
+
 def _has_port(entry: Entry, port: Pair) -> bool:
     """Tell whether there is a name `_PORT._PROTO` for such a port."""
     assert entry.service is not None  # or there is no name of it at all
     if not entry.service.headless:
         return bool(_matching(entry.service.ports, port))
-    slices = entry.slices if any(part.addresses for part in entry.slices) else _retained(entry, None)
-    return any(part.addresses and _matching(part.ports, port) for part in slices)
+    slices = entry.slices if _any_ready(entry.slices) else _retained(entry, None)
+    return any(part.held and _matching(part.ports, port) for part in slices)
 
 
 def _matching(ports: Iterable[Port], port: Pair) -> tuple[Port, ...]:
@@ -242,14 +250,14 @@ def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
             if (endpoint[1] == label if endpoint[1] or part.fqdn else reverse.dashed(endpoint[0]) == label)
         ]
         if kept:
-            found.append(SliceView(tuple(a for a, _ in kept), tuple(h for _, h in kept), part.ports, part.fqdn))
+            found.append(SliceView.of([a for a, _ in kept], tuple(h for _, h in kept), part.ports, fqdn=part.fqdn))
     return found
 
 
 def _retained(entry: Entry, label: bytes | None) -> list[SliceView]:
     """Return what is retained of an entry's endpoints, all of it or those of one label, as slices."""
     return [
-        SliceView((address,), (hostname,), ports)
+        SliceView.of((address,), (hostname,), ports)
         for (address, hostname), (_, ports) in (entry.retained or {}).items()
         if label is None or endpoint_label((address, hostname)) == label
     ]

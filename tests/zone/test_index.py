@@ -1,11 +1,15 @@
 """The index: what it counts, and which keys a change names, which are those and no others."""
 
+import tracemalloc
+
+import msgspec
 import pytest
 
-from dnsserver.zone.index import Index, pack
+from dnsserver.zone.index import Index, address_reader, pack
 from dnsserver.zone.model import EndpointSlice, Kind, Namespace, Pod, Service
 from dnsserver.zone.record import Key
 from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, pod, service
+from tests.kube import generated
 
 HTTP = ("http", "TCP", 80)
 WEB = (b"shop", b"web")
@@ -110,9 +114,9 @@ def test_what_is_not_there_can_be_removed() -> None:
 
 def test_an_address_of_two_services_belongs_to_the_other_when_one_goes() -> None:
     changes = Changes(service("web"), service("api"), endpoints("web", "10.1.0.1"), endpoints("api", "10.1.0.1"))
-    assert set(changes.index.by_endpoint[a("10.1.0.1")]) == {WEB, (b"shop", b"api")}
+    assert set(changes.index.by_endpoint.get(a("10.1.0.1"))) == {WEB, (b"shop", b"api")}
     changes.index.remove_slice((b"shop", b"web-1"))
-    assert changes.index.by_endpoint[a("10.1.0.1")] == ((b"shop", b"api"),)
+    assert changes.index.by_endpoint.get(a("10.1.0.1")) == ((b"shop", b"api"),)
 
 
 def test_a_pods_address_is_its_namespaces_as_long_as_any_pod_has_it() -> None:
@@ -140,3 +144,45 @@ def test_a_pods_address_is_its_namespaces_as_long_as_any_pod_has_it() -> None:
 )
 def test_addresses(text: str, packed: bytes | None) -> None:
     assert pack(text) == packed
+
+
+@pytest.mark.parametrize(
+    ("family", "addresses"),
+    [
+        ("IPv4", ["10.1.0.1", "10.1.0.2"]),
+        ("IPv4", ["10.1.0.1"]),
+        ("IPv6", ["fd00::1", "fd00::2"]),
+        ("FQDN", ["one.example.", "another.example."]),
+        ("", ["10.1.0.1", "fd00::1"]),  # of a type that is not known, or from a snapshot
+        ("", ["10.1.0.1", "10.1.0.2"]),
+        ("IPv4", []),
+    ],
+)
+def test_a_slice_gives_its_addresses_back(family: str, addresses: list[str]) -> None:
+    changes = Changes(endpoints("web", *(endpoint(each) for each in addresses), family=family))
+    found = changes.index.slice_of((b"shop", b"web-1"))
+    assert found is not None
+    view = found[1]
+    expected = tuple(filter(None, map(address_reader(family), addresses)))
+    assert view.addresses == expected
+    assert view.count == len(expected) == len(addresses)
+    assert list(view.endpoints()) == [(each, None) for each in expected]
+    assert view.fqdn == (family == "FQDN")
+    assert bool(view.held) == bool(expected)
+
+
+def test_an_object_takes_little_room() -> None:
+    """The zone of a cluster with as many endpoints for each service as the scalability limits of Kubernetes have."""
+    size = generated.Size(namespaces=10, services=1_000, slices=1_430, endpoints=5_720)
+    services = [msgspec.convert(generated.service(number, size), Service) for number in range(size.services)]
+    slices = [msgspec.convert(generated.endpoint_slice(number, size), EndpointSlice) for number in range(size.slices)]
+    tracemalloc.start()
+    index = Index()
+    for each in services:
+        index.put_service(each)
+    for part in slices:
+        index.put_slice(part)
+    index.changed.clear()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken / size.services < 850  # octets: a service, its slice and a half, and their six endpoints
