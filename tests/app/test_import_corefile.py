@@ -46,7 +46,7 @@ def test_what_is_printed_loads(path: Path, tmp_path: Path) -> None:
         (". {\n errors\n}", ("--strict",), 0, "0 losses"),
         (". {\n dns64\n}", (), 0, "1 loss"),
         (". {\n dns64\n}", ("--strict",), 1, "1 loss"),
-        (". {\n dns64\n quux\n}", ("--strict",), 1, "2 losses"),
+        (". {\n dns64\n whoami\n}", ("--strict",), 1, "2 losses"),
     ],
 )
 def test_a_loss_ends_strict_with_1(tmp_path: Path, text: str, flags: tuple[str, ...], status: int, last: str) -> None:

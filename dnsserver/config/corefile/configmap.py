@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from dnsserver.config.corefile.nonsense import nonsense
 from dnsserver.kube.plain import Document, NotPlainError, documents
 
 _OBJECT = re.compile(r'^[ \t]*(?:"?(?:apiVersion|kind)"?\s*:|\{\s*"(?:apiVersion|kind)")', re.MULTILINE)
@@ -30,7 +31,7 @@ class Sources(msgspec.Struct, frozen=True):
 def sources(name: str, text: str) -> Sources:
     """Return what a file's text holds; lines count as in the file. Raises NotACorefileError."""
     if not _OBJECT.search(text):
-        return Sources(name, text)
+        return _sensible(Sources(name, text))
     try:
         maps = [found for document in documents(text.encode()) for found in _maps(document, document.value, ())]
     except NotPlainError as error:
@@ -44,8 +45,8 @@ def sources(name: str, text: str) -> Sources:
             line, corefile = data[_COREFILE]
             lines = text.splitlines()
             if 0 < line <= len(lines) and _BLOCK.search(lines[line - 1]):
-                return Sources(name, "\n" * line + corefile, beside=beside)
-            return Sources(f"{name}, {_COREFILE}", corefile, beside=beside)
+                return _sensible(Sources(name, "\n" * line + corefile, beside=beside))
+            return _sensible(Sources(f"{name}, {_COREFILE}", corefile, beside=beside))
     for document, value, path in maps:
         data = _data(document, value, path)
         if _KUBE_DNS & data.keys() or _name(value) == "kube-dns":
@@ -53,6 +54,15 @@ def sources(name: str, text: str) -> Sources:
     raise NotACorefileError(
         f"{name}: expected a ConfigMap with the key {_COREFILE}, stubDomains or upstreamNameservers"
     )
+
+
+def _sensible(given: Sources) -> Sources:
+    """Return what is imported; raises NotACorefileError for a text that is no Corefile at all."""
+    found = nonsense(given.corefile)
+    if found is not None:
+        place = f"{given.name}:{found.line}" if found.line else given.name
+        raise NotACorefileError(f"{place}: {found.text}")
+    return given
 
 
 def _maps(

@@ -3,6 +3,7 @@
 import ipaddress
 
 from dnsserver.config.corefile.draft import Source
+from dnsserver.config.corefile.kinds import did_you_mean
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import Context, Site, seconds, source_of, source_of_line, whole
 from dnsserver.config.corefile.zones import ROOT, belonging, names
@@ -42,7 +43,10 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
                 entries.append(" ".join(line.words))
                 sources.append(place)
             case _:
-                draft.lost(place, _WHAT, f"{' '.join(line.words)[:80]} is neither an option nor an entry: left out")
+                near = did_you_mean(option, sorted(_OPTIONS))
+                draft.lost(
+                    place, _WHAT, f"{' '.join(line.words)[:80]} is neither an option nor an entry: left out{near}"
+                )
     if ROOT not in zones:
         shared["below"] = zones
     alone = [zone for zone in zones if not belonging(zone, through)]

@@ -20,7 +20,8 @@ from dnsserver.config.corefile import (
 )
 from dnsserver.config.corefile.configmap import Sources
 from dnsserver.config.corefile.draft import Draft, Finding, Source
-from dnsserver.config.corefile.parser import Directive, ImportedFile, parse
+from dnsserver.config.corefile.parser import CorefileError, Directive, ImportedFile, Parsed, parse
+from dnsserver.config.corefile.refusals import refusals
 from dnsserver.config.corefile.site import Context, Files, Site, source_of
 from dnsserver.config.corefile.sites import sites
 from dnsserver.config.corefile.zones import is_reverse, names
@@ -50,6 +51,7 @@ _PLUGINS: dict[str, _Plugin] = {
     "forward": forward.forward,
     "view": server.view,
 }
+_MOST_REFUSALS = 100
 _FIRST = ("kubernetes",)  # whose domain others ask for
 
 
@@ -83,13 +85,30 @@ def import_text(
         forward.trust_all(draft)
     else:
         parsed = parse(given.corefile, given.name, imports, environment)
+        _refuse(parsed, given.name)
         for remark in parsed.remarks:
             say = draft.lost if remark.lost else draft.differs
             say(Source(remark.file, remark.line, ""), "import", remark.text)
         _blocks(Context(draft, sites(parsed.blocks, draft), files))
     heading = f"From {given.name}, by `dnsserver import-corefile`; zones/dnsserver.toml explains each setting."
-    text = _accepted(draft, heading, mistakes)
+    text = _accepted(draft, heading, given.name, mistakes)
     return Imported(text, tuple(sorted(draft.findings, key=lambda finding: (finding.source.file, finding.source.line))))
+
+
+def _refuse(parsed: Parsed, name: str) -> None:
+    """Raise CorefileError with every reason for which CoreDNS would not start, or if there is nothing to import."""
+    if not parsed.blocks:
+        raise CorefileError(f"{name}: found no server block; expected at least one, as in `. {{ errors }}`")
+    found = refusals(parsed.blocks)
+    unset = {f"{remark.file}:{remark.line}:": remark.text for remark in parsed.remarks if " is not set " in remark.text}
+    found = [
+        f"{text}; {note}" if (note := next((unset[place] for place in unset if text.startswith(place)), "")) else text
+        for text in found
+    ]
+    if len(found) > _MOST_REFUSALS:
+        found[_MOST_REFUSALS:] = [f"{name}: and {len(found) - _MOST_REFUSALS} more"]
+    if found:
+        raise CorefileError("\n".join(found))
 
 
 def _blocks(context: Context) -> None:
@@ -115,8 +134,13 @@ def _blocks(context: Context) -> None:
     forward.trust_all(context.draft)
     if not any(site.is_root for site in context.sites):
         context.draft.settings.pop("upstreams", None)
-        place = context.sites[0].source if context.sites else Source("", 0, "")
-        context.draft.put("upstreams", [], place, "server block", "no block is for all other names: they are refused")
+        context.draft.put(
+            "upstreams",
+            [],
+            context.sites[0].source,
+            "server block",
+            "no block is for all other names: they are refused",
+        )
 
 
 def _silent(context: Context, directives: list[Directive]) -> None:
@@ -182,12 +206,12 @@ def _handed_on(context: Context) -> None:
             draft.differs(source, "rewrite", text)
 
 
-def _accepted(draft: Draft, heading: str, mistakes: Callable[[str], list[tuple[int, str]]]) -> str:
+def _accepted(draft: Draft, heading: str, name: str, mistakes: Callable[[str], list[tuple[int, str]]]) -> str:
     """Return the TOML, less what our own reader does not take: that is named as lost."""
     text = toml.render(draft, heading)
     while found := mistakes(text):
         if not toml.take_out(draft, text, found):
-            draft.lost(Source("", 0, ""), "configuration", f"is not read by dnsserver: {found[0][1]}")
+            draft.lost(Source(name, 0, ""), "configuration", f"is not read by dnsserver: {found[0][1]}")
             return text
         text = toml.render(draft, heading)
     return text

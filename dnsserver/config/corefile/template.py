@@ -86,10 +86,6 @@ def _read(context: Context, directive: Directive) -> _Template | None:
                 draft.lost(place, what, "only records that answer the question are given: clients ask for the others")
             case "ederror":
                 draft.differs(place, what, "the reason in the reply (RFC 8914) is that a rule answered")
-            case "var" | "expr":
-                text = "expressions are not computed, so that the whole template is left out: its names are looked up"
-                draft.lost(place, what, f"{text} in the cluster and upstream")
-                return None
             case _:
                 draft.lost(place, what, UNKNOWN)
     return _Template(expressions, answers, rcode, through)
