@@ -15,8 +15,13 @@ class _Row(NamedTuple):
 
 
 _UPSTREAM = "Ask that upstream with dig from where the server runs. "
-_ALIASES = "Follow the aliases with dig, one after the other, and mend the one that leads back or too far."
-_LIMITS = "See who asks so much with `dnsserver top`; raise `[clients]` in the configuration if that is right."
+_ALIASES = (
+    "Follow the aliases with dig, one after the other, and correct the one that leads back, or shorten the chain."
+)
+_LIMITS = (
+    "See with `dnsserver top` who asks so much. If that is right, raise the limit under `[clients]` in the"
+    " configuration."
+)
 
 _ROWS = {
     # what was hoped for
@@ -42,7 +47,7 @@ _ROWS = {
     "rule-no-data": _Row("an `[[answer]]` has none of this type"),
     "ipv6-off": _Row(
         '`ipv6 = "off"` hides the AAAA record',
-        'Nothing, if no pod can reach IPv6; else set `ipv6 = "on"` in the configuration.',
+        'Nothing, if no pod can reach IPv6; otherwise set `ipv6 = "on"` in the configuration.',
     ),
     # the cluster
     "namespace-missing": _Row(
@@ -52,7 +57,7 @@ _ROWS = {
     ),
     "service-missing": _Row(
         "there is no such Service in that namespace",
-        "Compare with `kubectl get services -n NAMESPACE`: it may be in another namespace, or not be made yet.",
+        "Compare with `kubectl get services -n NAMESPACE`: it may be in another namespace, or may not exist yet.",
     ),
     "no-ready-endpoints": _Row(
         "the headless Service exists, and has no ready endpoint",
@@ -83,12 +88,12 @@ _ROWS = {
     "too-many-labels": _Row(
         "no cluster name has so many labels",
         "Leave labels out: names are SERVICE.NAMESPACE.svc.DOMAIN, with one label for an endpoint or two for a port in"
-        " front. If a search list has put this together, end the name with a dot, or set `ndots` to 1.",
+        " front. If a search list made this name, end the name with a dot, or set `ndots` to 1.",
     ),
     "not-a-cluster-name": _Row(
         "the name is below the cluster's domain, and not of a form that cluster names have",
-        "Names of Services end with `svc.DOMAIN`, names of pods with `pod.DOMAIN`. If a search list has put this"
-        " together, this answer does no harm, and the next name of the list is asked.",
+        "Names of Services end with `svc.DOMAIN`, names of pods with `pod.DOMAIN`. If a search list made this"
+        " name, this answer does no harm, and the next name of the list is asked.",
     ),
     "name-too-long": _Row(
         "the name of the endpoint would have more than 255 octets",
@@ -108,7 +113,7 @@ _ROWS = {
     ),
     "address-unknown": _Row(
         "a reverse name in `reverse_zones` that nothing has",
-        "Nothing, if no Service or ready endpoint should have the address; else look at its EndpointSlices.",
+        "Nothing, if no Service or ready endpoint should have the address; otherwise look at its EndpointSlices.",
     ),
     "not-ready": _Row(
         "the cluster has not been read yet",
@@ -132,12 +137,12 @@ _ROWS = {
         "the `rcode` of an `[[answer]]` is `DROP`: there is no reply", "Look at `[[answer]]` in the configuration."
     ),
     "rule-record-invalid": _Row(
-        "what an `[[answer]]` makes of the name is no record, as an octet of 999 in an address",
-        "Correct the text of the `[[answer]]`, or have its condition fit fewer names.",
+        "the record that an `[[answer]]` makes of the name is not valid, such as 999 in an address",
+        "Correct the text of the `[[answer]]`, or let it apply to fewer names.",
     ),
     "rewrite-not-a-name": _Row(
-        "what a `[[rewrite]]` makes of the name is no name, or a too long one",
-        "Correct `to` of the `[[rewrite]]`, or have its condition fit fewer names.",
+        "the name that a `[[rewrite]]` makes is not valid, or is too long",
+        "Correct `to` of the `[[rewrite]]`, or let it apply to fewer names.",
     ),
     "special-use-name": _Row(
         "the name is never asked upstream: localhost and its like (RFC 6761)",
@@ -157,7 +162,7 @@ _ROWS = {
     # the outside
     "no-upstreams": _Row(
         "there are no upstreams",
-        "Name some under `upstreams` in the configuration, or write a `[[forward]]` for the domain.",
+        "Add some under `upstreams` in the configuration, or write a `[[forward]]` for the domain.",
     ),
     "upstreams-unknown": _Row(
         "the file or hostname that gives the upstreams cannot be read",
@@ -173,7 +178,7 @@ _ROWS = {
     ),
     "upstream-closed": _Row(
         "an upstream closes TCP connections without an answer",
-        _UPSTREAM + "With `+tcp` it shows whether it takes connections from here at all, and how many.",
+        _UPSTREAM + "`dig +tcp` shows whether it accepts connections from here.",
     ),
     "upstream-servfail": _Row(
         "the upstreams replied SERVFAIL",
@@ -189,30 +194,30 @@ _ROWS = {
         " that it has.",
     ),
     "upstream-format": _Row(
-        "the upstreams sent what cannot be read",
-        _UPSTREAM + "Something on the way may alter packets, or it is no DNS server.",
+        "the upstreams sent replies that cannot be read",
+        _UPSTREAM + "Something on the way may change packets, or it is not a DNS server.",
     ),
     "answer-too-large": _Row(
-        "the answer has too many records", "Ask for another type, or have the name's owner cut it."
+        "the answer has too many records", "Ask for another type, or ask the owner of the name to shorten it."
     ),
     "failure-cached": _Row(
         "it failed a short time ago",
-        "The text has the reason of that failure: mend that. It is asked again after `cache.failure_ttl`, or at once"
+        "The text has the reason of that failure: correct that. It is asked again after `cache.failure_ttl`, or at once"
         " after `POST /cache/flush?name=NAME`.",
     ),
     "forward-overload": _Row(
         "more questions wait than `forwarding.in_flight` allows",
-        "The upstreams are too slow for what is asked: see their times in `dnsserver_upstream_rtt_seconds`.",
+        "The upstreams are too slow for so many questions: see their times in `dnsserver_upstream_rtt_seconds`.",
     ),
     "forward-domain-share": _Row(
         "too many questions below one domain wait",
-        "Its servers do not answer, or somebody asks random names of it: see `dnsserver top`.",
+        "Its servers do not answer, or somebody asks for random names below it: see `dnsserver top`.",
     ),
     "forward-client-share": _Row("too many questions of one client wait", _LIMITS),
     "loop": _Row(
         "the question came back from an upstream: it forwards to this server",
-        "Name other upstreams: a resolv.conf that names this server is one of `dnsPolicy: ClusterFirst`; use `Default`,"
-        " or the node's.",
+        "Use other upstreams. With `dnsPolicy: ClusterFirst` the resolv.conf of the pod names this server: use"
+        " `Default`, or the file of the node.",
     ),
     # clients and their packets
     "client-not-allowed": _Row(
@@ -222,7 +227,7 @@ _ROWS = {
     "client-in-flight": _Row("more questions of the client wait than `clients.in_flight` allows", _LIMITS),
     "given-up": _Row(
         "no reply: more questions came than could be answered",
-        "Find who asks so much with `dnsserver top`; else more replicas, or more `workers`.",
+        "Find out with `dnsserver top` who asks so much; otherwise run more replicas, or more `workers`.",
     ),
     "format-error": _Row(
         "the packet is not a query", "Look at what sends it: the query log has its address, tcpdump the packet."
@@ -232,7 +237,7 @@ _ROWS = {
     ),
     "edns-version": _Row("the query is of a later version of EDNS", "Nothing: a client asks again with version 0."),
     "class-refused": _Row("the class is not IN", "Ask in class IN; there is no `version.bind` here."),
-    "transfer-refused": _Row("it is a zone transfer", "`dnsserver dump` prints the zone; nobody gets it over DNS."),
+    "transfer-refused": _Row("it is a zone transfer", "`dnsserver dump` prints the zone. It is not sent over DNS."),
     "internal-error": _Row("a bug", "Report it, with the traceback that is in the server's log."),
     "forward-internal-error": _Row("a bug", "Report it, with the traceback that is in the server's log."),
 }
