@@ -87,7 +87,9 @@ def page() -> str:
 
 
 def _section(section: Section) -> str:
-    lines = [f"{'####' if section.table else '###'} {_linked(section.title)}\n"] if section.title else []
+    title, _, more = section.title.removesuffix(")").partition(" (docs/")
+    lines = [f"{'####' if section.table else '###'} {title}\n"] if title else []
+    lines += [f"[{more}]({more}) says more.\n"] if more else []
     if section.title:  # what the file says before that is about the file
         lines += [f"{_text(prose)}\n" for prose in section.prose]
     if section.groups:
