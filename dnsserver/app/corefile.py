@@ -25,8 +25,8 @@ _MOST_OCTETS = 4 * 1024 * 1024
 _MOST_FILES = 1000
 _HEADINGS = {
     "became": "What became of it:",
-    "default": "What is so without a setting:",
-    "differs": "What is another way than it was:",
+    "default": "What it does without a setting:",
+    "differs": "What is different now:",
     "lost": "What has no counterpart:",
 }
 _PROBLEM = re.compile(r":(\d+)(?::\d+)?: (.*)", re.DOTALL)

@@ -62,8 +62,8 @@ def test_what_is_said_stands_under_its_heading(tmp_path: Path) -> None:
     lines = err.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
         "What became of it:",
-        "What is so without a setting:",
-        "What is another way than it was:",
+        "What it does without a setting:",
+        "What is different now:",
         "What has no counterpart:",
         "1 loss",
     ]
