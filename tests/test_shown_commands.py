@@ -16,7 +16,7 @@ from dnsserver.config import load
 from tests.deployment import OWNED, ROOT, container, of_kind, rendered
 from tests.pages import FENCED, PAGES, title
 
-OTHERS = {"coredns", "kube-dns", "node-local-dns"}  # objects of a cluster that are not made of our manifests
+OTHERS = {"coredns", "kube-dns", "kube-dns-autoscaler", "node-local-dns"}  # objects of other manifests
 SHORT = {"deploy": "deployment", "ds": "daemonset", "svc": "service"}
 PLACEHOLDERS = {"FOLDER", "OVERLAY"}
 
