@@ -17,15 +17,15 @@ _SAMPLES = len({asked.name for found in SOURCES.values() for asked in found})
 _HEAD = f"""\
 # Metrics
 
-What `/metrics` on the admin address tells: in Prometheus's text format, or as OpenMetrics for who asks for it in
-`Accept`; with gzip for who says so in `Accept-Encoding`. Names that begin with `coredns_` are CoreDNS's, with its
-labels and buckets, so that dashboards and alerts made for it go on working: `tests/dashboards.py` lists what the usual
-ones ask, and a test asks a running server for it. All processes of one server are added up.
+`/metrics` on the admin address has these metrics, in the text format of Prometheus, or as OpenMetrics if `Accept` asks
+for that; with gzip if `Accept-Encoding` allows it. Names that begin with `coredns_` are those of CoreDNS, with its
+labels and buckets, so that its dashboards and alerts go on working. `tests/dashboards.py` lists what the usual
+dashboards use, and a test asks a running server for it. The numbers of all processes of a server are added up.
 
-They ask {_EXPRESSIONS} things of {_SAMPLES} samples. All of them give data, and all {_SAMPLES} are compared by value:
-counts with what was sent, durations with what lies around them (`tests/test_dashboards.py`). CoreDNS 1.14.7 with
-kubeadm's Corefile, asked the same on 2026-11-26, gave data for 106 of the 153: it has the newer one of two names,
-and nothing of what has not happened yet, as a probe that failed or a change since its start.
+The dashboards have {_EXPRESSIONS} expressions with {_SAMPLES} samples. All of them get data, and all {_SAMPLES} are
+compared by value: counts with what was sent, durations with the time around them (`tests/test_dashboards.py`). CoreDNS
+1.14.7 with kubeadm's Corefile gave data for 106 of 153 on 2026-11-26: of two names it has only the newer one, and it
+has no data for what has not happened yet, such as a failed probe or a change since its start.
 
 Alerts and a dashboard on these metrics: `manifests/components/monitoring`.
 
