@@ -1,7 +1,7 @@
-"""The command line: what can be asked of the program, and how a mistake in it is told.
+"""The command line: the commands of the program, and how a mistake in them is reported.
 
-A module for each group of commands. What a command needs it imports when it runs, so that help and a mistake in a flag
-cost none of it.
+There is a module for each group of commands. A command imports what it needs when it runs, so that help, and an error
+about a flag, come fast.
 """
 
 import click

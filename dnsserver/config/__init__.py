@@ -1,8 +1,8 @@
-"""A TOML file, those that it includes, and flags over them, to one frozen Config.
+"""From a TOML file, the files that it includes, and flags, which win over them, to one frozen Config.
 
-Promises: a Config that exists is valid, every mistake of a file is told at once with its line, the value found and what
-was expected, and what `render` prints loads back equal. Knows the syntax of addresses and names (wire), which names are
-special (zone), and nothing else of the server: app maps a Config onto what the parts take.
+Promises: every Config that exists is valid. Every mistake in a file is reported at once, with its line, the value found
+and what was expected. What `render` prints loads back equal. This package knows the syntax of addresses and names
+(wire), and which names are special (zone), but nothing else of the server: app turns a Config into what the parts take.
 """
 
 from dnsserver.config.model import Config, Route

@@ -1,7 +1,7 @@
-"""The outside: what upstreams say of names that nobody here knows, and what they said.
+"""The outside: what upstreams say about names that this server does not know, and what they said before.
 
-Promises: every question has one outcome, and every failure is an outcome with a reason; an upstream's records are
-believed only as far as it may speak. `forwarder` is the door: it gives what is known, joins who asks the same, or has
-the upstreams asked; `answer_cache` keeps what they said; `outcome` is what everybody else sees of all this.
+Promises: every question has one outcome. Every failure is an outcome with a reason. Records of an upstream are used
+only for names that are its own. `forwarder` is the entry: it returns what is known, joins an equal question, or asks
+the upstreams. `answer_cache` keeps their answers. `outcome` is what all other packages see.
 Must not know clients, what is answered here, or what a Kubernetes object is.
 """

@@ -1,9 +1,9 @@
 """What the server tells Prometheus: numbers in, metric families out.
 
-Promises: the hot path keeps ints and adds to a `Histogram`, nothing more; all else happens when somebody scrapes. Every
-family is one entry of `families.FAMILIES`. Names and labels that CoreDNS has are its own, so that dashboards and alerts
-made for it go on working; what it does not have begins with `dnsserver_`. Must not know where the numbers come from.
-`exposition` is not among what stands here, as a worker does without it.
+Promises: the hot path only keeps ints and adds to a `Histogram`; everything else happens during a scrape. Every family
+is one entry of `families.FAMILIES`. Names and labels that CoreDNS has are the same here, so that its dashboards and
+alerts go on working; all others begin with `dnsserver_`. Must not know where the numbers come from.
+`exposition` is not exported here, because a worker does not need it.
 """
 
 from dnsserver.metrics.histogram import LAG, PROGRAMMING, REST, SIZES, TIME, Histogram

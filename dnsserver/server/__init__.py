@@ -1,6 +1,6 @@
-"""Sockets: packets in, replies out, over UDP and TCP, and the admin HTTP beside them.
+"""Sockets: packets in, replies out, over UDP and TCP, and admin HTTP beside them.
 
-Promises: a packet found in the reply cache is answered in its batch, without a task and without being parsed; every
-other one gets a reply, or none where the RFCs want none, and no packet ends a server. Must not know what a cluster is
-or where an answer comes from.
+Promises: a packet whose reply is in the reply cache is answered within its batch, without a task and without being
+parsed. Every other packet gets a reply, or none if the RFCs want none. No packet ends a server. Must not know what a
+cluster is or where an answer comes from.
 """
