@@ -104,13 +104,17 @@ class Kept:
             self._waiting.pop(number, None)
 
     def _read(self) -> None:
-        try:
-            reply = self._socket.recv(4096)
-        except OSError:  # a refusal does not say of which question
-            return
-        waiting = self._waiting.get(int.from_bytes(reply[:2], "big"))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
+        """Take all that has come: one reply a turn of the loop is too few on a busy machine, and the rest looks lost."""
+        while True:
+            try:
+                reply = self._socket.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError:  # a refusal does not say of which question
+                continue
+            waiting = self._waiting.get(int.from_bytes(reply[:2], "big"))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(reply)
 
 
 async def ask_udp(server: Server, name: str) -> bytes:

@@ -29,7 +29,7 @@ from dnsserver.zone.model import Kind
 from tests import asking
 from tests.bench.balancer import SERVICE, Balancer, Endpoint, run
 from tests.bench.nodelocal import NodeLocal
-from tests.bench.processes import found
+from tests.bench.processes import found, wait_until
 from tests.bench.rollout import NAME, connect
 from tests.kube.apiserver import ApiServer
 from tests.running import kubeconfig
@@ -265,6 +265,7 @@ async def measure(scenario: str, rate: float, folder: Path) -> dict[str, Any]:
             api.put(kind, thing)
         central = _central(space)
         Balancer(0.0).apply({_CENTRAL: Endpoint(True, False)})
+        await trio.to_thread.run_sync(wait_until, partial(_answers, _CENTRAL), "an answer of the central server")
         node = Node(folder, api_scope)
         try:
             if SCENARIOS[scenario] is from_nodelocal:
@@ -294,6 +295,16 @@ def _central(space: str) -> "subprocess.Popen[bytes]":
     command = ["ip", "netns", "exec", space, sys.executable, "-m", "dnsserver", "serve", "--objects=zones/demo"]
     command += [f"--listen={_CENTRAL}:53", "--admin=127.0.0.1:9153", "--config=zones/dnsserver.toml"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with asking.Server(address, 53).connected() as client:
+            client.settimeout(0.2)
+            client.send(asking.question(1, NAME))
+            return asking.is_right(client.recv(4096))
+    except OSError:
+        return False
 
 
 def _objects() -> list[tuple[Kind, dict[str, Any]]]:
