@@ -161,6 +161,12 @@ class Listeners:
             listener.udp.rest(does)
             listener.tcp.rest(does)
 
+    def give_way(self) -> None:
+        """Have all that is new come to another program that has the same addresses, where there is one."""
+        for listener in self.all:
+            listener.udp.lanes.give_way()
+            listener.tcp.lanes.give_way()
+
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets of a further process, by address: those that were opened for it."""
         found: dict[str, Descriptors] = {}

@@ -251,6 +251,8 @@ class Server:
         hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
         log.info("draining", seconds=most, hint=hint)
         self.draining = True
+        if self.config.takeover is not None and not self._handed_over:
+            self.dns.listeners.give_way()
         self._end_within(most + UNDER_WAY + _FAREWELL)
         self.dns.leave()
         self.workers.leave()

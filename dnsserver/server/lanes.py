@@ -10,6 +10,7 @@ the others report to it who is heavy (`ReportedLanes`).
 
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -39,6 +40,9 @@ class Lanes(Protocol):
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
         """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
 
+    def give_way(self) -> None:
+        """Have all that is new come to another program that has the address as well, if there is one."""
+
     async def run(self) -> None:
         """Forget who has not sent too much for a while, until cancelled."""
 
@@ -54,6 +58,12 @@ class Alone:
 
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
         """Do nothing: there is no lane to give."""
+
+    def give_way(self) -> None:
+        """Have all that is new come to the socket that was bound first: another program's, or this one."""
+        sock = self.sockets[0]
+        with suppress(OSError):  # where the kernel cannot steer, both get a share until this one is closed
+            steering.attach(sock, steering.program(sock.family, 1, [0]))
 
     async def run(self) -> None:
         """Do nothing: nobody is heavy."""
@@ -81,6 +91,7 @@ class SteeredLanes:
         self._sources = HeavySources()
         self._processes = processes
         self._answering = [0]
+        self._gives_way = False
         opened = [sock, *self._open(open_one)]
         self.groups = [opened[number::processes] for number in range(processes)] if len(opened) > 1 else [opened]
         self.sockets = self.groups[0]
@@ -109,6 +120,15 @@ class SteeredLanes:
         """Send packets to a process from now on, or no more; what waits in its sockets stays there."""
         if self.is_steered and does != (process in self._answering):
             self._answering = sorted({*self._answering, process} if does else {*self._answering} - {process})
+            self._steer()
+
+    def give_way(self) -> None:
+        """Have all that is new come to a socket that another program has bound after these.
+
+        If there is none the kernel finds no socket of that number, and spreads what comes over these.
+        """
+        if self.is_steered:
+            self._gives_way = True
             self._steer()
 
     async def run(self) -> None:
@@ -151,7 +171,10 @@ class SteeredLanes:
     def _steer(self) -> None:
         if self._sock.fileno() < 0:  # closed, as everything ends: workers end after it
             return
-        code = steering.program(self._sock.family, self._processes, self._answering, self._sources.heavy)
+        if self._gives_way:
+            code = steering.program(self._sock.family, 1, [sum(map(len, self.groups))])
+        else:
+            code = steering.program(self._sock.family, self._processes, self._answering, self._sources.heavy)
         try:
             steering.attach(self._sock, code)
         except OSError as error:
@@ -181,6 +204,9 @@ class ReportedLanes:
         if now >= self._sources.due:
             for source in self._sources.sample(senders(), now):
                 self._report(source.address, source.bits)
+
+    def give_way(self) -> None:
+        """Do nothing: where packets go is the first process's to say."""
 
     async def run(self) -> None:
         """Forget what was reported a while ago, so that it is reported again if it is still so."""

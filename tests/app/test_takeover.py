@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from dnsserver.app.takeover import Offer, predecessor
+from dnsserver.server.tcp import listen
+from dnsserver.server.udp import bind
 from tests import asking
 from tests.deployment import ROOT
 
@@ -196,3 +198,20 @@ def test_beside_one_that_hangs_all_that_is_new_is_answered(folder: Path) -> None
             first.kill()
             first.wait()
             assert [is_answered(port) for _ in range(50)] == [True] * 50
+
+
+def test_who_is_told_to_end_beside_another_program_leaves_all_that_is_new_to_it(folder: Path) -> None:
+    port = free_port()
+    with server(folder, port, 1) as first:
+        wait_logged(folder, 1, "serving")
+        with bind("127.0.0.1", port, reuse_port=True) as udp, listen("127.0.0.1", port, reuse_port=True) as tcp:
+            assert [is_answered(port) for _ in range(50)] == [True] * 50
+            first.terminate()
+            wait_logged(folder, 1, "draining")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                for _ in range(50):
+                    client.sendto(asking.question(7, NAME), ("127.0.0.1", port))
+            assert [udp.recv(512) for _ in range(50)] == [asking.question(7, NAME)] * 50
+            with socket.create_connection(("127.0.0.1", port)):
+                tcp.accept()[0].close()
+            assert first.wait(20) == 0

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from dnsserver.server.lanes import Lanes, ReportedLanes, SteeredLanes
+from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.tcp import TcpLimits, TcpServer, listen
 from dnsserver.server.udp import bind
 from dnsserver.server.udp_listener import UdpListener
@@ -52,6 +52,15 @@ def reached(lanes: Lanes, source: str) -> list[int]:
         except BlockingIOError:
             continue
         found.append(number)
+    return found
+
+
+def drained(sock: socket.socket) -> list[bytes]:
+    """Return what waits in a socket."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(sock.recv(100))
     return found
 
 
@@ -100,6 +109,45 @@ def test_where_the_kernel_cannot_steer_there_is_one_socket(bound: socket.socket)
     lanes.behind(lambda: [octets(ATTACKER)] * 1000)
     assert lanes.sockets == [bound]
     assert reached(lanes, ATTACKER) == [0]
+
+
+def test_who_gives_way_gets_nothing_while_another_program_has_the_address(bound: socket.socket) -> None:
+    with udp_lanes(bound) as lanes, bind(HOST, bound.getsockname()[1], reuse_port=True) as other:
+        for _ in range(4):
+            lanes.behind(lambda: [octets(ATTACKER)] * 64)
+        lanes.give_way()
+        assert [reached(lanes, source) for source in (ATTACKER, VICTIM) for _ in range(50)] == [[]] * 100
+        assert len(drained(other)) == 100
+        for _ in range(8):
+            lanes.behind(lambda: [octets(VICTIM)] * 64)  # it stays so, whoever is heavy now
+        assert reached(lanes, VICTIM) == []
+        other.close()  # as it dies
+        assert all(reached(lanes, source) for source in (ATTACKER, VICTIM) for _ in range(50))
+
+
+def test_who_joined_another_program_gives_way_to_it(bound: socket.socket) -> None:
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with bind(HOST, bound.getsockname()[1], reuse_port=True) as ours:
+        lanes = Alone(ours)
+        lanes.give_way()
+        assert [reached(lanes, VICTIM) for _ in range(50)] == [[]] * 50
+        assert len(drained(bound)) == 50
+        bound.close()
+        assert [reached(lanes, VICTIM) for _ in range(50)] == [[0]] * 50
+
+
+def test_connections_go_to_the_other_program_as_well() -> None:
+    with listen(HOST, 0) as first:
+        port = first.getsockname()[1]
+        lanes = SteeredLanes(first, "tcp", lambda: 1.0, lambda _: listen(HOST, port, reuse_port=True))
+        with listen(HOST, port, reuse_port=True) as other:
+            lanes.give_way()
+            for _ in range(20):
+                with socket.create_connection((HOST, port)):
+                    connection, _ = other.accept()
+                    connection.close()
+        for lane in lanes.sockets[1:]:
+            lane.close()
 
 
 def test_tcp_clients_are_steered_as_well() -> None:
