@@ -104,7 +104,7 @@ class Kept:
             self._waiting.pop(number, None)
 
     def _read(self) -> None:
-        """Take all that has come: on a busy machine one reply a turn of the loop is too few, and the rest looks lost."""
+        """Take all that has come: on a busy machine one reply a turn of the loop is too few, and others look lost."""
         while True:
             try:
                 reply = self._socket.recv(4096)
