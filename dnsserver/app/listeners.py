@@ -167,6 +167,13 @@ class Listeners:
             listener.udp.lanes.give_way()
             listener.tcp.lanes.give_way()
 
+    async def take_last(self) -> None:
+        """Have the kernel bring nothing more over UDP, and answer what waits in the buffers."""
+        for listener in self.all:
+            with suppress(OSError):
+                listener.udp.take_no_more()
+        await trio.sleep(_LAST_LOOK)
+
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets of a further process, by address: those that were opened for it."""
         found: dict[str, Descriptors] = {}

@@ -209,6 +209,7 @@ class Server:
 
     async def _take_over(self, path: Path, nursery: trio.Nursery) -> None:
         """Get ready, have the addresses handed over by the last server if there is one, and offer them to the next."""
+        await self.sync.wait_loaded()  # who asks before that would hear SERVFAIL of names that the snapshot has
         last, handed = await predecessor(path), None
         wait_listed = partial(self.sync.wait_listed, _LISTED_WITHIN)
         if last is not None:
@@ -251,7 +252,8 @@ class Server:
         hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
         log.info("draining", seconds=most, hint=hint)
         self.draining = True
-        if self.config.takeover is not None and not self._handed_over:
+        leaves_addresses = self.config.takeover is not None and not self._handed_over
+        if leaves_addresses:
             self.dns.listeners.give_way()
         self._end_within(most + UNDER_WAY + _FAREWELL)
         self.dns.leave()
@@ -265,6 +267,8 @@ class Server:
                     break
             nursery.cancel_scope.cancel()
         self._end_within(_FAREWELL)
+        if leaves_addresses:
+            await self.dns.listeners.take_last()
         scope.cancel()
 
     async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:

@@ -55,6 +55,7 @@ class Sync:
         self._replies = replies
         self._stale = False
         self._told_stale: Reason | None = None  # what the stale listeners were told last
+        self._loaded = trio.Event()
         self._synced = trio.Event()
         self._fresh = trio.Event()
         self._faults = faults or Faults()
@@ -157,6 +158,10 @@ class Sync:
         """Tell whether some of the zone came from the snapshot in the state folder and was not listed since."""
         return self.snapshot is not None and self.snapshot.serving
 
+    async def wait_loaded(self) -> None:
+        """Wait until what a snapshot has is there: nothing of the source is, and nothing at all without a snapshot."""
+        await self._loaded.wait()
+
     async def wait_synced(self) -> None:
         """Wait until every kind is there, listed or from the snapshot."""
         await self._synced.wait()
@@ -181,6 +186,7 @@ class Sync:
                 # Before anything of the source, which would be older if it came in between.
                 await self._faults.once("snapshot", self.snapshot.load, partial(self.apply, from_snapshot=True))
                 nursery.start_soon(self._faults.keep, "snapshot", self._keep_snapshot, self.snapshot)
+            self._loaded.set()
             if self.files is not None:
                 nursery.start_soon(self._faults.keep, "objects", self._follow_files, self.files)
             if self._api is not None:

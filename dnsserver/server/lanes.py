@@ -43,6 +43,9 @@ class Lanes(Protocol):
     def give_way(self) -> None:
         """Have all that is new come to another program that has the address as well, if there is one."""
 
+    def close(self) -> None:
+        """Close the sockets."""
+
     async def run(self) -> None:
         """Forget who has not sent too much for a while, until cancelled."""
 
@@ -64,6 +67,10 @@ class Alone:
         sock = self.sockets[0]
         with suppress(OSError):  # where the kernel cannot steer, both get a share until this one is closed
             steering.attach(sock, steering.program(sock.family, 1, [0]))
+
+    def close(self) -> None:
+        """Close it."""
+        self.sockets[0].close()
 
     async def run(self) -> None:
         """Do nothing: nobody is heavy."""
@@ -130,6 +137,19 @@ class SteeredLanes:
         if self.is_steered:
             self._gives_way = True
             self._steer()
+
+    def close(self) -> None:
+        """Close the sockets; of what is new meanwhile, nothing comes to those that are closed last.
+
+        As one is closed the kernel moves the last of the group into its place: the other program's is the first then.
+        """
+        first, *lanes = self.sockets
+        first.close()
+        if self._gives_way and lanes:
+            with suppress(OSError):
+                steering.attach(lanes[0], steering.program(lanes[0].family, 1, [0]))
+        for lane in lanes:
+            lane.close()
 
     async def run(self) -> None:
         """Forget who has not sent too much for a while, until cancelled."""
@@ -207,6 +227,11 @@ class ReportedLanes:
 
     def give_way(self) -> None:
         """Do nothing: where packets go is the first process's to say."""
+
+    def close(self) -> None:
+        """Close them."""
+        for sock in self.sockets:
+            sock.close()
 
     async def run(self) -> None:
         """Forget what was reported a while ago, so that it is reported again if it is still so."""

@@ -159,8 +159,7 @@ class TcpServer:
             for connection in tuple(self._open):
                 self._close(connection)
             self._selector.close()
-            for listener in self.lanes.sockets:
-                listener.close()
+            self.lanes.close()
 
     def _listen(self) -> None:
         for listener in self.lanes.sockets:

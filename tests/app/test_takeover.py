@@ -4,8 +4,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,9 @@ from dnsserver.app.takeover import Offer, predecessor
 from dnsserver.server.tcp import listen
 from dnsserver.server.udp import bind
 from tests import asking
+from tests.cluster import namespace, service
 from tests.deployment import ROOT
+from tests.running import write_objects
 
 NAME = "kubernetes.default.svc.cluster.local"
 
@@ -128,8 +130,10 @@ async def test_what_is_no_socket_is_left_alone(giver: Giver, tmp_path: Path) -> 
 
 
 @contextmanager
-def server(folder: Path, port: int, number: int) -> "Iterator[subprocess.Popen[bytes]]":
-    command = [sys.executable, "-m", "dnsserver", "serve", "--objects=zones/demo", f"--listen=127.0.0.1:{port}"]
+def server(
+    folder: Path, port: int, number: int, objects: Path = ROOT / "zones/demo"
+) -> "Iterator[subprocess.Popen[bytes]]":
+    command = [sys.executable, "-m", "dnsserver", "serve", f"--objects={objects}", f"--listen=127.0.0.1:{port}"]
     command += [f"--config={folder / 'dnsserver.toml'}", "--admin=127.0.0.1:0", f"--takeover={folder / 'takeover'}"]
     with (folder / f"{number}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
@@ -141,9 +145,13 @@ def server(folder: Path, port: int, number: int) -> "Iterator[subprocess.Popen[b
 
 
 def wait_logged(folder: Path, number: int, text: str) -> None:
-    ends = time.monotonic() + 30
-    while text not in (folder / f"{number}.log").read_text():
-        assert time.monotonic() < ends, (folder / f"{number}.log").read_text()
+    wait_for(lambda: text in (folder / f"{number}.log").read_text())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends
         time.sleep(0.02)
 
 
@@ -198,6 +206,27 @@ def test_beside_one_that_hangs_all_that_is_new_is_answered(folder: Path) -> None
             first.kill()
             first.wait()
             assert [is_answered(port) for _ in range(50)] == [True] * 50
+
+
+def test_who_starts_again_answers_nothing_before_it_has_its_snapshot(folder: Path) -> None:
+    port = free_port()
+    services = [service("kubernetes", "10.96.0.1", namespace="default")]
+    services += [service(f"s{number}", "10.96.0.2") for number in range(5000)]  # some time to read them
+    objects = write_objects(folder, [namespace("default"), namespace("shop"), *services])
+    with (folder / "dnsserver.toml").open("a") as config:
+        config.write(f'state = "{folder}"\n[kubernetes]\nsnapshot_interval = 1\n')
+    with server(folder, port, 1, objects):
+        wait_for((folder / "zone.copy").exists)
+    replies: list[bytes] = []
+    with server(folder, port, 2, objects):
+        while len(replies) < 100:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client, suppress(ConnectionRefusedError):
+                client.settimeout(5.0)
+                client.bind(("127.0.0.2", 0))  # never the server's port, at which it would hear itself
+                client.connect(("127.0.0.1", port))
+                client.send(asking.question(7, NAME))
+                replies.append(client.recv(4096))
+    assert [asking.is_right(reply) for reply in replies] == [True] * 100
 
 
 def test_who_is_told_to_end_beside_another_program_leaves_all_that_is_new_to_it(folder: Path) -> None:
