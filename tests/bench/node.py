@@ -6,7 +6,8 @@ guardian; and a pod, in a third namespace, that asks the Service's address and t
 (`tests.asking`): over UDP with new sockets, over UDP with kept ones, and over TCP. Then something happens to the node.
 
 The table has what was lost or wrong of all that was asked, and how many entries of connection tracking these addresses
-have at the end.
+have at the end. With `--node-cache PATH`, the program of NodeLocal DNSCache (kubernetes/dns, cmd/node-cache; it needs
+`iptables`), a second table has what becomes of the same with it.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,10 @@ import trio
 from dnsserver.node.addresses import Addresses
 from dnsserver.zone.model import Kind
 from tests import asking
+from tests.bench import nodelocal
 from tests.bench.balancer import SERVICE, Balancer, Endpoint, run
-from tests.bench.nodelocal import NodeLocal
+from tests.bench.memory import can_run_out, run_out
+from tests.bench.nodelocal import KUBELET, LIVENESS, NodeLocal
 from tests.bench.processes import found, wait_until
 from tests.bench.rollout import NAME, connect
 from tests.kube.apiserver import ApiServer
@@ -39,8 +42,6 @@ RATE = 400.0
 _CENTRAL, _API = "10.244.1.2", "10.250.1.1"
 _BEFORE, _AFTER = 3.0, 6.0
 _READY_WITHIN = 60.0
-_KUBELET = 1.0  # seconds until it starts a container that ended anew
-_LIVENESS = 6.0  # seconds after which it kills one that hangs here; the manifests have 50
 _CONFIG = """
 kubeconfig = "{folder}/kubeconfig"
 upstreams = []
@@ -99,10 +100,10 @@ class Pod:
 class Node:
     """A node with one pod, or two while it updates."""
 
-    def __init__(self, folder: Path, api: trio.CancelScope) -> None:
+    def __init__(self, folder: Path, api: trio.CancelScope, node_cache: str) -> None:
         self._folder = folder
         self.api = api
-        self.nodelocal = NodeLocal(folder, (OWN, SERVICE), _CENTRAL)
+        self.nodelocal = NodeLocal(folder, (OWN, SERVICE), _CENTRAL, node_cache)
         self.pods: list[Pod] = []
 
     async def start(self) -> Pod:
@@ -125,8 +126,8 @@ class Node:
         return self.pods[-1]
 
 
-async def nothing(node: Node) -> None:
-    await trio.sleep(_AFTER if node.pods else 0)
+async def nothing(_: Node) -> None:
+    await trio.sleep(_AFTER)
 
 
 async def update(node: Node) -> None:
@@ -146,32 +147,38 @@ async def bad_update(node: Node) -> None:
 
 async def server_killed(node: Node) -> None:
     node.pod.server.kill()
-    await trio.sleep(_KUBELET)
+    await trio.sleep(KUBELET)
+    node.pod.restart_server()
+
+
+async def server_out_of_memory(node: Node) -> None:
+    await trio.to_thread.run_sync(run_out, node.pod.server)
+    await trio.sleep(KUBELET)
     node.pod.restart_server()
 
 
 async def server_stopped(node: Node) -> None:
     node.pod.server.send_signal(signal.SIGSTOP)
-    await trio.sleep(_LIVENESS)
+    await trio.sleep(LIVENESS)
     node.pod.restart_server()
 
 
 async def both_killed(node: Node) -> None:
     node.pod.signal(signal.SIGKILL)
-    await trio.sleep(_KUBELET)
+    await trio.sleep(KUBELET)
     node.pod.restart_guardian()
     node.pod.restart_server()
 
 
 async def guardian_killed(node: Node) -> None:
     node.pod.guardian.kill()
-    await trio.sleep(_LIVENESS)
+    await trio.sleep(LIVENESS)
     node.pod.restart_guardian()
 
 
 async def guardian_stopped(node: Node) -> None:
     node.pod.guardian.send_signal(signal.SIGSTOP)
-    await trio.sleep(_LIVENESS)
+    await trio.sleep(LIVENESS)
     node.pod.guardian.send_signal(signal.SIGCONT)
 
 
@@ -201,6 +208,7 @@ async def from_nodelocal(node: Node) -> None:
 
 async def to_nodelocal(node: Node) -> None:
     node.nodelocal.start()
+    await node.nodelocal.wait_settled()
     await trio.sleep(2)
     node.pod.signal(signal.SIGTERM)
     await trio.to_thread.run_sync(node.pod.server.wait)
@@ -211,7 +219,8 @@ SCENARIOS: dict[str, Callable[[Node], Awaitable[None]]] = {
     "nothing": nothing,
     "update": update,
     "update to one that dies": bad_update,
-    "server killed (-9, memory)": server_killed,
+    "server killed (-9)": server_killed,
+    "server out of memory": server_out_of_memory,
     "server hangs (SIGSTOP)": server_stopped,
     "server and guardian killed": both_killed,
     "guardian killed": guardian_killed,
@@ -251,7 +260,7 @@ def tracked() -> int:
     return sum(f"dst={OWN} " in line or f"src={SERVICE} " in line for line in lines)
 
 
-async def measure(scenario: str, rate: float, folder: Path) -> dict[str, Any]:
+async def measure(scenario: str, rate: float, folder: Path, node_cache: str = "") -> dict[str, Any]:
     """One scenario in this namespace: what became of the questions each way, and what was tracked."""
     (folder / "state").mkdir()
     (folder / "dnsserver.toml").write_text(_CONFIG.format(folder=folder))
@@ -266,15 +275,17 @@ async def measure(scenario: str, rate: float, folder: Path) -> dict[str, Any]:
         central = _central(space)
         Balancer(0.0).apply({_CENTRAL: Endpoint(True, False)})
         await trio.to_thread.run_sync(wait_until, partial(_answers, _CENTRAL), "an answer of the central server")
-        node = Node(folder, api_scope)
+        node = Node(folder, api_scope, node_cache)
         try:
-            if SCENARIOS[scenario] is from_nodelocal:
+            other = nodelocal.SCENARIOS.get(scenario) if node_cache else None
+            if other or SCENARIOS[scenario] is from_nodelocal:
                 node.nodelocal.start()
+                await node.nodelocal.wait_settled()
             else:
                 await node.start()
             await trio.sleep(2)
             async with asked_all_along({SERVICE: rate, OWN: rate / 4}) as result:
-                await SCENARIOS[scenario](node)
+                await (other(node.nodelocal, api_scope) if other else SCENARIOS[scenario](node))
             result["tracked"] = tracked()
         finally:
             node.kill()
@@ -316,22 +327,23 @@ def _objects() -> list[tuple[Kind, dict[str, Any]]]:
     ]
 
 
-def _inside(scenario: str, rate: float) -> None:
+def _inside(scenario: str, rate: float, node_cache: str) -> None:
     """Measure in the namespace that this process was started in, and print what was found as JSON."""
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{_API}/32", "dev", "lo")
     with TemporaryDirectory(prefix="node-") as folder:
-        result = trio.run(measure, scenario, rate, Path(folder))
+        result = trio.run(measure, scenario, rate, Path(folder), node_cache)
         if os.environ.get("NODE_LOGS"):
             for path in sorted(Path(folder).glob("*.log")):
                 sys.stderr.write(f"--- {path.name}\n{path.read_text()}")
     print(json.dumps(result))
 
 
-def measured(scenario: str, rate: float = RATE) -> dict[str, Any]:
+def measured(scenario: str, rate: float = RATE, node_cache: str = "") -> dict[str, Any]:
     """Return what one scenario comes to, in a process and namespaces of its own. Raises RuntimeError."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.bench.node", "--inside", scenario, "--rate", str(rate)]
+    command += ["--node-cache", node_cache] if node_cache else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{scenario}: ended with {done.returncode}")
@@ -350,27 +362,40 @@ def _cell(ways: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure all of it and print the table."""
+    """Measure all of it and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="a scenario; default all")
     parser.add_argument("--rate", type=float, default=RATE, help="questions a second over UDP with new sockets")
+    parser.add_argument("--node-cache", default="", help="the program of NodeLocal DNSCache, to measure it as well")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    missing = [program for program in ("ip", "nft", "conntrack", "unshare") if not found(program)]
+    needed = ["ip", "nft", "conntrack", "unshare", *(["iptables"] if options.node_cache else [])]
+    missing = [program for program in needed if not found(program)]
     if os.geteuid() or missing:
         sys.exit(f"network namespaces need root and Debian's iproute2, nftables, conntrack; missing: {missing}")
     if options.inside:
         try:
-            _inside(options.inside, options.rate)
+            _inside(options.inside, options.rate, options.node_cache)
         finally:
             _clean(os.getpid())
         return
+    _print_table(options.only or SCENARIOS, options.rate, "")
+    if options.node_cache:
+        print("\nNodeLocal DNSCache:\n")
+        _print_table(
+            [each for each in options.only or SCENARIOS if each in nodelocal.SCENARIOS],
+            options.rate,
+            options.node_cache,
+        )
+
+
+def _print_table(scenarios: Iterable[str], rate: float, node_cache: str) -> None:
     print(f"| what happens | lost at {SERVICE} | lost at {OWN} | tracked |")
     print("|:---|---:|---:|---:|")
-    for scenario in options.only or SCENARIOS:
-        if "NodeLocal" in scenario and not found("coredns"):
+    for scenario in scenarios:
+        if ("NodeLocal" in scenario and not found("coredns")) or ("memory" in scenario and not can_run_out()):
             continue
-        result = measured(scenario, options.rate)
+        result = measured(scenario, rate, node_cache)
         print(f"| {scenario} | {_cell(result[SERVICE])} | {_cell(result[OWN])} | {result['tracked']} |", flush=True)
 
 

@@ -24,7 +24,7 @@ RATE = 100.0
     [
         ("update", 0.002, 0.002),
         ("update to one that dies", 0.002, 0.002),
-        ("server killed (-9, memory)", 0.05, 1.0),  # nobody else answers at the node's own address
+        ("server killed (-9)", 0.05, 1.0),  # nobody else answers at the node's own address
         ("guardian killed", 0.02, 0.002),
         ("both addresses removed", 0.02, 0.02),
     ],
