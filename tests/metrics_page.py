@@ -3,10 +3,12 @@
 Each metric is under the first question whose names it begins with.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dnsserver.metrics.families import FAMILIES
 from dnsserver.metrics.family import Family
+from dnsserver.node import report
 from tests.dashboards import SOURCES
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
@@ -83,6 +85,16 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 OLD = "What do dashboards of before CoreDNS 1.7 find?"
 
 
+GUARDIAN = """\
+## What does the guardian of a node say?
+
+These are on port 9353 of a node where `manifests/node-local` runs ([node.md](node.md)), from a program of its own.
+
+| metric | type | labels | |
+|---|---|---|---|
+"""
+
+
 def question_of(family: Family) -> str:
     """Return the question that a metric answers."""
     if family.text.endswith("by its name of before CoreDNS 1.7."):
@@ -97,13 +109,17 @@ def page() -> str:
     for question in (*QUESTIONS, OLD):
         rows = [_row(family) for family in FAMILIES if question_of(family) == question]
         parts.append("\n".join((f"## {question}", "", "| metric | type | labels | |", "|---|---|---|---|", *rows, "")))
-    return "\n".join(parts)
+    rows = [_line(each.name, each.type, [each.label] if each.label else [], each.text) for each in report.FAMILIES]
+    return "\n".join((*parts, GUARDIAN + "\n".join(rows) + "\n"))
 
 
 def _row(family: Family) -> str:
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    labels = ", ".join(f"`{label}`" for label in family.labels)
-    return f"| `{name}` | {family.type} | {labels} | {family.text} |"
+    return _line(name, family.type, family.labels, family.text)
+
+
+def _line(name: str, kind: str, labels: Sequence[str], text: str) -> str:
+    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
 
 
 if __name__ == "__main__":

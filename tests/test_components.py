@@ -1,8 +1,10 @@
 """Each overlay of manifests/ with each component: the API would take it, and the rest of the overlay stays as it is."""
 
 import json
+import re
 from collections.abc import Iterable
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -86,7 +88,41 @@ def test_metrics_are_scraped_where_they_are(overlay: str) -> None:
     }
     (monitor,) = of_kind(whole, "PodMonitor")
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
-    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics"}]
+    if overlay != "node-local":
+        assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics"}]
+
+
+@pytest.mark.parametrize(("ip", "host"), [("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "[2001:db8::7]")])
+def test_pods_that_declare_no_ports_are_scraped_as_well(ip: str, host: str) -> None:
+    (monitor,) = of_kind(composed("node-local", "pod-monitor"), "PodMonitor")
+    server, guardian = container(rendered("node-local")), container(rendered("node-local"), "guardian")
+    (admin,) = [argument for argument in server["args"] if argument.startswith("--admin=")]
+    (metrics,) = [argument for argument in guardian["args"] if argument.startswith("--metrics=")]
+    # What Prometheus makes of a pod without ports: a target for each container, at the pod's address alone.
+    targets = [
+        {"__meta_kubernetes_pod_container_name": name, "__meta_kubernetes_pod_ip": ip, "__address__": ip}
+        for name in ("dnsserver", "guardian")
+    ]
+    found = [
+        relabelled(target, endpoint["relabelings"])["__address__"]
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+        for target in targets
+        if relabelled(target, endpoint["relabelings"])
+    ]
+    assert found == [f"{host}:{each.rpartition(':')[2]}" for each in (admin, metrics)]
+
+
+def relabelled(target: dict[str, str], rules: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a target as Prometheus' relabel_config makes it, empty if it is not kept."""
+    for rule in rules:
+        source = ";".join(target.get(label, "") for label in rule["sourceLabels"])
+        match = re.fullmatch(rule["regex"], source)
+        if rule.get("action") == "keep":
+            if match is None:
+                return {}
+        elif match is not None:
+            target = {**target, rule["targetLabel"]: rule["replacement"].replace("${1}", match[1])}
+    return target
 
 
 @pytest.mark.parametrize("overlay", ["shadow", "replace", "same-node"])

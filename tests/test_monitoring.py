@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from dnsserver.metrics.families import FAMILIES
+from dnsserver.node.report import FAMILIES as GUARDIAN
 from tests.deployment import OWNED, ROOT, composed, of_kind
 from tests.monitoring import DASHBOARD, RULES, alerts, chosen, dashboard, samples_of, shown, text
 
@@ -22,6 +23,7 @@ LABELS = {
     for family in FAMILIES
     for suffix in {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[family.type]
 }
+LABELS |= {family.name: {family.label} if family.label else set() for family in GUARDIAN}
 SCRAPED = {"instance", "job", "namespace", "pod"}  # labels that Prometheus gives
 EXPRESSIONS = {name: str(rule["expr"]) for name, rule in alerts().items()} | shown()
 
@@ -138,7 +140,6 @@ FIRES: dict[str, Fires] = {
     "DnsserverBadObjects": Fires({'dnsserver_bad_objects_total{kind="services"}': "0x10 1x110"}, 15),
     "DnsserverConfigRefused": Fires({"dnsserver_config_current": "0x120"}),
     "DnsserverConfigNeedsRestart": Fires({"dnsserver_config_keys_needing_restart": "2x120"}, 90),
-    "DnsserverNodeNotInPlace": Fires({"dnsserver_node_in_place": "0x120"}),
     "DnsserverWorkerRestarts": Fires({"dnsserver_worker_restarts_total": "0x10 1x110"}, 15),
     "DnsserverFaults": Fires({'dnsserver_faults_total{place="question"}': "_x10 1x110"}, 15),
     "DnsserverRepairs": Fires({'dnsserver_repairs_total{kind="services"}': "0x10 1x110"}, 15),
@@ -146,6 +147,11 @@ FIRES: dict[str, Fires] = {
     "DnsserverMemoryNearCeiling": Fires(
         {"process_resident_memory_bytes": "190x120", "dnsserver_memory_ceiling_bytes": "200x120"}, 30
     ),
+    "DnsserverNodeNotInPlace": Fires({"dnsserver_node_in_place": "0x120"}),
+    "DnsserverNodeNotAnswering": Fires({"dnsserver_node_server_answers": "0x120"}),
+    "DnsserverNodeWithdrawals": Fires({"dnsserver_node_withdrawals_total": "0+1x120"}, 30),
+    "DnsserverNodeRepairs": Fires({"dnsserver_node_repairs_total": "0+1x120"}, 30),
+    "DnsserverNodeSetupErrors": Fires({'coredns_nodecache_setup_errors_total{errortype="nftables"}': "0+120x120"}),
 }
 _ALSO = {"DnsserverNotReady": {"DnsserverGone"}, "DnsserverUpstreamsDown": {"DnsserverUpstreamDown"}}
 
@@ -182,6 +188,11 @@ WELL = {
     "dnsserver_log_lines_lost_total": "0x120",
     "process_resident_memory_bytes": "100x120",
     "dnsserver_memory_ceiling_bytes": "200x120",
+    "dnsserver_node_in_place": "1x20 0x1 1x99",
+    "dnsserver_node_server_answers": "1x20 0x1 1x99",
+    "dnsserver_node_withdrawals_total": "0x20 1x40 2x60",
+    "dnsserver_node_repairs_total": "0x20 1x40 2x60",
+    'coredns_nodecache_setup_errors_total{errortype="interface_add"}': "3x120",
 }
 
 

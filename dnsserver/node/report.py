@@ -52,28 +52,41 @@ def read(folder: Path) -> Report | None:
         return None
 
 
+class Family(NamedTuple):
+    """One metric of the guardian: its type, its name as samples have it, its label if it has one, and what it means."""
+
+    type: str
+    name: str
+    label: str
+    text: str
+
+
+FAMILIES: Final = (
+    Family("counter", "coredns_nodecache_setup_errors_total", "errortype", "What the kernel refused, by what it was."),
+    Family("gauge", "dnsserver_node_address", "address", "1 while the node has this address."),
+    Family("gauge", "dnsserver_node_rules", "", "1 while connection tracking is kept off these addresses."),
+    Family("gauge", "dnsserver_node_server_answers", "", "1 while the node's server answers."),
+    Family("counter", "dnsserver_node_withdrawals_total", "", "Times that a cluster address was taken away."),
+    Family("counter", "dnsserver_node_repairs_total", "", "Addresses and rules that were gone and put back."),
+)
+
+
 def metrics(report: Report) -> str:
     """Return a report in Prometheus' text format."""
     return "\n".join(_lines(report)) + "\n"
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from _family("coredns_nodecache_setup_errors_total", "counter", "What the kernel refused, by what it was.")
-    for kind, count in report.errors.items():
-        yield f'coredns_nodecache_setup_errors_total{{errortype="{kind}"}} {count}'
-    yield from _family("dnsserver_node_address", "gauge", "Whether the node has an address of its DNS.")
-    for address, there in report.addresses.items():
-        yield f'dnsserver_node_address{{address="{address}"}} {there:d}'
-    for name, kind, text, value in (
-        ("dnsserver_node_rules", "gauge", "Whether connection tracking is kept off these addresses.", report.rules),
-        ("dnsserver_node_server_answers", "gauge", "Whether the node's server answers.", report.answers),
-        ("dnsserver_node_withdrawals_total", "counter", "Times that an address was taken away.", report.withdrawals),
-        ("dnsserver_node_repairs_total", "counter", "Addresses and rules that were gone and put back.", report.repairs),
-    ):
-        yield from _family(name, kind, text)
-        yield f"{name} {value:d}"
-
-
-def _family(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
+    values: tuple[dict[str, int] | dict[str, bool], ...] = (
+        report.errors,
+        report.addresses,
+        {"": report.rules},
+        {"": report.answers},
+        {"": report.withdrawals},
+        {"": report.repairs},
+    )
+    for family, samples in zip(FAMILIES, values, strict=True):
+        yield f"# HELP {family.name} {family.text}"
+        yield f"# TYPE {family.name} {family.type}"
+        for label, value in samples.items():
+            yield f'{family.name}{{{family.label}="{label}"}} {value:d}' if label else f"{family.name} {value:d}"

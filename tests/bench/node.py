@@ -32,12 +32,12 @@ from tests.bench import nodelocal
 from tests.bench.balancer import SERVICE, Balancer, Endpoint, run
 from tests.bench.memory import can_run_out, run_out
 from tests.bench.nodelocal import KUBELET, LIVENESS, NodeLocal
+from tests.bench.pod import OWN, Pod
 from tests.bench.processes import found, wait_until
 from tests.bench.rollout import NAME, connect
 from tests.kube.apiserver import ApiServer
 from tests.running import kubeconfig
 
-OWN = "169.254.20.10"
 RATE = 400.0
 _CENTRAL, _API = "10.244.1.2", "10.250.1.1"
 _BEFORE, _AFTER = 3.0, 6.0
@@ -49,52 +49,6 @@ state = "{folder}/state"
 [kubernetes]
 snapshot_interval = 1.0
 """
-
-
-class Pod:
-    """The pod of a node: a server and a guardian, which report in a folder of their own."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self._folder = folder
-        self._run = folder / f"pod-{number}"
-        self._run.mkdir()
-        self._log = (folder / f"{number}.log").open("ab")
-        self.guardian = self._guard()
-        self.server = self._serve()
-
-    @property
-    def is_ready(self) -> bool:
-        return (self._run / "ready").exists()
-
-    def restart_server(self) -> None:
-        self.server.kill()
-        self.server.wait()
-        self.server = self._serve()
-
-    def restart_guardian(self) -> None:
-        self.guardian.kill()
-        self.guardian.wait()
-        self.guardian = self._guard()
-
-    def signal(self, number: signal.Signals) -> None:
-        for process in (self.server, self.guardian):
-            process.send_signal(number)
-
-    def kill(self) -> None:
-        for process in (self.server, self.guardian):
-            process.kill()
-            process.wait()
-
-    def _serve(self) -> "subprocess.Popen[bytes]":
-        flags = [f"--listen={OWN}:53", f"--listen={SERVICE}:53", "--admin=127.0.0.1:9253", f"--guardian={self._run}"]
-        flags += [f"--takeover={self._folder / 'takeover'}", f"--config={self._folder / 'dnsserver.toml'}"]
-        return self._start("serve", *flags)
-
-    def _guard(self) -> "subprocess.Popen[bytes]":
-        return self._start("guard-node", OWN, f"--cluster={SERVICE}", f"--report={self._run}")
-
-    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", "dnsserver", *arguments], stdout=self._log, stderr=self._log)
 
 
 class Node:
@@ -146,13 +100,15 @@ async def bad_update(node: Node) -> None:
 
 
 async def server_killed(node: Node) -> None:
-    node.pod.server.kill()
-    await trio.sleep(KUBELET)
-    node.pod.restart_server()
+    await _killed(node, node.pod.server.kill)
 
 
 async def server_out_of_memory(node: Node) -> None:
-    await trio.to_thread.run_sync(run_out, node.pod.server)
+    await _killed(node, partial(run_out, node.pod.server))
+
+
+async def _killed(node: Node, how: Callable[[], None]) -> None:
+    await trio.to_thread.run_sync(how)
     await trio.sleep(KUBELET)
     node.pod.restart_server()
 
@@ -370,8 +326,7 @@ def main() -> None:
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
     needed = ["ip", "nft", "conntrack", "unshare", *(["iptables"] if options.node_cache else [])]
-    missing = [program for program in needed if not found(program)]
-    if os.geteuid() or missing:
+    if os.geteuid() or (missing := [program for program in needed if not found(program)]):
         sys.exit(f"network namespaces need root and Debian's iproute2, nftables, conntrack; missing: {missing}")
     if options.inside:
         try:

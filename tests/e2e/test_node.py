@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from tests.bench.balancer import SERVICE
-from tests.bench.node import OWN, measured
+from tests.bench.node import measured
+from tests.bench.pod import OWN
 
 pytestmark = [
     pytest.mark.e2e,
