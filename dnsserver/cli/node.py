@@ -3,12 +3,15 @@
 import importlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 import click
 
 from dnsserver.config import Address
+
+_INTERFACE = re.compile(rb"[^\s/:\0]{1,15}")  # dev_valid_name of the kernel
 
 
 @click.command("guard-node")
@@ -52,6 +55,8 @@ def guard_node(
                 addresses.parsed(text)
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=hint) from error
+    if twice := {text for text in (*own, *cluster) if (*own, *cluster).count(text) > 1}:
+        raise click.BadParameter(f"{', '.join(sorted(twice))} stands twice", param_hint="ADDRESS")
     try:
         question.question(0, name)
     except ValueError as error:
@@ -60,8 +65,8 @@ def guard_node(
         shown = None if metrics is None else Address.parse(metrics)
     except ValueError as error:
         raise click.BadParameter(f"expected {Address.EXPECTED}, got {metrics}", param_hint="--metrics") from error
-    if not 0 < len(interface.encode()) < 16 or "/" in interface or interface.isspace():
-        raise click.BadParameter("expected a name of 1 to 15 octets", param_hint="--interface")
+    if not _INTERFACE.fullmatch(interface.encode()) or interface in {".", ".."}:
+        raise click.BadParameter("expected a name of 1 to 15 octets without space, / and :", param_hint="--interface")
     options = {
         "own": own,
         "cluster": cluster,

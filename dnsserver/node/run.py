@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from dnsserver import signals
 from dnsserver.logger import get_logger, send_to
 from dnsserver.node import report
-from dnsserver.node.addresses import LOST, Addresses, parsed
+from dnsserver.node.addresses import LOOPBACK, LOST, Addresses, parsed
 from dnsserver.node.asker import Asker
 from dnsserver.node.guardian import Guardian, Settings
 from dnsserver.node.untracked import Untracked
@@ -48,8 +48,19 @@ class Options(NamedTuple):
 
 
 def run(options: Options) -> None:
-    """Guard until SIGTERM, and then until another guardian has taken over or the server has ended. Raises OSError."""
+    """Guard until SIGTERM, and then until another guardian has taken over or the server has ended.
+
+    Raises OSError for what waiting does not help against: no NET_ADMIN, or an interface of somebody else.
+    """
     addresses, untracked = Addresses(), Untracked()
+    try:
+        addresses.device(options.device)
+    except PermissionError as error:
+        raise PermissionError(error.errno, f"{error.strerror}: it needs the capability NET_ADMIN") from error
+    except FileExistsError:
+        raise
+    except OSError as error:  # said and tried again from here on
+        log.info("our interface cannot be had yet", device=options.device, error=error.strerror or str(error))
     woken, wakes = socket.socketpair()
     wakes.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno())
@@ -75,7 +86,7 @@ def remove(options: Options) -> None:
     with contextlib.suppress(OSError):
         addresses.remove_device(settings.device)
     for given in addresses.all():
-        if given.address in ours and addresses.name(given.device) == "lo":
+        if given.address in ours and addresses.name(given.device) == LOOPBACK:
             addresses.take(given.address, given.device)
 
 

@@ -17,6 +17,22 @@ def test_without_the_capability_it_says_so() -> None:
     assert done.stderr == "cannot remove what is left on this node: Operation not permitted\n"
 
 
+@SEPARATE
+@pytest.mark.parametrize(
+    ("setting", "flags", "told"),
+    [
+        (["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"], [], "it needs the capability NET_ADMIN"),
+        ([], ["--interface=lo"], "lo is there, and no dummy interface"),
+    ],
+)
+def test_what_waiting_does_not_help_against_ends_it(setting: list[str], flags: list[str], told: str) -> None:
+    command = ["unshare", "--net", *setting, sys.executable, "-m", "dnsserver", "guard-node", "169.254.20.10", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "cannot guard this node" in done.stderr
+    assert told in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -26,6 +42,12 @@ def test_without_the_capability_it_says_so() -> None:
         (["169.254.20.10", "--ask", "a..b"], "domain name"),
         (["169.254.20.10", "--metrics", "9353"], "--metrics"),
         (["169.254.20.10", "--interface", "much-too-long-for-one"], "1 to 15 octets"),
+        (["169.254.20.10", "--interface", "dns 0"], "without space"),
+        (["169.254.20.10", "--interface", ".."], "without space"),
+        (["127.0.0.1"], "each pod's own"),
+        (["fe80::10%eth0"], "as fd00::10"),
+        (["169.254.20.10", "--cluster", "10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 stands twice"),
+        (["10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 stands twice"),
     ],
 )
 def test_a_mistake_in_the_command_line_is_told(arguments: list[str], told: str) -> None:

@@ -23,3 +23,11 @@ def inside(program: str, *arguments: str) -> Any:
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def needs_kind(kind: str) -> None:
+    """Skip a test where the kernel has no interfaces of a kind."""
+    command = ["unshare", "--net", "ip", "link", "add", "try0", "type", kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this kernel makes no interfaces of the kind {kind}: {done.stderr.strip()}")

@@ -12,17 +12,18 @@ from pathlib import Path
 from dnsserver.node.addresses import Addresses, parsed
 from dnsserver.node.report import read
 from tests.node import responder
-OWN, CLUSTER, folder = "169.254.20.10", "10.96.0.10", Path(sys.argv[1])
+folder, OWN, *CLUSTER = Path(sys.argv[1]), *sys.argv[2:]
+ALL = sorted([OWN, *CLUSTER])
+COMMAND = [sys.executable, "-m", "dnsserver", "guard-node", OWN, *(f"--cluster={each}" for each in CLUSTER)]
 kernel = Addresses()
-has = lambda: sorted({str(given.address) for given in kernel.all()} & {OWN, CLUSTER})
+has = lambda: sorted({str(given.address) for given in kernel.all()} & {*ALL})
 nft = lambda *command: subprocess.run(["nft", *command], capture_output=True, text=True, check=True).stdout
 def serve():
-    server = subprocess.Popen([sys.executable, responder.__file__, "53", OWN, CLUSTER], stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, responder.__file__, "53", *ALL], stdout=subprocess.PIPE)
     server.stdout.readline()
     return server
 def guard():
-    return subprocess.Popen([sys.executable, "-m", "dnsserver", "guard-node", OWN, "--cluster", CLUSTER,
-                             "--report", folder, "--metrics", "127.0.0.1:9353"])
+    return subprocess.Popen([*COMMAND, "--report", folder, "--metrics", "127.0.0.1:9353"])
 def within(seconds, wanted, look=has):
     began = time.monotonic()
     while look() != wanted and time.monotonic() - began < seconds:
@@ -31,13 +32,13 @@ def within(seconds, wanted, look=has):
     return time.monotonic() - began
 server, guardian = serve(), guard()
 atexit.register(lambda: [process.kill() for process in (server, guardian)])
-within(10, [CLUSTER, OWN])
+within(10, ALL)
 """
 END = "\nprint(json.dumps(found))"
 
 
-def scenario(folder: Any, text: str) -> Any:
-    return inside(BEGIN + text + END, str(folder))
+def scenario(folder: Any, text: str, addresses: tuple[str, ...] = ("169.254.20.10", "10.96.0.10")) -> Any:
+    return inside(BEGIN + text + END, str(folder), *addresses)
 
 
 @SEPARATE
@@ -53,7 +54,7 @@ found = [within(5, [OWN])]
 server.kill()
 server.wait()
 server = serve()
-found.append(within(5, [CLUSTER, OWN]))
+found.append(within(5, ALL))
 """,
     )
     assert found[0] < most
@@ -71,7 +72,7 @@ found = [within(6, [OWN]), nft("list", "ruleset").count("notrack")]
 guardian.kill()
 guardian.wait()
 guardian = guard()
-found.append(within(6, [CLUSTER, OWN]))
+found.append(within(6, ALL))
 """,
     )
     assert found[0] < 4.0
@@ -83,11 +84,11 @@ def test_addresses_and_rules_that_are_taken_away_are_put_back_and_told_of(tmp_pa
     back, rules, report, metrics = scenario(
         tmp_path,
         """
-for address in (OWN, CLUSTER):
+for address in ALL:
     for given in kernel.all():
         if str(given.address) == address:
             kernel.take(given.address, given.device)
-back = within(3, [CLUSTER, OWN])
+back = within(3, ALL)
 nft("flush", "ruleset")
 rules = within(3, 12, lambda: nft("list", "ruleset").count("notrack"))
 time.sleep(0.6)
@@ -114,11 +115,11 @@ server.terminate()
 guardian.wait(20)
 found = [has(), nft("list", "ruleset")]
 server, guardian = serve(), guard()
-within(10, [CLUSTER, OWN])
+within(10, ALL)
 for process in (guardian, server):
     process.kill()
     process.wait()
-subprocess.run([sys.executable, "-m", "dnsserver", "guard-node", OWN, "--cluster", CLUSTER, "--remove"], check=True)
+subprocess.run([*COMMAND, "--remove"], check=True)
 found += [has(), nft("list", "ruleset")]
 """,
     ) == [[], "", [], ""]
@@ -134,9 +135,40 @@ time.sleep(3)
 old.terminate()
 gaps, ends = 0, time.monotonic() + 8
 while time.monotonic() < ends:
-    gaps += has() != [CLUSTER, OWN]
+    gaps += has() != ALL
     time.sleep(0.01)
 found = [gaps, old.poll()]
 """,
     )
     assert (gaps, ended) == (0, 0)
+
+
+@SEPARATE
+@pytest.mark.parametrize(
+    "addresses",
+    [("fd00::10", "fd00:10:96::a"), ("169.254.20.10", "10.96.0.10", "fd00:10:96::a"), ("169.254.20.10",)],
+    ids=["IPv6", "dual-stack", "own alone"],
+)
+def test_each_family_is_guarded(tmp_path: Any, addresses: tuple[str, ...]) -> None:
+    problems, there, without, again, rules, left = scenario(
+        tmp_path,
+        """
+time.sleep(0.6)
+report = read(folder)
+server.kill()
+server.wait()
+found = [report.problems, report.addresses, within(3, [OWN])]
+server = serve()
+found += [within(5, ALL), nft("list", "ruleset").count("notrack")]
+guardian.terminate()
+time.sleep(1)
+server.terminate()
+guardian.wait(20)
+found.append(has())
+""",
+        addresses,
+    )
+    assert (problems, there) == ([], dict.fromkeys(addresses, True))
+    assert without < 0.6
+    assert again < 3.0
+    assert (rules, left) == (6 * len(addresses), [])
