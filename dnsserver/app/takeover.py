@@ -130,6 +130,12 @@ class Offer:
         self._sockets = sockets
         self._release = release
         self._rest = rest
+        self._takers = 0
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another server has the sockets as well: what is done to them is done to its."""
+        return self._takers > 0
 
     async def run(self) -> None:
         """Offer them until cancelled. Raises OSError if the path cannot be had."""
@@ -169,6 +175,7 @@ class Offer:
                 return
             while (message := await connection.recv(_MESSAGE)) != b"":
                 if message == _TAKE:
+                    self._takers += not handed
                     handed = True
                     await self._hand_over(connection)
                 elif message == _TAKEN and not taken:
@@ -176,6 +183,7 @@ class Offer:
                     self._rest(True)
                     log.info("the next server has taken over")
         if handed:
+            self._takers -= 1
             self._rest(False)
         if taken:
             log.warning("the next server is gone, this one answers again")

@@ -51,7 +51,8 @@ def giver() -> Iterator[Giver]:
 
 async def test_the_very_same_sockets_are_handed_over(giver: Giver, tmp_path: Path, nursery: trio.Nursery) -> None:
     path = tmp_path / "takeover"
-    nursery.start_soon(Offer(path, giver.sockets, giver.release, giver.rest).run)
+    offer = Offer(path, giver.sockets, giver.release, giver.rest)
+    nursery.start_soon(offer.run)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"waiting", giver.udp.getsockname())  # before anybody takes over
     await trio.testing.wait_all_tasks_blocked()
@@ -65,12 +66,14 @@ async def test_the_very_same_sockets_are_handed_over(giver: Giver, tmp_path: Pat
         assert tcp.getsockname() == giver.tcp.getsockname()
         assert not udp.getblocking()
         assert giver.done == ["release"]
+        assert offer.is_taken
         await next_one.confirm()
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert giver.done == ["release", "rest"]
         next_one.close()  # as its process dies
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert giver.done == ["release", "rest", "read again"]
+        assert not offer.is_taken
 
 
 async def test_one_that_takes_and_dies_before_it_answers_changes_nothing(
@@ -193,6 +196,18 @@ def test_one_server_after_the_other_loses_nothing(folder: Path) -> None:
                 third.kill()  # before the second one was told to end
                 wait_logged(folder, 2, "the next server is gone")
                 assert [is_answered(port) for _ in range(50)] == [True] * 50
+
+
+def test_one_that_starts_while_the_last_one_ends_goes_on_answering(folder: Path) -> None:
+    port = free_port()
+    with server(folder, port, 1) as first:
+        wait_logged(folder, 1, "serving")
+        first.terminate()
+        wait_logged(folder, 1, "draining")
+        with server(folder, port, 2):  # as a pod that was deleted, which is asked until the next one is there
+            wait_for(lambda: is_answered(port) and "has taken over" in (folder / "1.log").read_text())
+            assert first.wait(30) == 0
+            assert [is_answered(port) for _ in range(50)] == [True] * 50
 
 
 def test_beside_one_that_hangs_all_that_is_new_is_answered(folder: Path) -> None:
