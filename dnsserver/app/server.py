@@ -110,7 +110,6 @@ class Server:
         self._handed_over = False
         self._last: Predecessor | None = None
         self._offer: Offer | None = None
-        self._offering = trio.CancelScope()
 
     def place(self, key: str) -> str:
         """Return where a key of the configuration is written, for people."""
@@ -227,12 +226,8 @@ class Server:
                 self._last = last  # it hears of our end by that
         admin = await nursery.start(self._run_admin)
         self._offer = Offer(path, self.dns.listeners.to_hand_over, self._release, self._rest)
-        nursery.start_soon(self._make_offer, self._offer)
+        nursery.start_soon(self.dns.faults.keep, "takeover", self._offer.run)
         await self.dns.faults.once("announce", self._announce, Address(*admin) if admin else None)
-
-    async def _make_offer(self, offer: Offer) -> None:
-        with self._offering:
-            await self.dns.faults.keep("takeover", offer.run)
 
     async def _release(self) -> None:
         """Give up the address of admin HTTP, which the next server is asked at from now on."""
@@ -258,7 +253,7 @@ class Server:
         hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
         log.info("draining", seconds=most, hint=hint)
         self.draining = True
-        if self._leaves_addresses():
+        if self._offer is not None and not self._offer.is_taken:
             self.dns.listeners.give_way()
         self._end_within(most + UNDER_WAY + _FAREWELL)
         self.dns.leave()
@@ -272,14 +267,9 @@ class Server:
                     break
             nursery.cancel_scope.cancel()
         self._end_within(_FAREWELL)
-        if self._leaves_addresses():
-            self._offering.cancel()  # nobody may have these sockets from here on
+        if self._offer is not None and self._offer.withdraw():
             await self.dns.listeners.take_last()
         scope.cancel()
-
-    def _leaves_addresses(self) -> bool:
-        """Tell whether nobody else has the sockets: another program may have bound its own beside them."""
-        return self._offer is not None and not self._offer.is_taken
 
     async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:
         """Wait for the end of the drain, and for what is asked of the upstreams then."""

@@ -131,11 +131,17 @@ class Offer:
         self._release = release
         self._rest = rest
         self._takers = 0
+        self._withdrawn = False
 
     @property
     def is_taken(self) -> bool:
         """Whether another server has the sockets as well: what is done to them is done to its."""
         return self._takers > 0
+
+    def withdraw(self) -> bool:
+        """Give the sockets to nobody from now on; return whether nobody has them yet."""
+        self._withdrawn = True
+        return not self.is_taken
 
     async def run(self) -> None:
         """Offer them until cancelled. Raises OSError if the path cannot be had."""
@@ -174,6 +180,8 @@ class Offer:
             if not _is_own(connection):
                 return
             while (message := await connection.recv(_MESSAGE)) != b"":
+                if self._withdrawn:
+                    break
                 if message == _TAKE:
                     self._takers += not handed
                     handed = True

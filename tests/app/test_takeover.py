@@ -92,6 +92,19 @@ async def test_one_that_takes_and_dies_before_it_answers_changes_nothing(
     assert giver.done == ["release", "read again"]  # what was released is had again
 
 
+async def test_what_is_withdrawn_is_given_to_nobody(giver: Giver, tmp_path: Path, nursery: trio.Nursery) -> None:
+    path = tmp_path / "takeover"
+    offer = Offer(path, giver.sockets, giver.release, giver.rest)
+    nursery.start_soon(offer.run)
+    await trio.testing.wait_all_tasks_blocked()
+    next_one = await predecessor(path)
+    assert next_one is not None
+    assert offer.withdraw()
+    assert await next_one.take() is None
+    next_one.close()
+    assert giver.done == []
+
+
 async def test_where_nobody_is_there_is_nothing(giver: Giver, tmp_path: Path) -> None:
     path = tmp_path / "takeover"
     assert await predecessor(path) is None

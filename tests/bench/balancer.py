@@ -86,3 +86,8 @@ def run(*command: str, stdin: str = "", check: bool = True) -> None:
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=30)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+
+
+def shown(*command: str) -> str:
+    """Return what a program prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import trio
 
-from tests.bench.balancer import run
+from tests.bench.balancer import run, shown
 from tests.bench.memory import run_out
 from tests.bench.processes import PATH, found, wait_until
 
 KUBELET = 1.0  # seconds until it starts a container that ended anew
 LIVENESS = 6.0  # seconds after which it kills one that hangs here; the manifests have 50, those of NodeLocal 30
-_MINUTE = 70.0  # seconds in which it looks after addresses and rules once
+_MINUTE = 100.0  # seconds in which it looks after addresses and rules once
 _INTERFACE = "nodelocaldns"
 _UNTRACKED = """
 add table ip nodelocal
@@ -132,16 +132,14 @@ class NodeLocal:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def _has_addresses(self) -> bool:
-        shown = subprocess.run(
-            ["ip", "-o", "address", "show", "dev", _INTERFACE], capture_output=True, text=True, check=False
-        )
-        return all(f" {address}/32 " in shown.stdout for address in self._addresses)
+        there = shown("ip", "-o", "address", "show", "dev", _INTERFACE)
+        return all(f" {address}/32 " in there for address in self._addresses)
 
     def _has_rules(self) -> bool:
         if not self._program:
             return True
-        shown = subprocess.run(["iptables", "-t", "raw", "-S"], capture_output=True, text=True, check=False).stdout
-        return all(f"-s {address}/32" in shown and f"-d {address}/32" in shown for address in self._addresses)
+        there = shown("iptables", "-t", "raw", "-S")
+        return all(f"-s {address}/32" in there and f"-d {address}/32" in there for address in self._addresses)
 
 
 async def nothing(_: NodeLocal, __: trio.CancelScope) -> None:

@@ -26,8 +26,8 @@ import trio
 
 from dnsserver.zone.model import Kind
 from tests import asking
-from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run
-from tests.bench.processes import found
+from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run, shown
+from tests.bench.processes import found, wait_until
 from tests.kube.apiserver import ApiServer
 from tests.running import kubeconfig
 
@@ -239,6 +239,8 @@ def connect(space: str, device: str, here: str, there: str) -> None:
     for each in ("lo", "eth0"):
         run(*inside, "link", "set", each, "up")
     run(*inside, "route", "add", "default", "via", here)
+    # A busy kernel takes a while for that, and drops what is sent until then.
+    wait_until(lambda: "state UP" in shown("ip", "-o", "link", "show", "dev", device), f"{device} to be up")
 
 
 def _asker(rate: float) -> "subprocess.Popen[str]":
