@@ -273,6 +273,7 @@ def test_the_node_local_server_is_on_the_network_of_the_node() -> None:
     assert server["env"] == [{"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]
     for probe in ("readinessProbe", "livenessProbe"):
         assert (server[probe]["httpGet"]["port"], "host" in server[probe]["httpGet"]) == (9253, False)
+    assert server["livenessProbe"]["terminationGracePeriodSeconds"] == 5
 
 
 def test_an_update_of_a_node_has_both_pods_beside_each_other() -> None:
