@@ -1,7 +1,7 @@
-"""What each reason means, and what to do about it: for `explain`, the page, and the pages of the documentation.
+"""What each reason means, and what to do about it: for `explain`, the page, and the documentation.
 
-Keyed by the code of a `dnsserver.zone.record.Reason`. A reason with nothing to do about it has no advice: its answer is
-what was hoped for, or says all that there is to say.
+The key is the code of a `dnsserver.zone.record.Reason`. A reason without advice needs none: its answer is not a
+failure, or says all that there is to say.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What a cache holds, in the order in which it gives things up: the oldest that is not used any more (CLOCK). Pure."""
+"""The order in which a cache drops its entries: the oldest that is not used any more comes first (CLOCK). Pure."""
 
 from collections import deque
 from typing import Protocol, TypeVar

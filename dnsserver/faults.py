@@ -1,7 +1,7 @@
-"""The borders that no bug crosses: what fails there costs one thing, is counted by the place, and is logged.
+"""The borders that no bug crosses: a failure there costs one thing, is counted by its place, and is logged.
 
-A border is where one part calls another that it must not die with: a packet's reply, a timer, an event of the API, a
-page. `tests/test_borders.py` has a fault injected at each of them while a server runs.
+A border is where one part calls another and must not die with it: a packet's reply, a timer, an event of the API, a
+page. `tests/test_borders.py` injects a fault at each of them while a server runs.
 """
 
 import contextlib

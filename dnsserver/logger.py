@@ -1,8 +1,8 @@
-"""What every part logs with: an event, which is a constant sentence, and fields by their names.
+"""What every part logs with: an event, which is a constant sentence, and named fields.
 
-What becomes of it is for `dnsserver.log` to say, which nobody below it has to know. Before it has, events go to
-standard error as they are. Not structlog, which does more than that: it imports asyncio, and rich where that is
-installed, and takes 6.2 MiB and 60 ms of a start (`python -X importtime -c "import structlog"`).
+`dnsserver.log` decides what becomes of it; packages below need not know. Until it does, events go to standard error as
+they are. structlog was rejected because it does more than this: it imports asyncio, and rich if that is installed, and
+takes 6.2 MiB and 60 ms of a start (`python -X importtime -c "import structlog"`).
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Log lines that name who is limited: each of them once a minute, and one in a second of all of them."""
+"""Log lines that name a limited client or domain: each of them once a minute, and one a second of all of them."""
 
 from dnsserver.logger import Logger
 

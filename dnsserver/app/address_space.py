@@ -1,8 +1,8 @@
-"""Address space, where it is limited (RLIMIT_AS, `ulimit -v`): little is taken for nothing, and too little is told.
+"""Address space, if it is limited (RLIMIT_AS, `ulimit -v`): the program takes little, and reports too low a limit.
 
-A thread takes 8 MiB for its stack and 64 MiB for a heap of its own, nearly all of it never touched: after three of them
-a limit of 200 MiB is used up, and a fourth, or a larger answer, finds none. With smaller stacks and one heap for all
-the whole server takes 70 MiB with 2,000 services.
+A thread takes 8 MiB for its stack and 64 MiB for a heap of its own, and uses almost none of it. After three threads a
+limit of 200 MiB is reached, and a fourth thread, or a larger answer, finds no space. With smaller stacks and one heap
+for all threads, the whole server takes 70 MiB with 2,000 services.
 """
 
 import ctypes

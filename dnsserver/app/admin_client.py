@@ -1,6 +1,6 @@
-"""A client of a running server's admin HTTP, for the commands that ask it: blocking, and one request at a time.
+"""A client for admin HTTP of a running server, for the commands that ask it: blocking, one request at a time.
 
-Promises: whatever is in the way is an AdminError, whose text says what it is and what to do.
+Promises: every problem is an AdminError, whose text says what is wrong and what to do.
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""What admin HTTP has to show and do, put together of the parts that know it."""
+"""The pages and actions of admin HTTP, put together from the parts that know them."""
 
 import importlib
 from typing import Protocol

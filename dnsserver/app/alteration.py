@@ -1,4 +1,4 @@
-"""What answers the difference between two configurations can alter: all others stay in the caches. Pure."""
+"""Which answers the difference between two configurations can affect; all others stay in the caches. Pure."""
 
 from dnsserver.config import Config, Route
 from dnsserver.config.changes import Changes

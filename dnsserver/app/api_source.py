@@ -1,6 +1,6 @@
-"""What follows a cluster's API server: the client, a reflector for each kind, and what reports that it is out of reach.
+"""What follows the API server of a cluster: the client, a reflector for each kind, and the reports of an outage.
 
-A module of its own, as a server of object files does without it: with what it imports it takes 4 MiB.
+It is a module of its own because a server of object files does not need it: with its imports it takes 4 MiB.
 """
 
 from collections.abc import Callable, Sequence

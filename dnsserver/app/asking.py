@@ -1,7 +1,7 @@
-"""One question put to this server's own chain and upstreams, as a client's would be, and what is known of the answer.
+"""One question to this server's own chain and upstreams, as if a client had asked it, and all about its answer.
 
-What is asked here is nobody's question: it is in no number of clients, replies or caches, no reply is kept of it, and
-no limit of a client holds for it. What it asks upstreams is asked in truth: that is counted, and its answer kept.
+Such a question counts for no client, reply or cache, no reply is kept for it, and no limit of a client applies to it.
+If upstreams have to be asked, they are really asked: that is counted, and their answer is kept.
 """
 
 import struct

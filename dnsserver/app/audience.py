@@ -1,6 +1,6 @@
-"""Those who look on in one process: the log of queries, and whoever follows the server with `tail`.
+"""The observers in one process: the log of queries, and everybody who follows the server with `tail`.
 
-What they want decides what is noted of replies, and which kept replies are followed. Nobody there: nothing is.
+Their wishes decide what is noted of replies, and which kept replies are followed. Without observers nothing is noted.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,7 @@
-"""The most memory that a configuration can take, part by part: what `check` prints and a pod's limit has to be above.
+"""The most memory that a configuration can take, part by part: `check` prints it, and a pod's limit must be above.
 
-Pure but for one look at the kernel's limits of socket buffers. Each bound is one that its part keeps; what is measured
-(programs, the zone) says how. Nothing here is asked while serving.
+Pure, except for one look at the kernel's limits of socket buffers. Each part keeps its own bound. For what is measured
+(programs, the zone), the part says how. None of this runs while serving.
 """
 
 from collections.abc import Iterator

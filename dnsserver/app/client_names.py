@@ -1,4 +1,4 @@
-"""Whose an address is, as far as the zone's index tells: pods, where they are watched, and Services."""
+"""Which pods and Services have a client's address, as far as the index of the zone knows. Pods have to be watched."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""`compare`: the same questions to two servers, and what differs by the number of the correction that explains it."""
+"""`compare`: the same questions to two servers, and each difference with the number of its correction."""
 
 import secrets
 import struct

@@ -1,4 +1,4 @@
-"""`import-corefile`: the files that an import needs, and what is printed of it."""
+"""`import-corefile`: the files that an import needs, and what the command prints."""
 
 import os
 import re

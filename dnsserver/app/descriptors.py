@@ -1,7 +1,7 @@
-"""How many files and sockets a process may have open, and how many of those clients may take.
+"""How many files and sockets a process may have open, and how many of them clients may use.
 
-Upstreams, admin, the API and the pipes to workers come first: a client that opens connections and says nothing must not
-cost others the names outside.
+Upstreams, admin HTTP, the API and the pipes to workers come first: a client that opens connections and says nothing
+must not take the outside names away from others.
 """
 
 import resource

@@ -1,4 +1,4 @@
-"""Tells those who look on of the replies that were made, a few times a second and a few at a time."""
+"""Passes the replies that were made on to the observers, a few times a second and a few at a time."""
 
 import time
 from collections.abc import Callable

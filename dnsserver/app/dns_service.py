@@ -1,7 +1,7 @@
-"""What answers: the zone, the caches, the upstreams and the sockets of one process, wired.
+"""The part that answers: the zone, the caches, the upstreams and the sockets of one process, connected.
 
-Here the two flows meet: an event goes to the zone, and what it changed is gone from the reply cache, before the next
-packet is looked at.
+The two flows meet here: an event goes to the zone, and the replies that it changes leave the reply cache, before the
+server looks at the next packet.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""How long a server that was told to end goes on answering: until nobody asks it any more.
+"""How long a server that has to end goes on answering: until no client asks it any more.
 
-Who asks over the cluster's Service does so until every node has heard that this endpoint is leaving: readiness has to
-fail (probe period times threshold), the EndpointSlice to change, and each kube-proxy to write its rules, which in a
-large cluster takes seconds. kube-proxy keeps UDP flows to an endpoint as long as it serves, terminating or not. So no
-fixed time is right: the questions themselves tell when the last client has left.
+Clients of the cluster's Service ask until every node knows that this endpoint is leaving: readiness has to fail (probe
+period times threshold), the EndpointSlice has to change, and each kube-proxy has to write its rules. In a large
+cluster that takes seconds. kube-proxy keeps UDP flows to an endpoint as long as it serves, terminating or not. So no
+fixed time is right: the questions themselves show when the last client has left.
 """
 
 from collections.abc import Callable

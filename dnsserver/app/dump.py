@@ -1,4 +1,4 @@
-"""The zone's records as lines of a master file: all of them, or those of a namespace or a name."""
+"""The records of the zone as lines of a zone file: all of them, or those of a namespace or a name."""
 
 from collections.abc import Iterator
 

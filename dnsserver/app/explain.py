@@ -1,4 +1,4 @@
-"""Who explains: a running server, or a process of its own for files of objects or a kubeconfig."""
+"""Where an explanation comes from: a running server, or this process with object files or a kubeconfig."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

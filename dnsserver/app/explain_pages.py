@@ -1,4 +1,4 @@
-"""What admin HTTP has for `dnsserver explain` and `dnsserver dump`, and for whoever else asks."""
+"""The pages of admin HTTP for `dnsserver explain` and `dnsserver dump`, and for other programs."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 

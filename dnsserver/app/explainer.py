@@ -1,6 +1,6 @@
-"""Explains a name: finds out who the client is, walks as its resolver does, and asks each question once.
+"""Explains a name: finds out who the client is, does what its resolver does, and asks each question once.
 
-What is pure about it is `dnsserver.explain`; here is what reads the API and the node's resolv.conf, and what waits.
+The pure parts are in `dnsserver.explain`. This module reads the API and the node's resolv.conf, and does the waiting.
 """
 
 import ipaddress

@@ -1,6 +1,6 @@
 """Which listeners anybody on the internet may reach, as far as this machine can know.
 
-A port may still be closed by a firewall, and a private address be reached through a load balancer: this is a hint.
+A firewall may still close a port, and a load balancer may lead to a private address: this is only a hint.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Who looks on for a stream of `/tail`, in each process: what it has seen, until that is taken, in bounded room."""
+"""The followers of `/tail` in each process: what they have seen, in bounded memory, until it is collected."""
 
 from collections import deque
 

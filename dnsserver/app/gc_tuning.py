@@ -1,7 +1,7 @@
-"""How the cyclic garbage collector is kept from holding up answers.
+"""How the cyclic garbage collector is kept from delaying answers.
 
-Neither the zone nor a reply has cycles, so there is little for it to find; but a full collection walks everything that
-is held: with 25,000 objects of the API that is some 40 ms in which nobody is answered.
+Neither the zone nor a reply has cycles, so that there is little to collect. But a full collection visits every object:
+with 25,000 objects of the API that takes 40 ms, in which nobody is answered.
 """
 
 import gc

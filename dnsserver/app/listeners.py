@@ -1,7 +1,7 @@
-"""The sockets of one process that clients come to; which they are can change while it runs.
+"""The sockets of one process to which clients come. They can change while it runs.
 
-A new address is opened before an old one is given up. That one goes on for a while, so that whoever waits for an answer
-gets it; then the kernel brings it nothing more, what waits in its buffer is answered, and it is closed.
+A new address is opened before an old one is closed. The old one goes on for a while, so that waiting clients get their
+answers. Then the kernel brings it no new packets, those in its buffer are answered, and it is closed.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""Collects what every part tells about itself, when somebody asks."""
+"""Collects the numbers of all parts when somebody asks for them."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol

@@ -1,4 +1,4 @@
-"""What the guardian of this node says, in a folder that both containers have: `dnsserver.node` writes, this reads."""
+"""The report of this node's guardian, in a folder that both containers have: `dnsserver.node` writes it."""
 
 from collections.abc import Callable
 from pathlib import Path

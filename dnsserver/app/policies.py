@@ -1,4 +1,4 @@
-"""Whether the cluster may have policies that go by the names pods ask, which search completion hides from them."""
+"""Whether the cluster may have policies about DNS names, from which search completion hides the final name."""
 
 import trio
 

@@ -1,7 +1,7 @@
-"""What of a valid configuration this machine does not let be in force: files, folders, zones, settings without effect.
+"""Settings of a valid configuration that this machine does not let be in force: files, folders, zones, and others.
 
-`serve` asks this before anything is opened, and `check` asks the same; what `serve` would say only later is found by
-`rehearsal`.
+`serve` asks this before it opens anything, and `check` asks the same. `rehearsal` finds what `serve` would report
+later.
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""What this process takes, as Linux shows it (proc_pid_stat(5)); the names are those of Prometheus's own clients."""
+"""What this process uses, as Linux reports it (proc_pid_stat(5)), under the names of Prometheus's own clients."""
 
 import os
 import resource

@@ -1,6 +1,6 @@
-"""What `serve` would say only as it goes on, found without serving: `check` asks for it after `preflight`.
+"""What `serve` would report only after its start, found without serving: `check` asks for it after `preflight`.
 
-It is said by the same code: object files are read by what serves them, and what that logs is what is found.
+The same code reports it: the code that serves object files reads them here, and its log lines are the findings.
 """
 
 import errno

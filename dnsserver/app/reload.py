@@ -1,7 +1,8 @@
-"""Another configuration while the server runs: files are followed, read again, compared, and put in force whole or not.
+"""A new configuration while the server runs: files are followed, read, compared, and put in force as a whole.
 
-A change is read and prepared beside everything else, in a thread where it takes long, and applied in one step: no
-question is answered by a mixture. Whatever is wrong with it, the configuration in force stays, and that is said.
+A change is read and prepared while questions are answered, in a thread if it takes long, and applied in one step: no
+question is answered by a mixture. If anything is wrong with it, the configuration in force stays, and that is
+reported.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
-"""The rules of a configuration, with the names of its hosts files, as the chain takes them.
+"""The rules of a configuration, with the names of its hosts files, for the chain.
 
-What reads and applies them is imported where there are rules: with dnslib it takes 2 MiB.
+The code that reads and applies rules is imported only if there are rules: with dnslib it takes 2 MiB.
 """
 
 from collections.abc import Callable, Mapping, Sequence

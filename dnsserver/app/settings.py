@@ -1,4 +1,4 @@
-"""The configuration as the parts want it: one function a part, nothing decided here."""
+"""The configuration in the form that each part wants: one function for each part; nothing is decided here."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""What admin HTTP shows to people. It is imported when somebody first looks: most servers are seen by probes only."""
+"""The pages of admin HTTP for people. They are imported at the first request: most servers only get probes."""
 
 from dnsserver.app.admin_pages import Parts
 from dnsserver.app.explain_pages import explain_routes

@@ -1,7 +1,7 @@
 """`/tail`: questions as they are answered, line by line, for as long as somebody reads.
 
-A stream is a follower of each process: of this one at once, of the others by a frame down their pipes, and what they
-see comes up with their reports. A stream that is not read has nothing but its bounded queue.
+A stream has a follower in each process: in this one directly, in the others after a frame through their pipes; their
+lines come back with their reports. If a stream is not read, it takes no more memory than its bounded queue.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Counts who asks what, for all processes, and says it when somebody wants to know.
+"""Counts who asks what, for all processes, and reports it.
 
-Each process samples its packets; the workers send what they have gathered with their counts, twice a second. Here it is
-counted, a few at a time, so that answers do not wait.
+Each process samples its packets. Workers send theirs with their numbers, twice a second. Here they are counted, a few
+at a time, so that answers do not wait.
 """
 
 import time

@@ -1,7 +1,7 @@
 """The pipe between the first process and a worker: frames of a length, a letter and a msgpack value.
 
-Down go the configuration, then the zone as it stands, then events as they happen; up come the worker's counts. One
-stream in one order, so what a worker has read is a state that the first process was in.
+The configuration goes down first, then the zone as it is, then each event. The worker's numbers come up. It is one
+stream in one order, so that what a worker has read is a state in which the first process was.
 """
 
 from collections.abc import AsyncGenerator, Callable

@@ -1,4 +1,4 @@
-"""The zone's snapshot in the state folder: served at a start until the API is heard, and kept up to date from then."""
+"""The snapshot of the zone in the state folder: served after a start until the API answers, and then kept fresh."""
 
 import os
 import time

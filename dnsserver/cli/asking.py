@@ -1,4 +1,4 @@
-"""The commands that say what a server answers, and why: a running one, or one of objects at hand."""
+"""The commands that say what a server answers, and why: a running server, or one made from objects."""
 
 import importlib
 import sys

@@ -1,7 +1,7 @@
-"""What `dnsserver top` shows: the last minutes of a server as lists, made to fit a terminal, or as plain text.
+"""What `dnsserver top` shows: the last minutes of a server as lists that fit a terminal, or as plain text.
 
-Names, reasons and clients come from whoever asks and from upstreams: they are shown as text and nothing in them is
-markup, and of what cannot be printed, or changes how a line is read, the number is shown.
+Names, reasons and clients come from clients and upstreams. They are shown as text, and nothing in them is markup. A
+character that cannot be printed, or that changes how a line is read, is shown as its number.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What somebody meant by a key that there is not: its successor, a slip of the pen, or a key of another table."""
+"""What somebody meant by an unknown key: its successor, a misspelled key, or a key of another table."""
 
 import difflib
 from typing import get_args, get_origin

@@ -1,7 +1,7 @@
-"""The files of a configuration as one: the first one, and those that its `include` names, in the order of their names.
+"""The files of a configuration as one: the first one, and those of its `include`, in the order of their names.
 
-Tables add up, and so do arrays of tables such as `[[forward]]`; any other key may be set in one of the files only. What
-is wrong in any of them is told at once, with the file that it stands in.
+Tables add up, and so do arrays of tables such as `[[forward]]`. Any other key may be set in one file only. Mistakes in
+all files are reported at once, each with its file.
 """
 
 import glob

@@ -1,8 +1,8 @@
-"""Where each key of a TOML text stands, and which keys stand there twice.
+"""Where each key of a TOML text is, and which keys are there twice.
 
-tomllib says neither, and it has no bounds of its own: a name of a hundred thousand parts costs it minutes, as many
-brackets its stack. So the text is gone through once before, by its tokens. What is wrong with the syntax is left to
-tomllib; this stops there, and knows the places up to it.
+tomllib says neither, and it has no bounds: a name of a hundred thousand parts takes it minutes, and as many brackets
+take its stack. So the text is read once before, token by token. Mistakes in the syntax are left to tomllib; this
+module stops there, and knows the places before it.
 """
 
 import re

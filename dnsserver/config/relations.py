@@ -1,4 +1,4 @@
-"""What is wrong between values that are right by themselves."""
+"""What is wrong between values each of which is right."""
 
 import ipaddress
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
-"""A client as its resolver sees the world: whom it asks, by which search list, with which options.
+"""A client as its resolver sees the world: which servers it asks, with which search list and options.
 
-From the text of a resolv.conf (resolv.conf(5)), from a namespace, or from what a pod's spec says of DNS. The kubelet
-makes the resolv.conf of a pod (Kubernetes, "DNS for Services and Pods"; `pkg/kubelet/network/dns/dns.go`).
+It is made from the text of a resolv.conf (resolv.conf(5)), from a namespace, or from what the spec of a pod says about
+DNS. The kubelet makes the resolv.conf of a pod (Kubernetes, "DNS for Services and Pods";
+`pkg/kubelet/network/dns/dns.go`).
 """
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Names that somebody may have meant: with a letter more, less or another, or of the same service elsewhere."""
+"""Names that somebody may have meant: with one letter more, less or changed, or of the same service elsewhere."""
 
 from collections.abc import Iterable, Iterator
 

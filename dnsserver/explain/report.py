@@ -1,4 +1,4 @@
-"""What was found out about a name, as values: what `explain --json` prints, and `text` shows to people."""
+"""What was found out about a name, as values: `explain --json` prints them, and `text` shows them to people."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""An Explanation as lines for people; the last one is the verdict."""
+"""An Explanation as lines for people; the last one is the result."""
 
 from collections.abc import Iterator
 

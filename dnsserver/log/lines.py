@@ -1,4 +1,4 @@
-"""Makes a line of an event: JSON or text, bounded, and harmless to who reads it."""
+"""Makes a line of an event: JSON or text, bounded, and harmless for its reader."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Sets up every logger of this process, and tells what became of the lines."""
+"""Sets up every logger of this process, and reports what became of the lines."""
 
 import atexit
 import contextlib

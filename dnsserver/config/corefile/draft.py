@@ -1,6 +1,6 @@
-"""What becomes of a Corefile while it is imported: the settings it leads to, and what is to be said of each line.
+"""A Corefile during its import: the settings that it leads to, and what to say about each line.
 
-A plugin's function writes into a `Draft`: `put` for a setting, `add` for a table of rules, `say` for a finding.
+The function of a plugin writes into a `Draft`: `put` for a setting, `add` for a table of rules, `say` for a finding.
 """
 
 from typing import Any, Literal, NamedTuple
