@@ -2,6 +2,7 @@
 
 import trio
 
+from dnsserver.kube import discovery
 from dnsserver.kube.api import Client
 from dnsserver.kube.errors import ApiError
 from dnsserver.logger import get_logger
@@ -23,7 +24,7 @@ async def warn_of_policies_by_name(client: Client) -> None:
     """Warn once if the API serves policies by DNS names; ask until the API says what it serves."""
     while True:
         try:
-            groups = await client.groups()
+            groups = await discovery.groups(client)
         except ApiError:
             await trio.sleep(_RETRY)
             continue

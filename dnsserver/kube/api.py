@@ -25,6 +25,7 @@ from dnsserver.kube.errors import (
     Status,
     TooLarge,
     Unauthorized,
+    Undecodable,
     error_of,
 )
 from dnsserver.kube.pod_dns import PodDns, of_json
@@ -62,15 +63,6 @@ class _List(msgspec.Struct):
     items: list[msgspec.Raw] | None = None
 
 
-class _Group(msgspec.Struct):
-    name: str
-
-
-class _Groups(msgspec.Struct):
-    groups: list[_Group]
-
-
-_groups = msgspec.json.Decoder(_Groups)
 _status = msgspec.json.Decoder(Status)
 _list = msgspec.json.Decoder(_List)
 
@@ -114,6 +106,7 @@ class Client:
         self._connect_timeout = connect_timeout
         self._answer_timeout = answer_timeout
         self._headers = {"user-agent": user_agent, "accept-encoding": "identity"}
+        self._list_encoding = "gzip"
         self._session: Session | None = None
         self._lock = trio.Lock()
         self._waits: set[_Wait] = set()
@@ -175,9 +168,13 @@ class Client:
             params |= {"resourceVersion": version, "resourceVersionMatch": "Exact"}
         while True:
             try:
-                async with self._asked(scope, params, METADATA_LIST, self._answer_timeout) as answer:
+                asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
+                async with self._asked(scope, params, asking, self._answer_timeout) as answer:
                     with self._waiting_for(_MORE) as wait:
                         body = await _body(answer, LARGEST_PAGE, received, wait)
+            except Undecodable:
+                self._list_encoding = "identity"  # something in between spoils it
+                raise
             except TooLarge:
                 if params["limit"] == "1":
                     raise
@@ -212,15 +209,13 @@ class Client:
             params["resourceVersion"] = version
         else:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        received = received or Received()
         begin = b""  # of a line whose end is still to come
-        async with self._asked(scope, params, METADATA, self._read_timeout) as answer:
+        async with self._asked(scope, params, {"accept": METADATA}, self._read_timeout) as answer:
             on_started()
             with ExitStack() as initial:  # up to the first bookmark: only these events are sure to come
                 wait = None if version else initial.enter_context(self._waiting_for(_MORE))
-                async with aclosing(answer.iter_body()) as pieces:
+                async with aclosing(answer.iter_body(received or Received())) as pieces:
                     async for piece in pieces:
-                        received.octets += len(piece)
                         if wait is not None:
                             wait.since = trio.current_time()
                         *texts, begin = (begin + piece).split(b"\n")
@@ -240,22 +235,14 @@ class Client:
         if begin:
             raise Disconnected("the stream ended in the middle of a line")
 
-    async def groups(self) -> frozenset[str]:
-        """Return the names of all API groups that the server offers, custom resources' too. Raises ApiError."""
-        body = await self._get("/apis", {})
-        try:
-            return frozenset(group.name for group in _groups.decode(body).groups)
-        except UNREADABLE as error:
-            raise Malformed(f"the list of API groups is none: {error}") from None
-
     async def pod(self, namespace: str, name: str) -> PodDns:
         """Return what a pod's spec says of DNS. Raises ApiError: Forbidden where neither get nor list is allowed."""
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
         try:
-            body = await self._get(f"{path}/{quote(name, safe='')}", {})
+            body = await self.get(f"{path}/{quote(name, safe='')}", {})
         except Forbidden as denied:
             try:
-                found = _page(await self._get(path, {"fieldSelector": f"metadata.name={name}"})).items or []
+                found = _page(await self.get(path, {"fieldSelector": f"metadata.name={name}"})).items or []
             except Forbidden:
                 raise denied from None
             if not found:
@@ -266,8 +253,9 @@ class Client:
         except UNREADABLE as error:
             raise Malformed(f"the pod {namespace}/{name} cannot be read: {error}") from None
 
-    async def _get(self, path: str, params: dict[str, str]) -> bytes:
-        answer = await self._send(path, params, "application/json", self._answer_timeout)
+    async def get(self, path: str, params: dict[str, str]) -> bytes:
+        """Return what is at a path, as JSON. Raises ApiError."""
+        answer = await self._send(path, params, {"accept": "application/json"}, self._answer_timeout)
         try:
             return await _body(answer, LARGEST_PAGE)
         finally:
@@ -275,26 +263,29 @@ class Client:
 
     @asynccontextmanager
     async def _asked(
-        self, scope: Scope, params: dict[str, str], metadata: str, read_timeout: float
+        self, scope: Scope, params: dict[str, str], asking: dict[str, str], read_timeout: float
     ) -> AsyncGenerator[Answer]:
         """Give a 200 answer whose body is still to be read, and close it at the end of the block."""
         if scope.labels:
             params = {**params, "labelSelector": scope.labels}
         if scope.fields:
             params = {**params, "fieldSelector": scope.fields}
-        accept = metadata if scope.kind is Kind.NAMESPACES else "application/json"
-        answer = await self._send(scope.path, params, accept, read_timeout)
+        if scope.kind is not Kind.NAMESPACES:
+            asking = {**asking, "accept": "application/json"}
+        answer = await self._send(scope.path, params, asking, read_timeout)
         try:
             yield answer
         finally:
             await answer.aclose()
 
-    async def _send(self, path: str, params: dict[str, str], accept: str, read_timeout: float) -> Answer:
+    async def _send(self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float) -> Answer:
         """Return an answer that is 200 and JSON; after a 401, ask once more if there are newer credentials by then."""
         with self._waiting_for("credentials") as wait:
-            return await self._sent(path, params, accept, read_timeout, wait)
+            return await self._sent(path, params, asking, read_timeout, wait)
 
-    async def _sent(self, path: str, params: dict[str, str], accept: str, read_timeout: float, wait: _Wait) -> Answer:
+    async def _sent(
+        self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float, wait: _Wait
+    ) -> Answer:
         asked_again = False
         while True:
             wait.what = "credentials"
@@ -303,7 +294,7 @@ class Client:
                 session = await self._session_for(endpoint)
             except (CredentialsError, ssl.SSLError, OSError, ValueError) as error:
                 raise Unauthorized(f"no usable credentials: {error}") from error
-            headers = {"accept": accept, **self._headers}
+            headers = {**self._headers, **asking}
             if endpoint.authorization:
                 if not (endpoint.authorization.isascii() and endpoint.authorization.isprintable()):
                     raise Unauthorized("no usable credentials: the token has characters that no token has")
@@ -375,12 +366,10 @@ async def _failure(answer: Answer) -> ApiError:
 async def _body(answer: Answer, longest: int, received: Received | None = None, wait: _Wait | None = None) -> bytes:
     """Return a whole body; `wait` begins anew with each piece of it. Raises Disconnected and TooLarge."""
     pieces, size = [], 0
-    async with aclosing(answer.iter_body()) as arriving:
+    async with aclosing(answer.iter_body(received or Received())) as arriving:
         async for piece in arriving:
             pieces.append(piece)
             size += len(piece)
-            if received is not None:
-                received.octets += len(piece)
             if wait is not None:
                 wait.since = trio.current_time()
             if size > longest:

@@ -78,6 +78,10 @@ class TooLarge(Malformed):
     """More than an answer, or a line of one, may have."""
 
 
+class Undecodable(Malformed):
+    """200, but in an encoding that was not asked for, or not in the one that its head names."""
+
+
 def first_of(group: BaseExceptionGroup[ApiError]) -> ApiError:
     """Return one of the errors of a group, which mostly has but one."""
     error = group.exceptions[0]

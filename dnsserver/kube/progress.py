@@ -12,6 +12,8 @@ from dnsserver import metrics
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.zone.model import Kind
 
+_SOONEST = 0.1  # of a pause: to come back at once is what all others could do as well
+
 
 class State(enum.StrEnum):
     """What a reflector is doing."""
@@ -27,7 +29,7 @@ class State(enum.StrEnum):
 class Timing(msgspec.Struct, frozen=True):
     """Seconds, all of them. `check_interval` 0 turns the consistency check off."""
 
-    backoff_first: float = 0.25
+    backoff_first: float = 1.0
     backoff_max: float = 30.0
     denied_retry: float = 30.0  # at most, after 403 and 404, which only a person changes
     check_interval: float = 3600.0
@@ -132,7 +134,7 @@ class TimeSlice:
 
 
 class Backoff:
-    """Exponential, with jitter, so that a thousand clients of a restarted server do not return together."""
+    """Exponential, and anywhere in the pause, so that thousands who follow one server do not return to it together."""
 
     def __init__(self, timing: Timing, rng: random.Random) -> None:
         self._timing = timing
@@ -146,10 +148,12 @@ class Backoff:
         longest = timing.denied_retry if isinstance(error, Forbidden | NotFound) else timing.backoff_max
         delay = min(longest, timing.backoff_first * 2.0 ** min(self.failures, 16))
         self.failures += 1
-        delay *= self._rng.uniform(0.5, 1.0)
+        earliest = 0.0
         if error is not None and error.retry_after is not None:
-            delay = error.retry_after + delay  # never before the time it said, nor all at that time
-        return delay
+            # Never before the time it said; and as it says the same to all, not all within a moment of it either.
+            earliest = error.retry_after
+            delay = max(delay, min(earliest, timing.backoff_max))
+        return earliest + delay * self._rng.uniform(_SOONEST, 1.0)
 
     def reset(self) -> None:
         """Record that it works again."""

@@ -25,6 +25,7 @@ from dnsserver.faults import Faults
 from dnsserver.kube.api import Client, Page
 from dnsserver.kube.check import WatchCursor, check
 from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
+from dnsserver.kube.discovery import lists_best_by_pages
 from dnsserver.kube.errors import (
     ApiError,
     Disconnected,
@@ -47,6 +48,8 @@ TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 _PUTS = frozenset({"ADDED", "MODIFIED"})
 _INITIAL_END = "k8s.io/initial-events-end"
 _FRUITLESS = 3  # streams in a row that brought nothing usable, before a list is tried instead
+_EARLY = 1.0  # seconds between a stream's end and its time, at which it has not come to its time
+_LONG_ENOUGH = 10.0  # seconds that a stream has to last to have been one, though nothing came by it
 _LOOK = 8  # lines of a stream between two looks at the clock: after an idle time the first would always be too late
 # A bad object is logged once an hour, so that whoever looks later sees it too, and of all no more than a thousand.
 _BAD_LOGGED = 1000
@@ -143,9 +146,12 @@ class Reflector:
 
     async def _sync_scope(self, cursor: WatchCursor, nursery: trio.Nursery) -> None:
         """Read all of one scope, and have `nursery` follow its changes. Raises Gone, or whatever broke the list."""
+        pause = 0.0
+        if self._progress.streaming and await lists_best_by_pages(self._client):
+            self._progress.streaming = False
         if self._progress.streaming:
             try:
-                await self._read(cursor)  # it goes on as the watch, after the list
+                ended_early = await self._read(cursor)  # it goes on as the watch, after the list
             except Refused:
                 self._progress.streaming = False  # an older server; pages are as good, so it is not asked again
             except ApiError as error:
@@ -156,10 +162,13 @@ class Reflector:
                 if isinstance(error, Gone):
                     raise
                 self._note_cut(error)
+                pause = self._backoff.next(error)
             else:
                 self._progress.streaming = bool(cursor.version)  # a server that ignores what it does not know
+                pause = self._backoff.next(None) if cursor.version and ended_early else 0.0
         if not cursor.version:
             await self._list(cursor)
+        await trio.sleep(pause)
         nursery.start_soon(self._watch_forever, cursor)
 
     async def _list(self, cursor: WatchCursor) -> None:
@@ -190,15 +199,17 @@ class Reflector:
         while True:
             heard, began = cursor.heard, trio.current_time()
             error: ApiError | None = None
+            ended_early = True
             try:
-                await self._read(cursor)
+                ended_early = await self._read(cursor)
             except Gone:
                 raise
             except ApiError as caught:
                 error = caught
             lived = trio.current_time() - began
-            if cursor.heard > heard:
+            if cursor.heard > heard or lived >= _LONG_ENOUGH:
                 backoff.reset()
+            if cursor.heard > heard:
                 fruitless = 0
             elif isinstance(error, Malformed | TooLargeVersion) or (error is None and lived < 1.0):
                 # The same line again and again; or a version the server has not reached, to which it answers with an
@@ -209,13 +220,17 @@ class Reflector:
                     raise error or TooLargeVersion("watches end at once, without an event")
             if error is not None:
                 self._note_cut(error)
-            elif cursor.heard > heard or lived >= 1.0:
-                continue  # the server's own time limit
+            elif not ended_early:
+                continue
             await trio.sleep(backoff.next(error))
 
-    async def _read(self, cursor: WatchCursor) -> None:
-        """Apply one HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError."""
+    async def _read(self, cursor: WatchCursor) -> bool:
+        """Apply one HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError.
+
+        Return whether it ended before the time that was asked for: then the server is going away, to all at once.
+        """
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
+        began = trio.current_time()
         lines = self._client.watch(
             cursor.scope,
             cursor.version,
@@ -239,6 +254,7 @@ class Reflector:
                 elif line.type in _PUTS:
                     self._list_begins()
                     self._put(line.object, initial=True)
+        return trio.current_time() - began < seconds - _EARLY
 
     def _watched(self, cursor: WatchCursor, line: Change) -> None:
         """Apply one line of a watch."""

@@ -31,7 +31,9 @@ import trio
 
 from dnsserver.kube.chunks import ChunkedDecoder
 from dnsserver.kube.credentials import ApiEndpoint
-from dnsserver.kube.errors import Disconnected
+from dnsserver.kube.errors import Disconnected, Undecodable
+from dnsserver.kube.inflate import InflateError, Inflater
+from dnsserver.kube.progress import Received
 
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
 _READ = 64 * 1024  # bytes of a body taken at a time
@@ -62,8 +64,35 @@ class Answer:
         self.status = response.status
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
-    async def iter_body(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives. Raises Disconnected if it does not arrive whole."""
+    async def iter_body(self, received: Received) -> AsyncGenerator[bytes]:
+        """Yield the body as it arrives, made plain, and count what arrives. Raises Undecodable and Disconnected."""
+        inflater = self._inflater()
+        async with aclosing(self._iter_sent()) as pieces:
+            async for piece in pieces:
+                received.octets += len(piece)
+                if inflater is None:
+                    yield piece
+                    continue
+                try:
+                    for plain in inflater.received(piece):
+                        yield plain
+                        await trio.lowlevel.checkpoint()  # a piece may stand for a thousand times as much
+                except InflateError as error:
+                    raise Undecodable(str(error)) from None
+        if inflater is not None and not inflater.ended:
+            raise Undecodable("the body ended before what gzip wrote did")
+
+    def _inflater(self) -> Inflater | None:
+        """Return what makes the body plain, None where it comes plain. Raises Undecodable."""
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding in {"", "identity"}:
+            return None
+        if encoding not in {"gzip", "x-gzip"}:  # RFC 9110 section 8.4.1.3: the same
+            raise Undecodable(f"a body in the encoding {encoding[:40]!r}, for which nobody asked")
+        return Inflater()
+
+    async def _iter_sent(self) -> AsyncGenerator[bytes]:
+        """Yield the body as it is sent. Raises Disconnected if it does not arrive whole."""
         stream = self._response.extensions.get("network_stream")
         try:
             chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"

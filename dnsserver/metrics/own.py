@@ -223,7 +223,7 @@ OWN: tuple[Family, ...] = (
            ("kind",), _kind(lambda kind: kind.bad_objects)),
     Family("counter", "dnsserver_bad_values", "Addresses, ports and other fields in files that were left out.",
            ("kind",), _kind(lambda kind: kind.bad_values)),
-    Family("counter", "dnsserver_received_bytes", "Octets of lists and watches.",
+    Family("counter", "dnsserver_received_bytes", "Octets of lists and watches, as they came: compressed or not.",
            ("kind",), _kind(lambda kind: kind.bytes_received)),
     Family("counter", "dnsserver_lists", "Full lists begun.",
            ("kind",), _kind(lambda kind: kind.lists)),

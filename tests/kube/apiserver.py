@@ -30,6 +30,7 @@ import trustme
 
 from dnsserver.zone.model import Kind
 from tests.kube.apistore import API_VERSION, BOOKMARK_REST, Entry, GoneError, Selector, Store, Stored
+from tests.kube.compressed import encoded
 
 WRITE_SIZE = 4096
 BATCH = 64  # changes sent between two looks at what is to happen to a watch
@@ -42,7 +43,7 @@ class Fault(msgspec.Struct):
     action: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer), `silent` (a head,
     then nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200 and HTML),
     `slow` (pieces with `delay` seconds between), `goaway` (a good answer, then a close), `gone` (as each verb says
-    it: see recordings).
+    it: see recordings), and for lists those of `tests.kube.compressed`.
     """
 
     action: str
@@ -64,6 +65,7 @@ class Request(msgspec.Struct):
     name: str
     query: dict[str, str]
     headers: dict[str, str]
+    at: float = 0.0  # trio.current_time
 
     @property
     def verb(self) -> str:
@@ -111,8 +113,17 @@ class _Watch:
 class ApiServer:
     """One API server; all its state may be changed at any time from its own event loop."""
 
-    def __init__(self, *, streaming: bool = True, bookmark_interval: float = 60.0, host: str = "localhost") -> None:
+    def __init__(
+        self,
+        *,
+        streaming: bool = True,
+        version: str = "1.33",
+        bookmark_interval: float = 60.0,
+        host: str = "localhost",
+    ) -> None:
+        """`version`: the last one whose clients are better served by streaming lists; 1.36 is one for pages."""
         self.host = host
+        self.version = version
         self.store = Store()
         self.streaming = streaming
         self.bookmark_interval = bookmark_interval
@@ -120,6 +131,7 @@ class ApiServer:
         self.forbidden: set[Kind] = set()
         self.may_get = True  # single objects, where their kind may be read
         self.missing: set[Kind] = set()
+        self.versions_told = 0
         self.groups = ["apps", "discovery.k8s.io"]  # what GET /apis lists
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
@@ -246,6 +258,11 @@ class ApiServer:
                 groups = [{"name": group} for group in self.groups]
                 await exchange.whole(200, json.dumps({"kind": "APIGroupList", "groups": groups}).encode(), {})
                 return
+            if head.target == b"/version":
+                self.versions_told += 1
+                major, _, minor = self.version.partition(".")
+                await exchange.whole(200, json.dumps({"major": major, "minor": minor}).encode(), {})
+                return
             request = _parse(head)
             self._admit(request)
             if request.method != "GET":
@@ -295,12 +312,22 @@ class ApiServer:
         await exchange.whole(200, found.full(), {})
 
     async def _control(self, exchange: "_Exchange", url: SplitResult) -> None:
-        """`POST /-/compact`, `/-/churn?count=1000`, or any command of `disturb` (`?kind=pods`): for a benchmark."""
+        """For a benchmark: `POST /-/compact`, `/-/churn?count=1000`, `/-/restart?seconds=3&compact=1`, any command of
+        `disturb` (`?kind=pods`).
+        """
         query = parse_qs(url.query)
         kind = query.get("kind")
         command = url.path.removeprefix("/-/")
         if command == "compact":
             self.compact()
+        elif command == "restart":
+            await exchange.whole(200, b"{}", {})
+            self.stop()
+            if int(query["compact"][0]):
+                self.compact()
+            await trio.sleep(float(query["seconds"][0]))
+            self.start()
+            raise _Hangup
         elif command == "churn":
             from tests.kube.generated import churn  # noqa: PLC0415
 
@@ -365,18 +392,19 @@ class ApiServer:
             b",".join([thing.partial() for thing in page] if partial else [thing.json for thing in page]),
         )
         action = fault.action if fault else ""
+        body, headers = encoded(body, request.headers.get("accept-encoding", ""), action)
         if action.startswith("half"):
-            await exchange.head(200, {"content-length": str(len(body))})
+            await exchange.head(200, {**headers, "content-length": str(len(body))})
             await exchange.send(body[: len(body) // 2])
             exchange.hang_up(reset=action == "half-reset")
         elif action == "slow" and fault:
-            await exchange.head(200, {"content-length": str(len(body))})
+            await exchange.head(200, {**headers, "content-length": str(len(body))})
             for start in range(0, len(body), max(1, len(body) // 8)):
                 await exchange.send(body[start : start + max(1, len(body) // 8)])
                 await trio.sleep(fault.delay)
             await exchange.end()
         else:
-            await exchange.whole(200, body, {"connection": "close"} if action == "goaway" else {})
+            await exchange.whole(200, body, {**headers, "connection": "close"} if action == "goaway" else headers)
 
     async def _watch(self, exchange: "_Exchange", request: Request, fault: Fault | None) -> None:
         kind, query = request.kind, request.query
@@ -733,7 +761,15 @@ def _parse(head: h11.Request) -> Request:
         del parts[:2]
     query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
     headers = {name.decode(): value.decode() for name, value in head.headers}
-    return Request(head.method.decode(), Kind(parts[0]), namespace, parts[1] if len(parts) > 1 else "", query, headers)
+    return Request(
+        head.method.decode(),
+        Kind(parts[0]),
+        namespace,
+        parts[1] if len(parts) > 1 else "",
+        query,
+        headers,
+        trio.current_time(),
+    )
 
 
 @asynccontextmanager
@@ -756,9 +792,10 @@ async def _main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token", default="the-token")
     parser.add_argument("--no-streaming", action="store_true", help="refuse streaming lists, as before Kubernetes 1.32")
+    parser.add_argument("--version", default="1.33", help="of Kubernetes; from 1.34 on lists are asked for by pages")
     parser.add_argument("--changes", type=float, default=0.0, help="changes a second, from the first watch on")
     options = parser.parse_args(arguments)
-    server = ApiServer(streaming=not options.no_streaming)
+    server = ApiServer(streaming=not options.no_streaming, version=options.version)
     server.token = options.token
     server.port = options.port
     fill(server.store, Size(options.namespaces, options.services, options.slices, options.endpoints, options.pods))

@@ -1,5 +1,6 @@
 """Requests as an API server wants them, and each of its answers as the right exception."""
 
+import resource
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -7,13 +8,15 @@ import pytest
 import trio
 
 from dnsserver.kube import api, errors
-from dnsserver.kube.api import Client
+from dnsserver.kube.api import LARGEST_PAGE, Client
 from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.decode import Change
+from dnsserver.kube.inflate import PIECE
 from dnsserver.kube.progress import Received
 from dnsserver.kube.scope import Scope
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault
+from tests.kube.compressed import BOMB, FROM
 from tests.kube.support import thing, wait_for
 
 SERVICES = Scope(Kind.SERVICES)
@@ -167,6 +170,86 @@ async def test_bytes_are_counted(server: ApiServer) -> None:
         (page,) = [page async for page in found]
     assert 100_000 < received.octets < 101_000
     assert len(bytes(page.items[0])) > 100_000
+
+
+def fill_large(server: ApiServer) -> None:
+    """A list that is long enough to be worth compressing."""
+    for name in "ab":
+        server.put(Kind.SERVICES, thing(name, annotations={"note": "x" * FROM}))
+
+
+async def test_lists_come_compressed(server: ApiServer) -> None:
+    """And watches do not, nor what is short: a real API server does not even when asked."""
+    fill_large(server)
+    received = Received()
+    async with client_of(server) as client, aclosing(client.pages(SERVICES, received=received)) as found:
+        (page,) = [page async for page in found]
+        await lines(client, "1")
+    assert [len(item) > FROM for item in page.items] == [True, True]
+    assert received.octets < FROM / 50, "what is counted is what came by the connection"
+    assert [each.headers["accept-encoding"] for each in server.requests] == ["gzip", "identity"]
+
+
+@pytest.mark.parametrize("spoil", ["gzip-not-asked-for", "gzip-members"])
+@pytest.mark.parametrize("large", [False, True])
+async def test_lists_compressed_another_way(server: ApiServer, spoil: str, large: bool) -> None:
+    if large:
+        fill_large(server)
+    server.faults.append(Fault(spoil))
+    async with client_of(server) as client:
+        (page,) = await pages(client)
+    assert len(page.items) == 2 * large
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        ("gzip-that-is-plain", "not gzip"),
+        ("gzip-half", "ended before what gzip wrote"),
+        ("gzip-without-an-octet", "ended before what gzip wrote"),
+        ("gzip-with-a-wrong-sum", "not gzip"),
+        ("gzip-and-more", "not gzip"),
+        ("brotli", "encoding 'br', for which nobody asked"),
+    ],
+)
+async def test_lists_whose_encoding_is_spoilt_are_asked_for_plain(server: ApiServer, spoil: str, told: str) -> None:
+    """A proxy in between may do so for ever."""
+    fill_large(server)
+    server.faults.append(Fault(spoil))
+    async with client_of(server) as client:
+        with pytest.raises(errors.Undecodable, match=told):
+            await pages(client)
+        assert [len(page.items) for page in await pages(client)] == [2]
+        await pages(client)
+    assert [each.headers["accept-encoding"] for each in server.requests] == ["gzip", "identity", "identity"]
+
+
+async def test_a_compressed_list_that_says_nothing_of_it(server: ApiServer) -> None:
+    server.faults.append(Fault("gzip-that-nobody-tells"))
+    async with client_of(server) as client:
+        with pytest.raises(errors.Malformed, match="is not a list"):
+            await pages(client)
+
+
+async def test_a_bomb_goes_off_in_no_more_than_a_page(server: ApiServer) -> None:
+    """And others have their turns meanwhile."""
+    server.faults.append(Fault("gzip-bomb", times=9))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with client_of(server) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(errors.TooLarge):
+            await pages(client)
+        nursery.cancel_scope.cancel()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < (LARGEST_PAGE + BOMB) / 2 / 1024
+    assert turns > LARGEST_PAGE / PIECE
 
 
 async def test_an_unknown_authority(server: ApiServer) -> None:
