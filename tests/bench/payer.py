@@ -164,7 +164,7 @@ def payer(kubeconfig: Path | None, restart: str, size: Size) -> Iterator[Payer]:
     if kubeconfig is not None:
         yield Payer(kubeconfig, restart)
         return
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder, api(Path(folder), size) as at:
+    with tempfile.TemporaryDirectory(prefix="fleet-") as folder, api(Path(folder), size, "--version=1.36") as at:
         yield InProcess(at)
 
 
