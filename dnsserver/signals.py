@@ -1,7 +1,7 @@
-"""What signals do before the event loop is there to be told of them, from the first line of the program on.
+"""What signals do before the event loop can handle them, from the first line of the program on.
 
-SIGHUP has the files looked at at once, while a server runs; SIGUSR1 and SIGUSR2 do nothing, ever: whoever sends one to
-see what happens must not end the cluster's DNS. They get a handler and are not ignored, which a child would inherit.
+After SIGHUP a running server looks at its files at once. SIGUSR1 and SIGUSR2 never do anything: a person who tries one
+must not end the cluster's DNS. They get a handler, because a child would inherit that they are ignored.
 """
 
 import os

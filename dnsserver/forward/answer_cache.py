@@ -1,7 +1,7 @@
 """Outcomes by their Question: fresh ones, stale ones for when no upstream answers, and recent failures.
 
-Promises: an outcome is given out as fresh until its first record's TTL has run down, and never longer. Pure: the time
-comes in as an argument. The octets held are bounded; the oldest that nobody has asked for since goes first (CLOCK).
+Promises: an outcome is fresh until the TTL of its first record has run down, and never longer. Pure: the time is an
+argument. The octets are bounded; the oldest outcome that nobody has asked for since is dropped first (CLOCK).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

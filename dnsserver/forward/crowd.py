@@ -1,7 +1,8 @@
-"""Who goes on waiting for one question under way when too many do. Pure.
+"""Which clients go on waiting for one question under way when too many wait. Pure.
 
-A client that asks the same again and again, with the same ID or ever new ones, must not take all the room, nor push
-out who waits for the same name beside it. So equal askers count once, and each client has the same share of the room.
+A client that asks the same again and again, with the same ID or ever new ones, must not take all places, nor push out
+other clients that wait for the same name. So equal questions of a client count once, and each client has the same
+share of the places.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
-"""Outcomes on their way to those who wait: the one border that they cross, a few at a time.
+"""Outcomes on their way to the clients that wait: the one border that they cross, a few at a time.
 
-Whoever asks is never called inside the call that asks: an outcome that is known there is queued here, and a task gives
-it. Thousands who wait for one name are given theirs by turns, as a reply costs up to 20 us.
+A caller never gets its outcome within its own call: an outcome that is already known is queued here, and a task
+delivers it. If thousands wait for one name, they get theirs in turns, because a reply takes up to 20 us.
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""All lookups under way, the transports that carry their queries, and the wheel that brings them up in time."""
+"""All lookups under way, the transports that carry their queries, and the wheel that wakes them up in time."""
 
 from collections import deque
 

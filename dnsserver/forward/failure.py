@@ -1,7 +1,7 @@
-"""What a client is told of upstreams that fail: which one, what it did or for how long it was silent, what it said.
+"""What a client learns about upstreams that fail: which one, what it did or how long it was silent, what it said.
 
-Pure. The codes of reasons stay few, as metrics count by them; only the texts say more. They are kept with failures, so
-they are bounded here; what goes to a client is cut once more, and the log has the whole.
+Pure. There are few codes of reasons, because metrics count by them; only the texts say more. Texts are kept with
+failures, so they are bounded here. A text for a client is cut once more, and the log has all of it.
 """
 
 from collections.abc import Iterable, Sequence

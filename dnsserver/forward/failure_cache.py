@@ -1,6 +1,6 @@
-"""Questions that failed a short time ago, so that not everybody who asks them again waits (RFC 9520). Pure.
+"""Questions that failed a short time ago, so that not every client that asks again has to wait (RFC 9520). Pure.
 
-Bounded in octets: with the texts that say which upstreams did what, the failures take more or less room.
+Bounded in octets, because failures have texts of different lengths about what their upstreams did.
 """
 
 from collections.abc import Iterator

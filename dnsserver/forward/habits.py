@@ -1,7 +1,7 @@
 """What an upstream does with EDNS and with the case of names, as its replies show it. Pure: time is an argument.
 
-One name shows nothing: a broken server somewhere behind the upstream may be what is odd. And nothing is held for ever,
-since upstreams are repaired and replaced.
+A single name shows nothing: the cause may be a broken server somewhere behind the upstream. And nothing is kept for
+ever, because upstreams are repaired and replaced.
 """
 
 _NAMES = 3  # different names that have to show it, with none between them that shows the contrary

@@ -1,4 +1,4 @@
-"""How an upstream does, from what live traffic shows: round trips, silence, errors. Pure: time is an argument."""
+"""The state of an upstream, from live traffic: round trips, silence, errors. Pure: time is an argument."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-"""A chain that left what one route's upstreams may answer for, and waits for the rest from another."""
+"""A chain of aliases that leaves the domains of one route's upstreams, and waits for the rest from another route."""
 
 import msgspec
 

@@ -1,8 +1,8 @@
-"""Names that only the processes of this server can make, and that each of them knows again.
+"""Names that only the processes of this server can make, and that each of them recognizes.
 
-Two labels hold 128 random bits and their keyed hash under a secret of this start, which the first process gives the
-others. So whoever sends one has seen it: it cannot be guessed, and no process has to be told of another's. It is two
-labels, because some resolvers do not forward names of one.
+Two labels hold 128 random bits and their keyed hash under a secret of this start, which the first process gives to the
+others. So whoever sends such a name has seen it: nobody can guess it, and no process needs to know those of the
+others. There are two labels because some resolvers do not forward names of one label.
 """
 
 import base64

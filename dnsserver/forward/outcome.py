@@ -1,4 +1,4 @@
-"""What is asked of the outside, and what came of it: the values between the chain, the cache and the forwarder."""
+"""Questions to the outside, and their outcomes: the values between the chain, the cache and the forwarder."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol

@@ -1,7 +1,7 @@
-"""Random names that no client knows: any reply to one says that an upstream lives, its coming back that it loops.
+"""Random names that no client knows: any reply to one shows that an upstream works; if it comes back, there is a loop.
 
-Nothing else proves a loop. A client can repeat a question, and guess what this server sends; so whatever looks like a
-loop only has the upstream probed, and however much looks so, no more than once a second.
+Nothing else proves a loop. A client can repeat a question, and guess what this server sends. So anything that looks
+like a loop only makes the server probe the upstream, at most once a second.
 """
 
 from collections.abc import Callable, Iterable

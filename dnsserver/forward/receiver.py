@@ -1,4 +1,4 @@
-"""What the transports report of the queries that they were given, and when they give one up."""
+"""What the transports report about the queries that they got, and about those that they give up."""
 
 from typing import Protocol
 

@@ -1,6 +1,6 @@
-"""What the transports report of queries: the answer is taken from a reply, and what it shows of its upstream is learnt.
+"""Reports of the transports about queries: takes the answer from a reply, and learns from it about its upstream.
 
-A bug in handling what arrived costs the one lookup that it was for.
+A bug in the handling of a reply costs only its own lookup.
 """
 
 import msgspec

@@ -1,7 +1,7 @@
-"""Which upstreams a name is asked of: a route for each domain, and the longest one that fits wins.
+"""Which upstreams are asked for a name: a route for each domain, and the longest domain that fits wins.
 
-What is learnt of an upstream is kept as long as somebody asks it: by the same route, as the same object, or by another
-route or in another way, as a copy.
+What was learned about an upstream is kept while it is in use: by the same route as the same object, by another route
+or transport as a copy.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What all parts of the outside share: chance, time, whom to tell of bugs and of batches, and what they count."""
+"""What all parts of the outside share: randomness, time, where bugs and batches are reported, and the counts."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How names outside the cluster are forwarded and cached: frozen values that the configuration is mapped onto."""
+"""How names outside the cluster are forwarded and cached: frozen values that app makes from the configuration."""
 
 import enum
 

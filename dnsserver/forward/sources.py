@@ -1,4 +1,4 @@
-"""Where a route's upstreams come from: addresses as given, hostnames looked up again and again, a resolv.conf file."""
+"""Where the upstreams of a route come from: given addresses, hostnames that are resolved regularly, a resolv.conf."""
 
 import ipaddress
 import os

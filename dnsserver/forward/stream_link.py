@@ -1,7 +1,7 @@
-"""Opening a TCP or TLS connection to an upstream, and saying in a sentence why that failed.
+"""Opens a TCP or TLS connection to an upstream, and says in a sentence why that failed.
 
-TLS is RFC 7858 with the strict profile of RFC 8310: the name in the certificate is checked, or nothing is asked;
-sessions are resumed.
+TLS is RFC 7858 with the strict profile of RFC 8310: the name in the certificate is checked, or nothing is asked.
+Sessions are resumed.
 """
 
 import os

@@ -1,7 +1,8 @@
 """The connections to one upstream, the questions on them, and how many a connection takes. It opens no socket.
 
-An upstream may close a connection while questions are unanswered, or leave them unanswered for good: how many it
-answers before that is learnt, so many go on each of several connections then, and that is forgotten after a while.
+An upstream may close a connection while questions are unanswered, or never answer them. The pool learns how many
+questions a connection answers before that, and then puts only so many on each of several connections. After a while it
+forgets this again.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """Questions over TCP and TLS: persistent connections, many questions on each at once (RFC 7766).
 
-One connection for each upstream, as long as that one takes all questions. What a connection leaves unanswered when it
-ends is asked again on another one (`stream_pool`), a bounded number of times.
+There is one connection for each upstream, as long as it takes all questions. Questions that a connection leaves
+unanswered at its end are asked again on another one (`stream_pool`), a bounded number of times.
 """
 
 from collections.abc import Collection

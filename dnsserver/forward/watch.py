@@ -1,4 +1,4 @@
-"""What becomes of queries is turned into a judgement of their upstreams: up or down, suspected, out of order."""
+"""Judges upstreams by the results of queries: up or down, suspected of a loop, out of order."""
 
 from collections.abc import Callable
 

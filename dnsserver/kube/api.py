@@ -1,7 +1,7 @@
-"""What one asks an API server: lists page by page and watches line by line.
+"""Requests to an API server: lists page by page and watches line by line.
 
-Objects of pages leave here as raw JSON, those of watches as `decode` gives them; what they mean is the business of
-`reflector`.
+Objects of pages leave this module as raw JSON, those of watches as values of `decode`. `reflector` knows what they
+mean.
 """
 
 import ssl

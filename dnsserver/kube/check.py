@@ -1,4 +1,4 @@
-"""The consistency check: the whole of a kind put into the zone once more, so that even an error of ours heals."""
+"""The consistency check: all objects of a kind are put into the zone once more, so that even a bug here is repaired."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing

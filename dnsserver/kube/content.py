@@ -1,6 +1,6 @@
-"""What files of objects say, and the form in which the process that reads them (`reading`) hands it over.
+"""What files of objects say, and the form in which the process that reads them (`reading`) passes it on.
 
-Apart from what reads them: a YAML parser is 1 MiB, and the server does without it.
+It is apart from the reader because a YAML parser takes 1 MiB, and the server needs none.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What is at the path of object files: which of it is read, what it looks like, and what is passed over. Blocks."""
+"""The files at the path of object files: which of them are read, how they look, and which are skipped. Blocks."""
 
 import errno
 import os

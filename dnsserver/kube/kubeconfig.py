@@ -1,8 +1,8 @@
-"""What is wrong with a kubeconfig that no waiting mends, in one sentence that names the file and the key. Blocks.
+"""What is wrong with a kubeconfig so that waiting does not help, in a sentence with the file and the key. Blocks.
 
-The `kubernetes` package says some of it, as its code happens to trip over it, and reads certificates not at all. This
-looks first: files, YAML, the context's chain to a server, PEM, plugins. What may come right by itself, as a server that
-is down or a plugin that fails, is none of its business.
+The `kubernetes` package reports some mistakes, in whatever way its code fails, and does not read certificates. This
+module looks first: at files, YAML, the way from the context to a server, PEM, plugins. It does not report what may
+come right by itself, such as a server that is down or a plugin that fails.
 """
 
 import base64

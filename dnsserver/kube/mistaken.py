@@ -1,4 +1,4 @@
-"""What people put where Kubernetes objects belong, told by its name and with the way out."""
+"""Other files that people put in the place of Kubernetes objects: each is named, with what to do."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""A process that we start: no signal meant for us ends it, and it ends when we do, however that was."""
+"""A process that we start: our signals do not end it, and it ends when we end, in whatever way."""
 
 import ctypes
 import os

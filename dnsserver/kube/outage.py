@@ -1,8 +1,8 @@
-"""What is said of an API server that cannot be followed: one warning when it begins, one line when it is over.
+"""What is logged about an API server that cannot be followed: one warning at the beginning, one line at the end.
 
-Four kinds are followed at once, and each tries again on its own; who reads the log wants to know once. A watch that is
-cut and resumed is no outage (servers restart, balancers close): only what fails again is, or at once if nothing has
-ever worked. Another cause during the same outage is news, and said once as well.
+Four kinds are followed at once, and each tries again on its own; a reader of the log wants to know once. If a watch
+ends and goes on, that is no outage (servers restart, balancers close). An outage is what fails again, or at once if
+nothing has ever worked. Another cause during the same outage is news, and is logged once too.
 """
 
 from collections.abc import Callable

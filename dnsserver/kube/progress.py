@@ -1,4 +1,4 @@
-"""How a reflector is doing, how patient it is, and how it waits: the values around it that do no I/O."""
+"""The state of a reflector, how long it waits, and how: the values around it that do no I/O."""
 
 import enum
 import random

@@ -1,6 +1,6 @@
-"""Asks a process of its own (`reading`) what files of objects say; answers go on meanwhile, whatever it dies of.
+"""Asks a process of its own (`reading`) what files of objects say. Questions are answered meanwhile, even if it dies.
 
-One that does not come to its end costs the file it was reading; the rest are read by another process.
+If the process does not come to its end, only the file that it was reading is lost; another process reads the rest.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
-"""An object that a person wrote, with what cannot be read left out and told: the rest of it is served.
+"""An object that a person wrote: what cannot be read is left out and reported, and the rest of it is served.
 
-An object of the API was checked by the API server. One in a file was checked by nobody: a port that is no number costs
-that port, an address that is none that address. Without its name, or with something else where its `spec` should be,
-there is nothing left to serve, and the object as a whole is bad.
+The API server checks its objects, but nobody checks those in files. A port that is not a number costs only that port,
+a wrong address only that address. If the name is missing, or something else is in the place of `spec`, nothing is left
+to serve, and the whole object counts as bad.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""What the zone has, page by page: namespaces, their services, a service's endpoints, and the records they give.
+"""The content of the zone, page by page: namespaces, their services, the endpoints of a service, and their records.
 
-Each function looks at few objects between two turns of the event loop, so that 10,000 services hold up nobody; the zone
-may change meanwhile, and what goes is left out. Names come and go as text, in lower case as DNS compares them.
+Each function looks at a few objects between two turns of the event loop, so that 10,000 services delay nobody. The
+zone may change meanwhile; what is gone is left out. Names are text, in lower case as DNS compares them.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""The page as one document: its style and its script stand in it, and nothing else may be loaded or run.
+"""The page as one document: it contains its style and its script, and nothing else may be loaded or run.
 
-A browser elsewhere gets the document before it has the token, so nothing of the server's data is in it; all of that is
-asked for by the script.
+A browser elsewhere gets the document before it has the token. So the document has no data of the server; the script
+asks for that.
 """
 
 import base64

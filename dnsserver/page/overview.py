@@ -1,4 +1,4 @@
-"""Tells how the server is when somebody looks."""
+"""Says how the server is when somebody looks."""
 
 import time
 from collections.abc import Awaitable, Callable

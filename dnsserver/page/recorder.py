@@ -1,4 +1,4 @@
-"""Keeps the last minutes, whether anybody looks or not; what shows them is read when somebody does."""
+"""Keeps the last minutes, whether anybody looks or not; the page reads them when somebody does."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What the page asks for, as routes of admin HTTP; anybody else who may can ask for the same JSON."""
+"""The pages that the script asks for, as routes of admin HTTP; other clients may ask for the same JSON."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""What a new configuration can alter, told of a finished reply or of an answer from outside by its octets. Pure.
+"""Whether a new configuration can affect a finished reply, or an answer from outside, judged by its octets. Pure.
 
-It is sure of what it lets stay, and may take a little more along than it must: answers are made again when somebody
+What it keeps is certainly not affected. It may drop a little more than it must: answers are made again when somebody
 asks for them.
 """
 

@@ -1,4 +1,4 @@
-"""Answers that are written into the configuration, for a name, a domain, or what a regular expression fits."""
+"""Answers that are written in the configuration, for a name, a domain, or the names that a regular expression fits."""
 
 from typing import Literal
 

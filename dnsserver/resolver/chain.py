@@ -1,4 +1,4 @@
-"""A question to its answer: the sources in their order, and where a name leaves them for the outside."""
+"""A question to its answer: the sources in their order, and the point where a name leaves them for the outside."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol

@@ -1,7 +1,8 @@
-"""Which rule is for a name: the first that fits, found without looking at those that do not.
+"""Which rule applies to a name: the first that fits, found without looking at those that do not.
 
-Exact names are in one dict, domains in another that is asked once a label, prefixes in one by their first octets. So
-the number of such rules does not matter; regular expressions are tried one by one, below their domains.
+Exact names are in one dict. Domains are in another one, which is asked once for each label. Prefixes are in one by
+their first octets. So the number of such rules does not matter. Regular expressions are tried one by one, below their
+domains.
 """
 
 import re

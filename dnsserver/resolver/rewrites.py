@@ -1,4 +1,4 @@
-"""Names looked up in place of those that were asked."""
+"""Names for which another name is looked up."""
 
 import msgspec
 

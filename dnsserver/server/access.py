@@ -1,7 +1,7 @@
-"""Who may see and do what on admin HTTP: this machine, and who has the token.
+"""Who may see and do what on admin HTTP: this machine, and clients with the token.
 
-Promises: what is not open to everybody is closed. A web page of somebody else that a person on this machine has open in
-a browser reads nothing here, and does nothing, whatever its name is made to resolve to.
+Promises: what is not open to everybody is closed. A web page of another site, open in a browser on this machine, reads
+nothing here and does nothing, whatever its name resolves to.
 """
 
 import hmac

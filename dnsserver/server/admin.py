@@ -1,7 +1,7 @@
-"""HTTP for people, probes and Prometheus: a table of routes, and the address that they are served on.
+"""HTTP for people, probes and Prometheus: a table of routes, and the address on which they are served.
 
-Promises: a request that fails costs itself only, an address that cannot be had costs HTTP only, and is tried again. A
-route is closed to all but this machine and who has the token, if it does not say that it is open.
+Promises: a request that fails costs only itself. An address that cannot be opened costs only HTTP, and is tried again.
+A route is only for this machine and for clients with the token, unless it says that it is open.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The outside without its IPv6 addresses, for clusters whose pods can reach none (`ipv6 = "off"`)."""
+"""The outside without its IPv6 addresses, for clusters whose pods cannot reach any (`ipv6 = "off"`)."""
 
 import msgspec
 

@@ -1,7 +1,7 @@
-"""The connections of admin HTTP, and what bounds all of them together.
+"""The connections of admin HTTP, and the limits for all of them together.
 
-Promises: who is silent, idle or slow makes room for who comes, so that a probe is answered whatever others do; what is
-unsent is bounded; one request is worked on between two turns of the event loop.
+Promises: a silent, idle or slow client makes room for a new one, so that a probe is always answered. Unsent octets are
+bounded. One request is worked on between two turns of the event loop.
 """
 
 import select

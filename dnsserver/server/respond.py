@@ -1,4 +1,4 @@
-"""A packet that the reply cache does not know, to its reply. The one place where an exception becomes an rcode."""
+"""From a packet that the reply cache does not know to its reply. Only here an exception becomes an rcode."""
 
 from collections.abc import Callable, Iterator
 from random import random

@@ -1,4 +1,4 @@
-"""One address of UDP: all its sockets, read by turns. What floods a lane delays the others by a turn of it."""
+"""One address of UDP: all its sockets, read in turns. A full lane delays the others only by its own turn."""
 
 from functools import partial
 

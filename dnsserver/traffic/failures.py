@@ -1,7 +1,7 @@
-"""The failures just seen, with their reasons; those that are alike are one, with how often.
+"""The last failures with their reasons; equal ones are one, with a count.
 
 Rejected: a ring in the order of time, which a flood of names that do not exist fills in a moment. Here each reason has
-its own order, and for a new failure the oldest one of the reason goes that has most of them.
+its own order. If there is no room for a new failure, the oldest one of the reason with most failures is dropped.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,6 @@
-"""What one process has to tell of a moment: a worker sends it to the first process, which counts for all of them.
+"""What one process has gathered: a worker sends it to the first process, which counts for all of them.
 
-So no two summaries are ever merged that were made in different processes, and the error is that of one.
+So no two summaries of different processes are ever merged, and the error is that of one summary.
 """
 
 from typing import Final

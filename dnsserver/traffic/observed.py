@@ -1,4 +1,4 @@
-"""One question and what became of it, for people: what the query log, `tail` and the lists of failures are made of."""
+"""One question and its reply, for people: the query log, `tail` and the lists of failures are made from these."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""The log of queries: which of those that were seen have a line, by rules, by chance, and by how many there were."""
+"""The log of queries: which of the observed queries have a line, by rules, at random, and by their number."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What `/top` and `/failures` say, as values: programs get JSON of them, and `dnsserver top` shows them."""
+"""What `/top` and `/failures` say, as values: programs get them as JSON, and `dnsserver top` shows them."""
 
 from typing import Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""How often each upstream failed in the last minutes, and how: differences of what it has counted since the start."""
+"""How often each upstream failed in the last minutes, and how: the differences of its counts since the start."""
 
 from collections import Counter, deque
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
-"""What was seen in the last minutes: a summary for every ten seconds of the last one, and for every minute before.
+"""What was seen in the last minutes: a summary for each ten seconds of the last one, and for each minute before.
 
-A window of 1, 5 or 15 minutes is the sum of the panes that reach into it. So it is up to a pane longer than its name
-says; how long, in seconds, is told with what it shows.
+A window of 1, 5 or 15 minutes is the sum of the panes that overlap it. So it is up to one pane longer than its name
+says. Its length in seconds is shown with it.
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""The door to dnslib, which is off the way of a packet: the data of records that people write."""
+"""The only module that imports dnslib: the data of records that people write. No packet of a client comes here."""
 
 import ipaddress
 import re

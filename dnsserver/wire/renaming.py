@@ -1,4 +1,4 @@
-"""Records of a name that was looked up in place of another: given back under the name that was asked."""
+"""Records of a name that was looked up in place of another, given back under the name in the question."""
 
 from collections.abc import Sequence
 

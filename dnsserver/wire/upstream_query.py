@@ -1,4 +1,4 @@
-"""Writes what an upstream is asked: octets at once, since one is written for every forwarded question."""
+"""Writes queries to upstreams: directly as octets, because one is written for every forwarded question."""
 
 import struct
 

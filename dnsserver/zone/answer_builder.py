@@ -1,4 +1,4 @@
-"""Builds the answers of one zone: addresses, "no such name", "no such data", and the SOA and NS that go with them."""
+"""Builds the answers of one zone: addresses, "no such name", "no data", and the SOA and NS in them."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet

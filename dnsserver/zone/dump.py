@@ -1,4 +1,4 @@
-"""The index back to the objects that made it, which a snapshot of the zone and a new process get."""
+"""From the index back to the objects that made it, for a snapshot of the zone and for a new process."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a full list of a kind that is under way has not shown yet, so that it can be dropped at the list's end."""
+"""Objects that a full list under way has not shown yet, so that they can be dropped at its end."""
 
 from collections.abc import Iterator
 

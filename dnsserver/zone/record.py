@@ -1,4 +1,4 @@
-"""What a zone gives: RRsets, and an Answer that says why it is so and what it depends on."""
+"""What a zone returns: RRsets, and an Answer with its reason and the keys on which it depends."""
 
 import struct
 from collections.abc import Iterable, Iterator
