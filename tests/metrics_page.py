@@ -69,7 +69,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     ),
     "What passes between it and the API server?": (
         *("coredns_kubernetes_rest_client_", "dnsserver_events", "dnsserver_received_bytes", "dnsserver_lists"),
-        *("dnsserver_resyncs", "dnsserver_reconnects", "dnsserver_checks", "dnsserver_bad_"),
+        *("dnsserver_resyncs", "dnsserver_reconnects", "dnsserver_checks", "dnsserver_bad_", "dnsserver_object_files"),
     ),
     "Which configuration is in force?": (
         *("coredns_reload_failed", "coredns_reload_version", "dnsserver_reload_", "dnsserver_config_"),

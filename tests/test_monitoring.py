@@ -155,6 +155,10 @@ FIRES: dict[str, Fires] = {
 }
 _ALSO = {"DnsserverNotReady": {"DnsserverGone"}, "DnsserverUpstreamsDown": {"DnsserverUpstreamDown"}}
 
+
+# Other ways to make an alert fire.
+ALSO_FIRES = [("DnsserverBadObjects", Fires({"dnsserver_object_files_broken": "1x120"}))]
+
 # A server that is well, and asked a lot; some names do not exist, and one upstream is down for a moment.
 WELL = {
     "dnsserver_ready": "1x120",
@@ -179,6 +183,7 @@ WELL = {
     'dnsserver_loop_lag_seconds_bucket{le="+Inf"}': "0+601x120",
     'dnsserver_last_heard_age_seconds{kind="services"}': "60x120",
     "dnsserver_zone_stale": "0x120",
+    "dnsserver_object_files_broken": "0x120",
     "dnsserver_snapshot_serving": "1x5 0x115",
     "dnsserver_snapshot_age_seconds": "0+60x60 0+60x60",
     'dnsserver_resyncs_total{kind="services", reason="gone"}': "0x20 1x100",
@@ -238,12 +243,12 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
 
 
 @needs_promtool
-@pytest.mark.parametrize("name", FIRES)
-def test_an_alert_fires_alone(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "fires"), [*FIRES.items(), *ALSO_FIRES])
+def test_an_alert_fires_alone(name: str, fires: Fires, tmp_path: Path) -> None:
     well = {} if name == "DnsserverGone" else {"dnsserver_ready": "1x120"}
     expected = {name} | _ALSO.get(name, set()) | ({"DnsserverNotReady"} if name == "DnsserverGone" else set())
-    series = well | FIRES[name].series
-    assert not promtool(tmp_path, [firing(series, expected, FIRES[name].minutes)])
+    series = well | fires.series
+    assert not promtool(tmp_path, [firing(series, expected, fires.minutes)])
 
 
 @needs_promtool

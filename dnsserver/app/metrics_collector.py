@@ -115,9 +115,17 @@ class MetricsCollector:
             programming=sync.programming,
             programming_live=sync.programming_live,
             worker_restarts=server.workers.restarts,
+            object_files=self._object_files(),
             node=None if server.guardian is None else server.guardian.problems(),
             configuration=None if server.reloader is None else server.reloader.statistics(),
         )
+
+    def _object_files(self) -> metrics.ObjectFiles | None:
+        files = self._server.sync.files
+        if files is None:
+            return None
+        known = files.statistics()
+        return metrics.ObjectFiles(known.files, known.faulty, known.wrong)
 
     def _kind(self, kind: Kind) -> metrics.Kind:
         server = self._server

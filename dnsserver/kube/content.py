@@ -23,7 +23,8 @@ class Findings(msgspec.Struct):
 
     `problems` are why it is broken, as a whole or in some object; `warnings` are about what is served without a part,
     or is not served though whoever wrote it may think so; `notes` are about what is passed over. `readable` is False
-    when the text as a whole cannot be used. `bad_objects` and `bad_values` count, by kind, what is left out.
+    when the text as a whole cannot be used. `bad_objects` and `bad_values` count, by kind, what is left out; of a text
+    that cannot be used each kind counts once that it seems to have objects of.
     """
 
     problems: list[str] = []
@@ -32,6 +33,11 @@ class Findings(msgspec.Struct):
     readable: bool = True
     bad_objects: dict[Kind, int] = {}
     bad_values: dict[Kind, int] = {}
+
+    @property
+    def faulty(self) -> bool:
+        """Whether something that was meant to be served cannot be read."""
+        return bool(self.problems or self.bad_objects or self.bad_values)
 
 
 class Content(msgspec.Struct):

@@ -38,7 +38,8 @@ def read(text: bytes, *, json: bool = False, name: str = "") -> Content:
     except NotPlainError as error:
         what = mistaken.text(name, text)
         problem = what if what is not None else str(error)
-        return Content({}, Findings([problem], readable=False))
+        lost = {_KINDS[kind][0]: 1 for kind in mistaken.kinds_in(text)}
+        return Content({}, Findings([problem], readable=False, bad_objects=lost))
     content = reading.content()
     if not content.findings.problems or (what := mistaken.text(name, text)) is None:
         return content
@@ -132,6 +133,9 @@ class _Reading:
             self._take_object(document, thing, kind, path)
         elif (problem := mistaken.kind(kind, thing)) is not None:
             self._warnings.say(f"{where}: {problem}")
+            meant = mistaken.meant(kind, thing.get("apiVersion"))
+            if meant in _KINDS:
+                self._bad_objects[_KINDS[meant][0]] += 1
         else:
             group = _group(thing)
             self._others[f"{kind} of {group}" if kind in _KINDS and group is not None else kind] += 1

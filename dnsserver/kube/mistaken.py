@@ -11,6 +11,9 @@ _PLUGINS = re.compile(
 )
 _ZONE = re.compile(rb"^\$(?:ORIGIN|TTL)\b|[ \t]IN[ \t]+SOA[ \t]", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{")
+_A_KIND = re.compile(
+    rb"""(?:^[ \t-]{0,40}|[{,][ \t]{0,8})["']?kind["']?[ \t]{0,8}:[ \t]{0,8}["']?([A-Za-z]{1,40})""", re.MULTILINE
+)
 _LOOKED_AT = 65536  # octets of a file that cannot be read
 
 # A kind that names nothing here, and that its author may take for something that does.
@@ -67,11 +70,23 @@ def kind(name: str, thing: dict[Any, Any]) -> str | None:
 
 
 def _misspelled(name: str, version: object) -> str | None:
-    """Return what a kind means that nobody has, if its group is one of ours or none."""
+    """Return a question about a kind that nobody has, if its group is one of ours or none."""
+    near = meant(name, version)
+    return f"there is no kind `{name[:60]}`: did you mean {near}?" if near else None
+
+
+def meant(name: str, version: object) -> str | None:
+    """Return the kind that a name is a slip of the pen for, if its group is one of ours or none."""
     if isinstance(version, str) and "/" in version and not version.startswith("discovery.k8s.io/"):
         return None
     near = difflib.get_close_matches(name.lower(), _MEANT, n=1, cutoff=_NEAR)
-    return f"there is no kind `{name[:60]}`: did you mean {_MEANT[near[0]]}?" if near else None
+    return _MEANT[near[0]] if near else None
+
+
+def kinds_in(content: bytes) -> set[str]:
+    """Return the kinds of objects that a text names whose objects cannot be read, as far as it can be seen."""
+    names = (found[1].decode() for found in _A_KIND.finditer(content[:_LOOKED_AT]))
+    return {kind for name in names if (kind := meant(name, None)) is not None} - {"List"}
 
 
 def kindless(thing: dict[Any, Any]) -> str:

@@ -34,12 +34,17 @@ class ObjectsError(Exception):
 class ObjectsStatistics(msgspec.Struct, frozen=True):
     """`broken` has the first problem of each file that is served as it was before; times as `trio.current_time`.
 
+    `wrong` are all sentences about what is left out of the files as they are now, each with its file; `faulty` is how
+    many of them have something that cannot be read.
+
     `bad_objects` and `bad_values` count what could not be read of each kind, each time that a file was read.
     """
 
     path: str
     files: int
     broken: dict[str, str]
+    faulty: int
+    wrong: tuple[str, ...]
     loads: int
     last_event: float | None
     bad_objects: dict[Kind, int]
@@ -57,6 +62,8 @@ class ObjectFiles:
         self._looks: dict[Path, Look] = {}  # of the files as they were taken up
         self._content: dict[Path, dict[Key, Object]] = {}  # the last good of each file
         self._broken: dict[Path, str] = {}
+        self._wrong: dict[Path, tuple[str, ...]] = {}
+        self._faulty: set[Path] = set()
         self._served: dict[Key, Object] = {}
         self._reported: dict[Path, set[str]] = {}  # of what each file says now
         self._loads = 0
@@ -70,6 +77,8 @@ class ObjectFiles:
             path=str(self._path),
             files=len(self._content),
             broken={str(path): problem for path, problem in self._broken.items()},
+            faulty=len(self._faulty),
+            wrong=tuple(f"{path}: {said}" for path in sorted(self._wrong) for said in self._wrong[path]),
             loads=self._loads,
             last_event=self._last_event,
             bad_objects=dict(self._bad_objects),
@@ -147,6 +156,8 @@ class ObjectFiles:
         for path in self._looks.keys() - looks.keys():
             self._content.pop(path, None)
             self._broken.pop(path, None)
+            self._wrong.pop(path, None)
+            self._faulty.discard(path)
             self._reported.pop(path, None)
         changed = sorted(path for path, look in looks.items() if self._looks.get(path) != look)
         self._looks = {path: look for path, look in looks.items() if path not in changed}
@@ -167,6 +178,8 @@ class ObjectFiles:
         findings = content.findings
         self._bad_objects.update(findings.bad_objects)
         self._bad_values.update(findings.bad_values)
+        (self._faulty.add if findings.faulty else self._faulty.discard)(path)
+        self._wrong[path] = (*findings.problems, *findings.warnings)
         if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
                 self._report(path, ["is empty; what it said last is served on"])

@@ -285,6 +285,14 @@ class Configuration(Numbers, frozen=True):
     needs_restart: tuple[str, ...] = ()
 
 
+class ObjectFiles(Numbers, frozen=True):
+    """Files of objects: how many there are, how many have something that cannot be read, and what is wrong in them."""
+
+    files: int = 0
+    broken: int = 0
+    wrong: tuple[str, ...] = ()
+
+
 class Readings(Numbers, frozen=True):
     """Everything at one moment, `now`: what /metrics and /readyz are made of.
 
@@ -310,6 +318,7 @@ class Readings(Numbers, frozen=True):
     memory_ceiling: int = 0
     configuration: Configuration | None = None
     node: tuple[str, ...] | None = None
+    object_files: ObjectFiles | None = None
 
 
 def added(one: Process, other: Process) -> Process:

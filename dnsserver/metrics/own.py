@@ -221,6 +221,8 @@ OWN: tuple[Family, ...] = (
            ("kind", "event"), _counted(_events)),
     Family("counter", "dnsserver_bad_objects", "Objects that could not be decoded and count as absent.",
            ("kind",), _kind(lambda kind: kind.bad_objects)),
+    Family("gauge", "dnsserver_object_files_broken", "Files of objects with something that cannot be read.",
+           (), lambda s: [] if s.object_files is None else [((), s.object_files.broken)]),
     Family("counter", "dnsserver_bad_values", "Addresses, ports and other fields in files that were left out.",
            ("kind",), _kind(lambda kind: kind.bad_values)),
     Family("counter", "dnsserver_received_bytes", "Octets of lists and watches, as they came: compressed or not.",

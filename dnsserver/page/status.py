@@ -117,6 +117,7 @@ class Status(msgspec.Struct, frozen=True):
     processes: tuple[ProcessStatus, ...]
     restarts: int
     configuration: Configured | None
+    object_problems: tuple[str, ...]
     step: float
     history: dict[str, list[float | None]]
 
@@ -163,6 +164,7 @@ def status(
         processes=tuple(_process(process, wall) for process in processes),
         restarts=readings.worker_restarts,
         configuration=_configured(readings),
+        object_problems=() if readings.object_files is None else readings.object_files.wrong[:_MOST],
         step=STEP,
         history=_history(samples, readings.now),
     )

@@ -83,11 +83,19 @@ def _ready(readings: Readings, request: Request) -> Response:
         lines.append(f"state folder: {'its snapshot is being served, ' if snapshot.serving else ''}last saved {saved}")
     if readings.node is not None:
         lines.append(f"addresses of this node: {'; '.join(readings.node) or 'all in place'}")
+    lines += [f"left out of the object files: {wrong}" for wrong in wrong_in_files(readings)]
     lines += _configuration(readings)
     rules = [f"- {{{kind.rule}}}" for kind in readings.kinds if kind.rule]
     if rules:
         lines += ["", _RBAC, "", "rules:", *rules]
     return Response("\n".join(lines) + "\n", status)
+
+
+def wrong_in_files(readings: Readings) -> tuple[str, ...]:
+    """Return what is wrong in the files of objects, the first few of it."""
+    wrong = () if readings.object_files is None else readings.object_files.wrong
+    more = len(wrong) - _MOST_WRONG
+    return (*wrong[:_MOST_WRONG], f"and {more} more") if more > 0 else wrong
 
 
 def _configuration(readings: Readings) -> list[str]:
@@ -112,6 +120,7 @@ def verdict(readings: Readings) -> str:
     return f"not ready, not read yet: {', '.join(readings.missing)}" if readings.missing else "not ready"
 
 
+_MOST_WRONG = 20  # sentences about files of objects
 _RBAC = (
     "The API server denies this server what it needs to read. Bind its ServiceAccount (or the user of its kubeconfig)\n"
     "to a ClusterRole with these rules; where it only reads some namespaces, a Role in each of them will do:"
@@ -177,6 +186,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     kinds: dict[str, _KindReadiness]
     configuration: _ConfigurationReadiness | None
     node: tuple[str, ...] | None
+    object_problems: tuple[str, ...]
 
 
 def _readiness(readings: Readings) -> _Readiness:
@@ -216,6 +226,7 @@ def _readiness(readings: Readings) -> _Readiness:
             known.hash_type, known.hash, round(readings.now - known.applied, 3), known.problems, known.needs_restart
         ),
         node=readings.node,
+        object_problems=wrong_in_files(readings),
     )
 
 

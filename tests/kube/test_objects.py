@@ -44,6 +44,34 @@ async def test_a_folder(tmp_path: Path) -> None:
         await shows(sink, "b", "c")
 
 
+WRONG = [
+    ("kind: [\n", {}),
+    ("kind: Service\nmetadata: [\n", {Kind.SERVICES: 1}),
+    ("kind: service\nmetadata: {name: b, namespace: shop}\n", {Kind.SERVICES: 1}),
+    ("kind: Namespce\nmetadata: {name: b}\n", {Kind.NAMESPACES: 1}),
+    ("kind: Service\nmetadata: {name: 7}\n", {Kind.SERVICES: 1}),
+    ('{"kind": "EndpointSlice", "metadata": ', {Kind.ENDPOINTSLICES: 1}),
+    ("metadata: {name: b}\n", {}),
+]
+
+
+@pytest.mark.parametrize(("text", "counted"), WRONG)
+async def test_what_cannot_be_read_is_counted_and_told_as_long_as_it_is_so(
+    tmp_path: Path, text: str, counted: dict[Kind, int]
+) -> None:
+    path = tmp_path / "a.yaml"
+    (tmp_path / "b.yaml").write_text(services("b"))
+    path.write_text(text)
+    async with serving_files(tmp_path) as (files, sink):
+        statistics = files.statistics()
+        assert (statistics.faulty, statistics.bad_objects) == (1, counted)
+        (wrong,) = statistics.wrong
+        assert wrong.startswith(f"{path}: line ")
+        path.write_text(services("a"))
+        await shows(sink, "a", "b")
+        assert (files.statistics().faulty, files.statistics().wrong) == (0, ())
+
+
 @pytest.mark.parametrize("broken", ["{", "kind: Service\nmetadata:\n  name: 7\n", ""])
 async def test_a_file_that_breaks_keeps_its_last_good_content(tmp_path: Path, broken: str) -> None:
     path = tmp_path / "a.yaml"

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from dnsserver.metrics import Configuration, Kind, Readings, Zone, ZoneSnapshot
+from dnsserver.metrics import Configuration, Kind, ObjectFiles, Readings, Zone, ZoneSnapshot
 from dnsserver.server.admin import Request, Response
 from dnsserver.server.pages import standard_routes
 
@@ -85,6 +85,11 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
                 "answers about the cluster are marked as stale (RFC 8914)",
                 "state folder: its snapshot is being served, last saved 60.0 s ago",
             ],
+        ),
+        (
+            Readings(ready=True, object_files=ObjectFiles(2, 1, ("/objects/a.yaml: line 1: not YAML",))),
+            200,
+            ["ready", "left out of the object files: /objects/a.yaml: line 1: not YAML"],
         ),
         (
             Readings(now=100.0, draining=True, kinds=(WATCHED,)),

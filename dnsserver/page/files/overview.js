@@ -51,6 +51,7 @@ function showNotes(status) {
   }
   const problems = status.configuration?.problems ?? [];
   for (const problem of problems) notes.push(`The configuration files have a mistake, what was in force before goes on: ${problem}`);
+  for (const problem of status.object_problems) notes.push(`Left out of the object files: ${problem}`);
   const restart = status.configuration?.needs_restart ?? [];
   if (restart.length) notes.push(`Changed in the files, and in force only after a restart: ${restart.join(", ")}`);
   if (status.restarts) notes.push(`${many(status.restarts, "process")} had to be replaced since the start.`);
