@@ -8,7 +8,7 @@ from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, sour
 from dnsserver.config.values import Address
 
 _PORT = 53
-_ADMIN = "one address for all of HTTP (admin, [::]:8053)"
+_ADMIN = "all of HTTP is at one address, `admin`, which is [::]:8053 without a setting"
 _DRAIN_MIN, _DRAIN = 10.0, 25.0
 _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 
@@ -44,7 +44,7 @@ def bind(context: Context, site: Site, directive: Directive) -> None:
 def health(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the health check, and how long the server goes on after SIGTERM."""
     draft, source = context.draft, source_of(directive)
-    draft.differs(source, "health", f"{_ADMIN}: probes ask for /healthz there, instead of /health at port 8080")
+    draft.differs(source, "health", f"{_ADMIN}: probes ask for /healthz there, instead of /health")
     for line in directive.lines:
         place, words = source_of_line(line), line.words
         try:
@@ -65,14 +65,14 @@ def health(context: Context, _: Site, directive: Directive) -> None:
 def ready(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the readiness check."""
     source = source_of(directive)
-    context.draft.differs(source, "ready", f"{_ADMIN}: probes ask for /readyz there, instead of /ready at port 8181")
+    context.draft.differs(source, "ready", f"{_ADMIN}: probes ask for /readyz there, instead of /ready")
 
 
 def prometheus(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the metrics."""
     source = source_of(directive)
     port = (directive.args[0] if directive.args else "localhost:9153").rpartition(":")[2]
-    text = f"{_ADMIN}: Prometheus asks for /metrics there, instead of at port {port}"
+    text = f"{_ADMIN}: Prometheus asks for /metrics there, instead of at port {port}; the manifests set admin to 9153"
     context.draft.differs(source, "prometheus", text)
     for line in directive.lines:
         place = source_of_line(line)
