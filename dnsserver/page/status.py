@@ -10,7 +10,7 @@ from dnsserver.advice import meaning
 from dnsserver.metrics import Readings
 from dnsserver.page.history import STEP, Sample, Totals
 from dnsserver.wire import name as names
-from dnsserver.wire.message import rcode_name, type_name
+from dnsserver.wire.message import NOERROR, NXDOMAIN, rcode_name, type_name
 
 _MOST = 40  # rows of a table of counts
 
@@ -33,16 +33,22 @@ class KindStatus(msgspec.Struct, frozen=True):
 
 
 class UpstreamStatus(msgspec.Struct, frozen=True):
-    """One upstream of one domain, seen by all processes; `state` is up, down, looping, or down in some processes."""
+    """One upstream of one domain, seen by all processes; `state` is up, down, looping, or down in some processes.
+
+    `queries` are clients' questions and never probes. Of them `errors` had a reply with an error, as SERVFAIL, and
+    `unanswered` none that could be used. `probes` are counted apart. Times are None where it does not answer.
+    """
 
     name: str
     domain: str
     state: str
-    rtt: float
-    p95: float
+    rtt: float | None
+    p95: float | None
     queries: int
-    failures: int
-    timeouts: int
+    errors: int
+    unanswered: int
+    probes: int
+    probes_unanswered: int
     bad: dict[str, int]
 
 
@@ -245,18 +251,33 @@ def _upstream(every: Sequence[metrics.Upstream], alive: Sequence[metrics.Upstrea
     bad: Counter[str] = Counter()
     for upstream in every:
         bad.update(upstream.bad)
-    asked = [upstream.rtt for upstream in alive if upstream.rtt]
+    answering = [upstream for upstream in alive if upstream.up and upstream.rtt]
     return UpstreamStatus(
         alive[0].name,
         names.to_text(alive[0].domain),
         _state(alive),
-        round(sum(asked) / len(asked), 6) if asked else 0.0,
-        round(max(upstream.p95 for upstream in alive), 6),
+        round(sum(upstream.rtt for upstream in answering) / len(answering), 6) if answering else None,
+        round(max(upstream.p95 for upstream in answering), 6) if answering else None,
         sum(upstream.queries for upstream in every),
-        sum(upstream.failures for upstream in every),
-        sum(upstream.timeouts for upstream in every),
+        sum(_errors(upstream) for upstream in every),
+        sum(_unanswered(upstream) for upstream in every),
+        sum(upstream.probes for upstream in every),
+        sum(upstream.probe_failures for upstream in every),
         {what: count for what, count in bad.items() if count},
     )
+
+
+def _errors(upstream: metrics.Upstream) -> int:
+    """Return how many questions had a reply with an error."""
+    good = {NOERROR, NXDOMAIN}
+    return sum(sum(durations.counts) for rcode, durations in upstream.durations.items() if rcode not in good)
+
+
+def _unanswered(upstream: metrics.Upstream) -> int:
+    """Return how many questions had no reply that could be used; those that still wait are not among them."""
+    replied = sum(sum(durations.counts) for durations in upstream.durations.values())
+    gone_wrong = upstream.timeouts - upstream.probe_failures + upstream.failures + sum(upstream.bad.values())
+    return max(0, min(upstream.queries - replied, gone_wrong))
 
 
 def _state(alive: Sequence[metrics.Upstream]) -> str:

@@ -18,9 +18,9 @@ _Counts = dict[str, Counter[str]]
 class UpstreamWindow(msgspec.Struct, frozen=True):
     """What an upstream did in a window: `causes` are failures by cause, which may be more than `queries`.
 
-    A reply with an error is counted under its rcode, as `SERVFAIL`; no reply in time as `silent`; a reply that could
-    not be used as `unusable-` and what was wrong with it. `failed` is the sum of replies with an error, ports that were
-    closed, and connections that were lost.
+    Each failure is counted once. A reply with an error is counted under its rcode, as `SERVFAIL`; no reply in time as
+    `silent`, without the replies that probes did not get; a reply that could not be used as `unusable-` and what was
+    wrong with it; a closed port or a lost connection as `unreachable`.
     """
 
     name: str
@@ -65,11 +65,15 @@ def _counted(upstreams: Iterable[Upstream]) -> _Counts:
     for upstream in upstreams:
         counts = found.setdefault(upstream.name, Counter())
         counts.update(queries=upstream.queries, replies=upstream.replies)
-        counts.update(silent=upstream.timeouts, failed=upstream.failures)
+        counts.update(silent=upstream.timeouts - upstream.probe_failures)
         counts.update({f"unusable-{kind}": count for kind, count in upstream.bad.items()})
-        for rcode, durations in upstream.durations.items():
-            if rcode not in {NOERROR, NXDOMAIN}:
-                counts[rcode_name(rcode)] += sum(durations.counts)
+        errors = {
+            rcode_name(rcode): sum(durations.counts)
+            for rcode, durations in upstream.durations.items()
+            if rcode not in {NOERROR, NXDOMAIN}
+        }
+        counts.update(errors)
+        counts.update(unreachable=max(0, upstream.failures - sum(errors.values())))
     return found
 
 

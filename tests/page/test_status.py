@@ -1,11 +1,15 @@
 """What the overview says of numbers."""
 
+from typing import Any
+
 import msgspec
+import pytest
 
 from dnsserver.metrics import (
     AnswerCache,
     Configuration,
     Forward,
+    Histogram,
     Kind,
     Process,
     Readings,
@@ -21,6 +25,7 @@ from dnsserver.metrics import (
 from dnsserver.page.history import Sample, totals
 from dnsserver.page.status import Limits, Status, status
 from dnsserver.wire import message as m
+from dnsserver.wire.message import NOERROR, NXDOMAIN, SERVFAIL
 
 WALL = 1_000_100.0
 
@@ -30,6 +35,23 @@ def shown(readings: Readings, samples: tuple[Sample, ...] = ()) -> Status:
     found = status(readings, sums, samples, "ready", Limits(1 << 20, 1 << 21), WALL)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Status) == found  # nothing in it that JSON has not
     return found
+
+
+def observed(*seconds: float) -> Histogram:
+    found = Histogram()
+    for each in seconds:
+        found.observe(each)
+    return found
+
+
+# Of the questions one had SERVFAIL, one was lost with its connection, and 3 of 5 that were not answered in time were
+# probes.
+FAILING: dict[str, Any] = {
+    "failures": 2,
+    "timeouts": 5,
+    "probe_failures": 3,
+    "durations": {NOERROR: observed(0.01, 0.01), NXDOMAIN: observed(0.01), SERVFAIL: observed(0.01)},
+}
 
 
 def test_answers_are_counted_by_what_they_were() -> None:
@@ -73,7 +95,7 @@ def test_ages_are_of_now_and_never_negative() -> None:
 
 def test_an_upstream_is_one_whichever_process_asks_it() -> None:
     def process(*, alive: bool = True, **numbers: object) -> Process:
-        upstream = msgspec.structs.replace(Upstream(name="192.0.2.1:53", queries=10, failures=1, timeouts=1), **numbers)
+        upstream = msgspec.structs.replace(Upstream(name="192.0.2.1:53", queries=10, probes=4, **FAILING), **numbers)
         other = Upstream(name="192.0.2.1:53", domain=b"\4corp\0", looping=True)
         return Process(alive=alive, forward=Forward(upstreams=(upstream, other), in_flight=2))
 
@@ -88,13 +110,32 @@ def test_an_upstream_is_one_whichever_process_asks_it() -> None:
     )
     one, other = found.upstreams
     assert (one.name, one.domain, one.state) == ("192.0.2.1:53", ".", "down in 1 of 2 processes")
-    assert (one.rtt, one.p95, one.queries, one.failures, one.bad) == (0.02, 0.09, 25, 3, {"id": 3})
-    assert (other.domain, other.state, other.rtt) == ("corp.", "looping", 0.0)
+    assert (one.rtt, one.p95, one.queries, one.bad) == (0.01, 0.02, 25, {"id": 3}), "times of those that are up"
+    assert (other.domain, other.state, other.rtt) == ("corp.", "looping", None)
     assert found.in_flight == 6
     [one, _] = shown(Readings(processes=(process(up=False), process(up=False)))).upstreams
-    assert one.state == "down"
+    assert (one.state, one.rtt) == ("down", None), "what does not answer has no round trip"
     [one, _] = shown(Readings(processes=(process(),))).upstreams
     assert one.state == "up"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "errors", "unanswered"),
+    [
+        (FAILING | {"queries": 7}, 1, 3),
+        (FAILING | {"queries": 5}, 1, 1),
+        (FAILING | {"queries": 4}, 1, 0),
+        ({"queries": 3}, 0, 0),  # they still wait
+        ({"queries": 39, "timeouts": 113, "probe_failures": 74}, 0, 39),
+        ({"queries": 9, "failures": 9, "durations": {SERVFAIL: observed(*[0.01] * 9)}}, 9, 0),
+    ],
+)
+def test_a_question_fails_once_and_a_probe_is_none(numbers: dict[str, Any], errors: int, unanswered: int) -> None:
+    upstream = Upstream(name="192.0.2.1:53", probes=80, **numbers)
+    [one] = shown(Readings(processes=(Process(forward=Forward(upstreams=(upstream,))),))).upstreams
+    assert (one.errors, one.unanswered) == (errors, unanswered)
+    assert one.errors + one.unanswered <= one.queries
+    assert (one.probes, one.probes_unanswered) == (80, upstream.probe_failures)
 
 
 def test_processes_and_what_they_hold() -> None:

@@ -47,9 +47,17 @@ def test_a_window_has_what_was_counted_in_it(minutes: int, passed: int) -> None:
     assert 60 * minutes <= seconds <= 60 * minutes + (EVERY if minutes == 1 else 60 + EVERY)
     assert one.queries == seconds
     assert two.queries == 2 * seconds
-    assert one.causes.keys() - {"unusable-wrong-id"} == {"silent", "SERVFAIL", "failed"}
+    assert one.causes.keys() - {"unusable-wrong-id"} == {"silent", "SERVFAIL"}
     assert abs(one.causes["silent"] - seconds / 2) <= 1
     assert abs(one.causes["SERVFAIL"] - seconds / 10) <= 1
+
+
+def test_a_failure_has_one_cause_and_a_probe_is_no_question() -> None:
+    found = UpstreamHistory()
+    found.record([Upstream(name="one")], 0.0)
+    now = Upstream(name="one", queries=9, timeouts=5, probe_failures=3, failures=6, durations={2: durations(4)})
+    _, (one,) = found.window([now], 1, 5.0)
+    assert one.causes == {"silent": 2, "SERVFAIL": 4, "unreachable": 2}
 
 
 def test_what_did_not_fail_has_no_causes() -> None:

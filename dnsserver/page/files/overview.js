@@ -45,6 +45,10 @@ function showNotes(status) {
     if (kind.rule) notes.push(`${kind.kind}: the API server denies them; a ClusterRole has to have {${kind.rule}}`);
   }
   const sick = status.upstreams.filter((one) => one.state !== "up");
+  const erring = status.upstreams.filter((one) => one.state === "up" && stateOf(one).tone === "bad");
+  if (erring.length) notes.push(`${many(erring.length, "upstream")} of ${status.upstreams.length} answers most questions with an error: ${erring.map((one) => one.name).join(", ")}`);
+  const slow = status.upstreams.filter((one) => one.rtt >= SLOW);
+  if (slow.length) notes.push(`Slow, with a round trip of ${latency(SLOW)} or more: ${slow.map((one) => `${one.name} (${latency(one.rtt)})`).join(", ")}`);
   if (sick.length) notes.push(`${many(sick.length, "upstream")} of ${status.upstreams.length} not up: ${sick.map((one) => one.name).join(", ")}`);
   for (const name of new Set(status.upstreams.map((one) => one.name))) {
     if (troubles(name)) notes.push(`Upstream ${name} had failures in the last ${many(lately.minutes, "minute")}: ${troubles(name)}`);
@@ -97,20 +101,33 @@ function showKinds(status) {
   ], rows, "No kind of object is read.");
 }
 
+const SLOW = 0.1; // s, from which on a round trip is called slow
+
+/** How an upstream is: one that answers most questions of the last minutes with an error is not well, though it is up. */
+function stateOf(one) {
+  const recent = lately.upstreams.get(one.name);
+  const errors = Object.entries(recent?.causes ?? {}).filter(([cause]) => /^[A-Z]/.test(cause));
+  const wrong = errors.reduce((sum, [, number]) => sum + number, 0);
+  if (one.state !== "up" || !recent?.queries || 2 * wrong < recent.queries) return { text: one.state, tone: one.state === "up" ? "good" : "bad" };
+  return { text: `up, answers ${errors.sort(([, most], [, least]) => least - most)[0][0]}`, tone: "bad" };
+}
+
 function showUpstreams(upstreams) {
   const several = new Set(upstreams.map((one) => one.domain)).size > 1;
   const rows = upstreams.map((one) => ({
     key: `${one.name} ${one.domain}`,
     cells: [
-      several ? `${one.name} for ${one.domain}` : one.name, { text: one.state, tone: one.state === "up" ? "good" : "bad" },
-      one.queries ? latency(one.rtt) : "–", count(one.queries),
-      { text: count(one.failures) + (one.queries ? ` (${percent(one.failures, one.queries)})` : ""), tone: one.failures ? "warn" : "" },
-      count(one.timeouts), { text: troubles(one.name) || "–", tone: troubles(one.name) ? "warn" : "" },
+      several ? `${one.name} for ${one.domain}` : one.name, stateOf(one),
+      one.rtt === null ? "–" : { text: latency(one.rtt) + (one.rtt >= SLOW ? ", slow" : ""), tone: one.rtt >= SLOW ? "warn" : "" }, count(one.queries),
+      { text: count(one.errors + one.unanswered) + (one.queries ? ` (${percent(one.errors + one.unanswered, one.queries)})` : ""), tone: one.errors + one.unanswered ? "warn" : "" },
+      count(one.errors), count(one.unanswered), `${count(one.probes_unanswered)} of ${count(one.probes)}`,
+      { text: troubles(one.name) || "–", tone: troubles(one.name) ? "warn" : "" },
     ],
   }));
   showTable(byId("upstreams"), "Upstreams", [
     { title: "Upstream" }, { title: "State" }, { title: "Round trip", number: true }, { title: "Questions", number: true, extra: true },
-    { title: "Failures", number: true }, { title: "Timeouts", number: true, extra: true }, { title: "Failed lately", extra: true, long: true },
+    { title: "Failed", number: true }, { title: "Of these: error", number: true, extra: true }, { title: "No reply", number: true, extra: true },
+    { title: "Probes without reply", number: true, extra: true }, { title: "Failed lately", extra: true, long: true },
   ], rows, "There is no upstream: outside names are refused.");
 }
 

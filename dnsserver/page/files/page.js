@@ -43,7 +43,7 @@ function failed(error) {
     heard();
     say(byId("contact"), sentence(error.message));
   } else if (error instanceof Lost) {
-    silentSince ??= Date.now();
+    silentSince ??= Date.now() - (error.waited ?? 0);
     sayLost();
   } else {
     reportError(error);
@@ -55,6 +55,7 @@ function sayLost() {
   say(byId("verdict"), "no contact");
   byId("verdict").className = "badge bad";
   say(byId("contact"), "lost contact");
+  say(byId("state-text"), "Not known: the server does not answer.");
   say(byId("contact-since"), `since ${duration((Date.now() - silentSince) / 1000)}; what is shown is from before`);
 }
 
@@ -68,7 +69,7 @@ const statusPoll = new Poll(STATUS_EVERY, async (signal) => {
   heard();
   welcome();
   showStatus(lastStatus);
-}, failed);
+}, failed, QUIET);
 
 const zonePoll = new Poll(ZONE_EVERY, async (signal) => {
   const { path, fields } = view;

@@ -1,6 +1,7 @@
 // What is asked of the server, and when: not while nobody looks, and more seldom while it does not answer.
 
 const PATIENCE = 25_000; // ms for an answer; the server itself gives up earlier
+const QUIET = 2_500; // ms without word of the server's state, after which it is told that there is none
 const SLOWEST = 10_000; // ms between two tries
 
 class Denied extends Error {}
@@ -31,9 +32,10 @@ async function answer(path, fields, signal) {
   return response.json();
 }
 
-/** Asks again and again while the tab is seen; `every` is in ms. */
+/** Asks again and again while the tab is seen; `every` and `patience` are in ms. */
 class Poll {
-  constructor(every, run, failed) {
+  constructor(every, run, failed, patience = PATIENCE) {
+    this.patience = patience; // ms, after which it is told that there is no answer yet
     this.every = every;
     this.run = run;
     this.failed = failed;
@@ -41,6 +43,7 @@ class Poll {
     this.timer = 0;
     this.stopped = true;
     this.abort = new AbortController();
+    this.quiet = 0;
   }
 
   start() {
@@ -53,11 +56,13 @@ class Poll {
   stop() {
     this.stopped = true;
     clearTimeout(this.timer);
+    clearTimeout(this.quiet);
     this.abort.abort();
   }
 
   async turn() {
     const abort = (this.abort = new AbortController());
+    this.quiet = setTimeout(() => this.failed(Object.assign(new Lost("no answer yet"), { waited: this.patience })), this.patience);
     try {
       await this.run(abort.signal);
       this.wait = this.every;
@@ -65,6 +70,8 @@ class Poll {
       if (abort.signal.aborted) return;
       this.wait = Math.min(2 * this.wait, SLOWEST);
       this.failed(error);
+    } finally {
+      clearTimeout(this.quiet);
     }
     if (!this.stopped && abort === this.abort) this.timer = setTimeout(() => this.turn(), this.wait);
   }
