@@ -14,6 +14,7 @@ from dnsserver.config import hints
 from dnsserver.config.includes import Written, read_files
 from dnsserver.config.model import Config, Table
 from dnsserver.config.relations import mistakes
+from dnsserver.config.sound import sound
 from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, parse, printable
 from dnsserver.config.values import TextValue, Upstream
 
@@ -138,6 +139,7 @@ class _Reader:
         self._overrides = overrides
         self._problems = problems
         self._broken = broken
+        self._wrong: list[str] = []  # the keys of what is noted
 
     def config(self, data: dict[str, Any]) -> Config:
         """Return the Config; raises ConfigError."""
@@ -145,14 +147,33 @@ class _Reader:
         config = None
         try:
             config = self._table(Config, data, "")
-            if not self._problems:
+        except _InvalidError:
+            pass
+        except _TooManyError:
+            raise ConfigError(self._problems) from None
+        try:
+            if config is not None and not self._problems:
                 for key, message in mistakes(config):
                     self._problem(key, message)
-        except (_InvalidError, _TooManyError):
+            else:
+                self._more(data)
+        except _TooManyError:
             pass
         if config is None or self._problems:
             raise ConfigError(self._problems)
         return config
+
+    def _more(self, data: dict[str, Any]) -> None:
+        """Note what is wrong between the values that are right by themselves."""
+        left = sound(data, self._wrong, self._broken)
+        reader = _Reader(self._source, self._written, self._overrides, [], left.gone)
+        try:
+            config = reader.table(Config, left.data)
+        except _InvalidError:  # something that has to be there is gone
+            return
+        for key, message in mistakes(config):
+            if (place := left.as_written(key)) is not None:
+                self._problem(place, message)
 
     def table(self, kind: type[T], data: dict[str, Any]) -> T:
         """Return a struct of type `kind`; raises when everything wrong in it has been noted."""
@@ -270,6 +291,7 @@ class _Reader:
 
     def _problem(self, key: str, message: str) -> None:
         """Note a mistake at its place: the flag, or the key and its line. Raises _TooManyError after very many."""
+        self._wrong.append(key)
         self._problems.append(f"{_place(key, self._written, self._overrides)}: {message}")
         if len(self._problems) >= MOST_PROBLEMS:
             self._problems.append(f"{self._source}: and perhaps more; these are the first {MOST_PROBLEMS}")

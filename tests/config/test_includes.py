@@ -116,7 +116,10 @@ def test_a_relative_path_starts_at_the_file_that_it_stands_in(tmp_path: Path) ->
                 "conf.d/a.toml": forward("b.example") + forward("A.example"),
                 "conf.d/b.toml": "\n" + forward("c.example", "nobody at home"),
             },
-            ['conf.d/b.toml:4: forward[3].upstreams[0]: found "nobody at home", expected an address or hostname'],
+            [
+                'conf.d/b.toml:4: forward[3].upstreams[0]: found "nobody at home", expected an address or hostname',
+                'conf.d/a.toml:5: forward[2].domain: "a.example" is already in another [[forward]]',
+            ],
         ),
         (
             {"c.toml": BASE + forward("a.example"), "conf.d/a.toml": forward("b.example") + forward("A.example")},
