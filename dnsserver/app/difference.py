@@ -12,7 +12,8 @@ import msgspec
 from dnsserver.app.questions import Question
 from dnsserver.wire import message as m
 from dnsserver.wire.message import FormatError, rcode_name, type_name
-from dnsserver.wire.name import is_below, labels, to_text
+from dnsserver.wire.name import end_of_name, is_below, labels, to_text
+from dnsserver.wire.presentation import rdata_text
 from dnsserver.wire.records import Names
 
 _HEADER = struct.Struct("!HHHHHH")
@@ -164,16 +165,8 @@ def _reverse(qtype: int, ours: Said, theirs: Said, known: Known) -> int | None:
 
 
 def _text(record: Record) -> str:
-    """Return rdata for a person to read."""
-    match record.type:
-        case m.A | m.AAAA:
-            import ipaddress  # noqa: PLC0415 - for differences only
-
-            return str(ipaddress.ip_address(record.rdata))
-        case m.CNAME | m.PTR | m.NS:
-            return to_text(record.rdata)
-        case m.SRV:
-            numbers = struct.unpack_from("!HHH", record.rdata)
-            return f"{' '.join(map(str, numbers))} {to_text(record.rdata[6:])}"
-        case _:
-            return record.rdata.hex()
+    """Return rdata for a person to read; an SOA's has no numbers, as they are not compared."""
+    if record.type == m.SOA:
+        end = end_of_name(record.rdata, 0)
+        return f"{to_text(record.rdata[:end])} {to_text(record.rdata[end:])}"
+    return rdata_text(record.type, record.rdata)

@@ -1,14 +1,15 @@
-"""What is left of a configuration when its mistakes are taken out: of that, too, every mistake is to be told at once."""
+"""What is left of a configuration without its mistakes: those that it has between its values are told as well."""
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 # Values that a mistake of a key depends on besides its own: where one of them is not known, nothing is said of the key.
-_DEPENDS: dict[str, Set[str]] = {
+_DEPENDS: dict[str, AbstractSet[str]] = {
     "admin": {"listen"},
     "context": {"kubeconfig", "objects"},
     "forward": {"domain"},
@@ -21,7 +22,7 @@ _DEPENDS: dict[str, Set[str]] = {
 
 
 class Sound(msgspec.Struct, frozen=True):
-    """The data without what is wrong. `gone` are keys of the top that are not whole, `kept` the old numbers of lists."""
+    """The data without what is wrong. `gone` are top-level keys that are not whole, `kept` the old numbers of lists."""
 
     data: dict[str, Any]
     gone: frozenset[str]
@@ -38,7 +39,7 @@ class Sound(msgspec.Struct, frozen=True):
         return f"{found[1]}[{self.kept[found[1]][int(found[2])]}]{key[found.end() :]}"
 
 
-def sound(data: dict[str, Any], wrong: Iterable[str], broken: Set[str]) -> Sound:
+def sound(data: dict[str, Any], wrong: Iterable[str], broken: AbstractSet[str]) -> Sound:
     """Return the data without the keys that are `wrong`; of a list of tables each table stands for itself."""
     left = dict(data)
     gone = set(broken)

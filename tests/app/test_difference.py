@@ -130,3 +130,20 @@ def test_a_reply_to_another_question() -> None:
 )
 def test_what_is_said_for_a_person(what: Said, text: str) -> None:
     assert str(what) == text
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        (f"{WEB}. A 10.0.0.1", "A 10.0.0.1"),
+        (f"{WEB}. AAAA fd00::1", "AAAA fd00::1"),
+        (f"{WEB}. CNAME a.example.", "CNAME a.example."),
+        (f"{WEB}. SRV 0 100 80 a.example.", "SRV 0 100 80 a.example."),
+        (f"{WEB}. MX 10 mail.example.", "MX 10 mail.example."),
+        (f'{WEB}. TXT "1.1.0" "a b"', 'TXT "1.1.0" "a b"'),
+        (f"{WEB}. SOA ns.example. host.example. 9 7200 1800 86400 5", "SOA ns.example. host.example."),
+    ],
+)
+def test_records_are_shown_as_master_files_have_them(record: str, shown: str) -> None:
+    _, rtype, _ = record.split(" ", 2)
+    assert shown in str(said(f"{WEB} {rtype}", record))
