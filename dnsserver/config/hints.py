@@ -1,6 +1,5 @@
 """What somebody meant by an unknown key: its successor, a misspelled key, or a key of another table."""
 
-import difflib
 from typing import get_args, get_origin
 
 import msgspec
@@ -48,16 +47,18 @@ def unknown(key: str, path: str, known: list[str]) -> str:
     former = _FORMER_KEYS.get(f"{path}{key}")
     if former:
         return former
+    from difflib import get_close_matches  # noqa: PLC0415 - for who has made a mistake
+
     written = key.lower().replace("-", "_")
     every = _every_key(Config)
     meant = [name for name in every if name.rpartition(".")[2] == written]
-    near = difflib.get_close_matches(written, known, n=1)
+    near = get_close_matches(written, known, n=1)
     if near:
         meant = meant or [f"{path}{near[0]}"]
     if not meant and written in _ELSEWHERE:
         meant = [_ELSEWHERE[written]]
     if not meant:
-        last = difflib.get_close_matches(written, [name.rpartition(".")[2] for name in every], n=1, cutoff=0.75)
+        last = get_close_matches(written, [name.rpartition(".")[2] for name in every], n=1, cutoff=0.75)
         meant = [name for name in every if name.rpartition(".")[2] in last]
     if meant:
         where = "; keys of no table stand above the first [table]" if path and "." not in meant[0] else ""
