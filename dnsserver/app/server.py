@@ -17,6 +17,7 @@ from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
+from dnsserver.app.heap import give_back
 from dnsserver.app.listening import ListenError
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.node_guardian import NodeGuardian
@@ -295,6 +296,7 @@ class Server:
         """Say what is served, for a person to try."""
         await self.sync.wait_synced()
         spare_zone()
+        give_back()
         listening = [str(address) for address, _ in self.dns.udp]
         counts = {str(kind): self.cluster.index.count(kind) for kind in self.sync.kinds}
         log.info(

@@ -17,6 +17,7 @@ from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.followers import Followers
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
+from dnsserver.app.heap import give_back, keep_little
 from dnsserver.app.listening import ListenError
 from dnsserver.app.local_data import LocalDataError
 from dnsserver.app.metrics_collector import Lag, process, settle
@@ -78,6 +79,7 @@ class Worker:
     async def _listen(self, nursery: trio.Nursery) -> None:
         """Answer from now on, once what has come while this process started is read: no client gets what is over."""
         spare_zone()
+        give_back()
         with trio.move_on_after(_CATCH_UP):
             frames = -1
             while frames != self._frames or self._reloads.locked():
@@ -191,6 +193,7 @@ if __name__ == "__main__":
     configure_logging()  # until the first frame says how
     report_uncaught()
     collect_seldom()
+    keep_little()
     try:
         trio.run(main, clock=SystemClock())
     except* StartError as group:

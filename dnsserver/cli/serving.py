@@ -22,6 +22,7 @@ def serve(config: Path | None, **given: Any) -> None:
     Without --objects and --kubeconfig it serves the cluster in whose pod it runs. A flag wins over the configuration
     file. A mistake in either ends it with status 2; `dnsserver check` finds the same mistakes without serving.
     """
+    importlib.import_module("dnsserver.app.heap").keep_little()
     address_space = importlib.import_module("dnsserver.app.address_space")
     shortage = address_space.shortage()
     if shortage is not None:
