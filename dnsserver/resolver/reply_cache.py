@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.metrics import Replies
 from dnsserver.resolver.tally import Labels, Sent, Tally
-from dnsserver.zone.record import Key, Reason
+from dnsserver.zone.record import ADDRESSES, Key, Reason
 
 FOREVER = float("inf")
 _MANY = 64
@@ -324,8 +324,13 @@ class ReplyCache:
             self._forget(reply)
 
     def drop(self, changed: Collection[Key]) -> None:
-        """Forget every reply that depends on one of the keys; a namespace's key stands for its services too."""
+        """Forget every reply that depends on one of the keys; a namespace's stands for its services, too.
+
+        So does `ADDRESSES` for all addresses.
+        """
         self.changes += 1
+        if ADDRESSES in changed:
+            changed = {*changed, *(key for key in self._dependents if isinstance(key, bytes))}
         if len(changed) > len(self._dependents):  # a whole zone at once: look through what is held instead
             changed = [key for key in self._dependents if key in changed or (len(key) == 2 and key[:1] in changed)]
         for key in changed:

@@ -17,7 +17,7 @@ from dnsserver.zone.answer_builder import AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import Answer, Key, Reason, minimal_any
+from dnsserver.zone.record import ADDRESSES, Answer, Key, Reason, minimal_any
 from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800
@@ -152,8 +152,7 @@ class Cluster:
         self.missing = frozenset(self._needed - known)
         if known >= _SERVICE_KINDS and not self._addresses_known:
             self._addresses_known = True
-            for addresses in (self.index.by_cluster_ip, self.index.by_endpoint):
-                self.index.changed.update(addresses)  # their reverse names were another's until now
+            self.index.changed.add(ADDRESSES)  # their reverse names were another's until now
         if self._pods is not None:
             self._pods.pods_known = Kind.PODS in self._synced
 

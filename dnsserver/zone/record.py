@@ -44,6 +44,7 @@ TOO_MANY_CNAMES = Reason("cname-chain-too-long", EDE.OTHER, f"more than {MAX_CHA
 # A change of a namespace is one of all its services, so an answer of a service names the service only.
 # `name_key` is about a name that was looked up in place of the one asked, or led to: what rules and hosts say of it.
 Key = tuple[bytes, ...] | bytes
+ADDRESSES: Key = ()  # a change of all addresses: no answer depends on it, but it stands for all that are octets
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
