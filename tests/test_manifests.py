@@ -33,8 +33,6 @@ from tests.deployment import (
 )
 
 OVERLAYS = ["base", "shadow", "replace", "same-node", "node-local", "example"]
-OLDEST = "1.27"  # the oldest Kubernetes that README.md promises
-SAME_NODE = "1.34"  # and for this overlay
 UNPRIVILEGED = {"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}
 
 
@@ -308,13 +306,6 @@ def test_the_guardian_of_the_node_is_of_the_same_image_and_guards_where_the_serv
 
 
 # --- What README.md says ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", OWNED)
-def test_the_oldest_kubernetes_that_is_promised_knows_every_field(name: str) -> None:
-    oldest = SAME_NODE if name == "same-node" else OLDEST
-    assert f"Kubernetes {oldest}" in (MANIFESTS / "README.md").read_text()
-    assert [text for manifest in rendered(name) if (text := complaint(manifest, oldest))] == []
 
 
 def test_the_example_sets_what_a_user_owns() -> None:
