@@ -35,8 +35,10 @@ $(VENV)/.runs: requirements.lock
 	@test -n "$(PYTHON)" || { \
 		echo "No Python 3.11, 3.12 or 3.13 with the venv module found; install one, or say: make PYTHON=/path/to/python" >&2; \
 		exit 1; }
+	@$(PYTHON) -c '$(SUPPORTED)' >/dev/null 2>&1 || { \
+		echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), expected Python 3.11, 3.12 or 3.13 with the venv module" >&2; exit 1; }
 	@echo "Setting up $(VENV) with what running needs, once; it takes up to a minute"
-	@$(BIN)/python -c pass >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) -r requirements.lock
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dnsserver-here.pth"
 	@printf '#!/bin/sh\nexec "%s/python" -m dnsserver "$$@"\n' "$(CURDIR)/$(BIN)" > $(BIN)/dnsserver

@@ -151,6 +151,17 @@ def test_make_says_which_python_it_needs(target: str) -> None:
     assert "3.11, 3.12 or 3.13" in said.stderr
 
 
+@pytest.mark.parametrize("target", ["venv", "run"])
+def test_a_python_that_is_not_supported_is_refused_by_its_version(target: str, tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text('#!/bin/sh\n[ "$1" != -V ] || echo Python 3.10.13\nexit 1\n')
+    old.chmod(0o755)
+    command = ["make", target, f"PYTHON={old}", f"VENV={tmp_path}/venv"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert said.returncode != 0
+    assert f"{old} is Python 3.10.13, expected Python 3.11, 3.12 or 3.13 with the venv module" in said.stderr
+
+
 def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
     script = ROOT / ".ci/run"
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=30)
@@ -185,6 +196,30 @@ def test_forges_run_every_supported_python() -> None:
     assert set(test["strategy"]["matrix"]["python"]) == named
 
 
+def test_a_release_is_checked_then_made_then_signed_by_its_digest() -> None:
+    (job,) = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"].values()
+    steps = [step.get("run") or step["uses"].partition("@")[0] for step in job["steps"]]
+    order = [
+        ".ci/run", "make release-check", "make wheel sbom", "docker/build-push-action", "cosign sign",
+        "actions/attest-build-provenance", "make release-files", "actions/attest-build-provenance", "gh release create",
+    ]  # fmt: skip
+    found = [next((name for name in order if name in step), "") for step in steps]
+    assert [name for name in found if name] == order
+    (build,) = [step["with"] for step in job["steps"] if step.get("id") == "image"]
+    assert (build["sbom"], build["provenance"], build["push"]) == (True, "mode=max", True)
+    assert set(build["platforms"].split(",")) == {"linux/amd64", "linux/arm64"}
+    given = {line.partition("=")[0] for line in build["build-args"].splitlines()}
+    assert given == {words[0].partition("=")[0] for words in instructions("ARG")} - {"BASE"}  # as it was reviewed
+    signed = [step["run"] for step in job["steps"] if "cosign sign" in step.get("run", "")]
+    assert all("@${{ steps.image.outputs.digest }}" in line for line in signed)
+
+
+def test_what_a_hash_names_is_followed() -> None:
+    settings = json.loads((ROOT / ".github/renovate.json").read_text())
+    assert set(settings["enabledManagers"]) == {"dockerfile", "github-actions"}
+    assert settings["pinDigests"] is True
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.name)
 def test_a_form_asks_for_something(path: Path) -> None:
     form = yaml.safe_load(path.read_text())
@@ -202,7 +237,7 @@ def copy_of_the_project(folder: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=280)
 
 
 def test_a_release_needs_its_version_and_its_changes(tmp_path: Path) -> None:
