@@ -17,7 +17,7 @@ from dnsserver.config.includes import Written
 from dnsserver.config.model import Kubernetes
 from dnsserver.faults import Place
 from dnsserver.resolver.reply_cache import Reply
-from dnsserver.server import batch, udp
+from dnsserver.server import udp, unbatched
 from dnsserver.zone.model import Kind
 from tests.cluster import endpoints, listed, namespace, service
 from tests.forward.scripted import Query, upstream
@@ -192,7 +192,7 @@ class Border(NamedTuple):
 async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     fuse = Fuse(patch, border.owner, border.name, border.when)
     if border.unbatched:
-        patch.setattr(udp, "make_port", batch.UnbatchedPort)
+        patch.setattr(udp, "make_port", unbatched.UnbatchedPort)
     if border.armed:
         fuse.arm()
     script: list[Any] = [helpful]

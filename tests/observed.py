@@ -12,9 +12,10 @@ from typing import Any
 import dns.message
 
 from dnsserver.resolver.reply_cache import AgingReply, RingReply
-from dnsserver.server.batch import Outbox, UnbatchedPort
 from dnsserver.server.connection import Connection
+from dnsserver.server.mmsg import Outbox
 from dnsserver.server.respond import Responder
+from dnsserver.server.unbatched import UnbatchedPort
 from dnsserver.wire import upstream_query
 from tests import strict
 

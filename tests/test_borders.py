@@ -39,7 +39,7 @@ from dnsserver.kube.api import Client
 from dnsserver.kube.objects import ObjectFiles
 from dnsserver.page.recorder import Recorder
 from dnsserver.resolver.reply_cache import AgingReply, ReplyCache, RingReply
-from dnsserver.server import batch
+from dnsserver.server import batch, mmsg, unbatched
 from dnsserver.server.admin import Admin
 from dnsserver.server.connection import Connection
 from dnsserver.server.guard import Guard
@@ -360,7 +360,7 @@ TABLE = [
     Border("udp", batch.BatchPort, "_take_error", nothing_is_lost_of_an_empty_socket),
     Border("udp", batch.BatchPort, "_send", a_batch_is_lost_at_most),
     Border("udp", UdpTransport, "uncork", a_question_outside_is_late_at_most),
-    Border("udp", batch.UnbatchedPort, "send", one_reply_is_lost, unbatched=True),
+    Border("udp", unbatched.UnbatchedPort, "send", one_reply_is_lost, unbatched=True),
     Border("tcp", Connection, "read", a_connection_is_closed_and_no_other),
     Border("tcp-accept", Connection, "wants", a_connection_is_not_taken_in, lambda c: not c.events),
     Border("tcp-accept", Connection, "__init__", a_connection_is_not_taken_in),
@@ -380,7 +380,7 @@ TABLE = [
     Border("upstream-probes", UdpTransport, "sweep", nothing_is_lost),
     Border("upstream-probes", Probes, "_send_probe_if_due", nothing_is_lost),
     Border("upstream-source", sources, "follow_upstreams", nothing_is_lost_since_the_start, armed=True),
-    Border("delivery", batch.Outbox, "add", one_client_of_two_gets_no_reply),
+    Border("delivery", mmsg.Outbox, "add", one_client_of_two_gets_no_reply),
     Border("event", Cluster, "apply", one_event_is_lost),
     Border("event", ReplyCache, "drop", one_event_drops_no_reply_by_name_but_all),
     Border("event", ZoneUpdater, "apply", one_event_is_lost),

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from dnsserver.forward.outcome import Asker
 from dnsserver.resolver.reply_cache import ReplyTable
-from dnsserver.server.batch import UdpPort
 from dnsserver.server.respond import Responder
+from dnsserver.server.udp_port import UdpPort
 from dnsserver.zone.record import Reason
 
 STUB_TIMEOUT = 5.0  # seconds that stub resolvers wait before they ask elsewhere (resolv.conf(5), `timeout`)

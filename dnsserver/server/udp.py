@@ -6,6 +6,7 @@ bounded part of the turn. So a flood of questions that are dear costs those noth
 """
 
 import socket
+import sys
 from collections.abc import Callable
 
 import trio
@@ -13,8 +14,10 @@ import trio
 from dnsserver.logger import get_logger
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
-from dnsserver.server.batch import UdpPort, make_port
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.respond import Responder
+from dnsserver.server.udp_port import Screen, UdpPort
+from dnsserver.server.unbatched import UnbatchedPort
 
 log = get_logger(__name__)
 
@@ -63,6 +66,13 @@ def bind(host: str, port: int, *, reuse_port: bool = False, lane: int = 0, free:
         sock.close()
         raise
     return sock
+
+
+def make_port(sock: socket.socket, table: ReplyTable, screen: Screen) -> UdpPort:
+    """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
+    if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
+        return BatchPort(sock, table, screen)
+    return UnbatchedPort(sock, table, screen)
 
 
 class UdpServer:

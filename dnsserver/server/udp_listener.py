@@ -5,10 +5,10 @@ from functools import partial
 import trio
 
 from dnsserver import metrics
-from dnsserver.server.batch import UdpPort
 from dnsserver.server.lanes import Lanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.udp import FAMILIES, UdpServer
+from dnsserver.server.udp_port import UdpPort
 
 
 class UdpListener:

@@ -11,8 +11,9 @@ import msgspec
 
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.batch import BATCH, BatchPort, Miss
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.respond import Responder
+from dnsserver.server.udp_port import BATCH, Miss
 from dnsserver.wire.query import read_query
 from dnsserver.wire.reply import compose
 from dnsserver.zone import model

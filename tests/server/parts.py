@@ -13,7 +13,7 @@ import trio
 from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.batch import BatchPort, UdpPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.connection import TcpLimits
 from dnsserver.server.guard import Guard
 from dnsserver.server.lanes import Alone
@@ -21,6 +21,8 @@ from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpServer, listen
 from dnsserver.server.udp import UdpServer, bind
+from dnsserver.server.udp_port import UdpPort
+from dnsserver.server.unbatched import UnbatchedPort
 from dnsserver.wire.message import NOERROR, RRset
 from dnsserver.wire.reply import compose
 from dnsserver.wire.zonefile import read_zone

@@ -8,8 +8,9 @@ import trio
 import trio.testing
 
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
-from dnsserver.server.batch import BatchPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.udp import bind
+from dnsserver.server.unbatched import UnbatchedPort
 from tests.clock import LoopbackClock
 from tests.server.parts import HOST, Parts, UdpClient, query
 

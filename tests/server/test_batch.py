@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsserver.resolver.reply_cache import ReplyCache
-from dnsserver.server.batch import BATCH, BatchPort, UdpPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.udp import bind
+from dnsserver.server.udp_port import BATCH, UdpPort
+from dnsserver.server.unbatched import UnbatchedPort
 from tests.answering import Answering
 from tests.cluster import listed
 from tests.universe import BASE, PACKETS, zone

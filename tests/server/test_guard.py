@@ -18,8 +18,9 @@ from dnsserver.app.settings import guard as configured
 from dnsserver.config import Config
 from dnsserver.config.model import Clients
 from dnsserver.config.values import Network
-from dnsserver.server.batch import BatchPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.guard import TOO_FAST, TOO_MANY, Guard
+from dnsserver.server.unbatched import UnbatchedPort
 from tests.logs import capture_logs
 from tests.server.parts import Parts, UdpClient, query, tcp_client
 

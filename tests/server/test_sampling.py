@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from dnsserver.server.batch import BatchPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
+from dnsserver.server.unbatched import UnbatchedPort
 from dnsserver.traffic.sampler import Sample, Sampler
 from dnsserver.wire.message import NOERROR, NXDOMAIN
 from dnsserver.wire.name import from_text

@@ -6,8 +6,8 @@ import dns.message
 import pytest
 import trio
 
-from dnsserver.server.batch import BATCH
 from dnsserver.server.udp import UdpServer, bind
+from dnsserver.server.udp_port import BATCH
 from tests.messages import addresses, d
 from tests.server.parts import HOST, Parts
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from dnsserver.server.batch import BatchPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.udp import UdpServer, bind
+from dnsserver.server.unbatched import UnbatchedPort
 from tests.server.parts import HOST, Parts, query
 
 Kind = type[BatchPort] | type[UnbatchedPort]

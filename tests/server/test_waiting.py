@@ -3,8 +3,9 @@
 import dns.message
 import pytest
 
-from dnsserver.server.batch import BatchPort, UnbatchedPort
+from dnsserver.server.batch import BatchPort
 from dnsserver.server.pending import PendingQuery
+from dnsserver.server.unbatched import UnbatchedPort
 from tests.messages import option
 from tests.server.parts import Parts, UdpClient, query, tcp_client
 
