@@ -308,12 +308,12 @@ class ReplyCache:
         A name that does not exist is worth keeping when it is asked again, as pods' search lists do all day; of a
         random name that is asked once, a number is all that is kept, and no room is made for it.
         """
-        number = hash(key)
-        if number in self._seen_once or number in self._seen_once_before:
+        number, seen = hash(key), self._seen_once
+        if number in seen or number in self._seen_once_before:
             return True
-        self._seen_once.add(number)
-        if len(self._seen_once) >= self._most_seen_once:
-            self._seen_once, self._seen_once_before = set(), self._seen_once
+        seen.add(number)
+        if len(seen) >= self._most_seen_once:
+            self._seen_once, self._seen_once_before = set(), seen
         return False
 
     def discard(self, table: ReplyTable, key: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.guard import Guard
 from dnsserver.server.mmsg import CONTROL_AT, HEAD, PEER, SLOT, Messages, Outbox, packet_buffer
-from dnsserver.server.udp_port import BATCH, Miss, PortStatistics, Screen, ask_for_destination, is_wildcard
+from dnsserver.server.udp_port import BATCH, PACKET, Miss, PortStatistics, Screen, ask_for_destination, is_wildcard
 from dnsserver.zone.record import Reason
 
 _MSG_TRUNC = 0x20
@@ -55,6 +55,7 @@ class BatchPort:
         self._peer_size = CONTROL_AT + sizes[1] if self._wildcard else sizes[0]
         self._in = Messages(self._packets, self._peers, *sizes)
         self._out = Messages(self._packets, self._peers, *sizes)
+        self._sources = memoryview(self._peers).cast("B").cast("H")[1 :: PEER // 2]  # port 0: nobody listens there
         self._in_words = memoryview(self._in.heads).cast("B").cast("Q")
         self._lengths = memoryview(self._in.heads).cast("B").cast("I")[HEAD // 4 - 2 :: HEAD // 4]
         self._octets = memoryview(self._packets).cast("B")
@@ -95,22 +96,21 @@ class BatchPort:
             try:
                 if reply is not None and (wire := reply.wire if reply.due > now else reply.renew(now)) is not None:
                     reply.hits += 1
-                elif (wire := self._miss(miss, i, offset - 2)) is None:
-                    if start < i:
-                        self._send(out_at + start * HEAD, i - start)
-                    start = i + 1
-                    self.unanswered += 1
+                    size = len(wire)
+                    octets[offset : offset + size] = wire
+                    sizes[i] = size + 2
                     continue
             except Exception as error:
-                if (wire := self._answer_afresh(miss, i, offset - 2, error)) is None:
-                    if start < i:
-                        self._send(out_at + start * HEAD, i - start)
-                    start = i + 1
-                    self.unanswered += 1
-                    continue
-            size = len(wire)
-            octets[offset : offset + size] = wire
-            sizes[i] = size + 2
+                self._screen.forget(packets[offset : offset - 2 + lengths[i]], self, error)
+            made = self._miss(miss, i, offset - 2)
+            if made is not None:
+                sizes[i] = size = len(made)
+                octets[offset - 2 : offset - 2 + size] = made
+                continue
+            if start < i:
+                self._send(out_at + start * HEAD, i - start)
+            start = i + 1
+            self.unanswered += 1
         if start < count:
             self._send(out_at + start * HEAD, count - start)
         return count
@@ -148,30 +148,21 @@ class BatchPort:
                     self._screen.observer.dropped(self._packets[at : at + self._lengths[i]], self, i, reason)
                 self._lengths[i] = 0
 
-    def _answer_afresh(self, miss: Miss, i: int, offset: int, error: Exception) -> bytes | None:
-        """Have the reply to one packet made whose kept reply cannot be sent; the others of the batch go on."""
-        self._screen.forget(self._packets[offset + 2 : offset + self._lengths[i]], self, error)
-        try:
-            return self._miss(miss, i, offset)
-        except Exception as again:
-            self._screen.faults.took("udp", again)
-            return None
-
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
-        """Have the reply to one packet made; returns it less its ID, which is in the buffer already."""
-        if self._in_words[i * 8 + 6] & _MSG_TRUNC:
-            return None
-        if self._peers[i * PEER + 2 : i * PEER + 4] == b"\0\0":  # port 0: nobody can be listening there
-            return None
+        """Return the reply to one packet, made for it; a bug costs this one its reply, and the batch goes on."""
         length = self._lengths[i]
-        if length:
-            reply = miss(self._packets[offset : offset + length], self, i)
-        elif i in self._turned_away:
-            length, reason = self._turned_away[i]
-            reply = self._screen.turn_away(self._packets[offset : offset + length], self, i, reason)
-        else:
+        if not self._sources[i] or (length == PACKET and self._in_words[i * 8 + 6] & _MSG_TRUNC):
             return None
-        return None if reply is None else reply[2:]
+        try:
+            if length:
+                return miss(self._packets[offset : offset + length], self, i)
+            if i not in self._turned_away:
+                return None
+            length, reason = self._turned_away[i]
+            return self._screen.turn_away(self._packets[offset : offset + length], self, i, reason)
+        except Exception as error:
+            self._screen.faults.took("udp", error)
+            return None
 
     def _send(self, at: int, count: int) -> None:
         """Send the messages whose heads begin at an address."""

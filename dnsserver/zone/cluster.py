@@ -17,7 +17,7 @@ from dnsserver.zone.answer_builder import AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
-from dnsserver.zone.record import ADDRESSES, Answer, Key, Reason, minimal_any
+from dnsserver.zone.record import ADDRESSES, Absence, Answer, Key, Reason, minimal_any
 from dnsserver.zone.services import ServiceNames
 
 VERSION_TTL = 28800
@@ -65,6 +65,7 @@ class Cluster:
         self.retained: deque[tuple[float, Entry, Endpoint]] = deque()
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
+        self.absence = Absence(0)
         self._svc = b"\x03svc" + domain
         self.ends = (domain, reverse.ARPA)  # no other name is the cluster's
 
@@ -128,7 +129,10 @@ class Cluster:
         if index.released:
             self._retain(now)
         changed, index.changed = index.changed, set()
-        self._build.serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
+        serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
+        if serial != self._build.serial:
+            self._build.serial = serial
+            self.absence = Absence(serial)
         return changed
 
     def _retain(self, now: float) -> None:
@@ -237,17 +241,17 @@ class Cluster:
         """Return the answer for where an alias leads, None where that is not for the cluster to say."""
         return None if self.elsewhere is not None and self.elsewhere(name) else self.answer(name, qtype)
 
-    def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...] | None, tuple[Key, ...]] | None:
-        """Return the ClusterIPs of a service and what that depends on, None for them if there is no such service.
+    def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...], tuple[Key, ...]] | Absence | None:
+        """Return the ClusterIPs of a service and what that depends on, or the `absence` if there is no such service.
 
-        None alone stands for all other cases: a namespace that does not exist, a headless service, an ExternalName.
+        None stands for all other cases: a namespace that does not exist, a headless service, an ExternalName.
         """
         if namespace not in self.index.namespaces or not self._addresses_known:
             return None
         entries = self.index.entries.get(namespace)
         entry = None if entries is None else entries.get(service)
         if entry is None or entry.service is None:
-            return None, ((namespace, service),)
+            return self.absence
         view = entry.service
         return None if view.headless or view.external is not None else (view.addresses, entry.keys)
 

@@ -14,6 +14,12 @@ _ANY_TTL = 3789
 _SOA_NUMBERS = struct.Struct("!IIIII")
 
 
+class Absence(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a zone of this `serial` has in place of a service that does not exist; a change of it brings another."""
+
+    serial: int
+
+
 class Reason(msgspec.Struct, frozen=True, gc=False):
     """Why an answer is what it is.
 
