@@ -33,6 +33,7 @@ import msgspec
 
 from loadtest.questions import Manner, Question, encode
 from tests import asking
+from tests.bench.cpu import Clock
 from tests.bench.follow import Follower
 from tests.bench.payer import PROBE, Payer, payer
 from tests.bench.processes import free_port, wait_until
@@ -94,6 +95,8 @@ def started(fleet: Fleet, count: int, stack: ExitStack, folder: Path) -> list[Fi
         fleet.servers.append(stack.enter_context(_server(fleet.at.kubeconfig, folder / f"{number}", nice)))
     wait_until(lambda: all(one.serving for one in fleet.servers), "all servers ready", 1800)
     took, after = time.monotonic() - began, fleet.at.used()
+    for one in fleet.servers:
+        one.clock = Clock(one.process.pid)  # what read the credentials has ended
     octets = fleet.told()[0] / count
     return [
         Finding(f"{count} servers start at once: all are ready", f"after {took:.0f} s"),
