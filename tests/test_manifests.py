@@ -5,13 +5,14 @@ The example that a user copies is one of them; test_components.py has what may b
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from dnsserver.app.node_guardian import READY
 from dnsserver.cli import cli
-from dnsserver.config import Config, Override, ServiceName, load
+from dnsserver.config import Address, Config, Override, ServiceName, load
 from tests.deployment import (
     MANIFESTS,
     OWNED,
@@ -339,6 +340,30 @@ def test_one_image_is_all_there_is(name: str) -> None:
         whole = pod(built(folder))
     containers = whole["containers"] + whole.get("initContainers", [])
     assert {each["image"] for each in containers} == {"registry.example/dnsserver:1"}
+
+
+def told_patches() -> list[str]:
+    """Each list of patches that README.md tells, as YAML."""
+    text = (MANIFESTS / "README.md").read_text()
+    return [textwrap.dedent(block) for block in re.findall(r"^(    patches:\n(?:     .*\n)+)", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("patches", told_patches())
+def test_the_node_s_addresses_may_be_others_as_the_readme_says(patches: str) -> None:
+    with owned() as folder:
+        (folder / "kustomization.yaml").write_text(f"resources: [{led_to('node-local', folder)}]\n{patches}")
+        overlay = built(folder)
+    host = "fd00:7::1" if "fd00" in patches else "10.0.0.7"
+    server, guardian = ([text.replace("$(HOST_IP)", host) for text in container(overlay, name)["args"]]
+                        for name in ("dnsserver", "guardian"))  # fmt: skip
+    plain = [each["name"] for each in pod(rendered("node-local"))["containers"]]
+    assert [each["name"] for each in pod(overlay)["containers"]] == plain
+    given = cli.commands[guardian[0]].make_context(guardian[0], guardian[1:]).params
+    listening = [Address.parse(text.partition("=")[2]) for text in server if text.startswith("--listen=")]
+    assert [Address(str(each), 53) for each in (*given["own"], *given["cluster"])] == listening
+    (admin,) = [Address.parse(text.partition("=")[2]) for text in server if text.startswith("--admin=")]
+    assert (admin, Address.parse(given["metrics"])) == (Address(host, 9253), Address(host, 9353))
+    assert container(overlay, "guardian")["args"] != container(rendered("node-local"), "guardian")["args"]
 
 
 def test_going_back_takes_all_but_the_service_of_the_cluster() -> None:
