@@ -4,8 +4,8 @@ import msgspec
 
 from dnsserver.kube import documents
 from dnsserver.zone.model import Put
-from tests import strict
 from tests.answering import Answering
+from tests.fuzz.reading import strictly
 from tests.universe import PACKETS, zone
 
 _MOST_SENTENCES = 4_000  # octets of one
@@ -29,4 +29,4 @@ def run(data: bytes) -> None:
         assert type(msgspec.json.decode(msgspec.json.encode(thing), type=type(thing))) is type(thing), kind
         answering.apply(Put(thing))
     for packet in PACKETS[data[0] % _EVERY :: _EVERY]:
-        strict.reply(answering.ask(packet), packet)
+        strictly(answering.ask(packet), packet)

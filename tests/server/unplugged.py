@@ -46,7 +46,10 @@ class AskedPort(Port):
 
 
 class Server:
-    """What answers for these objects, or for a namespace with a service and two that stand for names outside."""
+    """What answers for these objects, or for a namespace with a service and two that stand for names outside.
+
+    A `cluster` that is given has seen its objects already.
+    """
 
     def __init__(
         self,
@@ -54,9 +57,10 @@ class Server:
         guard: Guard | None = None,
         node_domains: Sequence[str] = (),
         outside: Outside | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.now = 1000.0
-        self.cluster = Cluster()
+        self.cluster = cluster or Cluster()
         self.replies = ReplyCache()
         self.outside = outside or Outside()
         self.outside.clock = lambda: self.now
@@ -65,7 +69,7 @@ class Server:
         self.responder = Responder(chain, self.outside, self.replies, lambda: self.now, guard=guard)
         self.udp = AskedPort(self.replies.add_table("udp", "1"), self)
         self.tcp = AskedPort(self.replies.add_table("tcp", "1"), self)
-        for event in listed(things or THINGS):
+        for event in listed(things or THINGS) if cluster is None else ():
             self.replies.drop(self.cluster.apply(event, self.now, 1))
 
     def put(self, *things: Thing) -> None:

@@ -13,6 +13,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import EMPTY, Body, RRset
 from dnsserver.wire.reply import whole_body
+from dnsserver.zone.cluster import Cluster
 from tests.cluster import namespace, service
 from tests.outside import Outside, Tell
 from tests.server import unplugged
@@ -77,9 +78,11 @@ OUTCOMES: dict[str, Tell] = {
 class Server(unplugged.Server):
     """A server on one port; one whose guard counts what each client has under way knows the long way only."""
 
-    def __init__(self, outside: Outside, *, short: bool, stream: bool = False) -> None:
+    def __init__(
+        self, outside: Outside, *, short: bool, stream: bool = False, cluster: Cluster | None = None
+    ) -> None:
         guard = None if short else Guard([ip_network("0.0.0.0/0")], in_flight=1000)
-        super().__init__(*THINGS, outside=outside, guard=guard)
+        super().__init__(*THINGS, outside=outside, guard=guard, cluster=cluster)
         self.port = self.tcp if stream else self.udp
 
     def replies_to(self, packets: Sequence[bytes]) -> list[tuple[int, bytes]]:
