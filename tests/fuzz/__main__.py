@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from tests.fuzz.pieces import mutator
+
 CORPUS = Path(__file__).parent / "corpus"
 # Each target, what it is about (whose lines are counted), and the octets of its longest input.
 TARGETS = {
@@ -23,16 +25,25 @@ TARGETS = {
         300,
     ),
     "upstream": (["dnsserver.wire.upstream_reply", "dnsserver.wire.records", "dnsserver.wire.scope"], 1200),
-    "events": (["dnsserver.kube.decode", "dnsserver.zone"], 1500),
-    "objects": (["dnsserver.kube.documents", "dnsserver.kube.plain", "dnsserver.kube.salvage"], 1500),
+    "events": (
+        [
+            "dnsserver.kube.decode",
+            *(
+                f"dnsserver.zone.{name}"
+                for name in ("cluster", "index", "listing", "services", "addresses", "reverse", "answer_builder")
+            ),
+        ],
+        800,
+    ),
+    "objects": (["dnsserver.kube.documents", "dnsserver.kube.plain", "dnsserver.kube.salvage"], 800),
     "configuration": (
         [
             f"dnsserver.config.{name}"
             for name in ("reader", "values", "rules", "domains", "relations", "syntax", "render")
         ],
-        1500,
+        600,
     ),
-    "corefile": (["dnsserver.config.corefile"], 1000),
+    "corefile": (["dnsserver.config.corefile"], 600),
 }
 _STATISTICS = re.compile(r"^stat::(\w+):\s+(\d+)$", re.MULTILINE)
 _STALL = 20  # seconds for one input, after which it counts as one that hangs
@@ -74,12 +85,15 @@ def _fuzz(target: str, folder: Path, runs: int, seconds: int, seed: int) -> None
     """Run a target in this process, which ends with it."""
     atheris = importlib.import_module("atheris")  # late: it instruments what is imported from then on
     with atheris.instrument_imports(include=TARGETS[target][0]):  # the rest is half of the time and no news
-        run = importlib.import_module(f"tests.fuzz.{target}").run
+        module = importlib.import_module(f"tests.fuzz.{target}")
     words = CORPUS / f"{target}.dict"
     options = [f"-runs={runs}", f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={TARGETS[target][1]}"]
     options += [f"-timeout={_STALL}", "-print_final_stats=1", f"-artifact_prefix={folder}/finding-", "-rss_limit_mb=0"]
     options += [f"-dict={words}"] if words.exists() else []
-    atheris.Setup([f"fuzz-{target}", *options, str(folder), str(CORPUS / target)], run)
+    pieces = getattr(module, "PIECES", None)
+    # The fuzzer puts its `Mutate` there when it starts.
+    own = {"custom_mutator": mutator(pieces, lambda data, most: atheris.Mutate(data, most))} if pieces else {}
+    atheris.Setup([f"fuzz-{target}", *options, str(folder), str(CORPUS / target)], module.run, **own)
     atheris.Fuzz()
 
 

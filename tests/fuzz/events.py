@@ -1,6 +1,8 @@
 """Lines of watches, as octets: the zone after them is that of one list of what there is then, and all names answer."""
 
-from collections.abc import Iterator
+import json
+import random
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -9,13 +11,35 @@ from dnsserver.kube.decode import UNREADABLE, BadObject
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put, Remove
 from tests.answering import Answering
 from tests.cluster import listed
-from tests.fuzz.reading import strictly
-from tests.universe import BASE, PACKETS, Truth, normal, zone
+from tests.fuzz.pieces import separated
+from tests.fuzz.quick import strictly
+from tests.fuzz.things import thing
+from tests.universe import BASE, NAMESPACES, PACKETS, QUESTIONS, Truth, normal, zone
 
 _KINDS = tuple(Kind)
+_NUMBERS = {"Namespace": 0, "Service": 1, "EndpointSlice": 2, "Pod": 3}
 _SYNCED = listed(BASE)
-_EVERY = 31  # of the questions one in so many is asked in one run: all of them take 20 ms
+_ASKED = 5  # questions of one input, about what its events are about
 _LINES = 8  # of one input
+_ANYWHERE = [packet for packet, (name, _) in zip(PACKETS, QUESTIONS, strict=True) if ".svc." not in name]
+_IN = {
+    space: [packet for packet, (name, _) in zip(PACKETS, QUESTIONS, strict=True) if f".{space}.svc." in f".{name}"]
+    for space in NAMESPACES
+}
+
+
+
+def _line(chance: random.Random) -> bytes:
+    found = thing(chance)
+    kind = chance.randrange(40)
+    if kind < len(_KINDS):
+        return bytes((0x40 * chance.randrange(2) + 0x10 + kind,))
+    type_ = chance.choice(("ADDED", "MODIFIED", "MODIFIED", "DELETED"))
+    text = json.dumps({"type": type_, "object": found}, separators=(",", ":"))
+    return bytes((0x40 + _NUMBERS.get(str(found.get("kind")), kind % len(_KINDS)),)) + text.encode()
+
+
+PIECES = separated(b"\n", _line)
 
 
 def events_of(data: bytes) -> Iterator[Event]:
@@ -45,13 +69,16 @@ def events_of(data: bytes) -> Iterator[Event]:
 
 def run(data: bytes) -> None:
     """Apply the events to a zone that has something, asking all the while, and compare it with one made at once."""
+    events = tuple(events_of(data))
+    if not events:
+        return
     answering, truth = Answering(zone()), Truth()
     for event in _SYNCED:
         answering.apply(event)
         truth.apply(event)
-    asked = PACKETS[len(data) % _EVERY :: _EVERY]
+    asked = _questions(data, events)
     # What does not exist is kept when it is asked a second time, so all is asked twice before anything changes.
-    steps: tuple[Event | None, ...] = (None, None, *events_of(data))
+    steps: tuple[Event | None, ...] = (None, None, *events)
     for step in steps:
         if step is not None:
             answering.apply(step)
@@ -63,3 +90,16 @@ def run(data: bytes) -> None:
     for packet in asked:
         ours, theirs = answering.ask(packet), fresh.ask(packet)
         assert ours == theirs or normal(ours) == normal(theirs), f"{packet.hex()}: {ours.hex()} and {theirs.hex()}"
+
+
+def _questions(data: bytes, events: Iterable[Event]) -> list[bytes]:
+    """Return some of the questions that the events may be about, by chance but always the same for the same octets."""
+    spaces = set()
+    for event in events:
+        match event:
+            case Put(object=thing):
+                spaces.add(thing.metadata.namespace or thing.metadata.name)
+            case Remove(namespace=space, name=name):
+                spaces.add(space or name)
+    pool = [*_ANYWHERE, *(packet for space in sorted(spaces) for packet in _IN.get(space, ()))]
+    return random.Random(data).sample(pool, _ASKED)

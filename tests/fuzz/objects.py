@@ -1,15 +1,29 @@
 """Files of objects: whatever they hold is read within bounds, told, and served in part or not at all."""
 
+import json
+import random
+
 import msgspec
 
 from dnsserver.kube import documents
 from dnsserver.zone.model import Put
 from tests.answering import Answering
-from tests.fuzz.reading import strictly
+from tests.fuzz.pieces import separated
+from tests.fuzz.quick import strictly
+from tests.fuzz.things import thing
 from tests.universe import PACKETS, zone
 
 _MOST_SENTENCES = 4_000  # octets of one
-_EVERY = 11
+_EVERY = 31
+_FORMS = ("{}", "&a {}", "- {}", "{{kind: List, apiVersion: v1, items: [{}, {}]}}", "{{<<: {}}}", "--- {}", "# {}")
+
+
+def _document(chance: random.Random) -> bytes:
+    things = [json.dumps(thing(chance)) for _ in range(2)]
+    return chance.choice(_FORMS).format(*things).encode()
+
+
+PIECES = separated(b"\n---\n", _document, head=1)
 
 
 def run(data: bytes) -> None:
@@ -22,6 +36,8 @@ def run(data: bytes) -> None:
         assert sentence.strip(), "nothing is said"
         assert len(sentence) <= _MOST_SENTENCES
     assert found.readable or not content.objects
+    if not content.objects:
+        return
     answering = Answering(zone())
     for (kind, namespace, name), thing in content.objects.items():
         assert thing.metadata.name == name

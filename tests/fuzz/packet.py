@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.zone.cluster import Cluster
 from tests.cluster import listed
-from tests.fuzz.reading import strictly
+from tests.fuzz.quick import strictly
 from tests.outside import Outside
 from tests.server.ways import OUTCOMES, THINGS, Server
 

@@ -81,7 +81,7 @@ BUGS = {
 
 def found(bug: Bug, folder: Path, runs: int, seconds: int) -> bool:
     """Tell whether its target ends in a finding, in a copy of the project that has the bug."""
-    for name in ("dnsserver", "tests"):
+    for name in ("dnsserver", "tests", "zones"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / "dnsserver" / bug.file
     text = path.read_text()

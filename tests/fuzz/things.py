@@ -1,0 +1,61 @@
+"""Objects of a cluster by chance: mostly such as meet the others of `tests.universe`, some with what they may not say."""
+
+import random
+from collections.abc import Callable
+
+from tests.cluster import Thing, endpoint, endpoints, namespace, pod, service
+from tests.universe import ADDRESSES, CLUSTER_IPS, NAMESPACES, PORTS, SERVICES, TARGETS
+
+_ODD = (None, 0, -1, "", "x" * 64, "a.b", "10.1.0.256", "::ffff:10.1.0.1", [], {}, True, 70000, "é", "\u0000", "-", "*")
+
+
+def thing(chance: random.Random) -> Thing:
+    """Return an object; in one of four something is what it should not be."""
+    pick = chance.choice
+    space, name = pick(NAMESPACES), pick(SERVICES)
+    ends = [
+        endpoint(pick(ADDRESSES), pick((None, "h", "h2", "10-1-0-2")), ready=pick((None, True, False)))
+        for _ in range(chance.randrange(3))
+    ]
+    makers: tuple[Callable[[], Thing], ...] = (
+        lambda: namespace(pick((*NAMESPACES, "c"))),
+        lambda: service(name, *pick(CLUSTER_IPS), namespace=space, ports=pick(PORTS)),
+        lambda: service(name, namespace=space, external=pick(TARGETS)),
+        lambda: endpoints(
+            pick((*SERVICES, "")),
+            *ends,
+            name=pick(("x", "y")),
+            namespace=space,
+            ports=pick(PORTS),
+            family=pick(("IPv4", "IPv6", "FQDN", "")),
+        ),
+        lambda: pod(
+            pick(("p", "q")),
+            *chance.sample(ADDRESSES, chance.randrange(3)),
+            namespace=space,
+            phase=pick(("Running", "Running", "Failed")),
+        ),
+    )
+    found = pick(makers)()
+    if chance.random() < 0.25:
+        _spoil(found, chance)
+    return found
+
+
+def _spoil(found: Thing, chance: random.Random) -> None:
+    """Let one value, at whatever depth, be another one or be missing."""
+    at: dict[str, object] | list[object] = found
+    while True:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+        if not keys:
+            return
+        key = chance.choice(keys)
+        inner = at[key]  # type: ignore[call-overload, index]
+        if isinstance(inner, dict | list) and inner and chance.random() < 0.8:
+            at = inner
+            continue
+        if chance.random() < 0.3:
+            del at[key]  # type: ignore[arg-type]
+        else:
+            at[key] = chance.choice(_ODD)  # type: ignore[call-overload, index]
+        return
