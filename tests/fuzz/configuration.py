@@ -22,7 +22,19 @@ _LINES = re.findall(
 _HEADS = [0, *(number for number, line in enumerate(_LINES) if line.startswith("[")), len(_LINES)]
 _TABLES = [_LINES[begin:end] for begin, end in pairwise(_HEADS)]
 _VALUES = [line.partition(" = ")[2] for line in _LINES if not line.startswith("[")]
-_VALUES += ["true", "-1", "0", "1.5", "1e400", '""', "[]", '["a.example", "A.example."]', "1979-05-27", "{}", '"x\x7f\""']
+_VALUES += [
+    "true",
+    "-1",
+    "0",
+    "1.5",
+    "1e400",
+    '""',
+    "[]",
+    '["a.example", "A.example."]',
+    "1979-05-27",
+    "{}",
+    '"x\x7f""',
+]
 
 
 _DOMAIN = re.compile(r"[a-z-]+(?:\.[a-z-]+)*\.example|cluster\.local")

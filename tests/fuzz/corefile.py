@@ -82,7 +82,9 @@ def _directive(chance: random.Random) -> bytes:
     if kind < 0.5:
         return chance.choice(_RIGHT).replace(" ; ", "\n").encode()
     if kind < 0.7:
-        return chance.choice((chance.choice(_HEADS).format(chance.choice(VALUES)), "}", "}\n. {", "import snip")).encode()
+        return chance.choice(
+            (chance.choice(_HEADS).format(chance.choice(VALUES)), "}", "}\n. {", "import snip")
+        ).encode()
     words = [chance.choice(PLUGINS if kind < 0.8 else OPTIONS if kind < 0.9 else _WORDS)]
     words += [chance.choice(_WORDS) for _ in range(chance.randrange(4))]
     words += ["{"] if chance.random() < 0.3 else []

@@ -28,7 +28,6 @@ _IN = {
 }
 
 
-
 def _line(chance: random.Random) -> bytes:
     found = thing(chance)
     kind = chance.randrange(40)

@@ -45,7 +45,9 @@ def mutator(pieces: Pieces, octetwise: Callable[[bytes, int], bytes]) -> Callabl
     return changed
 
 
-def _change(found: list[bytes], pieces: Pieces, chance: random.Random, octetwise: Callable[[bytes, int], bytes]) -> None:
+def _change(
+    found: list[bytes], pieces: Pieces, chance: random.Random, octetwise: Callable[[bytes, int], bytes]
+) -> None:
     at = chance.randrange(len(found)) if found else 0
     kind = chance.choice(("new", "new", "new", "other", "gone", "twice", "moved", "octets")) if found else "new"
     match kind:

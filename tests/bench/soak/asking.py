@@ -1,0 +1,120 @@
+"""Questions whose right answer is known, each on a socket of its own; what is lost is counted by what went on."""
+
+import collections
+import random
+from collections.abc import Callable
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import trio
+
+from tests import strict
+from tests.bench.soak import outside
+from tests.bench.soak.truth import NAMES, SPACE, Answer, Truth
+
+HOST = "127.0.0.1"
+PATIENCE = 3.0  # seconds after which a question is lost
+RATE = 100  # questions a second
+OUTSIDE_NAMES = 2000
+_KINDS = ("A", "A", "A", "A", "AAAA", "search", "tcp", "outside", "outside", "outside tcp")
+
+
+class Asker:
+    """Asks all the time; `going_on(asked)` tells which troubles there were since then."""
+
+    def __init__(
+        self,
+        truth: Truth,
+        chance: random.Random,
+        port: int,
+        going_on: Callable[[float], str],
+        outside_going_on: Callable[[float], str],
+    ) -> None:
+        self.asked = 0
+        self.wrong: list[str] = []
+        self.lost: collections.Counter[str] = collections.Counter()
+        self.failed: collections.Counter[str] = collections.Counter()
+        self._truth = truth
+        self._chance = chance
+        self._port = port
+        self._going_on = going_on
+        self._outside_going_on = outside_going_on
+
+    async def run(self) -> None:
+        """Ask at a steady rate, for ever."""
+        async with trio.open_nursery() as nursery:
+            began = trio.current_time()
+            while True:
+                nursery.start_soon(self._ask, self._chance.choice(_KINDS))
+                self.asked += 1
+                await trio.sleep_until(began + self.asked / RATE)
+
+    async def _ask(self, kind: str) -> None:
+        service = f"soak-{self._chance.randrange(NAMES)}"
+        whole = f"{service}.{SPACE}.svc.cluster.local"
+        if kind.startswith("outside"):
+            whole = f"host-{self._chance.randrange(OUTSIDE_NAMES)}.outside.example"
+        elif kind == "search":
+            whole = f"{whole}.{SPACE}.svc.cluster.local"
+        query = dns.message.make_query(whole, "AAAA" if kind == "AAAA" else "A", use_edns=0, payload=1232)
+        asked = trio.current_time()
+        wire = await reply_to(query.to_wire(), self._port, stream=kind.endswith("tcp"))
+        came = trio.current_time()
+        if not wire:
+            self.lost[self._going_on(asked)] += 1
+            return
+        try:
+            strict.reply(wire, query.to_wire())
+        except strict.MalformedError as error:
+            self.wrong.append(f"{whole}: {error}")
+            return
+        reply = dns.message.from_wire(wire)
+        if kind.startswith("outside") and reply.rcode() == dns.rcode.SERVFAIL:
+            self.failed[self._outside_going_on(asked)] += 1
+        elif not self._is_right(kind, whole, service, reply, asked, came):
+            found = f"{dns.rcode.to_text(reply.rcode())} {_answer_of(reply)}"
+            self.wrong.append(f"{kind} {whole} at {asked:.1f}, during {self._going_on(asked)}: {found}")
+
+    def _is_right(
+        self, kind: str, whole: str, service: str, reply: dns.message.Message, asked: float, came: float
+    ) -> bool:
+        found = _answer_of(reply)
+        if reply.rcode() not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
+            return False
+        if kind == "search":
+            return found is None
+        if kind.startswith("outside"):
+            ttls = [rrset.ttl for rrset in reply.answer]
+            return found == {outside.address_of(whole)} and max(ttls) <= max(outside.TTL, 30)
+        right = self._truth.right(service, asked, came)
+        if kind == "AAAA":
+            right = {answer if answer is None else frozenset() for answer in right}
+        return found in right
+
+
+async def reply_to(query: bytes, port: int, *, stream: bool = False, patience: float = PATIENCE) -> bytes:
+    """Return the reply, or nothing if none comes."""
+    kind = trio.socket.SOCK_STREAM if stream else trio.socket.SOCK_DGRAM
+    with trio.socket.socket(trio.socket.AF_INET, kind) as sock, trio.move_on_after(patience):
+        try:
+            await sock.connect((HOST, port))
+            if not stream:
+                await sock.send(query)
+                return await sock.recv(4096)
+            await sock.send(len(query).to_bytes(2) + query)
+            held = b""
+            while data := await sock.recv(4096):
+                held += data
+                if len(held) >= 2 and len(held) >= 2 + int.from_bytes(held[:2]):
+                    return held[2:]
+        except OSError:
+            pass
+    return b""
+
+
+def _answer_of(reply: dns.message.Message) -> Answer:
+    """Return the addresses of a reply, None for a name that does not exist."""
+    if reply.rcode() == dns.rcode.NXDOMAIN:
+        return None
+    return frozenset(rdata.to_text() for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A for rdata in rrset)

@@ -1,0 +1,91 @@
+"""What is true of a cluster that changes: what each name may be answered with at which time."""
+
+import collections
+import itertools
+import random
+
+import trio
+
+from dnsserver.zone.model import Kind
+from tests.cluster import endpoints, service
+from tests.kube.apiserver import ApiServer
+from tests.kube.generated import namespace_name
+
+NAMES = 60  # services whose answers are looked at
+SPACE = namespace_name(0)
+LAG = 2.0  # seconds that a change may take to be answered while everything else happens
+_ON_THE_WAY = 1.0  # seconds: what was written to a stream that is cut then may not have come
+
+Answer = frozenset[str] | None
+
+
+class _State:
+    """What a name is answered from a moment on: addresses, or None where it does not exist; `told` is when it was."""
+
+    def __init__(self, since: float, answer: Answer) -> None:
+        self.since = since
+        self.told = float("inf")
+        self.answer = answer
+
+
+class Truth:
+    """The services that are looked at, how they change, and what may be answered for them."""
+
+    def __init__(self, api: ApiServer, chance: random.Random) -> None:
+        self.changed = 0
+        self._api = api
+        self._chance = chance
+        self._states: dict[str, list[_State]] = collections.defaultdict(lambda: [_State(0.0, None)])
+
+    def change(self) -> None:
+        """Let one of the services be another one, or go, or come."""
+        name = f"soak-{self._chance.randrange(NAMES)}"
+        kind = self._chance.choice(("cluster", "cluster", "headless", "gone"))
+        address = f"10.200.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
+        answer: Answer = frozenset((address,))
+        if kind == "gone":
+            if f"{SPACE}/{name}\0" in self._api.store.objects[Kind.SERVICES]:
+                self._api.delete(Kind.SERVICES, SPACE, name)
+            answer = None
+        elif kind == "cluster":
+            self._api.put(Kind.SERVICES, service(name, address, namespace=SPACE))
+        else:
+            self._api.put(Kind.ENDPOINTSLICES, endpoints(name, address, name=name, namespace=SPACE))
+            self._api.put(Kind.SERVICES, service(name, namespace=SPACE))
+        self._states[name].append(_State(trio.current_time(), answer))
+        self.changed += 1
+
+    def right(self, name: str, asked: float, came: float) -> set[Answer]:
+        """Return all answers that were right at some moment from `LAG` before a question was asked until it came."""
+        states = self._states[name]
+        while len(states) > 50 and states[1].told < asked - 10 * LAG:
+            del states[0]
+        ends = [*(state.told for state in states[1:]), float("inf")]
+        return {
+            state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked - LAG
+        }
+
+    def doubt(self) -> None:
+        """Take back that the server was told what is on its way just now: its watches are cut."""
+        now = trio.current_time()
+        for state in self._latest():
+            if state.told > now - _ON_THE_WAY:
+                state.told = float("inf")
+
+    def _latest(self) -> list[_State]:
+        return [state for states in self._states.values() for state in states[-5:]]
+
+    async def keep_changing(self) -> None:
+        """Change something five times a second, and note when the server has been told: by all watches, all of them."""
+        for number in itertools.count(1):
+            if not number % 20:
+                self.change()
+            api = self._api
+            if api.streams(Kind.SERVICES) and api.streams(Kind.ENDPOINTSLICES) and api.all_told:
+                now = trio.current_time()
+                for states in self._states.values():
+                    for state in reversed(states):
+                        if state.told < now:
+                            break
+                        state.told = now
+            await trio.sleep(0.01)

@@ -1,0 +1,54 @@
+"""What the processes weigh, and whether it grows: one value a minute, a line through them, and how sure its slope is."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+Samples = Sequence[tuple[float, float]]  # seconds and MiB
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_SURE = 2.0  # standard errors
+
+
+def mib(pid: int) -> float:
+    """Return the proportional set size of a process, in MiB; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class Growth(NamedTuple):
+    """MiB at first and at last, by the line, and MiB an hour with two standard errors."""
+
+    first: float
+    last: float
+    slope: float
+    error: float
+
+    def __str__(self) -> str:
+        """Return it as a cell of a table."""
+        return f"{self.first:.1f} to {self.last:.1f} MiB, {self.slope:+.1f} ± {self.error:.1f} MiB an hour"
+
+
+def growth(samples: Samples) -> Growth | None:
+    """Return how the memory grew, from its medians of each minute; None of less than four minutes."""
+    minutes = [
+        (_MINUTE * number, statistics.median(mib for _, mib in group))
+        for number, group in itertools.groupby(samples, lambda sample: sample[0] // _MINUTE)
+    ]
+    if len(minutes) < 4:
+        return None
+    times, values = zip(*minutes, strict=True)
+    line = statistics.linear_regression(times, values)
+    left = [value - line.intercept - line.slope * time for time, value in minutes]
+    spread = sum((time - statistics.mean(times)) ** 2 for time in times)
+    error = math.sqrt(sum(rest**2 for rest in left) / (len(minutes) - 2) / spread)
+    first, last = (line.intercept + line.slope * time for time in (times[0], times[-1]))
+    return Growth(first, last, line.slope * _HOUR, _SURE * error * _HOUR)
