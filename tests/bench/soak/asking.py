@@ -62,7 +62,8 @@ class Asker:
         wire = await reply_to(query.to_wire(), self._port, stream=kind.endswith("tcp"))
         came = trio.current_time()
         if not wire:
-            self.lost[self._going_on(asked)] += 1
+            transport = "TCP" if kind.endswith("tcp") else "UDP"
+            self.lost[f"{transport} {self._going_on(asked)}"] += 1
             return
         try:
             strict.reply(wire, query.to_wire())
@@ -75,6 +76,7 @@ class Asker:
         elif not self._is_right(kind, whole, service, reply, asked, came):
             found = f"{dns.rcode.to_text(reply.rcode())} {_answer_of(reply)}"
             self.wrong.append(f"{kind} {whole} at {asked:.1f}, during {self._going_on(asked)}: {found}")
+            self.wrong[-1] += f" came {came - asked:.1f} s later; {self._truth.told_of(service, came)}"
 
     def _is_right(
         self, kind: str, whole: str, service: str, reply: dns.message.Message, asked: float, came: float

@@ -12,8 +12,10 @@ from tests.kube.apiserver import ApiServer
 from tests.kube.generated import namespace_name
 
 NAMES = 60  # services whose answers are looked at
+CLUSTER_NAMES = 40  # of them have an address of their own, the others are headless
 SPACE = namespace_name(0)
 LAG = 2.0  # seconds that a change may take to be answered while everything else happens
+_GRACE = 1.0  # seconds that the last address of a name is kept
 _ON_THE_WAY = 1.0  # seconds: what was written to a stream that is cut then may not have come
 
 Answer = frozenset[str] | None
@@ -37,33 +39,46 @@ class Truth:
         self._chance = chance
         self._states: dict[str, list[_State]] = collections.defaultdict(lambda: [_State(0.0, None)])
 
+    def begin(self) -> None:
+        """Let the headless services be there, without endpoints, and change everything a little."""
+        for number in range(CLUSTER_NAMES, NAMES):
+            self._api.put(Kind.SERVICES, service(f"soak-{number}", namespace=SPACE))
+        for _ in range(3 * NAMES):
+            self.change()
+
     def change(self) -> None:
-        """Let one of the services be another one, or go, or come."""
-        name = f"soak-{self._chance.randrange(NAMES)}"
-        kind = self._chance.choice(("cluster", "cluster", "headless", "gone"))
-        address = f"10.200.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
-        answer: Answer = frozenset((address,))
-        if kind == "gone":
-            if f"{SPACE}/{name}\0" in self._api.store.objects[Kind.SERVICES]:
-                self._api.delete(Kind.SERVICES, SPACE, name)
-            answer = None
-        elif kind == "cluster":
-            self._api.put(Kind.SERVICES, service(name, address, namespace=SPACE))
+        """Let one of the services be another one, or go, or come: one object changes, as kinds are told apart."""
+        number = self._chance.randrange(NAMES)
+        name, address = f"soak-{number}", f"10.200.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
+        kind = Kind.SERVICES if number < CLUSTER_NAMES else Kind.ENDPOINTSLICES
+        answer: Answer = None
+        if self._chance.random() < 0.3:
+            if f"{SPACE}/{name}\0" in self._api.store.objects[kind]:
+                self._api.delete(kind, SPACE, name)
         else:
-            self._api.put(Kind.ENDPOINTSLICES, endpoints(name, address, name=name, namespace=SPACE))
-            self._api.put(Kind.SERVICES, service(name, namespace=SPACE))
+            answer = frozenset((address,))
+            if kind is Kind.SERVICES:
+                self._api.put(kind, service(name, address, namespace=SPACE))
+            else:
+                self._api.put(kind, endpoints(name, address, name=name, namespace=SPACE))
         self._states[name].append(_State(trio.current_time(), answer))
         self.changed += 1
 
     def right(self, name: str, asked: float, came: float) -> set[Answer]:
         """Return all answers that were right at some moment from `LAG` before a question was asked until it came."""
+        asked -= LAG if int(name.rpartition("-")[2]) < CLUSTER_NAMES else LAG + _GRACE
         states = self._states[name]
         while len(states) > 50 and states[1].told < asked - 10 * LAG:
             del states[0]
         ends = [*(state.told for state in states[1:]), float("inf")]
         return {
-            state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked - LAG
+            state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked
         }
+
+    def told_of(self, name: str, now: float) -> str:
+        """Return when the last states of a name began and were told, in seconds from now."""
+        states = self._states[name][-4:]
+        return "; ".join(f"{state.since - now:.1f}/{state.told - now:.1f} {state.answer}" for state in states)
 
     def doubt(self) -> None:
         """Take back that the server was told what is on its way just now: its watches are cut."""
