@@ -107,6 +107,11 @@ def zone(pods: str = "verified", grace: float = 0) -> Cluster:
     return Cluster(pods=pods, reverse_networks=["10.1.0.0/16", "fd00:1::/32"], grace=grace)
 
 
+def _key(kind: Kind, space: str, name: str) -> Key:
+    """Return what an object is known by; DNS takes upper case letters for lower case ones, and only those of ASCII."""
+    return kind, space.encode().lower().decode(), name.encode().lower().decode()
+
+
 class Truth:
     """What there is after some events, in the plainest way."""
 
@@ -119,11 +124,11 @@ class Truth:
     def apply(self, event: Event) -> None:
         match event:
             case Put(object=thing):
-                key = (KINDS[type(thing)], thing.metadata.namespace, thing.metadata.name)
+                key = _key(KINDS[type(thing)], thing.metadata.namespace, thing.metadata.name)
                 self.objects[key] = thing
                 self._unseen.get(key[0], set()).discard(key)
             case Remove(kind=kind, namespace=space, name=name):
-                self.objects.pop((kind, space, name), None)
+                self.objects.pop(_key(kind, space, name), None)
             case ListStarted(kind=kind):
                 self._unseen[kind] = {key for key in self.objects if key[0] is kind}
             case ListDone(kind=kind):

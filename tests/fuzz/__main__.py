@@ -91,10 +91,15 @@ def _fuzz(target: str, folder: Path, runs: int, seconds: int, seed: int) -> None
     options += [f"-timeout={_STALL}", "-print_final_stats=1", f"-artifact_prefix={folder}/finding-", "-rss_limit_mb=0"]
     options += [f"-dict={words}"] if words.exists() else []
     pieces = getattr(module, "PIECES", None)
-    # The fuzzer puts its `Mutate` there when it starts.
-    own = {"custom_mutator": mutator(pieces, lambda data, most: atheris.Mutate(data, most))} if pieces else {}
+    own = {"custom_mutator": mutator(pieces, _octetwise)} if pieces else {}
     atheris.Setup([f"fuzz-{target}", *options, str(folder), str(CORPUS / target)], module.run, **own)
     atheris.Fuzz()
+
+
+def _octetwise(data: bytes, most: int) -> bytes:
+    """Return it changed by the fuzzer, which puts its own function there when it starts."""
+    changed: bytes = importlib.import_module("atheris").Mutate(data, most)
+    return changed
 
 
 def _reached(target: str, folder: Path) -> str:

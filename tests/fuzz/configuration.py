@@ -39,8 +39,8 @@ _VALUES += [
 
 _DOMAIN = re.compile(r"[a-z-]+(?:\.[a-z-]+)*\.example|cluster\.local")
 _DOMAINS = """
-. a.example b.a.example A.Example cluster.local svc.cluster.local shop.svc.cluster.local pod.cluster.local local localhost
-10.in-addr.arpa 1.10.in-addr.arpa d.f.ip6.arpa 10.0.0.0/8 example.:53 https://a.example invalid *.example x..y
+. a.example b.a.example A.Example cluster.local svc.cluster.local shop.svc.cluster.local pod.cluster.local local
+localhost 10.in-addr.arpa 1.10.in-addr.arpa d.f.ip6.arpa 10.0.0.0/8 example.:53 https://a.example invalid *.example x..y
 """.split()  # noqa: SIM905 - a list of so many quotes hides them
 
 

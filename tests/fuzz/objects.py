@@ -39,10 +39,10 @@ def run(data: bytes) -> None:
     if not content.objects:
         return
     answering = Answering(zone())
-    for (kind, namespace, name), thing in content.objects.items():
-        assert thing.metadata.name == name
-        assert thing.metadata.namespace == namespace
-        assert type(msgspec.json.decode(msgspec.json.encode(thing), type=type(thing))) is type(thing), kind
-        answering.apply(Put(thing))
+    for (kind, namespace, name), obj in content.objects.items():
+        assert obj.metadata.name == name
+        assert obj.metadata.namespace == namespace
+        assert type(msgspec.json.decode(msgspec.json.encode(obj), type=type(obj))) is type(obj), kind
+        answering.apply(Put(obj))
     for packet in PACKETS[data[0] % _EVERY :: _EVERY]:
         strictly(answering.ask(packet), packet)

@@ -1,4 +1,4 @@
-"""Objects of a cluster by chance: mostly such as meet the others of `tests.universe`, some with what they may not say."""
+"""Objects of a cluster by chance: mostly such as meet those of `tests.universe`, some with what they may not say."""
 
 import random
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.cluster import Thing, endpoint, endpoints, namespace, pod, service
 from tests.universe import ADDRESSES, CLUSTER_IPS, NAMESPACES, PORTS, SERVICES, TARGETS
 
-_ODD = (None, 0, -1, "", "x" * 64, "a.b", "10.1.0.256", "::ffff:10.1.0.1", [], {}, True, 70000, "é", "\u0000", "-", "*")
+_ODD: tuple[object, ...] = (None, 0, -1, "", "x" * 64, "a.b", "10.1.0.256", "::ffff:10.1.0.1", [], {}, True, 70000, "é", "\u0000", "-", "*")
 
 
 def thing(chance: random.Random) -> Thing:

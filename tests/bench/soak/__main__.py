@@ -4,11 +4,11 @@
     .venv/bin/python -m tests.bench.soak --seconds 300       five minutes
 
 Two processes serve a cluster of an API server in this process that changes all the time, and an upstream of ours. By
-chance, every few seconds, two troubles at once: the API server goes away, answers with errors, cuts, garbles or silences
-its watches, or has compacted its history; the upstream is silent, late, gone, forges, cuts or garbles; floods of one
-client and of many, connections that say nothing or read nothing; people who look and go away; a log that nobody reads;
-a configuration that is right or wrong; a worker that is killed or stopped. All the while names are asked whose right
-answer is known. Ends with status 1 if an answer was wrong, or a bug was counted or logged.
+chance, every few seconds, two troubles at once. The API server goes away, answers with errors, cuts, garbles or
+silences its watches, or has compacted its history; the upstream is silent, late, gone, forges, cuts or garbles. Floods
+of one client and of many, connections that say nothing or read nothing; people who look and go away; a log that nobody
+reads; a configuration that is right or wrong; a worker that is killed or stopped. All the while names are asked whose
+right answer is known. Ends with status 1 if an answer was wrong, or a bug was counted or logged.
 
 A question is lost after three seconds. An answer is right if it was so at some moment from two seconds before it was
 asked until it came. Memory is the proportional set size, and its slope is that after the first third, in which caches
@@ -155,7 +155,8 @@ def rows(soak: Soak, seconds: float) -> Iterator[tuple[str, str, str]]:
     yield "bugs counted or logged", f"{len(soak.bugs)}", "0"
     for what, found in (("lost", asker.lost), ("SERVFAIL for an outside name", asker.failed)):
         yield what, f"{found.total()} ({found.total() / max(1, asker.asked):.3%})", ""
-        yield f"{what}, while there was no trouble", f"{sum(count for name, count in found.items() if 'nothing' in name)}", "0"
+        unexplained = sum(count for name, count in found.items() if "nothing" in name)
+        yield f"{what}, while there was no trouble", f"{unexplained}", "0"
         yield f"{what}, mostly during", "; ".join(f"{count} {name}" for name, count in found.most_common(12)), ""
     for name, samples in (("the first process", soak.first), ("all processes", soak.all)):
         grown = growth(_after_a_third(samples, soak.first))

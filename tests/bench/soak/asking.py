@@ -88,7 +88,7 @@ class Asker:
             return found is None
         if kind.startswith("outside"):
             ttls = [rrset.ttl for rrset in reply.answer]
-            return found == {outside.address_of(whole)} and max(ttls) <= max(outside.TTL, 30)
+            return found == frozenset((outside.address_of(whole),)) and max(ttls) <= max(outside.TTL, 30)
         right = self._truth.right(service, asked, came)
         if kind == "AAAA":
             right = {answer if answer is None else frozenset() for answer in right}

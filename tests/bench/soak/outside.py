@@ -77,7 +77,7 @@ class Outside:
                     with suppress(OSError):
                         await udp.sendto(reply, sender)
 
-    async def _send_late(self, udp: trio.socket.SocketType, reply: bytes, sender: object) -> None:
+    async def _send_late(self, udp: trio.socket.SocketType, reply: bytes, sender: tuple[object, ...]) -> None:
         await trio.sleep(_LATE)
         with suppress(OSError):
             await udp.sendto(reply, sender)
@@ -103,20 +103,21 @@ class Outside:
         right = _right(wire)
         match self.mode:
             case "silent":
-                return []
+                found = []
             case "servfail":
-                return [_plain(wire, 2)]
+                found = [_plain(wire, 2)]
             case "garbage":
-                return [wire[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + wire[12:] + b"\xc0\xff\0\1", wire[:5]]
+                found = [wire[:2] + b"\x81\x80\0\1\0\7\0\0\0\0" + wire[12:] + b"\xc0\xff\0\1", wire[:5]]
             case "forged":
                 forged = right[:-4] + bytes(map(int, FORGED.split(".")))
-                return [bytes((wire[0] ^ 0x5A, wire[1])) + forged[2:], right]
+                found = [bytes((wire[0] ^ 0x5A, wire[1])) + forged[2:], right]
             case "cut" | "half over tcp":
-                return [_plain(wire, 0x200)]
+                found = [_plain(wire, 0x200)]
             case "other question":
-                return [right[:13] + bytes((right[13] ^ 1,)) + right[14:], right]
+                found = [right[:13] + bytes((right[13] ^ 1,)) + right[14:], right]
             case _:
-                return [right]
+                found = [right]
+        return found
 
 
 def _plain(wire: bytes, flags: int) -> bytes:

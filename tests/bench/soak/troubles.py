@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def _write(folder: Path, text: str) -> Path:
 
 
 class Troubles:
-    """What is done to a server, its API server and its upstream; `wrong` are words about what did not come out right."""
+    """What is done to a server, its API server and its upstream; `wrong` says what did not come out right."""
 
     def __init__(self, api: ApiServer, truth: Truth, upstream: Outside, folder: Path, chance: random.Random) -> None:
         self.counts: collections.Counter[str] = collections.Counter()
@@ -87,7 +87,7 @@ class Troubles:
             nursery.start_soon(self._row, [*world, self._upstream_wrong])
             nursery.start_soon(self._row, server)
 
-    async def _row(self, troubles: list[Callable[[], Awaitable[None]]]) -> None:
+    async def _row(self, troubles: Sequence[Callable[[], Awaitable[None]]]) -> None:
         while True:
             await trio.sleep(self._chance.uniform(0.5, 1.5) * REST)
             await self._chance.choice(troubles)()
@@ -162,7 +162,7 @@ class Troubles:
 
     async def _flood(self) -> None:
         with self._during("flood"):
-            await self._send_flood(["0.0.0.0"], ".flood.example")  # noqa: S104 - any source
+            await self._send_flood(["0.0.0.0"], ".flood.example")
             await trio.sleep(1)
 
     async def _flood_of_many(self) -> None:

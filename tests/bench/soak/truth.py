@@ -71,9 +71,7 @@ class Truth:
         while len(states) > 50 and states[1].told < asked - 10 * LAG:
             del states[0]
         ends = [*(state.told for state in states[1:]), float("inf")]
-        return {
-            state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked
-        }
+        return {state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked}
 
     def told_of(self, name: str, now: float) -> str:
         """Return when the last states of a name began and were told, in seconds from now."""

@@ -1,4 +1,4 @@
-"""What the processes weigh, and whether it grows: one value a minute, a line through them, and how sure its slope is."""
+"""What processes weigh, and whether it grows: a value a minute, a line through them, and how sure its slope is."""
 
 import itertools
 import math
