@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dnsserver.config.corefile.lexer import Token, tokens
 
-_MOST_IMPORTS = 10_000  # as CoreDNS has it: a file that imports itself ends there
+_MOST_IMPORTS = 10_000  # as CoreDNS has it
 _MOST_WORDS = 1_000_000
 _DEEPEST = 100  # blocks in each other; no plugin has more than two
 _ENVIRONMENT = (re.compile(r"\{%(.{1,256}?)%\}"), re.compile(r"\{\$(.{1,256}?)\}"))
@@ -92,6 +92,8 @@ class _Parser:
         self._environment = environment
         self._snippets: dict[str, list[Token]] = {}
         self._imports = 0
+        # Those that what stands here came by: what was imported, and how many words are behind it.
+        self._inside: list[tuple[tuple[str, ...], int]] = []
         self.remarks: list[Remark] = []
 
     def blocks(self) -> Iterable[ServerBlock]:
@@ -231,10 +233,16 @@ class _Parser:
             raise CorefileError(f"{place}: import: more than {_MOST_IMPORTS} of them; does a file import itself?")
         name, *values = arguments
         snippet = self._snippets.get(name)
+        while self._inside and len(self._words) - start <= self._inside[-1][1]:
+            self._inside.pop()
+        meant = ("" if snippet is not None else word.file, *arguments)  # a file's name starts at the file it stands in
+        if any(meant == outer for outer, _ in self._inside):
+            raise CorefileError(f"{place}: import: {name} imports itself")
         found = self._from_files(word, name) if snippet is None else snippet
         found = [token._replace(text=_with_arguments(token.text, values)) for token in found]
         if len(self._words) + len(found) > _MOST_WORDS:
             raise CorefileError(f"{place}: import: the Corefile grows beyond {_MOST_WORDS} words")
+        self._inside.append((meant, len(self._words) - self._at))
         self._words[start : self._at] = found
         self._at = start
 

@@ -122,10 +122,42 @@ def test_a_pattern_that_fits_nothing_here_may_fit_something_there() -> None:
     assert result.remarks == (("Corefile", 2, f"import /etc/coredns/custom/*.override: {text}", False),)
 
 
-@pytest.mark.parametrize("text", ["(s) {\n import s\n}\n. {\n import s\n}", ". {\n import me\n}"])
-def test_what_imports_itself_ends(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "itself"),
+    [
+        ("(s) {\n import s\n}\n. {\n import s\n}", "s"),
+        ("(s) {\n errors\n import s\n import s\n import s\n log\n}\n. {\n import s\n}", "s"),
+        ("(s) {\n import t\n}\n(t) {\n import s\n}\n. {\n import t\n}", "t"),
+        ("(s) {\n import s {args[0]}\n}\n. {\n import s a\n}", "s"),
+        (". {\n import me\n}", "me"),
+        (". {\n forward . 192.0.2.1 {\n import me\n }\n}", "me"),
+        (". {\n import you\n}", "they"),
+    ],
+)
+def test_what_imports_itself_is_refused(text: str, itself: str) -> None:
+    with pytest.raises(CorefileError, match=rf"import: {itself} imports itself"):
+        parsed(text, {"me": "import me", "you": "import they", "they": "import you"})
+
+
+@pytest.mark.parametrize(
+    ("text", "plugins"),
+    [
+        ("(s) {\n errors\n}\n. {\n import s\n import s\n}", ["errors", "errors"]),
+        ("(t) {\n errors\n}\n(s) {\n import t\n import t\n}\n. {\n import s\n import t\n}", ["errors"] * 3),
+        (
+            "(s) {\n errors\n import {args[0]} {args[1]}\n}\n(t) {\n log\n}\n. {\n import s s t\n}",
+            ["errors"] * 2 + ["log"],
+        ),
+    ],
+)
+def test_what_is_imported_again_but_not_by_itself_is_taken(text: str, plugins: list[str]) -> None:
+    assert [directive.name for block in parsed(text).blocks for directive in block.directives] == plugins
+
+
+def test_what_imports_more_each_time_ends() -> None:
+    text = "(s) {\n import s {args[0]}a\n}\n. {\n import s a\n}"
     with pytest.raises(CorefileError, match="more than 10000 of them; does a file import itself"):
-        parsed(text, {"me": "import me"})
+        parsed(text)
 
 
 @pytest.mark.parametrize(
