@@ -5,9 +5,11 @@ New inputs that reach more are kept below `--kept`, findings beside them; the en
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -46,7 +48,9 @@ TARGETS = {
     "corefile": (["dnsserver.config.corefile"], 600),
 }
 _STATISTICS = re.compile(r"^stat::(\w+):\s+(\d+)$", re.MULTILINE)
-_STALL = 60  # seconds for one input, after which it counts as one that hangs: of the clock, on whatever machine
+_STALL = 10  # seconds of processor time for one input, after which it counts as one that hangs
+_STANDSTILL = 600  # seconds of the clock, for what Python cannot interrupt
+_MEMORY = 1024  # MiB that a target may come to hold
 
 
 @click.command()
@@ -88,12 +92,27 @@ def _fuzz(target: str, folder: Path, runs: int, seconds: int, seed: int) -> None
         module = importlib.import_module(f"tests.fuzz.{target}")
     words = CORPUS / f"{target}.dict"
     options = [f"-runs={runs}", f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={TARGETS[target][1]}"]
-    options += [f"-timeout={_STALL}", "-print_final_stats=1", f"-artifact_prefix={folder}/finding-", "-rss_limit_mb=0"]
+    options += [f"-timeout={_STANDSTILL}", "-print_final_stats=1", f"-artifact_prefix={folder}/finding-"]
+    options += [f"-rss_limit_mb={_MEMORY}"]
     options += [f"-dict={words}"] if words.exists() else []
     pieces = getattr(module, "PIECES", None)
     own = {"custom_mutator": mutator(pieces, _octetwise)} if pieces else {}
-    atheris.Setup([f"fuzz-{target}", *options, str(folder), str(CORPUS / target)], module.run, **own)
+    atheris.Setup([f"fuzz-{target}", *options, str(folder), str(CORPUS / target)], _bounded(module.run), **own)
     atheris.Fuzz()
+
+
+def _bounded(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return it with a bound on its processor time: on a busy machine the clock says nothing."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError(f"one input takes more than {_STALL} s of processor time")
+
+    def bounded(data: bytes) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, _STALL)
+        run(data)
+
+    signal.signal(signal.SIGVTALRM, give_up)
+    return bounded
 
 
 def _octetwise(data: bytes, most: int) -> bytes:

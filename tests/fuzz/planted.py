@@ -64,6 +64,21 @@ BUGS = {
         "    except ValueError:\n        name = tag",
         "    except ZeroDivisionError:\n        name = tag",
     ),
+    "a chain that comes back to itself has no end": Bug(
+        "upstream",
+        "wire/upstream_reply.py",
+        "if name in seen or len(seen) > m.MAX_CHAIN:",
+        "if len(seen) > m.MAX_CHAIN:",
+    ),
+    "a template forgets the flag that it was asked with": Bug(
+        "packet",
+        "server/templates.py",
+        "template = self._table.get(packet[2:12] + packet[root:])",
+        'template = self._table.get(b"\1\0" + packet[4:12] + packet[root:])',
+    ),
+    "aliases stand for as much as they like": Bug(
+        "objects", "kube/plain.py", "        if self._aliased > ALIASED:", "        if self._aliased < 0:"
+    ),
     "a quote in a value is printed as it is": Bug(
         "configuration",
         "config/render.py",
