@@ -1,6 +1,7 @@
 """What files of objects may look like, and what is said of those that may not."""
 
 import json
+import time
 
 import pytest
 
@@ -311,6 +312,29 @@ def test_json_problems_have_lines() -> None:
     assert read(b'{"kind": "List", "items": [', json=True).findings.problems[0].startswith("line 1: ")
     assert not read(b'{"kind": "\xff"}', json=True).findings.readable
     assert read(b"[" * 100_000, json=True).findings.problems == ["line 1: nested too deeply"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 1_000_000,
+        b'{"a":' * 500_000,
+        b'{"kind": "List", "items": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"kind": "List", "items": [' + b"{}," * 200_000 + b"{}]}",
+        b'{"kind": ' + b"9" * 1_000_000 + b"}",
+        b'{"kind": 1e' + b"9" * 1_000_000 + b"}",
+        b'{"kind": "' + b"\\u0041" * 200_000 + b'"}',
+        b"{" + b",".join(b'"%d": 1' % number for number in range(100_000)) + b"}",
+    ],
+    ids=lambda text: text[:20].decode(),
+)
+def test_a_bomb_in_json_is_refused_at_once(text: bytes) -> None:
+    """Whatever is nested, long or many: nothing of it is served, and what is said of it is short."""
+    begun = time.process_time()
+    content = read(text, json=True)
+    assert time.process_time() - begun < 5
+    assert not content.objects
+    assert sum(map(len, (*content.findings.problems, *content.findings.warnings, *content.findings.notes))) < 10_000
 
 
 def test_the_last_of_duplicates_counts() -> None:

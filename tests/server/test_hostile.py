@@ -4,6 +4,8 @@ Each is asked for by its own name in several spellings, sizes and flags, behind 
 have been counted down. `tests.observed` reads all of it strictly; here it is read once more, as a reply to its query.
 """
 
+import time
+
 import dns.message
 import pytest
 from hypothesis import given, settings
@@ -168,3 +170,24 @@ def test_a_reply_that_takes_more_room_written_out_than_a_message_has_is_too_larg
     wire = raw(other, ADDRESS, *[rr(m.RRSIG, signature)] * 600)
     assert len(wire) < 30_000
     assert upstream_reply.read(wire, NAME, m.A, True, Scope(), TTLLimits()).verdict is Verdict.TOO_LARGE
+
+
+@pytest.mark.parametrize("code", [3, 8, 10, 15, 65_001], ids=["NSID", "subnet", "cookie", "error", "unknown"])
+@pytest.mark.parametrize("size", [0, 1, 8, 700])
+def test_a_query_of_many_options_costs_little(code: int, size: int) -> None:
+    """As many options as a message over TCP has room for: a reply with none of them, or FORMERR, within 20 ms."""
+    count = 65_000 // (4 + size)
+    options = (code.to_bytes(2) + size.to_bytes(2) + bytes(size)) * count
+    opt = b"\0\0\x29\4\xd0" + bytes(4) + len(options).to_bytes(2) + options
+    packet = b"\0\7\1\0\0\1\0\0\0\0\0\1" + names.from_text("web.shop.svc.cluster.local") + b"\0\1\0\1" + opt
+    server = Server()
+    took = []
+    for port in (server.udp, server.tcp) * 3:
+        begun = time.process_time()
+        made = port.ask(packet)
+        took.append(time.process_time() - begun)
+        assert made is not None
+        found = strict.reply(made, packet)
+        assert len(made) <= 512
+        assert found.opt is None or code.to_bytes(2) + size.to_bytes(2) not in found.opt.rdata
+    assert min(took) < 0.02
