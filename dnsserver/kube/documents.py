@@ -19,6 +19,9 @@ from dnsserver.zone.model import Kind, Object, Service
 
 TOLD = 10  # findings of one sort that are told of a file
 _NAMED = 5  # objects named in one finding
+_OTHERS = 20  # kinds that are not served and named
+_LONGEST_KIND = 60  # letters of its name that are shown
+_LONGEST = 1_000  # letters of a sentence
 
 _KINDS = {
     "Namespace": (Kind.NAMESPACES, ""),
@@ -96,7 +99,9 @@ class _Reading:
                 f"{_names(self._without_address, 'Service')} no clusterIP, and so no address: only the API server "
                 "assigns one; write the clusterIP, or `clusterIP: None` and EndpointSlices"
             )
-        others = ", ".join(f"{count} {name}" for name, count in sorted(self._others.items()))
+        kinds = sorted(self._others.items())
+        others = ", ".join(f"{count} {name[:_LONGEST_KIND]}" for name, count in kinds[:_OTHERS])
+        others += f" and {len(kinds) - _OTHERS} more kinds" if len(kinds) > _OTHERS else ""
         notes = [f"not served, as they name nothing in a cluster's DNS: {others}"] if others else []
         findings = Findings(
             self._problems.all(),
@@ -173,7 +178,7 @@ class _Told:
     def say(self, sentence: str) -> None:
         """Note one."""
         if len(self._said) < TOLD:
-            self._said.append(sentence)
+            self._said.append(sentence[:_LONGEST])
         else:
             self._more += 1
 
