@@ -78,9 +78,7 @@ OUTCOMES: dict[str, Tell] = {
 class Server(unplugged.Server):
     """A server on one port; one whose guard counts what each client has under way knows the long way only."""
 
-    def __init__(
-        self, outside: Outside, *, short: bool, stream: bool = False, cluster: Cluster | None = None
-    ) -> None:
+    def __init__(self, outside: Outside, *, short: bool, stream: bool = False, cluster: Cluster | None = None) -> None:
         guard = None if short else Guard([ip_network("0.0.0.0/0")], in_flight=1000)
         super().__init__(*THINGS, outside=outside, guard=guard, cluster=cluster)
         self.port = self.tcp if stream else self.udp
