@@ -213,9 +213,10 @@ class Guardian:
             if self._give(address, device, given, LEASE) and health is None:
                 self.asked[address] = Health(("udp",), now)
             return
-        self.asked.pop(address, None)
+        was_ours = self.asked.pop(address, None) is not None
         self._there[address] = False
-        if self._server.is_undecided:  # it may be another guardian's
+        # It may be another guardian's; if it is nobody's, it is over in two seconds.
+        if self._server.is_undecided or (self._server.answers and not was_ours):
             return
         if any(each.address == address and each.device == device for each in given):
             self._withdrawals += 1

@@ -211,6 +211,20 @@ def test_an_address_at_which_nobody_answers_is_tried_again_ever_less_often(life:
     assert life.node.has() == {OWN, CLUSTER, OTHER}
 
 
+def test_who_keeps_off_an_address_does_not_take_it_from_another_guardian(life: Life) -> None:
+    first, second = life.guardians[0], Guardian(SETTINGS, life.node, life.node)
+    life.guardians.append(second)
+    life.pass_(3)
+    first.note(CLUSTER, "udp", "refused", life.node.now)  # as a question that was under way while it was away
+    first.look(life.node.now)
+    life.pass_(0.5)
+    for _ in range(10):
+        life.pass_(0.5)
+        assert CLUSTER in life.node.has()
+    assert first.report(life.node.now).withheld == (str(CLUSTER),)
+    assert (first.report(life.node.now).withdrawals, second.report(life.node.now).withdrawals) == (1, 0)
+
+
 def test_with_ipvs_a_cluster_address_is_not_taken(life: Life) -> None:
     life.node.held[CLUSTER, IPVS] = (float("inf"), float("inf"))
     life.pass_(3)
