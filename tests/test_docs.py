@@ -91,7 +91,7 @@ def test_settings_and_modules_that_are_named_are_there(page: Path) -> None:
     tables = settings()
     packages = {path.parent.name for path in (ROOT / "dnsserver").glob("*/__init__.py")}
     for first, second in re.findall(r"`([a-z_]+)\.([a-z_]+)`", prose(page)):
-        if first in tables or first in packages:
+        if second != "toml" and (first in tables or first in packages):  # else it is a user's file
             module = ROOT / "dnsserver" / first / f"{second}.py"
             assert second in tables.get(first, ()) or module.exists(), f"{first}.{second}"
 
