@@ -33,9 +33,12 @@ _PROBLEM = re.compile(r":(\d+)(?::\d+)?: (.*)", re.DOTALL)
 _WRITTEN = Path("imported.toml")  # what the text is called while it is looked at
 
 
-def import_corefile(path: Path) -> Imported:
-    """Return what becomes of a file; raises UnusableFileError, NotACorefileError or CorefileError."""
-    given = sources(str(path), read_text(path, _MOST_OCTETS))
+def import_corefile(path: Path, text: str | None = None) -> Imported:
+    """Return what becomes of a file, or of a text that was read already.
+
+    Raises UnusableFileError, NotACorefileError or CorefileError.
+    """
+    given = sources(str(path), read_text(path, _MOST_OCTETS) if text is None else text)
     files = Files(lambda name: _find(path, name), lambda name: _read(path, name))
     return import_text(given, files, _Imports(path, given), os.environ, _mistakes)
 

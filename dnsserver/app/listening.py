@@ -34,7 +34,12 @@ _LISTENS = "0A"  # the state in /proc/net/tcp
 
 
 class ListenError(Exception):
-    """An address cannot be had; the text says which, why, and what helps."""
+    """An address cannot be had; the text says which, why, and what helps. `address` is that of the configuration."""
+
+    def __init__(self, text: str, address: Address | None = None) -> None:
+        """Keep both."""
+        super().__init__(text)
+        self.address = address
 
 
 def open_all(
@@ -64,7 +69,7 @@ def open_each(
                 found.append(None)
                 continue
             close(opened for opened in found if opened is not None)
-            raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
+            raise ListenError(_reason(address, error.transport, error.cause), address) from error.cause
         if share:
             share_ports(*sockets)
         found.append((Address(address.host, sockets[0].getsockname()[1]), sockets))

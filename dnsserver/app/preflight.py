@@ -71,10 +71,11 @@ def _token(config: Config) -> Iterator[Finding]:
     path = config.admin_token
     if path is None:
         return
-    effect = "; until it is there only this machine gets more than probes and metrics"
+    effect = "; until it can be read, only this machine gets more than probes and metrics"
     try:
         if not read_text(path, _MOST_OF_A_FILE).strip():
-            yield Finding("admin_token", f"{path}: is empty{effect}", "ignored")
+            empty = effect.replace("it can be read", "it holds a token")
+            yield Finding("admin_token", f"{path}: is empty{empty}", "ignored")
     except UnusableFileError as error:
         yield Finding("admin_token", f"{path}: {error}{effect}", "ignored")
 
@@ -186,14 +187,14 @@ def _resolv_conf(config: Config, key: str, path: Path, *, explicit: bool) -> Ite
     from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if explicit else "noted"
-    effect = "; names outside fail until it is there"
+    effect = "; names outside fail until it can be read"
     try:
         found = resolvconf.read(read_bytes(path, _MOST_OF_A_FILE).decode(errors="replace"))
     except UnusableFileError as error:
         yield Finding(key, f"{path}: {error}{effect}", level)
         return
     if not found.nameservers:
-        yield Finding(key, f"{path}: has no valid line `nameserver ADDRESS`{effect}", level)
+        yield Finding(key, f"{path}: has no valid line `nameserver ADDRESS`; names outside fail until it has", level)
     for server in found.nameservers:
         yield from _own(config, key, Upstream(server.host), f"{path}: ")
 

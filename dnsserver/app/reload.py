@@ -184,7 +184,9 @@ class Reloader:
         if wanted.keys or files or authorities:
             try:
                 applied = await self._server.reconfigure(wanted, reading.texts, authorities)
-            except (LocalDataError, ListenError, OSError) as error:
+            except ListenError as error:
+                raise RefusedError((_with_place(loaded, error),)) from error
+            except (LocalDataError, OSError) as error:
                 raise RefusedError((str(error),)) from error
         mended, self._problems, self._doubt = bool(self._problems), (), ()
         news = wanted.restart != self._restart
@@ -227,6 +229,14 @@ class Reloader:
             count=len(problems),
             hash=self._loaded.digest[:16],
         )
+
+
+def _with_place(loaded: Loaded, error: ListenError) -> str:
+    """Return why an address cannot be had, with the file, line and key that name it."""
+    listen = loaded.config.listen
+    if error.address is None or error.address not in listen:
+        return str(error)
+    return f"{loaded.place(f'listen[{listen.index(error.address)}]')}: {error}"
 
 
 def say_of_settings(notes: Iterable[tuple[str, str, bool]]) -> None:

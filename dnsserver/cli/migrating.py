@@ -25,7 +25,7 @@ def import_corefile(file: Path, strict: bool) -> None:
     """
     corefile = importlib.import_module("dnsserver.app.corefile")
     try:
-        imported = corefile.import_corefile(file)
+        imported = corefile.import_corefile(file, sys.stdin.read() if str(file) == "-" else None)
     except corefile.UnusableFileError as error:
         click.echo(f"{file}: {error}", err=True)
         sys.exit(INVALID)
@@ -64,11 +64,14 @@ def compare(other: str, server: str | None, names: Path | None, rate: float, con
     try:
         addresses = comparing.reachable(loaded.config, server), comparing.address(other)
         lines = [] if names is None else files.read_text(names, _MOST_NAMES).splitlines()
-        listed = list(comparing.of_lines(lines))
     except files.UnusableFileError as error:
         raise click.UsageError(f"{names}: {error}") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    try:
+        listed = list(comparing.of_lines(lines))
+    except ValueError as error:
+        raise click.UsageError(f"{names}: {error}") from error
     log.configure_logging("warning", loaded.config.log.format)
     try:
         result = comparing.run(loaded.config, *addresses, listed, rate, click.echo)

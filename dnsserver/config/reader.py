@@ -61,6 +61,8 @@ class Loaded(NamedTuple):
 
     def place(self, key: str) -> str:
         """Return where a key's value was written, for the beginning of a message about it."""
+        if not self.is_there and _top(key) not in self.overrides:
+            return f"{printable(key)}, by default"  # there is no file to look at
         return _place(key, self.written, self.overrides)
 
 

@@ -5,6 +5,7 @@ items that leave out their kind because the list says it. Objects of other kinds
 An object without a namespace is in `default`, as `kubectl apply` would have it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -29,6 +30,9 @@ _KINDS = {
     "EndpointSlice": (Kind.ENDPOINTSLICES, "discovery.k8s.io"),
     "Pod": (Kind.PODS, ""),
 }
+_WITH_LABELS = {Kind.NAMESPACES, Kind.SERVICES}  # whose names are labels of DNS
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_NO_LABEL = "is no name that Kubernetes takes: expected up to 63 of a-z, 0-9 and -; it is served all the same"
 _Path = tuple[str | int, ...]
 
 
@@ -157,6 +161,16 @@ class _Reading:
         made = _with_namespace(each, made)
         metadata = made.metadata
         who = f"{kind} {metadata.namespace}/{metadata.name}" if metadata.namespace else f"{kind} {metadata.name}"
+        told = {flaw.path[:2] for flaw in flaws}
+        for field, name in (("name", metadata.name), ("namespace", metadata.namespace)):
+            if (
+                name
+                and ("metadata", field) not in told
+                and (field == "namespace" or each in _WITH_LABELS)
+                and not _LABEL.fullmatch(name)
+            ):
+                at = document.line_of((*path, "metadata", field))
+                self._warnings.say(f"line {at}: {who}: metadata.{field}: `{name[:60]}` {_NO_LABEL}")
         for flaw in flaws:
             self._warnings.say(_sentence(document, path, who, flaw))
             self._bad_values[each] += 1

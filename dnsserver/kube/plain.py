@@ -87,7 +87,12 @@ def documents(text: bytes) -> Iterator[Document]:
         raise NotPlainError(_line_at(text, error.position), f"not YAML: {error.reason}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotPlainError(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}") from None
+        what = error.problem or error.context or ""
+        if mark is not None and "cannot start any token" in what:
+            what = _no_token(text, mark.line, mark.column)
+        elif "tab character" in what:
+            what = "found a tab, expected spaces"
+        raise NotPlainError(mark.line + 1 if mark else 1, f"not YAML: {what}") from None
     except yaml.YAMLError as error:
         raise NotPlainError(1, f"not YAML: {error}") from None
 
@@ -268,6 +273,15 @@ _VALUES: dict[str, Any] = {
     "value": str,
     "merge": lambda _: _MERGE,
 }
+
+
+def _no_token(text: bytes, line: int, column: int) -> str:
+    """Say which character stands where YAML takes none of its kind."""
+    lines = text.decode(errors="replace").splitlines()
+    character = lines[line][column : column + 1] if line < len(lines) else ""
+    if character == "\t":
+        return "found a tab, expected spaces"
+    return f"found {character or 'a character'}, with which no value begins; expected it in quotation marks"
 
 
 def _line_at(text: bytes, position: int | None) -> int:

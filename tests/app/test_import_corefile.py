@@ -136,3 +136,8 @@ def test_keys_beside_the_corefile_are_files_beside_it(tmp_path: Path) -> None:
     _, out, err = run(path)
     assert tomllib.loads(out)["forward"] == [{"domain": "a.example", "upstreams": []}]
     assert f"{path}, own.server:2: dns64: " in err
+
+
+def test_standard_input_is_a_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["import-corefile", "-"], input=". {\n forward . 192.0.2.1\n}\n")
+    assert (result.exit_code, tomllib.loads(result.stdout)) == (0, {"upstreams": ["192.0.2.1"]})

@@ -61,15 +61,15 @@ UNUSABLE = [
 KEYS: list[tuple[str, str, str, Callable[[Path], Config]]] = [
     ("refused", "static[0]", "", lambda path: with_(static=(path,))),
     (
-        "ignored", "admin_token", "; until it is there only this machine gets more than probes and metrics",
+        "ignored", "admin_token", "; until it can be read, only this machine gets more than probes and metrics",
         lambda path: with_(admin_token=path),
     ),
     (
-        "ignored", "upstreams", "; names outside fail until it is there",
+        "ignored", "upstreams", "; names outside fail until it can be read",
         lambda path: with_(upstreams=(Upstream(str(path), transport="file"),)),
     ),
     (
-        "ignored", "forward[0].upstreams", "; names outside fail until it is there",
+        "ignored", "forward[0].upstreams", "; names outside fail until it can be read",
         lambda path: with_(
             forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream(str(path), transport="file"),)),)
         ),
@@ -97,12 +97,12 @@ def test_a_path_that_is_no_regular_file(
         (lambda f: with_(static=(f / "binary",)), "refused static[0]: binary: is UTF-16 text, expected UTF-8"),
         (
             lambda f: with_(admin_token=f / "empty"),
-            ("ignored admin_token: empty: is empty; until it is there "
+            ("ignored admin_token: empty: is empty; until it holds a token, "
             "only this machine gets more than probes and metrics"),
         ),
         (
             lambda f: with_(upstreams=(Upstream(f"{f}/text", transport="file"),)),
-            "ignored upstreams: text: has no valid line `nameserver ADDRESS`; names outside fail until it is there",
+            "ignored upstreams: text: has no valid line `nameserver ADDRESS`; names outside fail until it has",
         ),
         (
             lambda f: with_(forwarding=Forwarding(authorities=f / "text")),

@@ -365,3 +365,34 @@ def test_a_text_that_is_nearly_a_corefile_takes_no_longer_than_another(text: byt
     content = read(b"{\n" + text)
     assert not content.findings.readable
     assert not content.objects
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"kind: Service\n\tmetadata: x\n", "line 2: not YAML: found a tab, expected spaces"),
+        (b"a:\n  b: 1\n\tc: 2\n", "line 3: not YAML: found a tab, expected spaces"),
+        (b"a: @x\n", "line 1: not YAML: found @, with which no value begins; expected it in quotation marks"),
+    ],
+)
+def test_a_character_that_yaml_does_not_take_is_named(text: bytes, said: str) -> None:
+    assert read(text).findings.problems == [said]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "namespace", "warned"),
+    [
+        ("Service", "My_Svc", "shop", 1),
+        ("Service", "web", "Shop", 1),
+        ("Service", "web-2", "shop-2", 0),
+        ("EndpointSlice", "web.two-x1", "shop", 0),
+        ("EndpointSlice", "web", "sh_op", 1),
+    ],
+)
+def test_a_name_that_kubernetes_does_not_take_is_told_and_served(
+    kind: str, name: str, namespace: str, warned: int
+) -> None:
+    spec = "spec: {clusterIP: 10.0.0.1}" if kind == "Service" else "addressType: IPv4\nendpoints: []"
+    content = read(f"kind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n{spec}\n".encode())
+    assert sum("is no name that Kubernetes takes" in text for text in content.findings.warnings) == warned
+    assert len(content.objects) == 1
