@@ -327,6 +327,7 @@ async def test_an_address_that_cannot_be_had_refuses_the_whole_change(tmp_path: 
         port = taken.getsockname()[1]
         async with reloading(tmp_path, f'{NO_UPSTREAMS}listen = ["{HOST}:0"]\n', base="") as server:
             line = await server.spoil(f'{NO_UPSTREAMS}ttl = 9\nlisten = ["{HOST}:0", "{HOST}:{port}"]\n')
+            assert "listen[1]: cannot listen on" in line["mistakes"][0]
             assert f"cannot listen on {HOST}:{port}" in line["mistakes"][0]
             assert await server.ttl() == 5
             assert len(server.server.dns.udp) == 1
