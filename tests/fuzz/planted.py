@@ -74,7 +74,7 @@ BUGS = {
         "packet",
         "server/templates.py",
         "template = self._table.get(packet[2:12] + packet[root:])",
-        'template = self._table.get(b"\1\0" + packet[4:12] + packet[root:])',
+        "template = self._table.get(bytes((1, 0)) + packet[4:12] + packet[root:])",
     ),
     "aliases stand for as much as they like": Bug(
         "objects", "kube/plain.py", "        if self._aliased > ALIASED:", "        if self._aliased < 0:"

@@ -41,6 +41,7 @@ from tests.running import kubeconfig
 SIZE = Size(namespaces=50, services=2000, slices=2800, endpoints=8000)
 CHANGES = 40  # a second, beside those of the services that are looked at
 _SAMPLE = 5.0  # seconds between two looks at memory
+_END = 60.0  # seconds within which it has to end, where 25 are its own limit
 _YOUNG = 120.0  # seconds after which a new worker weighs what it is going to
 _BUG = re.compile(r"^(?:coredns_panics_total|dnsserver_faults_total\{[^}]*\}) (\S+)", re.MULTILINE)
 
@@ -79,17 +80,27 @@ class Soak:
             self.truth.begin()
             nursery.start_soon(self.truth.keep_changing)
             await trio.sleep(2 * LAG)
-            for task in (self.asker.run, self.troubles.run, self._keep_weighing):
-                nursery.start_soon(task)
+            asking = trio.CancelScope()
+            nursery.start_soon(self._disturb, asking)
+            nursery.start_soon(self._keep_weighing)
             await trio.sleep(seconds)
             await self._count_bugs()
+            asking.cancel()
             process.terminate()
-            with trio.move_on_after(30):
+            with trio.move_on_after(_END):
                 await process.wait()
             if process.returncode is None:
                 self.bugs.append("it does not end")
                 process.kill()
             nursery.cancel_scope.cancel()
+
+    async def _disturb(self, scope: trio.CancelScope) -> None:
+        """Ask, and do all troubles, until cancelled."""
+        assert self.asker is not None
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.asker.run)
+                nursery.start_soon(self.troubles.run)
 
     def _command(self) -> list[str]:
         flags = ["--config", str(write_configuration(self._folder, 0))]
@@ -150,6 +161,7 @@ def rows(soak: Soak, seconds: float) -> Iterator[tuple[str, str, str]]:
         f"{asker.asked:,}; {soak.outside.asked:,}; {soak.lines:,}",
         "",
     )
+    yield "replies that came after their question was given up, at the next one's port", f"{asker.late}", ""
     yield "wrong answers", f"{len(asker.wrong)}", "0"
     yield "configurations that were not in force", f"{len(soak.troubles.wrong)}", "0"
     yield "bugs counted or logged", f"{len(soak.bugs)}", "0"
