@@ -173,7 +173,8 @@ def test_objects_that_kubectl_is_asked_for_are_in_the_manifests(page: str, words
 
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_a_pod_is_asked_at_the_port_that_it_has(page: Path) -> None:
-    ports = {port["containerPort"] for port in container(rendered("replace"))["ports"] if port["name"] == "admin"}
+    flags_of_all = [flag for overlay in OWNED for flag in container(rendered(overlay))["args"]]
+    ports = {int(flag.rpartition(":")[2]) for flag in flags_of_all if flag.startswith("--admin=")}
     assert {int(port) for port in re.findall(r"\bPOD:(\d+)", page.read_text())} <= ports
     forwarded = re.findall(r"port-forward \S+ \d+:(\d+)", page.read_text())
     assert {int(port) for port in forwarded} <= ports
