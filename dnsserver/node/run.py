@@ -60,7 +60,9 @@ def run(options: Options) -> None:
     except FileExistsError:
         raise
     except OSError as error:  # said and tried again from here on
-        log.info("our interface cannot be had yet", device=options.device, error=error.strerror or str(error))
+        log.warning(
+            "the interface cannot be made, trying again", device=options.device, error=error.strerror or str(error)
+        )
     woken, wakes = socket.socketpair()
     wakes.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno())
