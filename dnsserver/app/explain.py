@@ -15,6 +15,7 @@ from dnsserver.app.sync import Sync
 from dnsserver.app.zone_at_hand import SYNC_WAIT, NoZoneError, expect_objects, first_of, late
 from dnsserver.clients import shown_address
 from dnsserver.config import Config, Loaded
+from dnsserver.explain import nearest
 from dnsserver.explain.client import Client, Node, of_resolv_conf
 from dnsserver.explain.report import Explanation
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
@@ -23,6 +24,7 @@ from dnsserver.zone.cluster import Cluster
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where this runs in a pod
 _RESOLV_CONF = Path("/etc/resolv.conf")
+_READ_BESIDE = 1 << 18  # octets of files that a server reads for a pod: a fifth of a second of a thread
 _RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
 
 
@@ -48,7 +50,28 @@ def explainer_of(
 ) -> Explainer:
     """Return what explains names as a server answers them with its present configuration."""
     asking = Asking(parts.dns, parts.config, clock, place, parts.sync.stale_reason)
-    return Explainer(asking, parts.cluster.index, parts.config, partial(_node, parts), partial(_read_pod, parts), limit)
+    return Explainer(
+        asking,
+        parts.cluster.index,
+        parts.config,
+        partial(_node, parts),
+        partial(_read_pod, parts),
+        partial(_no_namespace, parts),
+        limit,
+    )
+
+
+def _no_namespace(parts: Parts, namespace: str) -> str:
+    """Return what is wrong with a namespace that the cluster does not have; "" for one that it has, or may have.
+
+    A server that follows some namespaces only does not know whether there is another.
+    """
+    settings, known = parts.config.kubernetes, parts.cluster.index.namespaces
+    own = namespace.encode()
+    if own in known or parts.cluster.missing or settings.namespaces or settings.namespace_labels:
+        return ""
+    near = min(nearest.near(own, known), default=None)
+    return f"there is no namespace {namespace}{f'. Did you mean {near[1].decode()}?' if near else ''}"
 
 
 async def _node(parts: Parts) -> Node:
@@ -86,9 +109,10 @@ async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
     client, objects = parts.sync.client, parts.config.objects
     if client is None:
         assert objects is not None  # it is one or the other
-        if not parts.is_alone:
-            raise PodReadError(f"pods of {objects} are read by `dnsserver explain --objects`, not by a server")
-        return await trio.to_thread.run_sync(_pod_of_files, objects, namespace, name)
+        known = parts.cluster.index.pod_addresses((namespace.encode(), name.encode()))
+        if known is None and parts.config.pods == "verified" and not parts.cluster.missing and not parts.is_alone:
+            raise _no_pod(namespace, name, objects)
+        return await trio.to_thread.run_sync(_pod_of_files, objects, namespace, name, parts.is_alone)
     try:
         return await client.pod(namespace, name)
     except Forbidden:
@@ -99,11 +123,21 @@ async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
         raise PodReadError(f"pod {namespace}/{name} cannot be read: {error}") from None
 
 
-def _pod_of_files(path: Path, namespace: str, name: str) -> PodDns:
-    """Return a pod of object files. Raises PodReadError, and WantedError."""
+def _no_pod(namespace: str, name: str, path: Path) -> WantedError:
+    return WantedError(f"pod: there is no pod {namespace}/{name} in {path}")
+
+
+def _pod_of_files(path: Path, namespace: str, name: str, is_alone: bool) -> PodDns:
+    """Return a pod of object files, of small ones if others are answered beside. Raises PodReadError, WantedError."""
     from dnsserver.kube.folder import look_around  # noqa: PLC0415 - of object files
 
-    for file in look_around(path).looks:
+    looks = look_around(path).looks
+    if not is_alone and sum(size for _, size, _ in looks.values()) > _READ_BESIDE:
+        raise PodReadError(
+            f"what pods of {path} say of DNS is read by `dnsserver explain --objects {path}`, not by a server: these"
+            " files are too large to be read beside answering"
+        )
+    for file in looks:
         try:
             for value in _documents(file):
                 for thing in _things(value):
@@ -114,7 +148,7 @@ def _pod_of_files(path: Path, namespace: str, name: str) -> PodDns:
                         return pod
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             raise PodReadError(f"{file}: pods cannot be read of it: {error}") from None
-    raise WantedError(f"pod: there is no pod {namespace}/{name} in {path}")
+    raise _no_pod(namespace, name, path)
 
 
 def _documents(file: Path) -> Iterator[object]:

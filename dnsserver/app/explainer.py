@@ -51,7 +51,17 @@ class Wanted(msgspec.Struct, frozen=True):
             raise WantedError(f'type: found "{self.type[:60]}", expected {RecordType.EXPECTED}') from None
 
     def check(self) -> None:
-        """Raise WantedError for what cannot be explained."""
+        """Raise WantedError for what cannot be explained, with each mistake in a line of its own."""
+        mistakes: list[str] = []
+        for part in (self._check_name, self._check_client, self.types):
+            try:
+                part()
+            except WantedError as error:
+                mistakes.append(str(error))
+        if mistakes:
+            raise WantedError("\n".join(mistakes))
+
+    def _check_name(self) -> None:
         if not self.name or any(character.isspace() for character in self.name):
             raise WantedError(f'name: found "{self.name[:60]}", expected a name without spaces')
         try:
@@ -62,18 +72,26 @@ class Wanted(msgspec.Struct, frozen=True):
             raise WantedError(
                 f'name: found "{self.name[:60]}", expected a name of ASCII characters, as resolvers ask it'
             )
+
+    def _check_client(self) -> None:
         given = [key for key in ("pod", "namespace", "resolv_conf") if getattr(self, key) not in {"", None}]
         if len(given) > 1:
             raise WantedError(f"{' and '.join(given)} are both given, expected one client")
         namespace, _, pod = self.pod.partition("/")
         if self.pod and not (namespace and pod and "/" not in pod):
             raise WantedError(f'pod: found "{self.pod[:60]}", expected NAMESPACE/NAME')
-        for each in (namespace, self.namespace):
-            try:
-                msgspec.convert(each or DEFAULT_NAMESPACE, Namespace)
-            except msgspec.ValidationError:
-                raise WantedError(f'namespace: found "{each[:60]}", expected the name of a namespace') from None
-        self.types()
+        if self.pod and not _is_namespace(namespace):
+            raise WantedError(f'pod: found "{self.pod[:60]}", expected the name of a namespace before the slash')
+        if self.namespace and not _is_namespace(self.namespace):
+            raise WantedError(f'namespace: found "{self.namespace[:60]}", expected the name of a namespace')
+
+
+def _is_namespace(text: str) -> bool:
+    try:
+        msgspec.convert(text, Namespace)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 class PodReadError(Exception):
@@ -87,7 +105,8 @@ class Explainer:
     """Explains names as one server answers them.
 
     `node` says what is known of nodes and of this server's addresses. `read_pod` reads a pod's spec; it raises
-    PodReadError, and WantedError where there is no such pod. `limit` is shared by all explanations of a server.
+    PodReadError, and WantedError where there is no such pod. `no_namespace` says what is wrong with a namespace that is
+    not there, and nothing of others. `limit` is shared by all explanations of a server.
     """
 
     def __init__(
@@ -97,6 +116,7 @@ class Explainer:
         config: Config,
         node: Callable[[], Awaitable[Node]],
         read_pod: ReadPod,
+        no_namespace: Callable[[str], str],
         limit: trio.CapacityLimiter | None = None,
     ) -> None:
         """Ask nothing yet."""
@@ -105,6 +125,7 @@ class Explainer:
         self._config = config
         self._node = node
         self._read_pod = read_pod
+        self._no_namespace = no_namespace
         self._limit = limit
 
     async def explain(self, wanted: Wanted) -> Explanation:
@@ -149,15 +170,21 @@ class Explainer:
         if wanted.resolv_conf is not None:
             return of_resolv_conf(wanted.resolv_conf, "a resolv.conf", node.own)
         if not wanted.pod:
+            problem = self._no_namespace(wanted.namespace or DEFAULT_NAMESPACE)
+            if wanted.namespace and problem:
+                raise WantedError(f"namespace: {problem}")
             client = of_namespace(wanted.namespace or DEFAULT_NAMESPACE, domain, node)
             if not wanted.namespace:
                 note = "as a pod of the namespace default: say --namespace, --pod or --resolv-conf for another client"
-                client = msgspec.structs.replace(client, notes=(note, *client.notes))
+                told = (note, problem) if problem else (note,)
+                client = msgspec.structs.replace(client, notes=(*told, *client.notes))
             return client
         namespace, _, name = wanted.pod.partition("/")
         try:
             return of_pod(await self._read_pod(namespace, name), domain, node)
         except PodReadError as error:
+            if problem := self._no_namespace(namespace):
+                raise WantedError(f"pod: {problem}") from None
             note = f"{error}. Taken as a pod of the namespace {namespace} with ClusterFirst"
             client = of_namespace(namespace, domain, node)
             return msgspec.structs.replace(client, notes=(note, *client.notes))

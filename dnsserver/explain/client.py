@@ -130,7 +130,9 @@ def of_pod(pod: PodDns, domain: str, node: Node, who: str = "") -> Client:
             nameservers, search, options = node.nameservers, node.search, node.options
             notes += _of_the_node(node)
         case _:
-            nameservers, options = node.own, ("ndots:5",)
+            # What a server has on loopback is its own machine's: in a pod, loopback is the pod.
+            nameservers = tuple(address for address in node.own if not _is_loopback(address))
+            options = ("ndots:5",)
             search = (f"{pod.namespace}.svc.{domain}", f"svc.{domain}", domain, *node.search)
     nameservers = _each_once((*nameservers, *pod.nameservers))
     search = _each_once((*search, *_domains(pod.searches)))
@@ -199,6 +201,10 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(text: str) -> bool:
+    return _is_address(text) and ipaddress.ip_address(text).is_loopback
 
 
 def _domains(words: Iterable[str]) -> tuple[str, ...]:

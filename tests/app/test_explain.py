@@ -10,6 +10,7 @@ import trio
 from dnsserver.app.explain import ExplainError, explainer_of, run
 from dnsserver.app.explainer import Wanted, WantedError
 from dnsserver.config import Override, read
+from dnsserver.config.model import Kubernetes
 from dnsserver.explain.report import Explanation
 from dnsserver.zone.model import Kind
 from tests.app.explaining import explaining
@@ -94,11 +95,70 @@ async def test_a_pod_that_is_not_there(tmp_path: Path, api: ApiServer) -> None:
             await explainer_of(server, server.place, trio.current_time).explain(Wanted("web", pod="shop/none"))
 
 
-async def test_a_server_of_files_says_who_reads_pods_of_them(tmp_path: Path) -> None:
-    async with explaining(tmp_path, [namespace("shop"), service("web", "10.9.0.1")]) as server:
+PEOPLE = [
+    namespace("shop"),
+    service("web", "10.9.0.1"),
+    service("kube-dns", "10.96.0.10", namespace="kube-system"),
+    *(made("Pod", name, spec) | {"status": {"podIP": "10.1.0.7"}} for name, spec in PODS.items()),
+]
+
+
+@pytest.mark.parametrize("pods", ["insecure", "verified"])
+async def test_a_server_of_files_reads_pods_of_them(tmp_path: Path, pods: str) -> None:
+    async with explaining(tmp_path, PEOPLE, f'pods = "{pods}"\n') as server:
+        assert (await server.explain("web", pod="shop/plain")).resolves
+        found = await server.explain("web.shop.svc.cluster.local", pod="shop/host")
+        assert (found.client.here, found.resolves) == ("no", False)
+
+
+async def test_a_server_of_large_files_says_who_reads_pods_of_them(tmp_path: Path) -> None:
+    large = made("Pod", "large", {"containers": [{"command": ["x" * (1 << 19)]}]})
+    async with explaining(tmp_path, [*PEOPLE, large], 'pods = "verified"\n') as server:
         found = await server.explain("web", pod="shop/plain")
         assert found.resolves
-        assert found.client.notes[0].startswith(f"pods of {tmp_path / 'objects.json'} are read by")
+        objects = tmp_path / "objects.json"
+        assert found.client.notes[0].startswith(
+            f"what pods of {objects} say of DNS is read by `dnsserver explain --objects {objects}`, not by a server"
+        )
+        with pytest.raises(WantedError, match="pod: there is no pod shop/none in "):
+            await server.explain("web", pod="shop/none")
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        ({"namespace": "nosuch"}, "namespace: there is no namespace nosuch"),
+        ({"namespace": "shpo"}, "namespace: there is no namespace shpo. Did you mean shop?"),
+        ({"pod": "shop/none"}, "pod: there is no pod shop/none in "),
+        ({"pod": "nosuch/plain"}, "pod: there is no pod nosuch/plain in "),
+    ],
+)
+@pytest.mark.parametrize("pods", ["disabled", "verified"])
+async def test_a_client_that_is_not_there(tmp_path: Path, pods: str, client: dict[str, str], text: str) -> None:
+    async with explaining(tmp_path, PEOPLE, f'pods = "{pods}"\n') as server:
+        with pytest.raises(WantedError) as caught:
+            await server.explain("web.shop.svc.cluster.local", **client)
+    assert str(caught.value).startswith(text)
+
+
+async def test_a_missing_namespace_that_nobody_named_is_a_note(tmp_path: Path) -> None:
+    async with explaining(tmp_path, PEOPLE) as server:
+        found = await server.explain("web.shop")
+    assert (found.resolves, found.client.notes[1]) == (True, "there is no namespace default")
+
+
+async def test_a_namespace_that_is_not_followed_may_be_there(tmp_path: Path, api: ApiServer) -> None:
+    settings = config(kubeconfig=kubeconfig(tmp_path, api), kubernetes=Kubernetes(namespaces=("shop",)))
+    async with running(settings) as server:
+        explainer = explainer_of(server, server.place, trio.current_time)
+        assert (await explainer.explain(Wanted("web.shop", namespace="other"))).resolves
+
+
+async def test_a_pod_that_may_not_be_read_of_no_namespace(tmp_path: Path, api: ApiServer) -> None:
+    api.forbidden.add(Kind.PODS)
+    async with running(config(kubeconfig=kubeconfig(tmp_path, api))) as server:
+        with pytest.raises(WantedError, match="pod: there is no namespace nosuch"):
+            await explainer_of(server, server.place, trio.current_time).explain(Wanted("web", pod="nosuch/plain"))
 
 
 def alone(folder: Path, things: list[dict[str, Any]], wanted: Wanted) -> Explanation:

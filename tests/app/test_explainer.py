@@ -149,8 +149,10 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
         ({"name": "a", "type": "X"}, 'type: found "X", expected a type of records'),
         ({"name": "a", "pod": "web-1"}, 'pod: found "web-1", expected NAMESPACE/NAME'),
         ({"name": "a", "pod": "shop/a/b"}, 'pod: found "shop/a/b", expected NAMESPACE/NAME'),
-        ({"name": "a", "pod": "SHOP/x"}, 'namespace: found "SHOP", expected the name of a namespace'),
+        ({"name": "a", "pod": "SHOP/x"}, 'pod: found "SHOP/x", expected the name of a namespace before the slash'),
         ({"name": "a", "namespace": "a.b"}, 'namespace: found "a.b", expected the name of a namespace'),
+        ({"name": "a b", "type": "X"}, 'name: found "a b", expected a name without spaces\ntype: found "X", expected'),
+        ({"name": "", "pod": "x", "type": "X"}, 'name: found "", expected a name without spaces\npod: found "x", '),
         ({"name": "a", "namespace": "b", "pod": "b/c"}, "pod and namespace are both given, expected one client"),
     ],
 )

@@ -144,3 +144,19 @@ def test_names_of_a_pods_own_hosts_file() -> None:
         ("h.sub.shop.svc.cluster.local", "10.1.2.3"),
         ("db.example", "192.0.2.7"),
     )
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (("10.96.0.10", "fd00::a", "127.0.0.1", "::1"), ("10.96.0.10", "fd00::a")),
+        (("127.0.0.1",), ()),
+        (("169.254.20.10", "127.0.0.53"), ("169.254.20.10",)),
+    ],
+)
+def test_what_a_server_has_on_loopback_is_no_nameserver_of_a_pod(
+    own: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    found = of_namespace("shop", DOMAIN, Node(own=own))
+    assert (found.nameservers, found.here) == (expected, "yes")
+    assert of_resolv_conf(f"nameserver {own[-1]}\n", "x", own).here == "yes"
