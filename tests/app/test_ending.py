@@ -1,10 +1,13 @@
 """How the server ends: told once, told twice, told while it starts; what it leaves behind, and what ends it not."""
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +16,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.app.started import DRAIN, PATIENCE, children, left_behind, program
+from tests.app.changing import free_port
+from tests.app.started import DRAIN, PATIENCE, Program, children, left_behind, program
 from tests.running import HOST
 
 pytestmark = [
@@ -38,10 +42,19 @@ def hanging_plugin(folder: Path) -> Sequence[str]:
     """A kubeconfig whose plugin for credentials never answers."""
     user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["1000"],
                      "interactiveMode": "Never"}}  # fmt: skip
+    return _kubeconfig(folder, "https://127.0.0.1:1", user)
+
+
+def hanging_api(folder: Path, port: int) -> Sequence[str]:
+    """A kubeconfig of an API server at a port."""
+    return _kubeconfig(folder, f"http://{HOST}:{port}", {})
+
+
+def _kubeconfig(folder: Path, server: str, user: dict[str, object]) -> Sequence[str]:
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
         "users": [{"name": "u", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
@@ -198,3 +211,60 @@ async def test_draining_waits_for_no_file(tmp_path: Path, hanging: str) -> None:
         assert not running.tracebacks
         # The state folder's thread is left to itself; for the others there is a limit.
         assert (b'"ended"' in running.said) == (hanging != "look")
+
+
+# The log is a pipe of one page that nobody reads, or one whose reader has gone; a worker hangs; the API server says
+# nothing. Without the limit on the end, only an end in good order is one.
+HOLDING = {
+    "full": (["--workers", "1"], False, False),
+    "full, two processes": (["--workers", "2"], False, False),
+    "closed": (["--workers", "2"], True, False),
+    "full, a worker hangs": (["--workers", "2"], False, True),
+}
+_NO_LIMIT = "import threading\nthreading.Timer.start = lambda timer: None\n"
+_QUERY_LOG = '[[query_log]]\nclasses = ["all"]\nrate = 0\n'
+
+
+async def wait_log_full(running: Program, port: int) -> None:
+    """Ask until the pipe, of one page, has held the same for a while: its writer waits for room for the next lines."""
+    assert running.process.stderr is not None
+    log = running.process.stderr.fileno()
+    fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, 4096)
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock, trio.fail_after(PATIENCE):
+        await sock.connect((HOST, port))
+        looks = [0]
+        while not looks[-1] or looks[-10:] != 10 * looks[-1:]:
+            for number in range(50):
+                with suppress(ConnectionRefusedError):  # it does not listen yet
+                    await sock.send(b"\0\1\1\0\0\1\0\0\0\0\0\0\1%d\4shop\0\0\1\0\1" % (number % 10))
+            await trio.sleep(0.05)
+            looks.append(int.from_bytes(fcntl.ioctl(log, termios.FIONREAD, bytes(4)), sys.byteorder))
+
+
+@pytest.mark.parametrize("case", HOLDING)
+@pytest.mark.parametrize("api_hangs", [False, True], ids=["files", "an API server that says nothing"])
+async def test_no_log_and_no_worker_holds_up_the_end(tmp_path: Path, case: str, api_hangs: bool) -> None:
+    flags, closed, stopped = HOLDING[case]
+    with socket.create_server((HOST, 0)) as silent:
+        source = hanging_api(tmp_path, silent.getsockname()[1]) if api_hangs else None
+        listen = ["--listen", f"{HOST}:{free_port()}"]
+        async with program(tmp_path, *flags, *listen, source=source, text=_QUERY_LOG, prelude=_NO_LIMIT) as running:
+            if not api_hangs:
+                await running.wait_says("serving")
+            with trio.fail_after(PATIENCE):
+                while len(children(running.process.pid)) != int(flags[1]) - 1:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+            running.stop_reading()
+            if closed:
+                assert running.process.stderr is not None
+                await running.process.stderr.aclose()
+            else:
+                await wait_log_full(running, int(listen[1].rpartition(":")[2]))
+            for pid in children(running.process.pid) if stopped else ():
+                os.kill(pid, signal.SIGSTOP)
+            begun = time.monotonic()
+            running.process.terminate()
+            assert await running.wait_ends() == 0
+            assert time.monotonic() - begun < DRAIN + A_LITTLE
+            assert not running.tracebacks
+            await nothing_left(tmp_path)
