@@ -1,6 +1,7 @@
-"""Bugs that are planted to see whether the targets find them: `python -m tests.fuzz.planted`."""
+"""Bugs that are planted to see whether the targets find them: `python -m tests.fuzz.planted [TARGET...]`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+RUNS = 50_000  # inputs a bug, at the most
+SECONDS = 240  # at the most
 
 
 class Bug(NamedTuple):
@@ -94,8 +97,11 @@ BUGS = {
 }
 
 
-def found(bug: Bug, folder: Path, runs: int, seconds: int) -> bool:
-    """Tell whether its target ends in a finding, in a copy of the project that has the bug."""
+def tried(bug: Bug, folder: Path, runs: int, seconds: int) -> tuple[bool, str]:
+    """Tell whether its target ends in a finding, in a copy of the project that has the bug, and after how many inputs.
+
+    The first inputs are those of the corpus.
+    """
     for name in ("dnsserver", "tests", "zones"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / "dnsserver" / bug.file
@@ -106,20 +112,25 @@ def found(bug: Bug, folder: Path, runs: int, seconds: int) -> bool:
     command += ["--runs", str(runs), "--seconds", str(seconds)]
     environment = os.environ | {"PYTHONPATH": str(folder)}
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, check=False, timeout=seconds + 150
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=seconds + 150
     )
-    return any((folder / "kept" / bug.target).glob("finding-*")) and ended.returncode == 1
+    inputs = re.search(rf"^{bug.target}: (\S+) inputs", ended.stdout, re.MULTILINE)
+    is_found = any((folder / "kept" / bug.target).glob("finding-*")) and ended.returncode == 1
+    return is_found, inputs[1] if inputs else "?"
 
 
 def main() -> None:
     """Plant one after the other, and say which were found."""
     missed = 0
     for name, bug in BUGS.items():
+        if sys.argv[1:] and bug.target not in sys.argv[1:]:
+            continue
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            is_found = found(bug, Path(folder), 50_000, 240)
+            is_found, inputs = tried(bug, Path(folder), RUNS, SECONDS)
         missed += not is_found
-        print(f"{bug.target}: {name}: {'found' if is_found else 'MISSED'} in {time.monotonic() - begun:.0f} s")  # noqa: T201
+        said = f"{'found' if is_found else 'MISSED'}, {inputs} inputs in {time.monotonic() - begun:.0f} s"
+        print(f"{bug.target}: {name}: {said}", flush=True)  # noqa: T201
     sys.exit(missed > 0)
 
 
