@@ -67,22 +67,22 @@ class Answer:
         self.status = response.status
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
-    async def iter_body(self, received: Received) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives, made plain, and count what arrives. Raises Undecodable and Disconnected."""
+    def iter_body(self, received: Received) -> AsyncGenerator[bytes]:
+        """Give the body as it arrives, made plain, and count what arrives. Raises Undecodable and Disconnected."""
         inflater = self._inflater()
-        async with aclosing(self._iter_sent()) as pieces:
+        return self._iter_sent(received) if inflater is None else self._inflated(inflater, received)
+
+    async def _inflated(self, inflater: Inflater, received: Received) -> AsyncGenerator[bytes]:
+        """Yield a body that is sent compressed. Raises Undecodable and Disconnected."""
+        async with aclosing(self._iter_sent(received)) as pieces:
             async for piece in pieces:
-                received.octets += len(piece)
-                if inflater is None:
-                    yield piece
-                    continue
                 try:
                     for plain in inflater.received(piece):
                         yield plain
                         await trio.lowlevel.checkpoint()  # a piece may stand for a thousand times as much
                 except InflateError as error:
                     raise Undecodable(str(error)) from None
-        if inflater is not None and not inflater.ended:
+        if not inflater.ended:
             raise Undecodable("the body ended before what gzip wrote did")
 
     def _inflater(self) -> Inflater | None:
@@ -94,8 +94,8 @@ class Answer:
             raise Undecodable(f"a body in the encoding {encoding[:40]!r}, for which nobody asked")
         return Inflater()
 
-    async def _iter_sent(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it is sent. Raises Disconnected if it does not arrive whole."""
+    async def _iter_sent(self, received: Received) -> AsyncGenerator[bytes]:
+        """Yield the body as it is sent, and count it. Raises Disconnected if it does not arrive whole."""
         stream = self._response.extensions.get("network_stream")
         try:
             chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"
@@ -104,12 +104,14 @@ class Answer:
                 while not decoder.ended:
                     piece = decoder.received(await stream.receive(_READ, self._read_timeout))
                     if piece:
+                        received.octets += len(piece)
                         yield piece
                     if decoder.error is not None:
                         raise Disconnected(str(decoder.error))
                 stream.put_back(_EMPTY_BODY)  # of the body h11 knows nothing; its end makes the connection free again
             async with aclosing(self._response.aiter_stream()) as pieces:
                 async for piece in pieces:
+                    received.octets += len(piece)
                     yield piece
         except _FAILURES as error:
             raise Disconnected(_text(error)) from error

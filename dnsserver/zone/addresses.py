@@ -107,7 +107,8 @@ class ReverseNames:
             rrset = self._build.soa(zone) if qtype == m.SOA else self._build.ns(zone)
             return Answer(answer=(rrset,), depends=None)
         bounds = reverse.bounds(labels)
-        if name == zone or (bounds is not None and self._index.sorted[len(bounds[0])].has_between(*bounds)):
+        tables = (self._index.by_cluster_ip, self._index.by_endpoint)
+        if name == zone or (bounds is not None and any(table.has_between(*bounds) for table in tables)):
             return self._build.nodata(None, zone=zone)
         return self._build.nxdomain(None, _ADDRESS_UNKNOWN, zone=zone)
 

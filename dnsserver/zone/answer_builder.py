@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from dnsserver.wire import message as m
 from dnsserver.wire.message import EDE, RRset
-from dnsserver.zone.index import Pair
+from dnsserver.zone.index import Pair, SliceView, splitter
 from dnsserver.zone.record import NO_DATA, Answer, Key, Reason, soa
 
 NAME_TOO_LONG = Reason("name-too-long", EDE.INVALID_DATA, "the name would have more than 255 octets")
@@ -55,6 +55,20 @@ class AnswerBuilder:
         if not of_family:
             return self.nodata(depends, _NO_ADDRESS)
         return Answer(answer=(RRset(name, qtype, self.ttl, of_family),), depends=depends)
+
+    def endpoints(self, name: bytes, slices: Iterable[SliceView], qtype: int, depends: tuple[Key, ...]) -> Answer:
+        """Answer A or AAAA with those of the slices' addresses that are of the family, each once."""
+        size = m.ADDRESS_SIZES[qtype]
+        found: list[bytes] = []
+        for part in slices:
+            held = part.held
+            if isinstance(held, tuple):
+                found += [address for address in held if len(address) == size]
+            elif part.size == size:
+                found += splitter(size, len(held))(held)
+        if not found:
+            return self.nodata(depends, _NO_ADDRESS)
+        return Answer(answer=(RRset(name, qtype, self.ttl, tuple(dict.fromkeys(found))),), depends=depends)
 
     def both_families(self, name: bytes, addresses: Sequence[bytes]) -> list[RRset]:
         """Return the addresses as A and as AAAA records of a name, each once, as far as there are such."""

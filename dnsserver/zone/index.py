@@ -19,7 +19,6 @@ from dnsserver.wire.message import FormatError
 from dnsserver.zone import model
 from dnsserver.zone.address_table import AddressTable
 from dnsserver.zone.record import Key
-from dnsserver.zone.sorted_addresses import SortedAddresses
 
 Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
@@ -90,7 +89,7 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
     def addresses(self) -> tuple[bytes, ...]:
         """Return each ready endpoint's address."""
         held = self.held
-        return held if isinstance(held, tuple) else _splitter(self.size, len(held))(held)
+        return held if isinstance(held, tuple) else splitter(self.size, len(held))(held)
 
     @property
     def count(self) -> int:
@@ -110,7 +109,7 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
 
 
 @lru_cache(maxsize=256)
-def _splitter(size: int, length: int) -> Callable[[bytes], tuple[bytes, ...]]:
+def splitter(size: int, length: int) -> Callable[[bytes], tuple[bytes, ...]]:
     """Return what splits so many octets into pieces of one size."""
     return struct.Struct(f"{size}s" * (length // size)).unpack
 
@@ -146,8 +145,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
 class Index:
     """All objects of a cluster, by every key that a question can bring.
 
-    `entries` is by namespace and service; the other two give the keys of the entries that have an address, and
-    `sorted` their addresses by size.
+    `entries` is by namespace and service; the other two give the keys of the entries that have an address.
     """
 
     def __init__(self) -> None:
@@ -156,7 +154,6 @@ class Index:
         self.entries: dict[bytes, dict[bytes, Entry]] = {}
         self.by_cluster_ip = AddressTable()
         self.by_endpoint = AddressTable()
-        self.sorted = {size: SortedAddresses(size, (self.by_cluster_ip, self.by_endpoint)) for size in (4, 16)}
         self.changed: set[Key] = set()
         self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
         self._services = 0
@@ -383,7 +380,7 @@ class Index:
         before = old.addresses if old else ()
         after = view.addresses if view else ()
         if before != after:
-            self._move(self.by_cluster_ip, entry, set(before).difference(after), set(after).difference(before))
+            self.by_cluster_ip.move(entry.keys, set(before).difference(after), set(after).difference(before))
             self.changed.update(before)
         self.changed.update(after)
         self._services += (old is None) - (view is None)
@@ -402,7 +399,7 @@ class Index:
         self.changed.add(entry.key)
         if not view.fqdn:
             addresses = view.addresses
-            self._move(self.by_endpoint, entry, (), addresses)
+            self.by_endpoint.move(entry.keys, (), addresses)
             self.changed.update(addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
@@ -411,7 +408,7 @@ class Index:
         listed_before, listed_after = _with_names(old), _with_names(view)
         before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
         gone = (before - after).difference(*(part.addresses for part in entry.slices if not part.fqdn))
-        self._move(self.by_endpoint, entry, gone, after - before)
+        self.by_endpoint.move(entry.keys, gone, after - before)
         if entry.service is not None:
             moving = gone - listed
             self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
@@ -425,23 +422,6 @@ class Index:
             listed = _listed(obj)
             for endpoint in [endpoint for endpoint in entry.retained if endpoint[0] in listed]:
                 entry.release_retained(endpoint)
-
-    def _move(self, index: AddressTable, entry: Entry, gone: Iterable[bytes], new: Iterable[bytes]) -> None:
-        """Note in an index by address which addresses an entry has no longer, and which it has now."""
-        for address in gone:
-            holders = index.get(address)
-            if entry.key in holders:
-                left = tuple(key for key in holders if key != entry.key)
-                index.replace(address, left)
-                if not left and self.sorted[len(address)].in_use:
-                    self.sorted[len(address)].note(address, is_there=False)
-        for address in new:
-            present = index.add(address, entry.keys)
-            if not present:
-                if self.sorted[len(address)].in_use:
-                    self.sorted[len(address)].note(address, is_there=True)
-            elif entry.key not in present:
-                index.replace(address, (*present, entry.key))
 
     def _slice_view(self, obj: model.EndpointSlice, name: bytes) -> SliceView:
         read, ports = address_reader(obj.address_type), tuple(obj.ports or ())

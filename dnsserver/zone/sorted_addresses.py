@@ -5,24 +5,24 @@ somebody does. With 60,000 addresses a walk over all of them takes 7 ms a questi
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 _MANY = 64  # changes after which putting all in order anew costs no more than taking them in one by one
 
 
 class SortedAddresses:
-    """The addresses of one size, in octets, of all `sources`, in order once it has been asked for."""
+    """The addresses of one size, in octets, of a source, in order once it has been asked for."""
 
-    def __init__(self, size: int, sources: Sequence[Iterable[bytes]]) -> None:
-        """Read none of the sources yet."""
+    def __init__(self, size: int, source: Iterable[bytes]) -> None:
+        """Read nothing of the source yet."""
         self._size = size
-        self._sources = sources
+        self._source = source
         self._addresses: list[bytes] | None = None
         self._changes: list[tuple[bytes, bool]] = []
         self.in_use = False  # whether changes are to be noted
 
     def note(self, address: bytes, *, is_there: bool) -> None:
-        """Note that one of the sources has got an address, or lost it, while this is in use."""
+        """Note that the source has got an address, or lost it, while this is in use."""
         self._changes.append((address, is_there))
         if len(self._changes) > _MANY:
             self._addresses, self.in_use = None, False
@@ -37,8 +37,7 @@ class SortedAddresses:
     def _in_order(self) -> list[bytes]:
         addresses = self._addresses
         if addresses is None:
-            found = (address for source in self._sources for address in source if len(address) == self._size)
-            addresses = self._addresses = sorted(found)
+            addresses = self._addresses = sorted(address for address in self._source if len(address) == self._size)
             self.in_use = True
         for address, is_there in self._changes:
             if is_there:

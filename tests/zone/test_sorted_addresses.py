@@ -9,7 +9,7 @@ from dnsserver.zone.sorted_addresses import SortedAddresses
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 255)), max_size=200), st.data())
 def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool, int]], data: st.DataObject) -> None:
     present: dict[bytes, None] = {}
-    ordered = SortedAddresses(4, [present])
+    ordered = SortedAddresses(4, present)
     for is_there, number in changes:
         address = bytes((10, 0, 0, number))
         if is_there != (address in present):
@@ -26,7 +26,7 @@ def test_addresses_are_in_order_whatever_comes_and_goes(changes: list[tuple[bool
 
 def test_very_many_changes_between_two_looks_are_no_more_work_than_a_new_order() -> None:
     present = {bytes((10, 0, 0, 0)): None}
-    ordered = SortedAddresses(4, [present])
+    ordered = SortedAddresses(4, present)
     assert not ordered.has_between(bytes((10, 0, 0, 1)), bytes((10, 0, 0, 255)))
     noted = 0
     for number in range(1, 200):
