@@ -84,6 +84,8 @@ def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE
             raise HopelessError(str(error)) from None
     elif not os.environ.get("KUBERNETES_SERVICE_HOST"):
         raise HopelessError(_NOWHERE)
+    # A validator of manifests that the package imports wherever it is installed: 15 MiB and 2 s more.
+    sys.modules.setdefault("kubernetes_validate", None)  # type: ignore[arg-type]
     from kubernetes.client import Configuration  # noqa: PLC0415  (35 MiB: only in this process, and late even here)
     from kubernetes.config import ConfigException, incluster_config, kube_config  # noqa: PLC0415
 

@@ -65,10 +65,19 @@ def test_the_buffers_that_it_counts_are_those_that_are_asked_for() -> None:
     assert ceiling.LANE_BUFFERS == {"rmem": udp.LANE_RECEIVE_BUFFER, "wmem": udp.LANE_SEND_BUFFER}
 
 
+# The way into a pod's cluster, up to the token that is not there.
+LOADED = """
+import os
+from dnsserver.kube.loader import HopelessError, load
+os.environ |= {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+try: load(service_account="/nowhere")
+except HopelessError: pass
+else: raise SystemExit("found a token")
+"""
 PROGRAMS = {
     "server": "import dnsserver.app.server",
     "more that answer": "import dnsserver.app.worker",
-    "loader": "import dnsserver.kube.loader, kubernetes.client, kubernetes.config",
+    "loader": LOADED,
     "second process": "import dnsserver.cli, dnsserver.app.preflight, dnsserver.app.rehearsal, dnsserver.app.ceiling",
 }
 

@@ -109,6 +109,13 @@ def test_serve_names_the_flag_that_is_wrong(served: list[Config]) -> None:
     assert served == []
 
 
+def test_a_default_is_said_to_be_one_where_there_is_no_file(tmp_path: Path) -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "dnsserver", "check"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert checked.stderr == f"kubeconfig, by default: warning: {NO_CLUSTER}\n"
+
+
 def test_the_module_is_the_same_program_and_check_imports_no_server() -> None:
     code = (
         "import sys; sys.argv = ['x', 'check']\nfrom dnsserver.__main__ import main\n"
@@ -117,7 +124,7 @@ def test_the_module_is_the_same_program_and_check_imports_no_server() -> None:
         "assert not heavy, heavy"
     )
     by_code = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=FOLDER, check=False)
-    assert (by_code.returncode, by_code.stderr) == (0, f"kubeconfig, by default: warning: {NO_CLUSTER}\n")
+    assert (by_code.returncode, by_code.stderr) == (0, f"zones/dnsserver.toml: kubeconfig: warning: {NO_CLUSTER}\n")
     by_name = subprocess.run(
         [sys.executable, "-m", "dnsserver", "check"], capture_output=True, text=True, cwd=FOLDER, check=True
     )
