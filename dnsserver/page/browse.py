@@ -25,6 +25,7 @@ _STEP = 1000  # names looked at between two turns of the event loop, less than 1
 _ENDPOINTS = 500  # endpoints between two turns
 _RECORDS = 20  # records shown of one name and type
 _PORTS = 20  # ports of which the SRV records are shown
+_NAMED = 10  # endpoints whose records are shown, and slices that have some which are not ready
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -98,11 +99,15 @@ class RecordSet(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """One service; `total` endpoints match the filter."""
+    """One service; `total` endpoints match the filter, and `unready_in` are slices with some that are not ready.
+
+    Which these are is not kept: the API server says it.
+    """
 
     row: ServiceRow
     external: str
     slices: int
+    unready_in: tuple[str, ...]
     total: int
     endpoints: tuple[EndpointRow, ...]
     records: tuple[RecordSet, ...]
@@ -159,11 +164,12 @@ async def service(cluster: Cluster, namespace: str, name: str, wanted: Slice) ->
         return None
     view = entry.service
     total, rows = await _endpoints(cluster, entry, wanted)
-    records = [record async for record in _records(cluster, entry)]
+    records = [record async for record in _records(cluster, entry, [row.name for row in rows if row.name])]
     return Service(
         _service_row(entry),
         view.external if view is not None and view.external is not None else "",
         len(entry.slices),
+        tuple(_text(part.name) for part in islice((part for part in entry.slices if part.unready), _NAMED)),
         total,
         tuple(rows),
         tuple(records),
@@ -226,8 +232,8 @@ def _all_endpoints(entry: Entry) -> Iterator[tuple[SliceView | None, Endpoint, b
 
 
 def _own_name(cluster: Cluster, entry: Entry, endpoint: Endpoint) -> str:
-    """Return the name of an endpoint of a headless service (Kubernetes DNS specification, section 2.4.1)."""
-    if entry.service is None or not entry.service.headless:
+    """Return the name of an endpoint (Kubernetes DNS specification, section 2.4.1)."""
+    if entry.service is None or entry.service.external is not None:
         return ""
     name = _name(cluster, entry, endpoint_label(endpoint))
     return "" if name is None else names.to_text(name)
@@ -242,25 +248,38 @@ def _name(cluster: Cluster, entry: Entry, *labels: bytes) -> bytes | None:
         return None
 
 
-async def _records(cluster: Cluster, entry: Entry) -> AsyncIterator[RecordSet]:
-    """Give what the service's own name gets, and each port's; one question between two turns of the event loop."""
+async def _records(cluster: Cluster, entry: Entry, endpoints: Sequence[str]) -> AsyncIterator[RecordSet]:
+    """Give what the service's own name gets, each port's, and each of these endpoints'.
+
+    It is one question between two turns of the event loop. Of types that a name need not have, only those are given
+    that it has.
+    """
     if entry.service is None:
         return
+    own = _name(cluster, entry)
     asked: list[tuple[bytes | None, int]]
     if entry.service.external is not None:
-        asked = [(_name(cluster, entry), m.CNAME)]
+        asked, more = [(own, m.CNAME)], list[tuple[bytes | None, int]]()
     else:
         ports = entry.service.ports or _slice_ports(entry.slices)
-        asked = [(_name(cluster, entry), m.A), (_name(cluster, entry), m.AAAA)]
+        asked = [(own, m.A), (own, m.AAAA)]
         asked += [
             (_name(cluster, entry, b"_" + port.name, b"_" + port.protocol), m.SRV)
             for port in ports[:_PORTS]
             if port.name
         ]
+        named = [names.from_text(name) for name in dict.fromkeys(endpoints[:_NAMED])]
+        more = [
+            (name, qtype) for name in (own, *named) for qtype in ((m.A, m.AAAA, m.SRV) if name != own else (m.SRV,))
+        ]
     for name, qtype in asked:
         await trio.lowlevel.checkpoint()
         if name is not None:
             yield _record(cluster, name, qtype)
+    for name, qtype in more:
+        await trio.lowlevel.checkpoint()
+        if name is not None and (found := _record(cluster, name, qtype)).data:
+            yield found
 
 
 def _record(cluster: Cluster, name: bytes, qtype: int) -> RecordSet:

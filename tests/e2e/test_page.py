@@ -10,8 +10,8 @@ from typing import Literal
 import dns.rcode
 import pytest
 
-from tests.cluster import Thing, endpoints, namespace, service
-from tests.e2e.process import Program, Served, served
+from tests.cluster import Thing, endpoint, endpoints, namespace, service
+from tests.e2e.process import FOLDER, Program, Served, served
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.lock)")
 from axe_playwright_python.sync_playwright import Axe
@@ -132,6 +132,7 @@ def test_who_asked_what_and_what_failed(shown: Tab) -> None:
     missing = {row[0]: row[1:3] for row in shown.rows("top-missing")}
     assert missing[HOSTILE_SHOWN] == ["service-missing", "1"]
     assert shown.fact("Asks most, last 5 min") == "127.0.0.1 (100 %)"
+    assert "however long ago" in shown.page.locator("#failures-note").inner_text()
     [broken, [question, result, why, asker, times, _]] = shown.rows("failures")
     assert broken[:2] == ["database.shop.svc.cluster.local. A", "NXDOMAIN"]  # a Service has that name
     assert broken[2].startswith("no-ready-endpoints: ")
@@ -269,7 +270,7 @@ def test_a_person_without_a_mouse_has_a_name_explained(shown: Tab) -> None:
     keyboard.press("Tab")
     keyboard.type("A")
     keyboard.press("Tab")
-    keyboard.type("default")
+    keyboard.type("shop")
     keyboard.press("Enter")
     shown.shows("wep.shop does not resolve: wep.shop.svc.cluster.local. A: there is no such Service", "#explain-said")
     questions = {row[0]: row[1:] for row in shown.rows("explain-result")}
@@ -283,6 +284,52 @@ def test_a_person_without_a_mouse_has_a_name_explained(shown: Tab) -> None:
     keyboard.press("Enter")
     shown.shows("resolves", "#explain-said.good")
     assert "10.96.0.20" in shown.page.locator("#explain-said").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("shown_by", "text"),
+    [
+        (
+            "outcome({records: [{type: 'CNAME', data: 'a.example.'}], reason: 'b', text: 'c', advice: 'Do.'})",
+            "CNAME a.example.; b: c. Do.",
+        ),
+        (
+            "outcome({records: [], reason: 'servfail', text: 'of mail.example.', advice: ''})",
+            "servfail: of mail.example.",
+        ),
+        ("outcome({records: [], reason: 'servfail', meaning: 'b', advice: ''})", "servfail: b."),
+        ("sentence('name: a\\ntype: b\\n')", "Name: a; type: b."),
+        ("sentence('the name is b.')", "The name is b."),
+    ],
+)
+def test_sentences_end_with_one_dot(shown: Tab, shown_by: str, text: str) -> None:
+    files = (FOLDER / "dnsserver/page/files" / name for name in ("overview.js", "explain.js"))
+    parts = "\n".join(file.read_text("utf-8") for file in files)
+    assert shown.page.evaluate(f"(() => {{ {parts}\n return {shown_by}; }})()") == text
+
+
+def test_both_mistakes_of_a_question_are_told(shown: Tab) -> None:
+    shown.page.get_by_role("link", name="Explain").click()
+    shown.page.get_by_label("Name", exact=True).fill("a..b")
+    shown.page.get_by_label("Type", exact=True).fill("no-type")
+    shown.page.get_by_role("button", name="Explain").click()
+    shown.page.locator("#explain-said:has-text('no-type')").wait_for()
+    assert "has 0 octets" in shown.page.locator("#explain-said").inner_text()
+    shown.wrong[:] = [said for said in shown.wrong if "400" not in said]  # which the browser's console tells
+
+
+def test_a_service_says_its_names_and_which_endpoints_are_not_ready(
+    browser: Browser, outside: str, tmp_path: Path
+) -> None:
+    ports = [("http", "TCP", 80)]
+    things = [namespace("shop"), service("web", "10.96.0.20", ports=ports)]
+    things.append(endpoints("web", "10.244.0.1", endpoint("10.244.0.2", ready=False), ports=ports))
+    config = configuration(tmp_path, outside, things)
+    with served("--config", str(config)) as running, tab(browser, f"{running.admin}/#zone/shop/web") as opened:
+        opened.shows("get endpointslices web-1", "#zone-said")
+        records = {(row[0], row[1]) for row in opened.rows("zone-list")}
+        assert ("10-244-0-1.web.shop.svc.cluster.local.", "A") in records
+        assert ("web.shop.svc.cluster.local.", "SRV") in records
 
 
 def test_what_a_list_names_is_explained_by_a_click(shown: Tab) -> None:

@@ -10,6 +10,9 @@ import trio
 
 from dnsserver.page import browse
 from dnsserver.page.browse import Slice
+from dnsserver.wire import name as names
+from dnsserver.wire.message import type_name
+from dnsserver.zone import rrsets
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
 from tests.cluster import Thing, endpoint, endpoints, listed, namespace, service
@@ -75,6 +78,11 @@ async def test_a_service_its_endpoints_and_its_records() -> None:
         (own, "A", ("10.244.1.40", "10.244.1.41")),
         (own, "AAAA", ()),
         (f"_postgres._tcp.{own}", "SRV", (f"0 50 5432 database-0.{own}", f"0 50 5432 10-244-1-41.{own}")),
+        (own, "SRV", (f"0 50 5432 database-0.{own}", f"0 50 5432 10-244-1-41.{own}")),
+        (f"database-0.{own}", "A", ("10.244.1.40",)),
+        (f"database-0.{own}", "SRV", (f"0 100 5432 database-0.{own}",)),
+        (f"10-244-1-41.{own}", "A", ("10.244.1.41",)),
+        (f"10-244-1-41.{own}", "SRV", (f"0 100 5432 10-244-1-41.{own}",)),
     ]
     assert (found.records[1].reason, found.records[1].rcode) == ("no-address-of-family", "NOERROR")
     assert found.records[1].meaning == "the Service exists, without an address of this family"
@@ -83,7 +91,17 @@ async def test_a_service_its_endpoints_and_its_records() -> None:
 @pytest.mark.parametrize(
     ("name", "records"),
     [
-        ("web", [("A", ("10.96.0.20",)), ("AAAA", ("fd00::20",)), ("SRV", ("0 100 80 web.shop.svc.cluster.local.",))]),
+        (
+            "web",
+            [
+                ("A", ("10.96.0.20",)),
+                ("AAAA", ("fd00::20",)),
+                ("SRV", ("0 100 80 web.shop.svc.cluster.local.",)),
+                ("SRV", ("0 50 80 web.shop.svc.cluster.local.", "0 50 53 web.shop.svc.cluster.local.")),
+                ("A", ("10.244.0.1",)),
+                ("SRV", tuple(f"0 50 {port} 10-244-0-1.web.shop.svc.cluster.local." for port in (80, 53))),
+            ],
+        ),
         ("outside", [("CNAME", ("www.example.com.",))]),
         ("orphan", []),
     ],
@@ -92,7 +110,29 @@ async def test_records_by_kind_of_service(name: str, records: list[tuple[str, tu
     found = await browse.service(cluster(), "shop", name, Slice())
     assert found is not None
     assert [(record.type, record.data) for record in found.records] == records
-    assert all(row.name == "" for row in found.endpoints)
+
+
+@pytest.mark.parametrize("name", ["web", "database", "outside"])
+async def test_records_are_those_of_dump(name: str) -> None:
+    made = cluster()
+    found = await browse.service(made, "shop", name, Slice())
+    assert found is not None
+    here = {(record.name, record.type) for record in found.records if record.data}
+    dumped = {
+        (names.to_text(each.name), type_name(each.type)) for each in rrsets.of_service(made, (b"shop", name.encode()))
+    }
+    assert here <= dumped
+    assert all(owner.startswith("_") for owner, _ in dumped - here)  # the addresses of a port's name
+
+
+async def test_where_endpoints_are_that_are_not_ready() -> None:
+    found = await browse.service(cluster(), "shop", "web", Slice())
+    assert found is not None
+    assert (found.unready_in, found.row.unready) == (("web-1",), 1)
+    assert [row.name for row in found.endpoints] == ["10-244-0-1.web.shop.svc.cluster.local."]
+    found = await browse.service(cluster(), "shop", "database", Slice())
+    assert found is not None
+    assert found.unready_in == ()
 
 
 async def test_what_is_not_there() -> None:
@@ -122,7 +162,7 @@ async def test_names_that_are_no_names_are_shown_as_they_are() -> None:
     found = await browse.service(cluster(things), odd, odd, Slice())
     assert found is not None
     assert found.row.name == odd
-    assert [record.type for record in found.records] == ["A", "AAAA"]  # a port of 63 octets has no name
+    assert [record.type for record in found.records] == ["A", "AAAA", "SRV"]  # a port of 63 octets has no name
     assert await browse.service(cluster(things), long, long, Slice()) is not None
     assert msgspec.json.decode(msgspec.json.encode(found))["row"]["name"] == odd
 

@@ -69,7 +69,9 @@ function showService([first, title, second], found) {
   const said = [row.kind || "There are EndpointSlices, and no Service of that name: nothing is answered", ...row.addresses];
   if (found.external) said.push(`stands for ${found.external}`);
   if (row.ports.length) said.push(`ports ${row.ports.join(", ")}`);
+  const unready = found.unready_in;
   said.push(`${many(row.ready, "ready address")}, ${count(row.unready)} not ready, in ${many(found.slices, "slice")}`.replace("addresss", "addresses"));
+  if (unready.length) said.push(`which are not ready says kubectl -n ${row.namespace} get endpointslices ${unready.join(" ")} -o yaml`);
   say(byId("zone-said"), said.join("; "));
   showTable(first, "Records", [{ title: "Name" }, { title: "Type" }, { title: "Records", long: true }, { title: "TTL", number: true, extra: true }],
     found.records.map((record) => ({
@@ -77,7 +79,7 @@ function showService([first, title, second], found) {
       cells: [
         { text: record.name, href: explainAddress(record.name, record.type) }, record.type,
         record.data.length ? record.data.join(", ") + (record.more ? ` and ${record.more} more` : "")
-          : { text: `${record.rcode}, ${record.reason}: ${record.meaning}. ${record.advice}`, tone: "warn" },
+          : { text: `${ended(`${record.rcode}, ${record.reason}: ${record.meaning}`)} ${record.advice}`, tone: "warn" },
         record.ttl === null ? "" : `${record.ttl} s`,
       ],
     })), "No records.");

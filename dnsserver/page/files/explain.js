@@ -80,7 +80,7 @@ function outcome(one) {
   const records = one.records.map((record) => `${record.type} ${record.data}`);
   const shown = records.slice(0, 8).join(", ") + (records.length > 8 ? ` and ${records.length - 8} more` : "");
   if (one.found) return shown;
-  return [shown, `${one.reason}: ${one.text || one.meaning}`, one.advice].filter((text) => text).join(". ");
+  return [shown && `${shown};`, ended(`${one.reason}: ${one.text || one.meaning}`), one.advice].filter((text) => text).join(" ");
 }
 
 function source(one) {

@@ -77,5 +77,6 @@ function showFailures(failures, missing) {
       who(row) || row.client, count(row.count), ago(row.age),
     ],
   })), "Nothing failed.");
-  say(byId("failures-note"), failures.unrecorded ? `${count(failures.unrecorded)} more came too fast to be recorded since the start.` : "");
+  const unrecorded = failures.unrecorded ? ` ${count(failures.unrecorded)} more came too fast to be recorded.` : "";
+  say(byId("failures-note"), `The newest failures since the server started, however long ago; the minutes above are for the other lists.${unrecorded}`);
 }

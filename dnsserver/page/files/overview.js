@@ -33,7 +33,10 @@ function showStatus(status) {
   showCounts(status);
 }
 
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+const sentence = (text) => ended(`${text.charAt(0).toUpperCase()}${text.slice(1)}`.trim().replaceAll("\n", "; "));
+
+/** Add the dot that ends a sentence, if none is there: names end with one. */
+const ended = (text) => (text.endsWith(".") ? text : `${text}.`);
 
 /** Say what is not as it should be. */
 function showNotes(status) {
