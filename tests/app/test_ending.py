@@ -9,7 +9,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def hanging_api(folder: Path, port: int) -> Sequence[str]:
     return _kubeconfig(folder, f"http://{HOST}:{port}", {})
 
 
-def _kubeconfig(folder: Path, server: str, user: dict[str, object]) -> Sequence[str]:
+def _kubeconfig(folder: Path, server: str, user: Mapping[str, object]) -> Sequence[str]:
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -227,7 +227,7 @@ _QUERY_LOG = '[[query_log]]\nclasses = ["all"]\nrate = 0\n'
 
 async def wait_log_full(running: Program, port: int) -> None:
     """Ask until the pipe, of one page, has held the same for a while: its writer waits for room for the next lines."""
-    assert running.process.stderr is not None
+    assert isinstance(running.process.stderr, trio.lowlevel.FdStream)
     log = running.process.stderr.fileno()
     fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, 4096)
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock, trio.fail_after(PATIENCE):
