@@ -17,6 +17,7 @@ remember_fields()
 _WORDS = (*VALUES, *(f'"{text}"' for text in QUOTED))
 # Directives that are right, with most of what can be said in each; `;` stands for the end of a line.
 _RIGHT = (Path(__file__).parent / "corpus/corefile.directives").read_text().splitlines()
+_RIGHT += ['log . "x\x7f"']  # a line becomes a comment, which takes no control character
 _HEADS = """
 {} {{;{}:53 {{;{} a.example {{;tls://{} {{;(snip) {{;a.example:5353, {} {{;{};cluster.local {{
 """.strip().split(";")

@@ -19,8 +19,17 @@ _FORMS = ("{}", "&a {}", "- {}", "{{kind: List, apiVersion: v1, items: [{}, {}]}
 
 
 def _document(chance: random.Random) -> bytes:
+    if chance.random() < 0.1:
+        return _bomb(chance).encode()
     things = [json.dumps(thing(chance)) for _ in range(2)]
     return chance.choice(_FORMS).format(*things).encode()
+
+
+def _bomb(chance: random.Random) -> str:
+    """Return a document in which each line stands for several of the line before it."""
+    width, depth = 2 + chance.randrange(9), 1 + chance.randrange(9)
+    lines = [f"a{number}: &a{number} [{', '.join(width * [f'*a{number - 1}'])}]" for number in range(1, depth)]
+    return "\n".join(["a0: &a0 [x]", *lines, "kind: List", f"items: *a{depth - 1}"])
 
 
 PIECES = separated(b"\n---\n", _document, head=1)

@@ -1,10 +1,13 @@
 """Packets of a client, one after the other: the reply by a template, by the long way and from the cache is the same."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 
 from dnsserver.forward.outcome import Outcome, Question
+from dnsserver.wire import name as names
 from dnsserver.zone.cluster import Cluster
 from tests.cluster import listed
+from tests.fuzz.pieces import Pieces
 from tests.fuzz.quick import strictly
 from tests.outside import Outside
 from tests.server.ways import OUTCOMES, THINGS, Server
@@ -28,6 +31,35 @@ def packets(data: bytes) -> Iterator[bytes]:
         size = data[at]
         yield data[at + 1 : at + 1 + size]
         at += 1 + size
+
+
+_NAMES = [
+    names.from_text(text)
+    for text in """
+web.shop.svc.cluster.local away.shop.svc.cluster.local none.shop.svc.cluster.local shop.svc.cluster.local cluster.local
+web.shop.svc.cluster.local.shop.svc.cluster.local 1.0.9.10.in-addr.arpa a.example ab.example abc.example WWW.Example .
+""".split()  # noqa: SIM905 - a list of so many quotes hides them
+]
+_FLAGS = (0x0100, 0x0100, 0x0100, 0, 0x0120, 0x0110, 0x0130, 0x0500, 0x2100, 0x8100, 0x0300)
+_TYPES = (1, 1, 1, 28, 28, 5, 6, 12, 15, 16, 33, 65, 255, 252)
+_SIZES = (512, 1232, 4096, 0)
+
+
+def _packet(chance: random.Random) -> bytes:
+    """Return a query that is right, with flags and options that few have."""
+    opt = b""
+    if chance.random() < 0.5:
+        do = chance.choice((0, 0x8000))
+        opt = b"\0\0\x29" + chance.choice(_SIZES).to_bytes(2) + bytes(2) + do.to_bytes(2) + bytes(2)
+    head = b"\x12\x34" + chance.choice(_FLAGS).to_bytes(2) + b"\0\1\0\0\0\0\0" + bytes((len(opt) > 0,))
+    return head + chance.choice(_NAMES) + chance.choice(_TYPES).to_bytes(2) + b"\0\1" + opt
+
+
+def _joined(head: bytes, pieces: Sequence[bytes]) -> bytes:
+    return (head or b"\0") + b"".join(bytes((len(piece),)) + piece for piece in (one[:255] for one in pieces))
+
+
+PIECES = Pieces(lambda data: (data[:1], [*packets(data[1:])]), _joined, _packet)
 
 
 def _tell(ask: Question, now: float) -> Outcome | None:

@@ -1,5 +1,8 @@
 """What an upstream replies: read, kept, and given to clients now and later, whatever octets it sent."""
 
+import random
+from collections.abc import Sequence
+
 from dnsserver.forward.answer_cache import AnswerCache
 from dnsserver.forward.outcome import FORWARDED, Outcome, Question
 from dnsserver.forward.settings import CacheSettings
@@ -10,6 +13,7 @@ from dnsserver.wire.message import FormatError
 from dnsserver.wire.scope import Scope
 from dnsserver.wire.upstream_reply import TTLLimits, Verdict
 from tests import strict
+from tests.fuzz.pieces import Pieces
 from tests.outside import Outside
 from tests.server.unplugged import Server
 
@@ -25,6 +29,57 @@ _NOW = 1000.0
 _DAY = 86_400
 _WEB = bytes((10, 9, 0, 1))  # what a Service of the server has, where a chain leads into the cluster
 _CLUSTER = names.from_text("cluster.local")
+
+
+# Owners and targets: the question's name, those beside and above it, one outside and one of the cluster.
+_OWNERS = (
+    *(b"\xc0\x0c", b"\xc0\x0c", b"\1a\xc0\x10", b"\1b\xc0\x10", b"\xc0\x10", b"\xc0\x18", b"\0"),
+    *(names.from_text("a.example.net"), names.from_text("web.shop.svc.cluster.local")),
+)
+_TTLS = (0, 1, 60, 86_401, 0x8000_0000)
+
+
+def _record(chance: random.Random) -> bytes:
+    """Return a record such as there are."""
+    type_ = chance.choice((m.A, m.AAAA, m.CNAME, m.CNAME, m.CNAME, m.SOA, 2, 15, 16, 33, 39, 46, 47, 65))
+    target = chance.choice(_OWNERS)
+    rdata = {
+        m.A: bytes((192, 0, 2, 1)),
+        m.AAAA: bytes(16),
+        m.SOA: target + target + bytes(20),
+        15: b"\0\1" + target,
+        16: b"\1x",
+        33: bytes(6) + target,
+        46: b"\0\1\x08\3" + bytes(14) + b"\0" + bytes(8),
+        47: b"\0\0\1\x40",
+        65: b"\0\1\0",
+    }.get(type_, target)
+    owner, ttl = chance.choice(_OWNERS), chance.choice(_TTLS)
+    return owner + type_.to_bytes(2) + b"\0\1" + ttl.to_bytes(4) + len(rdata).to_bytes(2) + rdata
+
+
+def _records(data: bytes) -> tuple[bytes, list[bytes]]:
+    """Return what stands before the records, and the records as far as they can be told apart."""
+    found, begun = [], 5
+    while begun < len(data):
+        at = begun
+        while at < len(data) and data[at] and data[at] < 0xC0:
+            at += 1 + data[at]
+        at += 1 if data[at : at + 1] == b"\0" else 2
+        end = at + 10 + int.from_bytes(data[at + 8 : at + 10])
+        found.append(data[begun:end])
+        begun = end
+    return data[:5], found
+
+
+def _joined(head: bytes, pieces: Sequence[bytes]) -> bytes:
+    """Return them with as many records in the answer as the other two sections leave."""
+    what, flags, _, authority, additional = head.ljust(5, b"\0")
+    answer = max(0, len(pieces) - authority - additional)
+    return bytes((what, flags, min(answer, 255), authority, additional)) + b"".join(pieces)
+
+
+PIECES = Pieces(_records, _joined, _record)
 
 
 def run(data: bytes) -> None:
