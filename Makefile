@@ -37,7 +37,7 @@ $(VENV)/.runs: requirements.lock
 		exit 1; }
 	@$(PYTHON) -c '$(SUPPORTED)' >/dev/null 2>&1 || { \
 		echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), expected Python 3.11, 3.12 or 3.13 with the venv module" >&2; exit 1; }
-	@echo "Setting up $(VENV) with what running needs, once; it takes up to a minute"
+	@echo "Setting up $(VENV) with what running needs, once; it takes one to two minutes"
 	@$(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) -r requirements.lock
 	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dnsserver-here.pth"
@@ -46,15 +46,20 @@ $(VENV)/.runs: requirements.lock
 	@touch $@
 
 $(VENV)/.installed: requirements-dev.lock $(VENV)/.runs
-	@echo "Adding to $(VENV) what testing needs, once"
-	@$(PIP) --quiet -r requirements-dev.lock
+	@echo "Adding to $(VENV) what testing needs, once; it takes two to four minutes"
+	@$(PIP) -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
+# A server serves DNS while another program has the port of its admin HTTP, and tries again; here somebody looks at it.
+PORTS_TAKEN := If another program has the port: make run PORT=1054 ADMIN_PORT=8054
 run: $(VENV)/.runs ## serve the demo cluster; PORT=1053 and ADMIN_PORT=8053 say where
+	@$(if $(findstring --admin,$(ARGS)),,$(BIN)/python -c \
+		'import socket, sys; socket.create_server(("127.0.0.1", int(sys.argv[1]))).close()' $(ADMIN_PORT) 2>/dev/null || { \
+		echo "Port $(ADMIN_PORT) of 127.0.0.1 is not free for the page. $(PORTS_TAKEN)" >&2; exit 1; })
 	@$(BIN)/python -m dnsserver serve --config zones/dnsserver.toml --objects zones/demo \
 		--listen 127.0.0.1:$(PORT) --admin 127.0.0.1:$(ADMIN_PORT) $(ARGS) || { status=$$?; \
-		[ $$status != 1 ] || echo "If another program has the port: make run PORT=1054 ADMIN_PORT=8054" >&2; exit $$status; }
+		[ $$status != 1 ] || echo "$(PORTS_TAKEN)" >&2; exit $$status; }
 
 # Most tests wait for something rather than compute, so there are more of them at once than processors; to debug one,
 # say PROCESSES=0.

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -132,6 +133,17 @@ def test_make_run_serves_where_it_is_told() -> None:
     plan = planned("run", "PORT=1054", "ADMIN_PORT=8054", "ARGS=--ttl 9")
     assert "--listen 127.0.0.1:1054 --admin 127.0.0.1:8054 --ttl 9 " in plan
     assert "--listen 127.0.0.1:1053 --admin 127.0.0.1:8053 " in planned("run")
+
+
+def test_make_run_says_which_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        venv = [f"VENV={sys.prefix}", f"--old-file={sys.prefix}/.runs"]
+        command = ["make", *venv, "run", "PORT=0", f"ADMIN_PORT={port}"]
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode != 0
+    assert f"Port {port} of 127.0.0.1 is not free for the page." in found.stderr
+    assert "make run PORT=1054 ADMIN_PORT=8054" in found.stderr
 
 
 def test_make_help_fits_80_columns_and_has_every_target() -> None:

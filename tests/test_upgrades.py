@@ -25,7 +25,7 @@ from tests.upgrades.reader_0_1_0 import read
 UPGRADES = Path(__file__).parent / "upgrades"
 BEFORE = max(UPGRADES.glob("*.*.*"), key=lambda folder: [int(number) for number in folder.name.split(".")])
 PAGE = (ROOT / "docs/upgrades.md").read_text()
-GONE = re.findall(r"^\| `([^`]+)` \| \d+\.\d+\.\d+ \|", PAGE, re.MULTILINE)
+GONE = re.findall(r"^\| `([^`]+)` \| (?:the version after )?\d+\.\d+\.\d+ \|", PAGE, re.MULTILINE)
 OURS = Identity("cluster.local.", "the cluster; pods verified")
 SAVED = 1_790_000_000.0
 
@@ -216,3 +216,9 @@ def test_what_the_page_says_is_gone_is_gone_and_the_changelog_has_it() -> None:
     assert [name for name in GONE if name in there()] == []
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert [name for name in GONE if f"`{name.split()[0]}`" not in changes] == []
+
+
+def test_no_page_speaks_of_a_version_that_is_not_there() -> None:
+    known = set(re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE))
+    told = set(re.findall(r"^\| `[^`]+` \| (?:the version after )?(\d+\.\d+\.\d+) \|", PAGE, re.MULTILINE))
+    assert told <= known

@@ -145,7 +145,7 @@ def _everywhere(config: Config) -> Iterator[Finding]:
     rules += [(f"answer[{index}]", rule.regex, rule.below) for index, rule in enumerate(config.answer)]
     for key, expression, below in rules:
         if expression is not None and not below and not domain_of(expression):
-            text = "is compared with every name: with a below, or a domain and `$` at its end, it is with fewer"
+            text = "is compared with every name; with `below`, or if it ends in a domain and `$`, with fewer names"
             yield Finding(f"{key}.regex", text, "noted")
 
 

@@ -288,7 +288,9 @@ class Sync:
                 self._faults.took("age", error)
         if not changed:
             return
-        if self.serving_snapshot:
+        if self.serving_snapshot and self._config.objects is not None:
+            log.warning("the snapshot is served until the object files are read", seconds=round(self.age()))
+        elif self.serving_snapshot:
             log.warning("the snapshot is served until the API server answers", seconds=round(self.age()))
         elif stale:
             log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -75,8 +75,8 @@ def config_of(server: ApiServer, folder: Path) -> Config:
 @asynccontextmanager
 async def following(config: Config) -> AsyncIterator[Rig]:
     rig = Rig(config)
-    assert rig.sync.client is not None
-    async with aclosing(rig.sync.client), trio.open_nursery() as nursery:
+    client = nullcontext() if rig.sync.client is None else aclosing(rig.sync.client)
+    async with client, trio.open_nursery() as nursery:
         nursery.start_soon(rig.sync.run)
         yield rig
         nursery.cancel_scope.cancel()

@@ -368,7 +368,7 @@ def test_a_rule_behind_one_for_the_same_names_is_never_used(folder: Path) -> Non
 
 def test_an_expression_that_every_name_is_compared_with_is_noted(folder: Path) -> None:
     shows = Rewrite(regex=r"^(.*)\.corp\.example\.$", to="x")
-    told = "is compared with every name: with a below, or a domain and `$` at its end, it is with fewer"
+    told = "is compared with every name; with `below`, or if it ends in a domain and `$`, with fewer names"
     assert shown(with_(rewrite=(shows, Rewrite(regex="^x", to="x", below=(Domain.parse("a"),)))), folder) == []
     found = shown(
         with_(rewrite=(shows, Rewrite(regex="^x", to="x")), answer=(Answer(regex="y", rcode="DROP"),)), folder

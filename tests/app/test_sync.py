@@ -21,9 +21,11 @@ from dnsserver.wire.message import EDE
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Event, Kind, ListDone
 from tests.app.following import Rig, config_of, following
+from tests.cluster import namespace, service
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing, wait_for
 from tests.logs import capture_logs
+from tests.running import write_objects
 
 POD = "10-1-0-1.shop.pod.cluster.local"
 
@@ -108,6 +110,18 @@ async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(ser
         assert rig.ask("comes") == (m.NOERROR, ("10.0.0.4",))
         assert not wrong
         await wait_for(lambda: rig.saves)
+
+
+async def test_a_start_of_files_that_are_not_there_yet_says_what_it_waits_for(tmp_path: Path) -> None:
+    objects = write_objects(tmp_path, [namespace("shop"), service("web", "10.9.0.1")])
+    config = Config(objects=objects, state=tmp_path / "state", upstreams=(), kubernetes=Kubernetes(snapshot_interval=1))
+    await save_copy(config)
+    objects.unlink()
+    with capture_logs() as logs:
+        async with following(config) as rig:
+            await wait_for(lambda: "the snapshot is served until the object files are read" in events_of(logs))
+            assert rig.ask("web") == (m.NOERROR, ("10.9.0.1",))
+    assert "the snapshot is served until the API server answers" not in events_of(logs)
 
 
 async def test_a_start_with_the_api_is_fresh_at_once_and_saves_what_changes(server: ApiServer, tmp_path: Path) -> None:
