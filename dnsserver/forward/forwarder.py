@@ -23,7 +23,7 @@ from dnsserver.forward.join import Join
 from dnsserver.forward.lookup import NEVER, Lookup
 from dnsserver.forward.nonce import SECRET_SIZE, Nonces
 from dnsserver.forward.outcome import Outcome, OwnQuestion, Question, Waiter
-from dnsserver.forward.route import unasked
+from dnsserver.forward.route import Route, unasked
 from dnsserver.forward.route_table import RouteTable
 from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
@@ -114,30 +114,28 @@ class Forwarder:
         if one asks: should it look like a query that this server sent itself, and that came back through a loop of
         forwarders, then the upstream is probed.
         """
-        pending = self._lookups.get(question) or (self._joins.get(question) if self._joins else None)
-        if pending is not None:
+        lookups = self._lookups
+        if question in lookups or question in self._joins:
             if waiter is not None:
-                self._wait_for(pending, waiter, now, packet)
+                self._wait_for(lookups.get(question) or self._joins[question], waiter, now, packet)
             return
         waiting = [] if waiter is None else [waiter]
         route = self._routes.default or self._routes.find(question.name)
-        order = route.order(now) if route is not None else []
-        if route is None or not order:
+        if route is None or not (order := route.order(now)):
             self._deliveries.queue(waiting, unasked(route, now))
             return
-        full = o.OVERLOAD if route.in_flight >= route.most_in_flight else None
-        if full is None and (self._shares.held or len(self._lookups) >= self._shares.watched_from):
-            full = self._shares.take(question, waiter, self._lookups, now)
-        if full is not None:
+        # One look at the numbers tells that there is room, as there nearly always is.
+        busy = self._shares.held or len(lookups) + len(self._joins) + self._waiting >= self._shares.watched_from
+        if (busy or route.in_flight >= route.most_in_flight) and (full := self._refusal(question, waiter, route, now)):
             self._dropped += len(waiting)
             self._deliveries.queue(waiting, self._failure(question, full, now))
             return
         self._waiting += len(waiting)
-        if len(self._lookups) + len(self._joins) >= (most := self._limits.in_flight) or self._waiting > 2 * most:
-            self._make_room(now)
-        # With every upstream down there is nothing to wait for; the question is asked all the same.
-        self._all_down += not order[0].health.up
-        stale_at = now + self._cache_settings.stale_wait if order[0].health.up else now
+        stale_at = now
+        if order[0].health.up:
+            stale_at += self._cache_settings.stale_wait
+        else:  # with every upstream down there is nothing to wait for; the question is asked all the same
+            self._all_down += 1
         lookup = Lookup(self._means, question, route, order, waiting, now + route.settings.deadline, stale_at)
         try:
             if not lookup.begin(now):
@@ -148,6 +146,19 @@ class Forwarder:
             self.broken(lookup, now)
         if lookup.due < self._wakes_at:
             self.hurry(lookup.due)
+
+    def _refusal(self, question: Question, waiter: Waiter | None, route: Route, now: float) -> Reason | None:
+        """Return why one more question may not be asked; if it may, there is room for it now."""
+        if route.in_flight >= route.most_in_flight:
+            return o.OVERLOAD
+        lookups, shares, most = self._lookups, self._shares, self._limits.in_flight
+        if shares.held or len(lookups) >= shares.watched_from:
+            full = shares.take(question, waiter, lookups, now)
+            if full is not None:
+                return full
+        if len(lookups) + len(self._joins) >= most or self._waiting + (waiter is not None) > 2 * most:
+            self._make_room(now)
+        return None
 
     def _wait_for(self, pending: Lookup | Join, waiter: Waiter, now: float, packet: bytes) -> None:
         """Have one more wait for a question that is under way."""

@@ -104,26 +104,26 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
     section: bytes
     sent: float
     identifier: bytes = b""
+    no_edns: bool = False
     late: bool = False
     spoilt: bool = False
     over_stream: bool = False
-    no_edns: bool = False
     probe: bool = False
     confirms: bool = False
 
     def heard(self, rcode: int, now: float) -> bool:
         """Record a reply; True when the upstream was down until now."""
         self.late = True  # there is no silence to count
-        upstream = self.upstream
+        upstream, trip = self.upstream, now - self.sent
         upstream.replies += 1
         if not self.probe:
-            upstream.durations[rcode].observe(now - self.sent)
+            upstream.durations[rcode].observe(trip)
         if self.over_stream:
             if upstream.udp:  # what carries UDP's questions on says nothing about UDP
                 return False
         elif upstream.doubted:
             upstream.case_habit.case_matched()
-        return upstream.health.replied(now - self.sent, now)
+        return upstream.health.replied(trip, now)
 
     def spoil(self) -> None:
         """Record that something came on its socket that is no answer."""
@@ -292,7 +292,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         if spelled is None:
             spelled = mixed if upstream.mixed_case else question.name
         section, query = upstream_query.write(spelled, question.type, question.do, question.cd, not no_edns)
-        attempt = Attempt(self, upstream, section, now, identifier, no_edns=no_edns)
+        attempt = Attempt(self, upstream, section, now, identifier, no_edns)
         upstream.queries += 1
         if (error := means.send(attempt, query, now)) is not None:
             self._note(upstream, why := f.unreachable(error))

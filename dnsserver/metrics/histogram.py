@@ -32,7 +32,12 @@ class Histogram(msgspec.Struct):
         if not self.counts:
             self.counts = [0] * (len(self.bounds) + 1)
 
-    def observe(self, value: float, count: int = 1) -> None:
+    def observe(self, value: float) -> None:
+        """Count `value`."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def observe_many(self, value: float, count: int) -> None:
         """Count `value`, `count` times."""
         self.counts[bisect_left(self.bounds, value)] += count
         self.sum += value * count

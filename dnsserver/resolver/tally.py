@@ -97,8 +97,8 @@ class Shapes(dict[Shape, int]):
         """Bring the sums up to date."""
         for (labels, request, response, do), count in self.items():
             self.counts[labels] += count
-            self.requests.observe(request, count)
-            self.responses.observe(response, count)
+            self.requests.observe_many(request, count)
+            self.responses.observe_many(response, count)
             self.do += count * do
         self.clear()
 

@@ -91,7 +91,7 @@ class Resolver:
         if len(packet) > query.end + _TAIL:  # whatever a client put behind its question is not needed any more
             query.packet, query.cut = packet[: query.end], len(packet) - query.end
         now = self.writer.clock()
-        pending = PendingQuery(self, query.packet, port, now, resolution=resolution, index=index)
+        pending = PendingQuery(self, query.packet, port, now, index, resolution=resolution)
         self.outside.start(resolution.asks, pending, now, packet)
         pending.handle = port.begin_deferred(index)
         if host and self.guard is not None:
@@ -244,11 +244,11 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
     packet: bytes
     port: Port
     began: float
+    index: int
     template: ForwardedTemplate | None = None
     resolution: Resolution | None = None
     handle: Any = None
     on_end: Callable[[], None] | None = None
-    index: int = 0
 
     def deliver(self, outcome: Outcome) -> None:
         """Send the reply that an outcome makes, or ask on: the border through which all outcomes come in."""
@@ -256,9 +256,9 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         if handle is None:  # asking it has failed, and was answered with that
             return
         of, port, template = self.of, self.port, self.template
-        now = of.writer.clock()
+        observer, now = of.writer.observer, of.writer.clock()
         try:
-            reply = None if template is None else template.write(self.packet, outcome, port, now, of.writer.observer)
+            reply = None if template is None else template.write(self.packet, outcome, port, now, observer)
             if reply is None:
                 reply = self._go_on(outcome)
         except Exception as error:  # the forwarder must not end for one answer
@@ -271,7 +271,6 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
             self.on_end()
         seconds = now - self.began + port.waited
         port.table.durations.observe(seconds)
-        observer = of.writer.observer
         if seconds >= observer.slow and observer.noted is None:
             observer.noted = Noted((0, outcome.rcode, outcome.reason.code), outcome.reason, UPSTREAM, outcome.upstream)
         if observer.noted is not None:

@@ -282,14 +282,14 @@ class ReplyWriter:
         tail = len(query.packet) - query.end
         return ForwardedTemplate(
             query.type,
-            COUNTED.get(query.type, 0),
+            (COUNTED.get(query.type, 0), m.NOERROR, FORWARDED.code),
             query.do,
             bool(query.flags & m.CD),
             query.do or bool(query.flags & m.AD),
             m.QR | query.flags & (m.RD | m.CD) | self._ra,
             len(opt) > 0,
             opt,
-            tail,
+            -tail or None,
             max(MIN_SIZE, min(query.size, self._udp_limit)) + tail - len(opt),
             STREAM_LIMIT + tail - len(opt),
         )
@@ -298,42 +298,43 @@ class ReplyWriter:
 class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
     """All that an unread question for the outside says beside its name, and what its replies have in common.
 
-    `tail` is how many octets stand behind the question. A reply fits if the packet and the records have no more than
-    `room` octets, or over TCP `stream_room`.
+    `answered` are the labels of a reply with records. The question ends at `end`, counted from behind. A reply fits if
+    the packet and the records have no more than `room` octets, or over TCP `stream_room`.
     """
 
     type: int
-    counted: int
+    answered: Labels
     do: bool
     cd: bool
     wants_ad: bool
     flags: int
     extras: int
     opt: bytes
-    tail: int
+    end: int | None
     room: int
     stream_room: int
 
     def write(self, packet: bytes, outcome: Outcome, port: Port, now: float, observer: Observer) -> bytes | None:
         """Return the reply of an outcome that was waited for, if it is a fresh answer that fits; else None."""
-        body = outcome.body
+        body, rcode, size = outcome.body, outcome.rcode, len(packet)
         data = body.data
         if (
             outcome.reason is not FORWARDED
             or outcome.follow is not None
             or now >= outcome.stored + 1
-            or len(packet) + len(data) > (self.stream_room if port.stream else self.room)
+            or size + len(data) > (self.stream_room if port.stream else self.room)
         ):
             return None
-        flags = self.flags | outcome.rcode
+        flags = self.flags | rcode
         if outcome.ad and self.wants_ad:
             flags |= m.AD
         head = _pack_head(flags, 1, body.an, body.ns, body.ar + self.extras)
-        wire = b"".join((packet[:2], head, packet[m.HEADER_SIZE : len(packet) - self.tail], data, self.opt))
-        code = FORWARDED.code if outcome.rcode or body.an else FORWARDED_NO_DATA.code
-        labels = (self.counted, outcome.rcode, code)
-        port.table.shapes[labels, len(packet), len(wire), self.do] += 1
-        if outcome.rcode or not body.an or observer.everything:
+        wire = b"".join((packet[:2], head, packet[m.HEADER_SIZE : self.end], data, self.opt))
+        labels = self.answered
+        if rcode or not body.an:
+            labels = (labels[0], rcode, FORWARDED.code if rcode else FORWARDED_NO_DATA.code)
+        port.table.shapes[labels, size, len(wire), self.do] += 1
+        if labels is not self.answered or observer.everything:
             observer.noted = Noted(labels, FORWARDED, UPSTREAM, outcome.upstream)
         return wire
 

@@ -208,14 +208,14 @@ class TcpServer:
                 self._took(error, connection)
             before, now = now, clock()
             if now - before > _QUICK:
-                durations.observe(now - before, answered)
+                durations.observe_many(now - before, answered)
             else:
                 quick += answered
                 spent += (now - before) * answered
             if now - began > _TURN:
                 break
         if quick:
-            durations.observe(spent / quick, quick)
+            durations.observe_many(spent / quick, quick)
         return now - began <= _TURN
 
     def _goes_on(self) -> bool:

@@ -216,7 +216,7 @@ class Templates:
         now = self._clock()
         outcome = self._outside.answer_now(question, now)
         if outcome is None:
-            pending = PendingQuery(self._resolver, packet, port, now, form, index=index)
+            pending = PendingQuery(self._resolver, packet, port, now, index, form)
             self._outside.start(question, pending, now, packet)
             pending.handle = port.begin_deferred(index)
             return DEFERRED

@@ -183,7 +183,7 @@ class UdpServer:
                         before, now = now, clock()
                         answered = count - port.unanswered
                         if answered:
-                            durations.observe(now - before, answered)
+                            durations.observe_many(now - before, answered)
                         countdown.left -= count
                         if countdown.left <= 0:
                             countdown.take(count, sampled)
