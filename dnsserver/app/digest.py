@@ -6,6 +6,7 @@ from collections.abc import Callable
 import trio
 
 from dnsserver.faults import Faults
+from dnsserver.pace import next_look
 from dnsserver.server.observer import Observer, observed
 from dnsserver.traffic.observed import Observed
 
@@ -27,7 +28,7 @@ class Digest:
     async def run(self) -> None:
         """Tell, until cancelled."""
         while True:
-            await trio.sleep(self.every)
+            await trio.sleep_until(next_look(self.every))
             await self.tell()
 
     async def tell(self) -> None:

@@ -26,6 +26,7 @@ from dnsserver.config.includes import HASH
 from dnsserver.config.relations import mistakes
 from dnsserver.faults import Faults
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 
 log = get_logger("dnsserver")
 
@@ -131,7 +132,7 @@ class Reloader:
         self._hashes = await trio.to_thread.run_sync(_hashes, self._server.config)
         self._watch.look_again()  # what has changed since the start, before the first look, is a change as well
         while True:
-            with trio.move_on_after(self._interval):
+            with trio.CancelScope(deadline=next_look(self._interval)):
                 await self._wake.wait()
             told, self._wake = self._wake.is_set(), trio.Event()
             stamps = await trio.to_thread.run_sync(look, *self._files)

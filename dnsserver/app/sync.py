@@ -16,6 +16,7 @@ from dnsserver.kube.credentials import CredentialsError, HopelessCredentialsErro
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
 from dnsserver.logger import get_logger
 from dnsserver.metrics import PROGRAMMING, Histogram
+from dnsserver.pace import next_look
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.wire.extended_errors import age_text
 from dnsserver.wire.message import EDE
@@ -251,7 +252,7 @@ class Sync:
     async def _watch_age(self) -> None:
         """Look, from time to time, how old the data is, and whether there are kinds that will not come."""
         while True:
-            await trio.sleep(_LOOK)
+            await trio.sleep_until(next_look(_LOOK))
             self.look()
 
     def look(self) -> None:

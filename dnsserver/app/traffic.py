@@ -16,6 +16,7 @@ from dnsserver.app.client_names import ClientNames, Owners
 from dnsserver.app.dns_service import DnsService
 from dnsserver.clients import shown_address
 from dnsserver.metrics import Readings
+from dnsserver.pace import next_look
 from dnsserver.server.pages import verdict
 from dnsserver.traffic import report
 from dnsserver.traffic.failures import Failure
@@ -62,7 +63,7 @@ class TrafficCounter:
         """Count until cancelled."""
         while True:
             await self.count()
-            await trio.sleep(TICK)
+            await trio.sleep_until(next_look(TICK))
 
     async def count(self) -> None:
         """Count what there is to count now."""

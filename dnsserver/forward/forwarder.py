@@ -30,6 +30,7 @@ from dnsserver.forward.settings import CacheSettings, ForwardSettings, Limits
 from dnsserver.forward.sources import Followers, Known, look_ahead
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
+from dnsserver.pace import next_look
 from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import is_below
 from dnsserver.wire.upstream_reply import Reading
@@ -404,7 +405,7 @@ class Forwarder:
             self._engine.udp.sweep(now)
             self._engine.streams.sweep(upstreams)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
-            await trio.sleep(_TICK if well else _TICK_DEGRADED)
+            await trio.sleep_until(next_look(_TICK if well else _TICK_DEGRADED))
 
     def statistics(self) -> metrics.Forward:
         """Return forwarding in numbers."""

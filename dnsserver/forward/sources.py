@@ -14,6 +14,7 @@ from dnsserver.forward.route import Route
 from dnsserver.forward.settings import ForwardSettings, Limits, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 
 log = get_logger(__name__)
 
@@ -107,7 +108,7 @@ async def _follow_file(
     stamp = file.stamp
     task_status.started()
     while True:
-        await trio.sleep(limits.file_interval)
+        await trio.sleep_until(next_look(limits.file_interval))
         before, stamp = stamp, await _stamp(path)
         if stamp != before:
             _use_file(route, path, await _read(path))

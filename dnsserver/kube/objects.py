@@ -20,9 +20,10 @@ from dnsserver.kube.content import Content, Key, Look
 from dnsserver.kube.folder import Folder, look_around
 from dnsserver.kube.reader import read_files
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Metadata, Namespace, Object, Put, Remove
 
-POLL = 0.3  # seconds; a change is seen within one poll and believed after the next, so within a second
+POLL = 0.5  # seconds; a change is seen within one poll and believed half a one later, so within a second
 _YIELD_EVERY = 64  # objects applied between two checkpoints
 _NAMED = 10  # names in one line of the log
 
@@ -121,8 +122,9 @@ class ObjectFiles:
 
     async def _follow(self, before: Folder) -> None:
         """Apply what changes, until cancelled."""
+        quiet = True
         while True:
-            await trio.sleep(self._poll)
+            await trio.sleep_until(next_look(self._poll if quiet else self._poll / 2))
             folder = await trio.to_thread.run_sync(look_around, self._path)
             if folder.problem:
                 self._report(self._path, [f"{folder.problem}; what it said last is served on"])
@@ -131,6 +133,7 @@ class ObjectFiles:
             if folder.looks == before.looks and folder.looks != self._looks:
                 self._note_passed_over(folder)
                 await self._reload(folder.looks)
+            quiet = folder.looks == before.looks == self._looks
             before = folder
 
     async def _reload(self, looks: dict[Path, Look]) -> None:

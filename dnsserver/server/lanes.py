@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 from dnsserver.server import steering
 from dnsserver.server.heavy import LANES, HeavySources
 from dnsserver.server.steering import Heavy
@@ -154,7 +155,7 @@ class SteeredLanes:
     async def run(self) -> None:
         """Forget who has not sent too much for a while, until cancelled."""
         while True:
-            await trio.sleep(_TICK)
+            await trio.sleep_until(next_look(_TICK))
             if self._sources.expire(self._clock()):
                 self._steer()
 
@@ -236,5 +237,5 @@ class ReportedLanes:
     async def run(self) -> None:
         """Forget what was reported a while ago, so that it is reported again if it is still so."""
         while True:
-            await trio.sleep(_TICK)
+            await trio.sleep_until(next_look(_TICK))
             self._sources.expire(self._clock())

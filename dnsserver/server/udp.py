@@ -12,6 +12,7 @@ from collections.abc import Callable
 import trio
 
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
 from dnsserver.server.batch import BatchPort
@@ -139,7 +140,7 @@ class UdpServer:
         """Note every second that the event loop goes round; after a stall this may come before the first packet."""
         while True:
             self._look_back(self._clock())
-            await trio.sleep(_BEAT)
+            await trio.sleep_until(next_look(_BEAT))
 
     def _look_back(self, now: float) -> None:
         """Drop what is too old of what has come, if this process stood still."""
