@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, load
+from dnsserver.cli.flags import INVALID, in_flags, load
 from dnsserver.cli.running import client, running_server
 
 _MOST_OF_A_RESOLV_CONF = 8 * 1024  # octets: it goes into a request
+_FLAGS = {"name": "NAME", "type": "--type", "pod": "--pod", "namespace": "--namespace", "resolv_conf": "--resolv-conf"}
 _WAIT = 60.0  # seconds: an explanation asks upstreams
 
 _AT_HAND = (
@@ -71,12 +72,12 @@ def explain(
     if any(given[key] for key in ("objects", "kubeconfig")):
         found = _explained(wanted, config, given)
     else:
-        asked = {key: value for key, value in wanted.items() if value or key == "resolv_conf"}
+        asked = {key: value for key, value in wanted.items() if value or key in {"name", "resolv_conf"}}
         admin = importlib.import_module("dnsserver.app.admin_client")
         try:
             found = client(server, token_file, config, _WAIT).get_value("/explain", asked, report.Explanation)
         except admin.AdminError as error:
-            click.echo(error, err=True)
+            click.echo(in_flags(str(error), _FLAGS), err=True)
             sys.exit(INVALID)
     if as_json:
         msgspec = importlib.import_module("msgspec")
@@ -96,7 +97,7 @@ def _explained(wanted: dict[str, str], config: Path | None, given: dict[str, Any
     try:
         return module.run(loaded, explainer.Wanted(**wanted))
     except (module.ExplainError, explainer.WantedError) as error:
-        click.echo(error, err=True)
+        click.echo(in_flags(str(error), _FLAGS), err=True)
         sys.exit(INVALID)
 
 
@@ -129,6 +130,6 @@ def dump(
             some = some or not line.startswith(";")
             click.echo(line)
     except (module.DumpError, admin.AdminError) as error:
-        click.echo(error, err=True)
+        click.echo(in_flags(str(error), _FLAGS), err=True)
         sys.exit(INVALID)
     sys.exit(0 if some else 1)

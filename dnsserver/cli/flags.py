@@ -1,7 +1,8 @@
 """The flags that take the place of keys of the configuration, and how a mistake in either is reported."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,39 @@ _OPTIONS = (
         "--guardian", metavar="DIR", help="The folder into which the guardian of this node writes its report."
     ),
 )
+
+
+class FilePath(click.Path):
+    """The path of a file, which is never standard input."""
+
+    def __init__(self) -> None:
+        """Make paths."""
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; a name that is none, or means standard input to other programs, is a mistake."""
+        if value == "":
+            self.fail("found nothing, expected the path of a file", param, ctx)
+        if value == "-":
+            self.fail('found "-", expected the path of a file: standard input is not read', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def in_flags(text: str, names: Mapping[str, str]) -> str:
+    """Return what a server says of keys that a command sent, with the flags that they were given as.
+
+    `names` has the flag of each key; a line begins with a key, or is about two of them.
+    """
+    lines = []
+    for line in text.splitlines():
+        about, separator, rest = line.removeprefix("/tail: ").partition(": ")
+        if not separator:
+            about, separator, rest = line.partition(" are both given")
+        words = re.sub(r"\[\d+\]", "", about).split(" and ")
+        known = all(word in names for word in words)
+        told = " and ".join(names[word] for word in words) + separator + rest if known else line
+        lines.append(told.replace("leave the key out", "leave the flag out"))
+    return "\n".join(lines)
 
 
 def flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, flags, load
+from dnsserver.cli.flags import INVALID, FilePath, flags, load
 
 _MOST_NAMES = 64 * 1024 * 1024  # octets
 
 
 @click.command("import-corefile")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @click.option("--strict", is_flag=True, help="End with status 1 if something has no counterpart.")
 def import_corefile(file: Path, strict: bool) -> None:
     """Turn a Corefile of CoreDNS into a configuration file.
@@ -41,11 +41,11 @@ def import_corefile(file: Path, strict: bool) -> None:
 @click.command()
 @click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The server to compare with.")
 @click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address of `listen`]")
-@click.option("--names", type=click.Path(path_type=Path), help="A file with more questions, one a line: NAME [TYPE...]")
+@click.option("--names", type=FilePath(), help="A file with more questions, one a line: NAME [TYPE...]")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 10_000), default=100.0, show_default=True, help="Questions a second."
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration file of this server.")
+@click.option("--config", type=FilePath(), help="The configuration file of this server.")
 @flags
 def compare(other: str, server: str | None, names: Path | None, rate: float, config: Path | None, **given: Any) -> None:
     """Ask two servers for every name of the cluster, and print the differences.

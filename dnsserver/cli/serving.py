@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, flags, load, tell
+from dnsserver.cli.flags import INVALID, FilePath, flags, load, tell
 from dnsserver.config import DEFAULT_FILE, order, render
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help=f"Configuration file.  [default: {DEFAULT_FILE}, if there]"
-)
+@click.option("--config", type=FilePath(), help=f"Configuration file.  [default: {DEFAULT_FILE}, if there]")
 @flags
 def serve(config: Path | None, **given: Any) -> None:
     """Serve a cluster until SIGTERM or Ctrl-C.
@@ -46,8 +44,8 @@ def serve(config: Path | None, **given: Any) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--config", type=click.Path(path_type=Path), help="The same as FILE.")
+@click.argument("file", type=FilePath(), required=False)
+@click.option("--config", type=FilePath(), help="The same as FILE.")
 @flags
 def check(file: Path | None, config: Path | None, **given: Any) -> None:
     """Find the mistakes in a configuration file and flags.

@@ -10,12 +10,21 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID
+from dnsserver.cli.flags import INVALID, in_flags
 from dnsserver.cli.running import client, running_server
 from dnsserver.signals import INTERRUPTED
 from dnsserver.traffic.filters import CLASSES
 
 _SILENCE = 60.0  # seconds; the server sends something at least every 5
+_FLAGS = {
+    "classes": "--class",
+    "clients": "--client",
+    "below": "--name",
+    "types": "--type",
+    "rcodes": "--rcode",
+    "slow": "--slow",
+    "sample": "--sample",
+}
 _COLORS = {"NOERROR": "green", "NXDOMAIN": "yellow"}
 
 
@@ -86,7 +95,7 @@ def _follow(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except admin_client.AdminError as error:
-        click.echo(error, err=True)
+        click.echo(in_flags(str(error), _FLAGS), err=True)
         return INVALID
     click.echo("the server has ended the stream: it is ending itself, or was given another `admin`", err=True)
     return 0
