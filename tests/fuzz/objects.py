@@ -28,8 +28,9 @@ def _document(chance: random.Random) -> bytes:
 def _bomb(chance: random.Random) -> str:
     """Return a document in which each line stands for several of the line before it."""
     width, depth = 2 + chance.randrange(9), 1 + chance.randrange(9)
-    lines = [f"a{number}: &a{number} [{', '.join(width * [f'*a{number - 1}'])}]" for number in range(1, depth)]
-    return "\n".join(["a0: &a0 [x]", *lines, "kind: List", f"items: *a{depth - 1}"])
+    form = chance.choice(("[{}]", "{{kind: List, apiVersion: v1, items: [{}]}}"))
+    lines = [f"a{at}: &a{at} {form.format(', '.join(width * [f'*a{at - 1}']))}" for at in range(1, depth)]
+    return "\n".join(["a0: &a0 {kind: x}", *lines, "kind: List", "apiVersion: v1", f"items: [*a{depth - 1}]"])
 
 
 PIECES = separated(b"\n---\n", _document, head=1)
