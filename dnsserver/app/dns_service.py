@@ -5,9 +5,7 @@ server looks at the next packet.
 """
 
 import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 import trio
@@ -79,7 +77,7 @@ class DnsService:
         self._clock = clock
         self.faults = Faults()
         self.replies = ReplyCache(config.reply_cache.size // config.workers)
-        self.cluster = Cluster(config.domain.wire, **_cluster_settings(config))
+        self.cluster = Cluster(config.domain.wire, **settings.cluster(config))
         try:
             self._local = LocalData(config, read_texts(config) if texts is None else texts)
         except LocalDataError as error:
@@ -233,7 +231,7 @@ class DnsService:
         alteration = Alteration(what, local.rules_differ(self._local) if is_local else None)
         self._local = local
         if parts & {"cluster", "listeners"}:
-            self.cluster.reconfigure(**_cluster_settings(config))
+            self.cluster.reconfigure(**settings.cluster(config))
         if is_local or "local" in parts:
             self._use_local(config)
         if is_local or parts & {"local", "outside", "answers"}:
@@ -298,38 +296,3 @@ def _tcp_limits(config: Config) -> TcpLimits:
     limits = settings.tcp(config)
     places = descriptors.for_clients(config, limits.connections, descriptors.raise_limit())
     return msgspec.structs.replace(limits, connections=places)
-
-
-def _cluster_settings(config: Config) -> dict[str, Any]:
-    return {
-        "ttl": config.ttl,
-        "pods": config.pods,
-        "reverse_networks": [network.text for network in config.reverse_zones],
-        "grace": config.kubernetes.grace,
-        "own_service": (config.service.namespace.encode(), config.service.name.encode()),
-        "own_addresses": _own_addresses(config),
-    }
-
-
-def _own_addresses(config: Config) -> list[bytes]:
-    """Return the addresses that stand for ns.dns until the Service is known: those that it listens on."""
-    packed = []
-    for address in config.listen:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        raw = socket.inet_pton(family, address.host)
-        if any(raw):
-            packed.append(raw)
-        else:
-            packed += _machine_address(family)
-    return packed
-
-
-def _machine_address(family: int) -> list[bytes]:
-    """Return the address that this machine shows to the world, if it has one of the family."""
-    try:  # making the socket as well: a kernel may have no IPv6
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            # Connecting a UDP socket sends nothing: it only has the kernel choose the source address.
-            probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 53))
-            return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
-    except OSError:
-        return []

@@ -1,6 +1,8 @@
-"""The configuration in the form that each part wants: one function for each part; nothing is decided here."""
+"""The configuration in the form that each part wants: one function for each part."""
 
+import socket
 from ipaddress import ip_network
+from typing import Any
 
 import msgspec
 
@@ -95,3 +97,39 @@ def guard(config: Config) -> Guard | None:
 def timing(config: Config) -> Timing:
     """Return the times of list and watch."""
     return Timing(check_interval=config.kubernetes.check_interval)
+
+
+def cluster(config: Config) -> dict[str, Any]:
+    """Return how names of the cluster are answered: all that a `Cluster` takes beside its domain."""
+    return {
+        "ttl": config.ttl,
+        "pods": config.pods,
+        "reverse_networks": [network.text for network in config.reverse_zones],
+        "grace": config.kubernetes.grace,
+        "own_service": (config.service.namespace.encode(), config.service.name.encode()),
+        "own_addresses": _own_addresses(config),
+    }
+
+
+def _own_addresses(config: Config) -> list[bytes]:
+    """Return the addresses that stand for ns.dns until the Service is known: those that it listens on."""
+    packed = []
+    for address in config.listen:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        raw = socket.inet_pton(family, address.host)
+        if any(raw):
+            packed.append(raw)
+        else:
+            packed += _machine_address(family)
+    return packed
+
+
+def _machine_address(family: int) -> list[bytes]:
+    """Return the address that this machine shows to the world, if it has one of the family."""
+    try:  # making the socket as well: a kernel may have no IPv6
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # Connecting a UDP socket sends nothing: it only has the kernel choose the source address.
+            probe.connect(("192.0.2.1" if family == socket.AF_INET else "2001:db8::1", 53))
+            return [socket.inet_pton(family, probe.getsockname()[0].partition("%")[0])]
+    except OSError:
+        return []

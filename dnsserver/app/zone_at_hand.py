@@ -3,6 +3,7 @@
 import msgspec
 import trio
 
+from dnsserver.app import settings
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
 from dnsserver.kube.folder import look_around
@@ -19,7 +20,7 @@ class NoZoneError(Exception):
 async def zone_of(config: Config) -> Cluster:
     """Return the zone of the objects that a configuration names. Raises NoZoneError."""
     expect_objects(config)
-    cluster = Cluster(config.domain.wire, ttl=config.ttl, pods=config.pods)
+    cluster = Cluster(config.domain.wire, **settings.cluster(config))
     sync = Sync(msgspec.structs.replace(config, state=None), cluster, ReplyCache(1 << 20))
     try:
         with trio.move_on_after(SYNC_WAIT):

@@ -2,6 +2,7 @@
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import dns.rdataset
 import dns.zone
@@ -13,13 +14,17 @@ import trio
 from dnsserver.app.dump import DumpError, lines_of, run
 from dnsserver.app.explain_pages import explain_routes
 from dnsserver.app.zone_at_hand import NoZoneError, zone_of
+from dnsserver.config import Network, ServiceName
+from dnsserver.config.changes import PARTS
 from dnsserver.kube.documents import read
 from dnsserver.server.admin import Request, Response
+from dnsserver.wire import message as m
+from dnsserver.wire.name import from_text
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, Put
 from tests.app.explaining import explaining
 from tests.cluster import decoded, endpoint, endpoints, namespace, pod, service
-from tests.running import config
+from tests.running import config, running, write_objects
 
 DEMO = Path(__file__).parents[2] / "zones" / "demo"
 OBJECTS = Path(__file__).parents[1] / "conformance" / "objects.json"
@@ -121,6 +126,43 @@ def test_by_objects_at_hand(tmp_path: Path) -> None:
     assert next(run(config(objects=DEMO), "web.shop", reverse=False)).startswith(f"web.{SHOP} 5 IN A ")
     with pytest.raises(DumpError, match="no such file or folder"):
         list(run(config(objects=tmp_path / "none"), "", reverse=False))
+
+
+# Of each key that says how the cluster's names are answered, another value than its default.
+OTHER: dict[str, Any] = {
+    "ttl": 9,
+    "pods": "disabled",
+    "reverse_zones": (Network.parse("10.0.0.0/8"),),
+    "service": ServiceName("shop", "web"),
+    "kubernetes.grace": 77.0,
+}
+ASKED = [
+    ("web.shop.svc.cluster.local", m.A),
+    ("10-0-0-1.shop.pod.cluster.local", m.A),
+    ("9.9.9.10.in-addr.arpa", m.PTR),
+    ("ns.dns.cluster.local", m.A),
+]
+
+
+def behaviour(cluster: Cluster) -> object:
+    """What the zone answers, and for how long it holds an address whose slice is gone."""
+    answers = [cluster.answer(from_text(name), qtype) for name, qtype in ASKED]
+    cluster.apply(Put(decoded(endpoints("db", "10.1.0.1"))), 0, 0)
+    cluster.apply(Put(decoded(endpoints("db"))), 0, 0)
+    found = [(answer.rcode, answer.answer) for answer in answers if answer is not None]
+    return found, cluster.next_expiry
+
+
+@pytest.mark.parametrize("key", [key for key, part in PARTS.items() if part == "cluster"])
+async def test_the_zone_at_hand_answers_as_a_server_of_the_same_configuration(tmp_path: Path, key: str) -> None:
+    objects = write_objects(tmp_path, [namespace("shop"), service("web", "10.9.0.1"), service("db")])
+    usual, (first, *rest) = config(objects=objects), key.split(".")
+    value = msgspec.structs.replace(getattr(usual, first), **{rest[0]: OTHER[key]}) if rest else OTHER[key]
+    other = msgspec.structs.replace(usual, **{first: value})
+    async with running(other) as server:
+        served = behaviour(server.dns.cluster)
+    assert behaviour(await zone_of(other)) == served
+    assert behaviour(await zone_of(usual)) != served
 
 
 async def test_a_zone_that_cannot_be_had(tmp_path: Path) -> None:
