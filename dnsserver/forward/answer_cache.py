@@ -115,11 +115,12 @@ class AnswerCache:
         if old is not None:
             self._forget(old)
         self._entries[question] = entry = _Entry(question, outcome, size, denial)
-        self._denials += denial
+        if denial:
+            self._denials += 1
         queue = self._queue
         queue.append(entry)
-        queue.size += size
-        if queue.size > queue.limit:
+        queue.size = taken = queue.size + size
+        if taken > queue.limit:
             self._make_room()
 
     def _make_room(self) -> None:

@@ -118,19 +118,20 @@ class UdpTransport:
         waiting[identifier] = attempt
         if len(waiting) > self._most_waiting and not len(waiting) % _NOW_AND_THEN:
             port.forget_ended(now, self._most_waiting)
-        port.left -= 1
+        port.left = left = port.left - 1
         # While an upstream is silent its sockets wait for replies that do not come: then their number is the limit.
-        if port.left <= 0 and sockets.retired < PORTS:
+        if left <= 0 and sockets.retired < PORTS:
             ports.pop()
             port.retired = True
             sockets.retired += 1
-        if self.cork.on:
-            self.cork.queries.append((port, identifier + rest))
+        query, cork = identifier + rest, self.cork
+        if cork.on:
+            cork.queries.append((port, query))
             return None
         try:
-            port.send(identifier + rest)
+            port.send(query)
         except OSError as error:
-            return self._send_again(port, identifier + rest, error)
+            return self._send_again(port, query, error)
         return None
 
     def _send_again(self, port: Port, query: bytes, error: OSError) -> OSError | None:
