@@ -76,8 +76,8 @@ class Reloading:
         records = sorted(item.to_text() for rrset in reply.answer for item in rrset)
         return " ".join(records) or dns.rcode.to_text(reply.rcode())
 
-    async def ttl(self, name: str = WEB) -> int:
-        return int((await self.ask(name)).answer[0].ttl)
+    async def ttl(self, name: str = WEB, qtype: str = "A", **more: Any) -> int:
+        return int((await self.ask(name, qtype, **more)).answer[0].ttl)
 
     def kept(self) -> int:
         return sum(len(table.replies) for table in self.server.dns.replies.tables)

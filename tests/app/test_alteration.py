@@ -6,14 +6,25 @@ import pytest
 
 from dnsserver.app.alteration import altered
 from dnsserver.config import Config, load
-from dnsserver.config.changes import changes
+from dnsserver.config.changes import PARTS, changes
 from dnsserver.resolver.altered import Altered
-from dnsserver.wire.message import AAAA
+from dnsserver.wire.message import AAAA, A
 from dnsserver.wire.name import ROOT, from_text
+from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.model import Kind, ListDone
 
 CORP = from_text("corp.test")
 ONE = '[[forward]]\ndomain = "corp.test"\nupstreams = ["10.0.0.2", "10.0.0.3"]\n'
 UP = 'upstreams = ["10.0.0.1"]\n'
+
+
+# Keys of part "cluster" that alter no kept reply, and why.
+ALTERS_NOTHING_KEPT = {
+    "service": "replies about ns.dns are not kept",
+    "kubernetes.grace": "it says for how long addresses that go from now on are held",
+}
+# Of the other ones, a value that is not the default.
+OTHER = {"ttl": "9", "pods": "'disabled'", "reverse_zones": "['10.0.0.0/8']"}
 
 
 def config(folder: Path, text: str) -> Config:
@@ -81,3 +92,23 @@ def config(folder: Path, text: str) -> Config:
 def test_what_is_altered(tmp_path: Path, before: str, after: str, expected: Altered) -> None:
     old, new = config(tmp_path, before), config(tmp_path, after)
     assert altered(old, changes(old, new), frozenset()) == expected
+
+
+def test_every_key_of_the_cluster_alters_kept_replies_or_is_known_to_alter_none(tmp_path: Path) -> None:
+    keys = {key for key, part in PARTS.items() if part == "cluster"}
+    assert OTHER.keys() | ALTERS_NOTHING_KEPT.keys() == keys
+    before = config(tmp_path, "")
+    for key, value in OTHER.items():
+        difference = changes(before, config(tmp_path, f"{key} = {value}\n"))
+        assert difference.keys == (key,)
+        assert altered(before, difference, frozenset()).of_replies, key
+
+
+@pytest.mark.parametrize("qtype", [A, AAAA])
+def test_replies_about_the_server_are_not_kept(qtype: int) -> None:
+    cluster = Cluster(own_addresses=[bytes(4)])
+    for kind in Kind:
+        cluster.apply(ListDone(kind), 0, 0)
+    answer = cluster.answer(from_text("ns.dns.cluster.local"), qtype)
+    assert answer is not None
+    assert answer.depends is None

@@ -211,8 +211,11 @@ async def test_zone_and_hosts_files_are_followed_and_nothing_else_leaves_the_cac
 
 
 # What is put in force, and what a client is told before and after: (before, after, changed keys, name, type, told).
-FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str, str]]] = [
-    ("", "ttl = 9", ["ttl"], WEB, "A", ("10.9.0.1", "10.9.0.1")),
+# A number is the TTL of the records.
+FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str | int, str | int]]] = [
+    ("", "ttl = 9", ["ttl"], WEB, "A", (5, 9)),
+    ("", "ttl = 9", ["ttl"], "cluster.local.", "SOA", (5, 9)),
+    ("", "ttl = 9", ["ttl"], "1.0.9.10.in-addr.arpa.", "PTR", (5, 9)),
     ("", "pods = 'disabled'", ["pods"], "10-0-0-1.shop.pod.cluster.local.", "A", ("10.0.0.1", "NXDOMAIN")),
     ("", "reverse_zones = ['10.0.0.0/8']", ["reverse_zones"], "9.9.9.10.in-addr.arpa.", "PTR", ("REFUSED", "NXDOMAIN")),
     ("", "service = 'shop/web'", ["service"], "ns.dns.cluster.local.", "A", ("127.0.0.1", "10.9.0.1")),
@@ -250,18 +253,22 @@ async def test_a_key_is_in_force_for_the_next_question(
     changed: list[str],
     name: str,
     qtype: str,
-    told: tuple[str, str],
+    told: tuple[str | int, str | int],
     tcp: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server_module, "configure_logging", lambda *_: None)  # the test listens itself
     async with reloading(tmp_path, f"{NO_UPSTREAMS}{before}\n") as server:
-        for _ in range(3):  # the last one comes from the cache
-            assert await server.said(name, qtype, tcp=tcp) == told[0]
+
+        async def is_told(expected: str | int) -> None:
+            ask = server.ttl if isinstance(expected, int) else server.said
+            for _ in range(3):  # the last one comes from the cache
+                assert await ask(name, qtype, tcp=tcp) == expected
+
+        await is_told(told[0])
         line = await server.change(f"{NO_UPSTREAMS}{after}\n")
         assert line["changed"] == changed
-        for _ in range(3):
-            assert await server.said(name, qtype, tcp=tcp) == told[1]
+        await is_told(told[1])
 
 
 async def test_with_upstreams_there_is_recursion_at_once(tmp_path: Path) -> None:

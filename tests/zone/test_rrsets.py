@@ -47,17 +47,18 @@ def agrees(cluster: Cluster) -> None:
                 assert (rrset.name, rrset.type) in found
 
 
+@pytest.mark.parametrize("ttl", [0, 5, 90])
 @pytest.mark.parametrize("pods", ["insecure", "verified"])
-def test_of_the_cluster_that_is_recorded(pods: str) -> None:
-    cluster = Cluster(pods=pods, grace=1.0)
+def test_of_the_cluster_that_is_recorded(pods: str, ttl: int) -> None:
+    cluster = Cluster(pods=pods, grace=1.0, ttl=ttl)
     for thing in read(OBJECTS.read_bytes(), json=True).objects.values():
         cluster.apply(Put(thing), 0, 0)
     agrees(listed(cluster))
 
 
-@given(st.lists(events, max_size=20))
-def test_of_any_cluster(happened: list[Event]) -> None:
-    cluster = Cluster(pods="verified")
+@given(st.lists(events, max_size=20), st.integers(0, 3600))
+def test_of_any_cluster(happened: list[Event], ttl: int) -> None:
+    cluster = Cluster(pods="verified", ttl=ttl)
     for event in happened:
         cluster.apply(event, 0, 0)
     agrees(listed(cluster))
