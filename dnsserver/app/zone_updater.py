@@ -13,7 +13,7 @@ _SHOWN = 300  # characters of an event that a bug met
 
 
 class ZoneUpdater:
-    """The one place where a zone changes."""
+    """The one place where events change a zone; another configuration changes it in `DnsService.apply`."""
 
     def __init__(self, cluster: Cluster, replies: ReplyCache, faults: Faults) -> None:
         """Keep `replies` in step with `cluster`."""

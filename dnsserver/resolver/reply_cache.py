@@ -55,15 +55,15 @@ SIZE = 24 * 1024 * 1024
 class Reply:
     """One reply less its ID, valid as it stands until `due`.
 
-    `hits` counts how often it was sent from the cache; whoever sends it adds to it. `counted` says how many of these
-    are in the sums, -1 as long as not even that is there that it was sent as it was made. `reason` is why it says what
-    it says, for whoever looks on; what is no failure may be without.
+    `hits` says how often it was sent from the cache; whoever sends it adds one. The metrics follow later: `counted` is
+    how many of the hits are in them. It is -1 until they have taken this reply in for the first time, and with it that
+    it was sent once when it was made. `reason` says why it is as it is, for the log; only failures must have one.
     """
 
     __slots__ = ("counted", "depends", "hits", "home", "key", "labels", "queue", "reason", "seen", "size", "wire")
 
     due: float = FOREVER
-    firsts = 0  # how often it was sent as it was made, if its shape is counted later
+    firsts = 0  # 1 if the metrics do not yet have that it was sent when it was made
     more = _REPLY  # octets it takes beside its wire, its key and what it depends on
     home: "ReplyTable | None"  # these four are set when it is kept
     queue: "ClockQueue[Reply]"

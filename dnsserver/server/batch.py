@@ -33,7 +33,8 @@ class BatchPort:
         self.table = table
         self._guard = screen.guard
         self._screen = screen
-        self._turned_away: dict[int, tuple[int, Reason]] = {}  # of this batch, to be told so; their lengths
+        # The packets of this batch whose clients are told that they are turned away: the length of each, and why.
+        self._turned_away: dict[int, tuple[int, Reason]] = {}
         self._sock = sock
         self._fd = sock.fileno()
         # PyDLL keeps the interpreter's lock: both calls return at once, and letting go of it would cost more.

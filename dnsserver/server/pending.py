@@ -18,8 +18,8 @@ the zone changes: then it is asked again before anything is made of an outcome.
 
 Rejected: one call that delivers at once or later. It had every state twice, before and after it was known whether there
 was anything to wait for, and who delivered had to be ready for questions asked meanwhile. A task for each question: 25
-us more in a prototype of it, of the 45 that one costs now. Known before the resolution is made: one more look-up at
-each miss.
+us more in a prototype of it, of the 45 that one costs now. To ask what is known outside before a Resolution is made: it
+would cost one more look-up for each question whose answer is not known there.
 """
 
 from collections.abc import Callable
