@@ -51,17 +51,18 @@ _OPTIONS = (
 
 
 class FilePath(click.Path):
-    """The path of a file, which is never standard input."""
+    """The path of a file; only where it says so, "-" is standard input."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, or_stdin: bool = False) -> None:
         """Make paths."""
         super().__init__(path_type=Path)
+        self.or_stdin = or_stdin
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; a name that is none, or means standard input to other programs, is a mistake."""
+        """Return the path; a name that is none, or would mean standard input and may not, is a mistake."""
         if value == "":
             self.fail("found nothing, expected the path of a file", param, ctx)
-        if value == "-":
+        if value == "-" and not self.or_stdin:
             self.fail('found "-", expected the path of a file: standard input is not read', param, ctx)
         return super().convert(value, param, ctx)
 

@@ -14,14 +14,14 @@ _MOST_NAMES = 64 * 1024 * 1024  # octets
 
 
 @click.command("import-corefile")
-@click.argument("file", type=FilePath())
+@click.argument("file", type=FilePath(or_stdin=True))
 @click.option("--strict", is_flag=True, help="End with status 1 if something has no counterpart.")
 def import_corefile(file: Path, strict: bool) -> None:
     """Turn a Corefile of CoreDNS into a configuration file.
 
-    FILE is a Corefile, a ConfigMap with a Corefile, or the ConfigMap of kube-dns. Prints TOML on standard output. On
-    standard error it says what became of each line, what is a default now, and what has no counterpart, with what that
-    means for whom. Ends with status 2 for a file with which CoreDNS would not start.
+    FILE is a Corefile, a ConfigMap with a Corefile, or the ConfigMap of kube-dns; "-" is standard input. Prints TOML on
+    standard output. On standard error it says what became of each line, what is a default now, and what has no
+    counterpart, with what that means for whom. Ends with status 2 for a file with which CoreDNS would not start.
     """
     corefile = importlib.import_module("dnsserver.app.corefile")
     try:

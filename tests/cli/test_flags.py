@@ -31,7 +31,6 @@ def test_keys_are_told_as_flags(said: str, told: str) -> None:
         (("check", ""), "found nothing, expected the path of a file"),
         (("check", "--config", ""), "found nothing, expected the path of a file"),
         (("serve", "--config", "-"), 'found "-", expected the path of a file: standard input is not read'),
-        (("import-corefile", "-"), 'found "-", expected the path of a file: standard input is not read'),
         (("import-corefile", ""), "found nothing, expected the path of a file"),
         (("compare", "--with", "127.0.0.1", "--names", "-"), 'found "-", expected the path of a file'),
     ],
