@@ -3,7 +3,9 @@
 The table of them is in docs/troubleshooting.md; DNSSERVER_TABLE=1 has this write it.
 """
 
+import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,12 @@ def serving(line: Line) -> bool:
 
 @pytest.fixture
 def admin() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{found.getsockname()[1]}"
+    """Return an address that is free; below those ports that the system gives to clients, so that none takes it."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
+    raise AssertionError("no free port")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
