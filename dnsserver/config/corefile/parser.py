@@ -40,6 +40,11 @@ class Line(NamedTuple):
     line: int
     block: tuple["Line", ...] = ()
 
+    @property
+    def all_words(self) -> list[str]:
+        """The words of the line, and of the block within it, one behind the other."""
+        return [*self.words, *(word for inner in self.block for word in inner.all_words)]
+
 
 class Directive(NamedTuple):
     """A plugin in a server block, with the words behind its name and the lines of its block."""

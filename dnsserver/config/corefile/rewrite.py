@@ -4,7 +4,7 @@ import re
 
 from dnsserver.config.corefile import patterns
 from dnsserver.config.corefile.draft import Source
-from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import Context, Site, source_of
 from dnsserver.config.corefile.zones import is_below
 from dnsserver.config.values import Domain
@@ -28,7 +28,7 @@ def rewrite(context: Context, site: Site, directive: Directive) -> None:
     words = list(directive.args)
     if len(words) < 2:
         for line in directive.lines:
-            words += _flat(line)
+            words += line.all_words
         source = source._replace(text=" ".join(("rewrite", *words)))
     goes_on = words[:1] == ["continue"]
     if words[:1] in (["continue"], ["stop"]):
@@ -45,10 +45,6 @@ def rewrite(context: Context, site: Site, directive: Directive) -> None:
         text = "one rule is used for a question, once: what this one makes of a name is not rewritten by those below it"
         draft.lost(source, "rewrite continue", text)
     _name(context, site, words[1:], source)
-
-
-def _flat(line: Line) -> list[str]:
-    return [*line.words, *(word for inner in line.block for word in _flat(inner))]
 
 
 def _is_followed(site: Site, directive: Directive) -> bool:

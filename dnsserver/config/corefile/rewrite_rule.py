@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from dnsserver.config.corefile.kinds import CLASSES, RCODES, did_you_mean, is_type, regex_mistake
-from dnsserver.config.corefile.parser import Directive, Line
+from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.patterns import groups
 
 _MATCHES = ("exact", "prefix", "suffix", "substring", "regex")
@@ -19,16 +19,12 @@ def mistakes(directive: Directive) -> Iterator[str]:
     """Give what is wrong with one rule."""
     words = list(directive.args)
     if len(words) < 2:
-        words += [word for line in directive.lines for word in _flat(line)]
+        words += [word for line in directive.lines for word in line.all_words]
     if words and words[0].lower() in {"continue", "stop"}:
         words = words[1:]
     field, *rest = words or [""]
     for text in _rule(field.lower(), field, rest):
         yield f"rewrite {field[:40]}: {text}" if field else f"rewrite: {text}"
-
-
-def _flat(line: Line) -> list[str]:
-    return [*line.words, *(word for inner in line.block for word in _flat(inner))]
 
 
 def _rule(field: str, written: str, words: list[str]) -> Iterator[str]:
