@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import asking
-from tests.bench.processes import free_port
+from tests.free_port import free_port
 
 Behaviour = Callable[[bytes], bytes | None]
 NAME = "web.shop.svc.cluster.local"

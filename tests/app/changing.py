@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.app.started import spawned
 from tests.cluster import namespace, service
+from tests.free_port import free_port
 from tests.running import HOST, write_objects
 
 PATIENCE = 60.0
@@ -177,13 +178,6 @@ class Changing:
         if not right:
             self.found.wrong += 1
             self.found.said[f"{dns.message.from_wire(wire)} of configurations {first} to {self._last}"] += 1
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # An upstream that gives every name one address, in a process of its own: PORT is printed, ADDRESS its argument.

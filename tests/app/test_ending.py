@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.app.changing import free_port
 from tests.app.started import DRAIN, PATIENCE, Program, children, left_behind, program
+from tests.free_port import free_port
 from tests.running import HOST
 
 pytestmark = [

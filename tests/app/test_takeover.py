@@ -17,6 +17,7 @@ from dnsserver.server.udp import bind
 from tests import asking
 from tests.cluster import namespace, service
 from tests.deployment import ROOT
+from tests.free_port import free_port
 from tests.running import write_objects
 
 NAME = "kubernetes.default.svc.cluster.local"
@@ -180,12 +181,6 @@ def is_answered(port: int) -> bool:
             return asking.is_right(client.recv(4096))
         except OSError:
             return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove
 from dnsserver.zone.record import Reason
 from tests.app.served_by_two import CLIENTS, NEW, OLD, PATIENCE, Program, all_say, is_complete, program, things, until
 from tests.cluster import decoded, namespace, service
+from tests.free_port import free_port
 from tests.running import HOST, config, upstream_at
 from tests.universe import with_denied
 
@@ -286,14 +287,6 @@ async def test_a_worker_tells_of_another_ones_probe_and_hears_of_its_own() -> No
                 return isinstance(frame, worker_protocol.Counts) and frame.process.forward.upstreams[0].looping
 
             await wait_frame(frames, found)
-
-
-def free_port() -> int:
-    """Return a port that was free for UDP a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @pytest.mark.slow

@@ -36,8 +36,9 @@ from tests import asking
 from tests.bench.cpu import Clock
 from tests.bench.follow import Follower
 from tests.bench.payer import PROBE, Payer, payer
-from tests.bench.processes import free_port, wait_until
+from tests.bench.processes import wait_until
 from tests.bench.table import Finding, findings
+from tests.free_port import free_port
 from tests.kube.generated import Size
 
 SIZE = Size(namespaces=20, services=10_000, slices=14_300, endpoints=57_200)

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tests.bench.cpu import Clock
-from tests.bench.processes import OTHERS, PROCESSORS, free_port, pinned, wait_until
+from tests.bench.processes import OTHERS, PROCESSORS, pinned, wait_until
+from tests.free_port import free_port
 from tests.kube.generated import Size
 
 FULL = Size(namespaces=100, services=10_000, slices=15_000, endpoints=60_000, pods=150_000)

@@ -17,9 +17,10 @@ from statistics import median
 
 from loadtest.questions import Question, write
 from tests.bench.load import dnsperf
-from tests.bench.processes import Running, found, free_port, running
+from tests.bench.processes import Running, found, running
 from tests.bench.yardsticks import ALL, Zone, serving
 from tests.cluster import namespace, service
+from tests.free_port import free_port
 
 _SERVICES = 10_000
 _FRESH = 40_000

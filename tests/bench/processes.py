@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from loadtest.questions import Manner, Question, encode
 from tests.bench.cpu import Clock
+from tests.free_port import free_port
 
 # The server under test runs on the first processor, everything else on the last one.
 PROCESSORS = sorted(os.sched_getaffinity(0))
@@ -42,19 +43,6 @@ def pinned(command: Sequence[str | Path], *processors: int) -> list[str | Path]:
     if len(PROCESSORS) < 2 or not found("taskset"):
         return list(command)
     return ["taskset", "-c", ",".join(map(str, processors)), *command]
-
-
-def free_port() -> int:
-    """A port that nobody has, for UDP and TCP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
-            try:
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def ask(port: int, question: Question, seconds: float = 0.2) -> bytes:

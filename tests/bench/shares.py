@@ -30,7 +30,7 @@ import msgspec
 
 from tests.bench import victims
 from tests.bench.attacks import SERVICES, Address, connect, flood
-from tests.bench.processes import free_port
+from tests.free_port import free_port
 
 _SETTLE = 1.0  # seconds of attack before it is looked at
 _SHARE = 0.8  # of what one client can have answered, in the rows of an honest one

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadtest.questions import Question
-from tests.bench.processes import Running, found, free_port, running
+from tests.bench.processes import Running, found, running
+from tests.free_port import free_port
 
 
 class Zone(NamedTuple):

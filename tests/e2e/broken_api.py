@@ -1,21 +1,15 @@
 """Ways to an API server, and API servers, with one fault each, and what is said of it."""
 
 import base64
-import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import trustme
 
+from tests.free_port import free_port
 from tests.kube.apiserver import ApiServer, Fault
 
 Content = dict[str, Any]
-
-
-def unused_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def content_for(server: ApiServer) -> Content:
@@ -84,7 +78,7 @@ class Passing(NamedTuple):
 
 
 def refuse(_: ApiServer, content: Content) -> None:
-    cluster(server=f"https://127.0.0.1:{unused_port()}")(content)
+    cluster(server=f"https://127.0.0.1:{free_port()}")(content)
 
 
 def answer_with(action: str, **rest: Any) -> Callable[[ApiServer, Content], None]:

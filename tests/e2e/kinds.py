@@ -6,7 +6,6 @@ that part of the page. The questions and scenes are those of `tests/reasons.py` 
 
 import json
 import re
-import socket
 import subprocess
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from dnsserver.advice import advice
 from tests.e2e.page import PAGE
 from tests.e2e.process import Served, wait_until
 from tests.forward.scripted import HOST, Script, upstream
+from tests.free_port import free_port
 from tests.reasons import EXAMPLES
 from tests.running import write_objects
 from tests.scenes import SCENES, THINGS, UP, ZONE, Example, Once, back_to
@@ -113,7 +113,7 @@ def outside() -> Iterator[tuple[int, Callable[[Script], None]]]:
 def seen(scene: str) -> dict[str, Seen]:
     """Run the server in a scene, ask what brings its kinds of failure, and return what is seen of each by its title."""
     with outside() as (port, use), tempfile.TemporaryDirectory() as folder:
-        ports = _free_ports() if scene in _FIXED else (0, 0)
+        ports = (free_port(), free_port()) if scene in _FIXED else (0, 0)
         if scene == "a loop":
             use(back_to(lambda: ports[0]))
         words = {f"{HOST}:{port}": UP, f"{HOST}:1": UP, folder: "/etc/dns"}
@@ -133,14 +133,6 @@ def seen(scene: str) -> dict[str, Seen]:
                 one = Seen(title, command, told[title], line, failure, verdict, advice(each.code))
                 found[title] = Seen(*(_plain(part, words) for part in one))
             return found
-
-
-def _free_ports() -> tuple[int, int]:
-    """Return a port for DNS and one for admin HTTP that were free a moment ago: who loops has to know it."""
-    with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket(type=socket.SOCK_STREAM) as other:
-        one.bind((HOST, 0))
-        other.bind((HOST, 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _example(scene: str, question: str, code: str = "") -> Example:

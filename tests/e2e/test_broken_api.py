@@ -17,9 +17,10 @@ import pytest
 import trio
 
 from dnsserver.zone.model import Kind
-from tests.e2e.broken_api import HOPELESS, PASSING, Hopeless, Passing, cluster, content_for, plugin, unused_port
+from tests.e2e.broken_api import HOPELESS, PASSING, Hopeless, Passing, cluster, content_for, plugin
 from tests.e2e.observed import Line, Observed, in_page, observe
 from tests.e2e.page import expect_rows
+from tests.free_port import free_port
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.support import thing, wait_for
 
@@ -45,7 +46,7 @@ async def server() -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 def admin() -> str:
-    return f"127.0.0.1:{unused_port()}"
+    return f"127.0.0.1:{free_port()}"
 
 
 async def observed(folder: Path, *flags: str, **settings: Any) -> Observed:

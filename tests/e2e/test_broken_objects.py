@@ -3,9 +3,6 @@
 The table of them is in docs/troubleshooting.md; DNSSERVER_TABLE=1 has this write it.
 """
 
-import random
-import socket
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from tests.e2e.broken_objects import GOOD, ROWS, Row
 from tests.e2e.observed import Line, in_page, observe
 from tests.e2e.page import expect_rows
+from tests.free_port import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -23,12 +21,7 @@ def serving(line: Line) -> bool:
 
 @pytest.fixture
 def admin() -> str:
-    """Return an address that is free; below those ports that the system gives to clients, so that none takes it."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as found, suppress(OSError):
-            found.bind(("127.0.0.1", port))
-            return f"127.0.0.1:{port}"
-    raise AssertionError("no free port")
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

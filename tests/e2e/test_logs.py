@@ -3,10 +3,8 @@
 import fcntl
 import http.client
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -20,6 +18,7 @@ import dns.query
 import pytest
 
 from tests.e2e.process import FOLDER, PATIENCE, wait_until
+from tests.free_port import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -60,16 +59,6 @@ def nothing(keep: ExitStack) -> int:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     keep.callback(os.close, descriptor)
     return descriptor
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP, and not one that the system gives to somebody else meanwhile."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
-            udp.bind(("127.0.0.1", port))
-            tcp.bind(("127.0.0.1", port))
-            return port
 
 
 def get(port: int, path: str) -> str:

@@ -26,6 +26,7 @@ import pytest
 
 from tests.cluster import namespace
 from tests.e2e.process import FOLDER, served, wait_until
+from tests.free_port import free_port
 from tests.running import write_objects
 
 HOST = "127.0.0.1"
@@ -150,18 +151,6 @@ class Resolvers(NamedTuple):
 
 def find(program: str) -> str:
     return shutil.which(program) or f"/usr/sbin/{program}"
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind((HOST, 0))
-            try:
-                udp.bind(tcp.getsockname())
-            except OSError:
-                continue
-            return int(tcp.getsockname()[1])
 
 
 def sign(folder: Path) -> str:

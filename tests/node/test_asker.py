@@ -11,16 +11,11 @@ from ipaddress import ip_address
 import pytest
 
 from dnsserver.node.asker import PATIENCE, Asker, Outcome, Transport
+from tests.free_port import free_port
 from tests.node import responder
 
 HOST = ip_address("127.0.0.1")
 TRANSPORTS: list[Transport] = ["udp", "tcp"]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
 
 
 @pytest.fixture
