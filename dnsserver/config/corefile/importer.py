@@ -97,10 +97,12 @@ def import_text(
 
 def _refuse(parsed: Parsed, name: str) -> None:
     """Raise CorefileError with every reason for which CoreDNS would not start, or if there is nothing to import."""
-    if not parsed.blocks:
-        raise CorefileError(f"{name}: found no server block; expected at least one, as in `. {{ errors }}`")
-    found = refusals(parsed.blocks)
     unset = {f"{remark.file}:{remark.line}:": remark.text for remark in parsed.remarks if " is not set " in remark.text}
+    if not any(block.keys for block in parsed.blocks):
+        what = "no server block has a zone" if parsed.blocks else "found no server block"
+        notes = "".join(f"\n{place} {text}" for place, text in unset.items())
+        raise CorefileError(f"{name}: {what}; expected at least one, as in `. {{ errors }}`{notes}")
+    found = refusals(parsed.blocks)
     found = [
         f"{text}; {note}" if (note := next((unset[place] for place in unset if text.startswith(place)), "")) else text
         for text in found

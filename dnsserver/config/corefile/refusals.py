@@ -63,6 +63,8 @@ def _block(block: ServerBlock) -> Iterator[str]:
             if directive.name not in absent.LOST and directive.name not in absent.DEFAULT:
                 yield f"{place}: {_unknown(directive)}"
             continue
+        if not block.keys:
+            continue  # without a zone, CoreDNS sets up none of its plugins, whatever is behind them
         first = there.setdefault(directive.name, directive)
         if plugin.once and first is not directive:
             yield f"{place}: {directive.name}: expected it once in a server block; it is in line {first.line} already"

@@ -51,6 +51,8 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("file /a a.example {", " reload 5s", "}"), "default", "the file is followed and read again"),
     (("file /a a.example {", " fallthrough", "}"), "lost", "that the file does not have is NXDOMAIN"),
     (("file /a a.example {", " upstream", "}"), "default", "CoreDNS itself does nothing for it any more"),
+    # CoreDNS refuses what it does not know there, and sets up nothing of the rest
+    (("whoami", "}", "{$ZONE} {", "health a b"), "default", "it has no zone: CoreDNS answers nothing by it"),
 ]  # fmt: skip
 
 

@@ -60,6 +60,15 @@ def test_a_corefile_of_snippets_alone_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["{$ZONE} {\n whoami\n}\n", "{$ZONE}\nlog .example\nforward . 192.0.2.1\n", '"" {\n whoami\n}\n']
+)
+def test_a_corefile_without_a_zone_is_refused(text: str) -> None:
+    with pytest.raises(CorefileError, match="no server block has a zone") as error:
+        imported(text)
+    assert ("\nCorefile:1: {$ZONE} is not set" in str(error.value)) == ("$ZONE" in text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         ". {\n errors\n}\n",
