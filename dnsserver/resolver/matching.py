@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dnsserver.resolver.filters import Head
-from dnsserver.resolver.patterns import Pattern, RuleError, domain_of
+from dnsserver.resolver.patterns import Pattern, RuleError
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import ROOT, from_text, is_below, to_text
 
@@ -113,7 +113,7 @@ class Table(Generic[T]):
                 self.names.setdefault(condition.name, []).append(entry)
             elif condition.prefix is not None:
                 self._prefixes.setdefault(_head(condition.prefix), []).append(entry)
-            elif ROOT in (domains := _domains(condition)):
+            elif ROOT in (domains := _domains(condition, entry.pattern)):
                 self.everywhere.append(entry)
             else:
                 for domain in domains:
@@ -154,10 +154,10 @@ def _head(prefix: Prefix) -> bytes:
     return prefix.labels[1 : 1 + prefix.labels[0]] if prefix.labels else prefix.part
 
 
-def _domains(condition: Condition) -> set[bytes]:
+def _domains(condition: Condition, pattern: Pattern | None) -> set[bytes]:
     """Return the domains in which a rule for neither one name nor a prefix is looked for."""
     if condition.suffix is None:
-        return set(condition.below) or {from_text(domain_of(condition.regex or ""))}
+        return set(condition.below) or {ROOT if pattern is None else pattern.domain}
     if not condition.below:
         return {condition.suffix}
     return {

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import from_text
+
 _GAP = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]|.", re.DOTALL)  # an escape, a class of characters, anything else
 _LITERAL = re.compile(r"[A-Za-z0-9_-]")
@@ -21,10 +24,13 @@ class RuleError(ValueError):
 
 
 class Pattern:
-    """One expression, in RE2's syntax; upper and lower case are the same to it, as they are in names."""
+    """One expression, in RE2's syntax; upper and lower case are the same to it, as they are in names.
+
+    All names that it fits lie in its `domain`.
+    """
 
     def __init__(self, text: str) -> None:
-        """Compile it; raises RuleError that says what is wrong with it."""
+        """Compile it; raises RuleError that says what is wrong with it, or that no name can end so."""
         import re2  # noqa: PLC0415 - only who has such a rule needs it
 
         options = re2.Options()
@@ -41,6 +47,10 @@ class Pattern:
             raise RuleError(f"is not a regular expression of RE2: {shown}") from None
         self._names: dict[str, int] = {name.decode(): number for name, number in self._compiled.groupindex.items()}
         self.groups = frozenset({str(number) for number in range(self._compiled.groups + 1)} | self._names.keys())
+        try:
+            self.domain = from_text(domain_of(text))
+        except FormatError as error:
+            raise RuleError(f"fits no name: {error}") from None
 
     def search(self, text: str) -> dict[str, str] | None:
         """Return what each group found anywhere in a text, by number and by name; None if it does not fit."""

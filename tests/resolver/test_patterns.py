@@ -88,6 +88,15 @@ def test_what_is_no_expression_says_so(expression: str) -> None:
         Pattern(expression)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [rf"^(.*)\.{'a' * 64}\.org\.$", r"a\.\.org\.$", r"x\." + r"abc\." * 63 + r"abcd\.$"],
+)
+def test_an_expression_that_no_name_can_end_as_says_so(expression: str) -> None:
+    with pytest.raises(RuleError, match=r"fits no name: "):
+        Pattern(expression)
+
+
 @pytest.mark.parametrize("expression", ["(a*)*$", "(a|a)*b", "(.*)(.*)(.*)(.*)(.*)x$", "(a?){50}a{50}b"])
 def test_no_expression_takes_long(expression: str) -> None:
     pattern = Pattern(expression)
