@@ -276,6 +276,7 @@ class DnsService:
         """Answer until cancelled; started when names outside the cluster can be asked."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.forwarder.run)
+            nursery.start_soon(self.faults.keep, "udp", self.responder.standstill.run)
             await nursery.start(self.listeners.run)
             nursery.start_soon(self.faults.keep, "observed", self.digest.run)
             nursery.start_soon(self.faults.keep, "observed", self.audience.run)

@@ -25,14 +25,14 @@ from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
 from dnsserver.logger import get_logger
+from dnsserver.server.standstill import quiet
 from dnsserver.traffic.gathered import Gathered, Gatherer
 
 log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
 _SETTLE_EVERY = 10.0  # seconds; when it dies, the hits of so many are not counted
-_QUIET = 0.02  # seconds without a frame, after which nothing is left of what came while this process started
-_CATCH_UP = 0.5  # seconds at most, where frames come all the time
+_RELOADS = 0.5  # seconds at most that a reload is waited for
 
 
 class Worker:
@@ -80,11 +80,10 @@ class Worker:
         """Answer from now on, once what has come while this process started is read: no client gets what is over."""
         spare_zone()
         give_back()
-        with trio.move_on_after(_CATCH_UP):
-            frames = -1
-            while frames != self._frames or self._reloads.locked():
-                frames = self._frames
-                await trio.sleep(_QUIET)
+        await quiet(lambda: self._frames)
+        with trio.move_on_after(_RELOADS):
+            async with self._reloads:  # one that has begun is over
+                pass
         self.dns.join(self._sockets, self._report_heavy)
         await nursery.start(self.dns.run)
         self._listening = True

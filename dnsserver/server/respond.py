@@ -12,6 +12,7 @@ from dnsserver.server.keepalive import KeepalivePort, Stream
 from dnsserver.server.observer import CACHE, LOCAL, NEVER, Noted, Observer
 from dnsserver.server.pending import Resolver
 from dnsserver.server.reply import DEFERRED, Outside, Port, ReplyWriter
+from dnsserver.server.standstill import Standstill
 from dnsserver.server.templates import Services, Templates
 from dnsserver.traffic.sampler import Sampler
 from dnsserver.wire import message as m
@@ -64,6 +65,7 @@ class Responder:
         self.clock = clock
         self.faults = faults or Faults()
         self.observer = observer or Observer(clock)
+        self.standstill = Standstill(clock, lambda: replies.changes)
         self.sampler = Sampler(random)
         self.streams = self.sampler.countdown()
         self.miss: Callable[[bytes, Port, int], bytes | None] = self.respond

@@ -90,6 +90,7 @@ class TcpServer:
         self._guard = responder.guard
         self._faults = responder.faults
         self._clock = responder.clock
+        self._standstill = responder.standstill
         self._limits = limits
         self.room = Room(limits.connections, limits.buffers) if room is None else room
         self._selector = DefaultSelector()
@@ -176,6 +177,8 @@ class TcpServer:
     async def _turn(self) -> None:
         """Wait until sockets are ready, and serve each of them once."""
         await trio.lowlevel.wait_readable(self._selector)
+        if self._clock() > self._standstill.due:
+            await self._standstill.over()
         ready = self._selector.select(0)
         left = iter(ready if self._keeps_up else by_turns(ready))
         while not self._serve_some(left):

@@ -101,6 +101,7 @@ class UdpServer:
         self._responder = responder
         self._outside = responder.outside
         self._beat = self._clock()
+        self._standstill = responder.standstill
         table = table or responder.replies.add_table("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, table, responder)
         self._on_behind = on_behind
@@ -139,11 +140,13 @@ class UdpServer:
     async def _keep_beat(self) -> None:
         """Note every second that the event loop goes round; after a stall this may come before the first packet."""
         while True:
-            self._look_back(self._clock())
+            await self._look_back()
             await trio.sleep_until(next_look(_BEAT))
 
-    def _look_back(self, now: float) -> None:
-        """Drop what is too old of what has come, if this process stood still."""
+    async def _look_back(self) -> None:
+        """If this process stood still, have what changed meanwhile read, and drop what is too old of what has come."""
+        await self._standstill.over()
+        now = self._clock()
         gap = now - self._beat
         self._beat = now
         if gap <= _STOOD_STILL:
@@ -159,7 +162,7 @@ class UdpServer:
         port, responder = self.port, self._responder
         serve_batch, durations = port.serve_batch, port.table.durations
         outside, cork, clock, late = self._outside, self._outside.cork, self._clock, self._late
-        countdown, sampled = self._countdown, port.sampled
+        countdown, sampled, standstill = self._countdown, port.sampled, self._standstill
         full = 0  # turns in a row at whose end packets were waiting
         with self.sock:
             while True:
@@ -172,8 +175,9 @@ class UdpServer:
                     continue
                 try:
                     now = clock()
-                    if now - self._beat > _STOOD_STILL:
-                        self._look_back(now)
+                    if now > standstill.due:
+                        await self._look_back()
+                        continue
                     miss = responder.miss if full < _BEHIND or self._is_lane else late.put_off
                     end = now + _TURN
                     cork.on = True

@@ -46,7 +46,8 @@ async def test_what_has_to_wait_for_the_outside_is_answered_when_it_comes(
 
 async def test_a_server_that_stood_still_notices(clock: LoopbackClock) -> None:
     parts = Parts()
-    async with parts.udp() as port:
+    async with trio.open_nursery() as nursery, parts.udp() as port:
+        nursery.start_soon(parts.responder.standstill.run)
         with UdpClient(port) as client:
             await client.send(query("web.shop", 1))
             await client.receive()
@@ -56,6 +57,7 @@ async def test_a_server_that_stood_still_notices(clock: LoopbackClock) -> None:
             assert [(await client.receive()).id for _ in range(10)] == list(range(59, 49, -1))
             await client.send(query("web.shop", 100))
             assert (await client.receive()).id == 100
+        nursery.cancel_scope.cancel()
 
 
 # ---- questions that are put off

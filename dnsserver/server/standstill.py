@@ -1,0 +1,54 @@
+"""This process may have stood still: it was stopped, swapped out, or its machine paused.
+
+What changed meanwhile waits in the sockets and pipes that changes come by, and questions wait in theirs. Both are ready
+at the same moment. Who answers first tells clients what was true when the standstill began: without this, a worker that
+had been stopped for 6 s gave three answers that were 6 s old.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+from dnsserver.pace import next_look
+
+_BEAT = 0.25  # seconds
+_LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
+_QUIET = 0.02  # seconds without a change, after which nothing is left of what came meanwhile
+_CATCH_UP = 0.5  # seconds at most, where changes come all the time
+
+
+async def quiet(changes: Callable[[], int]) -> None:
+    """Wait until a count of changes stands still for a moment, or for half a second."""
+    with trio.move_on_after(_CATCH_UP):
+        seen = -1
+        while seen != (seen := changes()):  # noqa: ASYNC110 - no event tells that nothing has come
+            await trio.sleep(_QUIET)
+
+
+class Standstill:
+    """Tells who answers when to let the changes go first: `await over()` where the clock is past `due`."""
+
+    def __init__(self, clock: Callable[[], float], changes: Callable[[], int]) -> None:
+        """Begin without a beat, so that nothing is ever `due` until `run`; `changes` counts those of the answers."""
+        self._clock = clock
+        self._changes = changes
+        self._looking = trio.Lock()
+        self.due = inf
+
+    async def run(self) -> None:
+        """Note that the event loop goes round, until cancelled."""
+        try:
+            while True:
+                await self.over()
+                self.due = self._clock() + _LATE
+                await trio.sleep_until(next_look(_BEAT))
+        finally:
+            self.due = inf
+
+    async def over(self) -> None:
+        """After a standstill, wait until what changed meanwhile is read."""
+        async with self._looking:
+            if self._clock() > self.due:
+                await quiet(self._changes)
+                self.due = self._clock() + _LATE

@@ -1,0 +1,85 @@
+"""After a process has stood still: what changed meanwhile is read before anybody is answered."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from dnsserver.server.standstill import quiet
+from tests.clock import LoopbackClock
+from tests.server.parts import Parts, TcpClient, UdpClient, query, tcp_client
+
+
+@pytest.mark.parametrize(
+    ("transport", "gap"), [("udp", 1.0), ("udp", 6.0), ("udp", 3600.0), ("tcp", 1.0), ("tcp", 6.0)]
+)
+async def test_changes_go_first(clock: LoopbackClock, transport: str, gap: float) -> None:
+    parts = Parts()
+    happened: list[str] = []
+
+    async def change() -> None:
+        await trio.sleep(gap + 0.01)  # the question is ready before
+        parts.replies.clear()
+        happened.append("changed")
+
+    async with trio.open_nursery() as nursery, client(parts, transport) as asked:
+        nursery.start_soon(parts.responder.standstill.run)
+        for _ in range(2):
+            await asked.send(query("web.shop"))
+            await asked.receive()
+        nursery.start_soon(change)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(gap)
+        await asked.send(query("web.shop"))
+        await asked.receive()
+        happened.append("answered")
+        nursery.cancel_scope.cancel()
+    assert happened == ["changed", "answered"]
+
+
+async def test_nobody_waits_where_it_went_on(clock: LoopbackClock) -> None:
+    parts = Parts()
+    async with trio.open_nursery() as nursery, client(parts, "udp") as asked:
+        nursery.start_soon(parts.responder.standstill.run)
+        for _ in range(20):
+            began = trio.current_time()
+            await asked.send(query("web.shop"))
+            await asked.receive()
+            assert trio.current_time() == began
+            await trio.sleep(0.3)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def client(parts: Parts, transport: str) -> AsyncIterator[UdpClient | TcpClient]:
+    if transport == "tcp":
+        async with parts.tcp() as server, tcp_client(server) as connection:
+            yield connection
+    else:
+        async with parts.udp() as port:
+            with UdpClient(port) as sock:
+                yield sock
+
+
+async def test_quiet_waits_until_the_changes_have_come(clock: LoopbackClock) -> None:
+    changes = 0
+
+    async def change() -> None:
+        nonlocal changes
+        for _ in range(5):
+            await trio.sleep(0.015)
+            changes += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        await quiet(lambda: changes)
+        assert changes == 5
+
+
+async def test_quiet_does_not_wait_for_ever(clock: LoopbackClock) -> None:
+    began = trio.current_time()
+    numbers = iter(range(10**6))
+    await quiet(lambda: next(numbers))
+    assert trio.current_time() - began == 0.5
