@@ -16,11 +16,12 @@ _BEAT = 0.25  # seconds
 _LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
 _QUIET = 0.02  # seconds without a change, after which nothing is left of what came meanwhile
 _CATCH_UP = 0.5  # seconds at most, where changes come all the time
+_SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile
 
 
-async def quiet(changes: Callable[[], int]) -> None:
-    """Wait until a count of changes stands still for a moment, or for half a second."""
-    with trio.move_on_after(_CATCH_UP):
+async def quiet(changes: Callable[[], int], most: float = _CATCH_UP) -> None:
+    """Wait until a count of changes stands still for a moment, or for so many seconds."""
+    with trio.move_on_after(most):
         seen = -1
         while seen != (seen := changes()):  # noqa: ASYNC110 - no event tells that nothing has come
             await trio.sleep(_QUIET)
@@ -49,6 +50,7 @@ class Standstill:
     async def over(self) -> None:
         """After a standstill, wait until what changed meanwhile is read."""
         async with self._looking:
-            if self._clock() > self.due:
-                await quiet(self._changes)
+            late = self._clock() - self.due
+            if late > 0.0:
+                await quiet(self._changes, min(_CATCH_UP, _SHARE * (late + _LATE)))
                 self.due = self._clock() + _LATE

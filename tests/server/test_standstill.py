@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from dnsserver.server.standstill import quiet
+from dnsserver.server.standstill import Standstill, quiet
 from tests.clock import LoopbackClock
 from tests.server.parts import Parts, TcpClient, UdpClient, query, tcp_client
 
@@ -83,3 +83,19 @@ async def test_quiet_does_not_wait_for_ever(clock: LoopbackClock) -> None:
     numbers = iter(range(10**6))
     await quiet(lambda: next(numbers))
     assert trio.current_time() - began == 0.5
+
+
+@pytest.mark.parametrize(("gap", "waits"), [(1.0, 0.1), (3.0, 0.3), (60.0, 0.5)])
+async def test_where_changes_never_end_clients_wait_a_tenth_of_the_standstill(
+    clock: LoopbackClock, gap: float, waits: float
+) -> None:
+    numbers = iter(range(10**6))
+    standstill = Standstill(trio.current_time, lambda: next(numbers))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(standstill.run)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(gap)
+        began = trio.current_time()
+        await standstill.over()
+        assert trio.current_time() - began == pytest.approx(waits)
+        nursery.cancel_scope.cancel()
