@@ -22,17 +22,18 @@ def forward_problem(domain: Domain, config: Config) -> str | None:
     if shown is not None:
         return shown
     if domain.wire == ROOT:
-        return '"." is every name: write its servers into upstreams'
+        return '"." means every name: write these servers into upstreams'
     for kept in config.local.domains:
         if is_below(domain.wire, kept.wire):
-            return f'"{domain}" lies in "{kept}" of local.domains, which is not forwarded: take it out of one of both'
+            inside = f'"{domain}" lies in "{kept}" of local.domains'
+            return f"{inside}, which is not forwarded: remove it from one of the two"
     for text in (network.text for network in config.reverse_zones):
         inner = _network(domain)
         outer = ipaddress.ip_network(text)
         if inner is not None and _lies_in(inner, outer):
-            return f'"{domain}" lies in {text} of reverse_zones, which is answered here: take it out of one of both'
+            return f'"{domain}" lies in {text} of reverse_zones, which is answered here: remove it from one of the two'
     if domain == config.domain:
-        return f'"{domain}" is the cluster itself; only a part of it can be handed over, as "shop.svc.{domain}"'
+        return f'"{domain}" is the domain of the cluster; only a part of it can be forwarded, as in "shop.svc.{domain}"'
     return _answered_here(domain)
 
 
@@ -42,9 +43,9 @@ def local_problem(domain: Domain, config: Config) -> str | None:
     if shown is not None:
         return shown
     if domain.wire == ROOT:
-        return '"." is every name: write upstreams = [] to ask nobody'
+        return '"." means every name: to forward nothing, write upstreams = []'
     if config.domain.wire != ROOT and is_below(domain.wire, config.domain.wire):
-        return f'"{domain}" lies in "{config.domain}", which is answered here: leave it out'
+        return f'"{domain}" lies in "{config.domain}", which is answered here: remove it'
     return _answered_here(domain)
 
 
@@ -52,7 +53,7 @@ def _answered_here(domain: Domain) -> str | None:
     for special in SPECIAL:
         if is_below(domain.wire, special):
             name = to_text(special).removesuffix(".")
-            return f'"{domain}" lies in "{name}", a special-use name that is answered here: leave it out'
+            return f'"{domain}" lies in "{name}", a special-use name that is answered here: remove it'
     return None
 
 
@@ -71,10 +72,10 @@ def misspelled(domain: Domain) -> str | None:
         pass
     else:
         kind = "a network" if "/" in text else "an address"
-        return f'found "{text}", {kind}; expected the names of its reverse zone, {_alternatives(network)}'
+        return f'found "{text}", {kind}; expected its reverse zone, {_alternatives(network)}'
     around = _AROUND_A_DOMAIN.fullmatch(text)
     if around is not None and around[1] != text:
-        return f'found "{text}"; expected the domain alone, "{around[1]}"'
+        return f'found "{text}"; expected only the domain, "{around[1]}"'
     if not domain.wire.isascii():
         return _beyond_ascii(domain)
     labels = text.split(".")
@@ -82,7 +83,7 @@ def misspelled(domain: Domain) -> str | None:
         return None
     rest = ".".join(label for label in labels if "*" not in label)
     every = "write the servers for all names into upstreams"
-    instead = f'expected "{rest}", which is all names below it' if rest else every
+    instead = f'expected "{rest}", which covers all names below it' if rest else every
     return f'found "{text}", a pattern; {instead}'
 
 
@@ -90,9 +91,9 @@ def _beyond_ascii(domain: Domain) -> str:
     """Say how a name beyond ASCII stands in questions (RFC 5890); nobody asks for it as it is written."""
     shown = b".".join(labels(domain.wire)).decode(errors="replace")
     try:
-        return f'found "{shown}"; expected it as it is asked, "{shown.encode("idna").decode()}"'
+        return f'found "{shown}"; expected the name as DNS clients ask for it, "{shown.encode("idna").decode()}"'
     except UnicodeError:
-        return f'found "{shown}"; expected letters of ASCII, as in "xn--bcher-kva.example"'
+        return f'found "{shown}"; expected ASCII letters, as in "xn--bcher-kva.example"'
 
 
 def _alternatives(network: _Network) -> str:

@@ -14,7 +14,7 @@ _KINDS = {
 }
 
 
-_DENIED = "may not be read by user {}: permission denied"
+_DENIED = "cannot be read by user {}: permission denied"
 
 
 class UnusableFileError(Exception):
@@ -34,7 +34,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     except (OSError, ValueError) as error:
         raise UnusableFileError(told(error)) from error
     if data is None:  # some files of /proc are regular ones and have to be waited for
-        raise UnusableFileError("has nothing to read without waiting for it")
+        raise UnusableFileError("has no data that can be read without waiting")
     if len(data) > most:
         raise UnusableFileError(f"has more than {most:,} octets")
     return data
@@ -48,7 +48,7 @@ def read_text(path: Path, most: int) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnusableFileError(f"is not UTF-8 text, at octet {error.start}") from error
+        raise UnusableFileError(f"is not UTF-8 text: invalid octet at offset {error.start}") from error
     return text.replace("\r\n", "\n")
 
 
@@ -87,7 +87,7 @@ def expect_writable_folder(path: Path) -> None:
         is_folder = existing.is_dir()
     except (OSError, ValueError) as error:
         raise UnusableFileError(told(error, "folder")) from error
-    shown = "" if existing == path else f"cannot be made: {existing} "
+    shown = "" if existing == path else f"cannot be created: {existing} "
     if not is_folder:
         raise UnusableFileError(f"{shown}is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -105,4 +105,4 @@ def told(error: Exception, what: str = "file") -> str:
             return "a part of the path is a file, not a folder"
         case OSError():
             return f"cannot be read: {error.strerror or error}"
-    return "cannot be a path"
+    return "is not a valid path"

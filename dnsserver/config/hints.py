@@ -8,12 +8,14 @@ from dnsserver.config.model import Config, Table
 
 # What was once, and what to write instead.
 _FORMER_KEYS = {
-    "search.namespaces_off": "is no key any more; write search.namespaces, the list of those where completion is on",
-    "reply_cache.replies": "is no key any more; write reply_cache.size, in octets",
-    "reply_cache.missing": "is no key any more; write reply_cache.size, a quarter of which is for missing names",
+    "search.namespaces_off": (
+        "this key no longer exists; use search.namespaces, the list of namespaces where completion is on"
+    ),
+    "reply_cache.replies": "this key no longer exists; use reply_cache.size, in octets",
+    "reply_cache.missing": "this key no longer exists; use reply_cache.size, a quarter of which is for missing names",
 }
 _FORMER_VALUES = {
-    ("ipv6", "auto"): '"auto" is no value any more; write "on", which is the default, or "off" to hide all outside AAAA'
+    ("ipv6", "auto"): '"auto" no longer exists; write "on", the default, or "off" to hide all AAAA records from outside'
 }
 # What other DNS servers and the flags call it.
 _ELSEWHERE = {
@@ -61,7 +63,7 @@ def unknown(key: str, path: str, known: list[str]) -> str:
         last = get_close_matches(written, [name.rpartition(".")[2] for name in every], n=1, cutoff=0.75)
         meant = [name for name in every if name.rpartition(".")[2] in last]
     if meant:
-        where = "; keys of no table stand above the first [table]" if path and "." not in meant[0] else ""
+        where = "; keys that belong to no table come before the first [table]" if path and "." not in meant[0] else ""
         return f"unknown key; did you mean {' or '.join(meant)}?{where}"
     place = f"the table {path.removesuffix('.')}" if path else "the file"
     return f"unknown key; the keys of {place} are {', '.join(known)}"

@@ -20,7 +20,7 @@ _MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
 _MOST_FILES = 256
 _PATTERN = re.compile(r"[*?\[]")
 _ELEMENT = re.compile(r"([^.\[]+)\[(\d+)\](.*)", re.DOTALL)
-_EXPECTED = 'a list of file names, in which `*` and `?` stand for others, as in ["conf.d/*.toml"]'
+_EXPECTED = 'a list of file names, which may have the wildcards `*` and `?`, as in ["conf.d/*.toml"]'
 
 
 class _Part(NamedTuple):
@@ -171,7 +171,7 @@ class _Whole:
         if source != self._source and "include" in parsed.data:
             line = parsed.places.line_of("include")
             self.problems.append(
-                f"{source}:{line}: include: an included file includes no others; name them all in the first"
+                f"{source}:{line}: include: an included file cannot include others; list them all in the first file"
             )
             del parsed.data["include"]
         first = {key: len(value) for key, value in self.data.items() if _is_array(value)}

@@ -52,7 +52,7 @@ Ttl = Annotated[int, _whole(0, _WEEK, "seconds")]
 Count = Annotated[int, _whole(1, 10_000_000)]
 CountOrOff = Annotated[int, _whole(0, 10_000_000)]
 Deadline = Annotated[float, _seconds(0.05, 60)]
-Hedge = Annotated[float, msgspec.Meta(ge=0, le=1, description="a share from 0 to 1")]
+Hedge = Annotated[float, msgspec.Meta(ge=0, le=1, description="a fraction from 0 to 1")]
 
 NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z"  # RFC 1123 label, as the API demands
 Rcode = Literal["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "DROP"]

@@ -157,7 +157,7 @@ class Places:
                 depth += 1
                 if depth > _DEEPEST:
                     here = line + self._text.count("\n", begin, position)
-                    raise TooDeepError(here, f"more than {_DEEPEST} brackets within each other")
+                    raise TooDeepError(here, f"more than {_DEEPEST} nested brackets")
             elif token["close"]:
                 depth -= 1
             elif token["end"] and depth <= 0:

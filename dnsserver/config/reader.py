@@ -296,7 +296,7 @@ class _Reader:
         self._wrong.append(key)
         self._problems.append(f"{_place(key, self._written, self._overrides)}: {message}")
         if len(self._problems) >= MOST_PROBLEMS:
-            self._problems.append(f"{self._source}: and perhaps more; these are the first {MOST_PROBLEMS}")
+            self._problems.append(f"{self._source}: there may be more mistakes; these are the first {MOST_PROBLEMS}")
             raise _TooManyError
 
 

@@ -25,12 +25,12 @@ def mistakes(config: Config) -> Iterator[Mistake]:
     yield from _listeners(config)
     yield from _sources(config)
     if config.takeover is not None and config.workers > 1:
-        yield "takeover", f"is for one process that answers, but workers is {config.workers}; leave one of them out"
+        yield "takeover", f"works with one process only, but workers is {config.workers}; remove one of the two"
     if config.domain.wire == ROOT:
         yield "domain", "is the root, expected a domain of the cluster's own"
     if len(config.domain.wire) > _LONGEST_DOMAIN:
         found = f"has {len(config.domain.wire)} octets, expected at most {_LONGEST_DOMAIN}"
-        yield "domain", f"{found}, so that the zone's own names fit into {MAX_NAME}"
+        yield "domain", f"{found}, so that the zone's own names fit into {MAX_NAME} octets"
     yield from _forwards(config)
     if config.rewrite or config.answer or config.hosts:
         from dnsserver.config import rules  # noqa: PLC0415 - dnslib and RE2: only who has rules needs them
@@ -64,13 +64,13 @@ def _listeners(config: Config) -> Iterator[Mistake]:
             if taken is not None:
                 yield (
                     key,
-                    f"{address} clashes with {taken}, which is in the list: one of them takes the other's packets",
+                    f"{address} clashes with {taken}, also in the list: one would take the other's packets",
                 )
         seen[address] = None
     admin = config.admin
     for address in seen:
         if clash(address, admin, dual=admin.host == "::"):
-            yield "admin", f"{admin} clashes with {address} in listen: DNS over TCP needs that port itself"
+            yield "admin", f"{admin} clashes with {address} in listen: DNS over TCP uses that port; choose another one"
             return
 
 
@@ -97,10 +97,10 @@ def _wider(address: Address) -> tuple[Address, ...]:
 
 def _sources(config: Config) -> Iterator[Mistake]:
     if config.objects is not None and config.kubeconfig is not None:
-        yield "kubeconfig", "stands beside objects: the cluster comes from one of them; leave the other one out"
+        yield "kubeconfig", "is set together with objects: the cluster comes from one of them; remove the other"
     if config.context is not None and config.kubeconfig is None:
-        beside = "objects need none" if config.objects else "a context is one of a kubeconfig"
-        yield "context", f"stands without kubeconfig: {beside}"
+        beside = "objects need no context" if config.objects else "a context is part of a kubeconfig"
+        yield "context", f"is set without kubeconfig: {beside}"
     for name in ("labels", "namespace_labels"):
         text = getattr(config.kubernetes, name)
         if not selectors.is_selector(text):
@@ -114,7 +114,7 @@ def _address_problem(host: str) -> str:
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id:
-        return f'is link-local, expected its interface behind it, as in "{host}%eth0"'
+        return f'is link-local, expected its interface after it, as in "{host}%eth0"'
     if address.is_unspecified or _is_for_many(address):
         return "is not the address of one machine"
     return ""
@@ -138,7 +138,7 @@ def _forwards(config: Config) -> Iterator[Mistake]:
             yield key, f"has {len(upstreams)} entries, expected at most {_MOST_UPSTREAMS}"
             continue
         if len(upstreams) > 1 and any(upstream.transport == "file" for upstream in upstreams):
-            yield key, "a file of upstreams has to be the only entry"
+            yield key, "a file that lists upstreams has to be the only entry"
         for number, upstream in enumerate(upstreams):
             if wrong := _address_problem(upstream.host):
                 yield f"{key}[{number}]", f"{upstream} {wrong}"
@@ -153,14 +153,17 @@ def _forwards(config: Config) -> Iterator[Mistake]:
             yield key, problem
         for number, excepted in enumerate(forward.except_):
             if excepted == forward.domain or not is_below(excepted.wire, forward.domain.wire):
-                yield f"forward[{index}].except[{number}]", f'"{excepted}" does not lie below "{forward.domain}"'
+                yield f"forward[{index}].except[{number}]", f'"{excepted}" is not below "{forward.domain}"'
         seen.add(forward.domain)
     for index, kept in enumerate(config.local.domains):
         if problem := local_problem(kept, config):
             yield f"local.domains[{index}]", problem
     if len(config.search.node_domains) > _MOST_NODE_DOMAINS:
         found = f"has {len(config.search.node_domains)} entries, expected at most {_MOST_NODE_DOMAINS}"
-        yield "search.node_domains", f"{found}: kubelets take 32 search domains, three of them the cluster's"
+        yield (
+            "search.node_domains",
+            f"{found}: a kubelet accepts 32 search domains, and three of them are the cluster's",
+        )
     for index, domain in enumerate(config.search.node_domains):
         if problem := search_problem(domain):
             yield f"search.node_domains[{index}]", problem

@@ -46,7 +46,7 @@ def mistakes(config: Config) -> Iterator[Mistake]:
                 yield f"{key}.entries[{number}]", str(error)
             else:
                 if not names:
-                    yield f"{key}.entries[{number}]", "is empty, expected an address and the names that it has"
+                    yield f"{key}.entries[{number}]", "is empty, expected an address and its names"
         yield from _domain_mistakes(f"{key}.below", hosts.below)
         yield from _domain_mistakes(f"{key}.authoritative_below", hosts.authoritative_below)
 
@@ -54,7 +54,7 @@ def mistakes(config: Config) -> Iterator[Mistake]:
 def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
     given = [way for way in _WAYS if getattr(rewrite, way) is not None]
     if len(given) != 1:
-        found = f"has {' and '.join(given)}" if given else "says of no name that it is for it"
+        found = f"has {' and '.join(given)}" if given else "does not say which names it is for"
         yield key, f"{found}; expected one of name, prefix, suffix and regex"
         return
     yield from _domain_mistakes(f"{key}.below", rewrite.below)
@@ -68,9 +68,9 @@ def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
         return
     yield from _name_mistakes(f"{key}.name", rewrite.name)
     if way in {"name", "suffix"} and _lies_nowhere(condition):
-        yield f"{key}.below", f"{way} lies in none of these domains: the rule is for no name"
+        yield f"{key}.below", f"{way} is in none of these domains: the rule matches no name"
     if condition.prefix is not None and not condition.prefix.labels and not condition.prefix.part:
-        yield f"{key}.prefix", "is empty, expected how the names begin"
+        yield f"{key}.prefix", "is empty, expected the beginning of the names"
     try:
         rewrites.Rewrites((_rewrite(rewrite),))
         if rewrite.regex is not None:
@@ -81,17 +81,20 @@ def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
 
 def _answer_mistakes(key: str, answer: Answer) -> Iterator[Mistake]:
     if answer.name is not None and answer.regex is not None:
-        yield key, "has name and regex; expected one of them"
+        yield key, "has name and regex; expected only one of them"
     if answer.name is None and answer.regex is None and not answer.below:
-        yield key, 'says of no name that it is for it; expected name, regex or below; for every name below = ["."]'
+        yield (
+            key,
+            'does not say which names it is for; expected name, regex or below; for every name write below = ["."]',
+        )
     if bool(answer.records) == (answer.rcode is not None):
-        found = "has records and rcode" if answer.records else "says nothing"
-        yield key, f"{found}; expected records, or an rcode in place of them"
+        found = "has records and rcode" if answer.records else "has neither records nor rcode"
+        yield key, f"{found}; expected one of the two"
     yield from _domain_mistakes(f"{key}.below", answer.below)
     yield from _name_mistakes(f"{key}.name", answer.name)
     condition = _answer_condition(answer)
     if _lies_nowhere(condition):
-        yield f"{key}.below", "name lies in none of these domains: the rule is for no name"
+        yield f"{key}.below", "name is in none of these domains: the rule matches no name"
     try:
         answers.FixedAnswers((_answer(answer),))
     except answers.RecordError as error:

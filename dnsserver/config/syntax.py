@@ -11,7 +11,7 @@ from dnsserver.config.places import Places, TooDeepError
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _ONE_VALUE = re.compile(r"""[ \t]*[\w.-]+[ \t]*=[^"'\[\]{}=]*""")  # no bracket or quote that reaches into other lines
 _MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a number
-_TOO_LONG = "a number of very many digits"
+_TOO_LONG = "a number with too many digits"
 _TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
 MOST_PROBLEMS = 100
 
@@ -59,7 +59,7 @@ def parse(text: str, source: Path) -> Parsed:
         else:
             place = f"{source}:{line}:{column}" if line else f"{source}"
             begin, end = _line_of_one_value(text, line)
-            quotes = "; text stands between quotes" if begin != end and message != _TOO_LONG else ""
+            quotes = "; text needs quotes around it" if begin != end and message != _TOO_LONG else ""
             problems.append(f"{place}: {message}{quotes}{_mistaken(source)}")
             broken.add(text[begin:end].partition("=")[0].strip().rpartition(".")[2])
         if begin == end or len(problems) >= MOST_PROBLEMS:
@@ -80,9 +80,9 @@ def _line_of_one_value(text: str, line: int) -> tuple[int, int]:
 def _mistaken(source: Path) -> str:
     """Say what a file that is no TOML may be instead."""
     if source.suffix in {".yaml", ".yml", ".json"}:
-        return "; this file is TOML, Kubernetes objects go with --objects"
+        return "; this file has to be TOML: give Kubernetes objects with --objects"
     if source.name == "Corefile":
-        return "; this file is TOML, a Corefile is not read"
+        return "; this file has to be TOML: translate a Corefile with `dnsserver import-corefile`"
     return ""
 
 
@@ -98,7 +98,7 @@ def _syntax_error(text: str, message: str) -> tuple[str, int, int]:
     lines = text.split("\n")
     line, column = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
     twice = _TWICE_IN_BRACES.match(message)
-    told = f"{twice[1]}: is there twice in these braces; write it once" if twice else message[: found.start()]
+    told = f"{twice[1]}: is written twice in these braces; write it once" if twice else message[: found.start()]
     return told, line, column
 
 

@@ -78,7 +78,7 @@ class Domain(TextValue, frozen=True):
 class Network(TextValue, frozen=True):
     """A network in CIDR notation; `ipaddress.ip_network` reads `text`."""
 
-    EXPECTED: ClassVar[str] = 'a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set behind the prefix'
+    EXPECTED: ClassVar[str] = 'a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set after the prefix'
 
     text: str
 
@@ -94,7 +94,7 @@ class Network(TextValue, frozen=True):
 class RecordType(TextValue, frozen=True):
     """A type of records."""
 
-    EXPECTED: ClassVar[str] = 'a type of records, as in "A", "TXT" or "TYPE257"; for all types leave the key out'
+    EXPECTED: ClassVar[str] = 'a record type, as in "A", "TXT" or "TYPE257"; for all types leave the key out'
     REFUSED: ClassVar[frozenset[int]] = frozenset((OPT, IXFR, AXFR, ANY))
 
     number: int
@@ -119,7 +119,7 @@ class RecordType(TextValue, frozen=True):
 class QuestionType(RecordType, frozen=True):
     """A type that is asked for, also one that no record has."""
 
-    EXPECTED: ClassVar[str] = 'a type that is asked for, as in "A", "ANY" or "TYPE257"; for all types leave the key out'
+    EXPECTED: ClassVar[str] = 'a query type, as in "A", "ANY" or "TYPE257"; for all types leave the key out'
     REFUSED: ClassVar[frozenset[int]] = frozenset()
 
 

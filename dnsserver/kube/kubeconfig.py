@@ -244,7 +244,7 @@ def read_small(path: Path) -> bytes:
     except OSError as error:
         raise _UnreadableError((error.strerror or str(error)).lower()) from None
     if text is None:  # some files of /proc are regular ones and have to be waited for
-        raise _UnreadableError("has nothing to read without waiting for it")
+        raise _UnreadableError("has no data that can be read without waiting")
     if len(text) > _LARGEST:
         raise _UnreadableError(f"has more than {_LARGEST >> 20} MiB: expected a kubeconfig or certificates")
     return text

@@ -62,7 +62,7 @@ def _text(path: Path) -> bytes:
         pieces, size = [], 0
         while size <= LARGEST and (piece := file.read(_PIECE)) != b"":
             if piece is None:  # some files of /proc are regular ones and have to be waited for
-                raise _RefusedError("it has nothing to read without waiting for it: expected a regular file")
+                raise _RefusedError("it has no data that can be read without waiting: expected a regular file")
             pieces.append(piece)
             size += len(piece)
     if size > LARGEST:

@@ -129,7 +129,7 @@ def test_a_path_that_is_no_regular_file(
         (lambda f: with_(guardian=f / "text"), "ignored guardian: text: is not a folder; this server is never ready"),
         (
             lambda f: with_(state=f / "text/x/y"),
-            "ignored state: text/x/y: cannot be made: text is not a folder; no snapshot is kept",
+            "ignored state: text/x/y: cannot be created: text is not a folder; no snapshot is kept",
         ),
         (
             lambda f: with_(objects=f, kubernetes=Kubernetes(labels="a=b")),

@@ -55,7 +55,7 @@ def test_a_resolv_conf_and_json(objects: str, tmp_path: Path) -> None:
     ("words", "text"),
     [
         (("a..b", "--objects", "{objects}"), "NAME: label b'' has 0 octets"),
-        (("web", "--type", "AXFR", "--objects", "{objects}"), '--type: found "AXFR", expected a type of records'),
+        (("web", "--type", "AXFR", "--objects", "{objects}"), '--type: found "AXFR", expected a record type'),
         (("web", "--pod", "shop/none", "--objects", "{objects}"), "--pod: there is no pod shop/none in "),
         (("web", "--resolv-conf", "{folder}/none", "--objects", "{objects}"), "no such file or directory"),
         (("web", "--server", "127.0.0.1"), 'found "127.0.0.1", expected HOST:PORT'),

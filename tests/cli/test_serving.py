@@ -146,8 +146,8 @@ def test_check_and_serve_take_the_same_flags() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("shop.yaml", "; this file is TOML, Kubernetes objects go with --objects"),
-        ("Corefile", "; this file is TOML, a Corefile is not read"),
+        ("shop.yaml", "; this file has to be TOML: give Kubernetes objects with --objects"),
+        ("Corefile", "; this file has to be TOML: translate a Corefile with `dnsserver import-corefile`"),
         ("c.toml", ""),
     ],
 )

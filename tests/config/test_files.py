@@ -49,7 +49,7 @@ def test_what_is_no_file_is_not_opened(make: Make, why: str, tmp_path: Path) -> 
     [
         (bytes(101), "has more than 100 octets"),
         (b"\xff\xfea\0", "is UTF-16 text, expected UTF-8"),
-        (b"ab\xff", "is not UTF-8 text, at octet 2"),
+        (b"ab\xff", "is not UTF-8 text: invalid octet at offset 2"),
     ],
 )
 def test_text_that_is_none(content: bytes, why: str, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_what_is_no_folder_to_read(name: str, why: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("file", "is not a folder"), ("file/x/y", "cannot be made: {}/file is not a folder")]
+    ("name", "why"), [("file", "is not a folder"), ("file/x/y", "cannot be created: {}/file is not a folder")]
 )
 def test_what_is_no_folder_to_write(name: str, why: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
@@ -94,9 +94,9 @@ def test_what_is_no_folder_to_write(name: str, why: str, tmp_path: Path) -> None
 def test_what_is_no_path_at_all(use: Callable[[Path], object]) -> None:
     with pytest.raises(UnusableFileError) as caught:
         use(Path("a\0b"))
-    assert str(caught.value) == "cannot be a path"
+    assert str(caught.value) == "is not a valid path"
 
 
 def test_what_may_not_be_read_says_by_whom() -> None:
-    assert told(PermissionError(13, "x")) == f"may not be read by user {os.geteuid()}: permission denied"
+    assert told(PermissionError(13, "x")) == f"cannot be read by user {os.geteuid()}: permission denied"
     assert told(OSError(5, "Input/output error")) == "cannot be read: Input/output error"

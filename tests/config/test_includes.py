@@ -139,7 +139,7 @@ def test_a_relative_path_starts_at_the_file_that_it_stands_in(tmp_path: Path) ->
         ),
         (
             {"c.toml": BASE, "conf.d/a.toml": '\ninclude = ["b.toml"]\n'},
-            ["conf.d/a.toml:2: include: an included file includes no others; name them all in the first"],
+            ["conf.d/a.toml:2: include: an included file cannot include others; list them all in the first file"],
         ),
         ({"c.toml": 'include = ["x.toml"]\n'}, ["c.toml:1: include: x.toml: there is no such file"]),
         ({"c.toml": 'include = "x.toml"\n'}, ["c.toml:1: include: expected a list of file names"]),

@@ -17,10 +17,10 @@ from tests.config.reading import loaded, problems
 
 SECONDS = "expected a number of seconds from"
 ADDRESS = 'expected an IP address and a port, as in "10.96.0.10:53" or "[fd00::10]:53"'
-NETWORK = 'expected a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set behind the prefix'
+NETWORK = 'expected a network, as in "10.96.0.0/12" or "fd00::/8", with no bit set after the prefix'
 WHOLE = "expected a whole number of seconds from 0 to 3600"
 SELECTOR = f"expected {selectors.EXPECTED}"
-ABOVE = "; keys of no table stand above the first [table]"
+ABOVE = "; keys that belong to no table come before the first [table]"
 DOMAIN = 'expected a domain name, as in "cluster.local"'
 
 
@@ -63,7 +63,7 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
         ("domain = '.'", "c.toml:1: domain: is the root, expected a domain of the cluster's own"),
         (
             f"domain = '{'.'.join(['x' * 60] * 4)}.y'",
-            "c.toml:1: domain: has 247 octets, expected at most 244, so that the zone's own names fit into 255",
+            "c.toml:1: domain: has 247 octets, expected at most 244, so that the zone's own names fit into 255 octets",
         ),
         (f"domain = '{'x' * 64}'", f'c.toml:1: domain: found "{"x" * 59}…, {DOMAIN}'),
         (
@@ -90,29 +90,29 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
         ("ttl = 0x" + "f" * 9000, f"c.toml:1: ttl: found a very large number, {WHOLE}"),
         ("[kubernetes]\nlabels = 'app in web'", f'c.toml:2: kubernetes.labels: found "app in web", {SELECTOR}'),
         ("[kubernetes]\nnamespace_labels = 'a=b,'", f'c.toml:2: kubernetes.namespace_labels: found "a=b,", {SELECTOR}'),
-        ("context = 'x'", "c.toml:1: context: stands without kubeconfig: a context is one of a kubeconfig"),
+        ("context = 'x'", "c.toml:1: context: is set without kubeconfig: a context is part of a kubeconfig"),
         (
             "objects = 'o'\ncontext = 'x'",
-            "c.toml:2: context: stands without kubeconfig: objects need none",
+            "c.toml:2: context: is set without kubeconfig: objects need no context",
         ),
         (
             "objects = 'o'\nkubeconfig = 'k'",
-            "c.toml:2: kubeconfig: stands beside objects: the cluster comes from one of them; leave the other one out",
+            "c.toml:2: kubeconfig: is set together with objects: the cluster comes from one of them; remove the other",
         ),
         ("listen = ['[fe80::1%eth0]:53']", f'c.toml:1: listen[0]: found "[fe80::1%eth0]:53", {ADDRESS}'),
         ("listen = ['[::ffff:127.0.0.1]:53']", f'c.toml:1: listen[0]: found "[::ffff:127.0.0.1]:53", {ADDRESS}'),
         ("[cache]\nttl_floor = 90000", "c.toml:2: cache.ttl_floor: 90000 is above cache.ttl_cap, which is 86400"),
         (
             "upstreams = ['/etc/resolv.conf', '9.9.9.9']",
-            "c.toml:1: upstreams: a file of upstreams has to be the only entry",
+            "c.toml:1: upstreams: a file that lists upstreams has to be the only entry",
         ),
         (
             "[local]\ndomains = ['.']",
-            'c.toml:2: local.domains[0]: "." is every name: write upstreams = [] to ask nobody',
+            'c.toml:2: local.domains[0]: "." means every name: to forward nothing, write upstreams = []',
         ),
         (
             "[[forward]]\ndomain = '*.x.y'\nupstreams = []",
-            'c.toml:2: forward[0].domain: found "*.x.y", a pattern; expected "x.y", which is all names below it',
+            'c.toml:2: forward[0].domain: found "*.x.y", a pattern; expected "x.y", which covers all names below it',
         ),
         (
             "[[forward]]\ndomain = 'a'\nupstreams = []\n[[forward]]\ndomain = 'A.'\nupstreams = []",
@@ -134,7 +134,7 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
         ("upstreams = ['[ff02::1]:53']", "c.toml:1: upstreams[0]: [ff02::1]:53 is not the address of one machine"),
         ("upstreams = ['9.9.9.9', 'udp://9.9.9.9']", "c.toml:1: upstreams[1]: 9.9.9.9 is already in the list"),
         ("[forwarding]\nmixed_case = 1", "c.toml:2: forwarding.mixed_case: found 1, expected true or false"),
-        ("[forwarding]\nhedge = 5", "c.toml:2: forwarding.hedge: found 5, expected a share from 0 to 1"),
+        ("[forwarding]\nhedge = 5", "c.toml:2: forwarding.hedge: found 5, expected a fraction from 0 to 1"),
         (
             "[search]\nnamespaces = ['Default']",
             'c.toml:2: search.namespaces[0]: found "Default", expected the name of a namespace',
@@ -142,20 +142,20 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
         (
             "[search]\nnamespaces_off = ['default']",
             (
-                "c.toml:2: search.namespaces_off: is no key any more; "
+                "c.toml:2: search.namespaces_off: this key no longer exists; "
                 "write search.namespaces, the list of those where completion is on"
             ),
         ),
         (
             "ipv6 = 'auto'",
             (
-                'c.toml:1: ipv6: "auto" is no value any more; '
+                'c.toml:1: ipv6: "auto" no longer exists; '
                 'write "on", which is the default, or "off" to hide all outside AAAA'
             ),
         ),
         (
             "[reply_cache]\nreplies = 9",
-            "c.toml:2: reply_cache.replies: is no key any more; write reply_cache.size, in octets",
+            "c.toml:2: reply_cache.replies: this key no longer exists; use reply_cache.size, in octets",
         ),
         ("ipv6 = 'yes'", 'c.toml:1: ipv6: found "yes", expected "on" or "off"'),
     ],

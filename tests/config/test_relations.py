@@ -88,9 +88,9 @@ def test_the_words() -> None:
         admin=Address("::1", 53),
     )
     assert said(config) == [
-        "listen[1]: 0.0.0.0:53 clashes with 127.0.0.1:53, which is in the list: one of them takes the other's packets",
-        "listen[2]: 127.0.0.2:53 clashes with 0.0.0.0:53, which is in the list: one of them takes the other's packets",
-        "admin: [::1]:53 clashes with [::]:53 in listen: DNS over TCP needs that port itself",
+        "listen[1]: 0.0.0.0:53 clashes with 127.0.0.1:53, also in the list: one would take the other's packets",
+        "listen[2]: 127.0.0.2:53 clashes with 0.0.0.0:53, also in the list: one would take the other's packets",
+        "admin: [::1]:53 clashes with [::]:53 in listen: DNS over TCP uses that port; choose another one",
     ]
     many = Config(listen=tuple(Address("127.0.0.1", port) for port in range(1, 100)))
     assert said(many) == ["listen: has 99 addresses, expected at most 64"]
