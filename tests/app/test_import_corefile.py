@@ -68,7 +68,9 @@ def test_what_is_said_stands_under_its_heading(tmp_path: Path) -> None:
         "1 loss",
     ]
     assert f'  {path}:5: forward: upstreams = ["192.0.2.1"]' in lines
-    assert any(line.startswith(f"  {path}:4: dns64: AAAA is not made from A: pods with IPv6 only") for line in lines)
+    assert any(
+        line.startswith(f"  {path}:4: dns64: no AAAA is made from A: pods that have only IPv6") for line in lines
+    )
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_paths_lead_to_where_the_files_are(tmp_path: Path) -> None:
     found = tomllib.loads(out)
     assert found["hosts"][0]["file"] == str(tmp_path / "names")
     assert found["static"] == ["/zones/db.a"]
-    assert "/zones/db.a is not on this machine: it has to be where the server runs" in err
+    assert "/zones/db.a does not exist on this machine: it has to exist where the server runs" in err
 
 
 def test_keys_beside_the_corefile_are_files_beside_it(tmp_path: Path) -> None:

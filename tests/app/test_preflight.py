@@ -177,9 +177,9 @@ def test_a_file_and_a_folder_that_this_user_may_not_read(open_folder: Path) -> N
     else:
         said = [f"{finding.key}: {finding.text}" for finding in findings(config)]
     assert [text.partition(" by user")[0] for text in said] == [
-        f"static[0]: {secret}: may not be read",
-        f"static[1]: {closed}/x: may not be read",
-        f"objects: {closed}: may not be read",
+        f"static[0]: {secret}: cannot be read",
+        f"static[1]: {closed}/x: cannot be read",
+        f"objects: {closed}: cannot be read",
         f"state: {fixed}: cannot be written to",
     ]
 

@@ -220,7 +220,7 @@ async def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
         _, admin = await places(run)
         async with command(admin, "--type", "NOTYPE") as tail:
             assert tail.stderr is not None
-            assert b"expected a type that is asked for" in b"".join([piece async for piece in tail.stderr])
+            assert b"expected a query type" in b"".join([piece async for piece in tail.stderr])
             assert await tail.wait() == 2
 
 

@@ -143,14 +143,14 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
             "[search]\nnamespaces_off = ['default']",
             (
                 "c.toml:2: search.namespaces_off: this key no longer exists; "
-                "write search.namespaces, the list of those where completion is on"
+                "use search.namespaces, the list of namespaces where completion is on"
             ),
         ),
         (
             "ipv6 = 'auto'",
             (
                 'c.toml:1: ipv6: "auto" no longer exists; '
-                'write "on", which is the default, or "off" to hide all outside AAAA'
+                'write "on", the default, or "off" to hide all AAAA records from outside'
             ),
         ),
         (

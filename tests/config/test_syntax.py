@@ -110,7 +110,7 @@ def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
             ["c.toml:2:10: Invalid value", 'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected'],
         ),
         ("ttl = five\nttl = 5\nttl = 6", ["c.toml:1:7: Invalid value", "c.toml:3: ttl: is already in line 1"]),
-        ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 brackets"]),
+        ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 nested brackets"]),
         ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:3:"]),
         ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:2:6: Expected '='"]),
     ],

@@ -74,11 +74,11 @@ NAMED = {
     "21-openshift": {"hostname.bind. TXT": _REFUSED},
     "24-many-blocks": {
         "20.0.20.172.in-addr.arpa. PTR": "reverse names in it that the cluster knows are answered here",
-        "host.secret.example. A": "who asks for its names is refused, where CoreDNS said SERVFAIL",
+        "host.secret.example. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL",
         "host.nobody.example. A": _REFUSED,
     },
     "30-zone-blocks": {"host.in.zone.example. A": "a name that the file does not have is NXDOMAIN"},
-    "29-search-junk": {"missing.nowhere.test. A": "who asks for its names is refused, where CoreDNS said SERVFAIL"},
+    "29-search-junk": {"missing.nowhere.test. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL"},
     "27-acl": {
         "1.0.96.10.in-addr.arpa. PTR": "CoreDNS asked upstream for reverse names of the cluster",
         "20.0.20.172.in-addr.arpa. PTR": "CoreDNS asked upstream for reverse names of the cluster",

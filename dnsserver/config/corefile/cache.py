@@ -11,7 +11,7 @@ _WEEK = 7 * 86_400
 _USUAL = {"ttl_cap": 3600, "negative_cap": 1800}
 _CAPS = {"success": "ttl_cap", "denial": "negative_cap"}
 _USUAL_CAPACITY = 9984
-_SAID = "answers of the cluster are computed from its present state, so that none is ever too old"
+_SAID = "answers about the cluster are computed from its current state, so none is out of date"
 
 
 def cache(context: Context, site: Site, directive: Directive) -> None:
@@ -25,7 +25,7 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
         caps = dict.fromkeys(caps, ttl)
     zones, _ = names(arguments) if arguments else (site.zones, [])
     if arguments and any(not belonging(zone, zones) for zone in site.zones):
-        text = f"only answers below {', '.join(zones)} were kept; here all answers from outside are"
+        text = f"CoreDNS cached only answers below {', '.join(zones)}; here all answers from outside are cached"
         draft.differs(source, _WHAT, text)
     for line in directive.lines:
         option = line.words[0]
@@ -33,7 +33,7 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
             try:
                 _bounds(context, site, line, caps, sources)
             except ValueError:
-                draft.lost(source_of_line(line), f"cache {option}", "is not read by CoreDNS either: left out")
+                draft.lost(source_of_line(line), f"cache {option}", "is not accepted by CoreDNS either: left out")
     for key, value in caps.items():
         _cap(context, site, key, value, sources[key])
     for line in directive.lines:
@@ -44,31 +44,29 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
                 text = UNKNOWN
                 draft.lost(source_of_line(line), f"cache {line.words[0]}", text)
     if "servfail" not in {line.words[0] for line in directive.lines}:
-        text = "failures are remembered for 1 second, and longer while they go on (RFC 9520), instead of 5"
+        text = "failures are cached for 1 second, and longer while they continue (RFC 9520), instead of 5"
         draft.default(source, _WHAT, text)
 
 
 def _note(site: Site) -> str:
-    return "" if site.is_root else "for all names from outside, and not for those of this block alone"
+    return "" if site.is_root else "applies to all names from outside, not only to those of this block"
 
 
 def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> None:
     """Write how long answers are kept at most, or say what it means that another block has said otherwise."""
     draft = context.draft
     there = draft.settings.get(f"cache.{key}")
-    which = "answers that there is nothing" if key == "negative_cap" else "answers"
+    which = "negative answers" if key == "negative_cap" else "answers"
     if there is None and not site.is_root and any(other.is_root for other in context.sites):
-        text = f"{which} for {', '.join(site.zones)} are kept as long as their TTL, and not {value} seconds at most"
-        draft.lost(source, _WHAT, f"{text}, as the block for all names has no `cache`: a change shows later to clients")
+        text = f"{which} for {', '.join(site.zones)} are cached for their whole TTL, not for {value} seconds at most"
+        draft.lost(source, _WHAT, f"{text}, as the block for all names has no `cache`: clients see a change later")
         return
     if there is None or there.value == value:
         draft.put(f"cache.{key}", value, source, _WHAT)
         return
-    text = f"{which} for {', '.join(site.zones)} are kept for {there.value} seconds at most, instead of {value}"
+    text = f"{which} for {', '.join(site.zones)} are cached for {there.value} seconds at most, instead of {value}"
     if there.value > value:
-        draft.lost(
-            source, _WHAT, f"{text}, as {there.sources[0].place()} says: a change shows to clients that much later"
-        )
+        draft.lost(source, _WHAT, f"{text}, as {there.sources[0].place()} says: clients see a change that much later")
     else:
         draft.differs(source, _WHAT, f"{text}, as {there.sources[0].place()} says")
 
@@ -78,7 +76,7 @@ def _bounds(context: Context, site: Site, line: Line, caps: dict[str, int], sour
     source, option = source_of_line(line), line.words[0]
     capacity, *ttls = [whole(word) for word in line.words[1:4]]
     if capacity != _USUAL_CAPACITY:
-        text = "the cache is measured in octets (cache.size, 32 MiB, some 40,000 answers), not in entries"
+        text = "the cache is measured in octets (cache.size, 32 MiB, about 40,000 answers), not in entries"
         context.draft.default(source, f"cache {option}", text)
     if ttls:
         caps[_CAPS[option]] = min(ttls[0], _WEEK)
@@ -99,7 +97,9 @@ def _option(context: Context, site: Site, line: Line) -> None:
         case "prefetch", [amount, *_]:
             draft.put("cache.renew_hits", min(whole(amount), 10_000_000), source, what, _note(site))
             if len(arguments) > 1:
-                draft.default(source, what, "an answer is renewed shortly before it ends, if it was asked for so often")
+                draft.default(
+                    source, what, "an answer that was asked for that often is renewed shortly before it expires"
+                )
         case "serve_stale", [*values] if len(values) <= 5:
             draft.put(
                 "cache.stale", min(seconds(values[0]) if values else 3600.0, float(_WEEK)), source, what, _note(site)
@@ -109,26 +109,26 @@ def _option(context: Context, site: Site, line: Line) -> None:
                 if wait:
                     draft.put("cache.stale_wait", min(wait, 60.0), source, what, _note(site))
             elif values[1:2] in ([], ["immediate"]):
-                text = "upstreams are asked first and for cache.stale_wait at most, then the expired answer is given"
+                text = "upstreams are asked first, for cache.stale_wait at most; then clients get the expired answer"
                 draft.differs(source, what, text)
             else:
                 raise ValueError
             if len(values) > 3 or (len(values) > 2 and values[1] == "immediate"):
                 draft.default(source, what, "an expired answer is given with a TTL of 30 seconds (RFC 8767)")
         case "serve_stale_policy", ["prefer_positive"]:
-            text = "what upstreams say now is what clients get: an answer that has gone is not given again"
+            text = "clients get what the upstreams say now: an answer that is gone there is not given again"
             draft.lost(source, what, text)
         case "servfail", [duration]:
             value = seconds(duration)
             if value < 1:
-                text = "failures are remembered for 1 second at least (RFC 9520): who asks again at once gets the same"
+                text = "failures are cached for 1 second at least (RFC 9520): a client that asks again gets the same"
                 draft.differs(source, what, text)
             else:
                 draft.put("cache.failure_ttl", min(value, 300.0), source, what, _note(site))
                 if value > 30:
                     draft.put("cache.failure_cap", min(value, 300.0), source, what, _note(site))
         case "keepttl", []:
-            text = "TTLs are counted down, always: clients keep an answer no longer than its owner said"
+            text = "TTLs are always counted down: clients cache an answer no longer than its zone says"
             draft.lost(source, what, text)
         case _:
             raise ValueError
@@ -141,7 +141,7 @@ def _disable(context: Context, site: Site, arguments: list[str], source: Source)
     cluster = [context.domain, "in-addr.arpa", "ip6.arpa"]
     outside = [zone for zone in zones if not belonging(zone, cluster)]
     if outside:
-        text = f"answers for {', '.join(outside)} are kept as long as their TTL: a change there shows that much later"
+        text = f"answers for {', '.join(outside)} are cached for their whole TTL: clients see a change that much later"
         context.draft.lost(source, "cache disable", text)
     if len(outside) < len(zones):
         context.draft.default(source, "cache disable", _SAID)

@@ -62,8 +62,8 @@ class Draft:
         elif there.value == value:
             there.sources.append(source)
         else:
-            said = f"{key} is one setting for all names, and {there.sources[0].place()} says {shown(there.value)}: "
-            self.lost(source, what, f"{said}{shown(value)} does not take its place for the names of this block")
+            said = f"{key} is one setting for all names, and {there.sources[0].place()} sets {shown(there.value)}: "
+            self.lost(source, what, f"{said}{shown(value)} is not used for the names of this block")
             return
         self.became(source, what, f"{key} = {shown(value)}{note and '; ' + note}")
 

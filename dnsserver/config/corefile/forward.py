@@ -11,25 +11,25 @@ from dnsserver.config.values import Upstream
 _WHAT = "forward"
 _PARTS = ("svc", "pod", "dns-version")  # all names below a cluster's domain but those of its name server
 _OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
-_BY_ITSELF = "what an upstream can do and how it answers is learnt from its answers and from probes"
+_BY_ITSELF = "what an upstream supports, and whether it is healthy, is learnt from its answers and from probes"
 _DEFAULT = {
-    "prefer_udp": "UDP is asked first, and TCP where an answer needs it",
+    "prefer_udp": "UDP is tried first, and TCP where an answer needs it",
     "health_check": _BY_ITSELF,
     "max_fails": _BY_ITSELF,
-    "max_connect_attempts": "a question is asked of one upstream after the other until the deadline",
-    "failfast_all_unhealthy_upstreams": "failures are remembered for a short time (RFC 9520)",
-    "expire": "connections are kept as long as the upstream keeps them",
-    "max_age": "connections are kept as long as the upstream keeps them",
-    "max_idle_conns": "few connections carry all questions at once",
-    "read_timeout": "an upstream is waited for as long as it usually takes, and all of them for forwarding.deadline",
-    "doh_method": "there is no DNS over HTTPS to upstreams, whose loss is told at its address",
+    "max_connect_attempts": "a question goes to one upstream after the other until the deadline",
+    "failfast_all_unhealthy_upstreams": "failures are cached for a short time (RFC 9520)",
+    "expire": "connections stay open as long as the upstream keeps them open",
+    "max_age": "connections stay open as long as the upstream keeps them open",
+    "max_idle_conns": "a few connections carry all questions",
+    "read_timeout": "each upstream gets as long as it usually takes, and all together get forwarding.deadline",
+    "doh_method": "there is no DNS over HTTPS to upstreams; each such address is reported as lost",
 }
 _LOST = {
     "resolver": "hostnames of upstreams are resolved by this machine's own resolver",
-    "source_address": "the system chooses the address that questions are sent from: upstreams that let in one address "
+    "source_address": "the system chooses the source address of questions: an upstream that admits one address "
     "only may refuse this server",
-    "next": "one [[forward]] alone is asked: clients keep the answer that was passed over",
-    "next_on_nodata": "one [[forward]] alone is asked: clients keep the empty answer",
+    "next": "only one [[forward]] is asked: clients get the answer that CoreDNS passed over",
+    "next_on_nodata": "only one [[forward]] is asked: clients get the empty answer",
 }
 _OF_THE_NEXT = {"next", "next_on_nodata"}
 _FAILING_OVER = {"SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"}  # for which another upstream is asked without being told
@@ -53,26 +53,26 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
     """Import the plugin for the part of its zone that its server block is asked for."""
     draft, source = context.draft, source_of(directive)
     if len(directive.args) < 2:
-        draft.lost(source, _WHAT, "has no upstreams, with which CoreDNS does not start: left out")
+        draft.lost(source, _WHAT, "has no upstreams, and CoreDNS does not start like that: left out")
         return
     zones, wrong = names(directive.args[:1])
     if wrong:
-        draft.lost(source, _WHAT, f"{wrong[0]} is no name of a zone: nothing is forwarded for it")
+        draft.lost(source, _WHAT, f"{wrong[0]} is not a zone name: nothing is forwarded for it")
         return
     if len(zones) > 1:
-        text = f"CoreDNS forwards for the first of the zones of this network only, {zones[0]}; so does this"
+        text = f"CoreDNS forwards only the first zone of this network, {zones[0]}; so does this server"
         draft.differs(source, _WHAT, text)
     options = _options(context, directive, is_last=_is_last(site, directive))
     upstreams = _upstreams(context, directive, options)
     served = left_over(site, directive)
     if not served:
-        text = "no name comes to it, by its server block or for an earlier `forward`: left out, as it has no effect"
+        text = "no name reaches it, because of its server block or an earlier `forward`: left out"
         draft.differs(source, _WHAT, text)
     for zone in served:
         if zone == ROOT:
             _everything(context, upstreams, options, source)
         elif is_below(zone, context.domain) and site.has_above(zone):
-            draft.differs(source, _WHAT, f"names below {zone} are the cluster's: none is left for these upstreams")
+            draft.differs(source, _WHAT, f"names below {zone} belong to the cluster: none is left for these upstreams")
         elif zone == context.domain:
             _whole_cluster(context, upstreams, options, source)
         else:
@@ -113,7 +113,7 @@ def refuse_excepted(context: Context, site: Site) -> None:
             for zone in names(line.words[1:])[0]:
                 if zone not in taken and site.within(zone) == [zone] and not site.has_above(zone):
                     values = {"domain": zone, "upstreams": []}
-                    note = "who asks for its names is refused, where CoreDNS said SERVFAIL"
+                    note = "clients get REFUSED for its names, where CoreDNS said SERVFAIL"
                     context.draft.add("forward", values, source_of_line(line), "forward except", note)
 
 
@@ -142,7 +142,7 @@ def _whole_cluster(context: Context, upstreams: list[str], options: _Options, so
         _one_domain(context, f"{part}.{context.domain}", upstreams, options, source)
     text = (
         f"{context.domain} itself and reverse names of Services and pods are answered here, from the API; without "
-        "these tables all of the cluster is, and goes on while those upstreams are away"
+        "these tables the whole cluster is, and goes on while those upstreams are down"
     )
     context.draft.differs(source, _WHAT, text)
 
@@ -153,7 +153,7 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
         if entry.values["domain"] == zone:
             if entry.values["upstreams"] != upstreams:
                 place = entry.sources[0].place()
-                draft.lost(source, _WHAT, f"{zone} is forwarded by {place} already: these upstreams are not asked")
+                draft.lost(source, _WHAT, f"{zone} is already forwarded by {place}: these upstreams are not asked")
             return
     values: dict[str, Any] = {"domain": zone, "upstreams": upstreams}
     if upstreams:
@@ -177,7 +177,7 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
             upstream = upstream_of(target, tcp=options.tcp is not None, server_name=options.server_name)
             if upstream is None:
                 draft.lost(
-                    source, _WHAT, f"{target} cannot be asked: only addresses and hostnames over UDP, TCP or TLS"
+                    source, _WHAT, f"{target} cannot be used: only addresses and hostnames over UDP, TCP or TLS can"
                 )
             else:
                 found.append(upstream)
@@ -188,11 +188,11 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
             draft.lost(options.tcp or source, "forward force_tcp", f"{path}: {text}")
             return [path]
         servers = nameservers(context.files.read(context.located(target, source, _WHAT)) or "")
-        text = f"{target} beside others: its servers of today are written out, and the file is not followed any more"
+        text = f"{target} stands with others: its current servers are written out, and the file is no longer followed"
         draft.lost(source, _WHAT, text)
         found += [f"tcp://{server}" if options.tcp else server for server in servers]
     if not found:
-        draft.lost(source, _WHAT, "no upstream is left: names that go there are not answered until you write some")
+        draft.lost(source, _WHAT, "no upstream is left: names that go there are not answered until you add one")
     return list(dict.fromkeys(found))
 
 
@@ -234,7 +234,7 @@ def _options(context: Context, directive: Directive, *, is_last: bool) -> _Optio
     for line in directive.lines:
         source, what = source_of_line(line), f"forward {line.words[0]}"
         if line.words[0] in _OF_THE_NEXT and is_last:
-            context.draft.default(source, what, "no other `forward` follows in the block: CoreDNS does nothing for it")
+            context.draft.default(source, what, "no other `forward` follows in the block: CoreDNS ignores it as well")
             continue
         try:
             _option(context, line, options)
@@ -257,7 +257,7 @@ def _option(context: Context, line: Line, options: _Options) -> None:
             _, wrong = names(arguments)
             if wrong:
                 raise ValueError
-            draft.became(source, what, "[[forward]] tables of their own for these domains")
+            draft.became(source, what, "separate [[forward]] tables for these domains")
         case "force_tcp", []:
             options.tcp = source
         case "policy", ["random" | "sequential" | "round_robin" as policy]:
@@ -266,24 +266,26 @@ def _option(context: Context, line: Line, options: _Options) -> None:
             if whole(digits):
                 options.put("in_flight", whole(digits), source)
             else:
-                draft.default(source, what, "0 is no limit to CoreDNS; here it is 10000, the oldest question fails")
+                draft.default(
+                    source, what, "0 means no limit in CoreDNS; here it is 10000: above it the oldest question fails"
+                )
         case "tls", [*paths] if len(paths) <= 3:
             if len(paths) in {1, 3}:
                 options.put("authorities", context.located(paths[-1], source, what), source)
             if len(paths) > 1:
-                text = "no certificate of our own is shown to an upstream: one that demands it closes the connection"
+                text = "this server has no client certificate: an upstream that demands one closes the connection"
                 draft.lost(source, what, text)
         case "tls_servername", [name]:
             options.server_name = name
-            draft.became(source, what, f"the name behind # in the addresses of these upstreams, {name}")
+            draft.became(source, what, f"the name after # in the addresses of these upstreams, {name}")
         case "failover", [_, *_]:
             rest = [code for code in arguments if code.upper() not in _FAILING_OVER]
             if rest:
-                text = f"{', '.join(rest)} is an answer, for which no other upstream is asked: clients keep it"
+                text = f"for {', '.join(rest)} no other upstream is asked: clients get that answer"
                 draft.lost(source, what, text)
             if len(rest) < len(arguments):
                 draft.default(source, what, "another upstream is asked after SERVFAIL, REFUSED, NOTIMP and FORMERR")
         case "spray", []:
-            draft.lost(source, what, "is gone from CoreDNS itself")
+            draft.lost(source, what, "no longer exists in CoreDNS itself")
         case _:
             raise ValueError

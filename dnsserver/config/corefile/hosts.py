@@ -19,7 +19,7 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
     draft, source = context.draft, source_of(directive)
     zones, wrong = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
     for text in wrong:
-        draft.lost(source, _WHAT, f"{text} is no name of a zone")
+        draft.lost(source, _WHAT, f"{text} is not a zone name")
     shared: dict[str, object] = {}
     through: list[str] = []
     entries: list[str] = []
@@ -30,7 +30,7 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
             case "fallthrough":
                 through += names(arguments)[0] if arguments else [ROOT]
             case "fallthrough_unsupported":
-                text = "other types of a name that is here are empty (NODATA), and not asked upstream"
+                text = "other types of a name in this table are empty (NODATA), and not asked upstream"
                 draft.lost(place, "hosts fallthrough_unsupported", text)
             case "no_reverse":
                 shared["reverse"] = False
@@ -51,13 +51,13 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
         shared["below"] = zones
     alone = [zone for zone in zones if not belonging(zone, through)]
     if alone:
-        text = f"without fallthrough a name below {', '.join(alone)} that is not in it is NXDOMAIN, where CoreDNS"
+        text = f"without fallthrough, a name below {', '.join(alone)} that is not in it gets NXDOMAIN, where CoreDNS"
         draft.differs(source, _WHAT, f"{text} said SERVFAIL")
         shared["authoritative_below"] = alone
     values: dict[str, object] = {"entries": entries} if entries else {}
     path = directive.args[0] if directive.args else "/etc/hosts"
     values["file"] = context.located(path, source, _WHAT)
-    note = "" if directive.args else "CoreDNS reads /etc/hosts as well where no file is named"
+    note = "" if directive.args else "CoreDNS reads /etc/hosts as well if no file is named"
     entry = draft.add("hosts", values | shared, source, _WHAT, note)
     entry.sources += sources
 
@@ -70,7 +70,7 @@ def _ttl(
     except ValueError:
         ttl = 0
     if not 0 < ttl <= 0xFFFF:
-        context.draft.lost(source, "hosts ttl", f"is no number of seconds from 1 to 65535: {_USUAL_TTL} instead")
+        context.draft.lost(source, "hosts ttl", f"is not a number of seconds from 1 to 65535: {_USUAL_TTL} is used")
         return
     shared["ttl"] = ttl
     sources.append(source)
@@ -82,9 +82,9 @@ def _reload(context: Context, arguments: list[str], source: Source) -> None:
     except ValueError:
         interval = 0.0
     if interval:
-        context.draft.default(source, "hosts reload", "the file is followed and read again when it changes")
+        context.draft.default(source, "hosts reload", "the file is read again whenever it changes")
     else:
-        context.draft.differs(source, "hosts reload", "the file is followed here, and a change of it is taken over")
+        context.draft.differs(source, "hosts reload", "here the file is read again whenever it changes")
 
 
 def _is_entry(words: tuple[str, ...]) -> bool:

@@ -119,7 +119,7 @@ def _blocks(context: Context) -> None:
     for _, directive in every:
         if directive.name == "root" and directive.args:
             context.root = directive.args[0]
-            context.draft.default(source_of(directive), "root", "paths below it are written out in full")
+            context.draft.default(source_of(directive), "root", "paths relative to it are written out in full")
     order = [*_FIRST, *(name for name in _PLUGINS if name not in _FIRST)]
     for name in order:
         for site, directive in every:
@@ -141,7 +141,7 @@ def _blocks(context: Context) -> None:
             [],
             context.sites[0].source,
             "server block",
-            "no block is for all other names: they are refused",
+            "there is no block for all other names: they are refused",
         )
 
 
@@ -151,7 +151,7 @@ def _silent(context: Context, directives: list[Directive]) -> None:
     for directive in directives:
         places = [(directive.file, directive.line), *((line.file, line.line) for line in directive.lines)]
         if named.isdisjoint(places):
-            text = "says nothing that could be taken over: CoreDNS does not start with it, or does nothing for it"
+            text = "has nothing that can be imported: CoreDNS does not start with it, or ignores it"
             context.draft.lost(source_of(directive), directive.name, text)
 
 
@@ -165,7 +165,7 @@ def _absent(context: Context, directive: Directive) -> None:
     elif name in absent.LOST:
         context.draft.lost(source, name, absent.LOST[name])
     else:
-        text = "is a plugin that this importer does not know: whatever it did for clients of this block is not done"
+        text = "is a plugin that this importer does not know: clients of this block lose what it did"
         context.draft.lost(source, name, text)
 
 
@@ -174,7 +174,7 @@ def _external(context: Context, directive: Directive) -> None:
     source, zones = source_of(directive), names(directive.args)[0]
     context.draft.lost(source, "k8s_external", absent.LOST["k8s_external"])
     if zones and not any(line.words[0] == "fallthrough" for line in directive.lines):
-        note = "take it out once an upstream has these names"
+        note = "remove it once an upstream has these names"
         context.draft.extend("local.domains", zones, source, "k8s_external", note)
 
 
@@ -182,7 +182,7 @@ def _end_of(context: Context, site: Site) -> None:
     """See to names that no plugin of a block has: CoreDNS never goes on to another block."""
     draft = context.draft
     if not site.has("cache"):
-        draft.default(site.source, "cache", "answers from outside are kept as long as their TTL, without a setting")
+        draft.default(site.source, "cache", "answers from outside are cached for their whole TTL, without a setting")
     if site.has("forward"):
         forward.refuse_excepted(context, site)
         return
@@ -192,7 +192,7 @@ def _end_of(context: Context, site: Site) -> None:
     taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {context.domain}
     for zone in site.zones:
         if zone not in taken and not (is_reverse(zone) and site.has("kubernetes")):
-            note = "no `forward` in this block: names that nothing in it has are refused"
+            note = "no `forward` in this block: names that nothing in it answers are refused"
             draft.add("forward", {"domain": zone, "upstreams": []}, site.source, "server block", note)
 
 
@@ -204,7 +204,7 @@ def _handed_on(context: Context) -> None:
         taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])}
         if own and domain not in taken:
             draft.add("forward", {**own[0].values, "domain": domain}, source, "rewrite")
-            text = f"a name below {domain} that a client asks for itself goes to these upstreams as well"
+            text = f"a name below {domain} that a client asks for directly goes to these upstreams as well"
             draft.differs(source, "rewrite", text)
 
 
@@ -213,7 +213,7 @@ def _accepted(draft: Draft, heading: str, name: str, mistakes: Callable[[str], l
     text = toml.render(draft, heading)
     while found := mistakes(text):
         if not toml.take_out(draft, text, found):
-            draft.lost(Source(name, 0, ""), "configuration", f"is not read by dnsserver: {found[0][1]}")
+            draft.lost(Source(name, 0, ""), "configuration", f"is not accepted by dnsserver:  {found[0][1]}")
             return text
         text = toml.render(draft, heading)
     return text

@@ -115,15 +115,15 @@ _KINDS = {
     "jitter": _Kind(_jitter, "0, or a duration of 1s or more"),
     "failure": _Kind(_lasts(0, 300), "a duration up to 5m"),
     "timeout": _Kind(_timeout, "a duration from 1s to 24h"),
-    "queries": _Kind(_queries, "-1, or a whole number from 1 on"),
+    "queries": _Kind(_queries, "-1, or a whole number of 1 or more"),
     "integer": _Kind(lambda text: bool(_INTEGER.fullmatch(text)), "a whole number"),
-    "number": _Kind(lambda text: bool(_NUMBER.fullmatch(text)) and float(text) >= 0, "a number from 0 on"),
+    "number": _Kind(lambda text: bool(_NUMBER.fullmatch(text)) and float(text) >= 0, "a number of 0 or more"),
     "percentage": _Kind(_percentage, "a percentage from 10% to 90%"),
-    "regex": _Kind(lambda text: not regex_mistake(text), "a regular expression of RE2"),
+    "regex": _Kind(lambda text: not regex_mistake(text), "a regular expression in RE2 syntax"),
     "network": _Kind(_network, "a network such as 10.0.0.0/8"),
     "address": _Kind(_is_address, "an IP address"),
     "endpoint": _Kind(_endpoint, "HOST:PORT or :PORT"),
-    "server": _Kind(_server, "an IP address, or one with a port"),
+    "server": _Kind(_server, "an IP address, with or without a port"),
     "rcode": _Kind(lambda text: text.upper() in RCODES, "an rcode such as NXDOMAIN"),
     "upper_rcode": _Kind(lambda text: text in RCODES, "an rcode in upper case, such as NXDOMAIN"),
     "class": _Kind(lambda text: text in CLASSES, "a class such as IN or ANY"),
@@ -142,7 +142,7 @@ def mistake(words: Sequence[str], expected: str) -> str:
         name, how = (part[:-1], part[-1]) if part[-1] in "?*+" else (part, "")
         if at >= len(words):
             if how in {"", "+"}:
-                return f"expected {_expected(name)} behind it"
+                return f"expected {_expected(name)} after it"
             continue
         several = words[at:] if how in {"*", "+"} else words[at : at + 1]
         for word in several:
@@ -150,7 +150,7 @@ def mistake(words: Sequence[str], expected: str) -> str:
                 return f"found {word[:80]}, expected {_expected(name)}{did_you_mean(word, name.split('|'))}"
         at += len(several)
     if at < len(words):
-        return f"found {words[at][:80]}, expected {'nothing behind it' if not at else 'no more words'}"
+        return f"found {words[at][:80]}, expected {'nothing after it' if not at else 'no more words'}"
     return ""
 
 
@@ -167,7 +167,7 @@ def _expected(name: str) -> str:
         *others, last = dict.fromkeys(name.split("|"))
         return f"{', '.join(others)} or {last}" if others else last
     if found := _RANGE.fullmatch(name):
-        return f"a whole number from {found[1]} {f'to {found[2]}' if found[2] else 'on'}"
+        return f"a whole number {f'from {found[1]} to {found[2]}' if found[2] else f'of {found[1]} or more'}"
     return _KINDS[name].expected
 
 

@@ -15,8 +15,8 @@ _TTL = 30  # of kube-dns's records, and there is no setting for it
 def kube_dns(draft: Draft, name: str, data: Mapping[str, tuple[int, str]]) -> None:
     """Import its data: each key with its line and its JSON text."""
     whole = Source(name, 0, "kube-dns")
-    draft.put("ttl", _TTL, whole, "kube-dns", "what kube-dns gives its records")
-    draft.put("pods", "insecure", whole, "kube-dns", "kube-dns answers names of pods by the address in them")
+    draft.put("ttl", _TTL, whole, "kube-dns", "the TTL of kube-dns's records")
+    draft.put("pods", "insecure", whole, "kube-dns", "kube-dns answers the name of a pod with the address in it")
     for key in ("stubDomains", "upstreamNameservers"):
         if key in data:
             line, text = data[key]
@@ -28,11 +28,13 @@ def kube_dns(draft: Draft, name: str, data: Mapping[str, tuple[int, str]]) -> No
                 _upstreams(draft, value, source)
     if "upstreamNameservers" not in data:
         draft.default(
-            whole, "upstreamNameservers", "the servers of /etc/resolv.conf: the node's, with dnsPolicy Default"
+            whole, "upstreamNameservers", "the servers of /etc/resolv.conf are used: the node's, with dnsPolicy Default"
         )
     if "federations" in data:
         source = Source(name, data["federations"][0], "federations")
-        draft.lost(source, "federations", "federated Services are gone from Kubernetes: their names are asked upstream")
+        draft.lost(
+            source, "federations", "federated Services no longer exist in Kubernetes: their names go to the upstreams"
+        )
     for key in sorted(set(data) - _KEYS):
         draft.lost(Source(name, data[key][0], key), key, "is not a key that this importer knows: left out")
 
@@ -46,19 +48,19 @@ def _value(text: str) -> Any:
 
 def _stub_domains(draft: Draft, value: Any, source: Source) -> None:
     if not isinstance(value, dict):
-        draft.lost(source, "stubDomains", "is no JSON object of domains and lists of servers: left out")
+        draft.lost(source, "stubDomains", "is not a JSON object of domains and lists of servers: left out")
         return
     for domain, servers in value.items():
         found = _servers(draft, servers, source, "stubDomains")
         try:
             (zone,) = zones_of(domain)
         except ValueError:
-            draft.lost(source, "stubDomains", f"{domain[:80]} is no name of a domain: left out")
+            draft.lost(source, "stubDomains", f"{domain[:80]} is not a domain name: left out")
             continue
         if found:
             draft.add("forward", {"domain": zone, "upstreams": found, "trusted": True}, source, "stubDomains")
         else:
-            draft.lost(source, "stubDomains", f"{zone} has no servers: its names are asked of the other upstreams")
+            draft.lost(source, "stubDomains", f"{zone} has no servers: its names go to the other upstreams")
 
 
 def _upstreams(draft: Draft, value: Any, source: Source) -> None:
@@ -66,18 +68,18 @@ def _upstreams(draft: Draft, value: Any, source: Source) -> None:
     if found:
         draft.put("upstreams", found, source, "upstreamNameservers")
     else:
-        draft.lost(source, "upstreamNameservers", "has no servers: those of /etc/resolv.conf are asked")
+        draft.lost(source, "upstreamNameservers", "has no servers: those of /etc/resolv.conf are used")
 
 
 def _servers(draft: Draft, value: Any, source: Source, what: str) -> list[str]:
     if not isinstance(value, list):
-        draft.lost(source, what, "has no JSON list of servers where one is expected")
+        draft.lost(source, what, "expected a JSON list of servers")
         return []
     found = []
     for text in value:
         server = upstream_of(text) if isinstance(text, str) else None
         if server is None:
-            draft.lost(source, what, f"{str(text)[:80]} is no server that can be asked: left out")
+            draft.lost(source, what, f"{str(text)[:80]} is not a server that can be asked: left out")
         else:
             found.append(server)
     return list(dict.fromkeys(found))

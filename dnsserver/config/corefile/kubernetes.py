@@ -12,20 +12,20 @@ from dnsserver.config.model import NAMESPACE
 _MODES = {"disabled", "insecure", "verified"}
 _WHAT = "kubernetes"
 _NO_EFFECT = {
-    "startup_timeout": "cluster names are SERVFAIL until the first listing is complete, however long it takes",
-    "apiserver_qps": "one list and one watch of each kind is all that the API server is asked",
-    "apiserver_burst": "one list and one watch of each kind is all that the API server is asked",
-    "apiserver_max_inflight": "one list and one watch of each kind is all that the API server is asked",
-    "resyncperiod": "CoreDNS itself does nothing for it any more",
+    "startup_timeout": "cluster names get SERVFAIL until the first listing is complete, however long it takes",
+    "apiserver_qps": "the API server gets one list and one watch request of each kind, and no more",
+    "apiserver_burst": "the API server gets one list and one watch request of each kind, and no more",
+    "apiserver_max_inflight": "the API server gets one list and one watch request of each kind, and no more",
+    "resyncperiod": "CoreDNS itself ignores it now",
     "upstream": "targets of ExternalName Services are always looked up here",
 }
 _LOST = {
     "endpoint_pod_names": (
         "endpoints without a hostname are named by their address, as in 10-1-2-3.db.prod.svc: pods that ask for "
-        "POD.SERVICE.NAMESPACE.svc by the pod's name get NXDOMAIN, and SRV and PTR show the other name"
+        "POD.SERVICE.NAMESPACE.svc by the pod's name get NXDOMAIN, and SRV and PTR show the name with the address"
     ),
     "noendpoints": "headless Services and endpoints are answered too, and EndpointSlices are watched",
-    "zonal": "names like ZONE.pin._zone.SERVICE do not exist (NXDOMAIN): who uses them gets no endpoints of his zone",
+    "zonal": "names like ZONE.pin._zone.SERVICE get NXDOMAIN: clients that use them get no endpoints of their zone",
 }
 
 
@@ -34,15 +34,15 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
     draft, source = context.draft, source_of(directive)
     zones, wrong = names(directive.args) if directive.args else (list(site.zones), [])
     for text in wrong:
-        draft.lost(source, _WHAT, f"{text} is no name of a zone: nothing is answered for it")
+        draft.lost(source, _WHAT, f"{text} is not a zone name: nothing is answered for it")
     domains = [zone for zone in zones if not is_reverse(zone) and zone != "."]
     if not domains:
-        draft.lost(source, _WHAT, "has no zone but reverse ones, with which CoreDNS does not start: left out")
+        draft.lost(source, _WHAT, "has only reverse zones, and CoreDNS does not start like that: left out")
         return
     there = draft.settings.get("domain")
     if there is not None and there.value != domains[0]:
         text = f"a second cluster, {domains[0]}: one server answers for one cluster, which is {there.value}"
-        draft.lost(source, _WHAT, f"{text}; its names need a server of their own, and a [[forward]] to it")
+        draft.lost(source, _WHAT, f"{text}; run a server of its own for it, and write a [[forward]] to it")
         return
     draft.put("domain", domains[0], source, _WHAT)
     multicluster = _options(context, directive)
@@ -50,10 +50,12 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
         if zone in multicluster:
             draft.extend("local.domains", [zone], source, "kubernetes multicluster")
             text = "names of imported Services (ServiceImport) are not answered"
-            draft.lost(source, "kubernetes multicluster", f"{text}: who asks for one below {zone} gets NXDOMAIN")
+            draft.lost(source, "kubernetes multicluster", f"{text}: clients that ask for one below {zone} get NXDOMAIN")
         else:
             values = {"suffix": zone, "to": domains[0], "answers": "names"}
-            draft.add("rewrite", values, source, _WHAT, "the cluster's second domain, by another name")
+            draft.add(
+                "rewrite", values, source, _WHAT, "the cluster's second domain, whose names become those of the first"
+            )
     _reverse(context, directive, [zone for zone in zones if is_reverse(zone)], domains)
 
 
@@ -62,9 +64,9 @@ def _options(context: Context, directive: Directive) -> list[str]:
     draft = context.draft
     given = {line.words[0] for line in directive.lines}
     if "pods" not in given:
-        draft.put("pods", "disabled", source_of(directive), "kubernetes", "what CoreDNS does without `pods`")
+        draft.put("pods", "disabled", source_of(directive), "kubernetes", "as in CoreDNS without `pods`")
     if "ttl" not in given:
-        draft.default(source_of(directive), "kubernetes", "ttl is 5 seconds, as CoreDNS has it without `ttl`")
+        draft.default(source_of(directive), "kubernetes", "ttl is 5 seconds, as in CoreDNS without `ttl`")
     multicluster: list[str] = []
     for line in directive.lines:
         option, arguments, source = line.words[0], list(line.words[1:]), source_of_line(line)
@@ -79,8 +81,8 @@ def _options(context: Context, directive: Directive) -> list[str]:
             case _ if option in _LOST:
                 draft.lost(source, what, _LOST[option])
             case "endpoint" | "tls":
-                text = "the API server is that of the cluster the server runs in, or of a kubeconfig"
-                draft.lost(source, what, f"{text}: write these values into one, and its path into kubeconfig")
+                text = "the API server is that of the cluster that this server runs in, or that of a kubeconfig"
+                draft.lost(source, what, f"{text}: write these values into a kubeconfig, and its path into the setting")
             case "ignore" if arguments == ["empty_service"]:
                 text = "a Service of type ClusterIP without ready endpoints keeps its address here"
                 draft.lost(source, what, f"{text}: pods whose search list goes on to another cluster stop at it")
@@ -136,22 +138,22 @@ def _reverse(context: Context, directive: Directive, zones: list[str], domains: 
     what = "kubernetes fallthrough"
     handed_on = [domain for domain in domains if belonging(domain, through)]
     if handed_on:
-        text = "names that the cluster does not have are NXDOMAIN, and no other source is asked for them"
-        draft.lost(
-            source, what, f"{text}: who keeps names of his own below {handed_on[0]} has to write [[answer]] tables"
-        )
+        text = "names that the cluster does not have get NXDOMAIN, and no other source is asked for them"
+        draft.lost(source, what, f"{text}: write [[answer]] tables for names of your own below {handed_on[0]}")
     kept = [zone for zone in zones if not belonging(zone, through)]
     if [zone for zone in zones if zone not in kept]:
         draft.default(source, what, "reverse names that the cluster does not know go to the upstreams")
     for zone in kept:
         network = network_of(zone)
         if network is None:
-            draft.lost(source, _WHAT, f"{zone} is not the reverse zone of a network: unknown names in it go upstream")
+            draft.lost(
+                source, _WHAT, f"{zone} is not the reverse zone of a network: unknown names in it go to the upstreams"
+            )
         else:
-            note = "without fallthrough: unknown reverse names do not exist"
+            note = "without fallthrough: unknown reverse names get NXDOMAIN"
             draft.extend("reverse_zones", [network], source_of(directive), _WHAT, note)
     if not zones:
-        text = "no reverse zone: CoreDNS asked upstream for reverse names of the cluster, here they are answered"
+        text = "no reverse zone: CoreDNS sent reverse names of the cluster to its upstreams, here they are answered"
         draft.differs(source_of(directive), _WHAT, text)
 
 
@@ -159,13 +161,13 @@ def autopath(context: Context, _: Site, directive: Directive) -> None:
     """Import the completion of search lists."""
     draft, source = context.draft, source_of(directive)
     if not directive.args or directive.args[-1] != "@kubernetes":
-        text = "a search list from a file cannot be followed: pods ask for every name of their search list themselves"
+        text = "a search list from a file cannot be used: pods ask for every name of their search list themselves"
         draft.lost(source, "autopath", text)
         return
     draft.put("search.enabled", True, source, "autopath", "see the conditions in zones/dnsserver.toml")
     text = (
-        "CoreDNS took the search domains of its own /etc/resolv.conf: write those of the nodes into "
-        "search.node_domains, or names that pods complete with them are asked one by one"
+        "CoreDNS took the search domains from its own /etc/resolv.conf: write those of the nodes into "
+        "search.node_domains, or pods ask for names with these domains one by one"
     )
     draft.differs(source, "autopath", text)
     others = [zone for zone in directive.args[:-1] if zone.rstrip(".") != context.domain]

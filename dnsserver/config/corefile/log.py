@@ -6,7 +6,7 @@ from dnsserver.config.corefile.zones import ROOT, names
 
 _FORMATS = {"{common}": "common", "{combined}": "combined"}
 _CLASSES = ("success", "denial", "error", "all")
-_NOTE = "lines go to standard error, and of more than some 5,000 of a kind in a second there are as many"
+_NOTE = "lines go to standard error, and of each kind at most about 5,000 are written in a second"
 
 
 def log(context: Context, site: Site, directive: Directive) -> None:
@@ -17,7 +17,7 @@ def log(context: Context, site: Site, directive: Directive) -> None:
         form = texts.pop()
     zones, wrong = names(texts)
     for text in wrong:
-        draft.lost(source, "log", f"{text} is no name of a zone: it has no lines")
+        draft.lost(source, "log", f"{text} is not a zone name: its queries are not logged")
     if wrong and not zones:
         return
     classes = _classes(context, directive)
@@ -25,11 +25,11 @@ def log(context: Context, site: Site, directive: Directive) -> None:
         return
     below = list(dict.fromkeys(part for zone in zones or [ROOT] for part in site.within(zone)))
     if not below:
-        draft.differs(source, "log", "no name of these comes to this block, so it had no lines")
+        draft.differs(source, "log", "none of these names reaches this block, so CoreDNS logged nothing")
         return
     if form not in _FORMATS:
         text = (
-            f'a form of its own, {form}, is not taken: lines have the common one, or with format = "json" all there is'
+            f'the custom format {form} is not supported: lines have the common one, or all fields with format = "json"'
         )
         draft.lost(source, "log", text)
     values: dict[str, object] = {"classes": classes}
@@ -38,7 +38,7 @@ def log(context: Context, site: Site, directive: Directive) -> None:
     values |= {"rate": 0, "format": _FORMATS.get(form, "common")}
     draft.add("query_log", values, source, "log", _NOTE)
     if ROOT in below and any(other is not site and not other.has("log") for other in context.sites):
-        draft.differs(source, "log", "names of other server blocks, which had no lines, have some as well")
+        draft.differs(source, "log", "queries of other server blocks, which were not logged before, are logged as well")
 
 
 def _classes(context: Context, directive: Directive) -> list[str] | None:
@@ -51,7 +51,7 @@ def _classes(context: Context, directive: Directive) -> list[str] | None:
             context.draft.lost(place, f"log {option}", UNKNOWN)
         elif unknown or not words:
             context.draft.lost(
-                place, "log class", f"expected some of {', '.join(_CLASSES)}: the whole of it is left out"
+                place, "log class", f"expected some of {', '.join(_CLASSES)}: the whole plugin is left out"
             )
             return None
         else:

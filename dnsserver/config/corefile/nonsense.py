@@ -33,11 +33,11 @@ class Nonsense(NamedTuple):
 def nonsense(text: str) -> Nonsense | None:
     """Return why a text is no Corefile at all, None if it may be one."""
     if "\x00" in text:
-        return Nonsense(text[: text.index("\x00")].count("\n") + 1, f"holds octets that are no text; {_EXPECTED}")
+        return Nonsense(text[: text.index("\x00")].count("\n") + 1, f"holds octets that are not text; {_EXPECTED}")
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line.lstrip("\ufeff") and not line.startswith("#")]
     if not lines:
-        return Nonsense(0, f"is empty, as kubectl leaves a file when it fails; {_EXPECTED}")
+        return Nonsense(0, f"is empty, as a file is when kubectl has failed; {_EXPECTED}")
     number, first = lines[0]
     looks = _looks(first.lstrip("\ufeff"))
     if looks:
@@ -48,10 +48,10 @@ def nonsense(text: str) -> Nonsense | None:
 def _looks(first: str) -> str:
     """Say what a text is by its first line, empty if it may be a Corefile."""
     if _KUBECTL.match(first):
-        return f"holds an error of a command and no Corefile: {first[:160]}"
+        return f"holds the error message of a command, not a Corefile: {first[:160]}"
     kinds = {
         "HTML or XML": first.startswith("<"),
-        "TOML, as a configuration of dnsserver is": bool(_TOML.match(first)),
+        "TOML, like a configuration of dnsserver": bool(_TOML.match(first)),
         "JSON without a ConfigMap in it": bool(_JSON.match(first)),
         "YAML without a ConfigMap in it": bool(_YAML.match(first)),
     }
@@ -65,7 +65,7 @@ def _template(lines: list[tuple[int, str]]) -> Nonsense | None:
         has_names = words[0] in _ZONED or (line.endswith(" {") and words[0] not in PLUGINS)
         found = _PLACEHOLDER.search(line) or (_UNFILLED.search(" ".join(words)) if has_names else None)
         if found:
-            text = f"{found[0]} was to be filled in: this is a template; import what CoreDNS reads, such as"
+            text = f"{found[0]} is a placeholder: this is a template; import the file that CoreDNS reads, such as"
             return Nonsense(number, f"{text} /etc/coredns/Corefile, or /etc/Corefile in a pod of NodeLocal DNSCache")
     return None
 

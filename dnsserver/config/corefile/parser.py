@@ -148,7 +148,7 @@ class _Parser:
                 continue
             if text == "{":
                 if more:
-                    raise CorefileError(f"{word.file}:{word.line}: expected another address behind the comma, found {{")
+                    raise CorefileError(f"{word.file}:{word.line}: expected another address after the comma, found {{")
                 break
             if text:
                 more = text.endswith(",")
@@ -161,9 +161,9 @@ class _Parser:
     def _keep_snippet(self, name: str, first: Token) -> None:
         place = f"{first.file}:{first.line}"
         if name in self._snippets:
-            raise CorefileError(f"{place}: the snippet ({name}) is there twice")
+            raise CorefileError(f"{place}: the snippet ({name}) is defined twice")
         if self._at >= len(self._words) or self._words[self._at].text != "{":
-            raise CorefileError(f"{place}: the snippet ({name}) has no block: expected {{ behind it")
+            raise CorefileError(f"{place}: the snippet ({name}) has no block: expected {{ after it")
         self._at += 1
         start = self._at
         depth = 1
@@ -187,7 +187,7 @@ class _Parser:
     def _lines(self, opener: Token, depth: int) -> tuple[Line, ...]:
         """Read the block of a directive, whose brace is the next word."""
         if depth > _DEEPEST:
-            raise CorefileError(f"{opener.file}:{opener.line}: more than {_DEEPEST} blocks in each other")
+            raise CorefileError(f"{opener.file}:{opener.line}: more than {_DEEPEST} nested blocks")
         self._at += 1
         lines: list[Line] = []
         while self._at < len(self._words):
@@ -232,10 +232,10 @@ class _Parser:
         arguments = self._rest_of_line()
         place = f"{word.file}:{word.line}"
         if not arguments or not arguments[0]:
-            raise CorefileError(f"{place}: import: expected a file, a pattern or a snippet behind it")
+            raise CorefileError(f"{place}: import: expected a file, a pattern or a snippet after it")
         self._imports += 1
         if self._imports > _MOST_IMPORTS:
-            raise CorefileError(f"{place}: import: more than {_MOST_IMPORTS} of them; does a file import itself?")
+            raise CorefileError(f"{place}: import: more than {_MOST_IMPORTS} imports; does a file import itself?")
         name, *values = arguments
         snippet = self._snippets.get(name)
         while self._inside and len(self._words) - start <= self._inside[-1][1]:
@@ -255,13 +255,13 @@ class _Parser:
         try:
             files = self._read(word.file, pattern)
         except (OSError, ValueError) as error:
-            self._remark(word, f"import {pattern} could not be read ({error}): what it holds is not taken over")
+            self._remark(word, f"import {pattern} could not be read ({error}): its content is not imported")
             return []
         if not files and any(sign in pattern for sign in "*?["):
-            text = f"import {pattern}: no file here fits: if there are some where CoreDNS runs, import them as well"
+            text = f"import {pattern}: no file here matches: if there are some where CoreDNS runs, import them as well"
             self._remark(word, text, lost=False)
         elif not files:
-            self._remark(word, f"import {pattern}: there is no such file or snippet: what it holds is not taken over")
+            self._remark(word, f"import {pattern}: there is no such file or snippet: its content is not imported")
         return [token for file in files for token in tokens(file.text, file.name)]
 
     def _remark(self, word: Token, sentence: str, *, lost: bool = True) -> None:
@@ -275,7 +275,7 @@ class _Parser:
 
         def value(found: re.Match[str]) -> str:
             if found[1] not in self._environment:
-                self._remark(word, f"{found[0]} is not set where this was imported, so it is empty in what follows")
+                self._remark(word, f"{found[0]} is not set where you run the import, so it is empty here")
             return self._environment.get(found[1], "")
 
         for pattern in _ENVIRONMENT:

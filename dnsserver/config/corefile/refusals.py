@@ -50,7 +50,7 @@ def _twice(blocks: list[ServerBlock]) -> Iterator[str]:
                 at = key.transport, zone, key.port
                 if at in taken:
                     place = f"{taken[at].file}:{taken[at].line}"
-                    yield f"{block.file}:{block.line}: {text}: {place} has this zone and port already; expected it once"
+                    yield f"{block.file}:{block.line}: {text}: this zone and port are already in {place}; expected once"
                 taken.setdefault(at, block)
 
 
@@ -67,7 +67,7 @@ def _block(block: ServerBlock) -> Iterator[str]:
             continue  # without a zone, CoreDNS sets up none of its plugins, whatever is behind them
         first = there.setdefault(directive.name, directive)
         if plugin.once and first is not directive:
-            yield f"{place}: {directive.name}: expected it once in a server block; it is in line {first.line} already"
+            yield f"{place}: {directive.name}: expected once in a server block; it is already in line {first.line}"
         yield from _directive(directive, plugin, block)
     if "k8s_external" in there and "kubernetes" not in there:
         external = there["k8s_external"]
@@ -82,7 +82,7 @@ def _unknown(directive: Directive) -> str:
         owners = [plugin for plugin, grammar in PLUGINS.items() if name in (grammar.options or {})]
         if owners:
             return f"{name}: there is no such plugin; it is an option of {' and of '.join(owners)}, within its {{ }}"
-    rest = near or "; take the line out if it is one that you built in yourself"
+    rest = near or "; remove the line if it is a plugin that you built in yourself"
     return f"{name}: there is no such plugin of CoreDNS{rest}"
 
 
@@ -118,5 +118,5 @@ def _no_option(name: str, option: str, plugin: Plugin) -> str:
     known = list(plugin.options or {})
     near = did_you_mean(option, known)
     if not near and option in PLUGINS:
-        return f"{option} is a plugin and no option of {name}; is a }} missing above it?"
+        return f"{option} is a plugin, not an option of {name}; is a }} missing above it?"
     return f"{name} has no such option{near or '; it has ' + ', '.join(known)}"

@@ -21,17 +21,17 @@ def _lines(directive: Directive, option: str) -> list[Line]:
 def _kubernetes(directive: Directive, block: ServerBlock) -> _Found:
     zones = names(directive.args)[0] if directive.args else _zones(block)
     if not [zone for zone in zones if not is_reverse(zone)]:
-        yield directive, "kubernetes: found no domain but reverse ones, expected the cluster's"
+        yield directive, "kubernetes: found only reverse zones, expected the cluster's domain"
     if _lines(directive, "namespaces") and (second := _lines(directive, "namespace_labels")):
-        yield second[0], "kubernetes namespace_labels: expected it without namespaces: one of the two"
+        yield second[0], "kubernetes namespace_labels: found together with namespaces, expected only one of the two"
     if _lines(directive, "zonal") and (second := _lines(directive, "noendpoints")):
-        yield second[0], "kubernetes noendpoints: expected it without zonal: one of the two"
+        yield second[0], "kubernetes noendpoints: found together with zonal, expected only one of the two"
     for line in _lines(directive, "multicluster"):
         for zone in names(line.words[1:])[0]:
             if zone not in zones:
                 yield (
                     line,
-                    f"kubernetes multicluster: {zone} is none of the zones of this plugin, {', '.join(zones)}",
+                    f"kubernetes multicluster: {zone} is not one of the zones of this plugin, {', '.join(zones)}",
                 )
 
 
@@ -46,14 +46,14 @@ def _forward(directive: Directive, _: ServerBlock) -> _Found:
         yield directive, f"forward: found {directive.args[0][:80]}, expected a domain; . is for all names"
     upstreams = directive.args[1:]
     if len(upstreams) > _MOST_UPSTREAMS:
-        yield directive, f"forward: found {len(upstreams)} upstreams, expected {_MOST_UPSTREAMS} at most"
+        yield directive, f"forward: found {len(upstreams)} upstreams, expected at most {_MOST_UPSTREAMS}"
     for text in upstreams:
         scheme, separator, rest = text.rpartition("://")
         if separator and scheme not in _TRANSPORTS:
             expected = "dns://, tls:// or https://"
             yield directive, f"forward: {text[:80]}: expected {expected}{did_you_mean(scheme, _TRANSPORTS)}"
         elif scheme == "https" and "/" in rest:
-            yield directive, f"forward: {text[:80]}: expected no path; /dns-query is asked always"
+            yield directive, f"forward: {text[:80]}: expected no path; /dns-query is always asked"
         elif "/" not in rest and not _is_upstream(rest):
             yield (
                 directive,
@@ -65,7 +65,7 @@ def _forward(directive: Directive, _: ServerBlock) -> _Found:
     except (KeyError, ValueError):
         ages = []
     if ages and 0 < ages[0] < ages[1]:
-        yield given["max_age"], "forward max_age: expected no less than expire"
+        yield given["max_age"], "forward max_age: expected at least the value of expire"
     for line in _lines(directive, "failover"):
         if "NOERROR" in (word.upper() for word in line.words[1:]):
             yield line, "forward failover: found NOERROR, expected rcodes of failures"
@@ -102,12 +102,12 @@ def _cache(directive: Directive, _: ServerBlock) -> _Found:
         yield directive, f"cache: found {directive.args[0]}, expected a TTL of 1 second or more"
     policies = _lines(directive, "serve_stale_policy")
     if policies and not _lines(directive, "serve_stale"):
-        yield policies[0], "cache serve_stale_policy: expected serve_stale beside it"
+        yield policies[0], "cache serve_stale_policy: expected serve_stale in the same block"
     for line in policies[1:]:
-        yield line, "cache serve_stale_policy: expected it once"
+        yield line, "cache serve_stale_policy: expected only once"
     for line in _lines(directive, "serve_stale"):
         if len(line.words) == 6 and line.words[2].lower() == "immediate":
-            yield line, f"cache serve_stale: found {line.words[5]}, expected no more words behind immediate"
+            yield line, f"cache serve_stale: found {line.words[5]}, expected no more words after immediate"
 
 
 def _hosts(directive: Directive, _: ServerBlock) -> _Found:
@@ -119,11 +119,11 @@ def _hosts(directive: Directive, _: ServerBlock) -> _Found:
             goes_on = True
         elif option not in options and goes_on:
             near = did_you_mean(option, list(options))
-            text = f"hosts: {option[:80]} stands below fallthrough, where CoreDNS takes options only{near}"
+            text = f"hosts: {option[:80]} stands below fallthrough, where CoreDNS takes only options{near}"
             yield line, f"{text}{'' if near else '; expected entries above it'}"
     unsupported = _lines(directive, "fallthrough_unsupported")
     if unsupported and not goes_on:
-        yield unsupported[0], "hosts fallthrough_unsupported: expected fallthrough beside it"
+        yield unsupported[0], "hosts fallthrough_unsupported: expected fallthrough in the same block"
 
 
 def _acl(directive: Directive, _: ServerBlock) -> _Found:
@@ -149,7 +149,7 @@ def _acl(directive: Directive, _: ServerBlock) -> _Found:
                 elif word != "*" and section == "net" and mistake([word], "address") and mistake([word], "network"):
                     yield line, f"acl {line.words[0]}: found {word[:80]}, expected an address or network, or *"
         if empty:
-            yield line, f"acl {line.words[0]}: expected something behind {section}"
+            yield line, f"acl {line.words[0]}: expected something after {section}"
 
 
 def _bind(directive: Directive, _: ServerBlock) -> _Found:
@@ -180,9 +180,9 @@ def _secondary(directive: Directive, _: ServerBlock) -> _Found:
 
 def _loadbalance(directive: Directive, _: ServerBlock) -> _Found:
     if directive.args[:1] == ("weighted",) and len(directive.args) < 2:
-        yield directive, "loadbalance: expected the file of the weights behind weighted"
+        yield directive, "loadbalance: expected the file with the weights after weighted"
     if directive.args[:1] == ("round_robin",) and len(directive.args) > 1:
-        yield directive, "loadbalance: expected nothing behind round_robin"
+        yield directive, "loadbalance: expected nothing after round_robin"
 
 
 def _rewrite(directive: Directive, _: ServerBlock) -> _Found:

@@ -12,13 +12,13 @@ from dnsserver.config.values import Domain
 _WHAT = "rewrite"
 _KINDS = {"exact", "prefix", "suffix", "substring", "regex"}
 _LOST = {
-    "class": "questions of other classes than IN are refused: who asks in class {0} gets no answer",
-    "type": "a question keeps its type: who asks for {0} gets {0}, and not {1}",
-    "edns0": "options are neither added to questions nor read from them: upstreams that decide by them see none",
-    "ttl": "TTLs are those of what was found: clients keep answers for {0} so long; cache.ttl_cap and cache.ttl_floor "
-    "bound all from outside",
-    "cname": "targets of aliases are not exchanged: clients are led where the CNAME says",
-    "rcode": "the rcode is that of what was found: clients see it for {0} as it is",
+    "class": "questions of classes other than IN are refused: clients that ask in class {0} get no answer",
+    "type": "a question keeps its type: clients that ask for {0} get {0}, and not {1}",
+    "edns0": "EDNS options are neither added to questions nor read from them: upstreams that need them get none",
+    "ttl": "TTLs are not rewritten: clients cache answers for {0} for the TTL that was found; cache.ttl_cap and "
+    "cache.ttl_floor limit the TTLs of all answers from outside",
+    "cname": "targets of aliases are not rewritten: clients follow the CNAME as it is",
+    "rcode": "rcodes are not rewritten: clients see the one that was found for {0}",
 }
 
 
@@ -39,10 +39,10 @@ def rewrite(context: Context, site: Site, directive: Directive) -> None:
         draft.lost(source, f"rewrite {field}", _LOST[field].format(*arguments))
         return
     if field != "name" or len(words) < 3:
-        draft.lost(source, _WHAT, "is no rule that CoreDNS starts with: left out")
+        draft.lost(source, _WHAT, "is not a rule that CoreDNS starts with: left out")
         return
     if goes_on and _is_followed(site, directive):
-        text = "one rule is used for a question, once: what this one makes of a name is not rewritten by those below it"
+        text = "only one rule is applied to a question: the name that it gives is not rewritten by the rules below it"
         draft.lost(source, "rewrite continue", text)
     _name(context, site, words[1:], source)
 
@@ -57,25 +57,25 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
     draft = context.draft
     kind = "exact" if len(words) == 2 else words[0].lower()
     if kind not in _KINDS:
-        draft.lost(source, "rewrite name", f"{kind} is no way to compare names that CoreDNS knows: left out")
+        draft.lost(source, "rewrite name", f"{kind} is not a way of comparing names that CoreDNS knows: left out")
         return
     given, to, *rest = words if len(words) == 2 else words[1:]
     answers = _answers(context, kind, rest, source)
     values = _values(kind, given, to)
     if values is None:
-        text = "cannot be said as one rule on whole labels: names that it fitted are looked up as they are asked"
+        text = "cannot be written as one rule on whole labels: names that it matched are looked up unchanged"
         draft.lost(source, f"rewrite name {kind}", text)
         return
     if answers:
         values["answers"] = "names"
     elif kind != "exact":
-        text = "the reply has the name that was asked, where CoreDNS left the other one in it"
+        text = "the reply has the name that was asked for, where CoreDNS left the rewritten one in it"
         draft.differs(source, f"rewrite name {kind}", text)
     if not site.is_root:
         values["below"] = site.zones
     draft.add("rewrite", values, source, f"rewrite name {kind}")
     if not site.is_root and not site.has("kubernetes") and is_below(str(values["to"]).rstrip("."), context.domain):
-        text = "names that it leads into the cluster are answered here, and not by the upstreams of this block"
+        text = "names that it rewrites into the cluster are answered here, and not by the upstreams of this block"
         draft.differs(source, f"rewrite name {kind}", text)
         return
     _hand_on(context, site, values, source)
@@ -95,7 +95,7 @@ def _answers(context: Context, kind: str, words: list[str], source: Source) -> b
         elif word in {"name", "value"} and len(words) >= at + 2:
             at += 2
             names |= word == "value"
-            text = "names in the reply are given back as they were asked, by the same rule and not by a second one"
+            text = "this same rule, and not a second one, changes names in the reply back to those that were asked"
             context.draft.differs(source, f"rewrite answer {word}", text)
         elif word == "name" and words[at : at + 1] == ["auto"]:
             continue

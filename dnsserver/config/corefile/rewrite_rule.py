@@ -34,7 +34,7 @@ def _rule(field: str, written: str, words: list[str]) -> Iterator[str]:
     elif field in {"class", "type"}:
         if len(words) != 2 or not all(_is_one(field, word.upper()) for word in words):
             found = " ".join(words)[:80] or "nothing"
-            yield f"found {found}, expected two, as in {_AS_IN[field]}: from which, to which"
+            yield f"found {found}, expected two words, as in {_AS_IN[field]}: the old one and the new one"
     elif field == "edns0":
         if len(words) < 2 or words[0].lower() not in _OPTIONS:
             yield f"expected {' or '.join(_OPTIONS)}, and one of {', '.join(_ACTIONS)}"
@@ -81,7 +81,7 @@ def _answers(words: list[str]) -> Iterator[str]:
     """Give what is wrong with the part of a rule that is about the reply."""
     if words[0] != "answer":
         near = did_you_mean(words[0], ["answer"])
-        yield f"found {words[0][:80]} behind the two names, expected nothing or answer{near}"
+        yield f"found {words[0][:80]} after the two names, expected nothing or answer{near}"
         return
     rest = words
     while rest:
@@ -90,11 +90,11 @@ def _answers(words: list[str]) -> Iterator[str]:
         kind = rest[0] if rest else ""
         if kind not in _ANSWERS:
             near = did_you_mean(kind, _ANSWERS)
-            yield f"found {kind[:80] or 'nothing'} behind answer, expected {' or '.join(_ANSWERS)}{near}"
+            yield f"found {kind[:80] or 'nothing'} after answer, expected {' or '.join(_ANSWERS)}{near}"
             return
         if kind != "auto":
             if len(rest) < 3:
-                yield f"expected two words behind {kind}"
+                yield f"expected two words after {kind}"
                 return
             if found := regex_mistake(rest[1]):
                 yield f"{rest[1][:80]} {found}"

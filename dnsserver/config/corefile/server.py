@@ -8,7 +8,7 @@ from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, sour
 from dnsserver.config.values import Address
 
 _PORT = 53
-_ADMIN = "all of HTTP is at one address, `admin`, which is [::]:8053 without a setting"
+_ADMIN = "all HTTP is served at one address, `admin`, by default [::]:8053"
 _DRAIN_MIN, _DRAIN = 10.0, 25.0
 _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 
@@ -22,7 +22,9 @@ def bind(context: Context, site: Site, directive: Directive) -> None:
         try:
             ipaddress.ip_address(text)
         except ValueError:
-            what = f"{text} is not an address: write those of this interface into listen, or nobody is answered at them"
+            what = (
+                f"{text} is not an address: write those of this interface into listen, or no client is answered there"
+            )
             draft.lost(source, "bind", what)
             continue
         if text not in excepted:
@@ -36,7 +38,7 @@ def bind(context: Context, site: Site, directive: Directive) -> None:
         try:
             addresses.append(str(Address.parse(text)))
         except ValueError:
-            draft.lost(source, "bind", f"{text} cannot be listened at: nobody is answered there")
+            draft.lost(source, "bind", f"the server cannot listen at {text}: no client is answered there")
     if addresses:
         draft.extend("listen", addresses, source, "bind")
 
@@ -44,7 +46,7 @@ def bind(context: Context, site: Site, directive: Directive) -> None:
 def health(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the health check, and how long the server goes on after SIGTERM."""
     draft, source = context.draft, source_of(directive)
-    draft.differs(source, "health", f"{_ADMIN}: probes ask for /healthz there, instead of /health")
+    draft.differs(source, "health", f"{_ADMIN}: probes have to ask /healthz there, instead of /health")
     for line in directive.lines:
         place, words = source_of_line(line), line.words
         try:
@@ -53,7 +55,7 @@ def health(context: Context, _: Site, directive: Directive) -> None:
             draft.lost(place, f"health {words[0]}", UNKNOWN)
             continue
         if duration <= _DRAIN_MIN:
-            text = f"it goes on for drain_min = {_DRAIN_MIN:g} seconds at least, and until nobody has asked for 3"
+            text = f"it goes on for drain_min = {_DRAIN_MIN:g} seconds, and until 3 seconds pass without a question"
             draft.default(place, "health lameduck", text)
             continue
         draft.put("drain_min", min(duration, 3600.0), place, "health lameduck")
@@ -65,14 +67,14 @@ def health(context: Context, _: Site, directive: Directive) -> None:
 def ready(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the readiness check."""
     source = source_of(directive)
-    context.draft.differs(source, "ready", f"{_ADMIN}: probes ask for /readyz there, instead of /ready")
+    context.draft.differs(source, "ready", f"{_ADMIN}: probes have to ask /readyz there, instead of /ready")
 
 
 def prometheus(context: Context, _: Site, directive: Directive) -> None:
     """Import the address of the metrics."""
     source = source_of(directive)
     port = (directive.args[0] if directive.args else "localhost:9153").rpartition(":")[2]
-    text = f"{_ADMIN}: Prometheus asks for /metrics there, instead of at port {port}; the manifests set admin to 9153"
+    text = f"{_ADMIN}: Prometheus has to scrape /metrics there, instead of port {port}; the manifests set admin to 9153"
     context.draft.differs(source, "prometheus", text)
     for line in directive.lines:
         place = source_of_line(line)
@@ -82,14 +84,14 @@ def prometheus(context: Context, _: Site, directive: Directive) -> None:
 def errors(context: Context, _: Site, directive: Directive) -> None:
     """Import the log of errors."""
     draft = context.draft
-    draft.default(source_of(directive), "errors", "what goes wrong is logged with its reason")
+    draft.default(source_of(directive), "errors", "errors are logged with their reason")
     for line in directive.lines:
         place, option = source_of_line(line), line.words[0]
         if option == "consolidate":
-            text = "one cause has one line a second, and the next one says how many were left out"
+            text = "each cause has one line a second, and the next line says how many were left out"
             draft.default(place, "errors consolidate", text)
         elif option == "stacktrace":
-            draft.default(place, "errors stacktrace", "a fault of the program is logged with its traceback")
+            draft.default(place, "errors stacktrace", "an internal error is logged with its traceback")
         else:
             draft.lost(place, f"errors {option}", UNKNOWN)
 
@@ -100,11 +102,11 @@ def bufsize(context: Context, _: Site, directive: Directive) -> None:
     try:
         size = whole(directive.args[0]) if directive.args else 1232
     except ValueError:
-        draft.lost(source, "bufsize", "is no number: 1232 octets, as without it")
+        draft.lost(source, "bufsize", "is not a number: the default of 1232 octets is used")
         return
     draft.put("udp.size", min(max(size, 1232), 4096), source, "bufsize")
     if size < 1232:
-        draft.differs(source, "bufsize", "replies have up to 1232 octets, which every path takes")
+        draft.differs(source, "bufsize", "replies have up to 1232 octets, which fits every network path")
 
 
 def local(context: Context, site: Site, directive: Directive) -> None:
@@ -130,7 +132,7 @@ def acl(context: Context, site: Site, directive: Directive) -> None:
     draft, source = context.draft, source_of(directive)
     from_zones = directive.args or tuple(site.zones)
     if any(line.words[0] not in {"allow", "block", "drop", "filter"} for line in directive.lines):
-        draft.lost(source, "acl", "has a rule that CoreDNS does not start with: the whole of it is left out")
+        draft.lost(source, "acl", "has a rule that CoreDNS does not start with: the whole plugin is left out")
         return
     rules = [_rule(line.words) for line in directive.lines]
     by_address = all(types is None for _, types, _ in rules)
@@ -140,7 +142,7 @@ def acl(context: Context, site: Site, directive: Directive) -> None:
     for line, (action, types, networks) in zip(directive.lines, rules, strict=True):
         place = source_of_line(line)
         if action == "allow" and line is directive.lines[-1]:
-            draft.default(place, "acl", "who is not turned away is answered")
+            draft.default(place, "acl", "a client that is not refused is answered")
         elif action != "allow" and networks is None and line is directive.lines[0]:
             values: dict[str, object] = {"below": [zone.rstrip(".") or "." for zone in from_zones]}
             if types is not None:
@@ -148,7 +150,7 @@ def acl(context: Context, site: Site, directive: Directive) -> None:
             values["rcode"] = {"block": "REFUSED", "drop": "DROP", "filter": "NODATA"}[action]
             draft.add("answer", values, place, "acl")
         else:
-            text = "who may ask is settled by addresses, for all names and types alike: everybody gets an answer here"
+            text = "only addresses decide who may ask, for all names and types alike: here every client gets an answer"
             draft.lost(place, "acl", text)
 
 
@@ -186,13 +188,13 @@ def _allow(context: Context, directive: Directive, source: Source) -> None:
             try:
                 network = ipaddress.ip_network(text, strict=False)
             except ValueError:
-                draft.lost(sources[-1], "acl", f"{text} is no network: left out of the rule")
+                draft.lost(sources[-1], "acl", f"{text} is not a network: left out of the rule")
                 continue
             taken = [common for part in rest if (common := _common(part, network)) is not None]
             rest = [left for part in rest for left in _without(part, network)]
             allowed += taken if action == "allow" else []
     if not excess:
-        draft.default(source, "acl", "everybody may ask")
+        draft.default(source, "acl", "every client may ask")
         return
     networks = [
         str(network)
@@ -226,13 +228,13 @@ def loadbalance(context: Context, _: Site, directive: Directive) -> None:
     """Import the order of addresses."""
     draft, source = context.draft, source_of(directive)
     if directive.args[:1] == ("weighted",):
-        text = "weights of addresses are not known: addresses take turns, each first as often as the others"
+        text = "weights are not supported: addresses take turns, and each is first as often as the others"
         draft.lost(source, "loadbalance weighted", text)
     else:
         draft.default(source, "loadbalance", "addresses take turns from reply to reply")
     for line in directive.lines:
         if line.words[0] == "prefer":
-            text = "no network is preferred: clients that take the first address get others than before"
+            text = "no network is preferred: clients that use the first address may get another one than before"
             draft.lost(source_of_line(line), "loadbalance prefer", text)
 
 
@@ -245,7 +247,7 @@ def header(context: Context, _: Site, directive: Directive) -> None:
     for line in directive.lines:
         source, words = source_of_line(line), [word.lower() for word in line.words]
         if words[:2] == ["response", "set"] and words[2:] == ["ra"]:
-            context.draft.default(source, "header", "RA is set on every reply, where there are upstreams")
+            context.draft.default(source, "header", "RA is set in every reply if there are upstreams")
         else:
-            text = "flags say what is so: AA on the server's own data, RA where there are upstreams, RD as asked"
-            context.draft.lost(source, "header", f"{text}; clients that need `{' '.join(words)}` see another one")
+            text = "flags cannot be set: AA is for the server's own data, RA if there are upstreams, RD as asked"
+            context.draft.lost(source, "header", f"{text}; clients that need `{' '.join(words)}` see another flag")

@@ -10,7 +10,7 @@ from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line, ServerBlock
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
 
-UNKNOWN = "is not an option that this importer knows, or not with that: left out"
+UNKNOWN = "is not an option that this importer knows, or not with these words: left out"
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -91,7 +91,9 @@ class Context(msgspec.Struct):
             path = f"{self.root.rstrip('/')}/{path}"
         found = self.files.find(path)
         if not found.is_there:
-            self.draft.differs(source, what, f"{found.path} is not on this machine: it has to be where the server runs")
+            self.draft.differs(
+                source, what, f"{found.path} does not exist on this machine: it has to exist where the server runs"
+            )
         return found.path
 
 

@@ -19,7 +19,7 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> list[Site]:
         twice = [zone for zone in site.zones if zone in taken]
         if not twice:
             if site.view:
-                text = f"its rules are for everybody now, and not only for those whom {site.view} lets in"
+                text = f"its rules now apply to all clients, and not only to those that match {site.view}"
                 draft.lost(site.source, "view", text)
             kept.append(site)
             continue
@@ -42,11 +42,11 @@ def _site(block: ServerBlock, draft: Draft) -> Site | None:
         try:
             key = read_key(text)
         except ValueError:
-            draft.lost(source, _WHAT, f"{text} is no name of a zone: left out")
+            draft.lost(source, _WHAT, f"{text} is not a zone name: left out")
             continue
         zones += [zone for zone in key.zones if zone not in zones]
         if key.transport != "dns":
-            what = f"clients that ask over {key.transport} are not answered: they have to use UDP or TCP at port 53"
+            what = f"clients that ask over {key.transport} are not answered: they have to use UDP or TCP on port 53"
             draft.lost(source, _WHAT, what)
         elif key.port not in ports:
             ports.append(key.port)
@@ -61,13 +61,13 @@ def _site(block: ServerBlock, draft: Draft) -> Site | None:
 def _lose(site: Site, twice: list[str], other: Site, draft: Draft) -> None:
     names = ", ".join("all names" if zone == ROOT else zone for zone in twice)
     if site.view:
-        text = f"clients whom {site.view} lets in get for {names} what all others get, by {other.source.place()}"
+        text = f"clients that match {site.view} get for {names} what all others get, from {other.source.place()}"
         draft.lost(site.source, "view", text)
     elif not site.ports:
-        draft.differs(site.source, _WHAT, f"{names} are answered by what {other.source.place()} says")
+        draft.differs(site.source, _WHAT, f"{names} are answered as {other.source.place()} says")
     else:
-        text = f"{names} are answered by what {other.source.place()} says, at every port"
-        draft.lost(site.source, _WHAT, f"{text}: who asked at port {site.ports[0]} gets other answers")
+        text = f"{names} are answered as {other.source.place()} says, at every port"
+        draft.lost(site.source, _WHAT, f"{text}: clients that asked at port {site.ports[0]} get other answers")
 
 
 def _ports(kept: list[Site], draft: Draft) -> None:
@@ -79,7 +79,7 @@ def _ports(kept: list[Site], draft: Draft) -> None:
             addresses = [f"0.0.0.0:{port}", f"[::]:{port}"]
             draft.extend("listen", addresses, unbound[0].source, _WHAT)
         elif unbound:
-            draft.default(site.source, _WHAT, "port 53 of all addresses, IPv4 and IPv6")
+            draft.default(site.source, _WHAT, "the server listens at port 53 of all addresses, IPv4 and IPv6")
     if len(ports) > 1:
         text = f"every name is answered at each of the ports {', '.join(map(str, sorted(ports)))}"
         draft.differs(kept[0].source, _WHAT, text)

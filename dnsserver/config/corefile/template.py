@@ -36,11 +36,11 @@ def template(context: Context, site: Site, directive: Directive) -> None:
         return
     class_, type_, *arguments = directive.args
     if class_.upper() not in {"IN", "ANY"}:
-        draft.lost(source, _WHAT, f"questions of class {class_} are refused: who asks them gets no answer")
+        draft.lost(source, _WHAT, f"questions of class {class_} are refused: clients that ask them get no answer")
         return
     zones, wrong = names(arguments) if arguments else (list(site.zones), [])
     for text in wrong:
-        draft.lost(source, _WHAT, f"{text} is no name of a zone")
+        draft.lost(source, _WHAT, f"{text} is not a zone name")
     if not zones:
         return
     said = _read(context, directive)
@@ -49,7 +49,7 @@ def template(context: Context, site: Site, directive: Directive) -> None:
     made = [_answer(context, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
     if not all(made) or not said.patterns or said.falls_through:
         return
-    text = "names that no expression fits are refused, where CoreDNS said SERVFAIL, as there is no `fallthrough`"
+    text = "without `fallthrough`, names that no expression matches are refused, where CoreDNS said SERVFAIL"
     draft.differs(source, _WHAT, text)
     values: dict[str, object] = {"below": zones}
     if type_.upper() != "ANY":
@@ -76,16 +76,20 @@ def _read(context: Context, directive: Directive) -> _Template | None:
             case "fallthrough":
                 through = True
                 if arguments and names(arguments)[0] != ["."]:
-                    draft.differs(place, what, "names of every zone of the template go on, if no expression fits them")
+                    draft.differs(
+                        place, what, "names of all zones of the template fall through if no expression matches"
+                    )
             case "upstream":
-                draft.default(place, what, "CoreDNS itself does nothing for it any more")
+                draft.default(place, what, "CoreDNS itself ignores it now")
             case "authority" if arguments and all(" SOA " in argument.upper() for argument in arguments):
                 text = "a negative answer has an SOA of the rule's domain, with a TTL of 60 seconds"
                 draft.default(place, what, text)
             case "authority" | "additional":
-                draft.lost(place, what, "only records that answer the question are given: clients ask for the others")
+                draft.lost(
+                    place, what, "replies have only records that answer the question: clients ask for the others"
+                )
             case "ederror":
-                draft.differs(place, what, "the reason in the reply (RFC 8914) is that a rule answered")
+                draft.differs(place, what, "the extended error in the reply (RFC 8914) says that a rule answered")
             case _:
                 draft.lost(place, what, UNKNOWN)
     return _Template(expressions, answers, rcode, through)
@@ -102,7 +106,7 @@ def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: 
     for text, place in said.answers:
         record = _record(text, pattern, zones[0])
         if record is None:
-            what = "computes more than [[answer]] can say: its names are looked up in the cluster and upstream"
+            what = "computes more than [[answer]] can: its names are looked up in the cluster and upstream"
             draft.lost(place, "template answer", f"{text[:80]} {what}")
             return False
         records.append(record.text)

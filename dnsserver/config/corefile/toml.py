@@ -80,12 +80,14 @@ def take_out(draft: Draft, text: str, mistakes: Iterable[tuple[int, str]]) -> bo
             if not draft.tables[section]:
                 del draft.tables[section]
             draft.take_back(entry.sources[0], f"[[{section}]]")
-            draft.lost(entry.sources[0], section, f"[[{section}]] is not taken by dnsserver, and left out: {message}")
+            draft.lost(
+                entry.sources[0], section, f"[[{section}]] is not accepted by dnsserver, and left out: {message}"
+            )
             done = True
         elif (setting := draft.settings.pop(key, None)) is not None:
             for source in setting.sources:
                 draft.take_back(source, f"{key} ")
-            draft.lost(setting.sources[0], key, f"is not taken by dnsserver, and left out: {message}")
+            draft.lost(setting.sources[0], key, f"is not accepted by dnsserver, and left out: {message}")
             done = True
     return done
 

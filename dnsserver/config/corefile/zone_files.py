@@ -10,7 +10,7 @@ def file(context: Context, site: Site, directive: Directive) -> None:
     """Import a zone file."""
     draft, source = context.draft, source_of(directive)
     if not directive.args:
-        draft.lost(source, "file", "names no file, with which CoreDNS does not start: left out")
+        draft.lost(source, "file", "names no file, and CoreDNS does not start like that: left out")
         return
     zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
     path = context.located(directive.args[0], source, "file")
@@ -20,17 +20,19 @@ def file(context: Context, site: Site, directive: Directive) -> None:
     context.zone_files.update(dict.fromkeys(zones, (path, source)))
     text = context.files.read(directive.args[0] if not context.root else path)
     if text is not None and not _says_its_zone(text, zones):
-        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the head of {path}"
+        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the top of {path}"
         draft.lost(source, "file", f"{said}, or its names are not found")
     for line in directive.lines:
         place, option = source_of_line(line), line.words[0]
         if option in {"reload", "reload_by_mtime"}:
-            draft.default(place, f"file {option}", "the file is followed and read again when it changes")
+            draft.default(place, f"file {option}", "the file is read again whenever it changes")
         elif option == "fallthrough":
-            what = f"a name below {', '.join(zones)} that the file does not have is NXDOMAIN, and nobody else is asked"
+            what = (
+                f"a name below {', '.join(zones)} that the file does not have gets NXDOMAIN; no other source is asked"
+            )
             draft.lost(place, "file fallthrough", what)
         elif option in {"upstream", "no_reload", "transfer"}:
-            draft.default(place, f"file {option}", "CoreDNS itself does nothing for it any more")
+            draft.default(place, f"file {option}", "CoreDNS itself ignores it now")
         else:
             draft.lost(place, f"file {option}", UNKNOWN)
 
@@ -39,16 +41,18 @@ def _has_place(context: Context, zones: list[str], path: str, source: Source) ->
     """Tell whether a file's zones can be answered from it: neither the cluster nor another file has them."""
     for zone in zones:
         if is_below(zone, context.domain):
-            text = f"{zone} is the cluster's, of whose names no file is asked: write those of the file into [[answer]]"
+            text = (
+                f"{zone} is the cluster's, whose names never come from a file: write those of the file into [[answer]]"
+            )
             context.draft.lost(source, "file", text)
             return False
         there = context.zone_files.get(zone)
         if there is not None and there[0] != path:
-            text = f"{zone} is the zone of a file already, by {there[1].place()}: this one is left out"
+            text = f"{zone} already has a zone file, from {there[1].place()}: this one is left out"
             context.draft.lost(source, "file", text)
             return False
     if len(zones) > 1:
-        text = f"a file is one zone, that of its SOA: {', '.join(zones[1:])} need a file each, or are not found"
+        text = f"a file holds one zone, that of its SOA: {', '.join(zones[1:])} need a file each, or are not found"
         context.draft.lost(source, "file", text)
     return True
 
@@ -76,7 +80,9 @@ def settle(context: Context) -> None:
             draft.take_back(place, f"[[forward]] domain = {shown(domain)}")
         if entry.values["upstreams"]:
             text = f"{domain} is within {zone} of {path} ({source.place()}), which is asked first: a name that the file"
-            draft.lost(entry.sources[0], "forward", f"{text} does not have is NXDOMAIN, and these upstreams not asked")
+            draft.lost(
+                entry.sources[0], "forward", f"{text} does not have gets NXDOMAIN, and these upstreams are not asked"
+            )
     draft.tables["forward"] = kept
 
 

@@ -65,11 +65,11 @@ def test_blocks_within_blocks() -> None:
     [
         (". {\n errors\n", "Corefile:1: the block is not closed: expected } at its end"),
         (". {\n hosts {\n  ttl 1\n", "Corefile:2: the block of hosts is not closed: expected }"),
-        ("a, {\n}", "Corefile:1: expected another address behind the comma, found {"),
-        ("(a) {\n b\n}\n(a) {\n}", "Corefile:4: the snippet (a) is there twice"),
-        ("(a)\nb", "Corefile:1: the snippet (a) has no block: expected { behind it"),
+        ("a, {\n}", "Corefile:1: expected another address after the comma, found {"),
+        ("(a) {\n b\n}\n(a) {\n}", "Corefile:4: the snippet (a) is defined twice"),
+        ("(a)\nb", "Corefile:1: the snippet (a) has no block: expected { after it"),
         ("(a) {\n b {\n}", "Corefile:1: the snippet (a) is not closed: expected } at its end"),
-        (". {\n import\n}", "Corefile:2: import: expected a file, a pattern or a snippet behind it"),
+        (". {\n import\n}", "Corefile:2: import: expected a file, a pattern or a snippet after it"),
         (". {\n {\n }\n}", "Corefile:2: found {, expected the name of a plugin"),
     ],
 )
@@ -107,8 +107,8 @@ def test_an_import_in_the_block_of_a_plugin() -> None:
 @pytest.mark.parametrize(
     ("name", "remark"),
     [
-        ("gone", "import gone: there is no such file or snippet: what it holds is not taken over"),
-        ("denied", "import denied could not be read (permission denied): what it holds is not taken over"),
+        ("gone", "import gone: there is no such file or snippet: its content is not imported"),
+        ("denied", "import denied could not be read (permission denied): its content is not imported"),
     ],
 )
 def test_imports_that_find_nothing(name: str, remark: str) -> None:
@@ -118,7 +118,7 @@ def test_imports_that_find_nothing(name: str, remark: str) -> None:
 def test_a_pattern_that_fits_nothing_here_may_fit_something_there() -> None:
     result = parsed(". {\n import /etc/coredns/custom/*.override\n}")
     assert shape(result) == [((".",), [])]
-    text = "no file here fits: if there are some where CoreDNS runs, import them as well"
+    text = "no file here matches: if there are some where CoreDNS runs, import them as well"
     assert result.remarks == (("Corefile", 2, f"import /etc/coredns/custom/*.override: {text}", False),)
 
 
@@ -156,7 +156,7 @@ def test_what_is_imported_again_but_not_by_itself_is_taken(text: str, plugins: l
 
 def test_what_imports_more_each_time_ends() -> None:
     text = "(s) {\n import s {args[0]}a\n}\n. {\n import s a\n}"
-    with pytest.raises(CorefileError, match="more than 10000 of them; does a file import itself"):
+    with pytest.raises(CorefileError, match="more than 10000 imports; does a file import itself"):
         parsed(text)
 
 
@@ -181,5 +181,5 @@ def test_variables_that_are_not_set() -> None:
     result = parsed(". {\n bind {$HOST_IP}\n}")
     assert shape(result) == [((".",), [("bind", "")])]
     (remark,) = result.remarks
-    text = "{$HOST_IP} is not set where this was imported, so it is empty in what follows"
+    text = "{$HOST_IP} is not set where you run the import, so it is empty here"
     assert remark == ("Corefile", 2, text, True)
