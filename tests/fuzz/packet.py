@@ -50,7 +50,7 @@ def _packet(chance: random.Random) -> bytes:
     opt = b""
     if chance.random() < 0.5:
         do = chance.choice((0, 0x8000))
-        options = chance.choice((b"", b"", bytes(4), b"\0\x0a\0\x08" + bytes(8)))
+        options = chance.choice((b"", b"", bytes(4), b"\0\x0a\0\x08" + bytes(8), b"\0\x0b\0\0", b"\0\x0b\0\2\0\1"))
         size = len(options) + chance.choice((0, 0, 0, 1, 9))  # which may end behind the packet
         opt = b"\0\0\x29" + chance.choice(_SIZES).to_bytes(2) + bytes(2) + do.to_bytes(2) + size.to_bytes(2) + options
     head = b"\x12\x34" + chance.choice(_FLAGS).to_bytes(2) + b"\0\1\0\0\0\0\0" + bytes((len(opt) > 0,))

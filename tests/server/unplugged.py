@@ -36,6 +36,8 @@ THINGS = (
 class AskedPort(Port):
     """A port of a server, which can be asked."""
 
+    idle_timeout = 10.0  # seconds, of a stream's connection
+
     def __init__(self, table: ReplyTable, server: "Server") -> None:
         super().__init__(table)
         self._server = server
