@@ -14,7 +14,7 @@ from dnsserver.traffic.filters import Class
 from dnsserver.wire.name import ROOT
 
 __all__ = [
-    "Answer",
+    "AnswerRule",
     "Cache",
     "Clients",
     "Config",
@@ -139,7 +139,7 @@ class Rewrite(Table, frozen=True, kw_only=True):
     answers: Literal["owner", "names"] = "owner"
 
 
-class Answer(Table, frozen=True):
+class AnswerRule(Table, frozen=True):
     """What is answered about a name, the names that a regular expression fits, or all names below domains."""
 
     name: Domain | None = None
@@ -281,7 +281,7 @@ class Config(Table, frozen=True):
     forwarding: Forwarding = Forwarding()
     forward: tuple[Forward, ...] = ()
     rewrite: tuple[Rewrite, ...] = ()
-    answer: tuple[Answer, ...] = ()
+    answer: tuple[AnswerRule, ...] = ()
     hosts: tuple[Hosts, ...] = ()
     local: Local = Local()
     cache: Cache = Cache()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from dnsserver.config.domains import misspelled
-from dnsserver.config.model import Answer, Config, Rewrite
+from dnsserver.config.model import AnswerRule, Config, Rewrite
 from dnsserver.config.values import Domain
 from dnsserver.resolver import answers, rewrites
 from dnsserver.resolver.hosts import read_line
@@ -79,7 +79,7 @@ def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
         yield f"{key}.to", str(error)
 
 
-def _answer_mistakes(key: str, answer: Answer) -> Iterator[Mistake]:
+def _answer_mistakes(key: str, answer: AnswerRule) -> Iterator[Mistake]:
     if answer.name is not None and answer.regex is not None:
         yield key, "has name and regex; expected only one of them"
     if answer.name is None and answer.regex is None and not answer.below:
@@ -169,7 +169,7 @@ def _rewrite(rule: Rewrite) -> rewrites.Rewrite:
     return rewrites.Rewrite(condition, _domain(text), deep=rule.answers == "names")
 
 
-def _answer_condition(rule: Answer) -> Condition:
+def _answer_condition(rule: AnswerRule) -> Condition:
     return Condition(
         name=None if rule.name is None else rule.name.wire,
         regex=rule.regex,
@@ -178,7 +178,7 @@ def _answer_condition(rule: Answer) -> Condition:
     )
 
 
-def _answer(rule: Answer) -> answers.FixedAnswer:
+def _answer(rule: AnswerRule) -> answers.FixedAnswer:
     return answers.FixedAnswer(_answer_condition(rule), rule.records, rule.rcode)
 
 

@@ -40,7 +40,7 @@ _RECEIVE = 4096
 _NEVER = float("inf")
 
 
-class Port(msgspec.Struct, eq=False):
+class UpstreamSocket(msgspec.Struct, eq=False):
     """One socket, connected to an upstream, and the queries that wait for their replies on it, by ID."""
 
     sock: socket.socket
@@ -74,7 +74,7 @@ class Sockets:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.ports: deque[Port] = deque()
+        self.ports: deque[UpstreamSocket] = deque()
         self.retired = 0
         self.polls_to_skip = 0
         self.skip_next = SKIP_POLLS
@@ -91,7 +91,7 @@ class UdpTransport:
         self._clock = runtime.clock
         self._on_batch_end = runtime.on_batch_end
         self._epoll = select.epoll()
-        self._ports: dict[int, Port] = {}
+        self._ports: dict[int, UpstreamSocket] = {}
         self.sockets: dict[Upstream, Sockets] = {}
         self._most_waiting = MOST_WAITING
         self.cork = Cork()
@@ -134,7 +134,7 @@ class UdpTransport:
             return self._send_again(port, query, error)
         return None
 
-    def _send_again(self, port: Port, query: bytes, error: OSError) -> OSError | None:
+    def _send_again(self, port: UpstreamSocket, query: bytes, error: OSError) -> OSError | None:
         """Send what was not sent because of `error`, if that was only what an earlier packet had met."""
         if isinstance(error, ConnectionRefusedError):
             try:
@@ -180,7 +180,7 @@ class UdpTransport:
             sockets.polls_to_skip = sockets.skip_next
             sockets.skip_next = min(2 * sockets.skip_next, _MOST_SKIPPED_POLLS)
 
-    def _open(self, upstream: Upstream, ports: deque[Port], now: float) -> Port:
+    def _open(self, upstream: Upstream, ports: deque[UpstreamSocket], now: float) -> UpstreamSocket:
         """Open one more socket to the upstream; raises OSError."""
         family = socket.AF_INET6 if ":" in upstream.address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -191,12 +191,12 @@ class UdpTransport:
         except OSError:
             sock.close()
             raise
-        self._ports[descriptor] = port = Port(sock, upstream, now, sock.send, sock.recv)
+        self._ports[descriptor] = port = UpstreamSocket(sock, upstream, now, sock.send, sock.recv)
         self._most_waiting = min(MOST_WAITING, ALL_WAITING // len(self._ports))
         ports.appendleft(port)
         return port
 
-    def _close(self, port: Port) -> None:
+    def _close(self, port: UpstreamSocket) -> None:
         self._ports.pop(port.sock.fileno(), None)
         sockets = self.sockets[port.upstream]
         if port.retired:
@@ -240,7 +240,7 @@ class UdpTransport:
                     self._faults.took("upstream-reply", error, upstream=port.upstream.name)
             self._on_batch_end()
 
-    def _receive(self, port: Port, now: float) -> None:
+    def _receive(self, port: UpstreamSocket, now: float) -> None:
         """Take one reply from a socket; epoll reports it again when there are more."""
         try:
             reply = port.recv(_RECEIVE)
@@ -277,7 +277,7 @@ class UdpTransport:
             self._receiver.case_mismatch(attempt, now)
         self._reject(port, kind, now)
 
-    def _reject(self, port: Port, kind: str, now: float) -> None:
+    def _reject(self, port: UpstreamSocket, kind: str, now: float) -> None:
         """Count a reply that answers nothing; at ten somebody is guessing, and all questions here leave UDP."""
         port.upstream.sent_rubbish(kind)
         port.bad += 1
@@ -288,7 +288,7 @@ class UdpTransport:
             for attempt in list(port.waiting.values()):
                 self._receiver.too_many_bad_replies(attempt, now)
 
-    def _refused(self, port: Port, error: OSError, now: float) -> None:
+    def _refused(self, port: UpstreamSocket, error: OSError, now: float) -> None:
         """The upstream's host says that nobody listens (or the network that there is no way)."""
         self._close(port)
         for attempt in list(port.waiting.values()):

@@ -32,7 +32,7 @@ from dnsserver.kube.pod_dns import PodDns, of_json
 from dnsserver.kube.progress import Received
 from dnsserver.kube.request_counts import NO_ANSWER, RequestCounts
 from dnsserver.kube.scope import Scope
-from dnsserver.kube.transport import Answer, Session
+from dnsserver.kube.transport import ApiResponse, Session
 from dnsserver.zone.model import Kind
 
 # Of namespaces only name and labels are wanted; a server that cannot cut an object down sends the whole one instead.
@@ -264,7 +264,7 @@ class Client:
     @asynccontextmanager
     async def _asked(
         self, scope: Scope, params: dict[str, str], asking: dict[str, str], read_timeout: float
-    ) -> AsyncGenerator[Answer]:
+    ) -> AsyncGenerator[ApiResponse]:
         """Give a 200 answer whose body is still to be read, and close it at the end of the block."""
         if scope.labels:
             params = {**params, "labelSelector": scope.labels}
@@ -278,14 +278,16 @@ class Client:
         finally:
             await answer.aclose()
 
-    async def _send(self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float) -> Answer:
+    async def _send(
+        self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float
+    ) -> ApiResponse:
         """Return an answer that is 200 and JSON; after a 401, ask once more if there are newer credentials by then."""
         with self._waiting_for("credentials") as wait:
             return await self._sent(path, params, asking, read_timeout, wait)
 
     async def _sent(
         self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float, wait: _Wait
-    ) -> Answer:
+    ) -> ApiResponse:
         asked_again = False
         while True:
             wait.what = "credentials"
@@ -348,7 +350,7 @@ def _page(body: bytes) -> _List:
         return _List(metadata, [msgspec.Raw(item) for item in shallow.elements(parts.get("items", b"[]"))])
 
 
-async def _failure(answer: Answer) -> ApiError:
+async def _failure(answer: ApiResponse) -> ApiError:
     try:
         body = await _body(answer, _LONGEST_FAILURE)
     except (Disconnected, TooLarge):
@@ -363,7 +365,9 @@ async def _failure(answer: Answer) -> ApiError:
     return error_of(status, answer.status, answer.headers.get("retry-after", ""))
 
 
-async def _body(answer: Answer, longest: int, received: Received | None = None, wait: _Wait | None = None) -> bytes:
+async def _body(
+    answer: ApiResponse, longest: int, received: Received | None = None, wait: _Wait | None = None
+) -> bytes:
     """Return a whole body; `wait` begins anew with each piece of it. Raises Disconnected and TooLarge."""
     pieces, size = [], 0
     async with aclosing(answer.iter_body(received or Received())) as arriving:

@@ -58,7 +58,7 @@ _FAILURES = (
 )
 
 
-class Answer:
+class ApiResponse:
     """The head of a response, and its body piece by piece."""
 
     def __init__(self, response: httpcore2.Response, read_timeout: float) -> None:
@@ -147,7 +147,7 @@ class Session:
         headers: Mapping[str, str],
         connect: float,
         read_timeout: float,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Return the answer to a GET; `read_timeout` seconds may pass without a byte of it. Raises Disconnected."""
         extensions: dict[str, Any] = {
             "timeout": {"connect": connect, "write": connect, "pool": connect, "read": read_timeout}
@@ -158,7 +158,7 @@ class Session:
         fields = [("host", self.host), *headers.items()]
         request = httpcore2.Request("GET", url, headers=fields, extensions=extensions)
         try:
-            return Answer(await self._pool.handle_async_request(request), read_timeout)
+            return ApiResponse(await self._pool.handle_async_request(request), read_timeout)
         except _FAILURES as error:
             raise Disconnected(_text(error)) from error
 

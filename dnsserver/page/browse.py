@@ -17,7 +17,7 @@ from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.presentation import rdata_text
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.index import Endpoint, Entry, Port, SliceView
+from dnsserver.zone.index import Endpoint, Entry, PortView, SliceView
 from dnsserver.zone.services import endpoint_label
 
 MOST = 200  # rows of one answer
@@ -194,11 +194,11 @@ def _service_row(entry: Entry) -> ServiceRow:
     )
 
 
-def _slice_ports(slices: Iterable[SliceView]) -> tuple[Port, ...]:
+def _slice_ports(slices: Iterable[SliceView]) -> tuple[PortView, ...]:
     return tuple(dict.fromkeys(port for part in islice(slices, _PORTS) for port in part.ports))
 
 
-def _port(port: Port) -> str:
+def _port(port: PortView) -> str:
     shown = f"{port.number}/{_text(port.protocol)}"
     return f"{_text(port.name)} {shown}" if port.name else shown
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from dnsserver.resolver.search import Found, Search, Walk, walk
+from dnsserver.resolver.search import Search, SearchResult, Walk, walk
 from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
 from dnsserver.wire.renaming import Renaming
@@ -147,7 +147,7 @@ class Chain:
         try:
             step = next(going)
         except StopIteration as end:
-            found: Found = end.value
+            found: SearchResult = end.value
             missing = msgspec.structs.replace(missing, depends=joined(missing.depends, found.depends))
             if found.failure is not None:
                 return Answer(m.SERVFAIL, reason=found.failure, depends=missing.depends)

@@ -82,7 +82,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     depends: tuple[Key, ...] | None
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class SearchResult(msgspec.Struct, frozen=True, gc=False):
     """Where a walk ended: at the candidate `name`, at a `failure`, or, with neither, behind the last candidate.
 
     That is so until `expires`, and as long as nothing changes that it `depends` on.
@@ -94,11 +94,11 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     expires: float = FOREVER
 
 
-Walk = Generator[Step, Outcome, Found]
+Walk = Generator[Step, Outcome, SearchResult]
 
 
 def walk(answer: Callable[[bytes, int], Answer], candidates: Sequence[bytes]) -> Walk:
-    """Look for the first candidate that has an A or an AAAA; send each Step's outcome in, and the end is a Found.
+    """Look for the first candidate that has an A or an AAAA; send each Step's outcome in; it ends with a SearchResult.
 
     `answer` gives what is known here of a name. A candidate that does not exist, or has neither, is passed over as
     glibc, Go and Java do. A failure ends the walk: what comes after it may be another host.
@@ -119,7 +119,7 @@ def walk(answer: Callable[[bytes, int], Answer], candidates: Sequence[bytes]) ->
                     break
                 asked += 1
                 if asked > _MAX_ASKED:
-                    return Found(failure=_TOO_LONG, depends=None)
+                    return SearchResult(failure=_TOO_LONG, depends=None)
                 outcome = yield Step(candidate, here.follow, qtype, depends)
                 expires = min(expires, outcome.expires)
                 rcode, reason = outcome.rcode, outcome.reason
@@ -128,11 +128,11 @@ def walk(answer: Callable[[bytes, int], Answer], candidates: Sequence[bytes]) ->
                     break
                 name = outcome.follow
             else:
-                return Found(failure=_TOO_LONG, depends=None)
+                return SearchResult(failure=_TOO_LONG, depends=None)
             if rcode not in _ABOUT_NAMES:
-                return Found(failure=reason, depends=depends, expires=expires)
+                return SearchResult(failure=reason, depends=depends, expires=expires)
             if has_address:
-                return Found(candidate, None, depends, expires)
+                return SearchResult(candidate, None, depends, expires)
             if rcode == m.NXDOMAIN:  # of no type, then (RFC 8020)
                 break
-    return Found(depends=None if keys is None else tuple(keys), expires=expires)
+    return SearchResult(depends=None if keys is None else tuple(keys), expires=expires)

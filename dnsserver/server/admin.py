@@ -16,7 +16,7 @@ from dnsserver.faults import Faults
 from dnsserver.logger import get_logger
 from dnsserver.server.access import Access
 from dnsserver.server.http import TEXT, HttpLimits, Request, Response
-from dnsserver.server.http_server import Answer, HttpServer
+from dnsserver.server.http_server import EventualResponse, HttpServer
 
 __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 
@@ -41,7 +41,7 @@ class Route(NamedTuple):
     """
 
     method: str
-    handle: Callable[[Request], Answer]
+    handle: Callable[[Request], EventualResponse]
     text: str = ""
     costly: bool = False
     open: bool = False
@@ -117,7 +117,7 @@ class Admin:
         """End the endless responses, and begin no more: this server is about to end."""
         self._http.end_streams()
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> EventualResponse:
         """Return the response to a request, or what waits for it."""
         route = self._routes.get(request.path)
         if route is None or not route.open:

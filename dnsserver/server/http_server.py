@@ -18,7 +18,7 @@ from dnsserver.logger import get_logger
 from dnsserver.server.http import GONE, Connection, Conversation, HttpLimits, Request, Response
 
 Event = TypeVar("Event")
-Answer = Response | Coroutine[object, object, Response]
+EventualResponse = Response | Coroutine[object, object, Response]
 
 log = get_logger(__name__)
 
@@ -32,7 +32,7 @@ class HttpServer:
 
     def __init__(
         self,
-        respond: Callable[[Request], Answer],
+        respond: Callable[[Request], EventualResponse],
         faults: Faults,
         *,
         costly: AbstractSet[str] = frozenset(),

@@ -35,7 +35,7 @@ _TYPE_CLASS = struct.Struct("!HH")
 LOCAL, CACHE, UPSTREAM = "local", "cache", "upstream"
 
 
-class Port(Protocol):
+class ObservedPort(Protocol):
     """What is asked of a port about a row later: it knows what its senders look like."""
 
     stream: bool
@@ -58,7 +58,7 @@ class Noted(NamedTuple):
 
 
 # When the reply was made, port, sender, question, why, seconds, octets of question and reply, its octets 2 to 8.
-Row = tuple[float, Port, Any, bytes, Noted, float, int, int, bytes]
+Row = tuple[float, ObservedPort, Any, bytes, Noted, float, int, int, bytes]
 
 
 class Observer:
@@ -86,7 +86,7 @@ class Observer:
         self._rest: list[Row] = []
         self._kinds = {m.NOERROR: self._rest, m.NXDOMAIN: self._denied}
 
-    def made(self, packet: bytes, port: Port, index: int, reply: bytes | None) -> None:
+    def made(self, packet: bytes, port: ObservedPort, index: int, reply: bytes | None) -> None:
         """Add a row about the reply to packet `index` of a port's batch, which was `noted`."""
         noted = self.noted
         assert noted is not None  # the caller's test
@@ -101,7 +101,9 @@ class Observer:
         sender, seconds = port.sender(index), port.waited + max(0.0, now - self.began)
         rows.append((now, port, sender, packet[:_HEAD], noted, seconds, len(packet), size, octets))
 
-    def made_late(self, packet: bytes, size: int, port: Port, sender: Any, reply: bytes, seconds: float) -> None:
+    def made_late(
+        self, packet: bytes, size: int, port: ObservedPort, sender: Any, reply: bytes, seconds: float
+    ) -> None:
         """Add a row about a reply that had to wait, which was `noted`, to a packet that had `size` octets."""
         noted = self.noted
         assert noted is not None  # the caller's test
@@ -112,7 +114,7 @@ class Observer:
             return
         rows.append((self._clock(), port, sender, packet[:_HEAD], noted, seconds, size, len(reply), reply[2:8]))
 
-    def dropped(self, packet: bytes, port: Port, index: int, reason: Reason) -> None:
+    def dropped(self, packet: bytes, port: ObservedPort, index: int, reason: Reason) -> None:
         """Add a row about packet `index` of a port's batch, which gets no reply."""
         self.began = NEVER
         self.noted = Noted((0, m.DROP, reason.code), reason)

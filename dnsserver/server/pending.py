@@ -32,7 +32,7 @@ from dnsserver.forward.failure import with_errors
 from dnsserver.forward.outcome import Asker, Outcome, Question
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import FOREVER, ReplyCache
-from dnsserver.resolver.search import Found, Step, Walk
+from dnsserver.resolver.search import SearchResult, Step, Walk
 from dnsserver.server.guard import Guard
 from dnsserver.server.observer import UPSTREAM, Noted
 from dnsserver.server.reply import DEFERRED, ForwardedTemplate, Outside, Port, ReplyWriter, asked
@@ -193,7 +193,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         try:
             step = self.walk.send(outcome)  # type: ignore[arg-type]  # None starts it
         except StopIteration as end:
-            found: Found = end.value
+            found: SearchResult = end.value
         else:
             self.step = step
             self.asks = msgspec.structs.replace(asked(query, step.name), type=step.type)

@@ -36,7 +36,7 @@ _MOST = 256  # templates: types times flags times sizes; of more the least used 
 _FIXED = 12  # octets of a record before its data, its name being a pointer
 
 
-Found = tuple[tuple[bytes, ...], tuple[Key, ...]]
+KnownService = tuple[tuple[bytes, ...], tuple[Key, ...]]
 
 
 class Services(Protocol):
@@ -50,7 +50,7 @@ class Services(Protocol):
     def domain(self) -> bytes:
         """The domain of the cluster, on the wire."""
 
-    def service(self, namespace: bytes, service: bytes) -> Found | Absence | None:
+    def service(self, namespace: bytes, service: bytes) -> KnownService | Absence | None:
         """Return the ClusterIPs of a service and what they depend on, or the `absence` if there is no such service.
 
         None stands for all that is not that simple.
@@ -117,7 +117,7 @@ class Templates:
         self._services = services
         self._local_end = b"" if services is None else b"\x03svc" + services.domain
         self._root = len(self._local_end) - 1  # from where it begins
-        self._service: Callable[[bytes, bytes], Found | Absence | None] = (
+        self._service: Callable[[bytes, bytes], KnownService | Absence | None] = (
             _nothing if services is None else services.service
         )
         self._forwards = forwards

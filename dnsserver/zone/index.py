@@ -31,7 +31,7 @@ _NAMES, _MIXED = 0, -1  # sizes of addresses that are not joined
 _AF_INET, _AF_INET6 = int(AF_INET), int(AF_INET6)  # an enum's member costs as much as the parsing
 
 
-class Port(msgspec.Struct, frozen=True, gc=False):
+class PortView(msgspec.Struct, frozen=True, gc=False):
     """A port as SRV shows it; an unnamed one has an empty name."""
 
     name: bytes
@@ -43,7 +43,7 @@ class ServiceView(msgspec.Struct, frozen=True, gc=False):
     """What DNS shows of a Service: its addresses, or that it is headless, or the name that it stands for."""
 
     addresses: tuple[bytes, ...]
-    ports: tuple[Port, ...]
+    ports: tuple[PortView, ...]
     headless: bool = False
     external: str | None = None
 
@@ -58,7 +58,7 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
 
     held: bytes | tuple[bytes, ...]
     names: tuple[bytes | None, ...]
-    ports: tuple[Port, ...]
+    ports: tuple[PortView, ...]
     size: int
     unready: int = 0
     name: bytes = b""
@@ -68,7 +68,7 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
         cls,
         addresses: Sequence[bytes],
         names: tuple[bytes | None, ...],
-        ports: tuple[Port, ...],
+        ports: tuple[PortView, ...],
         *,
         fqdn: bool = False,
         unready: int = 0,
@@ -125,9 +125,9 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     keys: tuple[Pair]
     service: ServiceView | None = None
     slices: tuple[SliceView, ...] = ()
-    retained: dict[Endpoint, tuple[float, tuple[Port, ...]]] | None = None
+    retained: dict[Endpoint, tuple[float, tuple[PortView, ...]]] | None = None
 
-    def retain(self, endpoint: Endpoint, until: float, ports: tuple[Port, ...]) -> None:
+    def retain(self, endpoint: Endpoint, until: float, ports: tuple[PortView, ...]) -> None:
         """Retain an endpoint, from now on until then."""
         if self.retained is None:
             self.retained = {}
@@ -155,13 +155,13 @@ class Index:
         self.by_cluster_ip = AddressTable()
         self.by_endpoint = AddressTable()
         self.changed: set[Key] = set()
-        self.released: list[tuple[Entry, Endpoint, tuple[Port, ...]]] = []
+        self.released: list[tuple[Entry, Endpoint, tuple[PortView, ...]]] = []
         self._services = 0
         self._slices: dict[bytes, dict[bytes, Entry]] = {}
         self._pods: dict[bytes, dict[bytes, bytes]] = {}
         self._pod_namespaces: dict[bytes, tuple[bytes, ...]] = {}
-        self._ports_seen: dict[object, tuple[Port, ...]] = {}
-        self._ports_made: dict[tuple[Port, ...], tuple[Port, ...]] = {}
+        self._ports_seen: dict[object, tuple[PortView, ...]] = {}
+        self._ports_made: dict[tuple[PortView, ...], tuple[PortView, ...]] = {}
         self._seen: dict[bytes, tuple[bytes]] = {}
 
     # Objects in ------------------------------------------------------------------------------------------------------
@@ -455,13 +455,13 @@ class Index:
             key = self._seen[namespace] = (namespace,)
         return key
 
-    def _ports(self, listed: tuple[model.ServicePort | model.EndpointPort, ...]) -> tuple[Port, ...]:
+    def _ports(self, listed: tuple[model.ServicePort | model.EndpointPort, ...]) -> tuple[PortView, ...]:
         """Make what `_ports_seen` has of a list of ports from then on: one value for thousands of objects."""
         if len(self._ports_seen) > _PORTS_KEPT:
             self._ports_seen.clear()  # only the sharing suffers
             self._ports_made.clear()
         made = tuple(
-            Port(_octets(port.name or ""), _octets(port.protocol or "TCP"), port.port)
+            PortView(_octets(port.name or ""), _octets(port.protocol or "TCP"), port.port)
             for port in listed
             if port.port is not None
         )

@@ -20,7 +20,7 @@ class Kind(enum.StrEnum):
     PODS = "pods"
 
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class _Model(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -46,7 +46,7 @@ class Namespace(_Model, frozen=True, gc=False):
 class ServicePort(_Model, frozen=True, gc=False):
     """One port of a Service; a single port may be unnamed."""
 
-    port: Port
+    port: PortNumber
     name: str | None = None
     protocol: str | None = None
 
@@ -86,7 +86,7 @@ class EndpointPort(_Model, frozen=True, gc=False):
     """One port of a slice; without a number it names nothing (RFC 2782 has no SRV without a port)."""
 
     name: str | None = None
-    port: Port | None = None
+    port: PortNumber | None = None
     protocol: str | None = None
 
 

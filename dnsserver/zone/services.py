@@ -10,7 +10,7 @@ from dnsserver.wire import name as names
 from dnsserver.wire.message import EDE, RRset
 from dnsserver.zone import reverse
 from dnsserver.zone.answer_builder import NAME_TOO_LONG, AnswerBuilder
-from dnsserver.zone.index import Endpoint, Entry, Index, Pair, Port, ServiceView, SliceView, pack
+from dnsserver.zone.index import Endpoint, Entry, Index, Pair, PortView, ServiceView, SliceView, pack
 from dnsserver.zone.record import CNAME_LOOP, TOO_MANY_CNAMES, Answer, Key, Reason, joined
 
 NAMESPACE_MISSING = Reason("namespace-missing", EDE.OTHER, "there is no such namespace")
@@ -222,7 +222,7 @@ def _has_port(entry: Entry, port: Pair) -> bool:
     return any(_matching(part.ports, port) for part in slices)
 
 
-def _matching(ports: Iterable[Port], port: Pair) -> tuple[Port, ...]:
+def _matching(ports: Iterable[PortView], port: Pair) -> tuple[PortView, ...]:
     """Return the ports that `_PORT._PROTO` means; an empty label left of its underscore leaves that part open."""
     name, protocol = port
     return tuple(

@@ -13,7 +13,7 @@ import trustme
 from dnsserver.app.preflight import findings
 from dnsserver.app.rehearsal import rehearse
 from dnsserver.config import Address, Config, Domain, Network, Upstream
-from dnsserver.config.model import Answer, Cache, Clients, Forward, Forwarding, Hosts, Kubernetes, Rewrite, Search
+from dnsserver.config.model import AnswerRule, Cache, Clients, Forward, Forwarding, Hosts, Kubernetes, Rewrite, Search
 
 ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
 LOOPBACK = Config(listen=(Address("127.0.0.1", 0),), admin=Address("127.0.0.1", 0), upstreams=())
@@ -359,9 +359,9 @@ def test_a_rule_behind_one_for_the_same_names_is_never_used(folder: Path) -> Non
         "ignored rewrite[3]: is never used: rewrite[0] is for the same names"
     ]
     answers = (
-        Answer(name=name, rcode="NODATA"),
-        Answer(below=(name,), rcode="NODATA"),
-        Answer(below=(name,), rcode="DROP"),
+        AnswerRule(name=name, rcode="NODATA"),
+        AnswerRule(below=(name,), rcode="NODATA"),
+        AnswerRule(below=(name,), rcode="DROP"),
     )
     assert shown(with_(answer=answers), folder) == ["ignored answer[2]: is never used: answer[1] is for the same names"]
 
@@ -371,6 +371,6 @@ def test_an_expression_that_every_name_is_compared_with_is_noted(folder: Path) -
     told = "is compared with every name; with `below`, or if it ends in a domain and `$`, with fewer names"
     assert shown(with_(rewrite=(shows, Rewrite(regex="^x", to="x", below=(Domain.parse("a"),)))), folder) == []
     found = shown(
-        with_(rewrite=(shows, Rewrite(regex="^x", to="x")), answer=(Answer(regex="y", rcode="DROP"),)), folder
+        with_(rewrite=(shows, Rewrite(regex="^x", to="x")), answer=(AnswerRule(regex="y", rcode="DROP"),)), folder
     )
     assert found == [f"noted rewrite[1].regex: {told}", f"noted answer[0].regex: {told}"]
