@@ -9,7 +9,6 @@ import os
 import re
 import stat
 import struct
-import tempfile
 import threading
 import time
 import zlib
@@ -160,7 +159,9 @@ class _Writer:
         for left in folder.glob(f"{NAME}.*.new"):  # by a process that was killed
             left.unlink(missing_ok=True)
         self._folder = folder
-        self._file, path = tempfile.mkstemp(".new", f"{NAME}.", folder)
+        # As tempfile.mkstemp does it, which takes 0.6 MiB with what it imports.
+        path = str(folder / f"{NAME}.{os.urandom(8).hex()}.new")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._path: str | None = path
         self.size = 0
 

@@ -32,8 +32,8 @@ from dnsserver.kube.chunks import ChunkedDecoder
 from dnsserver.kube.credentials import ApiEndpoint
 from dnsserver.kube.errors import Disconnected, Undecodable
 from dnsserver.kube.inflate import InflateError, Inflater
-from dnsserver.kube.light_import import without_versions
 from dnsserver.kube.progress import Received
+from dnsserver.light_import import without_versions
 
 with without_versions():
     import httpcore2
@@ -170,6 +170,10 @@ class Session:
 class _Network(httpcore2.AsyncNetworkBackend):
     """Connects by trio, as httpcore2's own does, but with `_Stream`."""
 
+    def __init__(self) -> None:
+        # A new object of 64 KiB for each record would cost more than the record, and one for each stream 0.1 MiB.
+        self._plain = memoryview(bytearray(_READ))
+
     async def connect_tcp(
         self,
         host: str,
@@ -180,14 +184,14 @@ class _Network(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             with trio.fail_after(_seconds(timeout)):
-                stream = await trio.open_tcp_stream(host, port, local_address=local_address)
+                stream = await trio.open_tcp_stream(_octets(host), port, local_address=local_address)
         except trio.TooSlowError as error:
             raise httpcore2.ConnectTimeout(f"{host}:{port} took longer than {timeout} s") from error
         except OSError as error:
             raise httpcore2.ConnectError(str(error)) from error
         for level, option, value in socket_options or ():
             stream.setsockopt(level, option, value)
-        return _Stream(stream)
+        return _Stream(stream, self._plain)
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -197,15 +201,16 @@ class _Stream(httpcore2.AsyncNetworkStream):
     """A TCP connection, or TLS on it; one reader and one writer at a time.
 
     TLS goes by way of memory: what comes in at the socket's side, and what goes out there. httpcore2 gets the head of
-    a response by itself, so that the body is still to be had here.
+    a response by itself, so that the body is still to be had here. `plain` is where records are decrypted; other
+    streams use it in between.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, plain: memoryview) -> None:
         self._stream = stream
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._plain = memoryview(bytearray())  # a new object of 64 KiB for each record costs more than the record
+        self._plain = plain
         self._head = b""
         self._in_head = False
         self._rest = b""
@@ -236,6 +241,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             await trio.lowlevel.checkpoint()
             return data
         tls, sock = self._tls, self._stream.socket
+        max_bytes = min(max_bytes, len(self._plain))
         with trio.CancelScope(deadline=trio.current_time() + seconds):
             try:
                 while True:
@@ -263,8 +269,6 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def _decrypted(self, tls: ssl.SSLObject, max_bytes: int) -> bytes | None:
         """Return all records that have arrived, as far as they fit, b"" at the end; None if more has to arrive."""
-        if len(self._plain) < max_bytes:
-            self._plain = memoryview(bytearray(max_bytes))
         end = 0
         try:
             while end < max_bytes and (not end or self._incoming.pending or tls.pending()):
@@ -317,7 +321,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         self._in_head = False
         try:
-            tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+            name = None if server_hostname is None else _octets(server_hostname)
+            tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
             with trio.fail_after(_seconds(timeout)):
                 while True:
                     try:
@@ -354,6 +359,11 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
 def _seconds(timeout: float | None) -> float:
     return float("inf") if timeout is None else timeout
+
+
+def _octets(host: str) -> str | bytes:
+    """Return a host in octets if it is in ASCII: for text, Python loads what changes others into it, 0.2 MiB."""
+    return host.encode() if host.isascii() else host
 
 
 def _text(error: BaseException) -> str:

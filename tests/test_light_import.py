@@ -1,0 +1,75 @@
+"""What libraries import and nobody uses is not loaded; what is used after all is."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = """
+from dnsserver.light_import import without_versions
+with without_versions():
+    import httpcore2
+import sys
+print(httpcore2.__version__, "importlib.metadata" in sys.modules, "zipfile" in sys.modules)
+import importlib.metadata
+print(importlib.metadata.version("httpcore2") != "")
+"""
+FAILED = """
+import sys
+from dnsserver.light_import import without_versions
+try:
+    with without_versions():
+        import there_is_no_such_library
+except ImportError:
+    print("importlib.metadata" in sys.modules)
+"""
+THERE = """
+import importlib.metadata
+from dnsserver.light_import import without_versions
+with without_versions():
+    import httpcore2
+print(httpcore2.__version__ == importlib.metadata.version("httpcore2"))
+"""
+
+
+@pytest.mark.parametrize(("code", "said"), [(LIGHT, " False False\nTrue\n"), (FAILED, "False\n"), (THERE, "True\n")])
+def test_a_library_is_imported_without_what_tells_its_version(code: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == said
+
+
+UNUSED = """
+import sys
+import dnsserver, shutil
+print("bz2" in sys.modules)
+print(callable(shutil.which), "bz2" in sys.modules)
+"""
+# The library of values does without what the block keeps from it, and the next who imports that has it.
+TYPES = """
+import sys
+import dnsserver, msgspec
+print("typing_extensions" in sys.modules, msgspec.json.decode(b"1", type=int | None))
+import typing_extensions
+print(bool(typing_extensions.__file__))
+"""
+INSPECTED = """
+import sys
+import dnsserver, msgspec
+inspect = msgspec.inspect
+print(type(inspect.type_info(int)).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(UNUSED, "False\nTrue True\n"), (TYPES, "False 1\nTrue\n"), (INSPECTED, "IntType\n")],
+)
+def test_a_module_is_loaded_when_it_is_used(code: str, said: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == said
+
+
+def test_modules_that_are_there_already_stay_as_they_are() -> None:
+    code = "import shutil; before = shutil.which; import dnsserver; import shutil; print(shutil.which is before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
