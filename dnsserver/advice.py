@@ -19,8 +19,8 @@ _ALIASES = (
     "Follow the aliases with dig, one after the other, and correct the one that leads back, or shorten the chain."
 )
 _LIMITS = (
-    "See with `dnsserver top` who asks so much. If that is right, raise the limit under `[clients]` in the"
-    " configuration."
+    "Find out with `dnsserver top` who asks so many questions. If that is right, raise the limit under `[clients]` in"
+    " the configuration."
 )
 
 _ROWS = {
@@ -28,45 +28,45 @@ _ROWS = {
     "found": _Row("records of the cluster, a zone file, or the server's own names"),
     "forwarded": _Row(
         'what an upstream said: records or "does not exist"',
-        "If it should exist, see how it is spelled, and whether that upstream is the one that has its domain.",
+        "If the name should exist, check its spelling, and whether that upstream is the right one for its domain.",
     ),
-    "forwarded-no-data": _Row("what an upstream said: the name exists, without records of the type asked"),
+    "forwarded-no-data": _Row("what an upstream said: the name exists, but has no records of this type"),
     "search-completed": _Row("an alias to the first name of the search list that has an address"),
-    "hosts": _Row("addresses of a table of `[[hosts]]`"),
+    "hosts": _Row("addresses from a `[[hosts]]` table"),
     "rule-records": _Row("records of an `[[answer]]`"),
     "any-outside": _Row("a question for ANY: the reply is minimal (RFC 8482)"),
     # the name exists
-    "no-data": _Row("the name exists, without records of this type"),
-    "no-address-of-family": _Row("the Service exists, without an address of this family"),
-    "above-ports": _Row("the name is above the names of ports (`_tcp.SERVICE…`), and exists without records"),
+    "no-data": _Row("the name exists, but has no records of this type"),
+    "no-address-of-family": _Row("the Service exists, but has no address of this family"),
+    "above-ports": _Row("the name only leads to names of ports (`_tcp.SERVICE…`): it exists, but has no records"),
     "no-ports": _Row(
         "the Service has no port, so there is no SRV record",
         "Give the Service or its EndpointSlices ports, or ask for A and AAAA instead of SRV.",
     ),
-    "hosts-no-data": _Row("a table of `[[hosts]]` has the name, without records of this type"),
-    "rule-no-data": _Row("an `[[answer]]` has none of this type"),
+    "hosts-no-data": _Row("a `[[hosts]]` table has the name, but no records of this type"),
+    "rule-no-data": _Row("an `[[answer]]` applies to the name, but has no records of this type"),
     "ipv6-off": _Row(
         '`ipv6 = "off"` hides the AAAA record',
-        'Nothing, if no pod can reach IPv6; otherwise set `ipv6 = "on"` in the configuration.',
+        'Do nothing if no pod can reach IPv6; otherwise set `ipv6 = "on"` in the configuration.',
     ),
     # the cluster
     "namespace-missing": _Row(
         "there is no such namespace",
-        "Compare the name with `kubectl get namespaces`: the namespace is the second label, and pods of another"
-        " namespace have to write it.",
+        "Compare the name with `kubectl get namespaces`: the namespace is the second label of the name. Pods of other"
+        " namespaces have to write it.",
     ),
     "service-missing": _Row(
         "there is no such Service in that namespace",
-        "Compare with `kubectl get services -n NAMESPACE`: it may be in another namespace, or may not exist yet.",
+        "Compare the name with `kubectl get services -n NAMESPACE`: it may be in another namespace, or not exist yet.",
     ),
     "no-ready-endpoints": _Row(
-        "the headless Service exists, and has no ready endpoint",
-        "See why its pods are not ready: `kubectl get endpointslices,pods -n NAMESPACE`, the Service's selector, and"
-        " their readiness probes. `publishNotReadyAddresses` on the Service shows them anyway.",
+        "the headless Service exists, but has no ready endpoint",
+        "Find out why its pods are not ready: look at `kubectl get endpointslices,pods -n NAMESPACE`, the Service's"
+        " selector, and the readiness probes. `publishNotReadyAddresses` on the Service shows the pods anyway.",
     ),
     "port-unknown": _Row(
         "the Service has no port of that name and protocol",
-        "Use a name under `ports` of the Service, of the same protocol: `kubectl describe service SERVICE`.",
+        "Use the name of a port of the Service, with the same protocol: `kubectl describe service SERVICE`.",
     ),
     "endpoint-missing": _Row(
         "the headless Service has no endpoint of that hostname or address",
@@ -86,12 +86,12 @@ _ROWS = {
         "Correct `externalName` of the Service: it takes a domain name, without scheme and port.",
     ),
     "too-many-labels": _Row(
-        "no cluster name has so many labels",
-        "Leave labels out: names are SERVICE.NAMESPACE.svc.DOMAIN, with one label for an endpoint or two for a port in"
+        "the name has more labels than any cluster name",
+        "Remove labels: names are SERVICE.NAMESPACE.svc.DOMAIN, with one label for an endpoint or two for a port in"
         " front. If a search list made this name, end the name with a dot, or set `ndots` to 1.",
     ),
     "not-a-cluster-name": _Row(
-        "the name is below the cluster's domain, and not of a form that cluster names have",
+        "the name is below the cluster's domain, but does not have the form of a cluster name",
         "Names of Services end with `svc.DOMAIN`, names of pods with `pod.DOMAIN`. If a search list made this"
         " name, this answer does no harm, and the next name of the list is asked.",
     ),
@@ -112,8 +112,8 @@ _ROWS = {
         "Write the address with dashes: 10-1-2-3.NAMESPACE.pod.DOMAIN, and fd00--1 for fd00::1.",
     ),
     "address-unknown": _Row(
-        "a reverse name in `reverse_zones` that nothing has",
-        "Nothing, if no Service or ready endpoint should have the address; otherwise look at its EndpointSlices.",
+        "no Service or endpoint has the address of this reverse name in `reverse_zones`",
+        "Do nothing if no Service or ready endpoint should have the address; otherwise look at its EndpointSlices.",
     ),
     "not-ready": _Row(
         "the cluster has not been read yet",
@@ -121,14 +121,14 @@ _ROWS = {
     ),
     "stale": _Row(
         "data that is older than it should be",
-        "For a cluster name see in `/readyz` why the API server is not heard; for an outside name see why no upstream"
-        " answers.",
+        "For a cluster name, `/readyz` says why nothing comes from the API server. For an outside name, find out why"
+        " no upstream answers.",
     ),
     # rules, hosts, zone files
     "name-missing": _Row("the zone file does not have the name", "Add it to the zone file under `static`."),
     "hosts-name-missing": _Row(
-        "a table of `[[hosts]]` is the authority for the name's domain, and does not have the name",
-        "Add the name to the hosts table, or take its domain out of `authoritative_below`.",
+        "a `[[hosts]]` table is the authority for the name's domain, but does not have the name",
+        "Add the name to the hosts table, or remove its domain from `authoritative_below`.",
     ),
     "rule-nodata": _Row("the `rcode` of an `[[answer]]`: no such record", "Look at `[[answer]]` in the configuration."),
     "rule-nxdomain": _Row("the `rcode` of an `[[answer]]`: no such name", "Look at `[[answer]]` in the configuration."),
@@ -137,7 +137,7 @@ _ROWS = {
         "the `rcode` of an `[[answer]]` is `DROP`: there is no reply", "Look at `[[answer]]` in the configuration."
     ),
     "rule-record-invalid": _Row(
-        "the record that an `[[answer]]` makes of the name is not valid, such as 999 in an address",
+        "the record that an `[[answer]]` makes from the name is not valid: 999 in an address, say",
         "Correct the text of the `[[answer]]`, or let it apply to fewer names.",
     ),
     "rewrite-not-a-name": _Row(
@@ -145,17 +145,17 @@ _ROWS = {
         "Correct `to` of the `[[rewrite]]`, or let it apply to fewer names.",
     ),
     "special-use-name": _Row(
-        "the name is never asked upstream: localhost and its like (RFC 6761)",
+        "the name is never forwarded: it is for special use, like localhost (RFC 6761)",
         "Use another domain: `invalid`, `onion` and `alt` are kept out of DNS everywhere.",
     ),
     "local-domain": _Row(
         "`[local]` keeps the name's domain from the upstreams",
-        "Take the domain out of `[local]` in the configuration, if an upstream should have it.",
+        "Remove the domain from `[local]` in the configuration if an upstream should have it.",
     ),
     # chains
     "cname-loop": _Row("aliases lead to each other", _ALIASES),
     "cname-chain-too-long": _Row("aliases lead through too many names, of the cluster or from zone to zone", _ALIASES),
-    "chain-too-long": _Row("aliases lead to each other or through too many names, outside", _ALIASES),
+    "chain-too-long": _Row("outside names: aliases lead to each other or through too many names", _ALIASES),
     "search-too-long": _Row(
         "the search list took too many questions", "Shorten `[search]` or the search list of the nodes."
     ),
@@ -174,7 +174,7 @@ _ROWS = {
     ),
     "upstream-unreachable": _Row(
         "no upstream can be reached",
-        _UPSTREAM + "It may not run, listen on another port, or have no route from here.",
+        _UPSTREAM + "It may be down, listen on another port, or have no route from here.",
     ),
     "upstream-closed": _Row(
         "an upstream closes TCP connections without an answer",
@@ -182,7 +182,7 @@ _ROWS = {
     ),
     "upstream-servfail": _Row(
         "the upstreams replied SERVFAIL",
-        _UPSTREAM + "The fault is behind it: the name's own servers, or DNSSEC, if `dig +cd` works.",
+        _UPSTREAM + "The fault is further on: at the name's own servers, or in DNSSEC if `dig +cd` works.",
     ),
     "upstream-refused": _Row(
         "the upstreams refused to answer",
@@ -190,7 +190,7 @@ _ROWS = {
     ),
     "upstream-lame": _Row(
         "the upstreams replied with a referral",
-        "It does not resolve for others: name a resolver under `upstreams`, or write a `[[forward]]` for the domains"
+        "It does not resolve names for others: set a resolver in `upstreams`, or write a `[[forward]]` for the domains"
         " that it has.",
     ),
     "upstream-format": _Row(
@@ -202,8 +202,8 @@ _ROWS = {
     ),
     "failure-cached": _Row(
         "it failed a short time ago",
-        "The text has the reason of that failure: correct that. It is asked again after `cache.failure_ttl`, or at once"
-        " after `POST /cache/flush?name=NAME`.",
+        "The text has the reason of that failure: correct it. The name is asked again after `cache.failure_ttl`, or at"
+        " once after `POST /cache/flush?name=NAME`.",
     ),
     "forward-overload": _Row(
         "more questions wait than `forwarding.in_flight` allows",
@@ -227,7 +227,7 @@ _ROWS = {
     "client-in-flight": _Row("more questions of the client wait than `clients.in_flight` allows", _LIMITS),
     "given-up": _Row(
         "no reply: more questions came than could be answered",
-        "Find out with `dnsserver top` who asks so much; otherwise run more replicas, or more `workers`.",
+        "Find out with `dnsserver top` who asks so many questions; otherwise run more replicas, or more `workers`.",
     ),
     "format-error": _Row(
         "the packet is not a query", "Look at what sends it: the query log has its address, tcpdump the packet."
@@ -235,7 +235,9 @@ _ROWS = {
     "opcode-not-implemented": _Row(
         "the packet is a NOTIFY, an UPDATE or the like", "Send it to the server that has the zone: this one has none."
     ),
-    "edns-version": _Row("the query is of a later version of EDNS", "Nothing: a client asks again with version 0."),
+    "edns-version": _Row(
+        "the query is of a later version of EDNS", "Do nothing: the client asks again with version 0."
+    ),
     "class-refused": _Row("the class is not IN", "Ask in class IN; there is no `version.bind` here."),
     "transfer-refused": _Row("it is a zone transfer", "`dnsserver dump` prints the zone. It is not sent over DNS."),
     "internal-error": _Row("a bug", "Report it, with the traceback that is in the server's log."),

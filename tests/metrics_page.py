@@ -97,7 +97,7 @@ These are on port 9353 of a node where `manifests/node-local` runs ([node.md](no
 
 def question_of(family: Family) -> str:
     """Return the question that a metric answers."""
-    if family.text.endswith("by its name of before CoreDNS 1.7."):
+    if family.text.endswith("under its name before CoreDNS 1.7."):
         return OLD
     (found,) = (question for question, names in QUESTIONS.items() if family.name.startswith(names))
     return found

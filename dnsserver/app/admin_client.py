@@ -68,7 +68,7 @@ class AdminClient:
         try:
             return msgspec.json.decode(self.get(path, query), type=type_)
         except msgspec.DecodeError as error:
-            raise AdminError(f"{self.shown}{path} gave something else than was expected ({error}): {_OTHER}") from error
+            raise AdminError(f"{self.shown}{path} returned something unexpected ({error}): {_OTHER}") from error
 
     def lines(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[str]:
         """Give the lines of a page as they come, which may be without an end. Raises AdminError."""
@@ -131,7 +131,7 @@ class AdminClient:
             case http.client.NOT_FOUND:
                 return f"{self.shown} has no {path} (404): {_OTHER}"
             case http.client.BAD_REQUEST:
-                return text or f"{self.shown} does not understand what it was asked for {path} (400)"
+                return text or f"{self.shown} does not understand the request for {path} (400)"
             case _:
                 return f"{self.shown}{path}: status {status}{': ' if text else ''}{text}"
 
@@ -141,11 +141,11 @@ class AdminClient:
         if isinstance(error, http.client.BadStatusLine | http.client.LineTooLong | http.client.UnknownProtocol):
             if isinstance(error, http.client.RemoteDisconnected):
                 return AdminError(f"{self.shown} closed the connection without a response: {_OTHER}")
-            return AdminError(f"what answers at {self.shown} is no HTTP: {_OTHER}")
+            return AdminError(f"what answers at {self.shown} is not HTTP: {_OTHER}")
         return AdminError(f"{self.shown} ended in the middle of its response: {_reason(error)}")
 
 
-_OTHER = "it is no dnsserver, or one of another version"
+_OTHER = "it is not a dnsserver, or has another version"
 _ASK_NEAR = "Ask it from its own machine (in its pod: `kubectl exec`), or give its admin token with --token-file FILE"
 _SENT_OTHER = "The token that was sent is not the one of its `admin_token` file"
 
@@ -203,7 +203,7 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise AdminError(f"{path}: cannot read the token: {_reason(error)}") from error
     if not token or not (token.isascii() and token.isprintable()):
-        raise AdminError(f"{path}: expected a token, of printable characters of ASCII")
+        raise AdminError(f"{path}: expected a token of printable ASCII characters")
     return token
 
 

@@ -183,7 +183,7 @@ class Asking:
         answer = dns.chain.answer(name, qtype)
         code = answer.reason.code
         if code in {"special-use-name", "local-domain"}:
-            yield Source("special", "a name that is kept from the upstreams")
+            yield Source("special", "a name that is never forwarded")
         file = dns.zone_file(name)
         if file is not None and not keys:
             yield Source("zone file", f"zone file {file}", place=file)
@@ -218,7 +218,7 @@ class Asking:
                 failed = outcome.reason.code if not outcome.upstream else ""
                 yield Source(
                     "upstream",
-                    f"{what} asked of upstreams now{f': {failed}' if failed else ''}",
+                    f"{what} asked upstream now{f': {failed}' if failed else ''}",
                     upstream=outcome.upstream,
                     seconds=step.seconds,
                 )

@@ -103,7 +103,7 @@ async def _see_whether_there(address: Address, question: Question) -> None:
     except OSError as error:
         raise CompareError(f"{address} cannot be asked: {error.strerror}") from error
     if said.rcode is None:
-        raise CompareError(f"{address}: nobody answers there, over UDP, after {_TRIES} questions")
+        raise CompareError(f"{address}: no answer over UDP after {_TRIES} questions")
 
 
 async def _compare(
@@ -232,7 +232,7 @@ def summary(result: Result) -> list[str]:
     for number, count in sorted(result.explained.items()):
         lines.append(f"{count} by correction {number}: {CORRECTIONS[number]}")
     if result.varying:
-        lines.append(f"{result.varying} of which the other server says something else each time")
+        lines.append(f"{result.varying} to which the other server gives a different answer each time")
     lines.append(f"{result.unexplained} unexplained")
     return lines
 

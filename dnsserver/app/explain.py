@@ -116,7 +116,7 @@ async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
     try:
         return await client.pod(namespace, name)
     except Forbidden:
-        raise PodReadError(f"pod {namespace}/{name} may not be read here: the role lacks the rule {_RULE}") from None
+        raise PodReadError(f"pod {namespace}/{name} cannot be read here: the role lacks the rule {_RULE}") from None
     except NotFound:
         raise WantedError(f"pod: there is no pod {namespace}/{name}") from None
     except ApiError as error:
@@ -147,7 +147,7 @@ def _pod_of_files(path: Path, namespace: str, name: str, is_alone: bool) -> PodD
                     if (pod.namespace, pod.name) == (namespace, name):
                         return pod
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise PodReadError(f"{file}: pods cannot be read of it: {error}") from None
+            raise PodReadError(f"{file}: cannot read its pods: {error}") from None
     raise _no_pod(namespace, name, path)
 
 

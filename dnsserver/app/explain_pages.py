@@ -22,7 +22,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
 
     async def explain(request: Request) -> Response:
         if not request.query.keys() <= _KEYS or "name" not in request.query:
-            return Response(f"say ?name=NAME, and at most {', '.join(sorted(_KEYS - {'name'}))}\n", 400)
+            return Response(f"expected ?name=NAME, and at most {', '.join(sorted(_KEYS - {'name'}))}\n", 400)
         try:
             wanted = msgspec.convert(request.query, Wanted)
             found = await explainer_of(parts, place, trio.current_time, limit).explain(wanted)
@@ -36,7 +36,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
 
     def dump(request: Request) -> Response:
         if not request.query.keys() <= {"name", "reverse"}:
-            return Response("say at most ?name= and &reverse=1\n", 400)
+            return Response("expected at most ?name= and &reverse=1\n", 400)
         found = lines_of(
             parts.cluster, request.query.get("name", ""), reverse=request.query.get("reverse", "") not in {"", "0"}
         )

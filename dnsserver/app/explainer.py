@@ -175,7 +175,7 @@ class Explainer:
                 raise WantedError(f"namespace: {problem}")
             client = of_namespace(wanted.namespace or DEFAULT_NAMESPACE, domain, node)
             if not wanted.namespace:
-                note = "as a pod of the namespace default: say --namespace, --pod or --resolv-conf for another client"
+                note = "as a pod of the namespace default: give --namespace, --pod or --resolv-conf for another client"
                 told = (note, problem) if problem else (note,)
                 client = msgspec.structs.replace(client, notes=(*told, *client.notes))
             return client
@@ -185,7 +185,7 @@ class Explainer:
         except PodReadError as error:
             if problem := self._no_namespace(namespace):
                 raise WantedError(f"pod: {problem}") from None
-            note = f"{error}. Taken as a pod of the namespace {namespace} with ClusterFirst"
+            note = f"{error}. Explained as for a pod of the namespace {namespace} with ClusterFirst"
             client = of_namespace(namespace, domain, node)
             return msgspec.structs.replace(client, notes=(note, *client.notes))
 

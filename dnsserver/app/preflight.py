@@ -116,9 +116,9 @@ def _hosts(config: Config) -> Iterator[Finding]:
             yield Finding(key, f"{path}: {error}", "refused")
             continue
         for line, text in wrong[:_MOST_LINES]:
-            yield Finding(key, f"{path}:{line}: {text}; the line is passed over", "ignored")
+            yield Finding(key, f"{path}:{line}: {text}; the line is ignored", "ignored")
         if len(wrong) > _MOST_LINES:
-            yield Finding(key, f"{path}: and {len(wrong) - _MOST_LINES} more lines that are passed over", "ignored")
+            yield Finding(key, f"{path}: and {len(wrong) - _MOST_LINES} more lines that are ignored", "ignored")
 
 
 def _never_used(config: Config) -> Iterator[Finding]:
@@ -145,7 +145,7 @@ def _everywhere(config: Config) -> Iterator[Finding]:
     rules += [(f"answer[{index}]", rule.regex, rule.below) for index, rule in enumerate(config.answer)]
     for key, expression, below in rules:
         if expression is not None and not below and not domain_of(expression):
-            text = "is compared with every name; with `below`, or if it ends in a domain and `$`, with fewer names"
+            text = "is compared with every name; add `below`, or a domain and `$` at its end, for fewer names"
             yield Finding(f"{key}.regex", text, "noted")
 
 
@@ -218,7 +218,7 @@ def _own(config: Config, key: str, upstream: Upstream, where: str) -> Iterator[F
         everywhere = host.is_unspecified and host.version == address.version and address.is_loopback
         if listener.port == port and upstream.transport != "tls" and (host == address or everywhere):
             yield Finding(
-                key, f"{where}{upstream} is where this server listens itself: a loop, it is left out", "ignored"
+                key, f"{where}{upstream} is an address of this server itself: a loop, it is left out", "ignored"
             )
             return
 
@@ -246,7 +246,7 @@ def _pem_problem(path: Path) -> str:
     except UnusableFileError as error:
         return str(error)
     except (ssl.SSLError, ValueError):
-        return "has no certificates in PEM that can be read"
+        return "has no readable certificates in PEM format"
     return ""
 
 
@@ -288,7 +288,7 @@ def _exposed(config: Config) -> Iterator[Finding]:
     hosts = exposed(config.listen, config.clients.allow)
     if hosts:
         where = ", ".join(str(host) for host in hosts[:3]) + (", ..." if len(hosts) > 3 else "")
-        text = f"is everybody, and {where} is public: strangers may have replies sent to others; list your networks"
+        text = f"allows everybody, and {where} is public: strangers can send replies to others; list your networks"
         yield Finding("clients.allow", text, "noted")
 
 
@@ -308,16 +308,14 @@ def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding
     default = Config()
     idle: list[tuple[str, str]] = []
     if config.objects is not None:
-        idle += [
-            (f"kubernetes.{name}", "has no effect beside objects, all of which are served") for name in _OF_THE_API
-        ]
+        idle += [(f"kubernetes.{name}", "has no effect with objects, all of which are served") for name in _OF_THE_API]
     if config.state is None:
         idle.append(("kubernetes.snapshot_interval", "has no effect without state, the folder of the snapshot"))
     clients = config.clients
     if clients.allow == default.clients.allow:
-        idle.append(("clients.excess", "has no effect: allow keeps nobody out"))
+        idle.append(("clients.excess", "has no effect: allow excludes no client"))
     if not clients.rate and not clients.in_flight:
-        idle.append(("clients.over", "has no effect: rate and in_flight limit nobody"))
+        idle.append(("clients.over", "has no effect: rate and in_flight set no limit"))
     if not any(route.upstreams for route in config.routes()):
         names = [("forwarding", name) for name in config.forwarding.__struct_fields__ if name != "authorities"]
         names += [("cache", name) for name in config.cache.__struct_fields__] + [("search", "enabled")]
@@ -331,7 +329,7 @@ def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding
         if _value(config, key) != _value(default, key):
             yield Finding(key, text, "ignored")
     if not clients.allow:
-        yield Finding("clients.allow", "is empty: nobody gets an answer", "noted")
+        yield Finding("clients.allow", "is empty: no client gets an answer", "noted")
 
 
 def _value(config: Config, key: str) -> object:

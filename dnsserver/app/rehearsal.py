@@ -22,7 +22,7 @@ _MOST_LINES = 5
 _OF_A_FILE = "objects file problem"  # what the log says in front of a sentence that says it all
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _HARMLESS = ("are taken as existing", "it is served all the same")  # of what is said of object files
-_NOT_READ = "files are not read whose name does not end in .yaml, .yml or .json: "
+_NOT_READ = "files whose names do not end in .yaml, .yml or .json are not read: "
 _DOCUMENTS = (".md", ".rst", ".adoc", ".toml", ".sh", ".py", "LICENSE", "OWNERS", "Makefile", "Dockerfile", "...")
 
 
@@ -113,7 +113,9 @@ def _service_account(folder: Path) -> Iterator[Finding]:
         except UnusableFileError as error:
             problem = str(error)
         if problem:
-            yield Finding("kubeconfig", f"is not set, and of this pod's ServiceAccount {path}: {problem}", "refused")
+            yield Finding(
+                "kubeconfig", f"is not set, and this pod's ServiceAccount has a problem: {path}: {problem}", "refused"
+            )
 
 
 def _objects(path: Path) -> Iterator[Finding]:

@@ -95,7 +95,7 @@ async def predecessor(path: Path) -> Predecessor | None:
         await connection.connect(str(path))
         if _is_own(connection):
             return Predecessor(connection)
-        why = "the server there is of another user"
+        why = "the server there belongs to another user"
     except OSError as error:
         why = "" if error.errno in {errno.ENOENT, errno.ECONNREFUSED} else error.strerror or str(error)
     connection.close()
@@ -155,7 +155,7 @@ class Offer:
         """Return a listener in the place of the one of the last server, if any."""
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
-                raise OSError(errno.EEXIST, "something that is no socket is there")
+                raise OSError(errno.EEXIST, "there is something that is not a socket")
         new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         before = os.umask(0o177)

@@ -56,7 +56,7 @@ def guard_node(
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=hint) from error
     if twice := {text for text in (*own, *cluster) if (*own, *cluster).count(text) > 1}:
-        raise click.BadParameter(f"{', '.join(sorted(twice))} stands twice", param_hint="ADDRESS")
+        raise click.BadParameter(f"{', '.join(sorted(twice))} is given twice", param_hint="ADDRESS")
     try:
         question.question(0, name)
     except ValueError as error:

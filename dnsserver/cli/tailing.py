@@ -97,7 +97,7 @@ def _follow(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
     except admin_client.AdminError as error:
         click.echo(in_flags(str(error), _FLAGS), err=True)
         return INVALID
-    click.echo("the server has ended the stream: it is ending itself, or was given another `admin`", err=True)
+    click.echo("the server has ended the stream: it is stopping, or has another `admin` now", err=True)
     return 0
 
 

@@ -164,7 +164,7 @@ def of_pod(pod: PodDns, domain: str, node: Node, who: str = "") -> Client:
 
 def _of_the_node(node: Node) -> list[str]:
     if not node.is_known:
-        return ["what is in the node's resolv.conf is not known here"]
+        return ["the content of the node's resolv.conf is not known here"]
     return ["the node's resolv.conf is taken from the node that this server runs on; another node may have another one"]
 
 
@@ -172,12 +172,12 @@ def _noted(client: Client, notes: list[str]) -> Client:
     """Return the client with what is to be said of its resolv.conf."""
     if not client.musl_searches:
         notes.append(
-            f"musl (Alpine) passes over the search list: its line has {client.search_line} octets, more than"
+            f"musl (Alpine) ignores the search list: its line has {client.search_line} octets, more than"
             f" {MUSL_LONGEST_LINE}"
         )
     if len(client.search) > _OLD_SEARCHES or len(" ".join(client.search)) > _OLD_LONGEST:
         notes.append(
-            f"glibc before 2.26 (2017) takes the first {_OLD_SEARCHES} domains and {_OLD_LONGEST} characters of the"
+            f"glibc before 2.26 (2017) uses only the first {_OLD_SEARCHES} domains and {_OLD_LONGEST} characters of the"
             " search list"
         )
     return msgspec.structs.replace(client, notes=(*client.notes, *notes))

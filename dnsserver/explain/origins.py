@@ -34,7 +34,7 @@ def _of_service(index: Index, namespace: bytes, service: bytes) -> Source:
     entry = index.entry((namespace, service))
     if entry is None or entry.service is None:
         slices = (
-            "" if entry is None or not entry.slices else f", though there are {len(entry.slices)} EndpointSlices of it"
+            "" if entry is None or not entry.slices else f", though EndpointSlices for it exist ({len(entry.slices)})"
         )
         return Source("cluster", f"no Service {name}{slices}")
     return Source("cluster", f"Service {name}, {_kind(entry)}", f"Service {name}")

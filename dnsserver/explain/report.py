@@ -175,7 +175,7 @@ def why_not(answer: Answered) -> str:
     if answer.reason == "forwarded":
         return "the upstream says that there is no such name"
     if answer.reason == "forwarded-no-data":
-        return f"the upstream says that the name exists, and has no {answer.type}"
+        return f"the upstream says that the name exists, but has no {answer.type}"
     return answer.text or answer.meaning or answer.rcode
 
 
@@ -187,12 +187,12 @@ def notes(client: Client, ways: tuple[Way, ...], questions: tuple[Answered, ...]
     if way.found and wasted:
         last = way.asks[-1]
         told.append(
-            f"{wasted} question{'s' if wasted > 1 else ''} went before the right one, because of the search list:"
-            f" {last.name} with its dot at the end takes {len(last.types)}"
+            f"because of the search list, {wasted} question{'s' if wasted > 1 else ''} went before the right one:"
+            f" {last.name}, with the dot at the end, takes {len(last.types)}"
         )
     elif not way.found and len(way.asks) > 1:
         total = sum(len(ask.types) for ask in way.asks)
-        told.append(f"the search list makes {total} questions of it")
+        told.append(f"the search list turns the name into {total} questions")
     told += _differences(ways)
     by_place = {(each.name, each.type): each for each in questions}
     large = [

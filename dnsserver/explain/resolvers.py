@@ -51,12 +51,12 @@ def glibc(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     if "no-aaaa" in client.options and AAAA in types:
         types = tuple(qtype for qtype in types if qtype != AAAA)
         if not types:
-            return End("no-data", "the option no-aaaa has AAAA left out")
+            return End("no-data", "the option no-aaaa leaves out AAAA")
     dots, rooted = name.count("."), name.endswith(".")
     in_turn = "single-request" in client.options or "single-request-reopen" in client.options
     first: End | None = None
     if rooted or dots >= client.ndots:
-        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: as it is first"
+        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: first as it is"
         first = yield from _glibc_asks(name, types, why, in_turn=in_turn)
         if first.ending == "found" or rooted:
             return first
@@ -118,7 +118,7 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
         for domain in client.search:
             if domain == ".":
                 return End(
-                    "failed", "musl 1.2.3 asks a malformed question for the search domain `.`, and waits in vain"
+                    "failed", "musl 1.2.3 asks a malformed question for the search domain `.`, and gets no reply"
                 )
             wire = _wire(_joined(name, domain))
             if wire is None:
@@ -133,10 +133,10 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     if rooted:
         why = "it ends with a dot"
     elif not addresses:
-        why, unsearched = "as it is", "musl takes the search list for addresses only"
+        why, unsearched = "as it is", "musl uses the search list only for addresses"
     elif dots >= client.ndots:
-        why = f"it has {dots} dots, and ndots is {client.ndots}: as it is only"
-        unsearched = "musl takes the search list for names of fewer dots than ndots only"
+        why = f"it has {dots} dots, and ndots is {client.ndots}: only as it is"
+        unsearched = "musl uses the search list only for names with fewer dots than ndots"
     else:
         why = "as it is, after the search list" if client.search and client.musl_searches else "as it is"
     ended = _musl_makes((yield Ask(wire, types, why)))
@@ -149,10 +149,10 @@ def _musl_makes(said: Sequence[Said]) -> End:
         if each.rcode == NXDOMAIN:
             return End("not-found")
         if each.rcode != NOERROR:  # it waits for another reply than REFUSED or NOTIMP until its time is up
-            return End("failed", "musl takes a failure of either family for that of the whole, and ends the search")
+            return End("failed", "if one family fails, musl counts the whole lookup as failed, and ends the search")
     if any(each.found for each in said):
         return End("found")
-    return End("no-data", "the name exists without addresses, and musl ends the search there")
+    return End("no-data", "the name exists but has no addresses, and musl ends the search there")
 
 
 def go(name: str, client: Client, types: tuple[int, ...]) -> Walk:
@@ -161,7 +161,7 @@ def go(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     first = rooted or dots >= client.ndots
     listed: list[tuple[str, str]] = []
     if first:
-        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: as it is first"
+        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: first as it is"
         listed.append((name, why))
     if not rooted:
         listed += [(_joined(name, domain), f"search domain {domain}") for domain in client.search if domain != "."]

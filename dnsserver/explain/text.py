@@ -27,7 +27,7 @@ def lines(found: Explanation) -> Iterator[str]:
 
 
 def _of_client(client: Client, ndots: int) -> Iterator[str]:
-    here = {"yes": "this server", "no": "not this server", "unknown": "taken for this server"}[client.here]
+    here = {"yes": "this server", "no": "not this server", "unknown": "assumed to be this server"}[client.here]
     yield f"nameservers  {' '.join(client.nameservers) or 'not known here'} ({here})"
     yield f"search       {' '.join(client.search) or 'none'}"
     yield f"options      ndots:{ndots}{''.join(f' {each}' for each in client.options if not each.startswith('ndots:'))}"
@@ -55,9 +55,9 @@ def _of_ways(found: Explanation) -> Iterator[str]:
 def _end(way: Way) -> str:
     end = {
         "found": "found",
-        "no-data": "not found: the name exists, without what was asked for",
+        "no-data": "not found: the name exists, but has no such records",
         "not-found": "not found: no such name",
-        "failed": "failed: it may be there, but could not be asked",
+        "failed": "failed: the name may exist, but no answer came",
     }[way.ending]
     return f"{end}{f' ({way.why})' if way.why else ''}"
 

@@ -299,7 +299,7 @@ class Client:
             headers = {**self._headers, **asking}
             if endpoint.authorization:
                 if not (endpoint.authorization.isascii() and endpoint.authorization.isprintable()):
-                    raise Unauthorized("no usable credentials: the token has characters that no token has")
+                    raise Unauthorized("no usable credentials: the token has characters that a token cannot have")
                 headers["authorization"] = endpoint.authorization
             wait.what = "answer"
             began, code = trio.current_time(), NO_ANSWER

@@ -75,6 +75,6 @@ class ChunkedDecoder:
             if len(data) > _LONGEST_TRAILER:
                 self.error = ChunkError("expected the end of a trailer")
         elif end < len(data):
-            self.error = ChunkError(f"expected nothing behind the body, got {data[end : end + 40]!r}")
+            self.error = ChunkError(f"expected nothing after the body, got {data[end : end + 40]!r}")
         else:
             self.ended = True

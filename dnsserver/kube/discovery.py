@@ -37,7 +37,7 @@ async def groups(client: Client) -> frozenset[str]:
     try:
         return frozenset(group.name for group in _groups.decode(body).groups)
     except UNREADABLE as error:
-        raise Malformed(f"the list of API groups is none: {error}") from None
+        raise Malformed(f"the list of API groups cannot be read: {error}") from None
 
 
 async def lists_best_by_pages(client: Client) -> bool:

@@ -32,7 +32,7 @@ _KINDS = {
 }
 _WITH_LABELS = {Kind.NAMESPACES, Kind.SERVICES}  # whose names are labels of DNS
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_NO_LABEL = "is no name that Kubernetes takes: expected up to 63 of a-z, 0-9 and -; it is served all the same"
+_NO_LABEL = "is not a name that Kubernetes accepts: expected up to 63 of a-z, 0-9 and -; it is served all the same"
 _Path = tuple[str | int, ...]
 
 
@@ -106,7 +106,7 @@ class _Reading:
         kinds = sorted(self._others.items())
         others = ", ".join(f"{count} {name[:_LONGEST_KIND]}" for name, count in kinds[:_OTHERS])
         others += f" and {len(kinds) - _OTHERS} more kinds" if len(kinds) > _OTHERS else ""
-        notes = [f"not served, as they name nothing in a cluster's DNS: {others}"] if others else []
+        notes = [f"not served, as they have no names in a cluster's DNS: {others}"] if others else []
         findings = Findings(
             self._problems.all(),
             self._warnings.all(),
@@ -120,7 +120,7 @@ class _Reading:
         """Read one document, or one item of a List, which may say the `kind` of its items."""
         if not path:
             for line, key in document.twice:
-                self._warnings.say(f"line {line}: the key {key} is there twice; the last one counts")
+                self._warnings.say(f"line {line}: the key {key} is written twice; the last one counts")
         if thing is None:
             return
         where = f"line {document.line_of(path)}"
@@ -176,7 +176,7 @@ class _Reading:
             self._bad_values[each] += 1
         key = (each, metadata.namespace, metadata.name)
         if key in self._objects:
-            self._warnings.say(f"line {document.line_of(path)}: {who} is there twice; the last one counts")
+            self._warnings.say(f"line {document.line_of(path)}: {who} is written twice; the last one counts")
         if isinstance(made, Service) and _lacks_address(made):
             self._without_address.append(f"{metadata.namespace}/{metadata.name}")
         self._objects[key] = made
@@ -198,7 +198,7 @@ class _Told:
 
     def all(self) -> list[str]:
         """Return them."""
-        return [*self._said, f"and {self._more} more of this sort"] if self._more else self._said
+        return [*self._said, f"and {self._more} more of this kind"] if self._more else self._said
 
 
 def _sentence(document: Document, path: _Path, who: str, flaw: Flaw) -> str:

@@ -44,7 +44,7 @@ def look_around(path: Path) -> Folder:
     if subfolders:
         notes.append(f"subfolders are not read: {_some(subfolders)}")
     if others:
-        notes.append(f"files are not read whose name does not end in .yaml, .yml or .json: {_some(others)}")
+        notes.append(f"files whose names do not end in .yaml, .yml or .json are not read: {_some(others)}")
     return Folder({path / name: look_at(path / name) for name in counting}, tuple(notes))
 
 

@@ -160,11 +160,11 @@ def _expect_user(user: _Entry) -> None:
     key_key, key = _pem(user, "client-key")
     if bool(certificate) != bool(key):
         missing, there = ("client-key", certificate_key) if certificate else ("client-certificate", key_key)
-        raise user.error(there, f"stands without {missing}")
+        raise user.error(there, f"is set without {missing}")
     if certificate:
         _expect_pair(user, certificate_key, certificate, key)
     if not (user.text("token").isascii() and user.text("token").isprintable()):
-        raise user.error("token", "has characters that no token has")
+        raise user.error("token", "has characters that a token cannot have")
     token = user.text("tokenFile")
     if token:
         _file(user, "tokenFile", token)

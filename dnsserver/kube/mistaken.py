@@ -18,11 +18,11 @@ _LOOKED_AT = 65536  # octets of a file that cannot be read
 
 # A kind that names nothing here, and that its author may take for something that does.
 _KINDS = {
-    "Endpoints": "v1 Endpoints are not read, only EndpointSlices, which Kubernetes makes of them",
-    "Ingress": "an Ingress names nothing in a cluster's DNS: its hosts are for the DNS outside",
-    "Kustomization": "a kustomization says how objects are made and is none: `kubectl kustomize FOLDER` prints them",
-    "Component": "a kustomization says how objects are made and is none: `kubectl kustomize FOLDER` prints them",
-    "HelmRelease": "a HelmRelease says how objects are made and is none: `helm template` prints them",
+    "Endpoints": "v1 Endpoints are not read, only EndpointSlices, which Kubernetes makes from them",
+    "Ingress": "an Ingress has no name in a cluster's DNS: its hosts are for the DNS outside",
+    "Kustomization": "a kustomization describes objects, but is not an object: `kubectl kustomize FOLDER` prints them",
+    "Component": "a kustomization describes objects, but is not an object: `kubectl kustomize FOLDER` prints them",
+    "HelmRelease": "a HelmRelease describes objects, but is not an object: `helm template` prints them",
 }
 # How people write the kinds that are read, in small letters; what is as near to one as a slip of the pen means it.
 _MEANT = {name.lower(): name for name in ("Namespace", "Service", "EndpointSlice", "Pod", "List")}
@@ -59,7 +59,7 @@ def template_line(content: bytes) -> int | None:
 
 def template(line: int) -> str:
     """Return the sentence about a template."""
-    return f"line {line}: this is a template (`{{{{`), as of Helm: expected objects, which `helm template CHART` prints"
+    return f"line {line}: this is a template (`{{{{`), as in Helm: expected objects, which `helm template CHART` prints"
 
 
 def kind(name: str, thing: dict[Any, Any]) -> str | None:

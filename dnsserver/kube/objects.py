@@ -127,7 +127,7 @@ class ObjectFiles:
             await trio.sleep_until(next_look(self._poll if quiet else self._poll / 2))
             folder = await trio.to_thread.run_sync(look_around, self._path)
             if folder.problem:
-                self._report(self._path, [f"{folder.problem}; what it said last is served on"])
+                self._report(self._path, [f"{folder.problem}; its last good content stays in use"])
                 continue
             self._reported.pop(self._path, None) if before.problem else None
             if folder.looks == before.looks and folder.looks != self._looks:
@@ -185,7 +185,7 @@ class ObjectFiles:
         self._wrong[path] = (*findings.problems, *findings.warnings)
         if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
-                self._report(path, ["is empty; what it said last is served on"])
+                self._report(path, ["is empty; its last good content stays in use"])
                 return
             if self._broken.pop(path, None):
                 self._log.info("objects file is good again", file=str(path))

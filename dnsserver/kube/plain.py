@@ -173,10 +173,10 @@ class _Builder:
             raise NotPlainError(line, f"not YAML: nothing is called &{anchor} before it")
         made, size = self._anchors[anchor]
         if made is _NO_KEY:
-            raise NotPlainError(line, f"*{anchor} stands within what it stands for")
+            raise NotPlainError(line, f"*{anchor} refers to itself")
         self._aliased += size
         if self._aliased > ALIASED:
-            raise NotPlainError(line, f"aliases stand for more than {ALIASED} values")
+            raise NotPlainError(line, f"aliases expand to more than {ALIASED} values")
         return made
 
     def _add(self, made: Any, line: int) -> None:
@@ -187,7 +187,7 @@ class _Builder:
             top.lines.append(line)
         elif top.key is _NO_KEY:
             if isinstance(made, dict | list):
-                raise NotPlainError(line, "a key that is no text")
+                raise NotPlainError(line, "a key that is not text")
             top.key, top.key_line = made, line
         else:
             key, top.key = top.key, _NO_KEY
@@ -204,7 +204,7 @@ class _Builder:
     def _merge(top: _Open, made: Any, line: int) -> None:
         others = made if isinstance(made, list) else [made]
         if not all(isinstance(other, dict) for other in others):
-            raise NotPlainError(line, "`<<` takes maps")
+            raise NotPlainError(line, "`<<` needs maps")
         top.merged += others
 
 
@@ -233,7 +233,7 @@ def _outside_keys(made: Any) -> Any:
 
 def _unknown_tag(tag: str) -> str:
     shown = tag.replace(_STANDARD, "!!", 1)[:60]
-    return f"the tag {shown} is of no use here: expected plain values"
+    return f"the tag {shown} is not supported here: expected plain values"
 
 
 def _bool(text: str) -> bool:

@@ -74,7 +74,7 @@ async def _one(frames: "_Frames", content: Content, path: Path, process: Process
     except _ReaderDiedError:
         problem = f"reading it {_death(process)}"
     except (msgspec.MsgspecError, ValueError) as error:
-        problem = f"reading it gave nonsense: {error}"
+        problem = f"reading it gave invalid output: {error}"
     content.objects = {}
     content.findings = Findings([problem], readable=False)
     return await trio.to_thread.run_sync(look_at, path), False

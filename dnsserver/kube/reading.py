@@ -66,7 +66,7 @@ def _text(path: Path) -> bytes:
             pieces.append(piece)
             size += len(piece)
     if size > LARGEST:
-        raise _RefusedError(f"it has grown to more than {LARGEST:,} octets: expected no more")
+        raise _RefusedError(f"it has grown to more than {LARGEST:,} octets, the most allowed")
     return b"".join(pieces)
 
 

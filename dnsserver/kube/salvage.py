@@ -142,18 +142,18 @@ def _look_at_service(parsed: dict[Any, Any]) -> Iterator[Flaw]:
     if kind == "ExternalName":
         target = spec.get("externalName")
         if not target:
-            yield Flaw(("spec", "externalName"), "is missing: an ExternalName stands for it")
+            yield Flaw(("spec", "externalName"), "is missing: an ExternalName Service needs it")
         elif isinstance(target, str) and pack(target) is not None:
             yield Flaw(("spec", "externalName"), f"{_shown(target)} is an address: expected a DNS name")
         elif isinstance(target, str) and not _is_name(target):
-            yield Flaw(("spec", "externalName"), f"{_shown(target)} is no DNS name")
+            yield Flaw(("spec", "externalName"), f"{_shown(target)} is not a DNS name")
     else:
         addresses: list[tuple[Path, Any]] = [
             (("spec", "clusterIPs", at), text) for at, text in enumerate(_list(spec.get("clusterIPs")))
         ]
         for path, text in addresses or [(("spec", "clusterIP"), spec.get("clusterIP"))]:
             if isinstance(text, str) and text not in {"", "None"} and pack(text) is None:
-                yield Flaw(path, f"{_shown(text)} is no IP address")
+                yield Flaw(path, f"{_shown(text)} is not an IP address")
     yield from _look_at_ports(("spec", "ports"), spec.get("ports"))
 
 
@@ -167,7 +167,7 @@ def _look_at_slice(parsed: dict[Any, Any]) -> Iterator[Flaw]:
         for at, text in enumerate(_list(_dict(endpoint).get("addresses"))):
             if isinstance(text, str) and read(text) is None:
                 what = _ADDRESS_TYPES.get(str(kind), "IP address")
-                yield Flaw(("endpoints", number, "addresses", at), f"{_shown(text)} is no {what}")
+                yield Flaw(("endpoints", number, "addresses", at), f"{_shown(text)} is not a valid {what}")
     labels = _dict(_dict(parsed.get("metadata")).get("labels"))
     if not labels.get("kubernetes.io/service-name"):
         path: Path = ("metadata", "labels")
@@ -182,7 +182,7 @@ def _look_at_pod(parsed: dict[Any, Any]) -> Iterator[Flaw]:
     ]
     for path, text in [*listed, (("status", "podIP"), status.get("podIP"))]:
         if isinstance(text, str) and text and pack(text) is None:
-            yield Flaw(path, f"{_shown(text)} is no IP address")
+            yield Flaw(path, f"{_shown(text)} is not an IP address")
 
 
 def _look_at_name(parsed: dict[Any, Any]) -> Iterator[Flaw]:
@@ -191,7 +191,7 @@ def _look_at_name(parsed: dict[Any, Any]) -> Iterator[Flaw]:
     for field in ("name", "namespace"):
         text = metadata.get(field)
         if isinstance(text, str) and text and not _LABEL.fullmatch(text):
-            yield Flaw(("metadata", field), f"{_shown(text)} is no label of a DNS name: nobody can ask for it")
+            yield Flaw(("metadata", field), f"{_shown(text)} is not a label of a DNS name: nobody can ask for it")
 
 
 def _look_at_ports(path: Path, ports: Any) -> Iterator[Flaw]:

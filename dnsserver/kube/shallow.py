@@ -53,7 +53,7 @@ def _parts(text: bytes, opening: bytes, closing: bytes) -> Iterator[tuple[int, i
         elif mark == b"," and depth == 1:
             yield start, token.start()
             start = token.end()
-    raise msgspec.DecodeError("brackets that do not fit")
+    raise msgspec.DecodeError("brackets that do not match")
 
 
 _SPACE = re.compile(rb"[ \t\r\n]*")

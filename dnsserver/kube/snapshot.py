@@ -205,7 +205,7 @@ def _read(path: Path, whose: Identity, now: float) -> Snapshot:
     """Return a snapshot that is whole, ours and of use. Raises OSError and _UnusableError."""
     data = _octets(path)
     if not data.startswith(_MAGIC):
-        raise _UnusableError("it is no snapshot of a zone")
+        raise _UnusableError("it is not a snapshot of a zone")
     try:
         parts = _parts(memoryview(data)[len(_MAGIC) :])
         label, raw = next(parts, ("", msgspec.Raw()))
@@ -216,7 +216,7 @@ def _read(path: Path, whose: Identity, now: float) -> Snapshot:
         for label, raw in parts:
             if label == "end":
                 if msgspec.msgpack.decode(raw, type=int) != len(held) or next(parts, None):
-                    raise _UnusableError("corrupt: parts are missing, or there twice")
+                    raise _UnusableError("corrupt: parts are missing, or are there twice")
                 return Snapshot(header, held, len(data))
             held.append((Kind(label), raw))
     except (msgspec.MsgspecError, ValueError) as error:
@@ -228,7 +228,7 @@ def _octets(path: Path) -> bytes:
     """Return what is in a regular file of bounded size, without waiting for it. Raises OSError and _UnusableError."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise _UnusableError("it is no regular file")
+        raise _UnusableError("it is not a regular file")
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:  # noqa: PTH123  (a descriptor)
         data = file.read(min(found.st_size, LARGEST) + 1)  # as much is taken before it looks
@@ -260,7 +260,7 @@ def _header(raw: msgspec.Raw, whose: Identity, now: float) -> Header:
         raise _UnusableError(f"it has format {found}, expected {FORMAT}")
     header = msgspec.msgpack.decode(raw, type=Header)
     if not whose.fits(header.whose):
-        raise _UnusableError(f"it is of {_shown(header.whose)}, expected {_shown(whose)}")
+        raise _UnusableError(f"it belongs to {_shown(header.whose)}, expected {_shown(whose)}")
     age = now - header.saved
     if age > TOO_OLD:
         raise _UnusableError(f"it is {age / 86_400:.1f} days old, expected at most {TOO_OLD / 86_400:.0f}")

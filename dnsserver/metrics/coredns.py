@@ -172,9 +172,9 @@ _CACHE_TYPE = ("server", "type", "zones", "view")
 _VERSION = f"{sys.implementation.name}{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
 
 _NEW: tuple[Family, ...] = (
-    Family("gauge", "coredns_build_info", "Always 1; what is running, under CoreDNS's labels.",
+    Family("gauge", "coredns_build_info", "Always 1; the version that runs, with CoreDNS's labels.",
            ("version", "revision", "goversion"), lambda _: [((__version__, "dnsserver", _VERSION), 1)]),
-    Family("gauge", "coredns_plugin_enabled", "Always 1; the CoreDNS plugins whose part this server has.",
+    Family("gauge", "coredns_plugin_enabled", "Always 1; the CoreDNS plugins whose work this server does.",
            (*_SERVER, "name"), _plugins),
     Family("counter", "coredns_panics", "Queries whose answer failed because of a bug.",
            (), by_process(lambda process: process.panics)),
@@ -186,14 +186,14 @@ _NEW: tuple[Family, ...] = (
     Family("counter", "coredns_dns_responses", "Replies, by response code.",
            (*_SERVER, "rcode", "plugin"), _responses),
     Family("histogram", "coredns_dns_request_duration_seconds",
-           "Time from a query to its reply; those known at once share the time of the packets that came with them.",
+           "Time from a query to its reply; replies known at once share the time of their batch of packets.",
            _SERVER, _durations),
     Family("histogram", "coredns_dns_request_size_bytes", "Size of the queries answered.",
            (*_SERVER, "proto"), _sizes(lambda part: part.requests)),
     Family("histogram", "coredns_dns_response_size_bytes", "Size of the replies.",
            (*_SERVER, "proto"), _sizes(lambda part: part.responses)),
     # --- The cache of outside names
-    Family("gauge", "coredns_cache_entries", "Answers about outside names that are held; a denial says there is none.",
+    Family("gauge", "coredns_cache_entries", "Answers about outside names in the caches; a denial is a negative one.",
            _CACHE_TYPE, _cached(_cache_entries)),
     Family("counter", "coredns_cache_hits", "Questions for outside names that a cache answered.",
            _CACHE_TYPE, _cached(_cache_hits)),
@@ -201,11 +201,11 @@ _NEW: tuple[Family, ...] = (
            _CACHE, _cached(_cache_misses)),
     Family("counter", "coredns_cache_requests", "Questions for outside names.",
            _CACHE, _cached(_cache_requests)),
-    Family("counter", "coredns_cache_prefetch", "Outside answers asked for again before their end.",
+    Family("counter", "coredns_cache_prefetch", "Outside answers asked for again before they expired.",
            _CACHE, _cached(lambda s: (((), process.forward.cache.renewals) for process in s.processes))),
-    Family("counter", "coredns_cache_served_stale", "Outside answers given after their end.",
+    Family("counter", "coredns_cache_served_stale", "Outside answers given after they expired.",
            _CACHE, _cached(lambda s: (((), process.forward.cache.stale) for process in s.processes))),
-    Family("counter", "coredns_cache_evictions", "Outside answers given up for room.",
+    Family("counter", "coredns_cache_evictions", "Outside answers evicted to make room.",
            _CACHE_TYPE, _cached(_cache_evictions)),
     # --- Upstreams
     Family("counter", "coredns_forward_requests", "Queries sent, by upstream.",
@@ -226,7 +226,7 @@ _NEW: tuple[Family, ...] = (
            ("proxy_name", "to"), _probe_failures(_PROXY)),
     # --- The cluster
     Family("histogram", "coredns_kubernetes_dns_programming_duration_seconds",
-           "Time from the change of a Service or Pod to its being answered, the first list included.",
+           "Time from a change of a Service or Pod until it is answered, the first list included.",
            ("service_kind",), lambda s: (((kind,), histogram) for kind, histogram in s.programming.items())),
     Family("counter", "coredns_kubernetes_rest_client_requests", "Requests to the API server.",
            _HTTP, lambda s: (((request.code, request.method, request.host), request.count) for request in s.requests)),
@@ -236,10 +236,10 @@ _NEW: tuple[Family, ...] = (
                                         for request in s.requests if request.durations is not None)),
     # --- This server
     Family("histogram", "coredns_health_request_duration_seconds",
-           "How much later than due the event loop ran a timer: what a request for /health would have waited.",
+           "How late the event loop ran a timer: a request for /health would have waited that long.",
            (), _health(lambda process: process.loop_lag.within(HEALTH))),
     Family("counter", "coredns_health_request_failures",
-           "How often that was more than 3 s, after which CoreDNS gives its request up.",
+           "Timers that ran more than 3 s late, after which CoreDNS gives up its request for /health.",
            (), _health(lambda process: process.loop_lag.above(HEALTH_GIVEN_UP))),
     Family("counter", "coredns_reload_failed", "Changes of the configuration that were refused.",
            (), lambda s: [((), c.failed)] if (c := s.configuration) else []),
@@ -257,7 +257,7 @@ def _renamed(name: str, like: str, labels: tuple[str, ...]) -> Family:
         return ((tuple(values[place] for place in places), value) for values, value in now.read(s))
 
     shown = f"{like}_total" if now.type == "counter" else like
-    return Family(now.type, name, f"{shown} by its name of before CoreDNS 1.7.", labels, samples)
+    return Family(now.type, name, f"{shown} under its name before CoreDNS 1.7.", labels, samples)
 
 
 _OLD: tuple[Family, ...] = (
@@ -278,7 +278,7 @@ _OLD: tuple[Family, ...] = (
 _PROCESS: tuple[Family, ...] = (
     Family("gauge", "process_virtual_memory_bytes", "Virtual memory of all processes.",
            (), _usage(lambda usage: usage.virtual_memory)),
-    Family("gauge", "process_resident_memory_bytes", "Resident memory of all processes, shared pages once for each.",
+    Family("gauge", "process_resident_memory_bytes", "Resident memory of all processes, shared pages counted for each.",
            (), _usage(lambda usage: usage.resident_memory)),
     Family("gauge", "process_start_time_seconds", "Unix time at which the first process started.",
            (), _started),

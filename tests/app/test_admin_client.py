@@ -88,7 +88,7 @@ async def test_lines_as_they_come() -> None:
     assert await asked(lambda client: list(client.lines("/lines"))) == ["one", "two", "", "drei ä", "no newline"]
 
 
-OTHER = "it is no dnsserver, or one of another version"
+OTHER = "it is not a dnsserver, or has another version"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ OTHER = "it is no dnsserver, or one of another version"
         (lambda client: client.get("/broken"), "@/broken: status 500: internal error, see the log"),
         (lambda client: client.get("/secret"), "@ refuses /secret (403): only from this machine. Ask it from its own"),
         (lambda client: list(client.lines("/secret")), "@ refuses /secret (403): only from this machine. Ask it from"),
-        (lambda client: client.get_value("/lines", None, Said), "@/lines gave something else than was expected ("),
+        (lambda client: client.get_value("/lines", None, Said), "@/lines returned something unexpected ("),
         (lambda client: client.get("/cut"), "@ ended in the middle of its response: "),
         (lambda client: list(client.lines("/cut")), "@ ended in the middle of its response: "),
         (lambda client: list(client.lines("/endless-line")), f"@/endless-line gave a line without an end: {OTHER}"),
@@ -137,7 +137,7 @@ def answering(octets: bytes | None) -> Iterator[AdminClient]:
 @pytest.mark.parametrize(
     ("octets", "text"),
     [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", f"what answers at @ is no HTTP: {OTHER}"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", f"what answers at @ is not HTTP: {OTHER}"),
         (b"", f"@ closed the connection without a response: {OTHER}"),
         (None, "@ was silent for 0.05 s"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", "@ ended in the middle of its response: "),
@@ -216,8 +216,8 @@ def test_a_server_that_is_named(server: str, shown: str | None) -> None:
     ("content", "text"),
     [
         (None, "cannot read the token: no such file or directory"),
-        (b"", "expected a token, of printable characters of ASCII"),
-        (b"a\nb", "expected a token, of printable characters of ASCII"),
+        (b"", "expected a token of printable ASCII characters"),
+        (b"a\nb", "expected a token of printable ASCII characters"),
         (b"\xff", "cannot read the token: "),
     ],
 )

@@ -90,8 +90,8 @@ def prepared(folder: Path) -> str:
         ("six.example", "NOERROR", "hosts", ["rule: [[hosts]] number 2, file {folder}/hosts line 2"]),
         ("www.corp.example", "NOERROR", "found", ["zone file: zone file {folder}/corp.zone"]),
         ("none.corp.example", "NXDOMAIN", "name-missing", ["zone file: zone file {folder}/corp.zone"]),
-        ("x.kept.example", "NXDOMAIN", "local-domain", ["special: a name that is kept from the upstreams"]),
-        ("x.invalid", "NXDOMAIN", "special-use-name", ["special: a name that is kept from the upstreams"]),
+        ("x.kept.example", "NXDOMAIN", "local-domain", ["special: a name that is never forwarded"]),
+        ("x.invalid", "NXDOMAIN", "special-use-name", ["special: a name that is never forwarded"]),
     ],
 )
 async def test_what_is_here(tmp_path: Path, name: str, rcode: str, reason: str, expected: list[str]) -> None:

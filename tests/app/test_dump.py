@@ -192,7 +192,7 @@ async def test_a_large_zone_is_printed_between_other_work(tmp_path: Path) -> Non
     ("query", "status", "text"),
     [
         ({"name": "a..b"}, 400, "name: label b'' has 0 octets, expected 1 to 63\n"),
-        ({"x": "y"}, 400, "say at most ?name= and &reverse=1\n"),
+        ({"x": "y"}, 400, "expected at most ?name= and &reverse=1\n"),
     ],
 )
 async def test_mistakes_over_http(tmp_path: Path, query: dict[str, str], status: int, text: str) -> None:

@@ -84,8 +84,8 @@ async def test_a_pod_that_may_not_be_read_is_taken_as_one_of_its_namespace(tmp_p
     found = await explained(tmp_path, api, "web", "shop/own")
     assert (found.client.search, found.resolves) == (SEARCH, True)
     assert found.client.notes[0] == (
-        f"pod shop/own may not be read here: the role lacks the rule {RULE}. Taken as a pod of the namespace shop with"
-        " ClusterFirst"
+        f"pod shop/own cannot be read here: the role lacks the rule {RULE}. Explained as for a pod of the"
+        " namespace shop with ClusterFirst"
     )
 
 

@@ -48,8 +48,8 @@ async def test_text(shop: Explaining) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({}, "say ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
-        ({"name": "web", "x": "y"}, "say ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
+        ({}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
+        ({"name": "web", "x": "y"}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
         ({"name": "a..b"}, "name: label b'' has 0 octets, expected 1 to 63\n"),
         ({"name": "web", "pod": "x"}, 'pod: found "x", expected NAMESPACE/NAME\n'),
     ],

@@ -29,7 +29,7 @@ THINGS = [
 SHOP = "shop.svc.cluster.local."
 NO_SERVICE = "there is no such Service in the namespace"
 NO_NAMESPACE = "there is no such namespace"
-FEWER_DOTS = "musl takes the search list for names of fewer dots than ndots only"
+FEWER_DOTS = "musl uses the search list only for names with fewer dots than ndots"
 
 
 async def script(query: Query) -> None:
@@ -119,8 +119,8 @@ async def test_a_failing_upstream(shop: Explaining) -> None:
 
 async def test_what_the_search_list_costs(shop: Explaining) -> None:
     found = await shop.explain("www.example.com")
-    before = "6 questions went before the right one, because of the search list"
-    assert f"{before}: www.example.com. with its dot at the end takes 2" in found.notes
+    before = "because of the search list, 6 questions went before the right one"
+    assert f"{before}: www.example.com., with the dot at the end, takes 2" in found.notes
     assert [ask.name for ask in found.ways[0].asks] == [
         "www.example.com.default.svc.cluster.local.",
         "www.example.com.svc.cluster.local.",
@@ -133,7 +133,7 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
     found = await shop.explain("web")
     assert found.client.who == "a pod of the namespace default (ClusterFirst)"
     assert found.client.nameservers[0] == "10.96.0.10"
-    assert found.notes[0].startswith("as a pod of the namespace default: say --namespace, --pod or --resolv-conf")
+    assert found.notes[0].startswith("as a pod of the namespace default: give --namespace, --pod or --resolv-conf")
 
 
 @pytest.mark.parametrize(

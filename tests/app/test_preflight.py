@@ -106,11 +106,11 @@ def test_a_path_that_is_no_regular_file(
         ),
         (
             lambda f: with_(forwarding=Forwarding(authorities=f / "text")),
-            "refused forwarding.authorities: text: has no certificates in PEM that can be read",
+            "refused forwarding.authorities: text: has no readable certificates in PEM format",
         ),
         (
             lambda f: with_(forwarding=Forwarding(authorities=f / "empty")),
-            "refused forwarding.authorities: empty: has no certificates in PEM that can be read",
+            "refused forwarding.authorities: empty: has no readable certificates in PEM format",
         ),
         (lambda f: with_(objects=f / "none"), "refused objects: none: there is no such file or folder"),
         (lambda f: with_(objects=f / "fifo"), "refused objects: fifo: is a FIFO, expected a regular file"),
@@ -133,11 +133,11 @@ def test_a_path_that_is_no_regular_file(
         ),
         (
             lambda f: with_(objects=f, kubernetes=Kubernetes(labels="a=b")),
-            "ignored kubernetes.labels: has no effect beside objects, all of which are served",
+            "ignored kubernetes.labels: has no effect with objects, all of which are served",
         ),
         (
             lambda _: with_(upstreams=(Upstream("127.0.0.1", 53),), listen=(Address("0.0.0.0", 53),)),
-            "ignored upstreams: 127.0.0.1:53 is where this server listens itself: a loop, it is left out",
+            "ignored upstreams: 127.0.0.1:53 is an address of this server itself: a loop, it is left out",
         ),
         (
             lambda _: with_(upstreams=(Upstream("resolv.conf"),)),
@@ -310,7 +310,7 @@ def test_a_pod_without_its_service_account(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setattr("dnsserver.app.rehearsal.SERVICE_ACCOUNT", str(tmp_path))
     (tmp_path / "ca.crt").write_text("")
-    of = "is not set, and of this pod's ServiceAccount"
+    of = "is not set, and this pod's ServiceAccount has a problem:"
     assert [finding.text for finding in rehearse(LOOPBACK)] == [
         f"{of} {tmp_path}/token: there is no such file",
         f"{of} {tmp_path}/ca.crt: is empty",
@@ -335,7 +335,7 @@ def test_a_file_beside_the_objects_may_be_about_them_or_one_with_a_wrong_name(
 def test_a_hosts_file_that_is_of_no_use_and_lines_that_are_passed_over(folder: Path) -> None:
     (folder / "hosts").write_text("192.0.2.1 a\nb\n\n192.0.2.2\n")
     (folder / "long").write_text("b\n" * 12)
-    expected = "expected an address and the names that it has; the line is passed over"
+    expected = "expected an address and the names that it has; the line is ignored"
     for name, told in {
         "none": ["refused hosts[0].file: none: there is no such file"],
         "dir": ["refused hosts[0].file: dir: is a folder, expected a regular file"],
@@ -343,12 +343,12 @@ def test_a_hosts_file_that_is_of_no_use_and_lines_that_are_passed_over(folder: P
         "empty": [],
         "hosts": [
             f'ignored hosts[0].file: hosts:2: found "b", {expected}',
-            "ignored hosts[0].file: hosts:4: found 192.0.2.2 alone, expected names behind it; the line is passed over",
+            "ignored hosts[0].file: hosts:4: found 192.0.2.2 alone, expected names behind it; the line is ignored",
         ],
     }.items():
         assert shown(with_(hosts=(Hosts(file=folder / name),)), folder) == told
     many = shown(with_(hosts=(Hosts(file=folder / "long"),)), folder)
-    assert many[10:] == ["ignored hosts[0].file: long: and 2 more lines that are passed over"]
+    assert many[10:] == ["ignored hosts[0].file: long: and 2 more lines that are ignored"]
 
 
 def test_a_rule_behind_one_for_the_same_names_is_never_used(folder: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_rule_behind_one_for_the_same_names_is_never_used(folder: Path) -> Non
 
 def test_an_expression_that_every_name_is_compared_with_is_noted(folder: Path) -> None:
     shows = Rewrite(regex=r"^(.*)\.corp\.example\.$", to="x")
-    told = "is compared with every name; with `below`, or if it ends in a domain and `$`, with fewer names"
+    told = "is compared with every name; add `below`, or a domain and `$` at its end, for fewer names"
     assert shown(with_(rewrite=(shows, Rewrite(regex="^x", to="x", below=(Domain.parse("a"),)))), folder) == []
     found = shown(
         with_(rewrite=(shows, Rewrite(regex="^x", to="x")), answer=(AnswerRule(regex="y", rcode="DROP"),)), folder

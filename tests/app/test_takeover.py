@@ -138,7 +138,7 @@ async def test_a_server_that_hangs_hands_nothing_over(tmp_path: Path, autojump_c
 async def test_what_is_no_socket_is_left_alone(giver: Giver, tmp_path: Path) -> None:
     path = tmp_path / "takeover"
     path.write_text("mine")
-    with pytest.raises(OSError, match="no socket"):
+    with pytest.raises(OSError, match="not a socket"):
         await Offer(path, giver.sockets, giver.release, giver.rest).run()
     assert path.read_text() == "mine"
 

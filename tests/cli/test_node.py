@@ -46,8 +46,8 @@ def test_what_waiting_does_not_help_against_ends_it(setting: list[str], flags: l
         (["169.254.20.10", "--interface", ".."], "without space"),
         (["127.0.0.1"], "each pod's own"),
         (["fe80::10%eth0"], "as fd00::10"),
-        (["169.254.20.10", "--cluster", "10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 stands twice"),
-        (["10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 stands twice"),
+        (["169.254.20.10", "--cluster", "10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 is given twice"),
+        (["10.96.0.10", "--cluster", "10.96.0.10"], "10.96.0.10 is given twice"),
     ],
 )
 def test_a_mistake_in_the_command_line_is_told(arguments: list[str], told: str) -> None:

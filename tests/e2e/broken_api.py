@@ -62,7 +62,7 @@ HOPELESS = [
     ),
     Hopeless("CA is no PEM", cluster(certificate_authority_data="eHl6"), "expected certificates in PEM"),
     Hopeless("certificate gone", user(**{"client-certificate": "/x", "client-key": "/x"}), "certificate: /x: no such"),
-    Hopeless("certificate, no key", user(**{"client-certificate-data": "eHl6"}), "stands without client-key"),
+    Hopeless("certificate, no key", user(**{"client-certificate-data": "eHl6"}), "is set without client-key"),
     Hopeless("token file gone", user(tokenFile="/x"), "user u.tokenFile: /x: no such file"),
     Hopeless("plugin not installed", plugin("kubelogin-x"), "no program kubelogin-x in PATH: the plugin is"),
 ]

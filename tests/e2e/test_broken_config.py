@@ -109,7 +109,7 @@ ROWS = [
     Row("no authorities", '[forwarding]\nauthorities = "ca.pem"', "ca.pem: there is no such file"),
     Row(
         "authorities that are none", '[forwarding]\nauthorities = "c.toml"',
-        "c.toml: has no certificates in PEM that can be read",
+        "c.toml: has no readable certificates in PEM format",
     ),
     Row("no file of upstreams", 'upstreams = ["./resolv.conf"]', "resolv.conf: there is no such file", serve=SERVES),
     Row(

@@ -50,7 +50,7 @@ def test_what_another_one_says_is_told(tmp_path: Path) -> None:
         (["--with=127.0.0.1", "--names=/does/not/exist"], "/does/not/exist: there is no such file"),
         (["--with=127.0.0.1", "--rate=0"], "0.0 is not in the range"),
         (["--with=127.0.0.1", "--rate=nan"], "nan is no number"),
-        (["--with=127.0.0.1:9", "--server=127.0.0.1:9", f"--objects={DEMO}"], "127.0.0.1:9: nobody answers there"),
+        (["--with=127.0.0.1:9", "--server=127.0.0.1:9", f"--objects={DEMO}"], "127.0.0.1:9: no answer over UDP"),
         (["--with=127.0.0.1", "--server=255.255.255.255", f"--objects={DEMO}"], "255.255.255.255:53 cannot be asked: "),
         (["--with=127.0.0.1", "--kubeconfig=/does/not/exist"], "kubeconfig /does/not/exist"),
     ],

@@ -47,11 +47,11 @@ def test_a_resolv_conf(text: str, expected: Client) -> None:
         ),
         (
             "nameserver 1.1.1.1\nsearch " + "x" * (MUSL_LONGEST_LINE - 6) + "\n",
-            "musl (Alpine) passes over the search list: its line has 255 octets, more than 254",
+            "musl (Alpine) ignores the search list: its line has 255 octets, more than 254",
         ),
         (
             "nameserver 1.1.1.1\nsearch a b c d e f g\n",
-            "glibc before 2.26 (2017) takes the first 6 domains and 256 characters of the search list",
+            "glibc before 2.26 (2017) uses only the first 6 domains and 256 characters of the search list",
         ),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_pod(
     [
         (pod(host_network=True), NODE, "hostNetwork makes ClusterFirst the same as Default"),
         (pod(policy="Default"), NODE, "the node's resolv.conf is taken from the node that this server runs on"),
-        (pod(policy="Default"), Node(), "what is in the node's resolv.conf is not known here"),
+        (pod(policy="Default"), Node(), "the content of the node's resolv.conf is not known here"),
         (pod(nameservers=("1.1.1.1",) * 1 + ("1.1.1.2", "1.1.1.3")), NODE, "at most 3 nameservers: 1.1.1.3 left out"),
         (
             pod(searches=tuple(f"d{number}.example" for number in range(40))),

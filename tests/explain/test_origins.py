@@ -47,7 +47,7 @@ def cluster() -> Cluster:
             "Service shop/db",
         ),
         ((b"shop", b"none"), "no Service shop/none", ""),
-        ((b"shop", b"gone"), "no Service shop/gone, though there are 1 EndpointSlices of it", ""),
+        ((b"shop", b"gone"), "no Service shop/gone, though EndpointSlices for it exist (1)", ""),
         (bytes((10, 9, 0, 1)), "10.9.0.1 is ClusterIP of Service shop/web", "Service shop/web"),
         (bytes((10, 1, 0, 2)), "10.1.0.2 is endpoint of Service shop/db", "Service shop/db"),
         (bytes((10, 0, 0, 0)), "no Service has the address 10.0.0.0", ""),

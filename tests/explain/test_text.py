@@ -38,7 +38,7 @@ MISSING = Answered(
     sources=(Source("cache", "web.c. from the cache", upstream="192.0.2.1:53", age=1.26, place="c.toml:3"),),
 )
 SILENT = Answered("web.", "A", "no reply", sources=(Source("upstream", "asked now", seconds=0.0123),))
-BEFORE = "1 question went before the right one, because of the search list"
+BEFORE = "because of the search list, 1 question went before the right one"
 LARGE = "over UDP, without EDNS, 512 fit, so that the resolver asks again over TCP; musl before 1.2.4 takes what fits"
 FOUR = "10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3"
 
@@ -81,7 +81,7 @@ def test_a_name_that_resolves_with_one_resolver_only() -> None:
         "  found",
         "musl asks:",
         "  1. web.c.  A NXDOMAIN  (because)",
-        "  failed: it may be there, but could not be asked (it waits)",
+        "  failed: the name may exist, but no answer came (it waits)",
         "",
         "web.c. A: NXDOMAIN",
         "  from web.c. from the cache (upstream 192.0.2.1:53, 1.3 s old, c.toml:3)",
@@ -94,7 +94,7 @@ def test_a_name_that_resolves_with_one_resolver_only() -> None:
         "    and 2 more",
         "  from Service shop/web",
         "",
-        f"note: {BEFORE}: web.svc.c. with its dot at the end takes 1",
+        f"note: {BEFORE}: web.svc.c., with the dot at the end, takes 1",
         "note: musl does not find it, glibc does: it waits",
         f"note: the answer for web.svc.c. A has 600 octets: {LARGE}",
         "near it: wab.svc.c",
@@ -128,7 +128,7 @@ def test_what_an_upstream_says_in_words() -> None:
     said = Answered("x.", "AAAA", "NXDOMAIN", reason="forwarded")
     assert why_not(said) == "the upstream says that there is no such name"
     said = Answered("x.", "AAAA", "NOERROR", reason="forwarded-no-data")
-    assert why_not(said) == "the upstream says that the name exists, and has no AAAA"
+    assert why_not(said) == "the upstream says that the name exists, but has no AAAA"
 
 
 def test_which_failure_tells_most() -> None:

@@ -301,7 +301,7 @@ async def test_a_watch_in_a_quiet_cluster_is_not_waited_for(server: ApiServer) -
 async def test_a_token_that_no_header_may_have_is_not_sent(server: ApiServer, token: str) -> None:
     server.token = token
     async with client_of(server) as client:
-        with pytest.raises(errors.Unauthorized, match="characters that no token has"):
+        with pytest.raises(errors.Unauthorized, match="characters that a token cannot have"):
             await pages(client)
     assert not server.requests
 

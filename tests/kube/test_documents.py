@@ -46,7 +46,7 @@ def test_documents_and_lists() -> None:
     content = read(SEVERAL)
     assert content.findings.problems == content.findings.warnings == []
     assert content.findings.notes == [
-        "not served, as they name nothing in a cluster's DNS: 1 ConfigMap, 1 Deployment",
+        "not served, as they have no names in a cluster's DNS: 1 ConfigMap, 1 Deployment",
     ]
     assert {key: type(thing) for key, thing in content.objects.items()} == {
         (Kind.NAMESPACES, "", "shop"): Namespace,
@@ -99,7 +99,7 @@ def test_a_byte_order_mark() -> None:
         ("name: shop\nversion: 1.0.0\n", "line 1: this is a Chart.yaml of Helm"),
         (
             "kind: Service\nmetadata:\n  name: {{ .Values.name }}\n",
-            "line 3: this is a template (`{{`), as of Helm: expected objects, which `helm template CHART` prints",
+            "line 3: this is a template (`{{`), as in Helm: expected objects, which `helm template CHART` prints",
         ),
         ("{{- if .Values.web }}\nkind: Service\n{{- end }}\n", "line 1: this is a template"),
         (".:53 {\n    errors\n    forward . /etc/resolv.conf\n}\n", "line 1: this is a Corefile"),
@@ -135,17 +135,17 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
         *(
             (
                 f"kind: Service\nmetadata: {{name: web}}\nspec:\n  type: ExternalName\n  externalName: '{target}'\n",
-                f"line 5: Service default/web: spec.externalName: `{target[:60]}` is no DNS name",
+                f"line 5: Service default/web: spec.externalName: `{target[:60]}` is not a DNS name",
             )
             for target in ("www example org", "a..b", ".", ".".join(["a" * 60] * 6), "a" * 64, "x\ty")
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: 10.0.0.256\n",
-            "line 4: Service default/web: spec.clusterIP: `10.0.0.256` is no IP address",
+            "line 4: Service default/web: spec.clusterIP: `10.0.0.256` is not an IP address",
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIPs:\n  - 10.0.0.1\n  - fd00:::1\n",
-            "line 6: Service default/web: spec.clusterIPs[1]: `fd00:::1` is no IP address",
+            "line 6: Service default/web: spec.clusterIPs[1]: `fd00:::1` is not an IP address",
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec: {type: ExternalName}\n",
@@ -161,11 +161,11 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
         ),
         (
             SLICE + "addressType: IPv4\nendpoints:\n- addresses: [10.1.1.1]\n- addresses: [fd00::1]\n",
-            "line 6: EndpointSlice default/web: endpoints[1].addresses[0]: `fd00::1` is no IPv4 address",
+            "line 6: EndpointSlice default/web: endpoints[1].addresses[0]: `fd00::1` is not a valid IPv4 address",
         ),
         (
             SLICE + "addressType: FQDN\nendpoints:\n- addresses: ['a..b']\n",
-            "line 5: EndpointSlice default/web: endpoints[0].addresses[0]: `a..b` is no DNS name",
+            "line 5: EndpointSlice default/web: endpoints[0].addresses[0]: `a..b` is not a valid DNS name",
         ),
         (
             SLICE + "addressType: ipv4\nendpoints:\n- addresses: [10.1.1.1]\n",
@@ -188,14 +188,14 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
             "kind: Namespace\nmetadata:\n  name: x\n  labels:\n    a: 1\n",
             "line 5: Namespace x: metadata.labels.a: Expected `str`, got `int`",
         ),
-        ("kind: Namespace\nmetadata: {name: a.b}\n", "line 2: Namespace a.b: metadata.name: `a.b` is no label"),
+        ("kind: Namespace\nmetadata: {name: a.b}\n", "line 2: Namespace a.b: metadata.name: `a.b` is not a label"),
         (
             "kind: Pod\nmetadata: {name: p}\nstatus: {podIPs: [{ip: 10.0.0.1}, {ip: x}]}\n",
-            "line 3: Pod default/p: status.podIPs[1].ip: `x` is no IP address",
+            "line 3: Pod default/p: status.podIPs[1].ip: `x` is not an IP address",
         ),
         (
             "kind: Namespace\nmetadata:\n  name: x\n  name: shop\n",
-            "line 4: the key name is there twice; the last one counts",
+            "line 4: the key name is written twice; the last one counts",
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}}\n",
@@ -215,9 +215,9 @@ def test_what_cannot_be_read_is_left_out_and_said(text: str, warning: str) -> No
     ("text", "warning"),
     [
         ("apiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\n", "line 1: v1 Endpoints are not read, only"),
-        ("kind: Namespace\nmetadata: {name: x}\n---\nkind: Ingress\n", "line 4: an Ingress names nothing"),
+        ("kind: Namespace\nmetadata: {name: x}\n---\nkind: Ingress\n", "line 4: an Ingress has no name"),
         ("apiVersion: v1\nkind: Config\nclusters: []\n", "line 1: a kubeconfig holds no objects"),
-        ("kind: Kustomization\nresources: [a.yaml]\n", "line 1: a kustomization says how objects are made"),
+        ("kind: Kustomization\nresources: [a.yaml]\n", "line 1: a kustomization describes objects"),
         *(
             (
                 f"kind: {written}\nmetadata: {{name: web}}\n",
@@ -252,7 +252,7 @@ def test_a_kind_of_its_own_is_no_slip(kind: str) -> None:
 
 def test_a_kustomization_may_leave_out_its_kind() -> None:
     content = read(b"resources:\n- a.yaml\n", name="kustomization.yaml")
-    assert content.findings.warnings[0].startswith("line 1: a kustomization says how objects are made")
+    assert content.findings.warnings[0].startswith("line 1: a kustomization describes objects")
     assert not content.findings.problems
 
 
@@ -295,7 +295,7 @@ def test_no_file_says_more_than_a_few_things() -> None:
     text = "".join(f"kind: Namespace\nmetadata: {{name: {number}}}\n---\n" for number in range(1000))
     problems = read(text.encode()).findings.problems
     assert len(problems) == TOLD + 1
-    assert problems[-1] == f"and {1000 - TOLD} more of this sort"
+    assert problems[-1] == f"and {1000 - TOLD} more of this kind"
 
 
 def test_an_object_of_nothing_but_mistakes_is_given_up() -> None:
@@ -344,7 +344,7 @@ def test_a_bomb_in_json_is_refused_at_once(text: bytes) -> None:
 def test_the_last_of_duplicates_counts() -> None:
     one = "kind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.0.0.%d}\n"
     content = read(f"{one % 1}---\n{one % 2}".encode())
-    assert content.findings.warnings == ["line 5: Service default/web is there twice; the last one counts"]
+    assert content.findings.warnings == ["line 5: Service default/web is written twice; the last one counts"]
     (service,) = content.objects.values()
     assert isinstance(service, Service)
     assert service.spec.cluster_ip == "10.0.0.2"
@@ -394,5 +394,5 @@ def test_a_name_that_kubernetes_does_not_take_is_told_and_served(
 ) -> None:
     spec = "spec: {clusterIP: 10.0.0.1}" if kind == "Service" else "addressType: IPv4\nendpoints: []"
     content = read(f"kind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n{spec}\n".encode())
-    assert sum("is no name that Kubernetes takes" in text for text in content.findings.warnings) == warned
+    assert sum("is not a name that Kubernetes accepts" in text for text in content.findings.warnings) == warned
     assert len(content.objects) == 1

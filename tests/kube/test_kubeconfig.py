@@ -103,7 +103,10 @@ TABLE: list[tuple[Callable[[Config], None], str]] = [
         )
         for url in ("not a url", "proxy.example:3128", "http://", "socks5://proxy.example")
     ),
-    *((user(token=token), "user u.token: has characters that no token has") for token in ("a\nb", "t\u00f6ken", "a\0")),
+    *(
+        (user(token=token), "user u.token: has characters that a token cannot have")
+        for token in ("a\nb", "t\u00f6ken", "a\0")
+    ),
     (cluster(server="api.example:6443"), 'cluster c.server: expected https://HOST:PORT, got "api.example:6443"'),
     (
         authority_of(certificate_authority_data="%%%"),
@@ -122,7 +125,7 @@ TABLE: list[tuple[Callable[[Config], None], str]] = [
         "cluster c.certificate-authority: /nowhere/ca.crt: no such file or directory",
     ),
     (authority_of(certificate_authority="/dev"), "cluster c.certificate-authority: /dev: is a folder: expected a file"),
-    (user(client_key_data=""), "user u.client-certificate-data: stands without client-key"),
+    (user(client_key_data=""), "user u.client-certificate-data: is set without client-key"),
     (user(client_key_data="", client_key="/nowhere/key"), "user u.client-key: /nowhere/key: no such file"),
     (user(client_certificate_data=b64(b"x")), "user u.client-certificate-data: expected a certificate and its key"),
     (
@@ -159,7 +162,7 @@ FILES: dict[bytes, str] = {
     b"- a\n": "expected clusters, contexts and users, got something else",
     b"a: [\n": "line 2: not YAML",
     b"[" * 100_000: "line 1: nested deeper than",
-    b"a: !!python/none x": "line 1: the tag !!python/none is of no use here",
+    b"a: !!python/none x": "line 1: the tag !!python/none is not supported here",
     b"\0": "line 1: not YAML",
     b"#" * (4 << 20) + b"\n": "has more than 4 MiB",
 }

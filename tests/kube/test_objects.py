@@ -221,7 +221,7 @@ async def test_what_is_not_read_is_said_once(tmp_path: Path) -> None:
             await shows(sink, "b")
     assert [log["error"] for log in logs if log.get("file") == str(tmp_path)] == [
         "subfolders are not read: sub",
-        "files are not read whose name does not end in .yaml, .yml or .json: Corefile, notes.txt",
+        "files whose names do not end in .yaml, .yml or .json are not read: Corefile, notes.txt",
     ]
 
 
@@ -272,4 +272,4 @@ async def test_the_same_mistake_is_said_again_after_it_was_mended(tmp_path: Path
             await shows(sink, "a")
             assert files.statistics().bad_values == {Kind.SERVICES: 3}
     told = [log["error"] for log in logs if log["log_level"] == "warning"]
-    assert told == ["line 3: Service shop/a: spec.clusterIP: `10.0.0.300` is no IP address"] * 3
+    assert told == ["line 3: Service shop/a: spec.clusterIP: `10.0.0.300` is not an IP address"] * 3

@@ -49,17 +49,17 @@ def test_documents() -> None:
         ("a: !!int x", 1, "`x` cannot be read as !!int"),
         ("a: !!float x", 1, "`x` cannot be read as !!float"),
         (f"a: {'1' * 5000}", 1, f"`{'1' * 40}` cannot be read as !!int"),
-        ("a: !!python/none ''", 1, "the tag !!python/none is of no use here: expected plain values"),
-        ("a: !x {}", 1, "the tag !x is of no use here: expected plain values"),
-        ("a: !!set {x}", 1, "the tag !!set is of no use here: expected plain values"),
-        ("a: !!map x", 1, "the tag !!map is of no use here: expected plain values"),
-        ("&a [*a]", 1, "*a stands within what it stands for"),
-        ("a: &a\n  b: {c: *a}", 2, "*a stands within what it stands for"),
+        ("a: !!python/none ''", 1, "the tag !!python/none is not supported here: expected plain values"),
+        ("a: !x {}", 1, "the tag !x is not supported here: expected plain values"),
+        ("a: !!set {x}", 1, "the tag !!set is not supported here: expected plain values"),
+        ("a: !!map x", 1, "the tag !!map is not supported here: expected plain values"),
+        ("&a [*a]", 1, "*a refers to itself"),
+        ("a: &a\n  b: {c: *a}", 2, "*a refers to itself"),
         ("a: *b", 1, "not YAML: nothing is called &b before it"),
         ("&a x\n---\n*a", 3, "not YAML: nothing is called &a before it"),
-        ("a: 1\n? [x]\n: y", 2, "a key that is no text"),
-        ("a: {<<: 1}", 1, "`<<` takes maps"),
-        ("a: {<<: [{}, 1]}", 1, "`<<` takes maps"),
+        ("a: 1\n? [x]\n: y", 2, "a key that is not text"),
+        ("a: {<<: 1}", 1, "`<<` needs maps"),
+        ("a: {<<: [{}, 1]}", 1, "`<<` needs maps"),
         ("\n" * 7 + "[" * (DEPTH + 1), 8, f"nested deeper than {DEPTH} levels"),
         ("a: b\nc: [", 3, "not YAML: did not find expected node content"),
     ],
@@ -77,9 +77,9 @@ def test_depth() -> None:
 def test_what_aliases_stand_for_is_bounded_each_time_that_they_do() -> None:
     wide = f"a: &a [{', '.join(['x'] * 999)}]\n"
     assert values(wide + f"b: [{', '.join(['*a'] * (ALIASED // 1000))}]")
-    with pytest.raises(NotPlainError, match="line 2: aliases stand for more than"):
+    with pytest.raises(NotPlainError, match="line 2: aliases expand to more than"):
         values(wide + f"b: [{', '.join(['*a'] * (ALIASED // 1000 + 1))}]")
-    with pytest.raises(NotPlainError, match="line 3: aliases stand for more than"):
+    with pytest.raises(NotPlainError, match="line 3: aliases expand to more than"):
         values(f"{wide}b: &b [{', '.join(['*a'] * 100)}]\nc: [*b, *b]")
 
 

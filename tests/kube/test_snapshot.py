@@ -83,15 +83,15 @@ def without_part(data: bytes, number: int) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda _: b"", "it is no snapshot of a zone"),
-        (lambda _: b"<html>" * 100, "it is no snapshot of a zone"),
+        (lambda _: b"", "it is not a snapshot of a zone"),
+        (lambda _: b"<html>" * 100, "it is not a snapshot of a zone"),
         (lambda data: data[: len(MAGIC)], "truncated"),
         (lambda data: data[: len(MAGIC) + 3], "truncated"),
         (lambda data: data[:-1], "truncated"),
         (lambda data: data[: len(data) // 2], "truncated"),
         (lambda data: without_part(data, 6), "truncated: it has no end"),
-        (lambda data: without_part(data, 3), "corrupt: parts are missing, or there twice"),
-        (lambda data: data + part("end", 5), "corrupt: parts are missing, or there twice"),
+        (lambda data: without_part(data, 3), "corrupt: parts are missing, or are there twice"),
+        (lambda data: data + part("end", 5), "corrupt: parts are missing, or are there twice"),
         (lambda data: without_part(data, 0), "it begins without a header"),
         (lambda data: flipped(data, len(MAGIC) + 20), "corrupt: a checksum is wrong"),
         (lambda data: flipped(data, len(data) // 2), "corrupt: a checksum is wrong"),
@@ -130,8 +130,12 @@ async def test_any_octet_flipped_anywhere_and_any_cut_is_noticed(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "now", "problem"),
     [
-        ({"whose": Identity("other.zone.", OURS.source)}, NOW, "it is of other.zone. from the cluster; pods insecure"),
-        ({"whose": Identity(OURS.domain, "elsewhere")}, NOW, "it is of cluster.local. from elsewhere, expected"),
+        (
+            {"whose": Identity("other.zone.", OURS.source)},
+            NOW,
+            "it belongs to other.zone. from the cluster; pods insecure",
+        ),
+        ({"whose": Identity(OURS.domain, "elsewhere")}, NOW, "it belongs to cluster.local. from elsewhere, expected"),
         ({}, NOW + TOO_OLD + 3600, "it is 7.0 days old, expected at most 7"),
     ],
 )

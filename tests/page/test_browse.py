@@ -85,7 +85,7 @@ async def test_a_service_its_endpoints_and_its_records() -> None:
         (f"10-244-1-41.{own}", "SRV", (f"0 100 5432 10-244-1-41.{own}",)),
     ]
     assert (found.records[1].reason, found.records[1].rcode) == ("no-address-of-family", "NOERROR")
-    assert found.records[1].meaning == "the Service exists, without an address of this family"
+    assert found.records[1].meaning == "the Service exists, but has no address of this family"
 
 
 @pytest.mark.parametrize(

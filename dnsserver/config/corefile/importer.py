@@ -213,7 +213,7 @@ def _accepted(draft: Draft, heading: str, name: str, mistakes: Callable[[str], l
     text = toml.render(draft, heading)
     while found := mistakes(text):
         if not toml.take_out(draft, text, found):
-            draft.lost(Source(name, 0, ""), "configuration", f"is not accepted by dnsserver:  {found[0][1]}")
+            draft.lost(Source(name, 0, ""), "configuration", f"is not accepted by dnsserver: {found[0][1]}")
             return text
         text = toml.render(draft, heading)
     return text

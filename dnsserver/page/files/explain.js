@@ -1,8 +1,8 @@
 // Why a name fails for a client, or what it leads to.
 
 const ENDINGS = {
-  found: "found", "no-data": "not found: the name exists, without what was asked for", "not-found": "not found: no such name",
-  failed: "failed: it may be there, but could not be asked",
+  found: "found", "no-data": "not found: the name exists, but has no such records", "not-found": "not found: no such name",
+  failed: "failed: the name may exist, but no answer came",
 };
 
 let explaining = new AbortController();
