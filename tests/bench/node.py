@@ -34,7 +34,8 @@ from tests.bench.memory import can_run_out, run_out
 from tests.bench.nodelocal import KUBELET, LIVENESS, NodeLocal
 from tests.bench.pod import OWN, Pod
 from tests.bench.processes import found, wait_until
-from tests.bench.rollout import NAME, connect
+from tests.bench.spaces import NAME, asker, connect, forward, within
+from tests.bench.table import lost
 from tests.kube.apiserver import ApiServer
 from tests.running import kubeconfig
 
@@ -195,18 +196,13 @@ async def asked_all_along(rates: dict[str, float]) -> AsyncIterator[dict[str, An
     result: dict[str, Any] = {}
     space = f"rollout-{os.getpid()}-pod"
     connect(space, "pod", "10.250.0.1", "10.250.0.2")
-    askers = {address: _asker(space, address, rate) for address, rate in rates.items()}
+    processes = {address: asker(space, address, rate) for address, rate in rates.items()}
     await trio.sleep(_BEFORE)
     yield result
     await trio.sleep(_AFTER)
-    for address, asker in askers.items():
-        printed, _ = await trio.to_thread.run_sync(asker.communicate)
+    for address, process in processes.items():
+        printed, _ = await trio.to_thread.run_sync(process.communicate)
         result[address] = json.loads(printed)
-
-
-def _asker(space: str, address: str, rate: float) -> "subprocess.Popen[str]":
-    command = ["ip", "netns", "exec", space, sys.executable, asking.__file__, address, "53", str(rate), NAME]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def tracked() -> int:
@@ -259,7 +255,7 @@ async def _serve_api(
 
 
 def _central(space: str) -> "subprocess.Popen[bytes]":
-    command = ["ip", "netns", "exec", space, sys.executable, "-m", "dnsserver", "serve", "--objects=zones/demo"]
+    command = within(space, sys.executable, "-m", "dnsserver", "serve", "--objects=zones/demo")
     command += [f"--listen={_CENTRAL}:53", "--admin=127.0.0.1:9153", "--config=zones/dnsserver.toml"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -285,8 +281,7 @@ def _objects() -> list[tuple[Kind, dict[str, Any]]]:
 
 def _inside(scenario: str, rate: float, node_cache: str) -> None:
     """Measure in the namespace that this process was started in, and print what was found as JSON."""
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    run("ip", "link", "set", "lo", "up")
+    forward()
     run("ip", "address", "add", f"{_API}/32", "dev", "lo")
     with TemporaryDirectory(prefix="node-") as folder:
         result = trio.run(measure, scenario, rate, Path(folder), node_cache)
@@ -310,11 +305,6 @@ def measured(scenario: str, rate: float = RATE, node_cache: str = "") -> dict[st
 def _clean(pid: int) -> None:
     for path in Path("/run/netns").glob(f"rollout-{pid}-*"):
         run("ip", "netns", "delete", path.name, check=False)
-
-
-def _cell(ways: dict[str, Any]) -> str:
-    lost = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in ways.values())
-    return f"{lost} of {sum(way['asked'] for way in ways.values()):,}"
 
 
 def main() -> None:
@@ -351,7 +341,7 @@ def _print_table(scenarios: Iterable[str], rate: float, node_cache: str) -> None
         if ("NodeLocal" in scenario and not found("coredns")) or ("memory" in scenario and not can_run_out()):
             continue
         result = measured(scenario, rate, node_cache)
-        print(f"| {scenario} | {_cell(result[SERVICE])} | {_cell(result[OWN])} | {result['tracked']} |", flush=True)
+        print(f"| {scenario} | {lost(result[SERVICE])} | {lost(result[OWN])} | {result['tracked']} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,23 +2,18 @@
 
 import http.client
 import itertools
-import json
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-import yaml
-
+from tests.bench.apiclient import ApiClient
 from tests.bench.cpu import Clock
 from tests.bench.follow import Api, api
 from tests.kube.generated import Size
@@ -40,25 +35,12 @@ class Used(NamedTuple):
     resident: float
 
 
-class Payer:
+class Payer(ApiClient):
     """An API server by its kubeconfig; `restart` is a shell command that kills it and starts it again."""
 
     def __init__(self, kubeconfig: Path, restart: str) -> None:
-        self.kubeconfig, self._restart = kubeconfig, restart
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self._url = urlsplit(cluster["server"])
-        authority = cluster.get("certificate-authority-data")
-        text = b64decode(authority).decode() if authority else Path(cluster["certificate-authority"]).read_text()
-        self._tls = ssl.create_default_context(cadata=text)
-        if "token" not in user:
-            raise ValueError(f"{kubeconfig}: expected a user with a token")
-        self._headers = {"authorization": f"Bearer {user['token']}", "content-type": "application/json"}
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._url.port or 443
+        super().__init__(kubeconfig)
+        self._restart = restart
 
     def used(self) -> Used:
         """What it has used, by its own metrics."""
@@ -72,28 +54,6 @@ class Payer:
         subprocess.run(
             ["/bin/sh", "-c", self._restart], check=True, env={"COMPACT": "1" if compacted else "", "PATH": _path()}
         )
-
-    def connect(self) -> http.client.HTTPSConnection:
-        """A connection for `ask`."""
-        return http.client.HTTPSConnection(self._url.hostname or "", self._url.port, context=self._tls, timeout=60)
-
-    def ask(self, connection: http.client.HTTPSConnection, method: str, path: str, body: object = None) -> str:
-        """What it answers; raises RuntimeError."""
-        connection.request(method, path, json.dumps(body) if body else None, self._headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        if answer.status not in {http.client.OK, http.client.CREATED}:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
-        return text
-
-    def write(self, connection: http.client.HTTPSConnection, path: str, thing: dict[str, Any]) -> None:
-        """Create an object, or replace it."""
-        try:
-            self.ask(connection, "PUT", f"{path}/{thing['metadata']['name']}", thing)
-        except RuntimeError as error:
-            if " 404 " not in str(error):
-                raise
-            self.ask(connection, "POST", path, thing)
 
     def prepare(self) -> None:
         """Have what is changed and asked for."""

@@ -25,13 +25,13 @@ from typing import Any, NamedTuple
 import trio
 
 from dnsserver.zone.model import Kind
-from tests import asking
-from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run, shown
-from tests.bench.processes import found, wait_until
+from tests.bench.balancer import SERVICE, Balancer, Endpoint, Endpoints, run
+from tests.bench.processes import found
+from tests.bench.spaces import NAME, asker, connect, forward, passes, within
+from tests.bench.table import lost
 from tests.kube.apiserver import ApiServer
 from tests.running import kubeconfig
 
-NAME = "kubernetes.default.svc.cluster.local"
 LATE = (0.3, 1.0, 6.0, 12.0)
 SCENARIOS = ("rolling", "at once")
 RATE = 200.0
@@ -39,6 +39,7 @@ _NODE, _CLIENT, _API = "10.250.0.1", "10.250.0.2", "10.250.1.1"
 _PORTS = [{"name": "dns", "port": 53, "protocol": "UDP"}]
 _BEFORE, _AFTER = 3.0, 3.0
 _READY_WITHIN = 120.0
+_PROBE_WITHIN = 2.0
 _COREFILE = """.:53 {{
     errors
     health :8080 {{
@@ -102,7 +103,7 @@ class Pod:
         self.terminating = False
         connect(self.space, f"p{number}", f"10.244.{number}.1", self.address)
         log = (folder / f"{number}.log").open("wb")
-        command = ["ip", "netns", "exec", self.space, *software.command(folder)]
+        command = within(self.space, *software.command(folder))
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
         self.ended = trio.Event()
@@ -115,7 +116,7 @@ class Pod:
         """Probe until it has ended, and say when its readiness changes; the first success is looked for each second."""
         failures = 0
         while self._process.poll() is None:
-            if await self._answers():
+            if await passes(self.address, *self.software.ready, _PROBE_WITHIN):
                 failures = 0
                 ready = True
             else:
@@ -133,17 +134,6 @@ class Pod:
         with trio.move_on_after(seconds):
             while self._process.poll() is None:  # noqa: ASYNC110 - `ip` became the server: trio did not start it
                 await trio.sleep(0.05)
-
-    async def _answers(self) -> bool:
-        port, path = self.software.ready
-        try:
-            with trio.fail_after(2.0):
-                stream = await trio.open_tcp_stream(self.address, port)
-                async with stream:
-                    await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: pod\r\n\r\n".encode())
-                    return (await stream.receive_some(64)).split(b" ")[1:2] == [b"200"]
-        except (OSError, trio.TooSlowError, trio.BrokenResourceError):
-            return False
 
     async def wait_end(self) -> None:
         """Wait for the end, which the kubelet enforces after the grace period."""
@@ -228,33 +218,13 @@ def _slice(endpoints: Endpoints) -> dict[str, Any]:
     return {"metadata": metadata, "addressType": "IPv4", "ports": _PORTS, "endpoints": listed}
 
 
-def connect(space: str, device: str, here: str, there: str) -> None:
-    """Make a namespace that reaches everything by way of this one."""
-    run("ip", "netns", "add", space)
-    run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", space)
-    run("ip", "address", "add", f"{here}/30", "dev", device)
-    run("ip", "link", "set", device, "up")
-    inside = ["ip", "-n", space]
-    run(*inside, "address", "add", f"{there}/30", "dev", "eth0")
-    for each in ("lo", "eth0"):
-        run(*inside, "link", "set", each, "up")
-    run(*inside, "route", "add", "default", "via", here)
-    # A busy kernel takes a while for that, and drops what is sent until then.
-    wait_until(lambda: "state UP" in shown("ip", "-o", "link", "show", "dev", device), f"{device} to be up")
-
-
-def _asker(rate: float) -> "subprocess.Popen[str]":
-    space = f"rollout-{os.getpid()}-client"
-    connect(space, "client", _NODE, _CLIENT)
-    command = ["ip", "netns", "exec", space, sys.executable, asking.__file__, SERVICE, "53", str(rate), NAME]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
 @asynccontextmanager
 async def asked_all_along(rate: float) -> AsyncIterator[dict[str, Any]]:
     """Ask from a namespace of the client's own until the block ends; what became of it is in the dictionary then."""
     result: dict[str, Any] = {}
-    with _asker(rate) as process:
+    space = f"rollout-{os.getpid()}-client"
+    connect(space, "client", _NODE, _CLIENT)
+    with asker(space, SERVICE, rate) as process:
         await trio.sleep(_BEFORE)
         yield result
         await trio.sleep(_AFTER)
@@ -295,8 +265,7 @@ async def measure(software: Software, late: float, scenario: str, rate: float, f
 
 def _inside(name: str, late: float, scenario: str, rate: float) -> None:
     """Measure in the namespace that this process was started in, and print what was found as JSON."""
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    run("ip", "link", "set", "lo", "up")
+    forward()
     run("ip", "address", "add", f"{_API}/32", "dev", "lo")
     with TemporaryDirectory(prefix="rollout-") as folder:
         print(json.dumps(trio.run(measure, SOFTWARE[name], late, scenario, rate, Path(folder))))
@@ -320,12 +289,7 @@ async def _measure_all(names: Sequence[str], late: Iterable[float], rate: float)
         async with trio.open_nursery() as nursery:
             for name in names:
                 nursery.start_soon(_measure_apart, name, each, scenario, rate, results)
-        print(f"| {scenario} | {each:g} s | {' | '.join(_cell(results[name]) for name in names)} |", flush=True)
-
-
-def _cell(result: dict[str, Any]) -> str:
-    lost = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in result.values())
-    return f"{lost} of {sum(way['asked'] for way in result.values()):,}"
+        print(f"| {scenario} | {each:g} s | {' | '.join(lost(results[name]) for name in names)} |", flush=True)
 
 
 def _clean(pid: int) -> None:

@@ -1,8 +1,8 @@
 """What was measured, as values, and as the Markdown that docs/benchmarks.md shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 OURS = "dnsserver"
 
@@ -56,6 +56,12 @@ def findings(found: Sequence[Finding]) -> Iterable[str]:
     for one in found:
         mark = "" if one.met is None else "✓" if one.met else "✗"
         yield f"| {one.what} | {one.found} | {one.wanted} {mark} |"
+
+
+def lost(ways: Mapping[str, Any]) -> str:
+    """A cell: what was lost or wrong each way, of all that `tests.asking` has asked."""
+    failed = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in ways.values())
+    return f"{failed} of {sum(way['asked'] for way in ways.values()):,}"
 
 
 def _figure(values: Sequence[float] | None) -> str:
