@@ -3,9 +3,10 @@
 Root and Debian's iproute2 only. A namespace is a file in /run/netns, which stays until somebody deletes it.
 """
 
+import math
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -56,6 +57,13 @@ async def passes(address: str, port: int, path: str, seconds: float) -> bool:
                 return (await stream.receive_some(64)).split(b" ")[1:2] == [b"200"]
     except (OSError, trio.TooSlowError, trio.BrokenResourceError):
         return False
+
+
+async def wait_for(condition: Callable[[], bool], seconds: float = math.inf, every: float = 0.1) -> None:
+    """Wait until it holds; times are in seconds. Raises trio.TooSlowError."""
+    with trio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - of processes and files, of which nobody tells
+            await trio.sleep(every)
 
 
 def forward() -> None:

@@ -1,0 +1,72 @@
+"""What is deployed: `manifests/same-node` as it is, or CoreDNS in its DaemonSet with the settings of kubeadm."""
+
+from tests.bench.processes import found
+from tests.deployment import MANIFESTS, Manifest, built, container, of_kind, pod, workload
+
+OURS, COREDNS = "dnsserver", "CoreDNS"
+# That of kubeadm, less `loop`, which needs an upstream, and with one that is not there.
+_COREFILE = """.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . 192.0.2.1 {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+    reload
+    loadbalance
+}
+"""
+_PORTS = [
+    {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+    {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+    {"name": "admin", "containerPort": 9153, "protocol": "TCP"},
+]
+
+
+def servers() -> list[str]:
+    """Those that are here."""
+    return [OURS, *([COREDNS] if found("coredns") else [])]
+
+
+def manifests(server: str) -> list[Manifest]:
+    """What is applied for a server."""
+    overlay = built(MANIFESTS / "same-node")
+    if server == COREDNS:
+        _turn_to_coredns(overlay)
+    else:
+        # The resolv.conf of this machine names upstreams that cannot be reached from here.
+        container(overlay)["args"] += ["--upstream=192.0.2.1"]
+    return overlay
+
+
+def _turn_to_coredns(overlay: list[Manifest]) -> None:
+    """Have the DaemonSet run CoreDNS, with its probes and its grace period, which are those of kubeadm."""
+    (config,) = of_kind(overlay, "ConfigMap")
+    config["data"] = {"Corefile": _COREFILE}
+    spec, only = pod(overlay), container(overlay)
+    spec["terminationGracePeriodSeconds"] = 30
+    spec["volumes"] = [volume for volume in spec["volumes"] if "configMap" in volume]
+    mounts = [{"name": volume["name"], "mountPath": "/etc/coredns", "readOnly": True} for volume in spec["volumes"]]
+    workload(overlay)["spec"]["template"]["spec"]["containers"] = [
+        {
+            "name": only["name"],
+            "image": "coredns",
+            "command": [found("coredns") or "coredns"],
+            "args": ["-conf", "/etc/coredns/Corefile"],
+            "ports": _PORTS,
+            "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}},
+            "volumeMounts": mounts,
+        }
+    ]
