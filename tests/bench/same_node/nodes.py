@@ -83,6 +83,10 @@ class Node:
         """A client on this node that asks the Service until its standard input ends."""
         return asker(self._client, SERVICE, rate, self._place.environment)
 
+    def forget(self) -> None:
+        """Have no entry of connection tracking: a new socket with the port of an old one would be led as that was."""
+        run(*within(self.name, "conntrack", "-F"))
+
     def tracked(self) -> int:
         """How many entries of connection tracking this node has for the Service."""
         return len(shown(*within(self.name, "conntrack", "-L", "--orig-dst", SERVICE)).splitlines())

@@ -143,6 +143,8 @@ async def played(scene: Scene, cluster: Cluster, rate: float) -> dict[str, Any]:
     """What became of the questions, to whose pods they were led, and what the first node tracks."""
     await cluster.kubelet.wait_settled()
     await trio.sleep(_QUIET)
+    for node in cluster.nodes:
+        node.forget()
     before = await trio.to_thread.run_sync(cluster.kubelet.asked)
     askers = [node.asker(rate * scene.share) for node in cluster.nodes[: scene.askers]]
     await trio.sleep(_QUIET)
