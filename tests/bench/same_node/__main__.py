@@ -4,11 +4,11 @@ Needs root, `ip`, `nft`, `conntrack`, `setpriv`, `unshare`; and on PATH `etcd`, 
 `kube-controller-manager`, `kube-proxy` and `kubectl` (1.34 or later). With `coredns` on PATH, the same with CoreDNS.
 
 Three network namespaces are nodes, two of them in one zone; each has a kube-proxy of its own in nftables mode.
-`manifests/same-node` is applied as it is. The controllers of Kubernetes make its pods and its EndpointSlices with their
-hints; a program in the place of kubelet and scheduler (`kubelet`) starts each pod in a network namespace, probes it as
-the manifest says, and starts a container that ended again one second after it has noticed. A client on the first node
-asks the Service all along (`tests.asking`): over UDP with new sockets, with kept ones (a quarter of that rate), and
-over TCP (a tenth). Then something happens to the node's own pod.
+`manifests/same-node` is applied as it is, with an upstream that is not there. The controllers of Kubernetes make its
+pods and its EndpointSlices with their hints. A program in the place of kubelet and scheduler (`kubelet`) starts each
+pod in a network namespace, probes it as the manifest says, and starts a container that has ended again one second after
+it has noticed. A client on the first node asks the Service all along (`tests.asking`): over UDP with new sockets, with
+kept ones (a quarter of that rate), and over TCP (a tenth). Then something happens to the node's own pod.
 
 The table has what was lost or wrong of all that was asked; the answers that were wrong, which are among them; to which
 pods questions were led: the node's own, the other one in its zone, the one in another zone; and the entries of

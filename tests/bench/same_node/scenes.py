@@ -128,7 +128,7 @@ class Scene(NamedTuple):
 
 
 SCENES = {
-    "nothing (a fifth of the questions, on each of three nodes)": Scene(nothing, askers=3, share=0.2),
+    "nothing (a fifth of the rate, on each node)": Scene(nothing, askers=3, share=0.2),
     "update of all three nodes": Scene(update),
     "deleted, and the next one starts": Scene(pod_deleted),
     "deleted, and none follows": Scene(pod_deleted_for_good, label_back),
