@@ -44,13 +44,13 @@ import dnsserver, shutil
 print("bz2" in sys.modules)
 print(callable(shutil.which), "bz2" in sys.modules)
 """
-# The library of values does without what the block keeps from it, and the next who imports that has it.
+# msgspec does without what the block keeps from it, and who imports that later has it.
 TYPES = """
 import sys
 import dnsserver, msgspec
-print("typing_extensions" in sys.modules, msgspec.json.decode(b"1", type=int | None))
-import typing_extensions
-print(bool(typing_extensions.__file__))
+print({"typing_extensions", "uuid", "decimal"} & set(sys.modules), msgspec.json.decode(b"[1, 1.5]"))
+import decimal, typing_extensions, uuid
+print(decimal.Decimal(1), len(str(uuid.uuid4())), bool(typing_extensions.__file__))
 """
 INSPECTED = """
 import sys
@@ -62,7 +62,7 @@ print(type(inspect.type_info(int)).__name__)
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(UNUSED, "False\nTrue True\n"), (TYPES, "False 1\nTrue\n"), (INSPECTED, "IntType\n")],
+    [(UNUSED, "False\nTrue True\n"), (TYPES, "set() [1, 1.5]\n1 36 True\n"), (INSPECTED, "IntType\n")],
 )
 def test_a_module_is_loaded_when_it_is_used(code: str, said: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

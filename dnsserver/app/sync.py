@@ -13,7 +13,6 @@ from dnsserver.config import Config
 from dnsserver.config.changes import Changes
 from dnsserver.faults import Faults
 from dnsserver.kube.credentials import CredentialsError, HopelessCredentialsError, Process
-from dnsserver.kube.objects import ObjectFiles, ObjectsError
 from dnsserver.logger import get_logger
 from dnsserver.metrics import PROGRAMMING, Histogram
 from dnsserver.pace import next_look
@@ -27,6 +26,7 @@ from dnsserver.zone.record import Reason
 if TYPE_CHECKING:
     from dnsserver.app.api_source import ApiSource
     from dnsserver.kube.api import Client
+    from dnsserver.kube.objects import ObjectFiles
     from dnsserver.kube.reflector import Reflector
 
 log = get_logger("dnsserver")
@@ -67,9 +67,13 @@ class Sync:
         self.programming: dict[str, Histogram] = {}
         self.programming_live: dict[str, Histogram] = {}
         self.kinds: tuple[Kind, ...] = tuple(k for k in Kind if k is not Kind.PODS or config.pods == "verified")
-        self.files = ObjectFiles(config.objects, self.apply) if config.objects else None
+        self.files: ObjectFiles | None = None
         self._api: ApiSource | None = None
-        if self.files is None:
+        if config.objects:
+            from dnsserver.kube import objects  # noqa: PLC0415 - 0.1 MiB, which the API does not need
+
+            self.files = objects.ObjectFiles(config.objects, self.apply)
+        else:
             from dnsserver.app import api_source  # noqa: PLC0415 - 4 MiB, which files of objects do not need
 
             self._api = api_source.ApiSource(
@@ -237,8 +241,10 @@ class Sync:
         known = {reflector.kind: reflector.versions() for reflector in self.reflectors}
         return {kind: known.get(kind, ()) for kind in held}
 
-    async def _follow_files(self, files: ObjectFiles) -> None:
+    async def _follow_files(self, files: "ObjectFiles") -> None:
         """Serve the files, and look from time to time whether there are any; each reason why not is said once."""
+        from dnsserver.kube.objects import ObjectsError  # noqa: PLC0415
+
         reported = ""
         while True:
             try:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, in_flags, load
+from dnsserver.cli.flags import in_flags
 from dnsserver.cli.running import client, running_server
+from dnsserver.start import INVALID, load
 
 _MOST_OF_A_RESOLV_CONF = 8 * 1024  # octets: it goes into a request
 _FLAGS = {"name": "NAME", "type": "--type", "pod": "--pod", "namespace": "--namespace", "resolv_conf": "--resolv-conf"}

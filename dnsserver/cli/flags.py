@@ -1,21 +1,11 @@
-"""The flags that take the place of keys of the configuration, and how a mistake in either is reported."""
+"""The flags that take the place of keys of the configuration, and how a server's words of keys are told as flags."""
 
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-
-from dnsserver.config import ConfigError, Loaded, Override, read
-
-INVALID = 2  # exit status; click's own for a wrong flag
-
-_MOST_TOLD = 100  # lines
-
-# A flag's parameter to the key of the configuration that it stands in for; several have another name.
-KEYS = {"upstream": "upstreams"}
 
 _OPTIONS = (
     click.option(
@@ -89,24 +79,3 @@ def flags(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def tell(loaded: Loaded, found: list[Any]) -> None:
-    """Print findings on standard error, each with its file and line, not more than anybody reads."""
-    for finding in found[:_MOST_TOLD]:
-        warning = "warning: " if finding.level == "noted" else ""
-        click.echo(f"{loaded.place(finding.key)}: {warning}{finding.text}", err=True)
-    if len(found) > _MOST_TOLD:
-        click.echo(f"and {len(found) - _MOST_TOLD} more", err=True)
-
-
-def load(path: Path | None, given: dict[str, Any]) -> Loaded:
-    """Return the configuration, or tell all that is wrong with it and exit."""
-    overrides = {
-        KEYS.get(name, name): Override(f"--{name}", value) for name, value in given.items() if value not in {None, ()}
-    }
-    try:
-        return read(path, overrides)
-    except ConfigError as error:
-        click.echo(error, err=True)
-        sys.exit(INVALID)

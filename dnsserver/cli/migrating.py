@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, FilePath, flags, load
+from dnsserver.cli.flags import FilePath, flags
+from dnsserver.start import INVALID, load
 
 _MOST_NAMES = 64 * 1024 * 1024  # octets
 

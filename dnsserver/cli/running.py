@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dnsserver.cli.flags import load
 from dnsserver.cli.serving import serve
 from dnsserver.config import Config
+from dnsserver.start import load
 
 if TYPE_CHECKING:
     from dnsserver.app.admin_client import AdminClient

@@ -7,40 +7,23 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, FilePath, flags, load, tell
+from dnsserver import start
+from dnsserver.cli.flags import FilePath, flags
 from dnsserver.config import DEFAULT_FILE, order, render
+from dnsserver.start import INVALID, load, tell
 
 
 @click.command()
 @click.option("--config", type=FilePath(), help=f"Configuration file.  [default: {DEFAULT_FILE}, if there]")
 @flags
-def serve(config: Path | None, **given: Any) -> None:
+@click.pass_obj
+def serve(take: start.Take | None, /, config: Path | None, **given: Any) -> None:
     """Serve a cluster until SIGTERM or Ctrl-C.
 
     Without --objects and --kubeconfig it serves the cluster in whose pod it runs. A flag wins over the configuration
     file. A mistake in either ends it with status 2; `dnsserver check` finds the same mistakes without serving.
     """
-    importlib.import_module("dnsserver.app.heap").keep_little()
-    address_space = importlib.import_module("dnsserver.app.address_space")
-    shortage = address_space.shortage()
-    if shortage is not None:
-        click.echo(shortage, err=True)
-        sys.exit(1)
-    address_space.spare()
-    loaded = load(config, given)
-    # Late: help and a mistake in the configuration need none of what these bring along.
-    preflight = importlib.import_module("dnsserver.app.preflight")
-    found = preflight.findings(loaded.config, loaded.written)
-    refused = [finding for finding in found if finding.level == "refused"]
-    if refused:
-        tell(loaded, refused)
-        sys.exit(INVALID)
-    app = importlib.import_module("dnsserver.app")
-    log = importlib.import_module("dnsserver.log")
-    log.configure_logging(loaded.config.log.level, loaded.config.log.format)
-    log.report_uncaught()
-    warnings = [(loaded.place(finding.key), finding.text, finding.level == "noted") for finding in found]
-    sys.exit(app.run(loaded, warnings))
+    (take or start.serve)(config, given)
 
 
 @click.command()

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from dnsserver.cli.flags import INVALID, in_flags
+from dnsserver.cli.flags import in_flags
 from dnsserver.cli.running import client, running_server
 from dnsserver.signals import INTERRUPTED
+from dnsserver.start import INVALID
 from dnsserver.traffic.filters import CLASSES
 
 _SILENCE = 60.0  # seconds; the server sends something at least every 5

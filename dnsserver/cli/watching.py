@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from dnsserver.cli.flags import INVALID
 from dnsserver.cli.running import client, running_server
+from dnsserver.start import INVALID
 
 if TYPE_CHECKING:
     from dnsserver.app.admin_client import AdminClient
