@@ -10,6 +10,6 @@ async def test_a_setting_that_is_in_force_is_not_said_to_be_none(tmp_path: Path)
         said = await running.wait_says("this setting is in force, but look at it")
         assert said["level"] == "warning"
         assert said["setting"].endswith("clients.allow")
-        assert "nobody gets an answer" in said["hint"]
+        assert "no client gets an answer" in said["hint"]
         await running.wait_says("serving")
     assert b"not in force" not in running.said
