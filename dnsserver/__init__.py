@@ -4,6 +4,4 @@ from dnsserver import light_import
 
 __version__ = "0.1.0"
 
-light_import.load_late()
-with light_import.without_types():
-    import msgspec as _  # noqa: F401
+light_import.begin()

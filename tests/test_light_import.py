@@ -6,9 +6,7 @@ import sys
 import pytest
 
 LIGHT = """
-from dnsserver.light_import import without_versions
-with without_versions():
-    import httpcore2
+import dnsserver, httpcore2
 import sys
 print(httpcore2.__version__, "importlib.metadata" in sys.modules, "zipfile" in sys.modules)
 import importlib.metadata
@@ -25,9 +23,7 @@ except ImportError:
 """
 THERE = """
 import importlib.metadata
-from dnsserver.light_import import without_versions
-with without_versions():
-    import httpcore2
+import dnsserver, httpcore2
 print(httpcore2.__version__ == importlib.metadata.version("httpcore2"))
 """
 

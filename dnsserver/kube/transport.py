@@ -26,6 +26,7 @@ from contextlib import aclosing
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
+import httpcore2
 import trio
 
 from dnsserver.kube.chunks import ChunkedDecoder
@@ -33,10 +34,6 @@ from dnsserver.kube.credentials import ApiEndpoint
 from dnsserver.kube.errors import Disconnected, Undecodable
 from dnsserver.kube.inflate import InflateError, Inflater
 from dnsserver.kube.progress import Received
-from dnsserver.light_import import without_versions
-
-with without_versions():
-    import httpcore2
 
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
 _READ = 64 * 1024  # bytes of a body taken at a time

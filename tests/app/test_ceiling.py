@@ -84,13 +84,13 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_program_takes_no_more_than_is_counted_for_it(program: str) -> None:
+def test_what_is_counted_for_a_program_is_more_than_it_takes_but_not_twice_as_much(program: str) -> None:
     said = "import re; print(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # which takes memory
     command = [sys.executable, "-c", f"{PROGRAMS[program]}\n{said}"]
     ran = subprocess.run(command, capture_output=True, check=True, env=env)
     (part,) = [part for part in ceiling.parts(replaced(Config(), workers=2)) if program in part.name]
-    assert int(ran.stdout) * 1024 < part.octets
+    assert part.octets / 2 < int(ran.stdout) * 1024 < part.octets
 
 
 def test_check_shows_each_part_and_the_sum_as_a_comment() -> None:

@@ -32,7 +32,7 @@ from tests.bench.table import Finding, findings
 from tests.kube.generated import service
 
 _NOERROR, _RCODE = 0, 15
-_IMPORTS = "import dnsserver.cli, dnsserver.log, dnsserver.app.server"
+_IMPORTS = "import dnsserver.start, dnsserver.log, dnsserver.app.server"
 _RATE = 2_000
 
 
