@@ -20,7 +20,7 @@ def lines(found: Explanation) -> Iterator[str]:
     for note in found.notes:
         yield f"note: {note}"
     if found.nearest:
-        yield f"near it: {', '.join(found.nearest)}"
+        yield f"similar: {', '.join(found.nearest)}"
     if found.notes or found.nearest:
         yield ""
     yield found.verdict

@@ -133,7 +133,7 @@ def test_who_asked_what_and_what_failed(shown: Tab) -> None:
     assert (names["web.shop.svc.cluster.local."], names["www.example.com."]) == ("7", "2")
     missing = {row[0]: row[1:3] for row in shown.rows("top-missing")}
     assert missing[HOSTILE_SHOWN] == ["service-missing", "1"]
-    assert shown.fact("Asks most, last 5 min") == "127.0.0.1 (100 %)"
+    assert shown.fact("Most active client, last 5 min") == "127.0.0.1 (100 %)"
     assert "however long ago" in shown.page.locator("#failures-note").inner_text()
     [broken, [question, result, why, asker, times, _]] = shown.rows("failures")
     assert broken[:2] == ["database.shop.svc.cluster.local. A", "NXDOMAIN"]  # a Service has that name

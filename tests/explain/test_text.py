@@ -97,7 +97,7 @@ def test_a_name_that_resolves_with_one_resolver_only() -> None:
         f"note: {BEFORE}: web.svc.c., with the dot at the end, takes 1",
         "note: musl does not find it, glibc does: it waits",
         f"note: the answer for web.svc.c. A has 600 octets: {LARGE}",
-        "near it: wab.svc.c",
+        "similar: wab.svc.c",
         "",
         f"web resolves with glibc and Go as web.svc.c. to {FOUR} and 6 more, but not with musl: it waits",
     ]

@@ -66,12 +66,12 @@ function serviceRow(row, everywhere) {
 
 function showService([first, title, second], found) {
   const { row } = found;
-  const said = [row.kind || "There are EndpointSlices, and no Service of that name: nothing is answered", ...row.addresses];
+  const said = [row.kind || "There are EndpointSlices, but no Service of that name: nothing is answered", ...row.addresses];
   if (found.external) said.push(`stands for ${found.external}`);
   if (row.ports.length) said.push(`ports ${row.ports.join(", ")}`);
   const unready = found.unready_in;
   said.push(`${many(row.ready, "ready address")}, ${count(row.unready)} not ready, in ${many(found.slices, "slice")}`.replace("addresss", "addresses"));
-  if (unready.length) said.push(`which are not ready says kubectl -n ${row.namespace} get endpointslices ${unready.join(" ")} -o yaml`);
+  if (unready.length) said.push(`to see which are not ready: kubectl -n ${row.namespace} get endpointslices ${unready.join(" ")} -o yaml`);
   say(byId("zone-said"), said.join("; "));
   showTable(first, "Records", [{ title: "Name" }, { title: "Type" }, { title: "Records", long: true }, { title: "TTL", number: true, extra: true }],
     found.records.map((record) => ({

@@ -47,7 +47,7 @@ function showExplanation(found, from) {
   const place = byId("explain-result");
   const questions = element("div");
   put(place,
-    found.nearest.length ? element("p", {}, "Near it: ", ...found.nearest.flatMap((name) => [element("a", { href: explainAddress(name, "", from) }, name), " "])) : null,
+    found.nearest.length ? element("p", {}, "Similar names: ", ...found.nearest.flatMap((name) => [element("a", { href: explainAddress(name, "", from) }, name), " "])) : null,
     found.notes.length ? element("ul", { class: "notes" }, ...found.notes.map((note) => element("li", {}, note))) : null,
     element("h3", {}, "Each question and its answer"), questions,
     element("h3", {}, "What is asked, in order"), ...ways(found.ways),

@@ -59,7 +59,7 @@ function showNames(place, caption, list, empty) {
 
 function showSlow(top) {
   showTable(byId("top-slow"), "Slow outside names", [
-    { title: "Name", long: true }, { title: `Took ${latency(top.slow_from)} or more`, number: true }, { title: "At the longest", number: true },
+    { title: "Name", long: true }, { title: `Took ${latency(top.slow_from)} or more`, number: true }, { title: "Longest", number: true },
   ], top.slow.items.map((row) => ({ key: row.name, cells: [{ text: row.name, href: explainAddress(row.name) }, count(row.count), latency(row.longest)] })), `No answer took ${latency(top.slow_from)} or more.`);
 }
 

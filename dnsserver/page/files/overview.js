@@ -12,14 +12,14 @@ function showStatus(status) {
   const last = status.history.answers.length - 1;
   showFacts(byId("facts"), [
     ["Up for", status.age === null ? "–" : duration(status.age)],
-    ["API server heard of", heard.length ? ago(Math.max(...heard)) : "reads files", status.stale ? "bad" : ""],
+    ["Last word from the API server", heard.length ? ago(Math.max(...heard)) : "reads files", status.stale ? "bad" : ""],
     ["Last change of the data", changed.length ? ago(Math.min(...changed)) : "never"],
     ["Answers", count(status.answers)],
     ["From the cache", percent(status.cached, status.answers)],
     ["Names that do not exist", percent(status.missing, status.answers)],
     ["Failed", `${count(status.failed)} (${percent(status.failed, status.answers)})`, status.failed ? "warn" : ""],
     ["Answers a second", last < 0 ? "–" : rate(status.history.answers[last])],
-    [`Asks most, last ${lately.minutes} min`, lately.most],
+    [`Most active client, last ${lately.minutes} min`, lately.most],
     ["Wait for upstreams now", count(status.in_flight)],
     ["TCP connections", count(status.connections)],
     ["Packets dropped", count(status.drops), status.drops ? "warn" : ""],
@@ -41,15 +41,15 @@ const ended = (text) => (text.endsWith(".") ? text : `${text}.`);
 /** Say what is not as it should be. */
 function showNotes(status) {
   const notes = [];
-  if (status.stale) notes.push("Answers about the cluster are marked as stale: the API server has not been heard of for too long.");
-  if (status.snapshot) notes.push(`What is served comes from the snapshot, saved ${ago(status.saved)}.`);
+  if (status.stale) notes.push("Answers about the cluster are marked as stale: nothing has come from the API server for too long.");
+  if (status.snapshot) notes.push(`Answers about the cluster come from the snapshot, saved ${ago(status.saved)}.`);
   for (const kind of status.kinds) {
     if (kind.last_error) notes.push(`${kind.kind}: ${kind.last_error}`);
-    if (kind.rule) notes.push(`${kind.kind}: the API server denies them; a ClusterRole has to have {${kind.rule}}`);
+    if (kind.rule) notes.push(`${kind.kind}: the API server denies access; add this rule to the ClusterRole: {${kind.rule}}`);
   }
   const sick = status.upstreams.filter((one) => one.state !== "up");
   const erring = status.upstreams.filter((one) => one.state === "up" && stateOf(one).tone === "bad");
-  if (erring.length) notes.push(`${many(erring.length, "upstream")} of ${status.upstreams.length} answers most questions with an error: ${erring.map((one) => one.name).join(", ")}`);
+  if (erring.length) notes.push(`Most answers of ${erring.length} of ${status.upstreams.length} upstreams are errors: ${erring.map((one) => one.name).join(", ")}`);
   const slow = status.upstreams.filter((one) => one.rtt >= SLOW);
   if (slow.length) notes.push(`Slow, with a round trip of ${latency(SLOW)} or more: ${slow.map((one) => `${one.name} (${latency(one.rtt)})`).join(", ")}`);
   if (sick.length) notes.push(`${many(sick.length, "upstream")} of ${status.upstreams.length} not up: ${sick.map((one) => one.name).join(", ")}`);
@@ -57,11 +57,11 @@ function showNotes(status) {
     if (troubles(name)) notes.push(`Upstream ${name} had failures in the last ${many(lately.minutes, "minute")}: ${troubles(name)}`);
   }
   const problems = status.configuration?.problems ?? [];
-  for (const problem of problems) notes.push(`The configuration files have a mistake, what was in force before goes on: ${problem}`);
+  for (const problem of problems) notes.push(`The configuration files have a mistake, so the earlier configuration stays in force: ${problem}`);
   for (const problem of status.object_problems) notes.push(`Left out of the object files: ${problem}`);
   const restart = status.configuration?.needs_restart ?? [];
   if (restart.length) notes.push(`Changed in the files, and in force only after a restart: ${restart.join(", ")}`);
-  if (status.restarts) notes.push(`${many(status.restarts, "process")} had to be replaced since the start.`);
+  if (status.restarts) notes.push(`${many(status.restarts, "worker")} had to be replaced since the start.`);
   const list = byId("state-notes");
   if (list.dataset.shown === JSON.stringify(notes)) return;
   list.dataset.shown = JSON.stringify(notes);
@@ -82,7 +82,7 @@ function showHistory(history) {
 }
 
 const STATES = {
-  "": "from files", starting: "connecting", listing: "being read", watching: "watched", waiting: "waits to try again",
+  "": "from files", starting: "connecting", listing: "being read", watching: "watched", waiting: "waiting to try again",
   forbidden: "denied (403)", missing: "not known to the API server (404)",
 };
 
@@ -100,7 +100,7 @@ function showKinds(status) {
   });
   showTable(byId("kinds"), "Kinds of objects", [
     { title: "Kind" }, { title: "Objects", number: true }, { title: "State" }, { title: "Last change" },
-    { title: "Last heard of", extra: true }, { title: "Unreadable", number: true, extra: true },
+    { title: "Last word", extra: true }, { title: "Unreadable", number: true, extra: true },
   ], rows, "No kind of object is read.");
 }
 
@@ -140,8 +140,8 @@ function showCaches(status) {
     cells: [name, count(cache.entries), count(cache.missing), `${octets(cache.size)} of ${octets(cache.limit)}`, count(cache.hits), count(cache.evicted), count(cache.stale)],
   }));
   showTable(byId("caches"), "Caches", [
-    { title: "Cache" }, { title: "Entries", number: true }, { title: "Of nothing", number: true, extra: true }, { title: "Octets", number: true },
-    { title: "Hits", number: true }, { title: "Gone for room", number: true, extra: true }, { title: "Stale", number: true, extra: true },
+    { title: "Cache" }, { title: "Entries", number: true }, { title: "Negative", number: true, extra: true }, { title: "Octets", number: true },
+    { title: "Hits", number: true }, { title: "Evicted", number: true, extra: true }, { title: "Stale", number: true, extra: true },
   ], rows, "");
 }
 
@@ -149,7 +149,7 @@ function showProcesses(status) {
   const rows = status.processes.map((one, index) => ({
     key: index,
     cells: [
-      one.alive ? (index ? `worker ${index}` : "first") : "those that ended", count(one.answers), octets(one.memory),
+      one.alive ? (index ? `worker ${index}` : "first") : "ended ones", count(one.answers), octets(one.memory),
       one.age && one.cpu !== null ? percent(one.cpu, one.age) : "–", latency(one.lag), { text: count(one.faults), tone: one.faults ? "warn" : "" },
     ],
   }));
