@@ -1,4 +1,4 @@
-"""What is one client where clients are counted, and how it is written."""
+"""What counts as one client, and how its address is written."""
 
 import socket
 

@@ -58,7 +58,7 @@ class ClockQueue(deque[Thing]):
             self.append(thing)
 
     def removed(self, thing: Thing) -> None:
-        """Record that a thing is not held any more."""
+        """Record that an object is no longer held."""
         self.size -= thing.size
         self._gone += 1
         if self._gone > len(self) // 2 + 32:

@@ -1,7 +1,7 @@
-"""The borders that no bug crosses: a failure there costs one thing, is counted by its place, and is logged.
+"""The borders that stop a bug: a failure there costs one reply or task, is counted by its place, and is logged.
 
-A border is where one part calls another and must not die with it: a packet's reply, a timer, an event of the API, a
-page. `tests/test_borders.py` injects a fault at each of them while a server runs.
+A border is where one part calls another and has to survive its failure: a packet's reply, a timer, an event of the
+API, a page. `tests/test_borders.py` injects a fault at each of them while a server runs.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Log lines that name a limited client or domain: each of them once a minute, and one a second of all of them."""
+"""Log lines that name a limited client or domain: at most once a minute for each, and one a second in all."""
 
 from dnsserver.logger import Logger
 
@@ -11,14 +11,14 @@ class Notices:
     """One kind of line; `event` is its text."""
 
     def __init__(self, log: Logger, event: str) -> None:
-        """Have told nothing yet."""
+        """Start without any line."""
         self._log = log
         self._event = event
         self._quiet_until = float("-inf")
         self._told: dict[str, float] = {}
 
     def tell(self, who: str, now: float, **fields: str) -> None:
-        """Name one, unless that was done a short while ago."""
+        """Log a line about one, unless that was done a short while ago."""
         if now < self._quiet_until or now < self._told.get(who, now):
             return
         self._quiet_until = now + _PAUSE

@@ -32,7 +32,7 @@ def pass_over_to_the_last() -> None:
 
 
 def end_at_once(clean_up: Callable[[], None] = lambda: None) -> None:
-    """Have SIGTERM and SIGINT end this process where it stands, after `clean_up`: nothing is served yet, or any more.
+    """Let SIGTERM and SIGINT end this process at once, after `clean_up`: for times when it does not serve.
 
     No exception is raised for it, which an import could turn into a traceback.
     """

@@ -1,4 +1,4 @@
-"""`compare`: the same questions to two servers, and each difference with the number of its correction."""
+"""`compare`: sends the same questions to two servers, and reports each difference with the number of its correction."""
 
 import secrets
 import struct
@@ -96,7 +96,7 @@ async def _cluster(config: Config) -> Cluster:
 
 
 async def _see_whether_there(address: Address, question: Question) -> None:
-    """Raise CompareError if nobody answers: each question would be waited for in vain, for hours altogether."""
+    """Raise CompareError if there is no answer: otherwise every question would time out, for hours in total."""
     try:
         async with _asking(address) as asking:
             said = await asking.ask(question)
@@ -154,7 +154,7 @@ class _Asking:
         self._waiting: dict[int, tuple[Question, trio.MemorySendChannel[Said | None]]] = {}
 
     async def receive(self) -> None:
-        """Hand each reply to who waits for it, until cancelled."""
+        """Hand each reply to the task that waits for it, until cancelled."""
         while True:
             try:
                 packet = await self._socket.recv(65_535)

@@ -1,4 +1,4 @@
-"""Where two servers say different things, and which correction of the contract explains it. No I/O.
+"""The differences between the answers of two servers, and which correction of the contract explains each. No I/O.
 
 The numbers are those of the corrections by which this server differs from CoreDNS 1.14.7 (docs/migration.md has them).
 """

@@ -1,4 +1,4 @@
-"""Passes the replies that were made on to the observers, a few times a second and a few at a time."""
+"""Passes the replies that were sent on to the observers, a few times a second and a few at a time."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Digest:
     """The task behind an Observer. Whoever looks on adds himself to `consumers`, and is called with each Observed."""
 
     def __init__(self, observer: Observer, clock: Callable[[], float], faults: Faults) -> None:
-        """Begin with nobody who looks on; `clock` is the observer's."""
+        """Start without followers; `clock` is the observer's."""
         self.consumers: list[Callable[[Observed], None]] = []
         self.every = EVERY
         self._observer = observer

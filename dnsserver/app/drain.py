@@ -47,7 +47,7 @@ async def wait_drained(drain: Drain, asked: Callable[[], int]) -> None:
 
 
 async def wait_answered(under_way: Callable[[], int]) -> None:
-    """Wait until nothing is asked of the upstreams any more, `UNDER_WAY` seconds at most."""
+    """Wait until no question waits for the upstreams, for at most `UNDER_WAY` seconds."""
     with trio.move_on_after(UNDER_WAY):
         while under_way():  # noqa: ASYNC110 - likewise
             await trio.sleep(_LOOK / 5)

@@ -306,7 +306,7 @@ def _not_asked(name: bytes, qtype: int) -> Answered:
 
 
 def _pointer(name: str) -> str | None:
-    """Return the reverse name of an address, None for what is none."""
+    """Return the reverse name of an address; None for any other text."""
     try:
         return f"{ipaddress.ip_address(name).reverse_pointer}."
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which listeners anybody on the internet may reach, as far as this machine can know.
+"""Tells which listeners are reachable from the internet, as far as this machine can know.
 
 A firewall may still close a port, and a load balancer may lead to a private address: this is only a hint.
 """

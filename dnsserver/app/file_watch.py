@@ -1,4 +1,4 @@
-"""Whether files have changed since they were read, and are done with that.
+"""Tells whether files have changed since they were read, and whether that change is complete.
 
 A few calls of stat(2) a second see every way in which a file changes: written in place, replaced by an editor, or
 behind a symlink that was swapped, as kubelets do it with the `..data` of a ConfigMap. inotify sees them only by
@@ -28,10 +28,10 @@ def look(files: Iterable[str], patterns: Iterable[str] = ()) -> Stamps:
 
 
 class FileWatch:
-    """Tells of a change once a whole look has gone by in which nothing changed any more. Pure: looks come in."""
+    """Reports a change once one look has found no further change. Pure: the looks are passed in."""
 
     def __init__(self) -> None:
-        """Know nothing yet: the first look is none at a change."""
+        """Start empty: the first look does not count as a change."""
         self._seen: Stamps | None = None
         self._pending = False
 

@@ -43,7 +43,7 @@ class Collected:
         return [self._seen.popleft() for _ in range(min(most, len(self._seen)))]
 
     def missed_since(self, missed: int) -> int:
-        """Return how many more were missed since the last look, when so many were in all."""
+        """Return how many were missed since the last look, given how many were missed in all."""
         since, self.missed = missed - self.missed, missed
         return since
 

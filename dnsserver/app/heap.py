@@ -1,4 +1,4 @@
-"""How much of what was freed glibc's heap keeps: as little as it says at first, not ever more.
+"""Limits how much freed memory glibc's heap keeps, which would otherwise grow.
 
 By itself it takes buffers of up to 32 MiB from the heap once one of that size was freed, and gives nothing back until
 twice as much is free at its end. So the pages of the first list, and what was imported before, leave holes: 1.4 MiB

@@ -111,7 +111,7 @@ class Listeners:
         *,
         share: bool,
     ) -> list[Address]:
-        """Answer with the sockets that another server `handed` over, elsewhere alone or beside who has the address.
+        """Answer with the sockets that another server `handed` over; bind other addresses alone, or share them.
 
         Return the addresses that cannot be had yet. Raises ListenError.
         """

@@ -1,4 +1,4 @@
-"""The addresses that are answered on: had by this server alone, shared with its own workers, or why they cannot be.
+"""Binds the addresses that the server listens on, for this server and its own workers only, or says why it cannot.
 
 Several processes may share a port (SO_REUSEPORT), and the kernel lets any process of the same user join: a second
 server would silently take every other client. So the first process binds without that option, which fails wherever

@@ -65,7 +65,7 @@ class LocalData:
         self.rules = rules_of(config, [table.names for table in self._hosts])
 
     def sources(self, cluster: Source) -> list[Source]:
-        """Return who is asked for a name, in this order."""
+        """Return the sources that are asked for a name, in this order."""
         return [cluster, *self._zone_of.values(), self._special]  # most of what is asked is the cluster's
 
     def zone_file(self, name: bytes) -> str | None:

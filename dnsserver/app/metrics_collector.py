@@ -1,4 +1,4 @@
-"""Collects the numbers of all parts when somebody asks for them."""
+"""Collects the numbers of all parts when a client asks for the metrics."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
@@ -28,7 +28,7 @@ _LAG_EVERY = 0.25  # seconds between two measurements of the event loop's lag
 
 
 class Lag:
-    """How late the event loop wakes who should be woken."""
+    """How late the event loop wakes its tasks."""
 
     def __init__(self) -> None:
         """Begin with nothing measured."""

@@ -1,4 +1,4 @@
-"""Whether the cluster may have policies about DNS names, from which search completion hides the final name."""
+"""Tells whether the cluster may have policies about DNS names: search completion hides the final name from those."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""Settings of a valid configuration that this machine does not let be in force: files, folders, zones, and others.
+"""Finds settings of a valid configuration that cannot take effect on this machine: files, folders, zones, and others.
 
 `serve` asks this before it opens anything, and `check` asks the same. `rehearsal` finds what `serve` would report
 later.
@@ -152,7 +152,7 @@ def _everywhere(config: Config) -> Iterator[Finding]:
 def _shadowed(
     config: Config, key: str, path: Path, origin: bytes, before: list[tuple[bytes, Path]]
 ) -> Iterator[Finding]:
-    """Find who answers for a static zone's names before it is asked."""
+    """Find what answers a static zone's names before the zone is asked."""
     from dnsserver.wire.name import is_below, to_text  # noqa: PLC0415 - as above
 
     shown = to_text(origin)

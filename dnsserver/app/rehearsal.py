@@ -1,4 +1,4 @@
-"""What `serve` would report only after its start, found without serving: `check` asks for it after `preflight`.
+"""Finds what `serve` would report only after its start: `check` runs it after `preflight`.
 
 The same code reports it: the code that serves object files reads them here, and its log lines are the findings.
 """
@@ -150,7 +150,7 @@ def _objects(path: Path) -> Iterator[Finding]:
 
 
 def _is_harmless(text: str) -> bool:
-    """Tell what nobody minds who reads it: nothing that may be an object is left out."""
+    """Tell whether a finding is harmless: it leaves out nothing that may be an object."""
     _, separator, names = text.partition(_NOT_READ)
     return any(harmless in text for harmless in _HARMLESS) or (
         bool(separator) and all(name.endswith(_DOCUMENTS) for name in names.split(", "))

@@ -265,7 +265,7 @@ def _authorities(config: Config) -> list[Path]:
 
 
 def _hashes(config: Config) -> dict[str, str]:
-    """Return the hashes of the files that are read by whoever needs them; one that cannot be read has none."""
+    """Return the hashes of files that other parts read themselves; a file that cannot be read has no hash."""
     found = {}
     for path in (*_authorities(config), *([config.kubeconfig] if config.kubeconfig else [])):
         try:

@@ -1,4 +1,4 @@
-"""The server: what answers, kept in step with the cluster, shown over HTTP; started, drained and ended in order."""
+"""The whole server: it answers, follows the cluster, and serves HTTP. It starts, drains and ends its parts in order."""
 
 import os
 import signal

@@ -37,7 +37,7 @@ _LISTED_LOOK = 0.1  # seconds between two looks at what is listed
 
 
 class Sync:
-    """Has each event of the source applied by `ZoneUpdater`, and then passes it on to all who listen."""
+    """Lets `ZoneUpdater` apply each event of the source, and then passes the event on to all listeners."""
 
     def __init__(
         self,

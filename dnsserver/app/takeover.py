@@ -1,4 +1,4 @@
-"""One server after the other on the same addresses, without a gap: the last one hands its sockets over to the next one.
+"""Lets one server follow another on the same addresses without a gap: the old one hands its sockets to the new one.
 
 Both know the path of a Unix socket. The next server gets ready without any address, connects there, and asks for the
 sockets: the very same ones, so nothing that waits in them is lost, and the kernel's choice of a lane stays right. Then
@@ -79,7 +79,7 @@ class Predecessor:
             await self._connection.send(_TAKEN)
 
     def close(self) -> None:
-        """Let it go: it goes on with what it has."""
+        """Close the connection: the other server goes on with the sockets that it has."""
         self._connection.close()
 
 
@@ -89,7 +89,7 @@ def _plain(connection: trio.socket.SocketType) -> socket.socket:
 
 
 async def predecessor(path: Path) -> Predecessor | None:
-    """Return the server that offers its sockets at a path, None if there is none of this user."""
+    """Return the server that offers its sockets at a path; None if there is no server of this user."""
     connection = trio.socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         await connection.connect(str(path))

@@ -46,7 +46,7 @@ def traffic_routes(counter: TrafficCounter) -> dict[str, Route]:
 
 
 def _check(query: dict[str, str], **known: tuple[str, ...]) -> None:
-    """Raise _QueryError for a key that is not known, or a value that is none of its values, if they are listed."""
+    """Raise _QueryError for an unknown key, or for a value that is not in the key's list, if it has one."""
     for key, value in query.items():
         if key not in known:
             raise _QueryError(f"?{key}: expected {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""A further process that answers: `python -m dnsserver.app.worker`, started by the first one and fed through its pipe.
+"""A worker process: `python -m dnsserver.app.worker`, which the first process starts and feeds through a pipe.
 
 It has the same zone, caches and sockets; the kernel spreads the clients over the processes (SO_REUSEPORT). It lives as
 long as its pipe: when the first process has gone, it ends.
@@ -139,7 +139,7 @@ class Worker:
                 configure_logging(wanted.config.log.level, wanted.config.log.format)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
-        """Say from time to time that this event loop goes round, what was counted, who asked, and whose probes came."""
+        """Report from time to time that this event loop runs, its counts, who asked, and whose probes came."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             due = trio.current_time()
             while True:

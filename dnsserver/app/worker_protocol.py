@@ -57,7 +57,7 @@ class Flush(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """The end has begun: clients over TCP are told so."""
+    """The server is about to end: it tells TCP clients so."""
 
 
 class ProbeSeen(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The further processes that answer, seen from the first one: started, fed, counted, watched, replaced."""
+"""The workers as the first process sees them: it starts, feeds, counts, watches and replaces them."""
 
 from collections.abc import Callable
 
@@ -67,7 +67,7 @@ class FedWorker:
         self._wake.set()
 
     async def wait_room(self) -> None:
-        """Wait until it is not far behind any more."""
+        """Wait until the worker has caught up."""
         while len(self._waiting) > _AHEAD:
             await self._moved.wait()
 
@@ -131,7 +131,7 @@ class Workers:
         return self._settles
 
     async def wait_settled(self, number: int) -> None:
-        """Wait until all have told what they counted; who does not within a moment has told before."""
+        """Wait until all workers have reported their counts; for one that does not in time, its last report counts."""
         with trio.move_on_after(_SETTLE_WITHIN):
             while any(worker.settled < number for worker in self._fed if worker.counts is not None):
                 await self._news.wait()

@@ -1,4 +1,4 @@
-"""The zone as its source has it now, for commands that need it once."""
+"""Reads the zone once from its source, for commands that need it only once."""
 
 import msgspec
 import trio
@@ -43,7 +43,7 @@ def expect_objects(config: Config) -> None:
 
 
 def late() -> str:
-    """Return what is told of objects that do not come."""
+    """Return the error text for objects that do not come."""
     return f"the objects of the cluster were not there after {SYNC_WAIT:g} seconds"
 
 

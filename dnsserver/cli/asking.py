@@ -90,7 +90,7 @@ def explain(
 
 
 def _explained(wanted: dict[str, str], config: Path | None, given: dict[str, Any]) -> Any:
-    """Return the explanation by the objects at hand; ends the program with status 2 if there is none."""
+    """Return the explanation from the given objects; ends the program with status 2 if there is none."""
     loaded = load(config, given)
     module = importlib.import_module("dnsserver.app.explain")
     explainer = importlib.import_module("dnsserver.app.explainer")

@@ -49,7 +49,7 @@ class FilePath(click.Path):
         self.or_stdin = or_stdin
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; a name that is none, or would mean standard input and may not, is a mistake."""
+        """Return the path; an empty name is a mistake, and so is one for standard input where that is not allowed."""
         if value == "":
             self.fail("found nothing, expected the path of a file", param, ctx)
         if value == "-" and not self.or_stdin:

@@ -47,7 +47,7 @@ def top(
     once: bool,
     as_json: bool,
 ) -> None:
-    """Show who asks a running server what, which names are missing or slow, and what fails why.
+    """Show who asks a running server what, which names are missing or slow, and what fails and why.
 
     Keys: 1, 5 and f show the last minute, 5 and 15 minutes; q ends it. If many questions come, clients and names are
     counted from samples, and the error of a count is shown. Names that do not exist are among the failures only with

@@ -1,4 +1,4 @@
-"""From a TOML file, the files that it includes, and flags, which win over them, to one frozen Config.
+"""Turns a TOML file, its included files, and flags, which override them, into one frozen Config.
 
 Promises: every Config that exists is valid. Every mistake in a file is reported at once, with its line, the value found
 and what was expected. What `render` prints loads back equal. This package knows the syntax of addresses and names

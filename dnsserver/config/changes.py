@@ -1,4 +1,4 @@
-"""What differs between two configurations, which part of the server each key is for, and which need a restart. Pure."""
+"""The differences of two configurations: which part of the server uses each key, and what needs a restart. Pure."""
 
 from typing import Any, Literal, get_origin
 

@@ -1,4 +1,4 @@
-"""Domains to forward or to keep here that no question would ever reach: what to write instead."""
+"""Finds domains in the configuration that no question would ever reach, and says what to write instead."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Files that a user names, read with a bound and without waiting, and what is wrong with those that cannot be."""
+"""Reads files that a user names, up to a limit and without waiting, and says why one cannot be read."""
 
 import os
 import stat
@@ -95,7 +95,7 @@ def expect_writable_folder(path: Path) -> None:
 
 
 def told(error: Exception, what: str = "file") -> str:
-    """Return what an error of the operating system means for the one who named the file."""
+    """Return what an error of the operating system means for the user who named the file."""
     match error:
         case FileNotFoundError():
             return f"there is no such {what}"

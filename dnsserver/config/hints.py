@@ -1,4 +1,4 @@
-"""What somebody meant by an unknown key: its successor, a misspelled key, or a key of another table."""
+"""Guesses what an unknown key means: a key with a new name, a misspelled key, or a key of another table."""
 
 from typing import get_args, get_origin
 

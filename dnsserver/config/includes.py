@@ -1,4 +1,4 @@
-"""The files of a configuration as one: the first one, and those of its `include`, in the order of their names.
+"""Reads the files of a configuration as one: the first file, and those of its `include`, sorted by name.
 
 Tables add up, and so do arrays of tables such as `[[forward]]`. Any other key may be set in one file only. Mistakes in
 all files are reported at once, each with its file.

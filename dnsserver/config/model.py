@@ -220,7 +220,7 @@ class Kubernetes(Table, frozen=True):
 
 
 class Top(Table, frozen=True):
-    """What is counted of who asks what."""
+    """The statistics of who asks what."""
 
     sample: bool = True
 

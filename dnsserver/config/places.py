@@ -1,8 +1,8 @@
-"""Where each key of a TOML text is, and which keys are there twice.
+"""The line of each key in a TOML text, and the keys that are written twice.
 
-tomllib says neither, and it has no bounds: a name of a hundred thousand parts takes it minutes, and as many brackets
-take its stack. So the text is read once before, token by token. Mistakes in the syntax are left to tomllib; this
-module stops there, and knows the places before it.
+tomllib says neither, and it has no limits: a name of a hundred thousand parts takes it minutes, and as many brackets
+exhaust its stack. So this module reads the text first, token by token. It leaves mistakes in the syntax to tomllib; it
+stops at the first one, and knows the places before it.
 """
 
 import re

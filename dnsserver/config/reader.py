@@ -1,4 +1,4 @@
-"""The data of TOML files, and flags, to a Config, or every mistake in them at once."""
+"""Turns the data of TOML files, and flags, into a Config, or reports every mistake in them at once."""
 
 import json
 import re

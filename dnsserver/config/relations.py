@@ -1,4 +1,4 @@
-"""What is wrong between values each of which is right."""
+"""Finds values that are valid one by one, but not together."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -121,7 +121,7 @@ def _address_problem(host: str) -> str:
 
 
 def _same(upstream: Upstream) -> Upstream:
-    """Return the upstream as everybody writes it who means it: with its port."""
+    """Return the upstream with its port, so that two spellings of one upstream are equal."""
     port = upstream.port or {"file": 0, "tls": 853}.get(upstream.transport, 53)
     return msgspec.structs.replace(upstream, port=port)
 

@@ -1,4 +1,4 @@
-"""A Config to TOML that loads back equal: what `check` prints."""
+"""Writes a Config as TOML that loads back equal: `check` prints it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def render(config: Config) -> str:
 
 
 def order(config: Config) -> str:
-    """Return in one line who is asked for a name before whom, and how many of each kind there are."""
+    """Return in one line the order in which sources are asked for a name, and how many of each kind there are."""
     counts = {
         "rewrites": len(config.rewrite),
         "answers": len(config.answer),

@@ -1,4 +1,4 @@
-"""The rules of a configuration as the resolver takes them, and what is wrong with those that cannot be."""
+"""Turns the rules of a configuration into the resolver's form, and finds the mistakes in them."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -159,7 +159,7 @@ def _rewrite_condition(rule: Rewrite) -> Condition:
 
 
 def _rewrite(rule: Rewrite) -> rewrites.Rewrite:
-    """Return a rule; raises RuleError where its `to` is none."""
+    """Return a rule; raises RuleError if its `to` is not valid."""
     condition = _rewrite_condition(rule)
     if condition.prefix is not None:
         return rewrites.Rewrite(condition, read_prefix(rule.to), deep=rule.answers == "names")

@@ -1,4 +1,4 @@
-"""What is left of a configuration without its mistakes: those that it has between its values are told as well."""
+"""Removes the wrong values from a configuration, so that mistakes between the remaining ones can be found as well."""
 
 import re
 from collections.abc import Iterable

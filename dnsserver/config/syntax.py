@@ -1,4 +1,4 @@
-"""The text of one TOML file to its data, or every mistake in its syntax at once."""
+"""Parses the text of one TOML file, or reports every mistake in its syntax at once."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Settings that are written as text: each knows how to read itself, and prints as it was meant.
+"""Types of settings that are written as text: each parses its text, and prints a form that loads back equal.
 
 `parse` raises ValueError without text; what was expected instead is the class's `EXPECTED`, a phrase for a person.
 """

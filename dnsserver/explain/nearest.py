@@ -1,4 +1,4 @@
-"""Names that somebody may have meant: with one letter more, less or changed, or of the same service elsewhere."""
+"""Names that may have been meant: one letter more, less or different, or the same service in another namespace."""
 
 from collections.abc import Iterable, Iterator
 

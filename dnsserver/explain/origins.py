@@ -1,4 +1,4 @@
-"""Which objects of the cluster an answer is made of, and whose names are like one that is missing."""
+"""Which objects of the cluster an answer comes from, and which names are similar to a missing one."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What was found out about a name, as values: `explain --json` prints them, and `text` shows them to people."""
+"""The findings about a name, as values: `explain --json` prints them, and `text` shows them to people."""
 
 from collections.abc import Iterable
 
@@ -118,7 +118,7 @@ def answered(
     sources: tuple[Source, ...],
     octets: int,
 ) -> Answered:
-    """Return what is told of one answer; `code` is that of its reason."""
+    """Return the description of one answer; `code` is that of its reason."""
     fails = not found
     return Answered(
         name,
@@ -148,7 +148,7 @@ _UNMEANT = ("special-use-name", "not-a-cluster-name", "namespace-missing", "too-
 
 
 def telling(questions: tuple[Answered, ...], name: str, meant: str = "") -> Answered | None:
-    """Return the answer that says most about why a name does not resolve; None if there is none.
+    """Return the answer that best explains why a name does not resolve; None if there is no such answer.
 
     `meant` is the name that was asked, and that others are like.
     """

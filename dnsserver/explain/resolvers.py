@@ -1,4 +1,4 @@
-"""What resolvers ask for a name, one after the other, and what they make of the answers: glibc, musl and Go.
+"""Which questions glibc, musl and Go ask for a name, in order, and how they read the answers.
 
 Each is a generator: it gives what it asks, A and AAAA together, is sent what was said to that, and returns its End.
 Sources: glibc 2.36 `resolv/res_query.c` and `res_send.c`, musl 1.2.3 `src/network/lookup_name.c` and `res_msend.c`,
@@ -144,7 +144,7 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
 
 
 def _musl_makes(said: Sequence[Said]) -> End:
-    """Return what musl makes of the answers to one name: the first that is none decides."""
+    """Return how musl reads the answers to one name: the first failure decides."""
     for each in said:
         if each.rcode == NXDOMAIN:
             return End("not-found")

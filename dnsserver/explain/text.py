@@ -69,7 +69,7 @@ def _short(answer: Answered) -> str:
 
 
 def _of_questions(found: Explanation) -> Iterator[str]:
-    """Yield what is answered; types of a name that are told the same share the lines.
+    """Yield the answers; types of a name with the same text share the lines.
 
     What to do is said of the answer that tells most: a search list asks for many names that nobody meant.
     """

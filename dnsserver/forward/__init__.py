@@ -1,4 +1,4 @@
-"""The outside: what upstreams say about names that this server does not know, and what they said before.
+"""The outside: asks upstreams for names that this server does not know, and caches what they say.
 
 Promises: every question has one outcome. Every failure is an outcome with a reason. Records of an upstream are used
 only for names that are its own. `forwarder` is the entry: it returns what is known, joins an equal question, or asks

@@ -1,4 +1,4 @@
-"""Which clients go on waiting for one question under way when too many wait. Pure.
+"""Which clients may go on waiting for a question under way if too many clients wait for it. Pure.
 
 A client that asks the same again and again, with the same ID or ever new ones, must not take all places, nor push out
 other clients that wait for the same name. So equal questions of a client count once, and each client has the same
@@ -17,7 +17,7 @@ CROWD = 512  # waiting for one question, at about 0.6 KiB each; when there are a
 
 
 def thinned(waiting: Sequence[Waiting], most: int = CROWD // 2) -> tuple[list[Waiting], list[Waiting], list[Waiting]]:
-    """Return who is kept, who asked the same again and is answered with it, and whose share is used up.
+    """Return the clients that are kept, those whose question is the same again, and those over their share.
 
     The newest ones of a client are kept; order is.
     """

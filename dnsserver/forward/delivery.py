@@ -1,4 +1,4 @@
-"""Outcomes on their way to the clients that wait: the one border that they cross, a few at a time.
+"""Delivers outcomes to the clients that wait, a few at a time, across one guarded border.
 
 A caller never gets its outcome within its own call: an outcome that is already known is queued here, and a task
 delivers it. If thousands wait for one name, they get theirs in turns, because a reply takes up to 20 us.

@@ -1,4 +1,4 @@
-"""All lookups under way, the transports that carry their queries, and the wheel that wakes them up in time."""
+"""Runs all lookups under way: the transports that carry their queries, and the timer wheel that wakes them."""
 
 from collections import deque
 

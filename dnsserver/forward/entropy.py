@@ -1,4 +1,4 @@
-"""What makes a query unguessable: its ID and the case of its name, from the system's random source (RFC 5452)."""
+"""Makes queries hard to guess: random IDs and a random case of names, from the system's source (RFC 5452)."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a client learns about upstreams that fail: which one, what it did or how long it was silent, what it said.
+"""What a client is told about failing upstreams: which one, what it did or said, or how long it was silent.
 
 Pure. There are few codes of reasons, because metrics count by them; only the texts say more. Texts are kept with
 failures, so they are bounded here. A text for a client is cut once more, and the log has all of it.
@@ -27,7 +27,7 @@ _ABOUT_SENDER = {
 
 
 def passed_on(upstream: str, errors: Iterable[ExtendedError]) -> tuple[ExtendedError, ...]:
-    """Return what an upstream's reply says as it is told to clients: with its name, as RFC 8914 section 3 wants it."""
+    """Return the text of an upstream's reply for clients, with the upstream's name, as RFC 8914 section 3 asks."""
     return tuple(_passed_on(upstream, code, text) for code, text in tuple(errors)[:MOST_PASSED_ON])
 
 

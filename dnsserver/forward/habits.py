@@ -1,4 +1,4 @@
-"""What an upstream does with EDNS and with the case of names, as its replies show it. Pure: time is an argument.
+"""How an upstream treats EDNS and the case of names, learnt from its replies. Pure: time is an argument.
 
 A single name shows nothing: the cause may be a broken server somewhere behind the upstream. And nothing is kept for
 ever, because upstreams are repaired and replaced.

@@ -1,4 +1,4 @@
-"""A chain of aliases that leaves the domains of one route's upstreams, and waits for the rest from another route."""
+"""Completes a chain of aliases that leads from the upstreams of one route to those of another."""
 
 import msgspec
 

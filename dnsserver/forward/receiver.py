@@ -1,4 +1,4 @@
-"""What the transports report about the queries that they got, and about those that they give up."""
+"""The interface through which transports report what became of their queries."""
 
 from typing import Protocol
 

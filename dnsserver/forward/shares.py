@@ -1,4 +1,4 @@
-"""Whose questions may go upstream while very many are under way: no domain and no client takes the places of others.
+"""Whose questions may go upstream while very many are under way: no domain or client takes the share of others.
 
 A client that asks ever new names below one domain has each of them asked upstream, and where the answers do not come
 they fill the table of lookups. So once the table is half full, a domain that has its share of it gets no further place
@@ -31,13 +31,13 @@ log = get_logger(__name__)
 
 
 class UnderWay(Protocol):
-    """A lookup, as far as it matters who waits for it."""
+    """The part of a lookup that says who waits for it."""
 
     waiting: list[Waiter]
 
 
 class _Places:
-    """Who has how many places, and whether others have asked lately than who has most of them."""
+    """How many places each client has, and whether clients other than the largest one have asked lately."""
 
     def __init__(self) -> None:
         self._counts: Counter[bytes] = Counter()
@@ -93,7 +93,7 @@ class Shares:
     def take(
         self, question: Question, waiter: Waiter | None, lookups: Mapping[Question, UnderWay], now: float
     ) -> Reason | None:
-        """Take a place for a question of `waiter`, or return why there is none; `lookups` are those under way."""
+        """Take a place for a question of `waiter`, or return why none is free; `lookups` are those under way."""
         if not self.held:
             if len(lookups) < self.watched_from:
                 return None
@@ -162,6 +162,6 @@ def domains(name: bytes) -> list[bytes]:
 
 
 def _client(waiter: Waiter | None) -> bytes:
-    """Return the client who waits, as it is counted; empty for this server itself."""
+    """Return the client that waits, as it is counted; empty for this server itself."""
     client: Hashable = None if waiter is None else waiter.asker()[0]
     return source_of(client) if isinstance(client, bytes) else b""

@@ -41,7 +41,7 @@ class StreamTransport:
         self._nursery: trio.Nursery | None = None
 
     def submit(self, attempt: Attempt, rest: bytes) -> None:
-        """Send the attempt as soon as there is a connection; how it goes is told to the receiver, never at once."""
+        """Send the attempt once there is a connection; the receiver gets the result later, never within this call."""
         pool = self._pools.get(attempt.upstream)
         if pool is None:
             pool = self._pools[attempt.upstream] = Pool(attempt.upstream)
@@ -92,7 +92,7 @@ class StreamTransport:
             await trio.sleep_forever()
 
     def sweep(self, present: Collection[Upstream]) -> None:
-        """Forget upstreams that are asked nothing any more, and nobody names."""
+        """Forget upstreams without open questions that no route names any more."""
         for upstream in [upstream for upstream in self._pools if upstream not in present]:
             if not self._pools[upstream].connections and not self._pools[upstream].queue:
                 del self._pools[upstream]
@@ -205,7 +205,7 @@ class StreamTransport:
         return False
 
     def _give_up_spoilt(self, pool: Pool, connection: Connection, now: float) -> None:
-        """Fail what got a wrong reply and no right one behind it; without any, the whole connection makes no sense."""
+        """Fail questions that got a wrong reply and no right one after it; without any, fail the whole connection."""
         connection.spoilt = False
         spoilt = [question for question in connection.waiting.values() if question.spoilt]
         if not spoilt:
@@ -216,7 +216,7 @@ class StreamTransport:
         self._on_batch_end()
 
     def _take(self, pool: Pool, connection: Connection, message: bytes, now: float, stream: Stream) -> None:
-        """Hand a reply to who asked; off-path forgers cannot get here, so only honest mistakes are looked for."""
+        """Hand a reply to its question; off-path forgers cannot get here, so this only checks for honest mistakes."""
         question = connection.waiting.get(message[:2])
         try:
             kind = self._judge(question, message, now)

@@ -1,4 +1,4 @@
-"""Judges upstreams by the results of queries: up or down, suspected of a loop, out of order."""
+"""Judges upstreams by the results of queries: up or down, suspected of a loop, or not working properly."""
 
 from collections.abc import Callable
 
@@ -79,7 +79,7 @@ class Watch:
         return dead
 
     def _why_silent(self, upstream: Upstream, now: float) -> str:
-        """Return why, as far as a stream that is being opened shows it; that is told with it."""
+        """Return why there is no reply, as far as the opening of a stream shows it, and add that to the failure."""
         if upstream.udp or upstream.trouble is None:
             return "it does not answer"
         upstream.is_news(upstream.trouble.text, now)

@@ -122,7 +122,7 @@ class Client:
         return self._requests.statistics()
 
     def renew_credentials(self) -> None:
-        """Look again who this client is and whom it trusts, before the next request."""
+        """Load the client's credentials and trusted authorities again before the next request."""
         self._credentials.look_again()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The consistency check: all objects of a kind are put into the zone once more, so that even a bug here is repaired."""
+"""The consistency check: it puts all objects of a kind into the zone again, and so repairs even a bug."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""How to get into an API server, and when to ask again.
+"""The credentials for an API server, and when to load them again.
 
 Credentials end: a ServiceAccount's token file is renewed by the kubelet (about every 50 minutes), an exec plugin's
 token names its expiry, certificates and CAs are rotated. `Credentials.current` is asked before each request and

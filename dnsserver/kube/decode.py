@@ -1,4 +1,4 @@
-"""One API object from JSON or from a parsed file, or the reason why it is none: the border where a bad object stops."""
+"""Decodes one API object from JSON or a parsed file, or says why it cannot. A bad object gets no further than this."""
 
 from typing import Any, Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""What an API server says of itself: its API groups, and how its lists are had for the least."""
+"""What an API server says about itself: its API groups, and its cheapest way to send lists."""
 
 import re
 

@@ -183,7 +183,7 @@ class _Reading:
 
 
 class _Told:
-    """Sentences, the first few of them and how many more there are."""
+    """The first few of many sentences, and how many more there are."""
 
     def __init__(self) -> None:
         self._said: list[str] = []

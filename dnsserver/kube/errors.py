@@ -1,4 +1,4 @@
-"""The ways an API server can fail to give what was asked for, and which answer means which."""
+"""The ways in which a request to an API server can fail, and which response means which."""
 # ruff: noqa: N818  (they are named for what happened; each is caught by that name, and all by ApiError)
 
 import msgspec

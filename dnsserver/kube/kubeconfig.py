@@ -1,4 +1,4 @@
-"""What is wrong with a kubeconfig so that waiting does not help, in a sentence with the file and the key. Blocks.
+"""Finds mistakes in a kubeconfig that waiting does not cure: a sentence with the file and the key. Blocks.
 
 The `kubernetes` package reports some mistakes, in whatever way its code fails, and does not read certificates. This
 module looks first: at files, YAML, the way from the context to a server, PEM, plugins. It does not report what may

@@ -66,7 +66,7 @@ class _Warnings(logging.Handler):
 
 
 class HopelessError(ValueError):
-    """There is no way in, and only a person can change that; the text is a sentence for him."""
+    """There is no way to reach the API, and only a person can change that; the text is a sentence for that person."""
 
 
 def load(kubeconfig: str = "", context: str = "", service_account: str = SERVICE_ACCOUNT) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Other files that people put in the place of Kubernetes objects: each is named, with what to do."""
+"""Recognizes other files that people put in the place of Kubernetes objects, and says what to do."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""A process that we start: our signals do not end it, and it ends when we end, in whatever way."""
+"""Starts a process that our signals do not end, and that ends when we end, in whatever way."""
 
 import ctypes
 import os

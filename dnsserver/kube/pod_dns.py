@@ -1,4 +1,4 @@
-"""What a pod's spec says of DNS: policy, nameservers, search list, options, and names in its /etc/hosts."""
+"""The DNS part of a pod's spec: policy, nameservers, search list, options, and names in its /etc/hosts."""
 
 import msgspec
 

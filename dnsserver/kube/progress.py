@@ -40,7 +40,7 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Received:
-    """How many octets of bodies have come; whoever reads adds to it."""
+    """How many octets of bodies have been received; each reader adds to it."""
 
     octets = 0
 
@@ -134,7 +134,7 @@ class TimeSlice:
 
 
 class Backoff:
-    """Exponential, and anywhere in the pause, so that thousands who follow one server do not return to it together."""
+    """Exponential with random times, so that thousands of clients do not come back to one server at once."""
 
     def __init__(self, timing: Timing, rng: random.Random) -> None:
         self._timing = timing

@@ -1,4 +1,4 @@
-"""Files of objects read in a process of their own, which may die of what they hold: a crash, memory, time.
+"""Reads files of objects in a separate process, which their content may kill: by a crash, or by its memory or time.
 
     python -m dnsserver.kube.reading PID FILE...      prints frames: each file's objects, then what was found
 
@@ -92,7 +92,7 @@ def _frames(path: Path) -> Iterator[bytes]:
 
 
 def _allowed() -> int:
-    """Return how many octets of address space this process may have: `MEMORY`, or less as whoever started us wants."""
+    """Return how many octets of address space this process may have: `MEMORY`, or less if our parent limits it."""
     return min([MEMORY, *(limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit >= 0)])
 
 

@@ -1,4 +1,4 @@
-"""One kind of API object kept true in the zone: list, watch, resume, relist. One concern a layer, the outermost first:
+"""Keeps one kind of API object up to date in the zone: list, watch, resume, relist. Each layer does one thing:
 
     run                 for ever, with back-off: whatever ends below is told, counted and begun again
     _list_then_watch    a full list framed by ListStarted and ListDone, then watches, until a version is gone (410)
@@ -361,7 +361,7 @@ class Reflector:
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
     def _on_started(self) -> None:
-        """Record that a stream is there again, though nothing has come by it."""
+        """Record that a stream is open again, although nothing has come over it yet."""
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
             self._recovered()

@@ -1,4 +1,4 @@
-"""An object that a person wrote: what cannot be read is left out and reported, and the rest of it is served.
+"""Reads an object that a person wrote: leaves out and reports what cannot be read, and serves the rest.
 
 The API server checks its objects, but nobody checks those in files. A port that is not a number costs only that port,
 a wrong address only that address. If the name is missing, or something else is in the place of `spec`, nothing is left

@@ -1,4 +1,4 @@
-"""JSON cut at its outermost level without going deeper: what a parser that recurses cannot go through. No I/O.
+"""Splits JSON at its outermost level only, for text that is too deep for a recursive parser. No I/O.
 
 msgspec gives up on what is nested deeper than Python may recurse, even where it only skips it; so one object could hide
 the 499 others of its page, or the version of a watch's line. This is slower by far, and is for these alone.

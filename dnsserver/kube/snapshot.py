@@ -1,4 +1,4 @@
-"""A snapshot of the zone in a folder, so that a server that starts while the API is down has something to say.
+"""A snapshot of the zone in a folder, so that a server that starts while the API is down can answer.
 
 One file, replaced as a whole by a rename: a magic line, then parts. A part is its length and its CRC-32, four octets
 each, and a msgpack pair: "header" and a Header, then a kind and an array of its objects, again and again, and "end"

@@ -160,7 +160,7 @@ class Session:
             raise Disconnected(_text(error)) from error
 
     async def aclose(self) -> None:
-        """Close all connections; who reads from one gets Disconnected."""
+        """Close all connections; a task that reads from one gets Disconnected."""
         await self._pool.aclose()
 
 
@@ -364,7 +364,7 @@ def _octets(host: str) -> str | bytes:
 
 
 def _text(error: BaseException) -> str:
-    """Return what went wrong, from as deep as it is said; trio's own errors are often without words."""
+    """Return what went wrong, from the innermost error that has a text; trio's own errors often have none."""
     while not str(error) and (error.__cause__ or error.__context__) is not None:
         error = error.__cause__ or error.__context__ or error
     return str(error) or type(error).__name__

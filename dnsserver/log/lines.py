@@ -1,4 +1,4 @@
-"""Makes a line of an event: JSON or text, bounded, and harmless for its reader."""
+"""Turns an event into a line of JSON or text: of limited length, and safe for a terminal."""
 
 import json
 import math

@@ -73,7 +73,7 @@ def common_line(seen: Observed) -> bytes:
 
 
 def combined_line(seen: Observed) -> bytes:
-    """Return the same with the opcode behind it."""
+    """Return the same line followed by the opcode."""
     return f'{_common(seen)} "{(seen.flags & _OPCODE) >> 11}"\n'.encode("ascii", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Sets up every logger of this process, and reports what became of the lines."""
+"""Sets up every logger of this process, and counts the lines that were written, left out or lost."""
 
 import atexit
 import contextlib

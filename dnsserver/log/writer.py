@@ -135,7 +135,7 @@ class LineWriter:
         return self._next.pop() if self._next else self._queue.get(timeout=patience)
 
     def _with_more(self, line: bytes) -> list[bytes]:
-        """Return a line and those behind it that are written together with it."""
+        """Return a line and the following ones that are written together with it."""
         lines, size = [line], len(line)
         while size < _AT_ONCE and not self._queue.empty():
             item = self._queue.get()

@@ -1,4 +1,4 @@
-"""Readings as what Prometheus scrapes: its text format 0.0.4, or OpenMetrics 1.0 for who asks for it.
+"""Readings as what Prometheus scrapes: its text format 0.0.4, or OpenMetrics 1.0 for clients that ask for it.
 
 Written here and not by prometheus_client, which brings Python's HTTP servers with it: 2.5 MiB on each node, for what is
 one line a sample. Its parsers read what this writes, in the tests.

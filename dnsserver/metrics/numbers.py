@@ -1,4 +1,4 @@
-"""What the parts of the server tell about themselves, as values: no name of a metric, nothing of Prometheus.
+"""The values that the parts of the server report about themselves, without names of metrics or anything of Prometheus.
 
 Parts return them from their `statistics()` as they are, where one part has all of a struct's numbers. As values of
 simple types, a `Process` can be sent by a worker as it is. Counts are since the start; times are seconds, those called
@@ -143,7 +143,7 @@ class Log(Numbers, frozen=True):
 
 
 class Audience(Numbers, frozen=True):
-    """What those who look on were told: lines of the query log, and how many there were not.
+    """What the observers wrote and sent: how many lines of the query log there were, and how many were left out.
 
     `over_rate` are lines left out for their rate, `missed` replies that nobody was told of as too many came at once.
     `followers` are those of `tail`, and `not_followed` what they had no line of.

@@ -1,4 +1,4 @@
-"""The node's addresses and the interface that has ours, by rtnetlink (rtnetlink(7), linux/if_addr.h).
+"""The node's addresses, and the interface that has the guardian's own, over rtnetlink (rtnetlink(7), linux/if_addr.h).
 
 An address is given for some seconds and given again before they are over. The kernel takes away by itself what nobody
 gives again: so whoever gives addresses may die at any moment.
@@ -36,7 +36,7 @@ _NO_SUCH_KIND = {errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL, errno.EAFNOSUPPOR
 
 
 def parsed(text: str) -> Address:
-    """Return an address that pods can ask a machine at; raises ValueError for what is none.
+    """Return an address at which pods can ask a machine; raises ValueError for any other text.
 
     None of the loopback network, which is each pod's own; none of IPv6 that counts on one link only, or stands for one
     of IPv4: a server cannot listen there.

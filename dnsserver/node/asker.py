@@ -1,4 +1,4 @@
-"""Asks the server over one transport, one question at a time, without waiting: whoever calls says when to look.
+"""Asks the server over one transport, one question at a time, without waiting: the caller says when to look.
 
 UDP takes a new socket for each question, as clients do. TCP keeps its connection, and so hears of the end of the
 server's process at once, however it ends: the kernel closes it.

@@ -1,4 +1,4 @@
-"""Decides which addresses the node has, from what the server answers; and has the kernel do it.
+"""Decides from the server's answers which addresses the node has, and tells the kernel.
 
 The node's own addresses are there as long as a server may be asked at them. The cluster's DNS addresses, which a
 Service has as well, are there only while the server answers: without them kube-proxy leads to the Service's endpoints.
@@ -84,7 +84,7 @@ class _Withheld:
 
 
 class Guardian:
-    """The guardian of one node; whoever runs it tells the time, and what became of questions."""
+    """The guardian of one node; its caller passes the time, and the results of questions."""
 
     def __init__(self, settings: Settings, addresses: Addresses, untracked: Untracked) -> None:
         """Do nothing yet."""
@@ -124,7 +124,7 @@ class Guardian:
         return not health.answers
 
     def end(self, now: float) -> None:
-        """Begin to end: no address is given any more."""
+        """Begin to end: give no addresses from now on."""
         if self._ending is None:
             self._ending = now
             log.info("the guardian ends", seconds=self._settings.drain)
@@ -247,7 +247,7 @@ class Guardian:
             self._refused("interface_check", error)
 
     def _take_old(self, device: int, given: list[Given]) -> None:
-        """Take away what an earlier configuration gave and nobody gives any more, from an interface of our own."""
+        """Remove addresses of an earlier configuration that nobody gives now, from an interface of our own."""
         if self._addresses.name(device) == self._settings.device:
             for each in given:
                 if each.device == device and each.address not in self._there and not each.preferred:

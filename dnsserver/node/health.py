@@ -1,4 +1,4 @@
-"""Whether the server answers at an address, by what became of questions over UDP and TCP. Pure: time is an argument."""
+"""Tells from questions over UDP and TCP whether the server answers at an address. Pure: time is an argument."""
 
 from typing import Final
 

@@ -43,7 +43,7 @@ def write(folder: Path, report: Report) -> None:
 
 
 def read(folder: Path) -> Report | None:
-    """Return the last report, None where there is none that can be read."""
+    """Return the last report; None if none can be read."""
     try:
         found: dict[str, Any] = json.loads((folder / FILE).read_bytes())
         report = Report(**found)

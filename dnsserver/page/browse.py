@@ -85,7 +85,7 @@ class EndpointRow(msgspec.Struct, frozen=True):
 
 
 class RecordSet(msgspec.Struct, frozen=True):
-    """What a question gets: records as text, `more` that are left out, or why there is none and what to do."""
+    """The answer to a question: records as text, `more` that are left out, or why there are none and what to do."""
 
     name: str
     type: str

@@ -27,7 +27,7 @@ _SCRIPTS = (
 
 
 def document(request: Request, status: int) -> Response | None:
-    """Return the page, whose parts are read when somebody first asks; None for who is no browser. Raises OSError."""
+    """Return the page, whose parts are read at the first request; None if the client is no browser. Raises OSError."""
     if "text/html" not in request.headers.get("accept", ""):
         return None
     body, policy = _document()

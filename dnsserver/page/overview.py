@@ -1,4 +1,4 @@
-"""Says how the server is when somebody looks."""
+"""Collects the state of the server for the page when a client asks for it."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Keeps the last minutes, whether anybody looks or not; the page reads them when somebody does."""
+"""Records the last minutes all the time, so that the page can show them to a client that comes later."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

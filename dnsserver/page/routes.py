@@ -13,7 +13,7 @@ _JSON = "application/json"
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """The configuration in force as TOML, and who is asked for a name before whom."""
+    """The configuration in force as TOML, and the order in which the sources are asked for a name."""
 
     toml: str
     order: str

@@ -1,4 +1,4 @@
-"""How the server is, as one value for the page: ready or why not, how old the data is, caches, upstreams, processes."""
+"""The state of the server as one value for the page: readiness, age of the data, caches, upstreams, processes."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

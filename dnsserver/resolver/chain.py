@@ -1,4 +1,4 @@
-"""A question to its answer: the sources in their order, and the point where a name leaves them for the outside."""
+"""Finds the answer to a question: the sources in their order, and the point where a name has to be forwarded."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -30,7 +30,7 @@ class Source(Protocol):
 
 
 class Rules(Protocol):
-    """What goes before all sources, where there is any: `dnsserver.resolver.rules`, loaded by who has rules."""
+    """What is asked before all sources: `dnsserver.resolver.rules`, which is loaded only if there are rules."""
 
     @property
     def hosts(self) -> Collection[object]:
@@ -181,7 +181,7 @@ class Chain:
         return msgspec.structs.replace(found, depends=joined(found.depends, (name_key(name),)))
 
     def _first(self, name: bytes, qtype: int) -> Answer | None:
-        """Return the answer of the first who has one: rules, then the sources; None leaves it to the upstreams."""
+        """Return the first answer, from rules and then from the sources; None leaves the question to the upstreams."""
         rules = self.rules
         if rules is not None and rules.concerns(name):
             found = rules.answer(name, qtype)

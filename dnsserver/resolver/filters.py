@@ -1,4 +1,4 @@
-"""Whether any rule may be for a name, told by one look-up of each kind for nearly all names that none is for.
+"""Tells whether any rule may apply to a name. For most names without a rule, that takes one look-up of each kind.
 
 How many rules there are does not matter: exact names are in a set; of the ends and the beginnings that names may have,
 as many octets are looked up as the shortest of them has, and only what fits is looked at any further. With 1,000 rules

@@ -102,7 +102,7 @@ class Table(Generic[T]):
     """
 
     def __init__(self, rules: Sequence[tuple[Condition, T]]) -> None:
-        """Sort them in; raises RuleError for an expression that is none."""
+        """Index the rules; raises RuleError for an invalid expression."""
         self.names: dict[bytes, list[_Entry[T]]] = {}
         self.domains: dict[bytes, list[_Entry[T]]] = {}
         self.everywhere: list[_Entry[T]] = []

@@ -1,4 +1,4 @@
-"""Regular expressions that users write, and texts with gaps for what they found. Only this module imports RE2.
+"""Regular expressions that users write, and texts with gaps for what these match. Only this module imports RE2.
 
 RE2 takes time linear in the name, whatever the expression is, so that a bad expression cannot stop the server
 (Python's own `re` can be made to take minutes). Its 3 MiB are loaded only if a rule has an expression.

@@ -86,14 +86,14 @@ class Reply:
         return self.home is not None
 
     def send(self, now: float) -> bytes | None:
-        """Return the octets to send now, and count them as sent; None if there are none any more."""
+        """Return the octets to send now, and count them as sent; None if the reply is gone."""
         wire = self.wire if self.due > now else self.renew(now)
         if wire is not None:
             self.hits += 1
         return wire
 
     def renew(self, now: float) -> bytes | None:
-        """Return the octets to send once `due` has come, or None if there are none any more."""
+        """Return the octets to send once `due` has come, or None if the reply is gone."""
         raise NotImplementedError
 
 
@@ -101,7 +101,7 @@ Wants = Callable[[bytes, Reply], bool]  # whether somebody wants to know when th
 
 
 class CountedLater(Reply):
-    """A reply whose being sent as it was made is counted as its hits are, and not by who made it."""
+    """A reply whose first sending is counted like a hit, and not by its maker."""
 
     __slots__ = ()
     firsts = 1
@@ -375,7 +375,7 @@ class ReplyCache:
         return self._dropped - dropped
 
     def resize(self, size: int) -> None:
-        """Hold at most so many octets from now on; what has no room any more is forgotten, the oldest first."""
+        """Hold at most so many octets from now on; the oldest entries are dropped first."""
         self._set_limits(size)
         for queue in (self._missing, self._large, self._usual):
             while queue.size > queue.limit:
@@ -404,7 +404,7 @@ class ReplyCache:
                     yield
 
     def remove_table(self, table: ReplyTable) -> None:
-        """Forget a table, whose address is not answered on any more, and all that it holds."""
+        """Forget a table and all its content, after its listening address was removed."""
         for reply in table.held():
             self._forget(reply)
         self.tables.remove(table)

@@ -1,4 +1,4 @@
-"""What is counted of the replies that were sent: of what, how large, how long they took, and of which namespace.
+"""Counts the replies that were sent: by type and result, size, time taken, and namespace.
 
 A hit adds one to its reply's `hits` and no more: what else there is to count of it is counted when the reply goes, or
 when somebody wants to know (`settle`). So is a reply of a template for the time that it was sent as it was made (0.3 us

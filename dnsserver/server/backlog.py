@@ -1,4 +1,4 @@
-"""What is done with packets that cannot be answered as they come: the newest is answered first, old ones are dropped.
+"""Packets that come faster than they can be answered: the newest is answered first, old ones are dropped.
 
 Who sent the newest is still waiting; who sent an old one has stopped, and would take an answer for nothing while those
 who ask now wait behind him.
@@ -93,7 +93,7 @@ class LateQuestions:
         self._port.flush()
 
     def _drop(self, late: _Late, now: float) -> None:
-        """Tell whoever looks on that a question was given up."""
+        """Tell the observers that a question was given up."""
         port = _Packet(self._port, late.client, late.host, now - late.since)
         self._responder.observer.dropped(late.packet, port, 0, GIVEN_UP)
 

@@ -150,7 +150,7 @@ class BatchPort:
                 self._lengths[i] = 0
 
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
-        """Return the reply to one packet, made for it; a bug costs this one its reply, and the batch goes on."""
+        """Return a reply made for one packet; a bug costs only this packet its reply, and the batch goes on."""
         length = self._lengths[i]
         # Who is turned away has nothing left of a packet, cut or not; what is shorter than the room was not cut.
         if not self._sources[i] or (not 0 < length < PACKET and self._in_words[i * 8 + 6] & _MSG_TRUNC):

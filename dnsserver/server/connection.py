@@ -245,7 +245,7 @@ class Connection:
         return self.peer
 
     def sender(self, index: int) -> Any:
-        """Return who asks, without a word about an answer under way."""
+        """Return the client that asks, without marking its answer as under way."""
         del index
         return self.peer
 

@@ -33,7 +33,7 @@ def _nobody(client: bytes, limit: str, now: float) -> None:
 
 
 class _Lately(Generic[Kept]):
-    """A bounded dict that forgets who was not heard of for longest.
+    """A bounded dict that forgets the clients that have been silent longest.
 
     Those heard of lately are in the first dict. When it has its share, it becomes the second one, and whoever is in
     that only has not been heard of since: no order has to be kept at every query.

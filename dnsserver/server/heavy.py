@@ -1,4 +1,4 @@
-"""Which sources get a lane of their own, as one of them takes what the others need. Pure.
+"""Which heavy sources get a lane of their own, so that they do not starve the others. Pure.
 
 Looked at only while packets come faster than they are answered: then the senders of what was read last are counted.
 Who stands out in a window of them is heavy, and its packets go to a lane of its own (`server.steering`) as long as it

@@ -1,4 +1,4 @@
-"""The option edns-tcp-keepalive: who asks for it over TCP is told how long his connection may be silent (RFC 7828).
+"""The option edns-tcp-keepalive: tells a TCP client that asks how long its connection may be idle (RFC 7828).
 
 Such a question is answered as if it had no options, from what is kept for all others, and only the octets that go out
 have the option: so nobody gets it who has not asked for it. Over UDP it is passed over (section 3.3.1).

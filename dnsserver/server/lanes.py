@@ -1,4 +1,4 @@
-"""The sockets of one address: one for everybody, and lanes for clients that take what the others need.
+"""The sockets of one address: one for all clients, and lanes for clients that ask far more than others.
 
 The lanes are open from the start, and nothing comes to them. While more comes to a socket than is answered, `behind`
 finds who sends too much, and the kernel puts that client's packets or connections into a lane (`server.steering`). All
@@ -48,11 +48,11 @@ class Lanes(Protocol):
         """Close the sockets."""
 
     async def run(self) -> None:
-        """Forget who has not sent too much for a while, until cancelled."""
+        """Forget clients that have not sent too much for a while, until cancelled."""
 
 
 class Alone:
-    """One socket and no lanes: whoever decides where packets go, it is not this server."""
+    """One socket and no lanes: this server does not decide where packets go."""
 
     heavy = 0
 
@@ -153,14 +153,14 @@ class SteeredLanes:
             lane.close()
 
     async def run(self) -> None:
-        """Forget who has not sent too much for a while, until cancelled."""
+        """Forget clients that have not sent too much for a while, until cancelled."""
         while True:
             await trio.sleep_until(next_look(_TICK))
             if self._sources.expire(self._clock()):
                 self._steer()
 
     def close_others(self) -> None:
-        """Close the sockets of the other processes, as this one does not answer any more."""
+        """Close the sockets of the other processes, because this process stops answering."""
         for group in self.groups[1:]:
             for sock in group:
                 sock.close()
@@ -203,7 +203,7 @@ class SteeredLanes:
 
 
 class ReportedLanes:
-    """The sockets that a further process was given by the first one, which hears from it who is heavy."""
+    """The sockets that a worker got from the first process; it reports heavy clients to that process."""
 
     def __init__(
         self, sockets: list[socket.socket], clock: Callable[[], float], report: Callable[[bytes, int], None]

@@ -1,4 +1,4 @@
-"""Room for a batch of packets, as recvmmsg and sendmmsg of Linux want it, and the replies that wait to be sent so."""
+"""Buffers for a batch of packets in the layout of Linux's recvmmsg and sendmmsg, and replies waiting to be sent."""
 
 import ctypes
 import mmap

@@ -1,4 +1,4 @@
-"""Replies that were made, for those who look on: what answers pays one append for a failure, and nothing for a success.
+"""Passes replies to observers: answering costs one append for a failure, and nothing for a success.
 
     respond, pending ─► ReplyWriter: `noted` ─► Observer.made ─► rows ─► take ─► observed ─► whoever looks on
 

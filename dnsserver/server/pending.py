@@ -1,4 +1,4 @@
-"""The way of a question that leads outside, as far as it can be gone at once, and the question that has to wait.
+"""Forwards a question: answers at once what is known, and keeps the client's question while it has to wait.
 
     respond ── Resolution.run: chain ─► Question ─► outside.answer_now ─ known ─► chain ... ─► reply
                                                    └ not known ─► PendingQuery ─► outside.start
@@ -103,7 +103,7 @@ class Resolver:
         return self._run(self.resume(packet, port), outcome, index)
 
     def resume(self, packet: bytes, port: Port) -> "Resolution":
-        """Return what goes on with a question that was asked outside as it came, at the point of its first outcome."""
+        """Return what continues a question that was forwarded as it came, once its first outcome is there."""
         query = read_query(packet)
         answer = Answer(follow=query.name, aa=False)  # what the zone says of the name was not worked out: it will be
         return Resolution(self, query, packet[2:], port, answer, answer, _NEVER, turns=1)

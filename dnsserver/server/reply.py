@@ -1,4 +1,4 @@
-"""Answers to replies: the octets for one client, and what of them the reply cache can keep for the next ones."""
+"""Turns an Answer into a reply: the octets for one client, and the part that the reply cache can keep."""
 
 import struct
 from collections.abc import Callable
@@ -205,7 +205,7 @@ class ReplyWriter:
         return query.id + self._write(query, labels, 0, EMPTY, reason, port, lean=lean)
 
     def truncated(self, query: Query, reason: Reason, port: Port) -> bytes:
-        """Reply with nothing but TC: who did not forge its address asks again over TCP."""
+        """Reply with nothing but TC: a client with a real address asks again over TCP."""
         labels = (COUNTED.get(query.type, 0), m.NOERROR, reason.code)
         return query.id + self._write(query, labels, m.TC, EMPTY, reason, port, lean=True)
 
@@ -218,12 +218,12 @@ class ReplyWriter:
         return packet[:2] + flags + bytes(8)
 
     def drop(self, query: Query, reason: Reason) -> bytes:
-        """Return the octets that stand for no reply; whoever looks on is told."""
+        """Return the octets that mean "no reply", and tell the observers."""
         self.observer.noted = Noted((COUNTED.get(query.type, 0), m.DROP, reason.code), reason)
         return b""
 
     def _keep(self, query: Query, key: bytes, reply: Reply, body: Body, reason: Reason, port: Port) -> None:
-        """Keep a reply, whose being sent is counted with it then, if it does for the next ones who ask the same."""
+        """Cache a reply if it is right for the next clients that ask the same; its sending is then counted there."""
         if query.regular or self._is_for_others(query, reply, body, reason):
             reply.reason = reason
             self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
@@ -231,7 +231,7 @@ class ReplyWriter:
             port.table.namespaces.count(reply.depends, reply.labels)
 
     def _is_for_others(self, query: Query, reply: Reply, body: Body, reason: Reason) -> bool:
-        """Tell whether the reply to an irregular query does for all who mean the same, and make it do."""
+        """Tell whether the reply to an irregular query is right for all that mean the same, and adapt it to that."""
         if query.is_odd(self._udp_limit):
             whole = query.end + len(body.data) + len(self._opt(query, reply.labels[1], reason))
             if whole > MIN_SIZE:  # others may take more of it, or less
@@ -250,7 +250,7 @@ class ReplyWriter:
         *,
         lean: bool = False,
     ) -> bytes:
-        """Return a reply less its ID, counted under its labels; the client is told the reason, if it has an EDE.
+        """Return a reply without its ID, counted under its labels; it contains the reason if there is an EDE for it.
 
         The answer is not cut for that. A `lean` reply tells it only as far as it stays no longer than its query, which
         serves no attack on who is named as its sender; most tools send a cookie, whose room is enough for a word.

@@ -124,7 +124,7 @@ class Responder:
         return reply or None
 
     def follow(self, wants: Wants | None) -> Iterator[None]:
-        """Have replies followed, also kept ones, or none any more; see `ReplyCache.follow`."""
+        """Start or stop observing replies, cached ones included; see `ReplyCache.follow`."""
         self.miss = self.respond if wants is None else self._answer_followed
         self.observer.began = NEVER
         return self.replies.follow(wants)
@@ -155,7 +155,7 @@ class Responder:
         return wire
 
     def _answer_keepalive(self, query: Query, port: Stream, index: int) -> bytes:
-        """Return the reply to the query without its option, with the option; empty if there is none, or not yet."""
+        """Return the reply to the query without its option, with the option added; empty if none, or not yet."""
         told = KeepalivePort(port)
         reply = self.answer(query.without_options(), told, index, self.clock())
         return DEFERRED if reply is None else told.told(reply)
@@ -221,7 +221,7 @@ class Responder:
         self.templates.mark_stale(stale=reason is not None)
 
     def turn_away(self, packet: bytes, port: Port, index: int, reason: Reason) -> bytes | None:
-        """Return REFUSED to who may not ask, whatever it asks, TC to who asks too much, where they are told.
+        """Return REFUSED for a client that may not ask, TC for one that asks too much, where the settings want it.
 
         None if they are not, or to what is not a query.
         """

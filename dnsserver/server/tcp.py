@@ -134,7 +134,7 @@ class TcpServer:
             connection.use(limits, self._guard)
 
     def leave(self, leaving: bool = True) -> None:
-        """From now on close each connection behind its answers: its client then asks elsewhere (RFC 7766)."""
+        """From now on close each connection after its answers: its client then asks elsewhere (RFC 7766)."""
         self._leaving = leaving
 
     def rest(self, does: bool) -> None:
@@ -222,7 +222,7 @@ class TcpServer:
         return now - began <= _TURN
 
     def _goes_on(self) -> bool:
-        """Accept who is waiting, as a turn is over, and tell whether those that were ready are still to be served.
+        """Accept waiting clients at the end of a turn, and tell whether ready connections still have to be served.
 
         With several clients they are not: those left are found ready again, and all clients have their turns.
         """

@@ -1,4 +1,4 @@
-"""What both kinds of UDP socket can do for whoever serves them, and what they need of him."""
+"""The interface of both kinds of UDP socket: what they offer to their server, and what they need from it."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""Which questions somebody wants to see: by class, client, name, type and rcode."""
+"""Chooses questions by class, client, name, type and rcode."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network

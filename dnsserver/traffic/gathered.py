@@ -1,4 +1,4 @@
-"""What one process has gathered: a worker sends it to the first process, which counts for all of them.
+"""The statistics of one process: a worker sends them to the first process, which adds them all up.
 
 So no two summaries of different processes are ever merged, and the error is that of one summary.
 """
@@ -27,7 +27,7 @@ class Gathered(msgspec.Struct, frozen=True):
 
 
 class Gatherer:
-    """Gathers in one process; whoever looks on at replies calls `see`."""
+    """Gathers statistics in one process; the observer of replies calls `see`."""
 
     def __init__(self, sampler: Sampler, room: int = ROOM) -> None:
         """Gather the samples of `sampler`."""

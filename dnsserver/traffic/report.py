@@ -118,7 +118,7 @@ class FailureRow(msgspec.Struct, frozen=True):
 
 
 class FailureList(msgspec.Struct, frozen=True):
-    """The failures just seen, the last one first; so many more came too fast to be `recorded` since the start."""
+    """The last failures, the newest first, and how many since the start came too fast to be `recorded`."""
 
     unrecorded: int
     items: tuple[FailureRow, ...]

@@ -26,7 +26,7 @@ _QR: Final = 0x80
 
 
 class Sample(NamedTuple):
-    """A packet that was chosen: who sent it, how many it stands for, and the message.
+    """A sampled packet: its sender, the number of packets that it stands for, and the message.
 
     The message is the reply, if there was one at once, else the question; its first octets, up to the end of the name.
     """
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 
     @property
     def name(self) -> bytes | None:
-        """The name that was asked for, in lower case; None if there is none that can be read."""
+        """The name that was asked for, in lower case; None if it cannot be read."""
         message = self.message
         position = HEADER_SIZE
         if message[4:6] == b"\0\0":  # QDCOUNT

@@ -1,4 +1,4 @@
-"""The heaviest of many keys in bounded room: what it counts is right to within a known error.
+"""Finds the most frequent of many keys in limited memory: its counts have a known error.
 
 The algorithm is that of Misra and Gries, with many keys given up at once (Anderson and others, "A High-Performance
 Algorithm for Identifying Frequent Items in Data Streams", 2017): a table that has grown to twice its size keeps its

@@ -1,4 +1,4 @@
-"""What one server knows of who asks what, put together from samples of all packets and from replies that were made.
+"""What one server knows about who asks what: from samples of all packets, and from the replies it sent.
 
 Clients, names, and missing names come from the samples: a reply from the cache is seen by nothing else. A name that the
 outside says is missing is not known yet when its packet is sampled, so it is counted when the reply is made, each time.

@@ -20,7 +20,7 @@ _CERTAIN: Final = 1.96  # standard deviations: 95 of 100 times the truth is no f
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A key of a window: counted `count` times, which is wrong by no more than `plus_minus` 95 times of 100.
+    """A key of a window and its count, which differs by at most `plus_minus` in 95 of 100 cases.
 
     That is the error of sampling; where everything is counted it is 0. `peak` is the largest value that came with it.
     """
@@ -88,7 +88,7 @@ class Window:
         return Top(now - start, whole.total, whole.slack, tuple(_shown(heavy, more, whole.total) for heavy in found))
 
     def _forget(self, now: float) -> None:
-        """Add up what is older than a minute by minutes, and forget what is in no window any more."""
+        """Sum up by minutes what is older than a minute, and forget what no window contains."""
         fine, minutes = self._fine, self._minutes
         oldest = int(now // PANE) - _FINE + 1
         while fine and fine[0].number < oldest:

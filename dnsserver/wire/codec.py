@@ -1,4 +1,4 @@
-"""The only module that imports dnslib: the data of records that people write. No packet of a client comes here."""
+"""The only module that imports dnslib: the data of records that people write. No client's packet gets here."""
 
 import ipaddress
 import re

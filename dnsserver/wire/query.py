@@ -67,7 +67,7 @@ class Query(msgspec.Struct, gc=False):
         return self.packet[m.HEADER_SIZE : self.end]
 
     def without_options(self) -> bytes:
-        """Return the packet with nothing behind its question but the OPT, which has no options and flags but DO."""
+        """Return the packet with only an OPT after its question, without options and with no flag but DO."""
         opt = b"\0\0\x29%b\0\0%b\0\0\0" % (self.size.to_bytes(2, "big"), b"\x80" if self.do else b"\0")
         return self.packet[:8] + b"\0\0\0\1" + self.packet[m.HEADER_SIZE : self.end] + opt
 

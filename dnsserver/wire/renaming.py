@@ -1,4 +1,4 @@
-"""Records of a name that was looked up in place of another, given back under the name in the question."""
+"""Gives records of a name that was looked up in place of another the name of the question again."""
 
 from collections.abc import Sequence
 

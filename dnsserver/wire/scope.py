@@ -1,4 +1,4 @@
-"""Which names an upstream's records are believed of (RFC 5452 section 6): the bailiwick of a group of upstreams."""
+"""For which names an upstream's records are trusted (RFC 5452 section 6): the bailiwick of a group of upstreams."""
 
 import msgspec
 

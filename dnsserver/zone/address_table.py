@@ -1,4 +1,4 @@
-"""Who has each of tens of thousands of addresses, in little room.
+"""A compact table of tens of thousands of addresses and their owners.
 
 Addresses come in networks: a node's pods differ in the last octet. So what is kept is one entry for all that agree in
 the octets before it, and of each address one octet and one reference. With 57,200 endpoints that is 0.7 MiB, where a
@@ -24,7 +24,7 @@ class AddressTable:
         self._sorted = {size: SortedAddresses(size, self) for size in (4, 16)}
 
     def get(self, address: bytes) -> Holders:
-        """Return who has an address; nobody, if it is not there."""
+        """Return the owners of an address; empty if the address is not in the table."""
         found = self._networks.get(address[:-1])
         if found is None:
             return ()

@@ -366,7 +366,7 @@ class Index:
         return entry
 
     def forget_if_empty(self, entry: Entry) -> None:
-        """Drop an entry that holds nothing any more."""
+        """Drop an entry that has become empty."""
         if entry.service is None and not entry.slices and not entry.retained:
             namespace, service = entry.key
             entries = self.entries.get(namespace, {})
@@ -470,7 +470,7 @@ class Index:
 
 
 def pack(text: str) -> bytes | None:
-    """Return an IP address of either family as 4 or 16 octets, or None if it is none."""
+    """Return an IP address of either family as 4 or 16 octets, or None for any other text."""
     try:
         return inet_pton(_AF_INET6 if ":" in text else _AF_INET, text)
     except (OSError, ValueError):
@@ -506,7 +506,7 @@ def _octets(text: str) -> bytes:
 
 
 def _label(text: str) -> bytes | None:
-    """Return text as a label of a name, or None if it is none (RFC 1035 section 2.3.4)."""
+    """Return text as a label of a name, or None if it cannot be one (RFC 1035 section 2.3.4)."""
     octets = _octets(text)
     return octets if 0 < len(octets) <= _MAX_LABEL else None
 

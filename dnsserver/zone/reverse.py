@@ -27,7 +27,7 @@ def address(labels: Sequence[bytes]) -> bytes | None:
 
 
 def reverse_address(name: bytes) -> bytes | None:
-    """Return the packed address of a whole reverse name, on which its answer hangs whoever gives it, or None."""
+    """Return the packed address of a complete reverse name, on which its answer depends; None for other names."""
     return address(names.labels(name))
 
 
@@ -74,11 +74,11 @@ class Networks:
     """The reverse zones that CIDRs stand for, cut at the octet or nibble their prefix reaches into."""
 
     def __init__(self, cidrs: Sequence[str]) -> None:
-        """Read the CIDRs; raises ValueError naming one that is none."""
+        """Read the CIDRs; raises ValueError that names an invalid one."""
         self._networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
 
     def zone_of(self, labels: Sequence[bytes]) -> bytes | None:
-        """Return the zone that a reverse name lies in, or None if it is none of ours.
+        """Return the zone that contains a reverse name, or None if it is not one of ours.
 
         A prefix that ends inside a label (10.96.0.0/12) makes one zone for each value of that label.
         """

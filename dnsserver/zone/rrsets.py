@@ -1,4 +1,4 @@
-"""All records of the cluster's zone, as its answers have them: what `dump` prints.
+"""All records of the cluster's zone, exactly as in its answers: `dump` prints them.
 
 Given bit by bit, so that whoever takes them can let others have their turn; the zone may change meanwhile. What is
 retained for its grace is left out, and names of pods where any address has one (`pods = "insecure"`).

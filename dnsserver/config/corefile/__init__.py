@@ -1,4 +1,4 @@
-"""A Corefile to our own configuration: text to text, and a finding for each thing in it.
+"""Translates a Corefile into our own configuration: text to text, with a finding for each line.
 
 Promises: whatever the Corefile, the TOML is one that our reader takes, and what is not taken over is named with its
 line, its plugin and option, and what that means for whom. Reads no file by itself: imports and paths go through what is

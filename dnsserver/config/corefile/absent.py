@@ -1,4 +1,4 @@
-"""Plugins that have no settings here: what each one's loss means, and which of them are a default now."""
+"""Plugins without settings here: which are the default now, and what the loss of each other one means."""
 
 DEFAULT = {
     "any": "ANY gets one HINFO record (RFC 8482), for names outside the cluster as well",

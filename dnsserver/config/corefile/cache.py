@@ -1,4 +1,4 @@
-"""The `cache` plugin: how long answers from outside are kept."""
+"""Imports the plugin `cache`: how long answers from outside are cached."""
 
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive, Line

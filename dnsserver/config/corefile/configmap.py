@@ -1,4 +1,4 @@
-"""What a file holds that is to be imported: a Corefile, a ConfigMap with one, or kube-dns's ConfigMap."""
+"""Finds what to import in a file: a Corefile, a ConfigMap that contains one, or kube-dns's ConfigMap."""
 
 import re
 from collections.abc import Iterator

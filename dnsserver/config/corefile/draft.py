@@ -101,7 +101,7 @@ class Draft:
         self._say("differs", source, what, text)
 
     def lost(self, source: Source, what: str, text: str) -> None:
-        """Say what has no counterpart, and what that means for whom."""
+        """Report what has no counterpart, and what that means for whom."""
         self._say("lost", source, what, text)
 
     def take_back(self, source: Source, beginning: str) -> None:

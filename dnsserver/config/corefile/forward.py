@@ -1,4 +1,4 @@
-"""The `forward` plugin: who is asked for names from outside, and what kube-dns's ConfigMap says of it."""
+"""Imports the plugin `forward`: which upstreams are asked for outside names. kube-dns's ConfigMap uses parts of it."""
 
 from typing import Any
 

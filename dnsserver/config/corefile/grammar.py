@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Plugin(NamedTuple):
-    """Words behind its name, and lines of its block: what each begins with, and the words behind that.
+    """The words after its name, and the lines of its block: the first word of each, and the words after it.
 
     `options` is None if it takes no block. `once` says that it may stand in a server block only once. `former` are
     lines that versions before 1.14 took: they are no mistake of who runs such a version.

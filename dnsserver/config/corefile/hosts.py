@@ -1,4 +1,4 @@
-"""The `hosts` plugin: addresses that are written down with their names."""
+"""Imports the plugin `hosts`: addresses with their names, from the Corefile or a file."""
 
 import ipaddress
 

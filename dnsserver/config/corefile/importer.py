@@ -1,4 +1,4 @@
-"""From the text of a Corefile, or of kube-dns's ConfigMap, to TOML and findings."""
+"""Turns the text of a Corefile, or of kube-dns's ConfigMap, into TOML and findings."""
 
 from collections.abc import Callable, Mapping
 
@@ -179,7 +179,7 @@ def _external(context: Context, directive: Directive) -> None:
 
 
 def _end_of(context: Context, site: Site) -> None:
-    """See to names that no plugin of a block has: CoreDNS never goes on to another block."""
+    """Handle names that no plugin of a block has: CoreDNS never goes on to another block."""
     draft = context.draft
     if not site.has("cache"):
         draft.default(site.source, "cache", "answers from outside are cached for their whole TTL, without a setting")

@@ -1,4 +1,4 @@
-"""The ConfigMap of kube-dns: stub domains, upstream name servers, and what goes without saying."""
+"""Imports the ConfigMap of kube-dns: stub domains, upstream name servers, and its defaults."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The `kubernetes` plugin and `autopath`: which cluster is answered for, and how."""
+"""Imports the plugins `kubernetes` and `autopath`: which cluster the server answers for, and how."""
 
 import re
 

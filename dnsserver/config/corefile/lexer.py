@@ -1,4 +1,4 @@
-r"""A Corefile's text to words with their lines, as Caddy's lexer splits it.
+r"""Splits a Corefile's text into words with their line numbers, like Caddy's lexer.
 
 White space divides words. A word that begins with a quotation mark goes on to the next one, over lines if need be; in
 it `\"` is a quotation mark and every other backslash is itself. A `#` outside of quotes begins a comment, even within a
@@ -53,7 +53,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _quoted(text: str, at: int) -> tuple[str, int]:
-    """Return what stands between quotation marks, and where it goes on behind the second one."""
+    """Return the text between quotation marks, and the position after the second one."""
     characters: list[str] = []
     while at < len(text) and text[at] != '"':
         if text.startswith('\\"', at):

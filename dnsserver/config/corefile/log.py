@@ -1,4 +1,4 @@
-"""The plugin `log`: a line for each query, which `[[query_log]]` writes in the same form."""
+"""Imports the plugin `log`: a line for each query, which `[[query_log]]` writes in the same format."""
 
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line

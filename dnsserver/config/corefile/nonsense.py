@@ -1,4 +1,4 @@
-"""What somebody has given in the place of a Corefile: an error of kubectl, an empty file, a template, other formats."""
+"""Recognizes text that is not a Corefile: an error message of kubectl, an empty file, a template, another format."""
 
 import re
 from typing import NamedTuple

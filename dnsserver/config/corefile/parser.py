@@ -1,6 +1,6 @@
-"""Words of a Corefile to server blocks: imports, snippets and environment variables are put in their places.
+"""Parses the words of a Corefile into server blocks, with imports, snippets and environment variables filled in.
 
-As CoreDNS reads it, so that what is imported is what was served. What CoreDNS itself refuses is a CorefileError.
+It reads a Corefile as CoreDNS does, so that the import equals what was served. What CoreDNS refuses is a CorefileError.
 """
 
 import re
@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 
 class Directive(NamedTuple):
-    """A plugin in a server block, with the words behind its name and the lines of its block."""
+    """A plugin in a server block, with the words after its name and the lines of its block."""
 
     name: str
     args: tuple[str, ...]
@@ -204,7 +204,7 @@ class _Parser:
         raise CorefileError(f"{opener.file}:{opener.line}: the block of {opener.text} is not closed: expected }}")
 
     def _rest_of_line(self) -> tuple[str, ...]:
-        """Step over the present word, and read those behind it in its line, up to a brace."""
+        """Step over the current word, and read the rest of its line, up to a brace."""
         self._at += 1
         words = []
         while self._at < len(self._words) and not self._begins_line(self._at):

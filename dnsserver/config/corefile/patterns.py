@@ -1,4 +1,4 @@
-"""Regular expressions and Go templates of a Corefile, as our rules have them.
+"""Translates regular expressions and Go templates of a Corefile into the form of our rules.
 
 Both compare names in lower case that end in a dot, with RE2's syntax. In our texts a gap is `{1}` or `{name}`, and a
 brace itself is written twice.

@@ -1,4 +1,4 @@
-"""What CoreDNS does not start with: every mistake of a Corefile, each with its line and what was meant perhaps.
+"""Finds every mistake with which CoreDNS would not start, each with its line and perhaps what was meant.
 
 The words of each line are compared with `grammar`. Relations between lines, and rules that have a grammar of their own,
 are in `relations`. What an older version took, and plugins that people build in themselves, are no mistakes.

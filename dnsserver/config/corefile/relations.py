@@ -1,4 +1,4 @@
-"""What CoreDNS demands of the lines of one plugin together, and of words that no kind can describe."""
+"""What CoreDNS demands of several lines of one plugin together, and of words that no kind describes."""
 
 from collections.abc import Callable, Iterator
 

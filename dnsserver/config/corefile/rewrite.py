@@ -1,4 +1,4 @@
-"""The `rewrite` plugin: questions that are asked under another name."""
+"""Imports the plugin `rewrite`: questions that are looked up under another name."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The rules of the `rewrite` plugin, as far as CoreDNS does not start with one."""
+"""Finds `rewrite` rules with which CoreDNS would not start."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def mistakes(directive: Directive) -> Iterator[str]:
 
 
 def _rule(field: str, written: str, words: list[str]) -> Iterator[str]:
-    """Give what is wrong with a rule, whose words stand behind its field."""
+    """Yield what is wrong with a rule; `words` are those after its field."""
     if field not in _FIELDS:
         yield f"found {written[:80] or 'nothing'}, expected one of {', '.join(_FIELDS)}{did_you_mean(written, _FIELDS)}"
     elif field in {"class", "type"}:
@@ -49,7 +49,7 @@ def _is_one(field: str, word: str) -> bool:
 
 
 def _comparing(field: str, words: list[str]) -> Iterator[str]:
-    """Give what is wrong with a rule that compares names: [KIND] FROM TO..., with what comes behind it."""
+    """Yield what is wrong with a rule that compares names: [KIND] FROM TO..., and with the words after it."""
     number = {"name": 2, "cname": 2, "ttl": 2, "rcode": 3}[field]
     if len(words) < number or (field != "name" and len(words) > number + 1):
         more = f"{number + 1} with one of {', '.join(_MATCHES)} before them"

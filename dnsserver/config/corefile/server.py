@@ -1,4 +1,4 @@
-"""Plugins about the server itself: where it listens, what it tells, who may ask, how it ends."""
+"""Imports plugins about the server itself: where it listens, what it logs, who may ask, and how it ends."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""What a plugin of a Corefile is imported with: its server block, all others, and the files of the machine."""
+"""The context in which a plugin is imported: its server block, the other blocks, and the machine's files."""
 
 import re
 from collections.abc import Callable

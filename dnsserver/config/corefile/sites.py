@@ -1,4 +1,4 @@
-"""Server blocks as what one server can be: which of them is asked for which names, at which addresses."""
+"""Merges the server blocks into one server: which block answers which names, and at which addresses."""
 
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import ServerBlock

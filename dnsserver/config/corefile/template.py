@@ -1,4 +1,4 @@
-"""The `template` plugin: answers that are made up from the question."""
+"""Imports the plugin `template`: answers that are computed from the question."""
 
 import re
 from typing import NamedTuple

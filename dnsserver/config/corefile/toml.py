@@ -1,4 +1,4 @@
-"""A draft to TOML: tables and keys in the order of our own file, and above each the lines of the Corefile behind it."""
+"""Writes a draft as TOML: tables and keys in the order of our own file, each below its lines of the Corefile."""
 
 from collections.abc import Iterable
 

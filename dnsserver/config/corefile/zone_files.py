@@ -1,4 +1,4 @@
-"""The `file` plugin: zones that are read from files."""
+"""Imports the plugin `file`: zones that are read from files."""
 
 from dnsserver.config.corefile.draft import Source, shown
 from dnsserver.config.corefile.parser import Directive
