@@ -26,7 +26,7 @@ _OUTSIDE = {"search", "external"}  # mixes whose questions the server passes on 
 _DURATION = 10.0
 _EDNS = 1232
 _OPEN_WINDOW = 1 << 15
-"""Outstanding questions a client in open loop: half the IDs, so that lost ones rest before their reuse."""
+"""Outstanding questions for each client in open loop: half the IDs, so that lost ones rest before their reuse."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 80})
@@ -34,7 +34,11 @@ _OPEN_WINDOW = 1 << 15
 @click.option("-s", "--server", metavar="ADDR", help="Address of the server.  [default: where `make run` serves]")
 @click.option("-p", "--port", type=click.IntRange(1, 65535), help="Port of the server.  [default: 53 of a given ADDR]")
 @click.option(
-    "-d", "--questions", "question_file", type=click.File(), help="Question file, `name type` a line; - is stdin."
+    "-d",
+    "--questions",
+    "question_file",
+    type=click.File(),
+    help="Question file with one `name type` on each line; - is stdin.",
 )
 @click.option(
     "--mix", "mix_texts", multiple=True, metavar="KIND[=WEIGHT]",
@@ -44,9 +48,11 @@ _OPEN_WINDOW = 1 << 15
     "--objects", type=click.Path(exists=True, path_type=Path), multiple=True,
     help="Names for mixes: Kubernetes objects, a file or folder of YAML or JSON.",
 )  # fmt: skip
-@click.option("--names", type=click.File(), help="Names for mixes: a file with a service's name a line.")
-@click.option("--services", type=click.IntRange(1), help="Names for mixes: so many made-up services.")
-@click.option("--headless", type=click.IntRange(0), default=0, help="With --services: so many headless ones too.")
+@click.option("--names", type=click.File(), help="Names for mixes: a file with the name of one service on each line.")
+@click.option("--services", type=click.IntRange(1), help="Names for mixes: number of made-up services.")
+@click.option(
+    "--headless", type=click.IntRange(0), default=0, help="With --services: number of headless ones in addition."
+)
 @click.option("--namespaces", type=click.IntRange(1), default=1, help="With --services: the namespaces they are in.")
 @click.option("--service-pattern", default="svc-{i}", help="With --services: their names.")
 @click.option("--headless-pattern", default="headless-{i}", help="With --headless: their names.")
@@ -58,14 +64,14 @@ _OPEN_WINDOW = 1 << 15
     "may be repeated.",
 )  # fmt: skip
 @click.option("--missing", type=click.IntRange(1), default=10_000, help="Different names in the mix `missing`.")
-@click.option("--most", type=click.IntRange(1), default=200_000, help="Questions in a mix at most.")
+@click.option("--most", type=click.IntRange(1), default=200_000, help="The most questions in a mix.")
 @click.option(
     "--zipf", type=click.FloatRange(0, 10), metavar="EXPONENT",
-    help="Draw --most questions from the list or mix by Zipf's law: the first ones often, the last ones seldom.",
+    help="Draw --most questions from the list or mix by Zipf's law: the first ones often, the last ones rarely.",
 )  # fmt: skip
 @click.option("--domain", default="cluster.local", help="The cluster's domain.")
 @click.option(
-    "--print-questions", is_flag=True, help="Print the questions as a file that dnsperf reads too; ask nothing."
+    "--print-questions", is_flag=True, help="Print the questions as a file that dnsperf can read too; send nothing."
 )
 @click.option(
     "-m", "--protocol", type=click.Choice(["udp", "tcp"]), default="udp", help="TCP is persistent and pipelined."
@@ -75,16 +81,23 @@ _OPEN_WINDOW = 1 << 15
     "-q", "--outstanding", type=click.IntRange(1), metavar="N",
     help="Outstanding questions over all clients; 100 in closed loop, in open loop as many as there are IDs.",
 )  # fmt: skip
-@click.option("-Q", "--rate", type=click.FloatRange(0, min_open=True), help="Open loop: so many questions a second.")
+@click.option("-Q", "--rate", type=click.FloatRange(0, min_open=True), help="Open loop: number of questions a second.")
 @click.option(
-    "-l", "--duration", type=click.FloatRange(0, min_open=True), help="Seconds to ask; 10 if nothing else ends it."
+    "-l",
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds to ask; 10 if no other option ends the run.",
 )
-@click.option("-n", "--passes", type=click.IntRange(1), help="Ask the whole list so many times.")
-@click.option("--count", type=click.IntRange(1), help="Ask so many questions.")
+@click.option("-n", "--passes", type=click.IntRange(1), help="Number of times to ask the whole list.")
+@click.option("--count", type=click.IntRange(1), help="Number of questions to ask.")
 @click.option(
-    "-t", "--timeout", type=click.FloatRange(0, 300, min_open=True), default=5.0, help="Seconds until one is lost."
+    "-t",
+    "--timeout",
+    type=click.FloatRange(0, 300, min_open=True),
+    default=5.0,
+    help="Seconds after which a question counts as lost.",
 )
-@click.option("--warmup", type=click.FloatRange(0), default=0.0, help="Seconds to ask before anything is counted.")
+@click.option("--warmup", type=click.FloatRange(0), default=0.0, help="Seconds to ask before counting begins.")
 @click.option(
     "-e", "--edns", type=click.IntRange(512, 65535), is_flag=False, flag_value=1232, metavar="[SIZE]",
     help="Ask with EDNS and this UDP size, 1232 if none is given.",
@@ -92,7 +105,11 @@ _OPEN_WINDOW = 1 << 15
 @click.option("-D", "--dnssec", is_flag=True, help="Set the DO bit; implies EDNS.")
 @click.option("--recursion/--no-recursion", default=True, help="Set the flag RD.")
 @click.option(
-    "--pid", "pids", type=click.IntRange(1), multiple=True, help="Report the processor time of it and its children."
+    "--pid",
+    "pids",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Report the processor time of this process and its children.",
 )
 @click.option(
     "--json",
@@ -100,7 +117,7 @@ _OPEN_WINDOW = 1 << 15
     type=click.Path(dir_okay=False, writable=True, allow_dash=True),
     help="Write the report as JSON; with - the table goes to stderr.",
 )
-@click.option("--progress/--no-progress", default=True, help="Say every second how it goes, on stderr.")
+@click.option("--progress/--no-progress", default=True, help="Print the progress every second, on stderr.")
 @click.option("--batches/--no-batches", default=None, help="Use sendmmsg and recvmmsg.  [default: where they exist]")
 def main(
     *,

@@ -1,4 +1,4 @@
-"""What the loop of a run needs of a client, and the waiting for many of them."""
+"""What the loop of a run needs from a client, and a way to wait for many clients."""
 
 import select
 import sys
@@ -19,7 +19,7 @@ class Client(Protocol):
     outstanding: Outstanding
 
     def fileno(self) -> int:
-        """Give the socket's number, for the Poller."""
+        """Return the socket's number, for the Poller."""
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
         """Ask up to `count` questions from that position of the deck on; give how many left.
@@ -54,7 +54,7 @@ class Poller:
             self._epoll.register(client.fileno(), select.EPOLLIN)
 
     def remove(self, client: Client) -> None:
-        """Watch a client's socket no more; called before it is closed."""
+        """Stop watching a client's socket; called before it is closed."""
         fileno = client.fileno()
         del self._clients[fileno]
         self._writers.discard(fileno)
@@ -62,7 +62,7 @@ class Poller:
             self._epoll.unregister(fileno)
 
     def watch_room(self, client: Client, wanted: bool) -> None:
-        """Wake up, or no more, when the client's socket has room to send."""
+        """Start or stop waking up when the client's socket has room to send."""
         fileno = client.fileno()
         if wanted == (fileno in self._writers):
             return
@@ -71,7 +71,7 @@ class Poller:
             self._epoll.modify(fileno, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
 
     def ready(self, nanoseconds: int) -> list[Client]:
-        """Give the clients that are ready, after at most that time."""
+        """Return the clients that are ready, after at most that time."""
         clients = self._clients
         if self._epoll is None:
             wait = max(nanoseconds, 0) / 1e9

@@ -8,7 +8,7 @@ _UTIME, _STIME = 11, 12  # of /proc/PID/stat, counted behind the command name, w
 
 
 class ProcessGoneError(LookupError):
-    """A process whose time is wanted is not there."""
+    """A process whose time is wanted does not exist."""
 
 
 class ProcessTimes:
@@ -28,7 +28,7 @@ class ProcessTimes:
         self.pids = tuple(family)
 
     def seconds(self) -> float:
-        """Give user and system time of all of them together, in seconds, exact to 0.01 s. Raises ProcessGoneError."""
+        """Return user and system time of all of them together, in seconds, exact to 0.01 s. Raises ProcessGoneError."""
         return sum(self._ticks(pid) for pid in self.pids) * self._tick
 
     def _ticks(self, pid: int) -> int:

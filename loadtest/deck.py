@@ -1,4 +1,4 @@
-"""All questions of a run, encoded, in the order they are asked in."""
+"""All questions of a run, encoded, in the order in which they are asked."""
 
 from collections.abc import Sequence
 

@@ -55,7 +55,7 @@ class Histogram:
         self.maximum = max(self.maximum, value)
 
     def percentile(self, percent: float) -> int:
-        """Give the nanoseconds that `percent` of the values do not exceed, or up to 1/128 more; 0 without values."""
+        """Return the nanoseconds that `percent` of the values do not exceed, or up to 1/128 more; 0 without values."""
         rank = max(1, math.ceil(self.count * percent / 100 - 1e-6))  # less the rounding of, say, 99.9
         seen = 0
         for index, times in enumerate(self._buckets):
@@ -65,11 +65,11 @@ class Histogram:
         return 0
 
     def mean(self) -> float:
-        """Give the mean in nanoseconds, 0 without values."""
+        """Return the mean in nanoseconds, 0 without values."""
         return self.total / self.count if self.count else 0.0
 
     def copy(self) -> "Histogram":
-        """Give the counts as they are now."""
+        """Return the counts as they are now."""
         twin = Histogram()
         twin._buckets = self._buckets.copy()
         twin.count, twin.total = self.count, self.total
@@ -77,7 +77,7 @@ class Histogram:
         return twin
 
     def since(self, earlier: "Histogram") -> "Histogram":
-        """Give what was counted after `earlier`, a copy of this one; its minimum and maximum stay those of all."""
+        """Return what was counted after `earlier`, a copy of this one; its minimum and maximum stay those of all."""
         part = self.copy()
         both = zip(self._buckets, earlier._buckets, strict=True)  # noqa: SLF001 - its own class
         part._buckets = [now - then for now, then in both]  # noqa: SLF001 - its own class

@@ -41,7 +41,7 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 def from_pattern(pattern: Pattern, domain: str, external: tuple[str, ...] = EXTERNAL) -> Inventory:
-    """Give the names that a pattern makes. Raises InventoryError for a pattern that is none."""
+    """Return the names that a pattern makes. Raises InventoryError for an invalid pattern."""
     try:
         namespaces = tuple(pattern.namespace.format(i=i) for i in range(pattern.namespaces))
         named = [
@@ -62,7 +62,7 @@ def from_pattern(pattern: Pattern, domain: str, external: tuple[str, ...] = EXTE
 
 
 def from_names(lines: Iterable[str], domain: str, external: tuple[str, ...] = EXTERNAL) -> Inventory:
-    """Give an inventory of services listed one name a line; `;` and `#` begin comments. Names of one or two labels,
+    """Return an inventory of services listed one name a line; `;` and `#` begin comments. Names of one or two labels,
     `SERVICE` or `SERVICE.NAMESPACE`, are completed with the namespace `default` and the domain.
     """
     stripped = (line.strip().removesuffix(".") for line in lines)
@@ -82,7 +82,7 @@ def _complete(name: str, domain: str) -> str:
 
 
 def from_objects(paths: Iterable[Path], domain: str, external: tuple[str, ...] = EXTERNAL) -> Inventory:
-    """Give the names of Kubernetes objects, from files or folders of YAML or JSON as `kubectl get -o` prints them.
+    """Return the names of Kubernetes objects, from files or folders of YAML or JSON as `kubectl get -o` prints them.
 
     Raises InventoryError naming the file.
     """
@@ -136,11 +136,11 @@ class _Found:
         }
 
     def inventory(self, external: tuple[str, ...]) -> Inventory:
-        """Give all that was added."""
+        """Return all that was added."""
         return Inventory(domain=self._domain, external=external, **{k: tuple(v) for k, v in self._sets.items()})
 
     def add(self, item: Any) -> None:
-        """Take up one object; other kinds are passed over."""
+        """Add one object; other kinds are ignored."""
         kind = item["kind"]
         if kind == "Namespace":
             self._put("namespaces", item["metadata"]["name"])

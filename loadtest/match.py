@@ -1,4 +1,4 @@
-"""Whether a reply answers what was asked, decided for one message at a time."""
+"""Decides whether a reply answers its question, for one message at a time."""
 
 import struct
 

@@ -128,5 +128,5 @@ def _spent(processes: ProcessTimes | None, before: float) -> float | None:
 
 
 def server_text(address: tuple[str, int]) -> str:
-    """Give an address as dig writes it, ADDR#PORT."""
+    """Return an address as dig writes it, ADDR#PORT."""
     return f"{address[0]}#{address[1]}"

@@ -1,4 +1,4 @@
-"""Built-in mixes: what pods ask, as lists of questions over the names of an inventory."""
+"""Built-in mixes: what pods ask, as lists of questions about the names of an inventory."""
 
 import ipaddress
 import random
@@ -76,7 +76,7 @@ KINDS: Mapping[str, Callable[[Inventory, int], Iterator[Question]]] = {
 
 
 def mix(weights: Mapping[str, int], inventory: Inventory, *, missing_names: int, most: int) -> list[Question]:
-    """Give the questions of several kinds, spread evenly by their weights, each kind in its own order and over again as
+    """Return the questions of several kinds, spread evenly by weight, each kind in its own order and over again as
     often as needed: so long that every question of every kind is in it once, but at most `most`.
 
     Raises MixError if the inventory has no names of a kind.
@@ -92,8 +92,9 @@ def mix(weights: Mapping[str, int], inventory: Inventory, *, missing_names: int,
 
 
 def zipf(questions: Sequence[Question], exponent: float, count: int) -> list[Question]:
-    """Give `count` questions drawn from a list, each with a chance of 1 to its place to the power `exponent`: a few are
-    most of them, as with what pods ask. The same ones in every run.
+    """Return `count` questions drawn from a list; a question's chance falls with its place to the power `exponent`.
+
+    So a few questions make up most of them, as with what pods ask. They are the same ones in every run.
     """
     draw = random.Random(_SEEDED)  # noqa: S311 - names to ask, no secrets
     return draw.choices(questions, [place**-exponent for place in range(1, len(questions) + 1)], k=count)

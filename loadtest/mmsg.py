@@ -26,7 +26,7 @@ _CONTROL_WORDS = 4  # one struct cmsghdr (length, level and type) and the struct
 
 
 def available() -> bool:
-    """Say whether this machine has these calls in the layout that this module knows."""
+    """Tell whether this machine has these calls in the layout that this module knows."""
     return sys.platform == "linux" and struct.calcsize("P") == 8
 
 
@@ -90,7 +90,7 @@ class Outbox:
         self._address = self._headers.buffer_info()[0]
 
     def number(self, position: int, first: int, count: int) -> int:
-        """Give the queries from `position` on the IDs from `first` on, in native byte order; say where they are."""
+        """Return the queries from `position` on the IDs from `first` on, in native byte order; say where they are."""
         self._ids[position : position + count] = self._numbers[first : first + count]
         return self._address + 8 * _HEADER_WORDS * position
 

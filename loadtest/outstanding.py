@@ -1,4 +1,4 @@
-"""The questions one socket waits for: which IDs are out, since when, and for which question."""
+"""The questions that one socket waits for: which IDs are in use, since when, and for which question."""
 
 from array import array
 
@@ -35,7 +35,7 @@ class Outstanding:
         return self._window - self.count
 
     def reserve(self, wanted: int) -> tuple[int, int]:
-        """Give the first of a run of unused IDs and the run's length, up to `wanted`; length 0 if all are out."""
+        """Return the first of a run of unused IDs and the run's length, up to `wanted`; length 0 if all are out."""
         if self.count >= self._size:
             return 0, 0
         state = self.state
@@ -74,11 +74,11 @@ class Outstanding:
         return given_up
 
     def is_waiting(self, ident: int) -> bool:
-        """Say whether that ID is out."""
+        """Tell whether that ID is out."""
         return self.state[ident] == _WAITING
 
     def was_given_up(self, ident: int) -> bool:
-        """Say whether a reply of that ID comes late, rather than unasked."""
+        """Tell whether a reply of that ID comes late, rather than unasked."""
         return self.state[ident] == _GIVEN_UP
 
     def forgive(self, ident: int) -> None:

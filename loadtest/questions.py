@@ -16,7 +16,7 @@ _CLASS_IN = b"\0\1"
 
 
 class QuestionError(ValueError):
-    """A question that cannot be asked; the text says where it stands and what was expected."""
+    """A question that cannot be asked; the text says where it is and what was expected."""
 
 
 class Question(NamedTuple):
@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
 
 
 def read(lines: Iterable[str], source: str) -> list[Question]:
-    """Give the questions of a file in dnsperf's format: `name type` a line, `;` or `#` begins a comment line.
+    """Return the questions of a file in dnsperf's format: `name type` a line, `;` or `#` begins a comment line.
 
     `source` names the file in errors. Raises QuestionError with file and line, also when there is no question at all.
     """
@@ -71,12 +71,12 @@ def _parse(lines: Iterable[str], source: str) -> Iterator[Question]:
 
 
 def write(questions: Iterable[Question]) -> str:
-    """Give the questions as the text of a question file, which dnsperf reads too."""
+    """Return the questions as the text of a question file, which dnsperf reads too."""
     return "".join(f"{name} {kind}\n" for name, kind in questions)
 
 
 def encode(question: Question, manner: Manner) -> Encoded:
-    """Give the bytes to send for a question. Raises QuestionError."""
+    """Return the bytes to send for a question. Raises QuestionError."""
     asked = encode_name(question.name) + encode_type(question.type) + _CLASS_IN
     flags = 0x0100 if manner.recursion else 0
     opt = b""
@@ -89,7 +89,7 @@ def encode(question: Question, manner: Manner) -> Encoded:
 
 
 def encode_type(mnemonic: str) -> bytes:
-    """Give a type's two octets, for a mnemonic of TYPES or TYPEnnn (RFC 3597). Raises QuestionError."""
+    """Return a type's two octets, for a mnemonic of TYPES or TYPEnnn (RFC 3597). Raises QuestionError."""
     text = mnemonic.upper()
     number = TYPES.get(text)
     if number is None and text.startswith("TYPE") and text[4:].isascii() and text[4:].isdigit():
@@ -100,7 +100,7 @@ def encode_type(mnemonic: str) -> bytes:
 
 
 def encode_name(text: str) -> bytes:
-    r"""Give a name's uncompressed wire form; `\.` and `\DDD` stand for octets (RFC 1035, 5.1). Raises QuestionError."""
+    r"""Return a name in uncompressed wire form; `\.` and `\DDD` are octets (RFC 1035, 5.1). Raises QuestionError."""
     if text == ".":
         return b"\0"
     labels = _labels(text) if "\\" in text else text.removesuffix(".").encode().split(b".")

@@ -1,4 +1,4 @@
-"""What a run found: as values that keep their names, as JSON, and as a table."""
+"""The results of a run: as values that keep their names, as JSON, and as a table."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ _WIDTH = 79  # of a terminal, less the column that some leave to the cursor
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What was asked of whom: the options of the run, as they were understood."""
+    """What was asked, and which server: the options of the run, as they were understood."""
 
     server: str
     protocol: Literal["udp", "tcp"]
@@ -104,7 +104,7 @@ class Report(msgspec.Struct, frozen=True):
 def summarize(
     setting: Setting, outcome: Outcome, *, own_seconds: float, server_seconds: float | None, pids: tuple[int, ...]
 ) -> Report:
-    """Give the report of a run from its outcome and the processor time spent meanwhile."""
+    """Return the report of a run from its outcome and the processor time spent meanwhile."""
     tally = outcome.tally
     elapsed = max(outcome.elapsed, 1) / SECOND
     lost = tally.lost + tally.closed
@@ -161,7 +161,9 @@ def _notes(setting: Setting, outcome: Outcome, *, server_is_gone: bool) -> list[
     tally = outcome.tally
     notes = []
     if outcome.interrupted:
-        notes.append("The run was interrupted; what was outstanding then is neither answered nor lost.")
+        notes.append(
+            "The run was interrupted; questions that were outstanding then count as neither answered nor lost."
+        )
     if abs(outcome.clock_step) > _CLOCK_STEP:
         notes.append(
             f"The clock was set by {outcome.clock_step / 1e6:.1f} ms during the run; some latencies are wrong."
@@ -169,23 +171,25 @@ def _notes(setting: Setting, outcome: Outcome, *, server_is_gone: bool) -> list[
     if server_is_gone:
         notes.append("A process of the server ended during the run; its processor time is not known.")
     if tally.dropped_here:
-        notes.append(f"{tally.dropped_here} replies were dropped on this side, for want of room in the socket buffers.")
+        notes.append(f"{tally.dropped_here} replies were dropped on this side, because the socket buffers were full.")
     if tally.refused:
-        notes.append(f"{tally.refused} times the system refused a send or gave an error: is the server's port open?")
+        notes.append(
+            f"{tally.refused} times the system refused to send or reported an error: is the server's port open?"
+        )
     if setting.rate:
         notes.append(
-            "Open loop polls between questions: own processor time is that of the machine, not of the questions."
+            "Open loop polls between questions: the tool's own processor time includes this, not only the questions."
         )
     return notes
 
 
 def to_json(report: Report) -> bytes:
-    """Give the report as one JSON object with a line end, fields in the order of the classes here."""
+    """Return the report as one JSON object with a line end, fields in the order of the classes here."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
 def render(report: Report) -> Group:
-    """Give the report as a table and its notes, for a rich console."""
+    """Return the report as a table and its notes, for a rich console."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")

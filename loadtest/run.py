@@ -1,4 +1,4 @@
-"""The loop: asks at the wanted pace, takes the replies, gives up on what does not come."""
+"""The loop: asks at the wanted rate, reads the replies, and gives up on questions without one."""
 
 import math
 import sys
@@ -83,7 +83,7 @@ class Run:
         self._start = 0
 
     def stop(self) -> None:
-        """Have the run end within a tenth of a second with what it has; may be called from a signal handler."""
+        """End the run within a tenth of a second with the results so far; may be called from a signal handler."""
         self._stopped = True
 
     def go(self) -> Outcome:
@@ -156,7 +156,7 @@ class Run:
         return self._start + int(tally.sent * interval) - clock()
 
     def _due(self, moment: int) -> int:
-        """Say how many questions are due before that moment."""
+        """Return how many questions are due before that moment."""
         due = math.ceil((moment - self._start) * (self._plan.rate or 0) / SECOND)
         return due if self._plan.count is None else min(due, self._plan.count)
 

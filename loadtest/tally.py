@@ -1,4 +1,4 @@
-"""What a run counts."""
+"""The counts of a run."""
 
 import sys
 
@@ -52,7 +52,7 @@ class Tally:
         return self.latency.count
 
     def rcodes(self) -> dict[str, int]:
-        """Give the replies by rcode, the most frequent first; the rcode is the header's, without EDNS's upper bits."""
+        """Return the replies by rcode, the most frequent first; the rcode is the header's, without the bits in EDNS."""
         sums: dict[str, int] = {}
         for word, times in self._words():
             name = RCODES.get(word & 15, f"RCODE{word & 15}")
@@ -60,7 +60,7 @@ class Tally:
         return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
     def truncated(self) -> int:
-        """Give the number of replies with the flag TC."""
+        """Return the number of replies with the flag TC."""
         return sum(times for word, times in self._words() if word & 0x0200)
 
     def _words(self) -> list[tuple[int, int]]:

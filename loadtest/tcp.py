@@ -27,7 +27,7 @@ class _State(Enum):
 
 
 def connect(address: tuple[str, int], deck: Deck, windows: Sequence[int], poller: Poller) -> list[Client]:
-    """Give a connected client for each window, the questions it may have outstanding. Raises OSError."""
+    """Return a connected client for each window, the questions it may have outstanding. Raises OSError."""
     prefixes = [(len(tail) + 2).to_bytes(2) for tail in deck.tails]
     return [TcpClient(address, deck, prefixes, window, poller) for window in windows]
 
@@ -65,7 +65,7 @@ class TcpClient:
         self._poller.add(self)
 
     def fileno(self) -> int:
-        """Give the socket's number."""
+        """Return the socket's number."""
         return self._sock.fileno()
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:

@@ -23,7 +23,7 @@ _ENOUGH = 8  # datagrams in a call to learn from it how fast they leave
 def connect(
     address: tuple[str, int], deck: Deck, windows: Sequence[int], *, batches: bool | None = None
 ) -> list[Client]:
-    """Give a client of the server at that address for each window, the questions it may have outstanding.
+    """Return a client of the server at that address for each window, the questions it may have outstanding.
 
     `batches` chooses between the two ways of I/O; by default the machine does. Raises OSError.
     """
@@ -64,7 +64,7 @@ class BatchClient:
         self._step = sys.maxsize  # nanoseconds from one datagram of a call to the next, the least seen
 
     def fileno(self) -> int:
-        """Give the socket's number."""
+        """Return the socket's number."""
         return self._fileno
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
@@ -161,7 +161,7 @@ class PlainClient:
         self._buffer = bytearray(65536)
 
     def fileno(self) -> int:
-        """Give the socket's number."""
+        """Return the socket's number."""
         return self._sock.fileno()
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
