@@ -18,6 +18,7 @@ from dnsserver.config import ConfigError, Loaded, Override, read
 
 INVALID = 2  # exit status; click's own for a wrong flag
 
+_MEANWHILE = ("dnsserver.app.preflight", "dnsserver.log")  # takes less time than the child
 _SIGNALLED = 128  # and the number, as shells have it
 _MOST_TOLD = 100  # lines
 
@@ -42,7 +43,9 @@ def read_apart() -> Take | None:
         os.close(reader)
         return partial(_pass_on, writer)
     os.close(writer)
-    importlib.import_module("dnsserver.app")  # takes as long as the child
+    if importlib.import_module("dnsserver.app.address_space").shortage() is None:
+        for name in _MEANWHILE:
+            importlib.import_module(name)
     with os.fdopen(reader, "rb") as pipe:
         text = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
