@@ -1,6 +1,7 @@
 """What counts as one client, and how its address is written."""
 
 import socket
+from ipaddress import ip_address
 
 
 def source_of(client: bytes) -> bytes:
@@ -14,6 +15,11 @@ def source_of(client: bytes) -> bytes:
 def shown_address(packed: bytes) -> str:
     """Return a whole address, a client's or another one, as text: "10.0.0.1", or "2001:db8::1"."""
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def packed_address(text: str) -> bytes:
+    """Return an address that is written as text, packed. Raises ValueError for any other text."""
+    return ip_address(text).packed
 
 
 def shown_source(client: bytes) -> str:

@@ -1,6 +1,6 @@
 """Where an explanation comes from: a running server, or this process with object files or a kubeconfig."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,9 @@ import trio
 from dnsserver.app.asking import Asking
 from dnsserver.app.dns_service import DnsService, StartError
 from dnsserver.app.explainer import Explainer, PodReadError, Wanted, WantedError
+from dnsserver.app.files_at_hand import TooLargeError, objects_of
 from dnsserver.app.sync import Sync
-from dnsserver.app.zone_at_hand import SYNC_WAIT, NoZoneError, expect_objects, first_of, late
+from dnsserver.app.zone_at_hand import NoZoneError, expect_objects, first_of, wait_zone
 from dnsserver.clients import shown_address
 from dnsserver.config import Config, Loaded
 from dnsserver.explain import nearest
@@ -24,7 +25,7 @@ from dnsserver.zone.cluster import Cluster
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where this runs in a pod
 _RESOLV_CONF = Path("/etc/resolv.conf")
-_READ_BESIDE = 1 << 18  # octets of files that a server reads for a pod: a fifth of a second of a thread
+_PODS = 5  # that are named where one is not there
 _RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
 
 
@@ -111,7 +112,7 @@ async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
         assert objects is not None  # it is one or the other
         known = parts.cluster.index.pod_addresses((namespace.encode(), name.encode()))
         if known is None and parts.config.pods == "verified" and not parts.cluster.missing and not parts.is_alone:
-            raise _no_pod(namespace, name, objects)
+            raise _no_pod(namespace, name, objects, None)
         return await trio.to_thread.run_sync(_pod_of_files, objects, namespace, name, parts.is_alone)
     try:
         return await client.pod(namespace, name)
@@ -123,52 +124,31 @@ async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
         raise PodReadError(f"pod {namespace}/{name} cannot be read: {error}") from None
 
 
-def _no_pod(namespace: str, name: str, path: Path) -> WantedError:
-    return WantedError(f"pod: there is no pod {namespace}/{name} in {path}")
+def _no_pod(namespace: str, name: str, path: Path, known: Iterable[str] | None) -> WantedError:
+    if known is None:
+        return WantedError(f"pod: there is no pod {namespace}/{name} in {path}")
+    pods = sorted(known)
+    shown = ", ".join(pods[:_PODS]) + (f" and {len(pods) - _PODS} more" if len(pods) > _PODS else "")
+    which = f"; that namespace has {shown}" if pods else "; that namespace has no pod there"
+    return WantedError(f"pod: there is no pod {namespace}/{name} in {path}{which}")
 
 
 def _pod_of_files(path: Path, namespace: str, name: str, is_alone: bool) -> PodDns:
     """Return a pod of object files, of small ones if others are answered beside. Raises PodReadError, WantedError."""
-    from dnsserver.kube.folder import look_around  # noqa: PLC0415 - of object files
-
-    looks = look_around(path).looks
-    if not is_alone and sum(size for _, size, _ in looks.values()) > _READ_BESIDE:
+    known: list[str] = []
+    try:
+        for thing in objects_of(path, "Pod", is_alone=is_alone):
+            pod = of_parsed(thing)
+            if (pod.namespace, pod.name) == (namespace, name):
+                return pod
+            known += [pod.name] if pod.namespace == namespace else []
+    except TooLargeError as error:
         raise PodReadError(
-            f"what pods of {path} say of DNS is read by `dnsserver explain --objects {path}`, not by a server: these"
-            " files are too large to be read beside answering"
-        )
-    for file in looks:
-        try:
-            for value in _documents(file):
-                for thing in _things(value):
-                    if thing.get("kind") != "Pod":
-                        continue
-                    pod = of_parsed(thing)
-                    if (pod.namespace, pod.name) == (namespace, name):
-                        return pod
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise PodReadError(f"{file}: cannot read its pods: {error}") from None
-    raise _no_pod(namespace, name, path)
-
-
-def _documents(file: Path) -> Iterator[object]:
-    if file.suffix == ".json":
-        yield msgspec.json.decode(file.read_bytes())
-        return
-    from dnsserver.kube.plain import documents  # noqa: PLC0415 - YAML, 2 MiB
-
-    yield from (document.value for document in documents(file.read_bytes()))
-
-
-def _things(value: object) -> Iterator[dict[str, object]]:
-    """Yield the objects of a document, also those of a List."""
-    if isinstance(value, dict):
-        items = value.get("items")
-        if isinstance(items, list):
-            for item in items:
-                yield from _things(item)
-        else:
-            yield value
+            f"what pods of {path} say of DNS is read by `dnsserver explain --objects {path}`, not by a server: {error}"
+        ) from None
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise PodReadError(f"{path}: cannot read its pods: {error}") from None
+    raise _no_pod(namespace, name, path, known)
 
 
 def run(loaded: Loaded, wanted: Wanted) -> Explanation:
@@ -196,21 +176,17 @@ class _Process:
 async def _run(loaded: Loaded, wanted: Wanted) -> Explanation:
     config = msgspec.structs.replace(loaded.config, workers=1, state=None)
     found: Explanation | None = None
-    no_zone = ExplainError(late())
     try:
         process = _Process(config)
         async with trio.open_nursery() as nursery:
             await nursery.start(process.dns.forwarder.run)
             nursery.start_soon(process.sync.run)
-            with trio.move_on_after(SYNC_WAIT):
-                await process.sync.wait_synced()
-            if process.cluster.missing:
-                raise no_zone
+            await wait_zone(process.sync, process.cluster)
             found = await explainer_of(process, loaded.place, trio.current_time).explain(wanted)
             nursery.cancel_scope.cancel()
         if process.sync.client is not None:
             await process.sync.client.aclose()
-    except* (StartError, trio.TooSlowError) as errors:
+    except* (StartError, NoZoneError, trio.TooSlowError) as errors:
         raise ExplainError(str(first_of(errors)) or "it took too long") from errors
     except* (ExplainError, WantedError) as errors:
         raise first_of(errors) from None

@@ -1,6 +1,7 @@
 """The pages of admin HTTP for people. They are imported at the first request: most servers only get probes."""
 
 from dnsserver.app.admin_pages import Parts
+from dnsserver.app.endpoint_pages import endpoint_routes
 from dnsserver.app.explain_pages import explain_routes
 from dnsserver.config import order, render
 from dnsserver.page.history import History
@@ -20,4 +21,5 @@ def shown_routes(server: Parts, history: History) -> dict[str, Route]:
         return Settings(render(server.config), order(server.config))
 
     overview = Overview(history, server.collector.readings, limits)
-    return page_routes(overview, server.cluster, settings) | explain_routes(server, server.place)
+    pages = page_routes(overview, server.cluster, settings)
+    return pages | endpoint_routes(server) | explain_routes(server, server.place)

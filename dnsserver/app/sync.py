@@ -80,6 +80,7 @@ class Sync:
                 config, self.kinds, self.apply, self._programmed, self._faults, loader_process
             )
         self._nursery: trio.Nursery | None = None
+        self._no_files = ""  # why there are no objects of files
 
     @property
     def reflectors(self) -> "list[Reflector]":
@@ -90,6 +91,13 @@ class Sync:
     def client(self) -> "Client | None":
         """Return what asks the API server, if there is one."""
         return None if self._api is None else self._api.client
+
+    def in_the_way(self) -> str:
+        """Return why kinds of objects are not there yet, "" where that is not known."""
+        for each in (reflector.statistics() for reflector in self.reflectors):
+            if each.last_error and not each.synced:
+                return f"the API server cannot be asked for {each.kind}: {each.last_error}"
+        return self._no_files
 
     def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
         """Apply one event of the source to the zone, and return whether it changed; a bug in that costs this event."""
@@ -245,14 +253,13 @@ class Sync:
         """Serve the files, and look from time to time whether there are any; each reason why not is said once."""
         from dnsserver.kube.objects import ObjectsError  # noqa: PLC0415
 
-        reported = ""
         while True:
             try:
                 await files.run()
             except ObjectsError as error:
-                if str(error) != reported:
-                    reported = str(error)
-                    log.error("no objects to serve", error=reported, retry_seconds=RETRY)  # noqa: TRY400 - it says it all
+                if str(error) != self._no_files:
+                    self._no_files = str(error)
+                    log.error("no objects to serve", error=self._no_files, retry_seconds=RETRY)  # noqa: TRY400 - it says it all
                 await trio.sleep(RETRY)
 
     async def _watch_age(self) -> None:

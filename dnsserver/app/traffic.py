@@ -7,7 +7,7 @@ at a time, so that answers do not wait.
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -89,17 +89,30 @@ class TrafficCounter:
 
     async def top(self, lists: Collection[str], minutes: int, limit: int) -> report.Top:
         """Return some of the LISTS of a window, each with so many rows at most."""
-        found: dict[str, object] = {}
+        found: dict[str, Any] = {}
         for name in lists:
             found[name] = getattr(self, f"_list_{name}")(minutes, limit, trio.current_time())
             await trio.lowlevel.checkpoint()
+        return self._about(minutes, **found)
+
+    def asked_by(self, client: bytes, minutes: int, limit: int) -> report.Top:
+        """Return the names that a client, by its packed address, asks for most."""
+        names = _names(self._who.recent.names(client, minutes, limit, trio.current_time()), self._missing())
+        return self._about(minutes, asks=shown_address(client), names=names)
+
+    def askers_of(self, name: bytes, minutes: int, limit: int) -> report.Top:
+        """Return the clients that ask most for a name in wire form and lower case."""
+        clients = self._clients(self._who.recent.clients(name, minutes, limit, trio.current_time()))
+        return self._about(minutes, asked=to_text(name), clients=clients)
+
+    def _about(self, minutes: int, **found: Any) -> report.Top:
         return report.Top(
             server=self._state(),
             window=minutes,
             counting=bool(self._dns.responder.sampler.every),
             one_in=max(self._every.values(), default=1),
             slow_from=SLOW,
-            **found,  # type: ignore[arg-type]
+            **found,
         )
 
     def failures(self, limit: int, *, missing: bool = True) -> report.FailureList:
@@ -111,7 +124,9 @@ class TrafficCounter:
         return report.FailureList(self._unrecorded, rows)
 
     def _list_clients(self, minutes: int, limit: int, now: float) -> report.Listing[report.Client]:
-        top = self._who.clients.top(minutes, limit, now)
+        return self._clients(self._who.clients.top(minutes, limit, now))
+
+    def _clients(self, top: Top) -> report.Listing[report.Client]:
         owners = self._names.owners(item.key for item in top.items)
         rows = (
             report.Client(
@@ -125,8 +140,11 @@ class TrafficCounter:
         return _names(self._who.names.top(minutes, limit, now), {})
 
     def _list_missing(self, minutes: int, limit: int, now: float) -> report.Listing[report.Name]:
-        why = {each.name: each.reason for each in self._who.failures.latest() if each.rcode == NXDOMAIN}
-        return _names(self._who.missing.top(minutes, limit, now), why)
+        return _names(self._who.missing.top(minutes, limit, now), self._missing())
+
+    def _missing(self) -> dict[bytes, str]:
+        """Return why names were missing that were asked for just now."""
+        return {each.name: each.reason for each in self._who.failures.latest() if each.rcode == NXDOMAIN}
 
     def _list_slow(self, minutes: int, limit: int, now: float) -> report.Listing[report.SlowName]:
         top = self._who.slow.top(minutes, limit, now)

@@ -3,8 +3,11 @@
 import msgspec
 
 from dnsserver.app.traffic import LISTS, TrafficCounter
+from dnsserver.clients import packed_address
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.traffic.window import WINDOWS
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import from_text
 
 _MOST = 100  # rows: as many as a pane holds, less some
 _USUAL = "20"
@@ -21,11 +24,17 @@ def traffic_routes(counter: TrafficCounter) -> dict[str, Route]:
     async def top(request: Request) -> Response:
         query = request.query
         try:
-            _check(query, window=("1", "5", "15"), what=(), limit=())
+            _check(query, window=("1", "5", "15"), what=(), limit=(), client=(), name=())
             lists, minutes, limit = _lists(query), int(query.get("window", WINDOWS[0])), _limit(query)
+            if "client" in query:
+                found = counter.asked_by(_client(query), minutes, limit)
+            elif "name" in query:
+                found = counter.askers_of(_name(query), minutes, limit)
+            else:
+                found = await counter.top(lists, minutes, limit)
         except _QueryError as error:
             return Response(f"{error}\n", 400)
-        return Response(msgspec.json.encode(await counter.top(lists, minutes, limit)), type=_JSON)
+        return Response(msgspec.json.encode(found), type=_JSON)
 
     def failures(request: Request) -> Response:
         query = request.query
@@ -39,7 +48,11 @@ def traffic_routes(counter: TrafficCounter) -> dict[str, Route]:
 
     return {
         "/top": Route(
-            "GET", top, "who asks what, with ?window=1|5|15 (minutes), ?what=LIST,LIST, ?limit=N", costly=True
+            "GET",
+            top,
+            "who asks what, with ?window=1|5|15 (minutes), ?what=LIST,LIST, ?limit=N; ?client=ADDRESS: what it asks; "
+            "?name=NAME: who asks for it",
+            costly=True,
         ),
         "/failures": Route("GET", failures, "the failures just seen, with ?missing=yes|no, ?limit=N", costly=True),
     }
@@ -52,6 +65,27 @@ def _check(query: dict[str, str], **known: tuple[str, ...]) -> None:
             raise _QueryError(f"?{key}: expected {', '.join(known)}")
         if known[key] and value not in known[key]:
             raise _QueryError(f"?{key}={value}: expected {', '.join(known[key])}")
+
+
+def _client(query: dict[str, str]) -> bytes:
+    _alone(query, "client")
+    try:
+        return packed_address(query["client"])
+    except ValueError:
+        raise _QueryError(f'client: found "{query["client"][:60]}", expected an address, as in "10.244.1.5"') from None
+
+
+def _name(query: dict[str, str]) -> bytes:
+    _alone(query, "name")
+    try:
+        return from_text(query["name"]).lower()
+    except FormatError as error:
+        raise _QueryError(f'name: found "{query["name"][:60]}", {error}') from None
+
+
+def _alone(query: dict[str, str], key: str) -> None:
+    if beside := sorted(query.keys() & ({"client", "name", "what"} - {key})):
+        raise _QueryError(f"{key}: does not go together with {', '.join(beside)}")
 
 
 def _lists(query: dict[str, str]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.zone.cluster import Cluster
 
 SYNC_WAIT = 60.0  # seconds until the objects of the cluster are there
+_TRIES = 3.0  # seconds for which an API server that cannot be asked is tried again
+_LOOK = 0.1  # seconds
 
 
 class NoZoneError(Exception):
@@ -23,16 +25,29 @@ async def zone_of(config: Config) -> Cluster:
     cluster = Cluster(config.domain.wire, **settings.cluster(config))
     sync = Sync(msgspec.structs.replace(config, state=None), cluster, ReplyCache(1 << 20))
     try:
-        with trio.move_on_after(SYNC_WAIT):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(sync.run)
-                await sync.wait_synced()
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sync.run)
+            await wait_zone(sync, cluster)
+            nursery.cancel_scope.cancel()
     except* Exception as errors:
         raise NoZoneError(str(first_of(errors))) from errors
-    if cluster.missing:
-        raise NoZoneError(late())
     return cluster
+
+
+async def wait_zone(sync: Sync, cluster: Cluster) -> None:
+    """Wait until the objects of the cluster are there. Raises NoZoneError with what is in the way, or after a minute.
+
+    Files that cannot be read are not waited for, and an API server that cannot be asked for a few seconds only.
+    """
+    began = trio.current_time()
+    while cluster.missing:
+        waited, problem = trio.current_time() - began, sync.in_the_way()
+        if problem and (sync.client is None or waited >= _TRIES):
+            raise NoZoneError(problem)
+        if waited >= SYNC_WAIT:
+            raise NoZoneError(f"the objects of the cluster were not there after {SYNC_WAIT:g} seconds")
+        with trio.move_on_after(_LOOK):
+            await sync.wait_synced()
 
 
 def expect_objects(config: Config) -> None:
@@ -40,11 +55,6 @@ def expect_objects(config: Config) -> None:
     problem = "" if config.objects is None else look_around(config.objects).problem
     if problem:
         raise NoZoneError(f"{config.objects}: {problem}")
-
-
-def late() -> str:
-    """Return the error text for objects that do not come."""
-    return f"the objects of the cluster were not there after {SYNC_WAIT:g} seconds"
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:

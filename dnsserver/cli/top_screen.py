@@ -62,7 +62,18 @@ def screen(view: View, size: Size) -> RenderableType:
         clients, names, missing, slow = _lists(view.top, room)
         parts += [_beside(clients, names), _beside(missing, slow)] if wide else [clients, names, missing, slow]
         parts += [_upstreams(view.top, room), _failures(view.failures, room)]
+    elif view.top is not None and (view.top.asks or view.top.asked):
+        parts.append(_about(view.top))
     return Group(*parts)
+
+
+def _about(top: Top) -> Group:
+    """Return what one client asks, or who asks for one name."""
+    if top.asks:
+        names = [(row.name, _count(row), _share(row), row.reason) for row in _items(top.names)]
+        return _table(f"Names that {top.asks} asks for", ("name", "questions", "share", "reason"), names, _Room())
+    clients = [(_client(row), _count(row), _share(row)) for row in _items(top.clients)]
+    return _table(f"Clients that ask for {plain(top.asked)}", ("client", "questions", "share"), clients, _Room())
 
 
 def _room(view: View, size: Size, lists: int) -> _Room:
@@ -82,7 +93,7 @@ def _head(view: View) -> Text:
         text.append(plain(state.verdict), "green" if state.ready else "bold red")
         text.append(_data(state), "bold red" if state.stale else "")
         text.append(_rate(top))
-        text.append(f"\nThe last {_minutes(top.window)}", "bold")
+        text.append(f"\nThe last {_span(top)}", "bold")
         text.append(_looked_at(top), _DIM)
     if view.keys:
         text.append(f"   {_KEYS}", _DIM)
@@ -99,13 +110,19 @@ def _data(state: ServerState) -> str:
 
 
 def _rate(top: Top) -> str:
-    if top.clients is None or not top.counting or not top.clients.seconds:
+    if top.asked or top.clients is None or not top.counting or not top.clients.seconds:
         return ""
     return f"   {top.clients.total / top.clients.seconds:,.1f} questions a second"
 
 
 def _minutes(window: int) -> str:
     return "minute" if window == 1 else f"{window} minutes"
+
+
+def _span(top: Top) -> str:
+    """Return of which time it is: of one client or name that is as long as the packets looked at last go back."""
+    about = top.names if top.asks else top.clients if top.asked else None
+    return _minutes(top.window) if about is None else f"{about.seconds:.0f} s"
 
 
 def _looked_at(top: Top) -> str:
@@ -151,7 +168,13 @@ def _upstreams(top: Top, room: _Room) -> Group:
         "Upstreams",
         columns,
         [
-            (row.name, _state(row), f"{1000 * row.rtt:.1f} ms", f"{row.queries:,}", _causes(row))
+            (
+                row.name,
+                _state(row),
+                f"{1000 * row.rtt:.1f} ms" if row.rtt else "-",
+                f"{row.queries:,}",
+                _causes(row),
+            )
             for row in _items(top.upstreams)
         ],
         room,
@@ -159,7 +182,7 @@ def _upstreams(top: Top, room: _Room) -> Group:
 
 
 def _failures(failures: FailureList, room: _Room) -> Group:
-    more = f", {failures.unrecorded:,} more came too fast" if failures.unrecorded else ""
+    more = f", {failures.unrecorded:,} more came too fast to be recorded" if failures.unrecorded else ""
     return _table(
         f"Recent failures{more}",
         ("name", "type", "client", "said", "ago", "times", "reason"),
@@ -176,6 +199,7 @@ def _failures(failures: FailureList, room: _Room) -> Group:
             for row in failures.items
         ],
         room,
+        "none that is recorded" if failures.unrecorded else "none",
     )
 
 
@@ -183,7 +207,9 @@ _RIGHT = {"questions", "share", "times", "longest", "ago", "queries", "round tri
 _LONG = {"client", "name", "upstream", "reason", "failures"}  # what is cut short where there is no room
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], room: _Room) -> Group:
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], room: _Room, empty: str = "none"
+) -> Group:
     """Return a list; where it has to fit it takes the whole width, and cuts short what is too long for that."""
     fits = room.rows is not None
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=fits, show_header=room.names)
@@ -199,7 +225,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], ro
     for row in rows[: room.rows]:
         table.add_row(*(Text(plain(cell), _style(cell)) for cell in row))
     if not rows:
-        table.add_row(Text("none", _DIM))
+        table.add_row(Text(empty, _DIM))
     return Group(Text(title, "bold", no_wrap=True, overflow="ellipsis"), table, Text())
 
 

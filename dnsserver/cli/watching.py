@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from dnsserver.cli.running import client, running_server
+from dnsserver.cli.flags import in_flags
+from dnsserver.cli.running import client as admin_client
+from dnsserver.cli.running import running_server
 from dnsserver.start import INVALID
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _WAIT = 5.0  # seconds that the server may be silent
 _ROWS = 100  # asked for; a terminal has room for fewer
 _PLAIN_WIDTH = 10_000  # columns where nothing is cut short
+_FLAGS = {"client": "--client", "name": "--name"}
 _WINDOWS = {"1": 1, "5": 5, "f": 15}  # keys
 
 
@@ -35,6 +38,8 @@ _WINDOWS = {"1": 1, "5": 5, "f": 15}  # keys
 @click.option(
     "--limit", type=click.IntRange(1, _ROWS), default=20, show_default=True, help="Rows of a list, with --once."
 )
+@click.option("--client", metavar="ADDRESS", help="Show what one client asks; once.")
+@click.option("--name", metavar="NAME", help="Show who asks for a name; once.")
 @click.option("--once", is_flag=True, help="Print it once as plain text. This is the default without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print it once as JSON.")
 def top(
@@ -44,6 +49,8 @@ def top(
     window: str,
     every: float,
     limit: int,
+    client: str | None,
+    name: str | None,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -51,24 +58,30 @@ def top(
 
     Keys: 1, 5 and f show the last minute, 5 and 15 minutes; q ends it. If many questions come, clients and names are
     counted from samples, and the error of a count is shown. Names that do not exist are among the failures only with
-    --json.
+    --json. --client and --name count the packets that were looked at last.
     """
-    asked = client(server, token_file, config, _WAIT)
-    if as_json or once or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        sys.exit(_print(asked, int(window), limit, as_json=as_json))
+    if client is not None and name is not None:
+        raise click.UsageError(
+            "--client and --name do not go together: --client shows the names that a client asks for"
+        )
+    asked = admin_client(server, token_file, config, _WAIT)
+    about = {key: value for key, value in (("client", client), ("name", name)) if value is not None}
+    if as_json or once or about or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        sys.exit(_print(asked, int(window), limit, about, as_json=as_json))
     _live(asked, int(window), every)
 
 
-def _print(asked: "AdminClient", window: int, limit: int, *, as_json: bool) -> int:
+def _print(asked: "AdminClient", window: int, limit: int, about: dict[str, str], *, as_json: bool) -> int:
     """Print what there is to show, and return the exit status."""
     admin_client = importlib.import_module("dnsserver.app.admin_client")
     try:
-        view = _look(asked, window, limit, missing=as_json)
+        view = _look(asked, window, limit, about, missing=as_json)
     except admin_client.AdminError as error:
-        click.echo(error, err=True)
+        click.echo(in_flags(str(error), _FLAGS), err=True)
         return INVALID
     if as_json:
-        click.echo(msgspec.json.encode({"top": view.top, "failures": view.failures}).decode())
+        said = {"top": view.top} if view.failures is None else {"top": view.top, "failures": view.failures}
+        click.echo(msgspec.json.encode(said).decode())
         return 0
     screen = importlib.import_module("dnsserver.cli.top_screen")
     console = importlib.import_module("rich.console").Console(
@@ -80,11 +93,15 @@ def _print(asked: "AdminClient", window: int, limit: int, *, as_json: bool) -> i
     return 0
 
 
-def _look(asked: "AdminClient", window: int, limit: int, *, missing: bool = False) -> "View":
+def _look(
+    asked: "AdminClient", window: int, limit: int, about: dict[str, str] | None = None, *, missing: bool = False
+) -> "View":
     """Return what the server says now. Raises AdminError."""
     screen = importlib.import_module("dnsserver.cli.top_screen")
     report = importlib.import_module("dnsserver.traffic.report")
-    top = asked.get_value("/top", {"window": str(window), "limit": str(limit)}, report.Top)
+    top = asked.get_value("/top", {"window": str(window), "limit": str(limit), **(about or {})}, report.Top)
+    if about:
+        return screen.View(asked.shown, top, None)  # type: ignore[no-any-return]
     query = {"limit": str(limit), "missing": "yes" if missing else "no"}
     view: View = screen.View(asked.shown, top, asked.get_value("/failures", query, report.FailureList))
     return view

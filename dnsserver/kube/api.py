@@ -16,6 +16,7 @@ from dnsserver import metrics
 from dnsserver.kube import shallow
 from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
+from dnsserver.kube.endpoint_states import SERVICE_LABEL, EndpointState, of_list
 from dnsserver.kube.errors import (
     ApiError,
     Disconnected,
@@ -252,6 +253,15 @@ class Client:
             return of_json(body)
         except UNREADABLE as error:
             raise Malformed(f"the pod {namespace}/{name} cannot be read: {error}") from None
+
+    async def endpoints(self, namespace: str, service: str) -> tuple[EndpointState, ...]:
+        """Return all endpoints of a Service, ready or not. Raises ApiError."""
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{quote(namespace, safe='')}/endpointslices"
+        body = await self.get(path, {"labelSelector": f"{SERVICE_LABEL}={service}"})
+        try:
+            return of_list(body)
+        except UNREADABLE as error:
+            raise Malformed(f"the EndpointSlices of {namespace}/{service} cannot be read: {error}") from None
 
     async def get(self, path: str, params: dict[str, str]) -> bytes:
         """Return what is at a path, as JSON. Raises ApiError."""

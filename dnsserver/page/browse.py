@@ -101,7 +101,7 @@ class RecordSet(msgspec.Struct, frozen=True):
 class Service(msgspec.Struct, frozen=True):
     """One service; `total` endpoints match the filter, and `unready_in` are slices with some that are not ready.
 
-    Which these are is not kept: the API server says it.
+    Which these are is not kept: `/endpoints` asks the API server.
     """
 
     row: ServiceRow

@@ -22,6 +22,7 @@ _SCRIPTS = (
     "lists.js",
     "browse.js",
     "explain.js",
+    "askers.js",
     "page.js",
 )
 

@@ -82,7 +82,8 @@ class ServerState(msgspec.Struct, frozen=True):
 class Top(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who asked what in the last `window` minutes, in all processes; only those lists that were asked for.
 
-    `one_in` is which part of the packets is looked at now: one in so many. While `counting` is False none is.
+    `one_in` is which part of the packets is looked at now: one in so many. While `counting` is False none is. With
+    `asks` or `asked` it is only about the client of that address, or the name, and about the packets looked at last.
     """
 
     server: ServerState
@@ -95,6 +96,8 @@ class Top(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: Listing[Name] | None = None
     slow: Listing[SlowName] | None = None
     upstreams: Listing[UpstreamState] | None = None
+    asks: str = ""
+    asked: str = ""
 
 
 class FailureRow(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ Slow names and failures are counted from replies that were made alone.
 from collections.abc import Iterable
 from typing import Final
 
+from dnsserver.traffic import recent
 from dnsserver.traffic.failures import FAILURE, ROOM, Failure, Failures
 from dnsserver.traffic.observed import Observed
 from dnsserver.traffic.sampler import Sample
@@ -20,7 +21,7 @@ _ADDRESS: Final = 16
 
 
 class WhoAsks:
-    """The clients and names of the last minutes, and the failures just seen."""
+    """The clients and names of the last minutes, the packets looked at last, and the failures just seen."""
 
     def __init__(self) -> None:
         """Begin with nothing seen."""
@@ -28,6 +29,7 @@ class WhoAsks:
         self.names = Window()
         self.missing = Window()
         self.slow = Window()
+        self.recent = recent.RecentPackets()
         self.failures = Failures()
 
     def sampled(self, samples: Iterable[Sample], now: float) -> None:
@@ -38,6 +40,7 @@ class WhoAsks:
             clients.add(sample.client, weight)
             if name is not None:
                 names.add(name, weight)
+                self.recent.add(sample.client, name, weight, now)
                 if sample.rcode == NXDOMAIN:
                     missing.add(name, weight)
 
@@ -74,4 +77,4 @@ def is_telling(seen: Observed) -> bool:
 
 def most_held() -> int:
     """Return the octets that all of it takes at the most."""
-    return most_octets(_ADDRESS) + 3 * most_octets(MAX_NAME) + ROOM * FAILURE
+    return most_octets(_ADDRESS) + 3 * most_octets(MAX_NAME) + ROOM * FAILURE + recent.ROOM

@@ -85,7 +85,7 @@ class Window:
         start = min((pane.start for pane in panes), default=now)
         more = max(0.0, whole.squares / whole.total - 1) if whole.total else 0.0
         found = [heavy for heavy, _ in zip(whole.heaviest(), range(limit), strict=False)]
-        return Top(now - start, whole.total, whole.slack, tuple(_shown(heavy, more, whole.total) for heavy in found))
+        return Top(now - start, whole.total, whole.slack, tuple(shown(heavy, more, whole.total) for heavy in found))
 
     def _forget(self, now: float) -> None:
         """Sum up by minutes what is older than a minute, and forget what no window contains."""
@@ -104,8 +104,8 @@ class Window:
             minutes.popleft()
 
 
-def _shown(heavy: Heavy, more: float, total: int) -> Shown:
-    """Return a key with its error.
+def shown(heavy: Heavy, more: float, total: int) -> Shown:
+    """Return a key with its error; `more` is N - 1 where one in N of `total` is sampled.
 
     If one in N is sampled of a known total, and a part P of it is the key's, the variance of the key's count is the
     count times (N - 1)(1 - P).

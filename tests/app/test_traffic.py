@@ -50,8 +50,8 @@ class Asked:
         await self.server.dns.digest.tell()
         await self.server.traffic.count()
 
-    async def get(self, path: str, client: str = HOST, **query: str) -> Response:
-        found = self.admin.respond(Request("GET", path, query, {"host": "127.0.0.1"}, client, HOST))
+    async def get(self, path: str, asker: str = HOST, **query: str) -> Response:
+        found = self.admin.respond(Request("GET", path, query, {"host": "127.0.0.1"}, asker, HOST))
         return found if isinstance(found, Response) else await found
 
     async def top(self, **query: str) -> Top:
@@ -128,6 +128,29 @@ async def test_every_list_has_what_was_asked(tmp_path: Path) -> None:
     assert (top.server.ready, top.server.verdict, top.server.stale, top.server.processes) == (True, "ready", False, 1)
 
 
+async def test_a_client_leads_to_its_names_and_a_name_to_its_clients(tmp_path: Path) -> None:
+    async with asked(tmp_path) as run:
+        await run.ask("Web.shop.svc.cluster.local", HOSTS[0], 6)
+        await run.ask("none.shop.svc.cluster.local", HOSTS[0], 2)
+        await run.ask("web.shop.svc.cluster.local", HOSTS[1], 3)
+        await run.count()
+        one, web = await run.top(client=HOSTS[0]), await run.top(name="web.SHOP.svc.cluster.local", window="15")
+        nobody, nothing = await run.top(client="fd00::1"), await run.top(name="x.example")
+    assert one.names is not None
+    assert web.clients is not None
+    assert [(row.name, row.count, row.share, row.reason) for row in one.names.items] == [
+        ("web.shop.svc.cluster.local.", 6, 0.75, ""), ("none.shop.svc.cluster.local.", 2, 0.25, "service-missing")
+    ]  # fmt: skip
+    assert [(row.client, row.pods, row.services, row.count) for row in web.clients.items] == [
+        (HOSTS[0], ("shop/front",), (), 6), (HOSTS[1], (), ("shop/head",), 3)
+    ]  # fmt: skip
+    assert (one.asks, one.clients, web.asked, web.names) == (HOSTS[0], None, "web.shop.svc.cluster.local.", None)
+    assert (one.names.total, web.clients.total) == (8, 9)
+    for none in (nobody.names, nothing.clients):
+        assert none is not None
+        assert (none.total, none.items) == (0, ())
+
+
 async def test_failures_have_their_reasons_and_equal_ones_are_one(tmp_path: Path) -> None:
     async with asked(tmp_path) as run:
         await run.ask("none.shop.svc.cluster.local", HOSTS[1])
@@ -181,7 +204,11 @@ async def test_lists_windows_and_limits_are_as_they_are_asked_for(tmp_path: Path
         ("/top", {"limit": "0"}, "?limit=0: expected a number from 1 to 100\n"),
         ("/top", {"limit": "²"}, "?limit=²: expected a number from 1 to 100\n"),
         ("/top", {"limit": "9" * 5000}, f"?limit={'9' * 5000}: expected a number from 1 to 100\n"),
-        ("/top", {"windows": "1"}, "?windows: expected window, what, limit\n"),
+        ("/top", {"windows": "1"}, "?windows: expected window, what, limit, client, name\n"),
+        ("/top", {"client": "pod"}, 'client: found "pod", expected an address, as in "10.244.1.5"\n'),
+        ("/top", {"client": HOST, "name": "x"}, "client: does not go together with name\n"),
+        ("/top", {"name": "x", "what": "names"}, "name: does not go together with what\n"),
+        ("/top", {"name": "a..b"}, 'name: found "a..b", the label in front of a dot has 0 octets, expected 1 to 63\n'),
         ("/failures", {"missing": "maybe"}, "?missing=maybe: expected yes, no\n"),
         ("/failures", {"limit": "-1"}, "?limit=-1: expected a number from 1 to 100\n"),
         ("/failures", {"window": "1"}, "?window: expected missing, limit\n"),
@@ -196,7 +223,7 @@ async def test_what_cannot_be_understood_is_told(path: str, query: dict[str, str
 @pytest.mark.parametrize("path", ["/top", "/failures"])
 async def test_strangers_are_told_nothing(path: str, tmp_path: Path) -> None:
     async with asked(tmp_path, upstreams=()) as run:
-        assert (await run.get(path, client="192.0.2.7")).status == 403
+        assert (await run.get(path, asker="192.0.2.7")).status == 403
 
 
 async def test_what_a_worker_has_gathered_counts_as_well(tmp_path: Path) -> None:

@@ -36,6 +36,17 @@ def words(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
+def test_one_client_or_one_name_has_a_list_of_its_own() -> None:
+    one = msgspec.structs.replace(TOP, asks="10.0.0.1", clients=None)
+    assert words(rendered(View("h:1", one, None)))[2:4] == [
+        "Names that 10.0.0.1 asks for", "name questions share reason"
+    ]  # fmt: skip
+    name = msgspec.structs.replace(TOP, asked="web.shop.", names=None)
+    assert words(rendered(View("h:1", name, None)))[2:5] == [
+        "Clients that ask for web.shop.", "client questions share", "10.0.0.1 shop/web-0 61,234 ±700 68.0 %"
+    ]  # fmt: skip
+
+
 def test_everything_stands_in_plain_text() -> None:
     assert words(rendered(View("127.0.0.1:8053", TOP, FAILURES))) == [
         "dnsserver 1.2 at 127.0.0.1:8053 ready data 3 s old 1,500.0 questions a second",
@@ -58,7 +69,7 @@ def test_everything_stands_in_plain_text() -> None:
         "slow.example. 3 2.35 s",
         "Upstreams",
         "upstream state round trip queries failures",
-        "192.0.2.1:53 down 0.0 ms 20 silent 20, failed 3",
+        "192.0.2.1:53 down - 20 silent 20, failed 3",
         "192.0.2.2:53 forwards back to this server 1.5 ms 480 none",
         "Recent failures, 7 more came too fast",
         "name type client said ago times reason",

@@ -74,10 +74,30 @@ def test_where_there_is_no_terminal_it_is_printed_once_as_plain_text(pages: Page
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "10.0.0.1 shop/web-0 61,234 ±700 68.0 %" in lines
-    assert "192.0.2.1:53 down 0.0 ms 20 silent 20, failed 3" in lines
+    assert "192.0.2.1:53 down - 20 silent 20, failed 3" in lines
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) < 200
     assert pages.asked == ["/top?window=5&limit=7", "/failures?limit=7&missing=no"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked"),
+    [
+        (("--client", "10.0.0.1"), "client=10.0.0.1"),
+        (("--name", "web.shop", "--window", "15", "--json"), "name=web.shop"),
+    ],
+)
+def test_one_client_or_one_name_is_asked_about(pages: Pages, flags: tuple[str, ...], asked: str) -> None:
+    done = run("--server", f"{HOST}:{pages.port}", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = pages.asked
+    assert path == f"/top?window={15 if '15' in flags else 1}&limit=20&{asked}"
+
+
+def test_a_client_and_a_name_do_not_go_together() -> None:
+    done = run("--client", "10.0.0.1", "--name", "web.shop")
+    assert done.returncode == 2
+    assert "--client and --name do not go together" in done.stderr
 
 
 def test_as_json_it_has_what_the_server_says(pages: Pages) -> None:

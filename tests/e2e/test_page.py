@@ -28,6 +28,7 @@ pytestmark = [
 ]
 
 VIEWS = [
+    "#/client/127.0.0.1",
     "#/", "#/zone", "#/zone/shop", "#/zone/shop/web", "#/config", "#/explain", "#/explain?name=wep.shop&from=shop"
 ]  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -107,6 +108,7 @@ def test_the_numbers_are_what_was_asked(shown: Tab) -> None:
     assert shown.fact("From the cache") in {"33.3 %", "38.9 %"}  # six of seven, and one of two if it came late enough
     assert shown.fact("Names that do not exist") == "44.4 %"
     assert shown.fact("Failed") == "1 (5.56 %)"
+    assert shown.fact("Objects come from") == "files, there is no API server"
     assert [row[:3] for row in shown.rows("kinds")] == [
         ["namespaces", "2", "from files"], ["services", "4", "from files"], ["endpointslices", "1", "from files"]
     ]  # fmt: skip
@@ -145,6 +147,25 @@ def test_who_asked_what_and_what_failed(shown: Tab) -> None:
     assert len(shown.rows("failures")) == 9
     with shown.page.expect_request("**/top?window=15&**"):
         shown.page.get_by_label("In the last").select_option("15 minutes")
+
+
+def test_a_client_leads_to_its_names_and_a_name_to_its_clients(shown: Tab) -> None:
+    shown.page.locator("#top-clients").get_by_role("link", name="127.0.0.1").click()
+    shown.shows("web.shop.svc.cluster.local.", "#client-names")
+    assert shown.page.locator("#client-said").inner_text().startswith("127.0.0.1: ")
+    names = {row[0]: row[1:3] for row in shown.rows("client-names")}
+    assert int(names["web.shop.svc.cluster.local."][1]) >= 7
+    assert names[HOSTILE_SHOWN] == ["service-missing", "1"]
+    assert ". AXFR" in [row[0] for row in shown.rows("client-failures")]
+    shown.page.locator("#client-names").get_by_role("link", name="web.shop.svc.cluster.local.", exact=True).click()
+    shown.shows("Who asks for it", "#explain-result")
+    shown.page.locator("#explain-result").get_by_role("link", name="127.0.0.1").click()
+    shown.shows("web.shop.svc.cluster.local.", "#client-names")
+    shown.page.go_back()
+    shown.page.go_back()
+    shown.page.go_back()
+    shown.page.locator("#failures").get_by_role("link", name="127.0.0.1").first.click()
+    shown.shows("web.shop.svc.cluster.local.", "#client-names")
 
 
 def test_it_goes_on_by_itself(shown: Tab, server: Served) -> None:
@@ -320,15 +341,19 @@ def test_both_mistakes_of_a_question_are_told(shown: Tab) -> None:
     shown.wrong[:] = [said for said in shown.wrong if "400" not in said]  # which the browser's console tells
 
 
-def test_a_service_says_its_names_and_which_endpoints_are_not_ready(
+def test_a_service_says_its_names_and_all_endpoints_with_their_state(
     browser: Browser, outside: str, tmp_path: Path
 ) -> None:
     ports = [("http", "TCP", 80)]
     things = [namespace("shop"), service("web", "10.96.0.20", ports=ports)]
-    things.append(endpoints("web", "10.244.0.1", endpoint("10.244.0.2", ready=False), ports=ports))
+    sick = {**endpoint("10.244.0.2", ready=False), "nodeName": "a", "targetRef": {"kind": "Pod", "name": "web-1"}}
+    things.append(endpoints("web", "10.244.0.1", sick, ports=ports))
     config = configuration(tmp_path, outside, things)
     with served("--config", str(config)) as running, tab(browser, f"{running.admin}/#zone/shop/web") as opened:
-        opened.shows("get endpointslices web-1", "#zone-said")
+        opened.shows("not ready", "#zone-list")
+        rows = [row[:4] for row in opened.rows("zone-list")]
+        assert ["10.244.0.2", "not ready", "shop/web-1", "a"] in rows
+        assert "10.244.0.1" in [row[0] for row in rows if row[1] == "ready"]
         records = {(row[0], row[1]) for row in opened.rows("zone-list")}
         assert ("10-244-0-1.web.shop.svc.cluster.local.", "A") in records
         assert ("web.shop.svc.cluster.local.", "SRV") in records

@@ -6,7 +6,10 @@ const ROWS = 50;
 async function showZone(path, fields, signal) {
   const [namespace, service] = path;
   const wanted = { filter: fields.get("filter") ?? "", offset: Number(fields.get("offset") ?? 0) || 0, limit: ROWS };
-  const found = await ask("/zone", { ...wanted, namespace, service }, signal);
+  const [found, states] = await Promise.all([
+    ask("/zone", { ...wanted, namespace, service }, signal),
+    service === undefined ? null : ask("/endpoints", { namespace, service }, signal).catch((error) => ({ total: 0, endpoints: [], problem: error.message })),
+  ]);
   const links = [element("a", { href: address(["zone"]) }, "All namespaces")];
   if (namespace !== undefined) links.push(" / ", service === undefined ? namespace : element("a", { href: address(["zone", namespace]) }, namespace));
   if (service !== undefined) links.push(" / ", service);
@@ -19,7 +22,7 @@ async function showZone(path, fields, signal) {
   if (list.dataset.shape !== shape) put(list, element("div"), element("h3", { hidden: "" }), element("div"));
   list.dataset.shape = shape;
   const parts = list.children;
-  if (service !== undefined) showService(parts, found);
+  if (service !== undefined) showService(parts, found, states, wanted.filter);
   else if (namespace !== undefined) showServices(parts, found);
   else showNamespaces(parts, found, wanted);
   showPages(path, wanted, found.total);
@@ -64,14 +67,13 @@ function serviceRow(row, everywhere) {
   return { key: `${row.namespace}/${row.name}`, cells: everywhere ? [row.namespace, ...cells] : cells };
 }
 
-function showService([first, title, second], found) {
+function showService([first, title, second], found, states, filter) {
   const { row } = found;
   const said = [row.kind || "There are EndpointSlices, but no Service of that name: nothing is answered", ...row.addresses];
   if (found.external) said.push(`stands for ${found.external}`);
   if (row.ports.length) said.push(`ports ${row.ports.join(", ")}`);
-  const unready = found.unready_in;
   said.push(`${many(row.ready, "ready address")}, ${count(row.unready)} not ready, in ${many(found.slices, "slice")}`.replace("addresss", "addresses"));
-  if (unready.length) said.push(`to see which are not ready: kubectl -n ${row.namespace} get endpointslices ${unready.join(" ")} -o yaml`);
+  if (states.problem) said.push(states.problem);
   say(byId("zone-said"), said.join("; "));
   showTable(first, "Records", [{ title: "Name" }, { title: "Type" }, { title: "Records", long: true }, { title: "TTL", number: true, extra: true }],
     found.records.map((record) => ({
@@ -79,17 +81,31 @@ function showService([first, title, second], found) {
       cells: [
         { text: record.name, href: explainAddress(record.name, record.type) }, record.type,
         record.data.length ? record.data.join(", ") + (record.more ? ` and ${record.more} more` : "")
-          : { text: `${ended(`${record.rcode}, ${record.reason}: ${record.meaning}`)} ${record.advice}`, tone: "warn" },
+          : { text: `${ended(`${record.rcode}, ${record.reason}: ${record.meaning}`)} ${quoted(record.advice)}`, tone: "warn" },
         record.ttl === null ? "" : `${record.ttl} s`,
       ],
     })), "No records.");
   title.hidden = second.hidden = false;
-  say(title, `Endpoints that are ready: ${count(found.total)}`);
-  showTable(second, "Endpoints", [{ title: "Address" }, { title: "Own name", long: true }, { title: "EndpointSlice", extra: true }],
-    found.endpoints.map((endpoint, index) => ({
-      key: `${index} ${endpoint.address}`,
-      cells: [endpoint.address, endpoint.name || endpoint.hostname || "–", endpoint.leaving ? "left a moment ago" : endpoint.slice],
-    })), "No endpoint is ready.");
+  const rows = [...notReady(states.endpoints, filter), ...found.endpoints.map((endpoint, index) => readyRow(endpoint, index, states.endpoints))];
+  say(title, `Endpoints: ${count(found.total)} ready, and so in answers`);
+  showTable(second, "Endpoints", [
+    { title: "Address" }, { title: "State" }, { title: "Pod", long: true }, { title: "Node", extra: true }, { title: "Own name", long: true }, { title: "EndpointSlice", extra: true },
+  ], rows, "There is no endpoint.");
+}
+
+/** The endpoints that no answer has, of those that have the filter in their address, hostname or pod. */
+function notReady(states, filter) {
+  const wanted = states.filter((one) => one.state !== "ready" && [...one.addresses, one.hostname, one.pod].some((text) => text.includes(filter.toLowerCase())));
+  return wanted.map((one) => ({
+    key: `${one.slice} ${one.addresses.join()} ${one.state}`,
+    cells: [one.addresses.join(", "), { text: one.state, tone: "warn" }, one.pod || "–", one.node || "–", one.hostname || "–", one.slice],
+  }));
+}
+
+function readyRow(endpoint, index, states) {
+  const known = states.find((one) => one.slice === endpoint.slice && one.addresses.includes(endpoint.address));
+  const state = endpoint.leaving ? { text: "left a moment ago", tone: "warn" } : { text: known?.state ?? "ready", tone: "good" };
+  return { key: `${index} ${endpoint.address}`, cells: [endpoint.address, state, known?.pod || "–", known?.node || "–", endpoint.name || endpoint.hostname || "–", endpoint.slice || "–"] };
 }
 
 function showPages(path, wanted, total) {

@@ -31,7 +31,7 @@ async function showExplain(fields) {
     const client = from.includes("/") ? { pod: from } : { namespace: from };
     const found = await ask("/explain", { name, type, ...client }, signal);
     explained = wanted;
-    showExplanation(found, from);
+    await showExplanation(found, from, signal);
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof Refused) say(byId("explain-said"), sentence(error.message));
@@ -40,18 +40,20 @@ async function showExplain(fields) {
   }
 }
 
-function showExplanation(found, from) {
+/** Show an explanation, and then who asks for its names. */
+function showExplanation(found, from, signal) {
   const said = byId("explain-said");
   said.className = `verdict ${found.resolves ? "good" : "bad"}`;
   say(said, found.verdict);
   const place = byId("explain-result");
-  const questions = element("div");
+  const [questions, askers] = [element("div"), element("div")];
   put(place,
     found.nearest.length ? element("p", {}, "Similar names: ", ...found.nearest.flatMap((name) => [element("a", { href: explainAddress(name, "", from) }, name), " "])) : null,
     found.notes.length ? element("ul", { class: "notes" }, ...found.notes.map((note) => element("li", {}, note))) : null,
     element("h3", {}, "Each question and its answer"), questions,
     element("h3", {}, "What is asked, in order"), ...ways(found.ways),
-    element("h3", {}, "Who asks"),
+    element("h3", {}, "Who asks for it"), askers,
+    element("h3", {}, "For whom this is explained"),
     element("p", {}, `${found.client.who}; search list: ${(found.client.search ?? []).join(" ") || "none"}; ndots ${found.ndots}`));
   showTable(questions, "Questions and answers", [
     { title: "Question", long: true }, { title: "Result" }, { title: "Records, or why there are none", long: true }, { title: "From", long: true, extra: true },
@@ -62,6 +64,7 @@ function showExplanation(found, from) {
     key: `${one.name} ${one.types}`,
     cells: [`${one.name} ${one.types.join(", ")}`, { text: one.said[0], tone: one.tone }, one.said[1], one.said[2]],
   })), "Nothing is asked.");
+  return showAskers([...new Set(found.questions.map((one) => one.name))], askers, signal);
 }
 
 /** Make one of rows that are alike: of their `types` too. */
@@ -80,8 +83,11 @@ function outcome(one) {
   const records = one.records.map((record) => `${record.type} ${record.data}`);
   const shown = records.slice(0, 8).join(", ") + (records.length > 8 ? ` and ${records.length - 8} more` : "");
   if (one.found) return shown;
-  return [shown && `${shown};`, ended(`${one.reason}: ${one.text || one.meaning}`), one.advice].filter((text) => text).join(" ");
+  return [shown && `${shown};`, ended(`${one.reason}: ${one.text || one.meaning}`), quoted(one.advice)].filter((text) => text).join(" ");
 }
+
+/** Text with commands in quotation marks, where the terminal has backticks. */
+const quoted = (text) => text.replaceAll(/`([^`]+)`/g, "“$1”");
 
 function source(one) {
   const more = [one.upstream && `upstream ${one.upstream}`, typeof one.age === "number" && `${duration(one.age)} old`, typeof one.seconds === "number" && `after ${latency(one.seconds)}`, one.place];

@@ -6,7 +6,7 @@ const FAILURES = 15;
 // A name that no object has is asked all day, by search lists. Where there is an object, that its name has no answer counts.
 const BROKEN = new Set(["no-ready-endpoints", "port-unknown", "endpoint-missing", "below-external-name"]);
 
-let lately = { minutes: 5, most: "–", upstreams: new Map() };
+let lately = { minutes: 5, most: "–", clients: [], upstreams: new Map() };
 
 const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].join(", ");
 
@@ -19,7 +19,7 @@ async function showLists(signal) {
     ask("/failures", { missing: "yes", limit: 100 }, signal),
   ]);
   const [most] = top.clients.items;
-  lately = { minutes: top.window, most: most ? `${who(most) || most.client} (${share(most)})` : "–", upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
+  lately = { minutes: top.window, most: most ? `${who(most) || most.client} (${share(most)})` : "–", clients: top.clients.items, upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
   showClients(top.clients);
   showNames("top-names", "Names asked most", top.names, "Nothing was asked.");
   showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
@@ -47,7 +47,7 @@ const share = (row) => percent(row.share, 1);
 function showClients(list) {
   showTable(byId("top-clients"), "Clients that ask most", [
     { title: "Client", long: true }, { title: "Who that is", long: true }, { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
-  ], list.items.map((row) => ({ key: row.client, cells: [row.client, who(row) || "–", about(row, list), share(row)] })), "Nobody asked.");
+  ], list.items.map((row) => ({ key: row.client, cells: [clientCell(row), who(row) || "–", about(row, list), share(row)] })), "Nobody asked.");
 }
 
 function showNames(place, caption, list, empty) {
@@ -67,16 +67,20 @@ function showSlow(top) {
 function showFailures(failures, missing) {
   const wanted = byId("failures-missing").checked ? missing.items : missing.items.filter((row) => row.rcode === "NXDOMAIN" && BROKEN.has(row.reason)).concat(failures.items);
   const shown = [...wanted].sort((one, other) => one.age - other.age).slice(0, FAILURES);
-  showTable(byId("failures"), "Recent failures", [
+  showFailureRows(byId("failures"), "Recent failures", shown, "Nothing failed.");
+  const unrecorded = failures.unrecorded ? ` ${count(failures.unrecorded)} more came too fast to be recorded.` : "";
+  say(byId("failures-note"), `The newest failures since the server started, however long ago; the minutes above are for the other lists. Replies that were sent again from the cache are not counted.${unrecorded}`);
+}
+
+function showFailureRows(place, caption, rows, empty) {
+  showTable(place, caption, [
     { title: "Question", long: true }, { title: "Result" }, { title: "Why", long: true }, { title: "Asked by", long: true, extra: true },
     { title: "Times", number: true, extra: true }, { title: "Last" },
-  ], shown.map((row) => ({
+  ], rows.map((row) => ({
     key: [row.client, row.name, row.type, row.rcode, row.reason].join(" "),
     cells: [
       row.name ? { text: `${row.name} ${row.type}`, href: explainAddress(row.name, row.type, row.pods[0]) } : "(unreadable)", { text: row.rcode || "no reply", tone: "bad" }, row.text ? `${row.reason}: ${row.text}` : row.reason,
-      who(row) || row.client, count(row.count), ago(row.age),
+      { text: who(row) || row.client, href: clientAddress(row.client) }, count(row.count), ago(row.age),
     ],
-  })), "Nothing failed.");
-  const unrecorded = failures.unrecorded ? ` ${count(failures.unrecorded)} more came too fast to be recorded.` : "";
-  say(byId("failures-note"), `The newest failures since the server started, however long ago; the minutes above are for the other lists.${unrecorded}`);
+  })), empty);
 }

@@ -12,7 +12,7 @@ function showStatus(status) {
   const last = status.history.answers.length - 1;
   showFacts(byId("facts"), [
     ["Up for", status.age === null ? "–" : duration(status.age)],
-    ["Last word from the API server", heard.length ? ago(Math.max(...heard)) : "reads files", status.stale ? "bad" : ""],
+    heard.length ? ["Last word from the API server", ago(Math.max(...heard)), status.stale ? "bad" : ""] : objectsFrom(status),
     ["Last change of the data", changed.length ? ago(Math.min(...changed)) : "never"],
     ["Answers", count(status.answers)],
     ["From the cache", percent(status.cached, status.answers)],
@@ -31,6 +31,12 @@ function showStatus(status) {
   showCaches(status);
   showProcesses(status);
   showCounts(status);
+}
+
+/** Where the objects come from, of a server that has not heard of an API server. */
+function objectsFrom(status) {
+  const files = status.kinds.every((kind) => kind.state === "");
+  return files ? ["Objects come from", "files, there is no API server"] : ["Last word from the API server", "never", "bad"];
 }
 
 const sentence = (text) => ended(`${text.charAt(0).toUpperCase()}${text.slice(1)}`.trim().replaceAll("\n", "; "));
@@ -154,7 +160,7 @@ function showProcesses(status) {
     ],
   }));
   showTable(byId("processes"), "Processes", [
-    { title: "Process" }, { title: "Answers", number: true }, { title: "Memory", number: true }, { title: "Processor", number: true, extra: true },
+    { title: "Process" }, { title: "Answers", number: true }, { title: "Memory", number: true }, { title: "Processor since its start", number: true, extra: true },
     { title: "Mean lag", number: true, extra: true }, { title: "Faults", number: true },
   ], rows, "");
 }

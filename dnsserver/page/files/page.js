@@ -4,8 +4,8 @@ const STATUS_EVERY = 2000; // ms
 const LISTS_EVERY = 4000;
 const ZONE_EVERY = 5000;
 
-const TITLES = { "": "dnsserver", explain: "Explain – dnsserver", zone: "Services – dnsserver", config: "Configuration – dnsserver" };
-const VIEWS = { "": "overview", explain: "explain", zone: "zone", config: "config" };
+const TITLES = { "": "dnsserver", explain: "Explain – dnsserver", zone: "Services – dnsserver", client: "Client – dnsserver", config: "Configuration – dnsserver" };
+const VIEWS = { "": "overview", explain: "explain", zone: "zone", client: "client", config: "config" };
 
 /** Return the view that the address asks for, its path, and its fields. */
 function wantedView() {
@@ -88,7 +88,9 @@ const listsPoll = new Poll(LISTS_EVERY, async (signal) => {
   if (lastStatus !== null) showStatus(lastStatus);
 }, failed);
 
-const POLLS = { "": [statusPoll, listsPoll], explain: [statusPoll], zone: [statusPoll, zonePoll], config: [statusPoll] };
+const clientPoll = new Poll(LISTS_EVERY, (signal) => showClient(view.path, signal), failed);
+
+const POLLS = { "": [statusPoll, listsPoll], explain: [statusPoll], zone: [statusPoll, zonePoll], client: [statusPoll, clientPoll], config: [statusPoll] };
 
 function run() {
   for (const poll of new Set(Object.values(POLLS).flat())) {
@@ -115,6 +117,7 @@ function go(moved) {
     if (document.activeElement !== filter) filter.value = view.fields.get("filter") ?? "";
     zonePoll.stop();
   }
+  if (view.name === "client") clientPoll.stop();
   if (view.name === "config") showConfiguration();
   if (view.name === "explain") showExplain(view.fields);
   if (moved && (before.name !== view.name || before.path.join("/") !== view.path.join("/"))) {
