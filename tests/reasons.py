@@ -37,7 +37,7 @@ def _servfail(code: str, question: str, text: str, *, ede: int = 0, **more: Any)
     return Example(code, question, "SERVFAIL", ((ede, text),), **more)
 
 
-LABEL = "externalName: label b'' has 0 octets, expected 1 to 63"
+LABEL = "externalName: the label in front of a dot has 0 octets, expected 1 to 63"
 OLD = f"expired more than 2 min ago; upstream {UP}: silent for 1800 ms"
 BY_RULE = "a rule of this server answers so"
 SILENT = f"upstream {UP}: silent for 2000 ms"

@@ -1,5 +1,6 @@
 """What a fresh clone installs, what the targets are, and what goes into the image."""
 
+import ast
 import json
 import re
 import shutil
@@ -369,3 +370,15 @@ def test_the_wheel_has_the_page(tmp_path: Path) -> None:
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "dnsserver").rglob("*.*") if path.suffix != ".pyc"}
     assert {"dnsserver/page/files/page.html", "dnsserver/page/files/page.js", "dnsserver/page/files/page.css"} <= there
     assert there <= set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.parametrize("version", ["(3, 8, 1)", "(3, 10, 99)"])
+def test_an_older_python_says_which_one_is_needed(version: str) -> None:
+    code = f"import sys; sys.version_info = {version}; import runpy; runpy.run_module('dnsserver', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith("dnsserver needs Python 3.11, 3.12 or 3.13, and ")
+
+
+def test_an_older_python_can_read_what_says_that() -> None:
+    ast.parse((ROOT / "dnsserver/__init__.py").read_text(), feature_version=(3, 4))

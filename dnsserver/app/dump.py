@@ -50,7 +50,7 @@ def _of_name(cluster: Cluster, wanted: str) -> Iterator[RRset]:
     try:
         name = from_text(wanted).lower()
     except FormatError as error:
-        raise DumpError(f"name: {error}") from None
+        raise DumpError(f'name: found "{wanted[:60]}": {error}') from None
     namespace = name[1:-1]
     if namespace in cluster.index.namespaces and name[0] == len(namespace):
         yield from rrsets.of_services(cluster, namespace)

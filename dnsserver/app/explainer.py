@@ -4,11 +4,13 @@ The pure parts are in `dnsserver.explain`. This module reads the API and the nod
 """
 
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 import trio
 
+from dnsserver.app import admission
 from dnsserver.app.asking import Asking
 from dnsserver.config import Config, Domain
 from dnsserver.config.model import Namespace
@@ -26,6 +28,11 @@ _ALL = 40.0  # seconds for all questions
 _SLICE = 200  # names compared between two turns of the event loop: 2 ms
 _RCODES = {rcode_name(number): number for number in range(16)}
 DEFAULT_NAMESPACE = "default"
+
+
+# A URL, or a host and its port, as programs have them in their configuration.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/:]+)(?::[0-9]*)?(?:/.*)?")
+_WITH_PORT = re.compile(r"(?P<host>[^/:]+):[0-9]{1,5}")
 
 
 class WantedError(ValueError):
@@ -64,10 +71,12 @@ class Wanted(msgspec.Struct, frozen=True):
     def _check_name(self) -> None:
         if not self.name or any(character.isspace() for character in self.name):
             raise WantedError(f'name: found "{self.name[:60]}", expected a name without spaces')
+        if (found := _URL.fullmatch(self.name) or _WITH_PORT.fullmatch(self.name)) is not None:
+            raise WantedError(f'name: found "{self.name[:60]}", expected a name alone, as in "{found["host"]}"')
         try:
             from_text(self.name)
         except FormatError as error:
-            raise WantedError(f"name: {error}") from None
+            raise WantedError(f'name: found "{self.name[:60]}": {error}') from None
         if self.name.strip(".") == "" or not self.name.isascii():
             raise WantedError(
                 f'name: found "{self.name[:60]}", expected a name of ASCII characters, as resolvers ask it'
@@ -165,29 +174,37 @@ class Explainer:
             )
 
     async def _client(self, wanted: Wanted) -> Client:
+        """Return who the client is, with what `[clients]` does to it."""
+        client, address = await self._client_and_address(wanted)
+        said = admission.notes(self._config.clients, address)
+        return msgspec.structs.replace(client, notes=(*client.notes, *said))
+
+    async def _client_and_address(self, wanted: Wanted) -> tuple[Client, str]:
+        """Return who the client is, and the address of a pod, "" if it is not known."""
         node = await self._node()
         domain = str(self._config.domain)
         if wanted.resolv_conf is not None:
-            return of_resolv_conf(wanted.resolv_conf, "a resolv.conf", node.own)
+            return of_resolv_conf(wanted.resolv_conf, "a resolv.conf", node.own), ""
         if not wanted.pod:
             problem = self._no_namespace(wanted.namespace or DEFAULT_NAMESPACE)
             if wanted.namespace and problem:
                 raise WantedError(f"namespace: {problem}")
             client = of_namespace(wanted.namespace or DEFAULT_NAMESPACE, domain, node)
             if not wanted.namespace:
-                note = "as a pod of the namespace default: give --namespace, --pod or --resolv-conf for another client"
+                note = "as a pod of the namespace default: name a namespace, a pod or a resolv.conf for another client"
                 told = (note, problem) if problem else (note,)
                 client = msgspec.structs.replace(client, notes=(*told, *client.notes))
-            return client
+            return client, ""
         namespace, _, name = wanted.pod.partition("/")
         try:
-            return of_pod(await self._read_pod(namespace, name), domain, node)
+            pod = await self._read_pod(namespace, name)
+            return of_pod(pod, domain, node), pod.address
         except PodReadError as error:
             if problem := self._no_namespace(namespace):
                 raise WantedError(f"pod: {problem}") from None
             note = f"{error}. Explained as for a pod of the namespace {namespace} with ClusterFirst"
             client = of_namespace(namespace, domain, node)
-            return msgspec.structs.replace(client, notes=(note, *client.notes))
+            return msgspec.structs.replace(client, notes=(note, *client.notes)), ""
 
     async def _nearest(self, way: Way) -> tuple[tuple[str, ...], str]:
         """Return names that somebody may have meant, the likeliest first, and the name that was asked for that one."""

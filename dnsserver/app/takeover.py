@@ -152,7 +152,8 @@ class Offer:
                     nursery.start_soon(self._serve, connection)
 
     def _bound(self) -> trio.socket.SocketType:
-        """Return a listener in the place of the one of the last server, if any."""
+        """Return a listener in the place of the one of the last server, if any; a folder that is missing is made."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
                 raise OSError(errno.EEXIST, "there is something that is not a socket")

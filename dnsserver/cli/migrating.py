@@ -63,12 +63,17 @@ def compare(other: str, server: str | None, names: Path | None, rate: float, con
     files = importlib.import_module("dnsserver.config.files")
     log = importlib.import_module("dnsserver.log")
     try:
-        addresses = comparing.reachable(loaded.config, server), comparing.address(other)
+        own = comparing.reachable(loaded.config, server)
+    except ValueError as error:
+        raise click.UsageError(f"--server: {error}") from error
+    try:
+        addresses = own, comparing.address(other)
+    except ValueError as error:
+        raise click.UsageError(f"--with: {error}") from error
+    try:
         lines = [] if names is None else files.read_text(names, _MOST_NAMES).splitlines()
     except files.UnusableFileError as error:
         raise click.UsageError(f"{names}: {error}") from error
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     try:
         listed = list(comparing.of_lines(lines))
     except ValueError as error:

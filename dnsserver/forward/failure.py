@@ -73,16 +73,19 @@ def verdict(
     """Return why a question fails as its `last` reason does, with what all upstreams did in the text.
 
     `failures` are those of attempts that came to nothing; `waiting` are upstreams that have said nothing yet, with when
-    they were asked and whether over a stream.
+    they were asked and whether over a stream. Of an upstream that is in both, both are told: it may be silent over UDP
+    and refuse TCP.
     """
-    said = {upstream.name: _what(upstream, reason) for upstream, reason in failures}
+    failed = {upstream.name: _what(upstream, reason) for upstream, reason in failures}
+    said = dict(failed)
     asked: dict[str, float] = {}
     for upstream, sent, over_stream in waiting:
         asked[upstream.name] = min(sent, asked.get(upstream.name, sent))
         if over_stream and upstream.trouble is not None:
             said[upstream.name] = _what(upstream, upstream.trouble)
         else:
-            said[upstream.name] = f"silent for {_milliseconds(now - asked[upstream.name])} ms"
+            silent = f"silent for {_milliseconds(now - asked[upstream.name])} ms"
+            said[upstream.name] = f"{failed[upstream.name]}, and {silent}" if upstream.name in failed else silent
     also = _few(error for _, reason in failures for error in reason.also)
     return Reason(last.code, last.ede, _joined(said.items()) if said else last.text, also or last.also)
 

@@ -37,6 +37,7 @@ def clock() -> float:
 
 def write(folder: Path, report: Report) -> None:
     """Put a report in the place of the last one. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
     new = folder / f".{FILE}"
     new.write_text(json.dumps(report._asdict()), "utf-8")
     new.replace(folder / FILE)

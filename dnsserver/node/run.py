@@ -101,6 +101,7 @@ class _Loop:
         self._changes = changes
         self._woken = woken
         self._folder = Path(options.folder) if options.folder else None
+        self._unwritten = ""  # why the last report could not be written
         first = options.settings.own[0]
         self._askers = {(first, transport): Asker(first, transport, options.name) for transport in ("udp", "tcp")}
         self._due = dict.fromkeys(self._askers, 0.0)
@@ -156,10 +157,19 @@ class _Loop:
         self._follow_cluster(now)
         self.report = self._guardian.report(report.clock())
         if self._folder is not None:
-            try:
-                report.write(self._folder, self.report)
-            except OSError as error:
-                log.warning("the report cannot be written", folder=str(self._folder), error=error.strerror)
+            self._write(self._folder)
+
+    def _write(self, folder: Path) -> None:
+        """Write the report; why it cannot be written is logged once."""
+        try:
+            report.write(folder, self.report)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            if problem != self._unwritten:
+                log.warning("the report cannot be written", folder=str(folder), error=problem)
+            self._unwritten = problem
+        else:
+            self._unwritten = ""
 
     def _follow_cluster(self, now: float) -> None:
         """Ask at the cluster addresses that the node has."""

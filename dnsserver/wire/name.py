@@ -22,12 +22,19 @@ def from_labels(labels: Iterable[bytes]) -> bytes:
     parts = []
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL:
-            raise FormatError(f"label {label!r} has {len(label)} octets, expected 1 to {MAX_LABEL}")
+            raise FormatError(f"{_shown(label)} has {len(label)} octets, expected 1 to {MAX_LABEL}")
         parts.append(bytes((len(label),)) + label)
     name = b"".join(parts) + ROOT
     if len(name) > MAX_NAME:
         raise FormatError(f"name has {len(name)} octets, expected at most {MAX_NAME}")
     return name
+
+
+def _shown(label: bytes) -> str:
+    """Return what an error calls a label; without octets it cannot be seen."""
+    if not label:
+        return "the label in front of a dot"
+    return f'the label "{label.decode("ascii", "backslashreplace")}"'
 
 
 def from_text(text: str) -> bytes:

@@ -50,7 +50,7 @@ async def test_text(shop: Explaining) -> None:
     [
         ({}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
         ({"name": "web", "x": "y"}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
-        ({"name": "a..b"}, "name: label b'' has 0 octets, expected 1 to 63\n"),
+        ({"name": "a..b"}, 'name: found "a..b": the label in front of a dot has 0 octets, expected 1 to 63\n'),
         ({"name": "web", "pod": "x"}, 'pod: found "x", expected NAMESPACE/NAME\n'),
     ],
 )

@@ -133,7 +133,7 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
     found = await shop.explain("web")
     assert found.client.who == "a pod of the namespace default (ClusterFirst)"
     assert found.client.nameservers[0] == "10.96.0.10"
-    assert found.notes[0].startswith("as a pod of the namespace default: give --namespace, --pod or --resolv-conf")
+    assert found.notes[0].startswith("as a pod of the namespace default: name a namespace, a pod or a resolv.conf")
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,13 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
         ({"name": "a b"}, 'name: found "a b", expected a name without spaces'),
         ({"name": "."}, 'name: found ".", expected a name of ASCII characters, as resolvers ask it'),
         ({"name": "bücher.example"}, 'name: found "bücher.example", expected a name of ASCII characters'),
-        ({"name": "a..b"}, "name: label "),
-        ({"name": "x" * 300}, "name: label "),
+        ({"name": "a..b"}, 'name: found "a..b": the label in front of a dot '),
+        ({"name": "x" * 300}, f'name: found "{"x" * 60}": the label "xxx'),
+        (
+            {"name": "https://web.shop:8443/x"},
+            'name: found "https://web.shop:8443/x", expected a name alone, as in "web.shop"',
+        ),
+        ({"name": "web.shop:80"}, 'name: found "web.shop:80", expected a name alone, as in "web.shop"'),
         ({"name": "a", "type": "AXFR"}, 'type: found "AXFR", expected a record type'),
         ({"name": "a", "type": "X"}, 'type: found "X", expected a record type'),
         ({"name": "a", "pod": "web-1"}, 'pod: found "web-1", expected NAMESPACE/NAME'),

@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_is_a_loss(tmp_path: Path) -> None:
     path = written(tmp_path, {"Corefile": ". {\n import gone\n}"})
     status, _, err = run(path, "--strict")
     assert status == 1
-    assert f"{path}:2: import: import gone: there is no such file or snippet" in err
+    assert f"{path}:2: import: gone: there is no such file or snippet" in err
 
 
 def test_paths_lead_to_where_the_files_are(tmp_path: Path) -> None:

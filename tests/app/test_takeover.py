@@ -135,6 +135,15 @@ async def test_a_server_that_hangs_hands_nothing_over(tmp_path: Path, autojump_c
         found.close()
 
 
+async def test_a_folder_that_is_missing_is_made(giver: Giver, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "dnsserver" / "takeover"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Offer(path, giver.sockets, giver.release, giver.rest).run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert path.is_socket()
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_no_socket_is_left_alone(giver: Giver, tmp_path: Path) -> None:
     path = tmp_path / "takeover"
     path.write_text("mine")

@@ -54,7 +54,7 @@ def test_a_resolv_conf_and_json(objects: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("a..b", "--objects", "{objects}"), "NAME: label b'' has 0 octets"),
+        (("a..b", "--objects", "{objects}"), 'NAME: found "a..b": the label in front of a dot has 0 octets'),
         (("web", "--type", "AXFR", "--objects", "{objects}"), '--type: found "AXFR", expected a record type'),
         (("web", "--pod", "shop/none", "--objects", "{objects}"), "--pod: there is no pod shop/none in "),
         (("web", "--resolv-conf", "{folder}/none", "--objects", "{objects}"), "no such file or directory"),
@@ -88,7 +88,7 @@ def test_dump(objects: str, words: tuple[str, ...], status: int, first: str) -> 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("a..b", "--objects", "{objects}"), "NAME: label b'' has 0 octets"),
+        (("a..b", "--objects", "{objects}"), 'NAME: found "a..b": the label in front of a dot has 0 octets'),
         (("--objects", "{folder}/none"), "none: no such file or folder"),
         (("--server", "127.0.0.1:1"), "no server answers at 127.0.0.1:1: connection refused."),
     ],

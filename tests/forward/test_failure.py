@@ -56,11 +56,11 @@ SERVED = failure.rejected(SERVFAIL)
             ((TWO, 0.0, False),),
             "192.0.2.1:53: SERVFAIL; 192.0.2.2:53: silent for 2000 ms",
         ),
-        (((ONE, SERVED),), ((ONE, 0.0, False),), "192.0.2.1:53: silent for 2000 ms"),
+        (((ONE, SERVED),), ((ONE, 0.0, False),), "192.0.2.1:53: SERVFAIL, and silent for 2000 ms"),
         ((), (), "SERVFAIL"),
     ],
 )
-def test_each_upstream_is_told_once_with_what_it_did_last(
+def test_each_upstream_is_told_once_with_what_it_did(
     failures: tuple[tuple[Described, Reason], ...], waiting: tuple[tuple[Described, float, bool], ...], text: str
 ) -> None:
     found = failure.verdict(SERVED, failures, waiting, 2.0)

@@ -27,6 +27,12 @@ def test_it_is_read_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
+def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "dnsserver"
+    write(folder, REPORT)
+    assert read(folder) == REPORT
+
+
 def test_what_is_no_report_is_none(tmp_path: Path) -> None:
     for text in ("", "{", "[]", '{"at": 1}', "null"):
         (tmp_path / FILE).write_text(text)

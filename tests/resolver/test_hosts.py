@@ -83,7 +83,7 @@ def test_following_changes_ends_where_reading_the_last_text_does(seen: list[str]
         ("a 192.0.2.1", 'found "a", expected an address and the names that it has'),
         ("192.0.2.1", "found 192.0.2.1 alone, expected names behind it"),
         ("192.0.2.1 a\\.b", 'found "a\\.b", expected a name of letters, digits and hyphens'),
-        (f"192.0.2.1 {'a' * 64}", f"label b'{'a' * 64}' has 64 octets, expected 1 to 63"),
+        (f"192.0.2.1 {'a' * 64}", f'the label "{"a" * 64}" has 64 octets, expected 1 to 63'),
     ],
 )
 def test_a_line_that_is_none_is_told_and_passed_over(line: str, told: str | None) -> None:

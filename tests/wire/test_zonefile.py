@@ -63,7 +63,10 @@ ORIGIN = "$ORIGIN a.\n" + SOA
         (ORIGIN + "mail MX www\n", "line 3: MX has 1 words of data, expected 2"),
         (ORIGIN + "mail MX ten www\n", "line 3: MX ten www: not the data of a record"),
         ("what is this", "line 1: there is no type IS"),
-        (ORIGIN + f"{'x' * 64} 300 IN A 192.0.2.1\n", f"line 3: label b'{'x' * 64}' has 64 octets, expected 1 to 63"),
+        (
+            ORIGIN + f"{'x' * 64} 300 IN A 192.0.2.1\n",
+            f'line 3: the label "{"x" * 64}" has 64 octets, expected 1 to 63',
+        ),
         (
             ORIGIN + "sub NS ns\n",
             "line 3: sub.a. NS is a delegation; zone files here have none, write a [[forward]] for it",

@@ -99,6 +99,10 @@ def _less(zone: str, taken: list[str], excepted: list[str]) -> list[str]:
     return [name for name in excepted if is_below(name, zone)]
 
 
+# What CoreDNS calls these keys of [forwarding].
+_WORDS = {"in_flight": "max_concurrent", "authorities": "tls"}
+
+
 def _excepted(directive: Directive) -> list[str]:
     words = [word for line in directive.lines if line.words[0] == "except" for word in line.words[1:]]
     return names(words)[0]
@@ -121,7 +125,7 @@ def _everything(context: Context, upstreams: list[str], options: _Options, sourc
     draft = context.draft
     draft.put("upstreams", upstreams, source, _WHAT)
     for key, value in options.values.items():
-        draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {key}")
+        draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {_WORDS.get(key, key)}")
 
 
 def trust_all(draft: Draft) -> None:

@@ -255,13 +255,13 @@ class _Parser:
         try:
             files = self._read(word.file, pattern)
         except (OSError, ValueError) as error:
-            self._remark(word, f"import {pattern} could not be read ({error}): its content is not imported")
+            self._remark(word, f"{pattern} could not be read ({error}): its content is not imported")
             return []
         if not files and any(sign in pattern for sign in "*?["):
-            text = f"import {pattern}: no file here matches: if there are some where CoreDNS runs, import them as well"
+            text = f"{pattern}: no file here matches: if there are some where CoreDNS runs, import them as well"
             self._remark(word, text, lost=False)
         elif not files:
-            self._remark(word, f"import {pattern}: there is no such file or snippet: its content is not imported")
+            self._remark(word, f"{pattern}: there is no such file or snippet: its content is not imported")
         return [token for file in files for token in tokens(file.text, file.name)]
 
     def _remark(self, word: Token, sentence: str, *, lost: bool = True) -> None:

@@ -107,8 +107,8 @@ def test_an_import_in_the_block_of_a_plugin() -> None:
 @pytest.mark.parametrize(
     ("name", "remark"),
     [
-        ("gone", "import gone: there is no such file or snippet: its content is not imported"),
-        ("denied", "import denied could not be read (permission denied): its content is not imported"),
+        ("gone", "gone: there is no such file or snippet: its content is not imported"),
+        ("denied", "denied could not be read (permission denied): its content is not imported"),
     ],
 )
 def test_imports_that_find_nothing(name: str, remark: str) -> None:
@@ -119,7 +119,7 @@ def test_a_pattern_that_fits_nothing_here_may_fit_something_there() -> None:
     result = parsed(". {\n import /etc/coredns/custom/*.override\n}")
     assert shape(result) == [((".",), [])]
     text = "no file here matches: if there are some where CoreDNS runs, import them as well"
-    assert result.remarks == (("Corefile", 2, f"import /etc/coredns/custom/*.override: {text}", False),)
+    assert result.remarks == (("Corefile", 2, f"/etc/coredns/custom/*.override: {text}", False),)
 
 
 @pytest.mark.parametrize(
