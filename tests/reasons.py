@@ -74,7 +74,7 @@ EXAMPLES = (
     ),
     _cluster("external-name-invalid", "spelled.shop.svc", LABEL, ede=24),
     _cluster("too-many-labels", "a.b.c.web.shop.svc", "no name of the cluster has so many labels"),
-    _cluster("not-a-cluster-name", "somewhere.else", "no name of the cluster is of this form"),
+    _cluster("not-a-cluster-name", "somewhere.else", "no name of the cluster has this form"),
     _cluster("pods-disabled", "10-1-0-9.shop.pod", "names of pods are off", scene="pods off"),
     _cluster(
         "pod-missing", "10-1-0-8.shop.pod", "no running pod of the namespace has this address", scene="pods verified"
@@ -120,14 +120,14 @@ EXAMPLES = (
     _servfail(
         "rule-record-invalid",
         "ip-999.example",
-        "what a rule answers is no record for this name",
+        "the answer of a rule is not a valid record for this name",
         ede=24,
         scene="rules",
     ),
     _servfail(
         "rewrite-not-a-name",
         f"{'y' * 60}.{'z' * 60}.short.example",
-        "a rule rewrites the name into what is no name",
+        "a rule rewrites the name into an invalid name",
         ede=24,
         scene="rules",
     ),
@@ -137,7 +137,7 @@ EXAMPLES = (
         errors=((0, "there is no such Service in the namespace (looked up as gone.shop.svc.cluster.local.)"),),
         scene="rules",
     ),
-    Example("special-use-name", "x.invalid", errors=((0, "a special-use name, which no upstream is asked"),)),
+    Example("special-use-name", "x.invalid", errors=((0, "a special-use name, which is never forwarded"),)),
     Example(
         "local-domain",
         "x.internal",

@@ -104,8 +104,8 @@ class AdminClient:
                 connection.sock.settimeout(self._wait)
                 return connection
         raise AdminError(
-            f"no server answers at {why}. Say where the admin HTTP of a running one is with --server HOST:PORT, "
-            "or the configuration that it runs with by --config FILE"
+            f"no server answers at {why}. Give the admin HTTP of a running server with --server HOST:PORT, "
+            "or its configuration with --config FILE"
         )
 
     def _ask(
@@ -171,7 +171,7 @@ def client_of(config: Config, server: str | None, token_file: Path | None, wait:
 def reachable(address: Address) -> tuple[tuple[str, ...], int]:
     """Return where a server that listens on an address is reached from its own machine. Raises AdminError."""
     if address.port == 0:
-        raise AdminError("the system chose the port of admin HTTP (`admin` has port 0): say --server HOST:PORT")
+        raise AdminError("the system chose the port of admin HTTP (`admin` has port 0): give --server HOST:PORT")
     return _LOOPBACKS.get(address.host, (address.host,)), address.port
 
 

@@ -32,9 +32,9 @@ def lines_of(cluster: Cluster, wanted: str = "", *, reverse: bool = False) -> It
         some = True
         yield from lines(rrset)
     if wanted and not some:
-        yield f"; there are no records of {wanted}: it is no namespace, and the name of nothing in one"
+        yield f"; there are no records of {wanted}: it is neither a namespace nor a name in one"
     if reverse:
-        yield "; reverse names, which are of other zones"
+        yield "; reverse names, which belong to other zones"
         for rrset in rrsets.of_addresses(cluster):
             yield from lines(rrset)
 

@@ -144,7 +144,8 @@ def _pod_of_files(path: Path, namespace: str, name: str, is_alone: bool) -> PodD
             known += [pod.name] if pod.namespace == namespace else []
     except TooLargeError as error:
         raise PodReadError(
-            f"what pods of {path} say of DNS is read by `dnsserver explain --objects {path}`, not by a server: {error}"
+            f"the DNS settings of pods in {path} are read by `dnsserver explain --objects {path}`, not by a server:"
+            f" {error}"
         ) from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise PodReadError(f"{path}: cannot read its pods: {error}") from None

@@ -299,7 +299,7 @@ def _drain(config: Config, written: Container[str]) -> Iterator[Finding]:
         yield Finding("drain_min", f"has no effect above drain, {config.drain:g} s", "ignored")
     if config.objects is None and config.kubeconfig is None and least < _PROBES_NEED:
         key = "drain" if config.drain < config.drain_min else "drain_min"
-        text = f"{least:g} s are less than clients of a Service need to hear that a pod ends, about {_PROBES_NEED:g} s"
+        text = f"{least:g} s is too short: clients of a Service notice after about {_PROBES_NEED:g} s that a pod ends"
         yield Finding(key, text, "noted")
 
 

@@ -251,7 +251,7 @@ class Server:
         most = self.config.drain if self.ready else UNDER_WAY if self._handed_over else 0.0
         # A person waits for the end, or the nodes have to hear of it first.
         least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
-        hint = "Ctrl-C once more ends it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
+        hint = "press Ctrl-C again to end it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
         log.info("draining", seconds=most, hint=hint)
         self.draining = True
         if self._offer is not None and not self._offer.is_taken:

@@ -80,7 +80,7 @@ class ApiResponse:
                 except InflateError as error:
                     raise Undecodable(str(error)) from None
         if not inflater.ended:
-            raise Undecodable("the body ended before what gzip wrote did")
+            raise Undecodable("the body ended before its gzip data did")
 
     def _inflater(self) -> Inflater | None:
         """Return what makes the body plain, None where it comes plain. Raises Undecodable."""
@@ -88,7 +88,7 @@ class ApiResponse:
         if encoding in {"", "identity"}:
             return None
         if encoding not in {"gzip", "x-gzip"}:  # RFC 9110 section 8.4.1.3: the same
-            raise Undecodable(f"a body in the encoding {encoding[:40]!r}, for which nobody asked")
+            raise Undecodable(f"a body in the encoding {encoding[:40]!r}, which was not requested")
         return Inflater()
 
     async def _iter_sent(self, received: Received) -> AsyncGenerator[bytes]:

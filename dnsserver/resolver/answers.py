@@ -23,7 +23,7 @@ NXDOMAIN = Reason("rule-nxdomain", EDE.BLOCKED, _BLOCKED)
 REFUSED = Reason("rule-refused", EDE.PROHIBITED, _BLOCKED)
 DROPPED = Reason("rule-dropped", EDE.PROHIBITED, _BLOCKED)
 _OTHER_TYPE = Reason("rule-no-data")
-_NO_RECORD = Reason("rule-record-invalid", EDE.INVALID_DATA, "what a rule answers is no record for this name")
+_NO_RECORD = Reason("rule-record-invalid", EDE.INVALID_DATA, "the answer of a rule is not a valid record for this name")
 
 # What may stand in a gap, to see whether a record could ever be one.
 _SAMPLES = ("1", "192.0.2.1", "2001:db8::1", "a", "a.example.")
@@ -83,7 +83,7 @@ class _Rule:
                 raise RecordError(number, f"is one of {len(self._records)} records, expected at most {_MOST_RECORDS}")
             if record.owner not in known:
                 shown = f'found "{rule.records[number][:60]}"'
-                raise RecordError(number, f"{shown}, which is about another name than the one that is asked")
+                raise RecordError(number, f"{shown}, which is about a name other than the one that is asked for")
             if condition.types and record.owner is None and record.type not in {*condition.types, m.CNAME}:
                 text = f"is of type {m.type_name(record.type)}, which is not among the types that the rule is for"
                 raise RecordError(number, text)

@@ -194,9 +194,9 @@ def read_line(line: str) -> tuple[bytes, list[bytes]]:
     try:
         address = socket.inet_pton(socket.AF_INET6 if ":" in words[0] else socket.AF_INET, words[0].partition("%")[0])
     except (OSError, ValueError):
-        raise FormatError(f'found "{words[0][:60]}", expected an address and the names that it has') from None
+        raise FormatError(f'found "{words[0][:60]}", expected an address and its names') from None
     if len(words) == 1:
-        raise FormatError(f"found {words[0]} alone, expected names behind it")
+        raise FormatError(f"found {words[0]} alone, expected names after it")
     names = []
     for word in words[1:]:
         if not word.isascii() or "\\" in word:

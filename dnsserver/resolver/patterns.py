@@ -44,7 +44,7 @@ class Pattern:
         except re2.error as error:
             (why,) = error.args
             shown = why.decode(errors="replace") if isinstance(why, bytes) else str(why)
-            raise RuleError(f"is not a regular expression of RE2: {shown}") from None
+            raise RuleError(f"is not a regular expression in RE2 syntax: {shown}") from None
         self._names: dict[str, int] = {name.decode(): number for name, number in self._compiled.groupindex.items()}
         self.groups = frozenset({str(number) for number in range(self._compiled.groups + 1)} | self._names.keys())
         try:

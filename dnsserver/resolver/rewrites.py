@@ -9,7 +9,7 @@ from dnsserver.wire.name import MAX_LABEL, MAX_NAME, ROOT, from_text
 from dnsserver.wire.renaming import Renaming
 from dnsserver.zone.record import Reason
 
-NOT_A_NAME = Reason("rewrite-not-a-name", EDE.INVALID_DATA, "a rule rewrites the name into what is no name")
+NOT_A_NAME = Reason("rewrite-not-a-name", EDE.INVALID_DATA, "a rule rewrites the name into an invalid name")
 
 
 class Rewrite(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ _OWN_NAMES = {"localhost", "127.0.0.1", "::1"}
 _SAME_SITE = {"", "none", "same-origin"}
 
 _WHO = "only from this machine (kubectl port-forward), or with `Authorization: Bearer TOKEN` of the file admin_token"
-_WHICH_HOST = "say localhost or the address: another name could be anybody's (DNS rebinding)"
+_WHICH_HOST = "use localhost or the address: any other name could belong to anybody (DNS rebinding)"
 _WHOSE_PAGE = "not for pages of other sites: open this address itself"
 
 

@@ -123,7 +123,7 @@ def verdict(readings: Readings) -> str:
 _MOST_WRONG = 20  # sentences about files of objects
 _RBAC = (
     "The API server denies this server what it needs to read. Bind its ServiceAccount (or the user of its kubeconfig)\n"
-    "to a ClusterRole with these rules; where it only reads some namespaces, a Role in each of them will do:"
+    "to a ClusterRole with these rules; if it reads only some namespaces, a Role in each of them is enough:"
 )
 
 _STATES = {

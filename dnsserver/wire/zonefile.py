@@ -150,7 +150,7 @@ def _entries(text: str) -> Iterator[_Entry]:
             continue
         if token["paren"]:
             if (token["paren"] == "(") == bool(opened):
-                raise ZoneFileError([(line, f"a parenthesis that does not fit, `{token['paren']}`")])
+                raise ZoneFileError([(line, f"an unmatched parenthesis, `{token['paren']}`")])
             opened = 0 if opened else line
         elif token["blank"] and begins:
             entry = entry._replace(indented=True)

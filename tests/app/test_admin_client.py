@@ -160,7 +160,7 @@ def test_nothing_listens() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(AdminError) as caught:
             AdminClient((HOST, "::1"), port).get("/")
-    assert str(caught.value).startswith(f"no server answers at 127.0.0.1:{port}: connection refused. Say where ")
+    assert str(caught.value).startswith(f"no server answers at 127.0.0.1:{port}: connection refused. Give the ")
 
 
 def test_every_host_is_tried() -> None:
@@ -183,7 +183,7 @@ def test_where_a_server_is_reached_from_its_own_machine(admin: str, hosts: tuple
 
 
 def test_a_port_that_the_system_chose() -> None:
-    with pytest.raises(AdminError, match="say --server HOST:PORT"):
+    with pytest.raises(AdminError, match="give --server HOST:PORT"):
         reachable(Address.parse("127.0.0.1:0"))
 
 

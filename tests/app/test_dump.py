@@ -53,7 +53,7 @@ def test_dnspython_and_dnslib_read_the_same_back(recorded: Cluster) -> None:
 
 def test_reverse_names_are_of_other_zones(recorded: Cluster) -> None:
     lines = list(lines_of(recorded, reverse=True))
-    at = lines.index("; reverse names, which are of other zones")
+    at = lines.index("; reverse names, which belong to other zones")
     assert at == len(list(lines_of(recorded)))
     assert {line.split()[3] for line in lines[at + 1 :]} == {"PTR"}
     zone = dns.zone.from_file(StringIO("\n".join(lines)), origin="cluster.local.", check_origin=True)
@@ -101,8 +101,8 @@ POD = ["10-1-0-9.shop.pod.cluster.local. 5 IN A 10.1.0.9"]
         ("shop.pod", POD),
         ("10-1-0-9.shop.pod.cluster.local", POD),
         ("1.0.9.10.in-addr.arpa", [f"1.0.9.10.in-addr.arpa. 5 IN PTR web.{SHOP}"]),
-        ("none", ["; there are no records of none: it is no namespace, and the name of nothing in one"]),
-        ("web.none", ["; there are no records of web.none: it is no namespace, and the name of nothing in one"]),
+        ("none", ["; there are no records of none: it is neither a namespace nor a name in one"]),
+        ("web.none", ["; there are no records of web.none: it is neither a namespace nor a name in one"]),
         ("x" * 60 + ".shop", None),
         (".", None),
     ],

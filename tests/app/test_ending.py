@@ -114,7 +114,7 @@ async def test_once_drains_and_says_that_a_second_time_ends_it(tmp_path: Path) -
         await running.wait_says("serving")
         begun = time.monotonic()
         running.process.send_signal(signal.SIGINT)
-        assert "Ctrl-C once more" in (await running.wait_says("draining"))["hint"]
+        assert "Ctrl-C again" in (await running.wait_says("draining"))["hint"]
         running.process.terminate()  # a second SIGTERM is no impatience: service managers repeat it
         assert await running.wait_ends() == 0
         assert DRAIN <= time.monotonic() - begun < DRAIN + A_LITTLE

@@ -118,7 +118,7 @@ async def test_a_server_of_large_files_says_who_reads_pods_of_them(tmp_path: Pat
         assert found.resolves
         objects = tmp_path / "objects.json"
         assert found.client.notes[0].startswith(
-            f"what pods of {objects} say of DNS is read by `dnsserver explain --objects {objects}`, not by a server"
+            f"the DNS settings of pods in {objects} are read by `dnsserver explain --objects {objects}`, not by"
         )
         with pytest.raises(WantedError, match="pod: there is no pod shop/none in "):
             await server.explain("web", pod="shop/none")

@@ -335,7 +335,7 @@ def test_a_file_beside_the_objects_may_be_about_them_or_one_with_a_wrong_name(
 def test_a_hosts_file_that_is_of_no_use_and_lines_that_are_passed_over(folder: Path) -> None:
     (folder / "hosts").write_text("192.0.2.1 a\nb\n\n192.0.2.2\n")
     (folder / "long").write_text("b\n" * 12)
-    expected = "expected an address and the names that it has; the line is ignored"
+    expected = "expected an address and its names; the line is ignored"
     for name, told in {
         "none": ["refused hosts[0].file: none: there is no such file"],
         "dir": ["refused hosts[0].file: dir: is a folder, expected a regular file"],
@@ -343,7 +343,7 @@ def test_a_hosts_file_that_is_of_no_use_and_lines_that_are_passed_over(folder: P
         "empty": [],
         "hosts": [
             f'ignored hosts[0].file: hosts:2: found "b", {expected}',
-            "ignored hosts[0].file: hosts:4: found 192.0.2.2 alone, expected names behind it; the line is ignored",
+            "ignored hosts[0].file: hosts:4: found 192.0.2.2 alone, expected names after it; the line is ignored",
         ],
     }.items():
         assert shown(with_(hosts=(Hosts(file=folder / name),)), folder) == told

@@ -93,7 +93,7 @@ async def test_rules_that_change_alter_the_names_that_they_are_for(tmp_path: Pat
             "10.9.0.1",
         ]
         told = await server.spoil("[[rewrite]]\nregex = '('\nto = 'x'")
-        assert "is not a regular expression of RE2" in str(told)
+        assert "is not a regular expression in RE2 syntax" in str(told)
 
 
 async def test_a_handed_over_namespace_is_asked_of_its_upstreams_and_no_longer(tmp_path: Path) -> None:

@@ -205,11 +205,11 @@ async def test_lists_compressed_another_way(server: ApiServer, spoil: str, large
     ("spoil", "told"),
     [
         ("gzip-that-is-plain", "not gzip"),
-        ("gzip-half", "ended before what gzip wrote"),
-        ("gzip-without-an-octet", "ended before what gzip wrote"),
+        ("gzip-half", "ended before its gzip data"),
+        ("gzip-without-an-octet", "ended before its gzip data"),
         ("gzip-with-a-wrong-sum", "not gzip"),
         ("gzip-and-more", "not gzip"),
-        ("brotli", "encoding 'br', for which nobody asked"),
+        ("brotli", "encoding 'br', which was not requested"),
     ],
 )
 async def test_lists_whose_encoding_is_spoilt_are_asked_for_plain(server: ApiServer, spoil: str, told: str) -> None:

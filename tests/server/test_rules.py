@@ -101,7 +101,7 @@ def test_what_is_no_name_says_why() -> None:
     assert reply is not None
     (option,) = reply.options
     assert isinstance(option, dns.edns.EDEOption)
-    assert (option.code, option.text) == (24, "a rule rewrites the name into what is no name")
+    assert (option.code, option.text) == (24, "a rule rewrites the name into an invalid name")
 
 
 def test_signatures_of_renamed_records_are_left_out_and_nothing_is_called_validated() -> None:

@@ -82,7 +82,7 @@ ORIGIN = "$ORIGIN a.\n" + SOA
         (ORIGIN + "$TTL soon\n", "line 3: expected $TTL and one time"),
         (ORIGIN + "x 3000000000 A 192.0.2.1\n", "line 3: found the TTL 3000000000, expected at most 2147483647"),
         (ORIGIN + "x TXT (a\n", "line 3: a parenthesis that is not closed"),
-        (ORIGIN + "x TXT a)\n", "line 3: a parenthesis that does not fit, `)`"),
+        (ORIGIN + "x TXT a)\n", "line 3: an unmatched parenthesis, `)`"),
         (ORIGIN + 'x TXT "a\n', "line 3: found '\"a\\n', a text that does not end"),
         (ORIGIN + f"x TXT {'a' * 256}\n", f"line 3: TXT {'a' * 56}"),
         (" A 192.0.2.1\n", "line 1: a record without a name, and none before it"),

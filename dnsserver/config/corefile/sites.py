@@ -34,7 +34,7 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> list[Site]:
 def _site(block: ServerBlock, draft: Draft) -> Site | None:
     source = Source(block.file, block.line, " ".join(block.keys))
     if not block.keys:
-        draft.default(source, _WHAT, "it has no zone: CoreDNS answers nothing by it, and nothing of it is taken over")
+        draft.default(source, _WHAT, "it has no zone: CoreDNS answers nothing from it, and nothing of it is imported")
         return None
     zones: list[str] = []
     ports: list[int] = []

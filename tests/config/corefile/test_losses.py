@@ -52,7 +52,7 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("file /a a.example {", " fallthrough", "}"), "lost", "that the file does not have gets NXDOMAIN"),
     (("file /a a.example {", " upstream", "}"), "default", "CoreDNS itself ignores it now"),
     # CoreDNS refuses what it does not know there, and sets up nothing of the rest
-    (("whoami", "}", "{$ZONE} {", "health a b"), "default", "it has no zone: CoreDNS answers nothing by it"),
+    (("whoami", "}", "{$ZONE} {", "health a b"), "default", "it has no zone: CoreDNS answers nothing from it"),
 ]  # fmt: skip
 
 

@@ -113,7 +113,7 @@ REFUSED: list[tuple[str, int, str]] = [
     ("rewrite names a b", 2, "did you mean name?"),
     ("rewrite name a", 2, "found 1 words, expected 2, or 3 with one of exact"),
     ("rewrite name sufix .a .b", 2, "did you mean suffix?"),
-    ("rewrite name regex ( b", 2, "is not a regular expression of RE2"),
+    ("rewrite name regex ( b", 2, "is not a regular expression in RE2 syntax"),
     ("rewrite name regex a b{1}", 2, "b{1} has {1}, for which a has no group"),
     ("rewrite name suffix .a .b ansewr auto", 2, "expected nothing or answer; did you mean answer?"),
     ("rewrite name suffix .a .b answer sometimes", 2, "expected auto or name or value"),
