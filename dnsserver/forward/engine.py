@@ -22,10 +22,10 @@ _YIELD_EVERY = 8
 
 
 class LookupEngine:
-    """What lookups are made with (`means`), and what looks after them; nothing is opened before it is needed."""
+    """The tools of all lookups (`means`), and the code that drives them; nothing is opened before it is needed."""
 
     def __init__(self, owner: Owner, limits: TTLLimits, nonces: Nonces, runtime: Runtime, loop_retry: float) -> None:
-        """`limits` bound the TTLs of answers; `loop_retry` is said in `Probes`."""
+        """`limits` bound the TTLs of answers; `Probes` explains `loop_retry`."""
         self._faults = runtime.faults
         self._owner = owner
         self._overdue: deque[Question | Attempt] = deque()  # off the wheel, and not looked after yet
@@ -42,12 +42,12 @@ class LookupEngine:
         self.counts = self.means.counts
 
     def use(self, limits: TTLLimits, loop_retry: float) -> None:
-        """Go by other settings from now on."""
+        """Use other settings from now on."""
         self._reports.limits = limits
         self.probes.loop_retry = loop_retry
 
     def process_due(self, now: float) -> bool:
-        """Look after the lookups whose time has come; True when there are more than can be done in one go."""
+        """Handle the lookups whose time has come; True when there are more than can be handled at once."""
         overdue = self._overdue
         if not overdue:
             overdue.extend(self.wheel.due(now))
@@ -72,7 +72,7 @@ class LookupEngine:
         return bool(overdue)
 
     def _on_orphan_timeout(self, attempt: Attempt, now: float) -> None:
-        """Count the silence of one that was overtaken: else an upstream that others stand in for is never down."""
+        """Count the silence of an overtaken query: otherwise an upstream that others replace would never be down."""
         end = attempt.silent_at
         if now < end:
             self.wheel.add(attempt, end)
@@ -81,7 +81,7 @@ class LookupEngine:
             self._watch.silent(attempt, now)
 
     def leave(self, upstream: Upstream, now: float) -> None:
-        """Have all lookups that wait for an upstream that loops go on elsewhere."""
+        """Move all lookups that wait for a looping upstream to other upstreams."""
         for lookup in self.lookups.values():
             if any(attempt.upstream is upstream for attempt in lookup.attempts):
                 lookup.hurry(now)
@@ -90,7 +90,7 @@ class LookupEngine:
         self.streams.drop(upstream)
 
     def look_for_loop(self, lookup: Lookup, packet: bytes, now: float) -> None:
-        """Probe the upstreams that a lookup waits for, as a client asks the same: he may be one of them.
+        """Probe the upstreams that a lookup waits for when a client asks the same: that client may be one of them.
 
         At once if his packet looks like a query of ours, else now and then: servers on the way change ID and case. It
         proves nothing. Clients ask the same all the time, and one who guesses has tried all IDs in 65,536 packets.

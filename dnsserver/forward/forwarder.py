@@ -298,7 +298,7 @@ class Forwarder:
             self._deliveries.give(waiting, outcome)
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
-        """Record that an upstream is back, or gone for now."""
+        """Record that an upstream is up again, or down."""
         route = self._routes.get(upstream.domain)
         if route is not None:
             route.reorder()

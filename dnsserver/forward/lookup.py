@@ -1,4 +1,4 @@
-"""One question under way at the upstreams: who is asked, when the next one is, when to stop, and how it ends.
+"""One question under way at the upstreams: which one is asked, when to ask the next, when to stop, and the end.
 
 States of a Lookup, in the order in which it may go through them:
 
@@ -53,7 +53,7 @@ _MOST_ATTEMPTS = 6
 
 
 class Owner(Protocol):
-    """Who begins lookups and learns how they end."""
+    """The owner of lookups: it begins them and learns how they end."""
 
     def finished(self, lookup: "Lookup", reading: Reading | None, now: float, upstream: str = "") -> None:
         """Close a lookup that has ended with what `upstream` said, or None for the failure that it carries."""
@@ -65,14 +65,14 @@ class Owner(Protocol):
         """Give those who wait a stale answer, if there is one; the lookup goes on."""
 
     def changed(self, upstream: Upstream, *, usable: bool) -> None:
-        """Record that an upstream is back, or gone for now."""
+        """Record that an upstream is up again, or down."""
 
     def hurry(self, at: float) -> None:
-        """Have the wheel looked at by then, which may be earlier than what is on it was due."""
+        """Make sure that the wheel is looked at by then, even if nothing on it is due so early."""
 
 
 class Means(msgspec.Struct, frozen=True):
-    """What all lookups ask with, and whom they tell; `lookups` are those under way.
+    """What all lookups use to ask and to report; `lookups` are those under way.
 
     `send` sends a query over UDP, and returns why the system refuses; `submit` does so over a stream, as soon as there
     is one. The wheel holds questions, and attempts that were overtaken until they are answered or `silent`.
@@ -126,7 +126,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
         return upstream.health.replied(trip, now)
 
     def spoil(self) -> None:
-        """Record that something came on its socket that is no answer."""
+        """Record that something other than an answer came on its socket."""
         self.spoilt = True
 
     def give_up(self) -> None:
@@ -135,7 +135,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 
     @property
     def silent_at(self) -> float:
-        """When it has had its time."""
+        """When its time is over."""
         health = self.upstream.health
         return self.sent + (health.probe_timeout if self.probe else health.timeout)
 
@@ -193,7 +193,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         return True
 
     def on_timer(self, now: float) -> None:
-        """Do what its time has come for."""
+        """Do what is due now."""
         if now >= self.deadline:
             self.end(self.verdict(now), now)
             return
@@ -210,25 +210,25 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             self._schedule()
 
     def give_stale(self) -> list[Waiter]:
-        """Record that those who wait get a stale answer; return who they are."""
+        """Record that the waiting clients get a stale answer, and return these clients."""
         self.stale_given = True
         waiting, self.waiting = self.waiting, []
         return waiting
 
     def verdict(self, now: float) -> Reason:
-        """Return why there is no answer, as far as that is known by now."""
+        """Return why there is no answer, as far as it is known now."""
         waiting = [(attempt.upstream, attempt.sent, attempt.over_stream) for attempt in self.attempts]
         troubles = (upstream.trouble for upstream, _, over_stream in waiting if over_stream)
         last = self.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT)
         return f.verdict(last, self.failures, waiting, now)
 
     def end(self, failure: Reason | None, now: float) -> None:
-        """End without an answer, but for one that could not be confirmed."""
+        """End without an answer, or with one that could not be confirmed."""
         self.failure = failure
         self.means.owner.finished(self, self.unconfirmed, now)
 
     def close(self) -> list[Waiter]:
-        """Record that it is over, and return who waited; queries under way only tell how their upstreams do."""
+        """Record that it is over, and return the clients that waited; open queries still judge their upstreams."""
         self.done = True
         means, question = self.means, self.question
         if means.lookups.pop(question, None) is not None:
@@ -330,7 +330,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.retry_at = retry_at
 
     def _retry(self, now: float) -> None:
-        """Ask the next upstream, as the last query had its time, or this one again over TCP if UDP is spoilt."""
+        """Ask the next upstream, because the last query timed out, or the same one over TCP if UDP is spoilt."""
         self.retry_at = NEVER
         spoilt = looping = None
         for attempt in self.attempts:
@@ -355,7 +355,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     # ---- what becomes of queries
 
     def failed(self, attempt: Attempt, reason: Reason, now: float, *, streamless: bool = False) -> None:
-        """Go on after a query that came to nothing: ask the next upstream, if there is one that was not asked.
+        """Go on after a failed query: ask the next upstream that was not asked yet, if there is one.
 
         UDP is tried again where TCP, which was to carry it on, is closed and nothing else is under way; `streamless`
         says that it is.
@@ -376,7 +376,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.failures = (*self.failures, (upstream, reason))
 
     def to_tcp(self, attempt: Attempt, now: float) -> None:
-        """Ask the same upstream the same thing again over TCP, unless that was in vain before."""
+        """Ask the same upstream again over TCP, unless that has already failed."""
         if attempt.upstream in self.streamless:
             self.failed(attempt, self.failure or o.UPSTREAM_UNREACHABLE, now)
             return

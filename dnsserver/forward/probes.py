@@ -42,7 +42,7 @@ class Probes:
         owner: Owner,
         loop_retry: float,
     ) -> None:
-        """Send through `send`; after `loop_retry` seconds errors are taken for the upstream's own."""
+        """Send through `send`; after `loop_retry` seconds, errors count as the upstream's own."""
         self._entropy = runtime.entropy
         self._nonces = nonces
         self._send = send
@@ -54,7 +54,7 @@ class Probes:
         self._faults = runtime.faults
 
     def send_due_probes(self, upstreams: Iterable[Upstream], now: float) -> None:
-        """Send the probes that are due, and try again what was left out for a while."""
+        """Send the probes that are due, and retry upstreams and features that were left out for a while."""
         for upstream in upstreams:
             try:
                 self._send_probe_if_due(upstream, now)
@@ -139,6 +139,6 @@ class Probes:
         return True
 
     def forget(self, upstream: Upstream) -> None:
-        """Forget the probes of an upstream: what they were to show is known, or nobody wants to know any more."""
+        """Forget the probes of an upstream, when their result is known or no longer needed."""
         for name in upstream.forget_probes():
             del self.names[name]

@@ -38,7 +38,7 @@ class Route:
         self.in_flight = 0  # lookups under way, which they count themselves
 
     def use(self, settings: ForwardSettings, scope: Scope) -> None:
-        """Go by other settings from now on; the upstreams stay, until they are replaced."""
+        """Use other settings from now on; the upstreams stay until they are replaced."""
         if settings.mixed_case != self.settings.mixed_case:
             for upstream in self.upstreams:
                 upstream.want_mixed_case(settings.mixed_case)
@@ -91,7 +91,7 @@ class Route:
 
 
 def areas(routes: Sequence[ForwardSettings]) -> dict[bytes, bytes]:
-    """Return by the domains that make a difference which route has the names below, as its domain.
+    """Return which route has the names below each domain that makes a difference; a route is named by its domain.
 
     That is each route's own domain, and what it excepts: that goes to the longest of the others which fit.
     """
@@ -120,7 +120,7 @@ def scope_of(settings: ForwardSettings, own: Sequence[bytes], routes: Sequence[F
 
 
 def unasked(route: Route | None, now: float) -> Outcome:
-    """Return the outcome of a question that there is nobody to ask for."""
+    """Return the outcome of a question for which there is no upstream."""
     if route is not None and route.upstreams:
         rcode, reason = SERVFAIL, looping(route.upstreams, o.LOOP)
     elif route is not None and route.trouble:

@@ -1,4 +1,4 @@
-"""Which upstreams are asked for a name: a route for each domain, and the longest domain that fits wins.
+"""Which upstreams are asked for a name: a route for each domain; the longest matching domain wins.
 
 What was learned about an upstream is kept while it is in use: by the same route as the same object, by another route
 or transport as a copy.
@@ -25,7 +25,7 @@ class RouteTable:
         self._sort_in(settings)
 
     def __iter__(self) -> Iterator[Route]:
-        """Give the routes."""
+        """Yield the routes."""
         return iter(self._routes.values())
 
     def get(self, domain: bytes) -> Route | None:
@@ -48,7 +48,7 @@ class RouteTable:
         return [upstream for route in self._routes.values() for upstream in route.upstreams]
 
     def replace(self, settings: Sequence[ForwardSettings], own: Sequence[bytes], known: Known) -> list[Upstream]:
-        """Have these routes from now on, and return the upstreams that nobody asks any more.
+        """Use these routes from now on, and return the upstreams that are no longer used.
 
         `known` says what there is no time to look up in between. A route of a domain that had one stays the same
         object, so what is under way on it goes on.

@@ -83,7 +83,7 @@ class Upstream:
         self._reported_at = float("-inf")
 
     def learn_from(self, others: Iterable["Upstream"]) -> None:
-        """Know what is known of the same server under another domain, or by another name or with other authorities.
+        """Copy what is known about the same server under another domain, another name, or other authorities.
 
         Counts go on where the domain is the same, as they are shown under it.
         """
@@ -104,7 +104,7 @@ class Upstream:
         self.settle()
 
     def want_mixed_case(self, wanted: bool) -> None:
-        """Ask in mixed case from now on, if it takes that, or no longer."""
+        """Start asking in mixed case, if the upstream supports that, or stop it."""
         self.case_habit = CaseHabit(wanted=wanted and self.udp)
         self.settle()
 
@@ -114,7 +114,7 @@ class Upstream:
         self.probe_failures += probe
 
     def failed(self) -> None:
-        """Record that a query brought an error, or that it could not even be sent."""
+        """Record that a query got an error, or could not be sent."""
         self.failures += 1
 
     def sent_rubbish(self, kind: str) -> None:
@@ -141,7 +141,7 @@ class Upstream:
         return self.probe_errors
 
     def forget_probes(self) -> tuple[bytes, ...]:
-        """Record that what the probes under way were to show is known; return their names."""
+        """Record that the result of the open probes is known; return their names."""
         names = tuple(self.probes)
         self.probes.clear()
         self.probe_errors = 0
@@ -159,13 +159,13 @@ class Upstream:
         return known
 
     def review_habits(self, now: float) -> None:
-        """Try again what was left out for a while."""
+        """Retry what was left out for a while."""
         self.edns_habit.review(now)
         self.case_habit.review(now)
         self.settle()
 
     def settle(self) -> None:
-        """Bring up to date how it is asked, after its habits have changed."""
+        """Update how the upstream is asked, after its habits have changed."""
         self.edns = self.edns_habit.used
         self.mixed_case = self.case_habit.mixed
         self.doubted = self.edns_habit.doubted or self.case_habit.doubted

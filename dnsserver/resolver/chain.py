@@ -19,11 +19,11 @@ _TOO_LONG = Reason("cname-chain-too-long", m.EDE.OTHER, f"more than {m.MAX_CHAIN
 
 
 class Source(Protocol):
-    """A link of the chain: fixed names, zone files, the cluster. No name is its own that has none of its `ends`."""
+    """A link of the chain: fixed names, zone files, the cluster. It has only names that end with one of its `ends`."""
 
     @property
     def ends(self) -> tuple[bytes, ...]:
-        """How names must end to be looked for here; the octets of the end of a name, which need not be labels."""
+        """The ends of the names to look for here, as octets of the end of a name, which need not be whole labels."""
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name of class IN, or None for "not mine", which never means "empty"."""
@@ -38,23 +38,23 @@ class Rules(Protocol):
 
     @property
     def services(self) -> Callable[[bytes, bytes], bool] | None:
-        """What tells of a namespace and a service's label whether a rule may be for that name; None if none can be."""
+        """Tells from a namespace and a service's label whether a rule may apply to that name; None if no rule can."""
 
     @property
     def concerns(self) -> Callable[[bytes], bool]:
-        """What tells whether a rule may be for a lower-case name."""
+        """Tells whether a rule may apply to a lower-case name."""
 
     def rewritten(self, name: bytes) -> Renaming | Reason | None:
-        """Return what a name is looked up as, or why it cannot be; None if it is looked up as it is."""
+        """Return the name to look up instead, or why that is impossible; None if the name itself is looked up."""
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer that a rule or a table of hosts has for a name, or None."""
 
     def origin(self, name: bytes, qtype: int) -> list[str]:
-        """Return the settings that make the answer about a name what it is, as keys of the configuration."""
+        """Return the settings that decide the answer about a name, as keys of the configuration."""
 
     def is_handed_over(self, name: bytes) -> bool:
-        """Tell whether a name is the upstreams', although it lies in the cluster's domain."""
+        """Tell whether a name goes to the upstreams although it is in the cluster's domain."""
 
 
 class Chain:
@@ -64,11 +64,11 @@ class Chain:
     """
 
     def __init__(self, sources: Sequence[Source], search: Search | None = None, rules: Rules | None = None) -> None:
-        """Make the chain of these sources, first come first asked; `rules` go before all of them."""
+        """Make the chain of these sources, asked in this order; `rules` go before all of them."""
         self.use(sources, search, rules)
 
     def use(self, sources: Sequence[Source], search: Search | None, rules: Rules | None) -> None:
-        """Ask these from now on, also for questions that are under way."""
+        """Ask these sources from now on, also for questions that are under way."""
         self.rules = rules or None
         self._sources = tuple(sources)
         self.ends = tuple(end for source in sources for end in source.ends)  # no other name is looked for here
@@ -110,7 +110,7 @@ class Chain:
         return _outside(name, qtype) if found is None else self._followed(found, qtype)
 
     def walk(self, answer: Answer) -> Walk:
-        """Return the walk through what an answer says is left of a search list."""
+        """Return the walk through the rest of a search list that an answer names."""
         return walk(self._answer_candidate, answer.search)
 
     def alias(self, name: bytes, candidate: bytes, qtype: int, missing: Answer) -> Answer:
@@ -141,7 +141,7 @@ class Chain:
         return Answer(m.SERVFAIL, reason=_TOO_LONG, depends=found.depends)
 
     def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
-        """Walk the rest of the search list in the pod's stead, as far as it is known here what its names are."""
+        """Walk the rest of the search list in place of the pod, as far as this server knows the names."""
         candidates = search.candidates(name)
         going = walk(self._answer_candidate, candidates)
         try:
@@ -166,7 +166,7 @@ class Chain:
         return found if renaming is None else _renamed(found, renaming)
 
     def _answer_candidate(self, name: bytes, qtype: int) -> Answer:
-        """Return the answer of a name that a pod's search list leads to, which the pod itself would ask next."""
+        """Return the answer for the name that the pod would ask next according to its search list."""
         rules = self.rules
         if rules is None:
             return self.answer_as_is(name, qtype)

@@ -53,7 +53,7 @@ SIZE = 24 * 1024 * 1024
 
 
 class Reply:
-    """One reply less its ID, valid as it stands until `due`.
+    """One reply without its ID, valid as it is until `due`.
 
     `hits` says how often it was sent from the cache; whoever sends it adds one. The metrics follow later: `counted` is
     how many of the hits are in them. It is -1 until they have taken this reply in for the first time, and with it that
@@ -72,7 +72,7 @@ class Reply:
     reason: Reason
 
     def __init__(self, wire: bytes, labels: Labels, depends: tuple[Key, ...] = ()) -> None:
-        """Make a reply that stays as it is until something it depends on changes."""
+        """Make a reply that is valid until something it depends on changes."""
         self.wire = wire
         self.labels = labels
         self.depends = depends
@@ -211,7 +211,7 @@ class ReplyTable(Tally):
         return self.replies.get(key) or self.followed.get(key)
 
     def settle(self) -> Iterator[None]:
-        """Count what the replies that are held now were sent so far; a step of it holds up nobody for long.
+        """Count how often the held replies were sent so far, in steps that take little time.
 
         All of them are looked up at once, which takes 10 ns for each; what each was sent is counted in slices.
         """
@@ -220,7 +220,7 @@ class ReplyTable(Tally):
         yield from self.count_all(replies)
 
     def traffic(self) -> Sent:
-        """Return what was sent since the start; with many replies it takes long: what `settle` steps through."""
+        """Return what was sent since the start. With many replies this takes long: `settle` does it in steps."""
         for _ in self.settle():
             pass
         return self.sent()
@@ -317,7 +317,7 @@ class ReplyCache:
         return False
 
     def discard(self, table: ReplyTable, key: bytes) -> None:
-        """Forget the reply to a question, if there is one: it has come to its end."""
+        """Forget the reply to a question, if there is one, because it has expired."""
         reply = table.find(key)
         if reply is not None:
             self._expired += 1
@@ -383,7 +383,7 @@ class ReplyCache:
                 self._forget(queue.evict())
 
     def follow(self, wants: "Wants | None") -> Iterator[None]:
-        """Have the replies followed that `wants` is true of, from now on; those that are held as this is gone through.
+        """From now on observe the replies for which `wants` is true; held ones follow as this iterates over them.
 
         A step is 0.3 ms at most. Another call makes those before it void.
         """
@@ -410,7 +410,7 @@ class ReplyCache:
         self.tables.remove(table)
 
     def settle(self) -> Iterator[None]:
-        """Count what all held replies were sent so far; a step of it holds up nobody for long."""
+        """Count how often all held replies were sent so far, in steps that take little time."""
         for table in tuple(self.tables):
             yield from table.settle()
 
@@ -433,7 +433,7 @@ class ReplyCache:
             self._forget(reply)
 
     def _forget(self, reply: Reply) -> None:
-        """Take a reply out of its table and out of all that it depends on."""
+        """Remove a reply from its table and from all indexes of what it depends on."""
         home = reply.home
         assert home is not None  # only replies that are held are forgotten
         del (home.replies if reply.key in home.replies else home.followed)[reply.key]

@@ -70,7 +70,7 @@ class Rules:
         self.services = service_filter(self._end, names, self._domains, self._heads)
 
     def rewritten(self, name: bytes) -> Renaming | Reason | None:
-        """Return what a name is looked up as, or why it cannot be; None if it is looked up as it is."""
+        """Return the name to look up instead, or why that is impossible; None if the name itself is looked up."""
         return self._rewrites.find(name)
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
@@ -84,7 +84,7 @@ class Rules:
         return found
 
     def is_handed_over(self, name: bytes) -> bool:
-        """Tell whether a name is the upstreams', although it lies in the cluster's domain."""
+        """Tell whether a name goes to the upstreams although it is in the cluster's domain."""
         return any(is_below(name, domain) for domain in self._handed_over)
 
     def origin(self, name: bytes, qtype: int) -> list[str]:

@@ -37,7 +37,7 @@ class Search:
     """
 
     def __init__(self, domain: bytes, node_domains: Sequence[bytes] = (), namespaces: Sequence[bytes] = ()) -> None:
-        """Take the cluster domain and what differs from one cluster to the next; all names in lower case."""
+        """Set the cluster domain and what differs between clusters; all names are in lower case."""
         self._tail = b"\x03svc" + domain
         self._domain = domain
         self._domain_labels = names.labels(domain)
@@ -83,7 +83,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 
 class SearchResult(msgspec.Struct, frozen=True, gc=False):
-    """Where a walk ended: at the candidate `name`, at a `failure`, or, with neither, behind the last candidate.
+    """Where a walk ended: at the candidate `name`, at a `failure`, or, with neither, after the last candidate.
 
     That is so until `expires`, and as long as nothing changes that it `depends` on.
     """

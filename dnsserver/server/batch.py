@@ -214,7 +214,7 @@ class BatchPort:
         return client[self._host_at : self._host_at + self._host_size], (client, identifier)
 
     def use_guard(self, guard: Guard | None) -> None:
-        """Judge who asks by this guard from now on."""
+        """Judge clients by this guard from now on."""
         self._guard = guard
 
     def statistics(self) -> PortStatistics:

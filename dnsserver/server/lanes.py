@@ -32,17 +32,17 @@ class Lanes(Protocol):
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """What is read."""
+        """The sockets to read."""
 
     @property
     def heavy(self) -> int:
         """How many clients have a lane now, as far as this process decides that."""
 
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
-        """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
+        """Check who sent the last packets while more were waiting; `senders` gives their packed addresses."""
 
     def give_way(self) -> None:
-        """Have all that is new come to another program that has the address as well, if there is one."""
+        """Let all new packets go to another program that has the address as well, if there is one."""
 
     def close(self) -> None:
         """Close the sockets."""
@@ -64,7 +64,7 @@ class Alone:
         """Do nothing: there is no lane to give."""
 
     def give_way(self) -> None:
-        """Have all that is new come to the socket that was bound first: another program's, or this one."""
+        """Let all new packets go to the socket that was bound first: another program's, or this one."""
         sock = self.sockets[0]
         with suppress(OSError):  # where the kernel cannot steer, both get a share until this one is closed
             steering.attach(sock, steering.program(sock.family, 1, [0]))
@@ -115,23 +115,23 @@ class SteeredLanes:
         return self._sources.statistics().heavy
 
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
-        """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
+        """Check who sent the last packets while more were waiting; `senders` gives their packed addresses."""
         now = self._clock()
         if self.is_steered and now >= self._sources.due:
             self._give_lanes(self._sources.sample(senders(), now))
 
     def report(self, address: bytes, bits: int) -> None:
-        """Give a client a lane that was found to be heavy by another process."""
+        """Give a lane to a client that another process has found to be heavy."""
         self._give_lanes(self._sources.add(address, bits, self._clock()))
 
     def answers(self, process: int, does: bool) -> None:
-        """Send packets to a process from now on, or no more; what waits in its sockets stays there."""
+        """Start or stop sending packets to a process; what waits in its sockets stays there."""
         if self.is_steered and does != (process in self._answering):
             self._answering = sorted({*self._answering, process} if does else {*self._answering} - {process})
             self._steer()
 
     def give_way(self) -> None:
-        """Have all that is new come to a socket that another program has bound after these.
+        """Let all new packets go to a socket that another program has bound after these.
 
         If there is none the kernel finds no socket of that number, and spreads what comes over these.
         """
@@ -220,14 +220,14 @@ class ReportedLanes:
         return 0
 
     def behind(self, senders: Callable[[], Iterable[bytes]]) -> None:
-        """Look at who sent what was read last while more was waiting; `senders` gives their packed addresses."""
+        """Check who sent the last packets while more were waiting; `senders` gives their packed addresses."""
         now = self._clock()
         if now >= self._sources.due:
             for source in self._sources.sample(senders(), now):
                 self._report(source.address, source.bits)
 
     def give_way(self) -> None:
-        """Do nothing: where packets go is the first process's to say."""
+        """Do nothing: the first process decides where packets go."""
 
     def close(self) -> None:
         """Close them."""

@@ -49,7 +49,7 @@ _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
 
 
 class Resolver:
-    """Answers what leads outside: at once from what is known there, or later."""
+    """Answers questions that lead outside: at once if the answer is cached, or later."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Resolver:
         return DEFERRED
 
     def go_on(self, packet: bytes, outcome: Outcome, port: Port, index: int) -> bytes:
-        """Return the reply to a question that was asked outside as it came, and has this outcome, or `DEFERRED`."""
+        """Return the reply to a question that was forwarded as it came, from its outcome, or `DEFERRED`."""
         return self._run(self.resume(packet, port), outcome, index)
 
     def resume(self, packet: bytes, port: Port) -> "Resolution":
@@ -131,7 +131,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
     from_cache: bool = True
 
     def run(self, outcome: Outcome | None) -> bytes | None:
-        """Go on with the outcome of what it `asks`, None to begin with; return None when the next one is not known."""
+        """Go on with the outcome of what it `asks`, at first None; return None while the next outcome is not known."""
         reply = self._go_on(self.given) if outcome is None else self._take(outcome)
         outside, clock = self.of.outside, self.of.writer.clock
         while reply is None:
@@ -153,7 +153,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         return self._ask_or_reply()
 
     def _ask_or_reply(self) -> bytes | None:
-        """Ask for what the answer leads to, or return the reply, if it leads to nothing."""
+        """Ask for the name that the answer leads to, or return the reply if it leads nowhere."""
         if self.answer.rcode == m.DROP:  # by a rule that has come since it was asked; who waits is counted, so told
             return self.of.writer.refuse(self.query, m.REFUSED, self.answer.reason, self.port)
         if self.answer.follow is None:
@@ -251,7 +251,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
     on_end: Callable[[], None] | None = None
 
     def deliver(self, outcome: Outcome) -> None:
-        """Send the reply that an outcome makes, or ask on: the border through which all outcomes come in."""
+        """Send the reply that an outcome makes, or ask further: all outcomes come in through this border."""
         handle = self.handle
         if handle is None:  # asking it has failed, and was answered with that
             return
@@ -285,7 +285,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         return self.port.asker(self.handle, self.packet[:2])
 
     def give_up(self) -> None:
-        """Wait no more: the client has asked the same again."""
+        """Stop waiting: the client has asked the same again."""
         if self.on_end is not None:
             self.on_end()
 

@@ -1,4 +1,4 @@
-"""From a packet that the reply cache does not know to its reply. Only here an exception becomes an rcode."""
+"""Turns a packet that is not in the reply cache into a reply. Only here an exception becomes an rcode."""
 
 from collections.abc import Callable, Iterator
 from random import random
@@ -33,7 +33,7 @@ _BUG = Reason("internal-error", m.EDE.OTHER, "internal error")
 
 
 class Responder:
-    """Turns packets into replies and keeps the replies that can be kept.
+    """Turns packets into replies, and caches the replies that can be cached.
 
     `udp_limit` is the largest UDP reply in octets, and what every OPT of ours shows (RFC 9715). `sampler` takes samples
     of the packets that ports read; `streams` counts messages of streams for it. `miss` is for a packet that a port does
@@ -80,7 +80,7 @@ class Responder:
     def reconfigure(
         self, outside: Outside, *, udp_limit: int, recursion: bool, guard: Guard | None, services: Services | None
     ) -> None:
-        """Go by other settings from now on, also with questions under way; ports have their own guard to change."""
+        """Use other settings from now on, also for questions under way; each port has its own guard to change."""
         self.guard = self.resolver.guard = guard
         self.outside = self.resolver.outside = outside
         self._udp_limit = udp_limit
@@ -130,7 +130,7 @@ class Responder:
         return self.replies.follow(wants)
 
     def _answer_followed(self, packet: bytes, port: Port, index: int) -> bytes | None:
-        """Return the reply that is kept and followed, or what `respond` returns; and take the time."""
+        """Return the cached, observed reply, or what `respond` returns; and measure the time."""
         now = self.observer.began = self.clock()
         wire = self._followed(packet[2:], port, now)
         if wire is None:
@@ -201,7 +201,7 @@ class Responder:
             return None
 
     def forget(self, key: bytes, port: Port, error: Exception) -> None:
-        """Forget a kept reply that cannot be sent because of a bug, so that the question is answered afresh."""
+        """Forget a cached reply that cannot be sent because of a bug, so that the question is answered anew."""
         self.faults.took("cache-hit", error, key=key.hex())
         try:
             self.replies.discard(port.table, key)

@@ -127,7 +127,7 @@ class TcpServer:
         )
 
     def reconfigure(self, limits: TcpLimits) -> None:
-        """Go by these limits from now on, also for the connections that there are, and by the responder's guard."""
+        """Use these limits from now on, also for existing connections, and the responder's guard."""
         self._limits = limits
         self._guard = self._responder.guard
         for connection in self._open:
@@ -138,7 +138,7 @@ class TcpServer:
         self._leaving = leaving
 
     def rest(self, does: bool) -> None:
-        """Accept nothing new from now on, as another process accepts at these sockets; or accept again."""
+        """Accept nothing new from now on, because another process accepts at these sockets; or accept again."""
         if does == self._handed_over:
             return
         if does and self.sock in self._selector.get_map():
@@ -188,7 +188,7 @@ class TcpServer:
         self._keeps_up = True
 
     def _serve_some(self, ready: Iterator[Ready]) -> bool:
-        """Serve sockets that are ready until the turn is over; return whether that was enough for all.
+        """Serve ready sockets until the turn is over; return whether all of them were served.
 
         Durations below the lowest bound are counted together: their mean is below it too. 0.25 us less for each read.
         """
@@ -274,7 +274,7 @@ class TcpServer:
         self.lanes.behind(lambda: hosts)
 
     def _take_in(self, sock: socket.socket, host: bytes, number: int) -> None:
-        """Begin with a connection, if its client may have one."""
+        """Start a connection, if its client may have another one."""
         guard = self._guard
         if guard is not None and not guard.refuses and not guard.allows(host):
             sock.close()
@@ -340,7 +340,7 @@ class TcpServer:
             connection.close()
 
     def _give_up(self, connection: Connection) -> None:
-        """Close a connection in whatever state a bug has left it."""
+        """Close a connection whatever state a bug has left it in."""
         try:
             self._close(connection)
         except Exception as error:

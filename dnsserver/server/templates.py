@@ -40,11 +40,11 @@ KnownService = tuple[tuple[bytes, ...], tuple[Key, ...]]
 
 
 class Services(Protocol):
-    """What is needed of the zone: its services' addresses."""
+    """What the templates need from the zone: the addresses of services."""
 
     @property
     def absence(self) -> Absence:
-        """What there is in place of a service that does not exist, as long as the serial of its SOA is the same."""
+        """The value in place of a service that does not exist, valid as long as the serial of the SOA is the same."""
 
     @property
     def domain(self) -> bytes:
@@ -105,7 +105,7 @@ class Templates:
     """
 
     def __init__(self, resolver: Resolver, services: Services | None, *, forwards: bool) -> None:
-        """Know no template yet."""
+        """Start without templates."""
         self.local = services is not None
         self._chain = resolver.chain
         self._resolver = resolver
@@ -125,7 +125,7 @@ class Templates:
         self._queue: ClockQueue[QueryTemplate] = ClockQueue(_MOST)
 
     def mark_stale(self, *, stale: bool) -> None:
-        """Have the cluster's answers say that they are too old, which the long way does, or no longer."""
+        """Start or stop marking the cluster's answers as stale; while they are, they are made without templates."""
         self.local = self._services is not None and not stale
 
     def __len__(self) -> int:
@@ -261,7 +261,7 @@ class Templates:
     # ---- what was answered the long way
 
     def learn_local(self, query: Query, answer: Answer, reply: bytes) -> None:
-        """Take a reply of the server's own data for a template, if its question is about a service's address."""
+        """Make a template from a reply of the server's own data, if the question is about a service's address."""
         size, services = m.ADDRESS_SIZES.get(query.type), self._services
         if size is None or services is None or not query.regular or not self.local:
             return
@@ -292,7 +292,7 @@ class Templates:
             template.address = _Address(size, head, behind[:_FIXED], behind[_FIXED + size :], labels)
 
     def learn_forwarded(self, query: Query) -> None:
-        """Take the form of a question that was read, class IN, and went outside."""
+        """Learn the form of a forwarded question of class IN."""
         if self._forwards and query.regular and query.type != m.ANY and not query.name.endswith(self._chain.ends):
             self._template(query).forwarded = self._writer.template(query)
 

@@ -111,11 +111,11 @@ class UdpServer:
         self._countdown = responder.sampler.countdown()
 
     def reconfigure(self) -> None:
-        """Go by the responder's guard, which may be another since."""
+        """Use the responder's guard, which may have changed."""
         self.port.use_guard(self._responder.guard)
 
     def take_no_more(self) -> None:
-        """Have the kernel bring nothing more: what waits in the buffer is still answered. Raises OSError.
+        """Tell the kernel to deliver nothing more; what waits in the buffer is still answered. Raises OSError.
 
         A connected socket gets what its peer sends only, and at a port of our own that nobody has there is none.
         """
@@ -124,7 +124,7 @@ class UdpServer:
         self.sock.connect((nobody, _DISCARD))
 
     def rest(self, does: bool) -> None:
-        """Read nothing new from now on, as another process reads this socket; or read again."""
+        """Read nothing new from now on, because another process reads this socket; or read again."""
         if does:
             self._resting = self._resting or trio.Event()
         elif self._resting is not None:
@@ -138,7 +138,7 @@ class UdpServer:
             nursery.start_soon(self._answer)
 
     async def _keep_beat(self) -> None:
-        """Note every second that the event loop goes round; after a stall this may come before the first packet."""
+        """Record every second that the event loop runs; after a stall this may come before the first packet."""
         while True:
             await self._look_back()
             await trio.sleep_until(next_look(_BEAT))
@@ -207,7 +207,7 @@ class UdpServer:
                     await self._recover()
 
     async def _recover(self) -> None:
-        """Do what a turn that failed has left undone."""
+        """Finish what a failed turn has left undone."""
         for step in (self._outside.uncork, self.port.flush):
             try:
                 step()
@@ -217,7 +217,7 @@ class UdpServer:
 
     @property
     def dropped(self) -> int:
-        """How many questions were given up, as they were put off and others had to be answered first."""
+        """How many questions were given up because they had waited while others were answered first."""
         return self._late.dropped
 
     def kernel_drops(self) -> int:

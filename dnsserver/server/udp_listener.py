@@ -12,7 +12,7 @@ from dnsserver.server.udp_port import UdpPort
 
 
 class UdpListener:
-    """Answers what comes to one address."""
+    """Answers the packets that come to one address."""
 
     def __init__(self, lanes: Lanes, responder: Responder, domain: bytes) -> None:
         """Take over the sockets of an address; late replies go out when the `ports` are flushed.
@@ -30,17 +30,17 @@ class UdpListener:
         self.ports = [server.port for server in self._servers]
 
     def reconfigure(self) -> None:
-        """Go by the responder's guard, which may be another since."""
+        """Use the responder's guard, which may have changed."""
         for server in self._servers:
             server.reconfigure()
 
     def take_no_more(self) -> None:
-        """Have the kernel bring nothing more: what waits in the buffers is still answered. Raises OSError."""
+        """Tell the kernel to deliver nothing more; what waits in the buffers is still answered. Raises OSError."""
         for server in self._servers:
             server.take_no_more()
 
     def rest(self, does: bool) -> None:
-        """Read nothing new from now on, as another process reads these sockets; or read again."""
+        """Read nothing new from now on, because another process reads these sockets; or read again."""
         for server in self._servers:
             server.rest(does)
 

@@ -54,7 +54,7 @@ class UdpPort(Protocol):
         """Return the address, packed, of the sender of packet `index` of this batch."""
 
     def senders(self, count: int) -> list[bytes]:
-        """Return the addresses, packed, of who sent the last `count` packets, which `serve_batch` has read at once."""
+        """Return the packed addresses of the senders of the last `count` packets, which `serve_batch` read at once."""
 
     def sampled(self, index: int) -> tuple[bytes, bytes]:
         """Return the packed address of the sender of packet `index` of the last batch, and the reply, or the packet.
@@ -75,21 +75,21 @@ class UdpPort(Protocol):
         """Send the replies that were held back to be sent together."""
 
     def use_guard(self, guard: Guard | None) -> None:
-        """Judge who asks by this guard from now on."""
+        """Judge clients by this guard from now on."""
 
     def statistics(self) -> PortStatistics:
         """Return the socket in numbers."""
 
 
 class Screen(Protocol):
-    """Who may ask, and what becomes of a packet that is not simply answered."""
+    """Decides who may ask, and handles packets that are not simply answered."""
 
     guard: Guard | None
     faults: Faults
     observer: Observer
 
     def turn_away(self, packet: bytes, port: Any, index: int, reason: Reason) -> bytes | None:
-        """Return the reply to packet `index` of a batch, of a client that the guard turns away."""
+        """Return the reply to packet `index` of a batch, whose client the guard turns away."""
 
     def kept(self, key: bytes, port: Any, now: float) -> bytes | None:
         """Return the octets of the reply kept under `key`, less the ID, if there is one that can be sent."""
@@ -99,7 +99,7 @@ class Screen(Protocol):
 
 
 def ask_for_destination(sock: socket.socket) -> None:
-    """Have the kernel tell which address a packet was sent to, if the socket is bound to all of them."""
+    """Ask the kernel for the address that a packet was sent to, if the socket is bound to all of them."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif hasattr(socket, "IP_PKTINFO") or sys.platform == "linux":

@@ -132,7 +132,7 @@ class UnbatchedPort:
         """Do nothing: `send` has sent."""
 
     def use_guard(self, guard: Guard | None) -> None:
-        """Judge who asks by this guard from now on."""
+        """Judge clients by this guard from now on."""
         self._guard = guard
 
     def statistics(self) -> PortStatistics:
