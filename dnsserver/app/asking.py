@@ -1,4 +1,4 @@
-"""One question to this server's own chain and upstreams, as if a client had asked it, and all about its answer.
+"""Asks this server's own chain and upstreams one question like a client, and collects all about the answer.
 
 Such a question counts for no client, reply or cache, no reply is kept for it, and no limit of a client applies to it.
 If upstreams have to be asked, they are really asked: that is counted, and their answer is kept.
@@ -39,7 +39,7 @@ _OPT = struct.Struct("!BHHIH")
 
 
 class _Step(msgspec.Struct, frozen=True):
-    """What the outside was asked on the way, and what it said; `seconds` is None for what was known already."""
+    """A question to the outside on the way, and its outcome; `seconds` is None for a cached outcome."""
 
     question: Question
     outcome: Outcome
@@ -47,7 +47,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 
 class _Watched:
-    """The outside, less all counting, with each step noted."""
+    """The outside without any counting, which records each step."""
 
     def __init__(self, forwarder: Forwarder, clock: Callable[[], float]) -> None:
         self._forwarder = forwarder
@@ -76,7 +76,7 @@ class _Watched:
 
 
 class _Noting(msgspec.Struct, gc=False, eq=False):
-    """Who waits for an outcome, which is noted as well."""
+    """A receiver of an outcome that also records it."""
 
     waiter: Waiter
     note: Callable[[Outcome], None]
@@ -93,7 +93,7 @@ class _Noting(msgspec.Struct, gc=False, eq=False):
 
 
 class _Port:
-    """Where the one packet comes from, as over TCP, and its reply goes."""
+    """The port of the one packet, as over TCP: its sender, and the receiver of its reply."""
 
     stream = True
     waited = 0.0
@@ -145,7 +145,7 @@ class Asking:
         self._stale = stale
 
     async def ask(self, name: bytes, qtype: int, *, elsewhere: bool = False) -> Answered:
-        """Return what a client gets for a lower-case name; `elsewhere` asks the upstreams only, whatever is here."""
+        """Return what a client gets for a lower-case name; with `elsewhere`, ask only the upstreams."""
         dns, config = self._dns, self._config
         chain = Chain([]) if elsewhere else dns.chain
         watched = _Watched(dns.forwarder, self._clock)
@@ -175,7 +175,7 @@ class Asking:
         return _read(name, qtype, reply, noted, (*here, *self._outside(watched.steps)))
 
     def _here(self, name: bytes, qtype: int) -> Iterator[Source]:
-        """Yield what of this server's own has a say about a name."""
+        """Yield this server's own sources that decide about a name."""
         dns, rules = self._dns, self._dns.chain.rules
         keys = [] if rules is None or not rules.concerns(name) else rules.origin(name, qtype)
         for key in keys:
@@ -198,7 +198,7 @@ class Asking:
             yield Source("cluster", "completed here: [search] walks the rest of the pod's search list")
 
     def _of_rule(self, key: str, name: bytes) -> Source:
-        """Return the source that a setting is; of a table of hosts, the file and its line as well."""
+        """Return a setting as a source; for a table of hosts, with the file and its line."""
         kind, _, number = key.removesuffix("]").partition("[")
         text = f"[[{kind}]] number {int(number) + 1}"
         if kind == "hosts":
@@ -208,7 +208,7 @@ class Asking:
         return Source("rule", text, place=self._place(key))
 
     def _outside(self, steps: list[_Step]) -> Iterator[Source]:
-        """Yield what the outside said."""
+        """Yield what the outside said, as sources."""
         now = self._clock()
         for step in steps:
             outcome = step.outcome

@@ -32,13 +32,13 @@ _RCODES = {name: number for number, name in m.RCODE_NAMES.items()} | {"DROP": m.
 
 
 class Follower(Protocol):
-    """Whoever looks on for a while."""
+    """An observer that follows the replies for a while."""
 
     filter: Filter
     sample: int
 
     def take(self, seen: Observed) -> None:
-        """Take what the filter fits, or one in `sample` of that."""
+        """Take replies that match the filter, or one in `sample` of them."""
 
 
 class Audience:
@@ -53,7 +53,7 @@ class Audience:
         clock: Callable[[], float],
         chance: Callable[[], float] | None = None,
     ) -> None:
-        """Begin with nobody. `write` takes the lines of the log, `chance` gives numbers from 0 up to 1."""
+        """Start without followers. `write` takes the lines of the log, `chance` returns numbers from 0 up to 1."""
         self._chance = chance or Random().random  # noqa: S311 - for samples
         self.log = QueryLog(write, clock, self._chance)
         self.followers: dict[Follower, None] = {}
@@ -66,17 +66,17 @@ class Audience:
         self._told = 0, 0
 
     def use(self, tables: Iterable[QueryLogTable], processes: int) -> None:
-        """Log by these tables from now on, of which all processes together have the rate."""
+        """Log by these tables from now on; their rates are for all processes together."""
         self.log.use([_rule(table, processes) for table in tables])
         self._refresh()
 
     def join(self, follower: Follower) -> None:
-        """Have one more look on."""
+        """Add a follower."""
         self.followers[follower] = None
         self._refresh()
 
     def leave(self, follower: Follower) -> None:
-        """Have one less."""
+        """Remove a follower."""
         self.followers.pop(follower, None)
         self._refresh()
 
@@ -87,7 +87,7 @@ class Audience:
                 follower.take(seen)
 
     def _refresh(self) -> None:
-        """Have that noted which is wanted now, and no more."""
+        """Let the observer record what is wanted now, and nothing else."""
         who: list[Rule | Follower] = [*self.log.rules, *self.followers]
         filters = [each.filter for each in who]
         observer = self._observer
@@ -101,7 +101,7 @@ class Audience:
         self._changed.set()
 
     async def run(self) -> None:
-        """See to replies that are kept when what is wanted changes, and tell what had no line; until cancelled."""
+        """Update cached replies when what is wanted changes, and log how many had no line; until cancelled."""
         while True:
             with trio.move_on_after(_TELL_EVERY if self.log.rules else NEVER):
                 await self._changed.wait()
@@ -112,11 +112,11 @@ class Audience:
 
     @property
     def missed(self) -> int:
-        """How many replies nobody was told of, as too many came at once."""
+        """How many replies were not observed because too many came at once."""
         return self._observer.missed
 
     def statistics(self) -> metrics.Audience:
-        """Return in numbers what was told."""
+        """Return how many lines and replies were passed on."""
         return metrics.Audience(
             lines=self.log.lines,
             over_rate=self.log.left_out,
@@ -126,7 +126,7 @@ class Audience:
         )
 
     def tell(self) -> None:
-        """Log how many queries had no line, if there are any since the last time."""
+        """Log how many queries had no line since the last time, if any."""
         if not self.log.rules:
             self._told = self.log.left_out, self._observer.missed
             return
@@ -141,7 +141,7 @@ def _rule(table: QueryLogTable, processes: int) -> Rule:
 
 
 def filter_of(table: QueryLogTable) -> Filter:
-    """Return what a table of the configuration wants."""
+    """Return the filter of a table of the configuration."""
     return Filter(
         classes=frozenset(table.classes),
         slow=table.slow,
@@ -153,7 +153,7 @@ def filter_of(table: QueryLogTable) -> Filter:
 
 
 def _wants(filters: list[Filter]) -> Wants:
-    """Return what tells whether a kept reply can be wanted."""
+    """Return a function that tells whether a cached reply can be wanted."""
 
     def wants(key: bytes, reply: Reply) -> bool:
         records = reply.wire[4:6] != b"\0\0"

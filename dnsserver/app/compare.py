@@ -109,7 +109,7 @@ async def _see_whether_there(address: Address, question: Question) -> None:
 async def _compare(
     question: Question, ours: "_Asking", theirs: "_Asking", known: Known, result: Result, tell: Callable[[str], None]
 ) -> None:
-    """Ask both, again if they differ without a reason, and count what comes of it."""
+    """Ask both servers, again if they differ without a reason, and count the result."""
     result.asked += 1
     number: int | None = None
     said: list[tuple[Said, Said]] = []
@@ -138,7 +138,7 @@ async def _compare(
 
 
 def _varies(said: list[tuple[Said, Said]]) -> bool:
-    """Tell whether the other server itself says something else each time, as upstreams with many addresses do."""
+    """Tell whether the other server itself gives a different answer each time, as upstreams with many addresses do."""
     first = said[0][1]
     return all(a.rcode == b.rcode == first.rcode and bool(a.answer) == bool(b.answer) for a, b in said) and any(
         b.answer != first.answer for _, b in said[1:]
@@ -227,7 +227,7 @@ def _packet(number: int, question: Question) -> bytes:
 
 
 def summary(result: Result) -> list[str]:
-    """Return the lines that say how it went."""
+    """Return the lines of the summary."""
     lines = [f"{result.asked} questions"]
     for number, count in sorted(result.explained.items()):
         lines.append(f"{count} by correction {number}: {CORRECTIONS[number]}")
@@ -238,7 +238,7 @@ def summary(result: Result) -> list[str]:
 
 
 def reachable(config: Config, given: str | None) -> Address:
-    """Return where our own server is asked: the address given, or the first of `listen`; raises ValueError."""
+    """Return the address of our own server: the given one, or the first of `listen`; raises ValueError."""
     if given is not None:
         return address(given)
     first = config.listen[0]

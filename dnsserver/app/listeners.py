@@ -50,7 +50,7 @@ class Listener:
 
 
 class Listeners:
-    """All of them, those that are about to be closed included."""
+    """All listeners, including those that are about to be closed."""
 
     def __init__(self, responder: Responder, replies: ReplyCache, faults: Faults, domain: bytes) -> None:
         """Open nothing yet; `domain` is the cluster's, in wire form."""
@@ -66,11 +66,11 @@ class Listeners:
         self.all: list[Listener] = []
 
     def present(self) -> list[Listener]:
-        """Return those whose addresses are in force."""
+        """Return the listeners whose addresses are in force."""
         return [listener for listener in self.all if listener.leaving is None]
 
     def open(self, addresses: Sequence[Address], limits: TcpLimits, *, processes: int = 1) -> None:
-        """Open the first ones, for so many processes that answer. Raises ListenError."""
+        """Open the first listeners, for so many processes. Raises ListenError."""
         self._processes = processes
         self._use(limits)
         for configured, opened in self.open_new(addresses):
@@ -146,7 +146,7 @@ class Listeners:
         return self._add_with(configured, Address(configured.host, udp[0].getsockname()[1]), *found)
 
     def to_hand_over(self) -> dict[str, Descriptors]:
-        """Return the sockets of each address, those of lanes behind the first one."""
+        """Return the sockets of each address: the first one, then those of its lanes."""
         return {
             str(listener.configured): (
                 [sock.fileno() for sock in listener.udp.lanes.sockets],
@@ -156,26 +156,26 @@ class Listeners:
         }
 
     def rest(self, does: bool) -> None:
-        """Read nothing new from now on, as another server reads the same sockets; or read again."""
+        """Read nothing new from now on, because another server reads the same sockets; or read again."""
         for listener in self.all:
             listener.udp.rest(does)
             listener.tcp.rest(does)
 
     def give_way(self) -> None:
-        """Have all that is new come to another program that has the same addresses, where there is one."""
+        """Let all new packets go to another program that has the same addresses, if there is one."""
         for listener in self.all:
             listener.udp.lanes.give_way()
             listener.tcp.lanes.give_way()
 
     async def take_last(self) -> None:
-        """Have the kernel bring nothing more over UDP, and answer what waits in the buffers."""
+        """Tell the kernel to deliver nothing more over UDP, and answer what waits in the buffers."""
         for listener in self.all:
             with suppress(OSError):
                 listener.udp.take_no_more()
         await trio.sleep(_LAST_LOOK)
 
     def descriptors(self, process: int) -> dict[str, Descriptors]:
-        """Return the sockets of a further process, by address: those that were opened for it."""
+        """Return the sockets that were opened for a worker, by address."""
         found: dict[str, Descriptors] = {}
         for listener in self.present():
             groups = [lanes.groups for lanes in listener.steered()]
@@ -185,7 +185,7 @@ class Listeners:
         return found
 
     def answers(self, process: int, does: bool) -> None:
-        """Have clients sent to a further process from now on, or no more."""
+        """Start or stop sending clients to a worker."""
         for listener in self.all:
             for lanes in listener.steered():
                 lanes.answers(process, does)
@@ -232,7 +232,7 @@ class Listeners:
                 self._leave(listener)
 
     def reconfigure(self, limits: TcpLimits) -> None:
-        """Go by these limits from now on, and by the responder's guard."""
+        """Use these limits and the responder's guard from now on."""
         self._use(limits)
         for listener in self.all:
             listener.udp.reconfigure()

@@ -77,11 +77,11 @@ class LocalData:
         return None
 
     def own(self) -> list[bytes]:
-        """Return the domains of which no upstream is believed."""
+        """Return the domains for which no upstream is trusted."""
         return [self._domain, *(zone.origin for zone in self._zone_of.values()), *self._local, *SPECIAL]
 
     def take_over(self, before: "LocalData") -> frozenset[bytes]:
-        """Take the place of `before`, which this was made with; return the domains that may have other answers now.
+        """Take the place of `before`, from which this was made; return the domains whose answers may have changed.
 
         A table of hosts of whose file a few lines are others is the same object in both, and reads those now.
         """
@@ -96,7 +96,7 @@ class LocalData:
         return frozenset(domains)
 
     def rules_differ(self, before: "LocalData") -> Callable[[bytes], bool] | None:
-        """Return what tells of a name whether its rules are others now, hosts apart; None if no rule is."""
+        """Return a function that tells whether the rules for a name have changed, hosts apart; None if no rule has."""
         return difference(before.rules, self.rules)
 
 
@@ -112,7 +112,7 @@ class _HostsTable(NamedTuple):
 def _hosts(
     config: Config, texts: Texts, before: Sequence[_HostsTable] | None
 ) -> tuple[list[_HostsTable], frozenset[bytes]]:
-    """Return the tables, and the domains whose answers are others by those that are not kept.
+    """Return the tables, and the domains whose answers change because of tables that are not kept.
 
     Where many lines of a file are others its table is made anew, here beside the questions: to change the one that is
     asked holds them up.

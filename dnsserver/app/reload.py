@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What a change has come to: replies that left the cache, those that stayed, and the seconds that it took."""
+    """The result of a change: how many replies left the cache, how many stayed, and the seconds that it took."""
 
     dropped: int
     kept: int
@@ -55,7 +55,7 @@ class Applied(NamedTuple):
 
 
 class Server(Protocol):
-    """Who has the configuration in force."""
+    """The part that puts a configuration in force."""
 
     config: Config
     dns: DnsService
@@ -73,7 +73,7 @@ class RefusedError(Exception):
 
 
 class Reloader:
-    """Keeps the configuration in force as the files have it."""
+    """Keeps the configuration in force equal to the files."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Reloader:
         )
 
     async def run(self) -> None:
-        """Follow the files until cancelled; SIGHUP has them looked at now."""
+        """Follow the files until cancelled; SIGHUP checks them at once."""
         with trio.open_signal_receiver(signal.SIGHUP) as signals:
             self._applied_at = self._applied_at or trio.current_time()
             async with trio.open_nursery() as nursery:
@@ -140,7 +140,7 @@ class Reloader:
                 await self._reload(told=told)
 
     async def _reload(self, *, told: bool) -> None:
-        """Read the files, and put in force what they say, if it can be."""
+        """Read the files, and put their configuration in force if possible."""
         stamps = await trio.to_thread.run_sync(look, *self._files)
         try:
             reading = await trio.to_thread.run_sync(self._read_all)
@@ -173,7 +173,7 @@ class Reloader:
             raise RefusedError((str(error),)) from error
 
     async def _use(self, reading: Reading, *, told: bool) -> None:
-        """Put in force what is another; raises RefusedError."""
+        """Put the differences in force; raises RefusedError."""
         loaded, before = reading.loaded, self._server.config
         wanted = changes(before, loaded.config)
         if wrong := list(mistakes(wanted.config)) if wanted.restart else []:
@@ -214,7 +214,7 @@ class Reloader:
             log.warning("some keys are in force after a restart only", needs_restart=list(wanted.restart))
 
     def _refuse(self, problems: tuple[str, ...], *, told: bool) -> None:
-        """Say what is wrong, once; a file that was not told of may be in the middle of being written."""
+        """Log what is wrong, once; a file with a new mistake may be half written."""
         if not told and problems != self._doubt:
             self._doubt = problems
             self._watch.look_again()
@@ -233,7 +233,7 @@ class Reloader:
 
 
 def _with_place(loaded: Loaded, error: ListenError) -> str:
-    """Return why an address cannot be had, with the file, line and key that name it."""
+    """Return why an address cannot be bound, with the file, line and key that name it."""
     listen = loaded.config.listen
     if error.address is None or error.address not in listen:
         return str(error)
@@ -241,7 +241,7 @@ def _with_place(loaded: Loaded, error: ListenError) -> str:
 
 
 def say_of_settings(notes: Iterable[tuple[str, str, bool]]) -> None:
-    """Log what is to be said of settings: where each is, the text, and whether it is in force all the same."""
+    """Log findings about settings: the place, the text, and whether the setting is in force anyway."""
     for setting, text, in_force in notes:
         if in_force:
             log.warning("this setting is in force, but look at it", setting=setting, hint=text)
@@ -276,5 +276,5 @@ def _hashes(config: Config) -> dict[str, str]:
 
 
 def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the files that are in both and say something else now, or come or go."""
+    """Return the files that have changed, appeared or disappeared."""
     return tuple(name for name in {**before, **after} if before.get(name) != after.get(name))

@@ -63,7 +63,7 @@ def _each(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
 
 
 def _end_within(seconds: float) -> None:
-    """End this process by then, whatever still holds it up: a file on a network, say."""
+    """End this process by then, whatever still delays it: a file on a network, say."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
     with suppress(RuntimeError, MemoryError):  # no thread is to be had: the end takes what it takes
@@ -210,7 +210,7 @@ class Server:
             nursery.start_soon(faults.keep, "reload", self.reloader.run)
 
     async def _take_over(self, path: Path, nursery: trio.Nursery) -> None:
-        """Get ready, have the addresses handed over by the last server if there is one, and offer them to the next."""
+        """Get ready, take the addresses from the old server if there is one, and offer them to the next one."""
         await self.sync.wait_loaded()  # who asks before that would hear SERVFAIL of names that the snapshot has
         last, handed = await predecessor(path), None
         wait_listed = partial(self.sync.wait_listed, _LISTED_WITHIN)
@@ -231,19 +231,19 @@ class Server:
         await self.dns.faults.once("announce", self._announce, Address(*admin) if admin else None)
 
     async def _release(self) -> None:
-        """Give up the address of admin HTTP, which the next server is asked at from now on."""
+        """Give up the address of admin HTTP, which the next server uses from now on."""
         self._admin_scope.cancel()
         await trio.lowlevel.checkpoint()
 
     def _rest(self, does: bool) -> None:
-        """Read nothing new, as the next server does; or do it all again."""
+        """Read nothing new, because the next server does; or go back to reading."""
         self._handed_over = does
         self.dns.listeners.rest(does)
         if not does and self._nursery is not None:
             self._nursery.start_soon(self._run_admin)
 
     async def _end_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        """Drain at the first SIGTERM or SIGINT, and not even that at the next SIGINT.
+        """Drain at the first SIGTERM or SIGINT; end at once at the next SIGINT.
 
         Who was never ready has no clients that have to hear of the end first.
         """
@@ -273,7 +273,7 @@ class Server:
         scope.cancel()
 
     async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:
-        """Wait for the end of the drain, and for what is asked of the upstreams then."""
+        """Wait for the end of the drain, and then for the open questions to upstreams."""
         await wait_drained(drain, self._asked)
         self._drained = True
         if drain.most:
@@ -293,7 +293,7 @@ class Server:
         return self.dns.flush(name, below)
 
     async def _announce(self, admin: Address | None) -> None:
-        """Say what is served, for a person to try."""
+        """Log what is served, with a command to try it."""
         await self.sync.wait_synced()
         spare_zone()
         give_back()

@@ -47,7 +47,7 @@ class Sync:
         loader_process: Process | None = None,
         faults: Faults | None = None,
     ) -> None:
-        """Wire the source that the configuration names: files, a kubeconfig's cluster, or the one this pod runs in.
+        """Connect the source that the configuration names: files, a kubeconfig's cluster, or the one of this pod.
 
         `loader_process` loads credentials, if it was started before the rest was imported.
         """
@@ -113,7 +113,7 @@ class Sync:
         return changed
 
     def _end_list(self, event: ListDone | Denied, *, from_snapshot: bool) -> bool:
-        """Apply the end of a list: what it drops is passed on by name, as a worker may have missed its beginning."""
+        """Apply the end of a list: pass on each dropped object, as a worker may have missed the beginning."""
         dropped: list[Event] = []
         if isinstance(event, ListDone):
             if self.snapshot is not None and not from_snapshot:
@@ -210,7 +210,7 @@ class Sync:
                 nursery.start_soon(self._api.run)
 
     def reconfigure(self, wanted: Changes) -> None:
-        """Go by another configuration from now on; everything is listed again only if what is listed has changed."""
+        """Use another configuration from now on; everything is listed again only if what is listed has changed."""
         before, self._config = self._config, wanted.config
         if self.snapshot is not None:
             self.snapshot.reconfigure(wanted.config)
@@ -221,7 +221,7 @@ class Sync:
             self._nursery.start_soon(self._faults.once, "api", self._api.warn_of_policies)
 
     def credentials_changed(self) -> None:
-        """Record that the file of credentials says something else now: the next request goes by it."""
+        """Record that the file of credentials has changed: the next request uses it."""
         if self._api is not None:
             self._api.client.renew_credentials()
 
@@ -250,7 +250,7 @@ class Sync:
         return {kind: known.get(kind, ()) for kind in held}
 
     async def _follow_files(self, files: "ObjectFiles") -> None:
-        """Serve the files, and look from time to time whether there are any; each reason why not is said once."""
+        """Serve the files, and check from time to time whether there are any; each reason why not is logged once."""
         from dnsserver.kube.objects import ObjectsError  # noqa: PLC0415
 
         while True:

@@ -36,7 +36,7 @@ Handed = dict[str, tuple[list[socket.socket], list[socket.socket]]]  # UDP and T
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """One address, whose sockets come along: so many of UDP, and the rest of TCP. An empty one is the end."""
+    """One address with its sockets: so many for UDP, and the rest for TCP. An empty part is the end."""
 
     address: str = ""
     udp: int = 0
@@ -46,7 +46,7 @@ class Predecessor:
     """The server that has the addresses, or what is left of it: a connection to it."""
 
     def __init__(self, connection: trio.socket.SocketType) -> None:
-        """Take over a connection, which is kept for as long as this process lives."""
+        """Take a connection, which stays open as long as this process lives."""
         self._connection = connection
 
     async def take(self) -> Handed | None:
@@ -74,7 +74,7 @@ class Predecessor:
             return None
 
     async def confirm(self) -> None:
-        """Tell it that its addresses are answered on."""
+        """Tell the old server that this one answers at its addresses."""
         with suppress(OSError):
             await self._connection.send(_TAKEN)
 
@@ -112,7 +112,7 @@ def _is_own(connection: trio.socket.SocketType) -> bool:
 
 
 class Offer:
-    """What hands the sockets of this server over to the next one."""
+    """Hands the sockets of this server over to the next one."""
 
     def __init__(
         self,
@@ -135,11 +135,11 @@ class Offer:
 
     @property
     def is_taken(self) -> bool:
-        """Whether another server has the sockets as well: what is done to them is done to its."""
+        """Whether another server has the same sockets: a change to them is a change to its own."""
         return self._takers > 0
 
     def withdraw(self) -> bool:
-        """Give the sockets to nobody from now on; return whether nobody has them yet."""
+        """Stop offering the sockets; return whether no other server has them yet."""
         self._withdrawn = True
         return not self.is_taken
 
@@ -175,7 +175,7 @@ class Offer:
         return listener
 
     async def _serve(self, connection: trio.socket.SocketType) -> None:
-        """Hand over to one client, and have it all again if that dies."""
+        """Hand over to one client, and take everything back if that client dies."""
         handed = taken = False
         with connection, suppress(OSError):
             if not _is_own(connection):

@@ -39,7 +39,7 @@ class TrafficCounter:
     def __init__(
         self, dns: DnsService, brief: Callable[[], Readings], others: Callable[[], Iterable[metrics.Process]]
     ) -> None:
-        """Look on at the replies of this process; nothing is counted until `run`."""
+        """Observe the replies of this process; nothing is counted until `run`."""
         self._dns = dns
         self._brief = brief
         self._others = others
@@ -54,7 +54,7 @@ class TrafficCounter:
         self._due = 0.0  # when the next record of the upstreams is
 
     def take(self, gathered: Gathered, process: int = 0) -> None:
-        """Take what a process has gathered, to be counted soon."""
+        """Take the statistics of a process, to be counted soon."""
         self._queue.append(gathered)
         self._every[process] = gathered.every
         self._unrecorded += gathered.left_out
@@ -152,7 +152,7 @@ class TrafficCounter:
         return report.Listing(top.seconds, top.total, top.slack, tuple(rows))
 
     def _list_upstreams(self, minutes: int, limit: int, now: float) -> report.Listing[report.UpstreamState]:
-        """Return how the upstreams are for this process, and what all processes have asked them."""
+        """Return the state of the upstreams in this process, and the questions of all processes to them."""
         own = {upstream.name: upstream for upstream in self._dns.forwarder.statistics().upstreams}
         seconds, windows = self._upstreams.window(self._counted(), minutes, now)
         rows = [

@@ -77,7 +77,7 @@ class Worker:
             nursery.cancel_scope.cancel()
 
     async def _listen(self, nursery: trio.Nursery) -> None:
-        """Answer from now on, once what has come while this process started is read: no client gets what is over."""
+        """Start to answer, after reading what came while this process started: no client gets an outdated answer."""
         spare_zone()
         give_back()
         await quiet(lambda: self._frames)
@@ -121,7 +121,7 @@ class Worker:
                 self._updater.apply(event)
 
     async def _reload(self, frame: worker_protocol.Reload) -> None:
-        """Go by another configuration, one after the other.
+        """Use new configurations, one after the other.
 
         The first process has found it good. Raises StartError where it cannot be had here: another worker is begun.
         """

@@ -44,7 +44,7 @@ class Reload(msgspec.Struct, frozen=True):
 
 
 class Stale(msgspec.Struct, frozen=True):
-    """Answers of the zone are to be marked as stale from here on, or no longer."""
+    """Start or stop marking answers of the zone as stale."""
 
     reason: Reason | None
 
@@ -61,7 +61,7 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class ProbeSeen(msgspec.Struct, frozen=True):
-    """A client asked some process for the name of another one's probe: so its upstream forwards back here."""
+    """A client asked a process for the name of another one's probe, so the upstream of that one forwards back here."""
 
     name: bytes
 
@@ -76,7 +76,7 @@ class Heavy(msgspec.Struct, frozen=True):
 
 
 class Follow(msgspec.Struct, frozen=True):
-    """Somebody follows what is answered: stream `number` wants what the filter fits, or one in `sample` of that."""
+    """A stream follows the replies: `number` wants those that match the filter, or one in `sample` of them."""
 
     number: int
     filter: Filter
@@ -99,7 +99,7 @@ class Followed(msgspec.Struct, frozen=True):
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Somebody wants to know all that was sent up to now; `number` says which question of this kind it is."""
+    """A request to count all that was sent up to now; `number` identifies the request."""
 
     number: int
 
@@ -112,7 +112,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """A worker's sign of life while it has no counts: it is not there yet, or cannot count."""
+    """A worker's sign of life while it has no counts: it is starting, or cannot count."""
 
 
 Frame = (
@@ -184,7 +184,7 @@ def _refuse(error: Exception) -> None:
 async def frames(
     stream: trio.abc.ReceiveStream, unread: Callable[[Exception], None] = _refuse
 ) -> AsyncGenerator[Frame, None]:
-    """Give the frames that come, until the other side ends; raises ValueError for what is no frame.
+    """Yield the frames that come, until the other side ends; raises ValueError for an invalid frame.
 
     `unread` is told of a frame whose value cannot be read: it is passed over, unless that raises.
     """

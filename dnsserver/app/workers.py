@@ -42,7 +42,7 @@ class FedWorker:
     """One process and what waits to be sent to it."""
 
     def __init__(self, number: int, patience: float) -> None:
-        """Begin with nothing known; `patience` is how many seconds it may be silent once it answers."""
+        """Start with nothing known; `patience` is for how many seconds it may be silent once it answers."""
         self.number = number
         self.patience = patience
         self.counts: metrics.Process | None = None  # once it answers
@@ -59,7 +59,7 @@ class FedWorker:
         self._full = False
 
     def send(self, frame: worker_protocol.Frame) -> None:
-        """Have a frame sent after those before it."""
+        """Send a frame after those before it."""
         if len(self._waiting) > _BACKLOG:
             self._full = True
         else:
@@ -124,7 +124,7 @@ class Workers:
             sync.stale_listeners.append(self._pass_on_stale)
 
     def ask_settle(self) -> int:
-        """Have all of them count what they have sent up to now; returns what `wait_settled` waits for."""
+        """Tell all workers to count what they have sent up to now; return what `wait_settled` waits for."""
         self._settles += 1
         for worker in self._fed:
             worker.send(worker_protocol.Settle(self._settles))
@@ -137,7 +137,7 @@ class Workers:
                 await self._news.wait()
 
     def processes(self) -> tuple[metrics.Process, ...]:
-        """Return what the workers have counted, those that are gone included: counters do not go back."""
+        """Return the counts of the workers, including ended ones: counters do not go back."""
         found = (*(worker.counts for worker in self._fed), self._ended)
         return tuple(process for process in found if process is not None)
 
@@ -182,7 +182,7 @@ class Workers:
             worker.send(worker_protocol.Stale(reason))
 
     async def run(self) -> None:
-        """Keep as many processes as configured, this one among them, until cancelled."""
+        """Keep as many processes as configured, including this one, until cancelled."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._config.workers):
                 nursery.start_soon(self._faults.keep, "workers", self._keep, number)
@@ -261,7 +261,7 @@ class Workers:
                 await self._feed_kind(worker, kind)
 
     async def _feed_kind(self, worker: FedWorker, kind: Kind) -> None:
-        """Send a worker all objects of a kind; what changes meanwhile is sent besides, but for the end of a list."""
+        """Send a worker all objects of a kind; changes meanwhile are sent as well, except for the end of a list."""
         cluster = self._dns.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))
@@ -310,7 +310,7 @@ class Workers:
 
 
 def _without_gauges(counts: metrics.Process) -> metrics.Process:
-    """Return the counts of a process that has ended, less what it held."""
+    """Return the counts of a process that has ended, without its gauges."""
     replace = msgspec.structs.replace
     forward = counts.forward
     gone = tuple(
