@@ -74,7 +74,7 @@ EXAMPLES = (
     ),
     _cluster("external-name-invalid", "spelled.shop.svc", LABEL, ede=24),
     _cluster("too-many-labels", "a.b.c.web.shop.svc", "no name of the cluster has so many labels"),
-    _cluster("not-a-cluster-name", "somewhere.else", "no name of the cluster has this form"),
+    _cluster("not-a-cluster-name", "somewhere.else", "no name of the cluster is of this form"),
     _cluster("pods-disabled", "10-1-0-9.shop.pod", "names of pods are off", scene="pods off"),
     _cluster(
         "pod-missing", "10-1-0-8.shop.pod", "no running pod of the namespace has this address", scene="pods verified"

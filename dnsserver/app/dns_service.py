@@ -50,7 +50,7 @@ class StartError(Exception):
 
 
 class MistakeError(StartError):
-    """A setting cannot be right, and only a person can change it."""
+    """What it was told cannot be right, and only a person can change it."""
 
     status = 2
 
@@ -118,7 +118,7 @@ class DnsService:
 
     @property
     def texts(self) -> Texts:
-        """The texts of the files from which answers are made."""
+        """What the files say that answers are made of."""
         return self._local.texts
 
     def zone_file(self, name: bytes) -> str | None:
@@ -145,12 +145,12 @@ class DnsService:
                     self.faults.took("udp", error)
 
     def mark_stale(self, reason: Reason | None) -> None:
-        """Start or stop marking answers of the zone as too old."""
+        """Mark answers of the zone as too old from here on, or no longer."""
         self.responder.mark_stale(reason)
         self.replies.clear()
 
     def leave(self) -> None:
-        """Tell TCP clients after their answers that this server is about to end."""
+        """Tell clients over TCP, behind their answers, that this server is about to end."""
         for _, tcp in self.tcp:
             tcp.leave()
 
@@ -204,7 +204,7 @@ class DnsService:
     # ---- another configuration
 
     async def prepare(self, changes: Changes, texts: Texts) -> "Prepared":
-        """Do the part of a change of the configuration that takes time or may fail: nothing changes yet.
+        """Do for a change of the configuration what takes time, or may fail: nothing is another by that yet.
 
         `texts` are those of the files that answers are made of. Raises LocalDataError, and ListenError.
         """

@@ -24,7 +24,7 @@ VERSION_TTL = 28800
 _SERVICE_KINDS = frozenset({Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES})  # what names of services hang on
 _OPTIONAL = frozenset({Kind.PODS})  # a zone without one of the others is none
 _PODS_DISABLED = Reason("pods-disabled", m.EDE.OTHER, "names of pods are off")
-_NOT_OURS = Reason("not-a-cluster-name", m.EDE.OTHER, "no name of the cluster has this form")
+_NOT_OURS = Reason("not-a-cluster-name", m.EDE.OTHER, "no name of the cluster is of this form")
 
 
 class Cluster:

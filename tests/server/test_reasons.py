@@ -36,7 +36,7 @@ MISSING = {
     "db.shop.svc": "none of 2 endpoints is ready",
     "idle.shop.svc": "the Service has no endpoints",
     "x.alias.shop.svc": "nothing is below a Service of type ExternalName",
-    "somewhere.else": "no name of the cluster has this form",
+    "somewhere.else": "no name of the cluster is of this form",
     "no-address.shop.pod": "the first label is not an address",
 }
 
