@@ -5,6 +5,7 @@ server looks at the next packet.
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -107,6 +108,7 @@ class DnsService:
             observer=self.observer,
         )
         self.responder.sampler.switch(config.top.sample)
+        self.responder.standstill.listeners.append(self._release_retained)
         self.audience = Audience(self.observer, self.responder, self.digest, write, clock)
         self.audience.use(config.query_log, config.workers)
         self.listeners = Listeners(self.responder, self.replies, self.faults, config.domain.wire)
@@ -271,6 +273,13 @@ class DnsService:
 
     def _outside(self, config: Config) -> Outside:
         return self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder)
+
+    def _release_retained(self, seconds: float) -> None:
+        """Release the endpoints whose grace may be over: they may have left when a standstill of so long began."""
+        try:
+            self.replies.drop(self.cluster.expire(self._clock() + seconds, time.time()))
+        except Exception as error:
+            self.faults.took("grace", error)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""

@@ -36,6 +36,8 @@ class Standstill:
         self._changes = changes
         self._looking = trio.Lock()
         self.due = inf
+        # Are told of each standstill how many seconds it took, once what changed meanwhile is read.
+        self.listeners: list[Callable[[float], None]] = []
 
     async def run(self) -> None:
         """Note that the event loop goes round, until cancelled."""
@@ -50,7 +52,9 @@ class Standstill:
     async def over(self) -> None:
         """After a standstill, wait until what changed meanwhile is read."""
         async with self._looking:
-            late = self._clock() - self.due
-            if late > 0.0:
-                await quiet(self._changes, min(_CATCH_UP, _SHARE * (late + _LATE)))
+            seconds = self._clock() - self.due + _LATE
+            if seconds > _LATE:
+                await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds))
+                for listener in self.listeners:
+                    listener(seconds)
                 self.due = self._clock() + _LATE

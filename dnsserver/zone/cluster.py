@@ -138,8 +138,8 @@ class Cluster:
     def _retain(self, now: float) -> None:
         """Retain what slices have released, for its grace."""
         released, self.index.released = self.index.released, []
-        for entry, endpoint, ports in released if self._grace else ():
-            entry.retain(endpoint, now + self._grace, ports)
+        for entry, endpoint, ports, last in released if self._grace else ():
+            entry.retain(endpoint, (now + self._grace, ports, last))
             self.retained.append((now + self._grace, entry, endpoint))
 
     def _mark_seen(self, obj: model.Object) -> None:

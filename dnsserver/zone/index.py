@@ -4,7 +4,8 @@ At the size Kubernetes promises (10,000 services, 60,000 endpoints, 150,000 pods
 addresses are packed octets, names are octets shared between indices, an endpoint without a hostname is nothing but its
 address, and what is the same in thousands of objects is there once. Every method that changes the index adds to
 `changed` the keys whose answers may now differ, and to `released` the endpoints that a slice no longer lists and that
-no other slice of the service does. Over 400 lines, because both ways of an index change together or are wrong.
+no other slice of the service does, each with whether the service has no ready one left. Over 400 lines, because both
+ways of an index change together or are wrong.
 """
 
 import struct
@@ -22,6 +23,7 @@ from dnsserver.zone.record import Key
 
 Pair = tuple[bytes, bytes]
 Endpoint = tuple[bytes, bytes | None]  # address, hostname
+Retained = tuple[float, "tuple[PortView, ...]", bool]  # the end of its grace, its ports, and whether it was the last
 
 _MAX_LABEL = 63
 _PORTS_KEPT = 16384
@@ -118,20 +120,32 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     """A service's name (namespace, service): the Service, if there is one, and the slices that carry its label.
 
     `keys` is a tuple of the key alone, shared by all that need one. `retained` are endpoints that left a slice a moment
-    ago and may turn up in another (see Cluster's grace), with the end of that and their ports; None most of the time.
+    ago and may turn up in another (see Cluster's grace); None most of the time. Each answers for its own name. Those
+    that were the last ones of the service answer for it too, while it has no other.
     """
 
     key: Pair
     keys: tuple[Pair]
     service: ServiceView | None = None
     slices: tuple[SliceView, ...] = ()
-    retained: dict[Endpoint, tuple[float, tuple[PortView, ...]]] | None = None
+    retained: dict[Endpoint, Retained] | None = None
 
-    def retain(self, endpoint: Endpoint, until: float, ports: tuple[PortView, ...]) -> None:
-        """Retain an endpoint, from now on until then."""
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a ready endpoint."""
+        return any(part.held for part in self.slices)
+
+    def retain(self, endpoint: Endpoint, retained: Retained) -> None:
+        """Retain an endpoint, from now on."""
         if self.retained is None:
             self.retained = {}
-        self.retained[endpoint] = until, ports
+        self.retained[endpoint] = retained
+
+    def note_ready(self) -> None:
+        """Note that there is a ready endpoint again: those that left before were not the last."""
+        for endpoint, (until, ports, last) in (self.retained or {}).items():
+            if last:
+                self.retain(endpoint, (until, ports, False))
 
     def release_retained(self, endpoint: Endpoint, now: float = float("inf")) -> bool:
         """Release a retained endpoint, unless its time has not come, and tell whether it was released."""
@@ -155,7 +169,7 @@ class Index:
         self.by_cluster_ip = AddressTable()
         self.by_endpoint = AddressTable()
         self.changed: set[Key] = set()
-        self.released: list[tuple[Entry, Endpoint, tuple[PortView, ...]]] = []
+        self.released: list[tuple[Entry, Endpoint, tuple[PortView, ...], bool]] = []
         self._services = 0
         self._slices: dict[bytes, dict[bytes, Entry]] = {}
         self._pods: dict[bytes, dict[bytes, bytes]] = {}
@@ -394,6 +408,8 @@ class Index:
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
         """Record a slice that was not there: most of what a list brings, so it is done without the care below."""
+        if entry.retained and view.held and not entry.is_ready:
+            entry.note_ready()
         entry.slices += (view,)
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
@@ -403,7 +419,11 @@ class Index:
             self.changed.update(addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
+        was_ready = entry.is_ready
         entry.slices = tuple(part for part in (view if part is old else part for part in entry.slices) if part)
+        is_ready = entry.is_ready
+        if is_ready and not was_ready:
+            entry.note_ready()
         self.changed.add(entry.key)
         listed_before, listed_after = _with_names(old), _with_names(view)
         before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
@@ -411,7 +431,8 @@ class Index:
         self.by_endpoint.move(entry.keys, gone, after - before)
         if entry.service is not None:
             moving = gone - listed
-            self.released += ((entry, endpoint, old.ports) for endpoint in old.endpoints() if endpoint[0] in moving)
+            left = [endpoint for endpoint in old.endpoints() if endpoint[0] in moving]
+            self.released += ((entry, endpoint, old.ports, not is_ready) for endpoint in left)
         self.changed.update(address for address, _ in listed_before ^ listed_after)  # a PTR shows both
         self.forget_if_empty(entry)
 

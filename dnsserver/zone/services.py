@@ -245,9 +245,9 @@ def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
 
 
 def _retained(entry: Entry, label: bytes | None) -> list[SliceView]:
-    """Return what is retained of an entry's endpoints, all of it or those of one label, as slices."""
+    """Return what is retained of an entry's endpoints, its last ones or those of one label, as slices."""
     return [
         SliceView.of((address,), (hostname,), ports)
-        for (address, hostname), (_, ports) in (entry.retained or {}).items()
-        if label is None or endpoint_label((address, hostname)) == label
+        for (address, hostname), (_, ports, last) in (entry.retained or {}).items()
+        if (last if label is None else endpoint_label((address, hostname)) == label)
     ]

@@ -19,6 +19,7 @@ from dnsserver.app.server import Server
 from dnsserver.app.workers import PATIENCE, FedWorker
 from tests.app.served_by_two import CLIENTS, NEW, OLD, all_say, is_complete, program, things, until
 from tests.clock import LoopbackClock
+from tests.cluster import endpoints, service
 from tests.logs import capture_logs
 from tests.running import config
 
@@ -193,6 +194,22 @@ async def test_a_worker_that_was_stopped_reads_the_changes_before_it_answers(tmp
                 nursery.start_soon(_goes_on, worker)
                 assert await running.ask(tries=5) == [new] * CLIENTS
             assert running.workers() == [worker]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_what_left_while_a_worker_was_stopped_is_not_held_by_it(tmp_path: Path) -> None:
+    name = "db.shop.svc.cluster.local."
+    async with program(tmp_path, *things(OLD), service("db"), endpoints("db", "10.9.0.7")) as running:
+        assert await running.ask(name=name) == ["10.9.0.7"] * CLIENTS
+        (worker,) = running.workers()
+        os.kill(worker, signal.SIGSTOP)
+        running.write(*things(OLD), service("db"))
+        while set(await running.ask(name=name)) != {"NXDOMAIN", None}:  # until its grace is over in the first process
+            pass
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_goes_on, worker)
+            assert await running.ask(tries=5, name=name) == ["NXDOMAIN"] * CLIENTS
 
 
 @pytest.mark.slow

@@ -96,6 +96,46 @@ def test_a_new_address_ends_the_grace_of_the_service_and_not_of_the_endpoints(mo
     assert moving.addresses("db-0") == {"10.1.0.1"}
 
 
+# The endpoints after each step; what is said then if one slice has all of them, and if each has a slice of its own.
+LAST: dict[str, tuple[list[list[str]], set[str], set[str]]] = {
+    "they left at once": ([["10.1.0.1", "10.1.0.2"], []], {"10.1.0.1", "10.1.0.2"}, {"10.1.0.2"}),
+    "one left before": ([["10.1.0.1", "10.1.0.2"], ["10.1.0.2"], []], {"10.1.0.2"}, {"10.1.0.2"}),
+    "each was replaced": ([["10.1.0.1"], ["10.1.0.2"], ["10.1.0.3"], []], {"10.1.0.3"}, {"10.1.0.3"}),
+    "another was the last before": ([["10.1.0.1"], [], ["10.1.0.2"], []], {"10.1.0.2"}, {"10.1.0.2"}),
+    "it came back": ([["10.1.0.1"], [], ["10.1.0.2"], ["10.1.0.1"], []], {"10.1.0.1"}, {"10.1.0.1"}),
+}
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_a_service_without_endpoints_has_its_last_ones_and_none_older(case: str) -> None:
+    steps, expected, _ = LAST[case]
+    moving = Moving()
+    for step in steps:
+        moving.put(slice_of("one", *step))
+        moving.wait(0.01)
+    assert moving.addresses() == expected
+    moving.wait(1)
+    assert moving.addresses() == set()
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_it_has_where_each_endpoint_has_a_slice_of_its_own(case: str) -> None:
+    steps, _, expected = LAST[case]
+    moving = Moving()
+    moving.remove(Kind.ENDPOINTSLICES, "one")
+    moving.wait(5)
+    there: list[str] = []
+    for step in steps:
+        for address in step:
+            if address not in there:
+                moving.put(slice_of(address, address))
+        for address in there:
+            if address not in step:
+                moving.remove(Kind.ENDPOINTSLICES, address)
+        there = step
+    assert moving.addresses() == expected
+
+
 def test_another_address_under_the_same_name_replaces_it_at_once(moving: Moving) -> None:
     moving.put(slice_of("one", endpoint("10.1.0.7", "db-0"), endpoint("10.1.0.2", "db-1")))
     assert moving.addresses("db-0") == {"10.1.0.7"}
