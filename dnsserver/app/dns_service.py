@@ -51,7 +51,7 @@ class StartError(Exception):
 
 
 class MistakeError(StartError):
-    """What it was told cannot be right, and only a person can change it."""
+    """A setting cannot be right, and only a person can change it."""
 
     status = 2
 
@@ -120,7 +120,7 @@ class DnsService:
 
     @property
     def texts(self) -> Texts:
-        """What the files say that answers are made of."""
+        """The texts of the files from which answers are made."""
         return self._local.texts
 
     def zone_file(self, name: bytes) -> str | None:
@@ -147,12 +147,12 @@ class DnsService:
                     self.faults.took("udp", error)
 
     def mark_stale(self, reason: Reason | None) -> None:
-        """Mark answers of the zone as too old from here on, or no longer."""
+        """Start or stop marking answers of the zone as too old."""
         self.responder.mark_stale(reason)
         self.replies.clear()
 
     def leave(self) -> None:
-        """Tell clients over TCP, behind their answers, that this server is about to end."""
+        """Tell TCP clients after their answers that this server is about to end."""
         for _, tcp in self.tcp:
             tcp.leave()
 
@@ -206,7 +206,7 @@ class DnsService:
     # ---- another configuration
 
     async def prepare(self, changes: Changes, texts: Texts) -> "Prepared":
-        """Do for a change of the configuration what takes time, or may fail: nothing is another by that yet.
+        """Do the part of a change of the configuration that takes time or may fail: nothing changes yet.
 
         `texts` are those of the files that answers are made of. Raises LocalDataError, and ListenError.
         """
