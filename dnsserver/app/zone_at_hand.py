@@ -45,7 +45,7 @@ async def wait_zone(sync: Sync, cluster: Cluster) -> None:
         if problem and (sync.client is None or waited >= _TRIES):
             raise NoZoneError(problem)
         if waited >= SYNC_WAIT:
-            raise NoZoneError(f"the objects of the cluster were not there after {SYNC_WAIT:g} seconds")
+            raise NoZoneError(f"the objects of the cluster could not be read within {SYNC_WAIT:g} seconds")
         with trio.move_on_after(_LOOK):
             await sync.wait_synced()
 
