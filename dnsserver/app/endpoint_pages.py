@@ -43,8 +43,6 @@ def endpoint_routes(parts: Parts) -> dict[str, Route]:
         query = request.query
         if query.keys() != {"namespace", "service"}:
             return Response("say ?namespace=NAMESPACE and &service=NAME\n", 400)
-        if not all(_NAME.fullmatch(name) for name in query.values()):
-            return Response("expected names of a namespace and of a Service\n", 400)
         async with limit:
             found = await _found(parts, query["namespace"], query["service"])
         return Response(msgspec.json.encode(found), type="application/json")
@@ -56,6 +54,8 @@ def endpoint_routes(parts: Parts) -> dict[str, Route]:
 async def _found(parts: Parts, namespace: str, service: str) -> EndpointStates:
     client, objects = parts.sync.client, parts.config.objects
     try:
+        if client is not None and not (_NAME.fullmatch(namespace) and _NAME.fullmatch(service)):
+            return EndpointStates(0, (), "no object of an API server can have this name")
         if client is not None:
             states = await client.endpoints(namespace, service)
         else:
