@@ -373,7 +373,7 @@ def test_what_a_list_names_is_explained_by_a_click(shown: Tab) -> None:
 def test_a_browser_elsewhere_needs_the_token(browser: Browser, server: Served) -> None:
     url = server.admin.replace("127.0.0.1", ELSEWHERE)
     with tab(browser, f"{url}/") as opened:
-        opened.shows("say localhost or the address", "#sign-in")
+        opened.shows("use localhost or the address", "#sign-in")
         assert opened.page.locator(".view:visible").count() == 0
         opened.page.get_by_label("Token").fill("wrong")
         opened.page.get_by_role("button", name="Sign in").click()
