@@ -217,7 +217,8 @@ class DnsService:
         known = Known()
         if "outside" in changes.parts:
             known = await self.forwarder.look_ahead(settings.routes(config))
-        opened = self.listeners.open_new(config.listen) if "listeners" in changes.parts else ()
+        opens = "listeners" in changes.parts and self.listeners.is_open
+        opened = self.listeners.open_new(config.listen) if opens else ()
         return Prepared(changes, local, known, opened)
 
     def apply(self, prepared: "Prepared") -> int:

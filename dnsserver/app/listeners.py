@@ -61,6 +61,7 @@ class Listeners:
         self._limits = TcpLimits()
         self._room = Room(0, 0)
         self._share = self._join = self._free = False
+        self.is_open = False  # until then there is nothing that another configuration could replace
         self._processes = 1
         self._nursery: trio.Nursery | None = None
         self.all: list[Listener] = []
@@ -72,6 +73,7 @@ class Listeners:
     def open(self, addresses: Sequence[Address], limits: TcpLimits, *, processes: int = 1) -> None:
         """Open the first listeners, for so many processes. Raises ListenError."""
         self._processes = processes
+        self.is_open = True
         self._use(limits)
         for configured, opened in self.open_new(addresses):
             self._add(configured, opened, processes)
@@ -87,7 +89,7 @@ class Listeners:
 
         `report` takes an address, "udp" or "tcp", and the network of a heavy client. Raises ListenError.
         """
-        self._join = True
+        self.is_open = self._join = True
         self._use(limits)
         for configured in addresses:
             descriptors = given.get(str(configured))
@@ -115,7 +117,7 @@ class Listeners:
 
         Return the addresses that cannot be had yet. Raises ListenError.
         """
-        self._free = True
+        self.is_open = self._free = True
         self._use(limits)
         left = []
         for configured in addresses:

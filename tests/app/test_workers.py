@@ -264,6 +264,27 @@ async def wait_frame(
 
 
 @pytest.mark.slow
+async def test_an_address_that_comes_while_a_worker_starts_is_shared_with_the_first_process() -> None:
+    port = free_port()
+    one, every = (config(listen=(Address(host, port),), upstreams=()) for host in (HOST, "0.0.0.0"))
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:  # those of the first process
+        for sock in (udp, tcp):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((every.listen[0].host, port))
+        tcp.listen()
+        reload = worker_protocol.Reload(every, {}, ())
+        async with (
+            worker(worker_protocol.Settings(one, SETTINGS.secret, {}), reload) as child,
+            aclosing(worker_protocol.frames(child.up)) as frames,
+        ):
+            await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Beat))
+            await child.down.send_all(b"".join(map(worker_protocol.encode, map(ListDone, Kind))))
+            counts = await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Counts))
+            assert isinstance(counts, worker_protocol.Counts)
+            assert [listener.server for listener in counts.process.udp] == [f"dns://:{port}"]
+
+
+@pytest.mark.slow
 async def test_a_worker_tells_of_another_ones_probe_and_hears_of_its_own() -> None:
     probe = Nonces(SETTINGS.secret, Entropy()).make() + ROOT
     port = free_port()

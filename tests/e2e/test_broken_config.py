@@ -88,7 +88,7 @@ ROWS = [
     Row("label selector", '[kubernetes]\nlabels = "app in web"', 'kubernetes.labels: found "app in web"'),
     Row(
         "selector beside objects", '[kubernetes]\nlabels = "app=web"',
-        "has no effect beside objects", serve=SERVES,
+        "has no effect with objects", serve=SERVES,
     ),
     Row("no objects there", 'objects = "none"', "none: there is no such file"),
     Row("objects in a FIFO", 'objects = "fifo"', "fifo: is a FIFO, expected a regular file", make=only("fifo", None)),

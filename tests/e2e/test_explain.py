@@ -110,4 +110,4 @@ def test_something_else_answers_there(server: Served) -> None:
     command = [sys.executable, "-m", "dnsserver", "explain", "web", "--server", f"127.0.0.1:{server.port}"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "dnsserver, or one of another version" in done.stderr
+    assert "it is not a dnsserver, or has another version" in done.stderr
