@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -176,16 +177,18 @@ async def test_a_worker_that_hangs_is_killed_in_time_for_its_clients_next_try(tm
 async def _goes_on(worker: int) -> None:
     """Have a worker that was stopped go on once questions wait for it."""
     await trio.sleep(0.5)
-    os.kill(worker, signal.SIGCONT)
+    with suppress(ProcessLookupError):  # a busy machine took so long that it hangs, and has a successor
+        os.kill(worker, signal.SIGCONT)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_a_worker_that_was_stopped_reads_the_changes_before_it_answers(tmp_path: Path) -> None:
     async with program(tmp_path, *things(OLD)) as running:
-        (worker,) = running.workers()
         for old, new in ((OLD, NEW), (NEW, OLD), (OLD, NEW)):
+            await until(lambda: is_complete(running))
             assert await running.ask() == [old] * CLIENTS
+            (worker,) = running.workers()
             os.kill(worker, signal.SIGSTOP)
             running.write(*things(new))
             while set(await running.ask()) != {new, None}:  # until the first process has read it
@@ -193,7 +196,6 @@ async def test_a_worker_that_was_stopped_reads_the_changes_before_it_answers(tmp
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_goes_on, worker)
                 assert await running.ask(tries=5) == [new] * CLIENTS
-            assert running.workers() == [worker]
 
 
 @pytest.mark.slow
