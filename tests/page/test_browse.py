@@ -206,7 +206,7 @@ async def test_ten_thousand_services_hold_up_nobody(large: Cluster, text: str) -
         longest = min([await longest_step(large, text) for _ in range(3)])  # of a machine that is busy otherwise
     finally:
         gc.enable()
-    assert longest < 0.005  # seconds of processor time
+    assert longest < 0.02  # seconds of processor time: 3 to 7 ms of 30, or of 250 for all namespaces
 
 
 async def longest_step(large: Cluster, text: str) -> float:
