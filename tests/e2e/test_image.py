@@ -81,9 +81,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("builds an image, which needs root and buildah")
     folder = tmp_path_factory.mktemp("image")
     base = base_image(folder)
-    version = run("buildah", "run", container := run("buildah", "from", "--pull=never", base).strip(), "python3", "-V")
+    container = run("buildah", "from", "--pull=never", base).strip()
+    # Of a process as short as this one, buildah sometimes passes nothing on.
+    told = (run("buildah", "run", container, "python3", "-V").split() for _ in range(10))
+    version = next(words[1] for words in told if len(words) == 2)
     run("buildah", "rm", container)
-    python = ".".join(version.split()[1].split(".")[:2])
+    python = ".".join(version.split(".")[:2])
     wheels = folder / "wheels"
     run(
         sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--only-binary", ":all:", "--python-version",
