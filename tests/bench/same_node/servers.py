@@ -2,32 +2,11 @@
 
 from tests.bench.processes import found
 from tests.deployment import MANIFESTS, Manifest, built, container, of_kind, pod, workload
+from tests.real.coredns import COREFILE
 
 OURS, COREDNS = "dnsserver", "CoreDNS"
 # That of kubeadm, less `loop`, which needs an upstream, and with one that is not there.
-_COREFILE = """.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . 192.0.2.1 {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    reload
-    loadbalance
-}
-"""
+_COREFILE = COREFILE.replace("    loop\n", "").replace("/etc/resolv.conf", "192.0.2.1")
 _PORTS = [
     {"name": "dns", "containerPort": 53, "protocol": "UDP"},
     {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
