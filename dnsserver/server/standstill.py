@@ -52,8 +52,9 @@ class Standstill:
     async def over(self) -> None:
         """After a standstill, wait until what changed meanwhile is read."""
         async with self._looking:
-            seconds = self._clock() - self.due + _LATE
-            if seconds > _LATE:
+            now = self._clock()
+            if now > self.due:
+                seconds = now - self.due + _LATE
                 await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds))
                 for listener in self.listeners:
                     listener(seconds)

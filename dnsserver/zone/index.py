@@ -141,11 +141,12 @@ class Entry(msgspec.Struct, gc=False, eq=False):
             self.retained = {}
         self.retained[endpoint] = retained
 
-    def note_ready(self) -> None:
-        """Note that there is a ready endpoint again: those that left before were not the last."""
-        for endpoint, (until, ports, last) in (self.retained or {}).items():
-            if last:
-                self.retain(endpoint, (until, ports, False))
+    def have(self, slices: tuple[SliceView, ...]) -> None:
+        """Have these slices from now on. With the first ready endpoint, those that left before were not the last."""
+        retained = self.retained if self.retained and not self.is_ready else None
+        self.slices = slices
+        if retained and self.is_ready:
+            self.retained = {endpoint: (until, ports, False) for endpoint, (until, ports, _) in retained.items()}
 
     def release_retained(self, endpoint: Endpoint, now: float = float("inf")) -> bool:
         """Release a retained endpoint, unless its time has not come, and tell whether it was released."""
@@ -408,9 +409,7 @@ class Index:
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
         """Record a slice that was not there: most of what a list brings, so it is done without the care below."""
-        if entry.retained and view.held and not entry.is_ready:
-            entry.note_ready()
-        entry.slices += (view,)
+        entry.have((*entry.slices, view))
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
         self.changed.add(entry.key)
         if not view.fqdn:
@@ -419,11 +418,7 @@ class Index:
             self.changed.update(addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
-        was_ready = entry.is_ready
-        entry.slices = tuple(part for part in (view if part is old else part for part in entry.slices) if part)
-        is_ready = entry.is_ready
-        if is_ready and not was_ready:
-            entry.note_ready()
+        entry.have(tuple(part for part in (view if part is old else part for part in entry.slices) if part))
         self.changed.add(entry.key)
         listed_before, listed_after = _with_names(old), _with_names(view)
         before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
@@ -432,7 +427,8 @@ class Index:
         if entry.service is not None:
             moving = gone - listed
             left = [endpoint for endpoint in old.endpoints() if endpoint[0] in moving]
-            self.released += ((entry, endpoint, old.ports, not is_ready) for endpoint in left)
+            last = not entry.is_ready
+            self.released += ((entry, endpoint, old.ports, last) for endpoint in left)
         self.changed.update(address for address, _ in listed_before ^ listed_after)  # a PTR shows both
         self.forget_if_empty(entry)
 
