@@ -597,7 +597,6 @@ UNKEPT = {
     "dnsserver/forward/sources.py: _look_up": "a part of a reload, which is kept",
     "dnsserver/forward/sources.py: self._follow": "keeps what it starts",
     "dnsserver/server/udp.py: self._answer": "guards each turn",
-    "dnsserver/server/udp.py: self._keep_beat": "guards each look back",
 }
 OUTSIDE = {
     "self.outside",

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import trio
 
 from dnsserver.logger import get_logger
-from dnsserver.pace import next_look
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
 from dnsserver.server.batch import BatchPort
@@ -37,8 +36,7 @@ SEND_BUFFER = 512 * 1024
 # a resolver in front, must not lose anything for having a lane (1 to 3 % at 100,000/s with the buffers of the others).
 LANE_RECEIVE_BUFFER = 256 * 1024  # some 700 questions, as the kernel doubles it: what is answered in 4 ms
 LANE_SEND_BUFFER = 64 * 1024
-_BEAT = 1.0
-_STOOD_STILL = STUB_TIMEOUT + 2 * _BEAT  # seconds without a beat
+_STOOD_STILL = STUB_TIMEOUT + 2.0  # seconds, after which questions are looked at for who has given up
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
 # IP_FREEBIND, IPV6_FREEBIND (linux/in.h, linux/in6.h): an address that no interface has can be bound. No privilege.
 FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
@@ -100,7 +98,6 @@ class UdpServer:
         self._faults = responder.faults
         self._responder = responder
         self._outside = responder.outside
-        self._beat = self._clock()
         self._standstill = responder.standstill
         table = table or responder.replies.add_table("udp", FAMILIES[sock.family])
         self.port: UdpPort = make_port(sock, table, responder)
@@ -133,30 +130,26 @@ class UdpServer:
 
     async def run(self) -> None:
         """Answer until cancelled, then close the socket."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_beat)
-            nursery.start_soon(self._answer)
+        listeners = self._standstill.listeners
+        listeners.append(self._drop_late)
+        try:
+            async with trio.open_nursery() as nursery:  # in a task of its own, no wake-up goes through this one
+                nursery.start_soon(self._answer)
+        finally:
+            listeners.remove(self._drop_late)
 
-    async def _keep_beat(self) -> None:
-        """Record every second that the event loop runs; after a stall this may come before the first packet."""
-        while True:
-            await self._look_back()
-            await trio.sleep_until(next_look(_BEAT))
-
-    async def _look_back(self) -> None:
-        """If this process stood still, have what changed meanwhile read, and drop what is too old of what has come."""
-        await self._standstill.over()
-        now = self._clock()
-        gap = now - self._beat
-        self._beat = now
-        if gap <= _STOOD_STILL:
+    def _drop_late(self, seconds: float) -> None:
+        """Drop what is too old of what has come, after the process stood still for so long."""
+        if seconds <= _STOOD_STILL:
             return
         try:
-            dropped = catch_up(self.port, self._responder, gap, now)
+            dropped = catch_up(self.port, self._responder, seconds, self._clock())
         except Exception as error:
             self._faults.took("udp", error)
         else:
-            log.warning("the process stood still, late questions were dropped", seconds=round(gap, 1), count=dropped)
+            log.warning(
+                "the process stood still, late questions were dropped", seconds=round(seconds, 1), count=dropped
+            )
 
     async def _answer(self) -> None:
         port, responder = self.port, self._responder
@@ -176,7 +169,7 @@ class UdpServer:
                 try:
                     now = clock()
                     if now > standstill.due:
-                        await self._look_back()
+                        await standstill.over()
                         continue
                     miss = responder.miss if full < _BEHIND or self._is_lane else late.put_off
                     end = now + _TURN
