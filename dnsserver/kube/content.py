@@ -4,6 +4,7 @@ It is apart from the reader because a YAML parser takes 1 MiB, and the server ne
 """
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -16,6 +17,8 @@ HEAD = struct.Struct(">I")  # of a frame: its length; a pair follows, a kind and
 
 Key = tuple[Kind, str, str]
 Look = tuple[int, int, int]  # of a file: mtime in ns, size, inode; or -1, errno, 0 where it cannot be looked at
+
+_LINE = re.compile(r"line (\d+): ")
 
 
 class Findings(msgspec.Struct):
@@ -38,6 +41,15 @@ class Findings(msgspec.Struct):
     def faulty(self) -> bool:
         """Whether something that was meant to be served cannot be read."""
         return bool(self.problems or self.bad_objects or self.bad_values)
+
+    def in_order(self) -> list[str]:
+        """Return problems and warnings in the order of their lines; those without a line come last."""
+        return sorted([*self.problems, *self.warnings], key=_line)
+
+
+def _line(sentence: str) -> float:
+    found = _LINE.match(sentence)
+    return float("inf") if found is None else int(found[1])
 
 
 class Content(msgspec.Struct):

@@ -16,6 +16,7 @@ from dnsserver.kube import mistaken
 from dnsserver.kube.content import Content, Findings, Key
 from dnsserver.kube.plain import Document, NotPlainError, documents
 from dnsserver.kube.salvage import Flaw, UnusableError, field_of, salvage
+from dnsserver.kube.wording import kind_of
 from dnsserver.zone.model import Kind, Object, Service
 
 TOLD = 10  # findings of one sort that are told of a file
@@ -89,8 +90,8 @@ class _Reading:
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
-        self._problems = _Told()
-        self._warnings = _Told()
+        self._problems = _Told("things that are not served")
+        self._warnings = _Told("warnings")
         self._others: Counter[str] = Counter()
         self._without_address: list[str] = []
         self._bad_objects: Counter[Kind] = Counter()
@@ -125,7 +126,7 @@ class _Reading:
             return
         where = f"line {document.line_of(path)}"
         if not isinstance(thing, dict):
-            self._problems.say(f"{where}: expected an object with kind and metadata, got {_kind_of(thing)}")
+            self._problems.say(f"{where}: expected an object with kind and metadata, got {kind_of(thing)}")
             return
         kind = thing.get("kind") or kind
         if not isinstance(kind, str) or not kind:
@@ -134,7 +135,7 @@ class _Reading:
             items = thing.get("items") or []
             if not isinstance(items, list):
                 at = document.line_of((*path, "items"))
-                self._problems.say(f"line {at}: {kind}: items: expected a list, got {_kind_of(items)}")
+                self._problems.say(f"line {at}: {kind}: items: expected a list, got {kind_of(items)}")
                 return
             for number, item in enumerate(items):
                 self.take(document, item, kind.removesuffix("List"), (*path, "items", number))
@@ -171,7 +172,7 @@ class _Reading:
             ):
                 at = document.line_of((*path, "metadata", field))
                 self._warnings.say(f"line {at}: {who}: metadata.{field}: `{name[:60]}` {_NO_LABEL}")
-        for flaw in flaws:
+        for flaw in sorted(flaws, key=lambda flaw: document.line_of((*path, *flaw.path))):
             self._warnings.say(_sentence(document, path, who, flaw))
             self._bad_values[each] += 1
         key = (each, metadata.namespace, metadata.name)
@@ -185,7 +186,8 @@ class _Reading:
 class _Told:
     """The first few of many sentences, and how many more there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._said: list[str] = []
         self._more = 0
 
@@ -198,7 +200,7 @@ class _Told:
 
     def all(self) -> list[str]:
         """Return them."""
-        return [*self._said, f"and {self._more} more of this kind"] if self._more else self._said
+        return [*self._said, f"and {self._more} more {self._what}"] if self._more else self._said
 
 
 def _sentence(document: Document, path: _Path, who: str, flaw: Flaw) -> str:
@@ -233,8 +235,3 @@ def _names(names: Iterable[str], what: str) -> str:
         return f"{what} {all_[0]} has"
     shown = ", ".join(all_[:_NAMED]) + (", ..." if len(all_) > _NAMED else "")
     return f"{len(all_)} {what}s ({shown}) have"
-
-
-def _kind_of(thing: object) -> str:
-    names = {list: "a list", dict: "a map", str: "text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(thing), type(thing).__name__)

@@ -182,7 +182,7 @@ class ObjectFiles:
         self._bad_objects.update(findings.bad_objects)
         self._bad_values.update(findings.bad_values)
         (self._faulty.add if findings.faulty else self._faulty.discard)(path)
-        self._wrong[path] = (*findings.problems, *findings.warnings)
+        self._wrong[path] = tuple(findings.in_order())
         if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
                 self._report(path, ["is empty; its last good content stays in use"])
@@ -190,9 +190,9 @@ class ObjectFiles:
             if self._broken.pop(path, None):
                 self._log.info("objects file is good again", file=str(path))
             self._content[path] = content.objects
-            self._report(path, findings.warnings)
+            self._report(path, findings.in_order())
         else:
-            self._report(path, [*findings.problems, *findings.warnings], kept=known)
+            self._report(path, findings.in_order(), kept=known)
             self._broken[path] = f"{path}: {findings.problems[0]}"
             if not known and findings.readable:
                 self._content[path] = content.objects  # at first sight its good objects are better than none

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from dnsserver.kube.decode import BadObject, from_parsed
+from dnsserver.kube.wording import expected, missing
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import ROOT, from_text
 from dnsserver.zone.index import address_reader, pack
@@ -54,11 +55,19 @@ def salvage(kind: Kind, parsed: dict[Any, Any]) -> tuple[Object, list[Flaw]]:
         except BadObject as bad:
             problem, _, field = bad.problem.partition(" - at `$")
             path = steps(field)
-            flaw = Flaw(_as_written(path, gone), problem)
+            lacks = missing(problem)
+            if lacks is None:
+                flaw = Flaw(_as_written(path, gone), expected(problem, _at(rest, path)))
+            else:
+                flaw = Flaw((*_as_written(path, gone), lacks), "is missing")
             if path in _NEEDED or len(flaws) >= MOST:
                 raise UnusableError(bad, flaw) from None
             if field.rstrip("`").endswith("[...]"):
-                flaws += (Flaw((*flaw.path, key), problem) for key in _not_text(_at(rest, path)))
+                pairs = _at(rest, path)
+                flaws += (
+                    Flaw((*flaw.path, key), expected(problem, pairs[key] if isinstance(key, str) else key))
+                    for key in _not_text(pairs)
+                )
                 rest = _replaced(rest, path, _only_text)
                 continue
             flaws.append(flaw)

@@ -61,7 +61,7 @@ ROWS = [
     Row("not UTF-8", b"# x\nkind: \xff", "line 2: not YAML: invalid leading UTF-8 octet"),
     Row("cut JSON", '{"kind": "List", "items": [', "line 1: not JSON: Input data was truncated", file="broken.json"),
     Row("no kind", "metadata: {name: x}\n", "line 1: an object without kind"),
-    Row("no name", "kind: Service\nmetadata: {}\n", "line 2: Service /: metadata: Object missing required"),
+    Row("no name", "kind: Service\nmetadata: {}\n", "line 2: Service /: metadata.name: is missing"),
     Row(
         "an address",
         "kind: Service\nmetadata: {name: db, namespace: shop}\nspec: {clusterIP: 10.0.0.256}\n",
@@ -70,7 +70,7 @@ ROWS = [
     Row(
         "a port",
         "kind: Service\nmetadata: {name: db, namespace: shop}\nspec: {clusterIP: 10.0.0.2, ports: [{port: http}]}\n",
-        "line 3: Service shop/db: spec.ports[0].port: Expected `int`, got `str`",
+        "line 3: Service shop/db: spec.ports[0].port: expected a number from 1 to 65535, got `http`",
     ),
     Row("addressType", f"{SLICE}, addressType: ipv4}}\n", "EndpointSlice shop/a: addressType: expected IPv4, IPv6 or"),
     Row(

@@ -65,7 +65,7 @@ def test_json(indent: int | str | None) -> None:
     content = read(json.dumps({"kind": "List", "items": items}, indent=indent).encode(), json=True)
     assert list(content.objects) == [(Kind.SERVICES, "default", "web")]
     (problem,) = content.findings.problems
-    assert "Service /bad: spec: Expected `object`, got `int`" in problem
+    assert "Service /bad: spec: expected a map, got 7" in problem
     assert problem.startswith("line 18: " if indent else "line 1: ")
 
 
@@ -86,16 +86,17 @@ def test_a_byte_order_mark() -> None:
         ("kind: Service\n\tmetadata: x\n", "line 2: not YAML: "),
         ("- just\n- a list\n", "line 1: expected an object with kind and metadata, got a list"),
         ("metadata: {name: x}\n", "line 1: an object without kind"),
-        (
-            "kind: List\nitems:\n- kind: Service\n  metadata: {}\n",
-            "line 4: Service /: metadata: Object missing required",
-        ),
+        ("kind: List\nitems:\n- kind: Service\n  metadata: {}\n", "line 4: Service /: metadata.name: is missing"),
+        ("kind: Service\nspec: {}\n", "line 1: Service /: metadata: is missing"),
         ("kind: List\nitems: 7\n", "line 2: List: items: expected a list, got a number"),
-        ("kind: Service\nmetadata:\n  name: 7\n", "line 3: Service /: metadata.name: Expected `str`, got `int`"),
+        (
+            "kind: Service\nmetadata:\n  name: 7\n",
+            "line 3: Service /: metadata.name: expected text, got 7; put quotes around it",
+        ),
         ("kind: Service\nmetadata:\n  name: ''\n", "line 3: Service /: metadata.name: has no name"),
-        ("kind: Service\nmetadata: {name: web}\nspec: 7\n", "line 3: Service /web: spec: Expected `object`, got `int`"),
-        (SLICE + "endpoints: 7\n", "line 3: EndpointSlice /web: endpoints: Expected `array | null`, got `int`"),
-        ("kind: Pod\nmetadata: 7\n", "line 2: Pod /: metadata: Expected `object`, got `int`"),
+        ("kind: Service\nmetadata: {name: web}\nspec: 7\n", "line 3: Service /web: spec: expected a map, got 7"),
+        (SLICE + "endpoints: 7\n", "line 3: EndpointSlice /web: endpoints: expected a list, got 7"),
+        ("kind: Pod\nmetadata: 7\n", "line 2: Pod /: metadata: expected a map, got 7"),
         ("name: shop\nversion: 1.0.0\n", "line 1: this is a Chart.yaml of Helm"),
         (
             "kind: Service\nmetadata:\n  name: {{ .Values.name }}\n",
@@ -118,11 +119,11 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
     [
         (
             SERVICE + "spec: {clusterIP: None, ports: [port: 1,\nport: x]}",
-            "line 4: Service shop/web: spec.ports[1].port: Expected `int`, got `str`",
+            "line 4: Service shop/web: spec.ports[1].port: expected a number from 1 to 65535, got `x`",
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: None\n  ports:\n  - {port: 99999}\n",
-            "line 6: Service default/web: spec.ports[0].port: Expected `int` <= 65535",
+            "line 6: Service default/web: spec.ports[0].port: expected a number from 1 to 65535, got 99999",
         ),
         (
             "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: None\n  ports: [{port: 80, protocol: TPC}]\n",
@@ -174,11 +175,11 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
         (SLICE, "line 1: EndpointSlice default/web: addressType: expected IPv4, IPv6 or FQDN, got nothing"),
         (
             SLICE + "addressType: IPv4\nports:\n- {port: 80}\n- {port: x}\n",
-            "line 6: EndpointSlice default/web: ports[1].port: Expected `int | null`, got `str`",
+            "line 6: EndpointSlice default/web: ports[1].port: expected a number from 1 to 65535, got `x`",
         ),
         (
             SLICE + "addressType: IPv4\nendpoints:\n- addresses: [10.1.1.1]\n  conditions: {ready: 'no'}\n",
-            "line 6: EndpointSlice default/web: endpoints[0].conditions.ready: Expected `bool | null`, got `str`",
+            "line 6: EndpointSlice default/web: endpoints[0].conditions.ready: expected true or false, got `no`",
         ),
         (
             "kind: EndpointSlice\nmetadata: {name: web}\naddressType: IPv4\n",
@@ -186,7 +187,7 @@ def test_problems_name_line_and_field(text: str, problem: str) -> None:
         ),
         (
             "kind: Namespace\nmetadata:\n  name: x\n  labels:\n    a: 1\n",
-            "line 5: Namespace x: metadata.labels.a: Expected `str`, got `int`",
+            "line 5: Namespace x: metadata.labels.a: expected text, got 1; put quotes around it",
         ),
         ("kind: Namespace\nmetadata: {name: a.b}\n", "line 2: Namespace a.b: metadata.name: `a.b` is not a label"),
         (
@@ -277,10 +278,38 @@ def test_what_is_left_of_an_object_is_served_and_counted() -> None:
     assert content.findings.bad_values == {Kind.SERVICES: 3}
     assert content.findings.bad_objects == {Kind.SERVICES: 1}
     assert [said.split(": ")[2] for said in content.findings.warnings] == [
+        "spec.clusterIPs[0]",
         "spec.ports[0].port",
         "spec.ports[2].port",
-        "spec.clusterIPs[0]",
     ]
+
+
+MISTAKES = {
+    # of these the object is served without a part; they are warnings
+    "an address": "kind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.0.0.256}\n",
+    "an address before a port": (
+        "kind: Service\nmetadata: {name: more}\nspec:\n  clusterIPs: [10.0.0.1,\n  x]\n  ports:\n  - {port: x}\n"
+    ),
+    "a protocol before a port": (
+        "kind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: None\n  ports:\n"
+        "  - {port: 80, protocol: TPC}\n  - {port: x}\n"
+    ),
+    # and these cost a whole object
+    "no name": "kind: Service\nmetadata: {}\n",
+    "no kind": "metadata: {name: x}\n",
+}
+
+
+@pytest.mark.parametrize("before", MISTAKES)
+@pytest.mark.parametrize("after", MISTAKES)
+def test_mistakes_are_told_in_the_order_of_their_lines(before: str, after: str) -> None:
+    without_address = "kind: Service\nmetadata: {name: alone}\n"
+    findings = read("---\n".join([without_address, MISTAKES[before], MISTAKES[after]]).encode()).findings
+    *said, last = findings.in_order()
+    assert last.startswith("Service default/alone has no clusterIP")
+    lines = [int(sentence.removeprefix("line ").partition(":")[0]) for sentence in said]
+    assert len(lines) >= 2
+    assert lines == sorted(lines)
 
 
 def test_services_without_address_are_told_in_one_warning() -> None:
@@ -295,7 +324,7 @@ def test_no_file_says_more_than_a_few_things() -> None:
     text = "".join(f"kind: Namespace\nmetadata: {{name: {number}}}\n---\n" for number in range(1000))
     problems = read(text.encode()).findings.problems
     assert len(problems) == TOLD + 1
-    assert problems[-1] == f"and {1000 - TOLD} more of this kind"
+    assert problems[-1] == f"and {1000 - TOLD} more things that are not served"
 
 
 def test_an_object_of_nothing_but_mistakes_is_given_up() -> None:
