@@ -61,6 +61,13 @@ class Places:
         """Tell whether a key is written in the text."""
         return key in self._lines
 
+    def key_at(self, line: int) -> Statement | None:
+        """Return the key whose value stands on this line, or is not closed before it."""
+        for statement in self._statements:
+            if statement.is_key and statement.first <= line <= statement.last:
+                return statement
+        return None
+
     def repeated_at(self, line: int) -> tuple[Statement, int] | None:
         """Return the statement of this line whose name was there before, and the line of the one before."""
         for statement, before in self._repeated:

@@ -6,12 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dnsserver.config.places import Places, TooDeepError
+from dnsserver.config.bare_words import Value, bare_words
+from dnsserver.config.places import Places, Statement, TooDeepError
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_ONE_VALUE = re.compile(r"""[ \t]*[\w.-]+[ \t]*=[^"'\[\]{}=]*""")  # no bracket or quote that reaches into other lines
 _MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a number
 _TOO_LONG = "a number with too many digits"
+_NO_QUOTE = "text in this line has no closing quote"
 _TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
 MOST_PROBLEMS = 100
 
@@ -51,30 +52,54 @@ def parse(text: str, source: Path) -> Parsed:
         except (ValueError, RecursionError) as error:  # ValueError: also a number of more digits than Python reads
             message, line, column = _syntax_error(text, str(error))
         repeated = places.repeated_at(line) if line else None
+        key = places.key_at(line) if line else None
         if repeated is not None:
             statement, before = repeated
             name = printable(statement.name)
             problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
             begin, end = statement.span if statement.is_key else (0, 0)
+        elif key is not None and (value := _value(text, key)).words:
+            said = _said(text, key, value)
+            problems += (f"{source}:{word}{_mistaken(source)}" for word in said[: MOST_PROBLEMS - len(problems)])
+            begin, end = key.span if value.is_closed else (0, 0)
+            broken.add(_last(key.name))
         else:
             place = f"{source}:{line}:{column}" if line else f"{source}"
-            begin, end = _line_of_one_value(text, line)
-            quotes = "; text needs quotes around it" if begin != end and message != _TOO_LONG else ""
-            problems.append(f"{place}: {message}{quotes}{_mistaken(source)}")
-            broken.add(text[begin:end].partition("=")[0].strip().rpartition(".")[2])
+            problems.append(f"{place}: {_in_words(message)}{_mistaken(source)}")
+            begin, end = key.span if key is not None and key.first == key.last else (0, 0)
+            broken.add(_last(key.name) if key is not None else "")
         if begin == end or len(problems) >= MOST_PROBLEMS:
             raise ConfigError(problems)
         text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
 
 
-def _line_of_one_value(text: str, line: int) -> tuple[int, int]:
-    """Return where a line stands in a text, if all of it is a key and a value on that line; else an empty part."""
-    lines = text.split("\n")
-    found = _ONE_VALUE.fullmatch(lines[line - 1]) if 0 < line <= len(lines) else None
-    if found is None:
-        return 0, 0
-    begin = sum(len(before) + 1 for before in lines[: line - 1])
-    return begin, begin + len(lines[line - 1])
+def _value(text: str, key: Statement) -> Value:
+    """Look for text without quotes in the value of a key."""
+    begin, end = key.span
+    return bare_words(text[text.index("=", begin) + 1 : end], MOST_PROBLEMS)
+
+
+def _said(text: str, key: Statement, value: Value) -> list[str]:
+    """Return what is to be said of text without quotes in a value, each with its line and column."""
+    begin = text.index("=", key.span[0]) + 1
+    said = []
+    for word in value.words:
+        at = begin + word.begin
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        said.append(f"{line}:{column}: {word.problem}")
+    return said
+
+
+def _last(name: str) -> str:
+    """Return a key without the tables that it stands in."""
+    return name.rpartition(".")[2]
+
+
+def _in_words(message: str) -> str:
+    """Return what tomllib says, in other words where these are hard to understand."""
+    if "'\\n'" in message or message == "Unterminated string":
+        return _NO_QUOTE
+    return "a list is not closed: expected a comma or ]" if message == "Unclosed array" else message
 
 
 def _mistaken(source: Path) -> str:
@@ -95,6 +120,9 @@ def _syntax_error(text: str, message: str) -> tuple[str, int, int]:
     found = _AT.search(message)
     if found is None:
         return message, 0, 0
+    if message.startswith('Expected "\'"'):  # there is no other such quote up to the end of the file
+        text = text[: text.rindex("'") + 1]
+        return _NO_QUOTE, text.count("\n") + 1, len(text) - text.rfind("\n") - 1
     lines = text.split("\n")
     line, column = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
     twice = _TWICE_IN_BRACES.match(message)

@@ -34,7 +34,7 @@ WRONG = [
     (("bogus",), "No such command"),
     *((("check", f"{name}.toml"), name) for name in ("bad", "keys", "zone", "hosts", "objects", "token")),
     *((("check", f"{name}.toml"), name) for name in ("kubeconfig", "upstreams", "none")),
-    (("check", "include.toml"), "bad.toml:1:16: Unclosed array"),
+    (("check", "include.toml"), "bad.toml:1:11: found 127.0.0.1; write quotes around text"),
     (("check", "."), "is a folder"),
     (("check", "bad.yaml"), "give Kubernetes objects with --objects"),
     (("check", "--listen", "1.2.3.4.5:53"), "--listen: found"),

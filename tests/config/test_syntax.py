@@ -99,26 +99,79 @@ def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
         (
             "listen = 127.0.0.1:53\nttl = 'x'\ndomain = cluster.local # mine\nudp.size = 1k",
             [
-                "c.toml:1:15: ",
-                "c.toml:3:10: Invalid value; text needs quotes around it",
-                "c.toml:4:13: ",
+                'c.toml:1:10: found 127.0.0.1:53; write quotes around text: "127.0.0.1:53"',
+                'c.toml:3:10: found cluster.local; write quotes around text: "cluster.local"',
+                "c.toml:4:12: found 1k; write a number without a unit, or quotes around text",
                 'c.toml:2: ttl: found "x", expected',
             ],
         ),
         (
             "[[forward]]\ndomain = corp.example\nupstreams = ['9.9.9']",
-            ["c.toml:2:10: Invalid value", 'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected'],
+            [
+                "c.toml:2:10: found corp.example; write quotes",
+                'c.toml:3: forward[0].upstreams[0]: found "9.9.9", expected',
+            ],
         ),
-        ("ttl = five\nttl = 5\nttl = 6", ["c.toml:1:7: Invalid value", "c.toml:3: ttl: is already in line 1"]),
+        (
+            "ttl = five\nttl = 5\nttl = 6",
+            ["c.toml:1:7: found five; write quotes", "c.toml:3: ttl: is already in line 1"],
+        ),
         ("ttl = five\nx = " + "[" * 99, ["c.toml:2: more than 16 nested brackets"]),
-        ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:3:"]),
-        ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: Invalid value", "c.toml:2:6: Expected '='"]),
+        ("ttl = five\nlisten = [\nttl = 'x'", ["c.toml:1:7: found five; write quotes", "c.toml:3:"]),
+        ("ttl = five\nthis is prose\nttl = 'x'", ["c.toml:1:7: found five; write quotes", "c.toml:2:6: Expected '='"]),
     ],
 )
 def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: str, messages: list[str]) -> None:
     found = problems(tmp_path, text)
     assert len(found) == len(messages), found
     assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("upstreams = [9.9.9.9]", ['c.toml:1:14: found 9.9.9.9; write quotes around text: "9.9.9.9"']),
+        ("pods = verified # 'insecure'\nttl = x", ["c.toml:1:8: found verified; write", "c.toml:2:7: found x; write"]),
+        ("upstreams = [\n  '9.9.9.9', # old\n  1.1.1.1, # new\n]", ["c.toml:3:3: found 1.1.1.1; write"]),
+        ("listen = [127.0.0.1:53, [::1]:53]", ["c.toml:1:11: found 127.0.0.1:53;", "c.toml:1:25: found [::1]:53;"]),
+        ("upstreams = [tls://9.9.9.9#dns.quad9.net, x]", ["c.toml:1:14: found tls://9.9.9.9#dns", "c.toml:1:43: "]),
+        ("static = [~/a.zone]\nstate = /var/lib/x", ["c.toml:1:11: found ~/a.zone;", "c.toml:2:9: found /var/lib/x;"]),
+        ("answer = [{name = a.b, records = ['A 1.2.3.4']}]", ["c.toml:1:19: found a.b; write quotes"]),
+        (
+            "domain = “cluster.local”",
+            ['c.toml:1:10: found “cluster.local”; write straight quotes around text: "cluster'],
+        ),
+        ("search.enabled = True", ["c.toml:1:18: found True; write true in small letters"]),
+        ("tcp.idle = 10s", ["c.toml:1:12: found 10s; write a number without a unit"]),
+        # What is not closed: what follows may be of the list, so nothing is said of it.
+        ("upstreams = [9.9.9.9\ndomain = x", ['c.toml:1:14: found 9.9.9.9; write quotes around text: "9.9.9.9"']),
+        ("[[forward]]\nupstreams = [9.9.9.9\ndomain = 'x'", ["c.toml:2:14: found 9.9.9.9; write quotes"]),
+        ("upstreams = ['9.9.9.9'\nttl = 5", ["c.toml:2:1: a list is not closed: expected a comma or ]"]),
+        ("upstreams = ['9.9.9.9' '1.1.1.1']", ["c.toml:1:24: a list is not closed: expected a comma or ]"]),
+        ("upstreams = ['9.9.9.9]\nttl = 5", ["c.toml:1:14: text in this line has no closing quote"]),
+        ("pods = 'verified'\ndomain = 'x\n\n", ["c.toml:2:10: text in this line has no closing quote"]),
+        ('pods = "verified\nttl = 5', ["c.toml:1:17: text in this line has no closing quote"]),
+        ('pods = "verified', ["c.toml:1:17: text in this line has no closing quote"]),
+        # These have no text without quotes, and tomllib's own words are as good.
+        ("ttl = 05", ["c.toml:1:8: "]),
+        ("ttl =", ["c.toml:1:6: Invalid value"]),
+        ("tcp = {idle = 5", ["c.toml:1:16: "]),
+    ],
+)
+def test_missing_quotes_and_brackets_are_named_where_they_are_missing(
+    tmp_path: Path, text: str, messages: list[str]
+) -> None:
+    found = problems(tmp_path, text)
+    assert len(found) == len(messages), found
+    assert all(told.startswith(wanted) for told, wanted in zip(found, messages, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    "value", ["5", "-1.5e3", "1_000", "0x1F", "inf", "true", "2026-11-27", "2026-11-27 01:02:03", "01:02:03.5"]
+)
+def test_what_needs_no_quotes_is_not_named(tmp_path: Path, value: str) -> None:
+    (found,) = problems(tmp_path, f"upstreams = [{value}, nine]")
+    assert found.startswith(f"c.toml:1:{16 + len(value)}: found nine; write quotes")
 
 
 DEEP = 100_000
