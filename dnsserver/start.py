@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dnsserver.config import ConfigError, Loaded, Override, read
+from dnsserver.config import ConfigError, Loaded, Override, in_order, read
 
 INVALID = 2  # exit status; click's own for a wrong flag
 
@@ -105,8 +105,12 @@ def load(path: Path | None, given: dict[str, Any]) -> Loaded:
 
 def tell(loaded: Loaded, found: list[Any]) -> None:
     """Print findings on standard error, each with its file and line, not more than anybody reads."""
-    for finding in found[:_MOST_TOLD]:
-        warning = "warning: " if finding.level == "noted" else ""
-        _say(f"{loaded.place(finding.key)}: {warning}{finding.text}")
+    warnings = ("warning: " if finding.level == "noted" else "" for finding in found)
+    said = [
+        f"{loaded.place(finding.key)}: {warning}{finding.text}"
+        for finding, warning in zip(found, warnings, strict=True)
+    ]
+    for sentence in in_order(said)[:_MOST_TOLD]:
+        _say(sentence)
     if len(found) > _MOST_TOLD:
         _say(f"and {len(found) - _MOST_TOLD} more")

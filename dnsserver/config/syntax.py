@@ -14,15 +14,29 @@ _MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a numbe
 _TOO_LONG = "a number with too many digits"
 _NO_QUOTE = "text in this line has no closing quote"
 _TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
+_PLACE = re.compile(r"((?:(?!: ).)+?):([0-9]{1,9}):")  # of a sentence: its file and line
 MOST_PROBLEMS = 100
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; its text has a line for each mistake."""
+    """The configuration cannot be used; its text has a line for each mistake, in the order of the file."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(in_order(problems))
+        super().__init__("\n".join(self.problems))
+
+
+def in_order(problems: list[str]) -> list[str]:
+    """Return sentences in the order of the lines that they begin with; those that name no line come last."""
+    files: dict[str, int] = {}
+
+    def place(problem: str) -> tuple[float, int]:
+        found = _PLACE.match(problem)
+        if found is None:
+            return len(problems), 0
+        return files.setdefault(found[1], len(files)), int(found[2])
+
+    return sorted(problems, key=place)
 
 
 class Parsed(NamedTuple):

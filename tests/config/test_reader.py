@@ -217,9 +217,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     messages = problems(tmp_path, text, {"pods": Override("--pods", "x"), "listen": Override("--listen", ("c",))})
     assert [message.partition(": found")[0] for message in messages] == [
         "c.toml:1: ttl",
-        "--listen",
         "c.toml:4: udp.size",
         "c.toml:5: udp.sise: unknown key; did you mean udp.size?",
+        "--listen",
         "--pods",
     ]
 

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dnsserver.config import (
-    Config,
-    ConfigError,
-    load,
-)
+from dnsserver.config import Config, ConfigError, in_order, load
 from tests.config.reading import problems
 
 
@@ -100,9 +96,9 @@ def test_a_key_that_is_there_twice_names_both_lines_and_hides_nothing(
             "listen = 127.0.0.1:53\nttl = 'x'\ndomain = cluster.local # mine\nudp.size = 1k",
             [
                 'c.toml:1:10: found 127.0.0.1:53; write quotes around text: "127.0.0.1:53"',
+                'c.toml:2: ttl: found "x", expected',
                 'c.toml:3:10: found cluster.local; write quotes around text: "cluster.local"',
                 "c.toml:4:12: found 1k; write a number without a unit, or quotes around text",
-                'c.toml:2: ttl: found "x", expected',
             ],
         ),
         (
@@ -172,6 +168,20 @@ def test_missing_quotes_and_brackets_are_named_where_they_are_missing(
 def test_what_needs_no_quotes_is_not_named(tmp_path: Path, value: str) -> None:
     (found,) = problems(tmp_path, f"upstreams = [{value}, nine]")
     assert found.startswith(f"c.toml:1:{16 + len(value)}: found nine; write quotes")
+
+
+@pytest.mark.parametrize(
+    ("said", "ordered"),
+    [
+        (["c:9: x", "c:10: x", "c:2: x"], ["c:2: x", "c:9: x", "c:10: x"]),
+        (["c:2:7: b", "c:1:9: a", "c:2: c"], ["c:1:9: a", "c:2:7: b", "c:2: c"]),
+        (["b:2: x", "a:3: x", "b:1: x"], ["b:1: x", "b:2: x", "a:3: x"]),
+        (["--ttl: x", "c:2: x", "c: [::1]:53: x", "c:1: x"], ["c:1: x", "c:2: x", "--ttl: x", "c: [::1]:53: x"]),
+    ],
+)
+def test_sentences_come_in_the_order_of_their_lines(said: list[str], ordered: list[str]) -> None:
+    assert in_order(said) == ordered
+    assert ConfigError(said).problems == tuple(ordered)
 
 
 DEEP = 100_000
