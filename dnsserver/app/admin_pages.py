@@ -15,6 +15,7 @@ from dnsserver.page.recorder import Recorder
 from dnsserver.server.admin import Route
 from dnsserver.server.pages import standard_routes
 from dnsserver.zone.cluster import Cluster
+from dnsserver.zone.journal import Journal
 
 
 class Parts(Protocol):
@@ -23,6 +24,7 @@ class Parts(Protocol):
     is_alone: bool
     config: Config
     cluster: Cluster
+    journal: Journal
     dns: DnsService
     sync: Sync
     collector: MetricsCollector

@@ -14,6 +14,7 @@ from dnsserver.forward import failure_cache
 from dnsserver.server.heavy import LANES
 from dnsserver.traffic.observed import MOST_ROOM, QUEUE, SIZE
 from dnsserver.traffic.who_asks import most_held
+from dnsserver.zone.journal import ROW, ROWS
 
 MIB = 1024 * 1024
 KIB = 1024
@@ -91,6 +92,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     hosts = _HOSTS * _hosts_octets(config) + _patterns(config)
     yield Part("names of hosts, and regular expressions", processes * hosts)
     yield Part("zone while it is read and saved", _LISTING + services * _SNAPSHOT)
+    yield Part("what changed", ROWS * ROW)
     yield Part("who asks what", most_held() + processes * _GATHERED)
     if workers:
         yield Part("events on their way to the others", workers * _BEHIND)

@@ -33,6 +33,7 @@ from dnsserver.log import configure_logging
 from dnsserver.logger import get_logger
 from dnsserver.server.admin import Admin, bind
 from dnsserver.signals import INTERRUPTED
+from dnsserver.zone.journal import Journal
 
 log = get_logger("dnsserver")
 
@@ -93,6 +94,7 @@ class Server:
         self.config = config
         self.dns = DnsService(config, clock)
         self.cluster = self.dns.cluster
+        self.journal = self.cluster.journal = Journal(self.cluster.index)
         self.sync = Sync(config, self.cluster, self.dns.replies, loader_process, self.dns.faults)
         self.sync.stale_listeners.append(self.dns.mark_stale)
         self.workers = Workers(config, self.dns, self.sync)

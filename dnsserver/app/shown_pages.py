@@ -1,6 +1,7 @@
 """The pages of admin HTTP for people. They are imported at the first request: most servers only get probes."""
 
 from dnsserver.app.admin_pages import Parts
+from dnsserver.app.change_pages import change_routes
 from dnsserver.app.endpoint_pages import endpoint_routes
 from dnsserver.app.explain_pages import explain_routes
 from dnsserver.config import order, render
@@ -22,4 +23,4 @@ def shown_routes(server: Parts, history: History) -> dict[str, Route]:
 
     overview = Overview(history, server.collector.readings, limits)
     pages = page_routes(overview, server.cluster, settings)
-    return pages | endpoint_routes(server) | explain_routes(server, server.place)
+    return pages | change_routes(server) | endpoint_routes(server) | explain_routes(server, server.place)

@@ -8,6 +8,7 @@ import click
 
 from dnsserver import __version__
 from dnsserver.cli.asking import dump, explain
+from dnsserver.cli.changing import changes
 from dnsserver.cli.migrating import compare, import_corefile
 from dnsserver.cli.node import guard_node
 from dnsserver.cli.serving import check, serve
@@ -23,5 +24,5 @@ def cli() -> None:
     """A DNS server for Kubernetes clusters."""
 
 
-for _command in (serve, check, guard_node, import_corefile, compare, dump, explain, tail, top):
+for _command in (serve, check, guard_node, import_corefile, compare, changes, dump, explain, tail, top):
     cli.add_command(_command)

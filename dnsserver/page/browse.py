@@ -181,7 +181,7 @@ def _service_row(entry: Entry) -> ServiceRow:
     kind, ports = "", _slice_ports(entry.slices)
     addresses: tuple[bytes, ...] = ()
     if view is not None:
-        kind = "ExternalName" if view.external is not None else "Headless" if view.headless else "ClusterIP"
+        kind = view.kind
         addresses, ports = view.addresses, view.ports or ports
     return ServiceRow(
         _text(entry.key[0]),

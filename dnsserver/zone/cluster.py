@@ -15,6 +15,7 @@ from dnsserver.zone import model, reverse
 from dnsserver.zone.addresses import PodNames, ReverseNames
 from dnsserver.zone.answer_builder import AnswerBuilder, not_ready
 from dnsserver.zone.index import Endpoint, Entry, Index, Pair
+from dnsserver.zone.journal import PENDING, Journal
 from dnsserver.zone.listing import Listing
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import ADDRESSES, Absence, Answer, Key, Reason, minimal_any
@@ -62,6 +63,7 @@ class Cluster:
         self._synced: set[Kind] = set()
         self._denied: set[Kind] = set()
         self._listings: dict[Kind, Listing] = {}
+        self.journal: Journal | None = None  # notes what changes once Services are known; one process keeps it
         self.retained: deque[tuple[float, Entry, Endpoint]] = deque()
         self.missing: frozenset[Kind] = frozenset(self._needed)
         self._addresses_known = False
@@ -96,6 +98,7 @@ class Cluster:
         `now` is the event loop's clock and `wall` unix time, both in seconds. Applying the same event twice changes
         nothing. Never raises for an event that decoded.
         """
+        known = self._addresses_known
         match event:
             case model.Put(object=model.EndpointSlice() as obj):
                 self.index.put_slice(obj)
@@ -129,6 +132,11 @@ class Cluster:
         if index.released:
             self._retain(now)
         changed, index.changed = index.changed, set()
+        before, index.before = index.before, {}
+        if self.journal is not None and known:
+            self.journal.pending.append((wall, before))
+            if len(self.journal.pending) >= PENDING:
+                self.journal.settle()
         serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
         if serial != self._build.serial:
             self._build.serial = serial

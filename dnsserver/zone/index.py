@@ -3,9 +3,9 @@
 At the size Kubernetes promises (10,000 services, 60,000 endpoints, 150,000 pods) an object's footprint is what counts:
 addresses are packed octets, names are octets shared between indices, an endpoint without a hostname is nothing but its
 address, and what is the same in thousands of objects is there once. Every method that changes the index adds to
-`changed` the keys whose answers may now differ, and to `released` the endpoints that a slice no longer lists and that
-no other slice of the service does, each with whether the service has no ready one left. Over 400 lines, because both
-ways of an index change together or are wrong.
+`changed` the keys whose answers may now differ, to `before` what it replaces, and to `released` the endpoints that a
+slice no longer lists and that no other slice of the service does, each with whether the service has no ready one left.
+Over 400 lines, because both ways of an index change together or are wrong.
 """
 
 import struct
@@ -48,6 +48,11 @@ class ServiceView(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[PortView, ...]
     headless: bool = False
     external: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What people call such a Service; the spec's `type` is ClusterIP for a headless one, too."""
+        return "ExternalName" if self.external is not None else "Headless" if self.headless else "ClusterIP"
 
 
 class SliceView(msgspec.Struct, frozen=True, gc=False):
@@ -110,6 +115,14 @@ class SliceView(msgspec.Struct, frozen=True, gc=False):
         return (None,) if address in self.addresses else ()
 
 
+class Before(msgspec.Struct, frozen=True, gc=False):
+    """What there was before an event: a Service or Namespace, and the endpoints of the Service."""
+
+    exists: bool
+    service: ServiceView | None = None
+    slices: tuple[SliceView, ...] = ()
+
+
 @lru_cache(maxsize=256)
 def splitter(size: int, length: int) -> Callable[[bytes], tuple[bytes, ...]]:
     """Return what splits so many octets into pieces of one size."""
@@ -170,6 +183,7 @@ class Index:
         self.by_cluster_ip = AddressTable()
         self.by_endpoint = AddressTable()
         self.changed: set[Key] = set()
+        self.before: dict[Pair, Before] = {}  # in the key of a Namespace the name is empty
         self.released: list[tuple[Entry, Endpoint, tuple[PortView, ...], bool]] = []
         self._services = 0
         self._slices: dict[bytes, dict[bytes, Entry]] = {}
@@ -185,6 +199,7 @@ class Index:
         """Note that a namespace exists."""
         namespace = _octets(obj.metadata.name)
         if namespace not in self.namespaces:
+            self.before.setdefault((namespace, b""), Before(exists=False))
             self.namespaces.add(namespace)
             self._namespace_changed(namespace)
 
@@ -253,6 +268,7 @@ class Index:
     def remove_namespace(self, name: bytes) -> None:
         """Note that a namespace is gone."""
         if name in self.namespaces:
+            self.before.setdefault((name, b""), Before(exists=True))
             self.namespaces.remove(name)
             self._namespace_changed(name)
 
@@ -389,9 +405,10 @@ class Index:
                 del self.entries[namespace]
 
     def _replace_service(self, entry: Entry, view: ServiceView | None) -> None:
+        self.changed.add(entry.key)
+        self.before.setdefault(entry.key, Before(entry.service is not None, entry.service, entry.slices))
         old = entry.service
         entry.service = view
-        self.changed.add(entry.key)
         before = old.addresses if old else ()
         after = view.addresses if view else ()
         if before != after:
@@ -409,17 +426,19 @@ class Index:
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
         """Record a slice that was not there: most of what a list brings, so it is done without the care below."""
+        self.changed.add(entry.key)
+        self.before.setdefault(entry.key, Before(entry.service is not None, entry.service, entry.slices))
         entry.have((*entry.slices, view))
         self._slices.setdefault(entry.key[0], {})[view.name] = entry
-        self.changed.add(entry.key)
         if not view.fqdn:
             addresses = view.addresses
             self.by_endpoint.move(entry.keys, (), addresses)
             self.changed.update(addresses)
 
     def _replace_slice(self, entry: Entry, old: SliceView, view: SliceView | None, listed: set[bytes | None]) -> None:
-        entry.have(tuple(part for part in (view if part is old else part for part in entry.slices) if part))
         self.changed.add(entry.key)
+        self.before.setdefault(entry.key, Before(entry.service is not None, entry.service, entry.slices))
+        entry.have(tuple(part for part in (view if part is old else part for part in entry.slices) if part))
         listed_before, listed_after = _with_names(old), _with_names(view)
         before, after = {address for address, _ in listed_before}, {address for address, _ in listed_after}
         gone = (before - after).difference(*(part.addresses for part in entry.slices if not part.fqdn))

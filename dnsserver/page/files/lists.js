@@ -1,7 +1,8 @@
-// Who asks what in the last minutes, and what failed just now.
+// Who asks what in the last minutes, what failed just now, and what changed.
 
 const LISTED = 8;
 const FAILURES = 15;
+const CHANGES = 12;
 
 // A name that no object has is asked all day, by search lists. Where there is an object, that its name has no answer counts.
 const BROKEN = new Set(["no-ready-endpoints", "port-unknown", "endpoint-missing", "below-external-name"]);
@@ -13,10 +14,11 @@ const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].joi
 /** Ask for the lists, and show them. */
 async function showLists(signal) {
   const minutes = byId("lists-window").value;
-  const [top, failures, missing] = await Promise.all([
+  const [top, failures, missing, changes] = await Promise.all([
     ask("/top", { window: minutes, what: "clients,names,missing,slow,upstreams", limit: LISTED }, signal),
     ask("/failures", { missing: "no", limit: FAILURES }, signal),
     ask("/failures", { missing: "yes", limit: 100 }, signal),
+    ask("/changes", { limit: CHANGES }, signal),
   ]);
   const [most] = top.clients.items;
   lately = { minutes: top.window, most: most ? `${who(most) || most.client} (${share(most)})` : "–", clients: top.clients.items, upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
@@ -25,6 +27,7 @@ async function showLists(signal) {
   showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
   showSlow(top);
   showFailures(failures, missing);
+  showChanges(changes);
   const sampled = top.counting ? (top.one_in > 1 ? `One packet in ${count(top.one_in)} is looked at, so counts have an error (±).` : "") : "Packets are not counted.";
   say(byId("lists-note"), sampled);
 }
@@ -70,6 +73,18 @@ function showFailures(failures, missing) {
   showFailureRows(byId("failures"), "Recent failures", shown, "Nothing failed.");
   const unrecorded = failures.unrecorded ? ` ${count(failures.unrecorded)} more came too fast to be recorded.` : "";
   say(byId("failures-note"), `The newest failures since the server started, however long ago; the minutes above are for the other lists. Replies that were sent again from the cache are not counted.${unrecorded}`);
+}
+
+function showChanges(changes) {
+  showTable(byId("changes"), "What changed", [
+    { title: "Service", long: true }, { title: "What", long: true }, { title: "Events", number: true, extra: true }, { title: "Last" },
+  ], changes.rows.map((row) => ({
+    key: [row.namespace, row.service, row.first].join(" "),
+    cells: [
+      { text: row.service ? `${row.namespace}/${row.service}` : row.namespace, href: address(["zone", row.namespace, ...(row.service ? [row.service] : [])]) },
+      { text: row.what.join("; "), tone: row.broken ? "bad" : "" }, count(row.count), ago(Math.max(0, changes.now - row.last)),
+    ],
+  })), "Nothing changed since the server started.");
 }
 
 function showFailureRows(place, caption, rows, empty) {

@@ -1,0 +1,106 @@
+"""The journal of a zone: which Services changed, when, and what DNS showed of them before and after.
+
+No answer needs it. It says what changed at 14:02, when a client could not find a name. The changes of a Service within
+a minute of the first one are one row, so that a rollout of a hundred pods is a row or two. An event only leaves what it
+has replaced; rows are made of that when many events have, or when somebody asks.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from dnsserver.zone.index import Before, Index, Pair, ServiceView
+
+ROWS = 1000  # the oldest one goes first
+ROW = 1024  # octets that a row takes at most
+TOGETHER = 60.0  # seconds
+PENDING = 64  # events
+
+
+class Shown(msgspec.Struct, frozen=True, gc=False):
+    """What DNS shows of a Service at one moment, or whether there is a Namespace.
+
+    `ready` counts the addresses of endpoints that are ready, and `unready` the endpoints that are not.
+    """
+
+    exists: bool
+    service: ServiceView | None
+    ready: int
+    unready: int
+
+
+class Change(msgspec.Struct, gc=False, eq=False):
+    """What `count` events changed of a Service from `first` to `last`, which are unix times in seconds.
+
+    After `present` of them there was such an object, and `fewest` is the lowest number of ready endpoints after any. In
+    the key of a Namespace the name is empty.
+    """
+
+    key: Pair
+    first: float
+    last: float
+    count: int
+    present: int
+    before: Shown
+    after: Shown
+    fewest: int
+
+
+class Journal:
+    """The last changes of an index."""
+
+    def __init__(self, index: Index) -> None:
+        """Begin with no change."""
+        self.pending: list[tuple[float, Mapping[Pair, Before]]] = []  # unix times, and what the events replaced
+        self._index = index
+        self._rows: deque[Change] = deque()
+        self._latest: dict[Pair, Change] = {}  # of each Service that has a row
+
+    def settle(self) -> None:
+        """Make rows of the events that are pending; what one has left is what the next one of its Service replaced."""
+        pending, self.pending = self.pending, []
+        steps: list[tuple[float, Pair, Before, Before]] = []
+        later: dict[Pair, Before] = {}
+        for wall, before in reversed(pending):
+            for key, earlier in before.items():
+                steps.append((wall, key, earlier, later.get(key) or self._now(key)))
+                later[key] = earlier
+        for wall, key, earlier, after in reversed(steps):
+            self._note(wall, key, _shown(earlier), _shown(after))
+
+    def changes(self, namespace: bytes | None = None, service: bytes | None = None) -> Iterator[Change]:
+        """Give the changes of everything, of a namespace, or of a Service; the row that began last comes first."""
+        self.settle()
+        for row in reversed(self._rows):
+            if namespace in {None, row.key[0]} and service in {None, row.key[1]}:
+                yield row
+
+    def _note(self, wall: float, key: Pair, before: Shown, after: Shown) -> None:
+        row = self._latest.get(key)
+        if row is None or not 0 <= wall - row.first < TOGETHER:
+            row = Change(key, wall, wall, 0, 0, before, after, after.ready)
+            self._add(row)
+        row.last, row.after = wall, after
+        row.count += 1
+        row.present += after.exists
+        row.fewest = min(row.fewest, after.ready)
+
+    def _add(self, row: Change) -> None:
+        if len(self._rows) == ROWS:
+            oldest = self._rows.popleft()
+            if self._latest[oldest.key] is oldest:
+                del self._latest[oldest.key]
+        self._rows.append(row)
+        self._latest[row.key] = row
+
+    def _now(self, key: Pair) -> Before:
+        if not key[1]:
+            return Before(key[0] in self._index.namespaces)
+        entry = self._index.entry(key)
+        return Before(exists=False) if entry is None else Before(entry.service is not None, entry.service, entry.slices)
+
+
+def _shown(found: Before) -> Shown:
+    ready, unready = sum(part.count for part in found.slices), sum(part.unready for part in found.slices)
+    return Shown(found.exists, found.service, ready, unready)
