@@ -1,11 +1,10 @@
 """What libraries import and nobody uses is not loaded; what is used after all is."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.interpreter import printed
 
 LIGHT = """
 import dnsserver, httpcore2
@@ -37,9 +36,7 @@ print(httpcore2.__version__ == importlib.metadata.version("httpcore2"))
 def test_a_library_is_imported_without_what_it_need_not_have(code: str, said: str, tmp_path: Path) -> None:
     for name in ("anyio", "h2"):  # installed or not, they are there
         (tmp_path / f"{name}.py").touch()
-    found = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=found, capture_output=True, text=True, check=True)
-    assert done.stdout == said
+    assert printed(code, path=tmp_path) == said
 
 
 UNUSED = """
@@ -69,11 +66,9 @@ print(type(inspect.type_info(int)).__name__)
     [(UNUSED, "False\nTrue True\n"), (TYPES, "set() [1, 1.5]\n1 36 True\n"), (INSPECTED, "IntType\n")],
 )
 def test_a_module_is_loaded_when_it_is_used(code: str, said: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == said
+    assert printed(code) == said
 
 
 def test_modules_that_are_there_already_stay_as_they_are() -> None:
     code = "import shutil; before = shutil.which; import dnsserver; import shutil; print(shutil.which is before)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True\n"
+    assert printed(code) == "True\n"

@@ -1,10 +1,10 @@
 """What a server imports, which it pays for at every start and for as long as it runs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.interpreter import printed
 
 FOLDER = Path(__file__).parents[2]
 NEVER = {"asyncio", "rich", "structlog", "httpx2", "anyio", "kubernetes", "yaml", "prometheus_client", "http.server"}
@@ -25,5 +25,4 @@ RULES = {"dnslib", "re2", "dnsserver.resolver.rules"}  # for who has zone files 
 )
 def test_a_server_imports_nothing_that_it_can_do_without(module: str, without: set[str]) -> None:
     code = f"import sys, {module}; print(*(sorted({without!r} & set(sys.modules))))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=FOLDER, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert printed(code, folder=FOLDER).split() == []

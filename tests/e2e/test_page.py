@@ -359,6 +359,20 @@ def test_a_service_says_its_names_and_all_endpoints_with_their_state(
         assert ("web.shop.svc.cluster.local.", "SRV") in records
 
 
+def test_what_changed_leads_to_the_service(browser: Browser, outside: str, tmp_path: Path) -> None:
+    config = configuration(tmp_path, outside, SHOP)
+    with served("--config", str(config)) as running, tab(browser, f"{running.admin}/") as opened:
+        opened.shows("Nothing changed since the server started.", "#changes")
+        configuration(tmp_path, outside, [SHOP[0], *SHOP[3:]])  # without web and its endpoints
+        opened.shows("shop/web", "#changes")
+        opened.shows("deleted: it was ClusterIP 10.96.0.20", "#changes .bad")
+        configuration(tmp_path, outside, SHOP)
+        opened.shows("deleted and created again", "#changes")
+        opened.page.locator("#changes").get_by_role("link", name="shop/web").click()
+        opened.shows("10.244.0.2", "#zone-list")
+        assert opened.wrong == []
+
+
 def test_what_a_list_names_is_explained_by_a_click(shown: Tab) -> None:
     shown.page.locator("#top-missing").get_by_role("link", name=HOSTILE_SHOWN).click()
     shown.shows("does not resolve", "#explain-said.bad")
