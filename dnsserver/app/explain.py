@@ -1,6 +1,8 @@
 """Where an explanation comes from: a running server, or this process with object files or a kubeconfig."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -21,10 +23,12 @@ from dnsserver.explain.client import Client, Node, of_resolv_conf
 from dnsserver.explain.report import Explanation
 from dnsserver.kube.errors import ApiError, Forbidden, NotFound
 from dnsserver.kube.pod_dns import PodDns, of_parsed
+from dnsserver.page.changes import words
 from dnsserver.zone.cluster import Cluster
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where this runs in a pod
 _RESOLV_CONF = Path("/etc/resolv.conf")
+_LATELY = 3600.0  # seconds
 _PODS = 5  # that are named where one is not there
 _RULE = '{apiGroups: [""], resources: [pods], verbs: [get]}'
 
@@ -58,8 +62,20 @@ def explainer_of(
         partial(_node, parts),
         partial(_read_pod, parts),
         partial(_no_namespace, parts),
+        partial(_changed, parts),
         limit,
     )
+
+
+def _changed(parts: Parts, namespace: bytes, service: bytes) -> str:
+    """Return how a Service changed within the last hour, or a Namespace if the name is empty; "" if it did not."""
+    journal = parts.cluster.journal
+    last = None if journal is None else next(journal.changes(namespace, service), None)
+    if last is None or time.time() - last.last > _LATELY:
+        return ""
+    name = b"/".join(filter(None, last.key)).decode("utf-8", "replace")
+    stamp = datetime.fromtimestamp(last.last, UTC).strftime("%H:%M:%S")
+    return f"{name} changed at {stamp} UTC: {'; '.join(words(last))}"
 
 
 def _no_namespace(parts: Parts, namespace: str) -> str:

@@ -5,7 +5,7 @@ The pure parts are in `dnsserver.explain`. This module reads the API and the nod
 
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 import trio
@@ -115,7 +115,8 @@ class Explainer:
 
     `node` says what is known of nodes and of this server's addresses. `read_pod` reads a pod's spec; it raises
     PodReadError, and WantedError where there is no such pod. `no_namespace` says what is wrong with a namespace that is
-    not there, and nothing of others. `limit` is shared by all explanations of a server.
+    not there, and nothing of others. `changed` says how a Service changed lately, or its namespace if the name is
+    empty; "" if it did not. `limit` is shared by all explanations of a server.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Explainer:
         node: Callable[[], Awaitable[Node]],
         read_pod: ReadPod,
         no_namespace: Callable[[str], str],
+        changed: Callable[[bytes, bytes], str],
         limit: trio.CapacityLimiter | None = None,
     ) -> None:
         """Ask nothing yet."""
@@ -135,6 +137,7 @@ class Explainer:
         self._node = node
         self._read_pod = read_pod
         self._no_namespace = no_namespace
+        self._changed = changed
         self._limit = limit
 
     async def explain(self, wanted: Wanted) -> Explanation:
@@ -167,7 +170,7 @@ class Explainer:
                 ways,
                 questions,
                 near,
-                (*said, *notes(client, ways, questions)),
+                (*said, *notes(client, ways, questions), *self._changes(ways)),
                 None if why is None else (why.name, why.type),
                 found,
                 sentence,
@@ -205,6 +208,13 @@ class Explainer:
             note = f"{error}. Explained as for a pod of the namespace {namespace} with ClusterFirst"
             client = of_namespace(namespace, domain, node)
             return msgspec.structs.replace(client, notes=(note, *client.notes)), ""
+
+    def _changes(self, ways: Sequence[Way]) -> Iterator[str]:
+        """Give what changed lately of the Services that a resolver asks for, and of their namespaces."""
+        asked = {ask.name for way in ways for ask in way.asks}
+        found = (origins.meant(from_text(name).lower(), self._config.domain.wire) for name in sorted(asked))
+        keys = {(namespace, name) for service, namespace, _ in filter(None, found) for name in (service, b"")}
+        return filter(None, (self._changed(*key) for key in sorted(keys)))
 
     async def _nearest(self, way: Way) -> tuple[tuple[str, ...], str]:
         """Return names that somebody may have meant, the likeliest first, and the name that was asked for that one."""

@@ -48,9 +48,7 @@ def changes(
 
 def _row(change: Change) -> ChangeRow:
     namespace, service = (part.decode("utf-8", "replace") for part in change.key)
-    return ChangeRow(
-        namespace, service, change.first, change.last, change.count, tuple(_what(change)), _is_broken(change)
-    )
+    return ChangeRow(namespace, service, change.first, change.last, change.count, words(change), _is_broken(change))
 
 
 def _is_broken(change: Change) -> bool:
@@ -58,7 +56,8 @@ def _is_broken(change: Change) -> bool:
     return before.exists and (change.present < change.count or (before.ready > 0 and change.fewest == 0))
 
 
-def _what(change: Change) -> tuple[str, ...]:
+def words(change: Change) -> tuple[str, ...]:
+    """Return what changed, in words."""
     before, after = change.before, change.after
     said: list[str] = []
     match before.exists, after.exists:

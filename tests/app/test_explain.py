@@ -1,5 +1,6 @@
 """Explanations of pods, from the API or from files, and by a process of its own."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from dnsserver.app.explainer import Wanted, WantedError
 from dnsserver.config import Override, read
 from dnsserver.config.model import Kubernetes
 from dnsserver.explain.report import Explanation
-from dnsserver.zone.model import Kind
+from dnsserver.zone.model import Kind, Put, Remove
 from tests.app.explaining import explaining
-from tests.cluster import namespace, service
+from tests.cluster import decoded, endpoints, namespace, service
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing
 from tests.running import config, kubeconfig, running, write_objects
@@ -54,6 +55,23 @@ async def explained(folder: Path, api: ApiServer, name: str, pod: str) -> Explan
     settings = config(kubeconfig=kubeconfig(folder, api))
     async with running(settings) as server:
         return await explainer_of(server, server.place, trio.current_time).explain(Wanted(name, pod=pod))
+
+
+async def test_what_changed_lately_of_a_service_that_is_asked_for_is_a_note(tmp_path: Path) -> None:
+    """Of the Service itself, and of its namespace; what a namesake elsewhere did is of no interest."""
+    things = [namespace("shop"), service("db"), endpoints("db", "10.0.0.1"), namespace("bank"), service("api")]
+    async with explaining(tmp_path, things) as shop:
+        quiet = await shop.explain("db", namespace="shop")
+        shop.server.sync.apply(Put(decoded(endpoints("db"))))
+        shop.server.sync.apply(Put(decoded(service("db", namespace="bank"))))
+        told = await shop.explain("db", namespace="shop")
+        shop.server.sync.apply(Remove(Kind.NAMESPACES, "", "shop"))
+        gone = await shop.explain("DB.shop.svc.cluster.local.")
+    assert [note for note in quiet.notes if "changed" in note] == []
+    (note,) = (note for note in told.notes if "changed" in note)
+    assert re.fullmatch(r"shop/db changed at \d\d:\d\d:\d\d UTC: ready addresses 1 → 0", note)
+    found = [note.partition(" UTC: ")[2] for note in gone.notes if "changed" in note]
+    assert found == ["deleted: it was a Namespace", "ready addresses 1 → 0"]
 
 
 @pytest.mark.parametrize(
