@@ -168,6 +168,13 @@ class Connection:
         """How many seconds it may be silent from now on: less as places get scarce."""
         return self._limits.idle * self._room.patience
 
+    def has_come(self) -> bool:
+        """Tell whether something has come that was not read, as while this process stood still."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
     def read(self, now: float) -> int:
         """Read what has come, and answer it; return how many replies there were at once."""
         try:

@@ -348,7 +348,7 @@ class TcpServer:
             connection.close()
 
     async def _close_late(self) -> None:
-        """Close the connections whose deadline has come."""
+        """Close the connections whose deadline has come; a question that came before that is read first."""
         while True:
             if not self._open:
                 self._occupied = trio.Event()
@@ -372,7 +372,8 @@ class TcpServer:
                         break  # the others were heard of later
                     late.append(tenant)
             for connection in late:
-                self._close(connection)
+                if not (connection.is_idle and connection.has_come()):
+                    self._close(connection)
             await trio.sleep_until(max(soonest, now + _TICK))
 
 

@@ -13,7 +13,7 @@ from tests.server.parts import Parts, TcpClient, UdpClient, query, tcp_client
 
 
 @pytest.mark.parametrize(
-    ("transport", "gap"), [("udp", 1.0), ("udp", 6.0), ("udp", 3600.0), ("tcp", 1.0), ("tcp", 6.0)]
+    ("transport", "gap"), [("udp", 1.0), ("udp", 6.0), ("udp", 3600.0), ("tcp", 1.0), ("tcp", 6.0), ("tcp", 3600.0)]
 )
 async def test_changes_go_first(clock: LoopbackClock, transport: str, gap: float) -> None:
     parts = Parts()
