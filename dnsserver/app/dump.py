@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import trio
 
+from dnsserver.app.name_forms import name_in, of_object
 from dnsserver.app.zone_at_hand import NoZoneError, zone_of
 from dnsserver.config import Config
 from dnsserver.wire.message import PTR, FormatError, RRset
@@ -21,8 +22,9 @@ class DumpError(Exception):
 def lines_of(cluster: Cluster, wanted: str = "", *, reverse: bool = False) -> Iterator[str]:
     """Yield the lines of what is wanted: all for nothing, else a namespace, or a name with what is below it.
 
-    A name may be short, as in web.shop. With `reverse` the reverse names of all addresses follow, which are of other
-    zones. A step takes a millisecond at most, but for a service of thousands of endpoints. Raises DumpError.
+    A name may be short, as in web.shop, or NAMESPACE/SERVICE, as in shop/web. With `reverse` the reverse names of all
+    addresses follow, which are of other zones. A step takes a millisecond at most, but for a service of thousands of
+    endpoints. Raises DumpError.
     """
     if cluster.missing:
         raise DumpError(f"the zone is not read yet: {', '.join(sorted(cluster.missing))}")
@@ -47,8 +49,11 @@ def _all(cluster: Cluster) -> Iterator[RRset]:
 
 def _of_name(cluster: Cluster, wanted: str) -> Iterator[RRset]:
     """Yield what a namespace has, or a name that may lack the domain, and what is below it."""
+    service = of_object(wanted)
+    if not service and (name_alone := name_in(wanted)):
+        raise DumpError(f'name: found "{wanted[:60]}", expected a name alone, as in "{name_alone}"')
     try:
-        name = from_text(wanted).lower()
+        name = from_text(service or wanted).lower()
     except FormatError as error:
         raise DumpError(f'name: found "{wanted[:60]}": {error}') from None
     namespace = name[1:-1]

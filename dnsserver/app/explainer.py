@@ -4,7 +4,6 @@ The pure parts are in `dnsserver.explain`. This module reads the API and the nod
 """
 
 import ipaddress
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import msgspec
@@ -12,6 +11,7 @@ import trio
 
 from dnsserver.app import admission
 from dnsserver.app.asking import Asking
+from dnsserver.app.name_forms import name_in
 from dnsserver.config import Config, Domain
 from dnsserver.config.model import Namespace
 from dnsserver.config.values import RecordType
@@ -28,11 +28,6 @@ _ALL = 40.0  # seconds for all questions
 _SLICE = 200  # names compared between two turns of the event loop: 2 ms
 _RCODES = {rcode_name(number): number for number in range(16)}
 DEFAULT_NAMESPACE = "default"
-
-
-# A URL, or a host and its port, as programs have them in their configuration.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/:]+)(?::[0-9]*)?(?:/.*)?")
-_WITH_PORT = re.compile(r"(?P<host>[^/:]+):[0-9]{1,5}")
 
 
 class WantedError(ValueError):
@@ -71,8 +66,8 @@ class Wanted(msgspec.Struct, frozen=True):
     def _check_name(self) -> None:
         if not self.name or any(character.isspace() for character in self.name):
             raise WantedError(f'name: found "{self.name[:60]}", expected a name without spaces')
-        if (found := _URL.fullmatch(self.name) or _WITH_PORT.fullmatch(self.name)) is not None:
-            raise WantedError(f'name: found "{self.name[:60]}", expected a name alone, as in "{found["host"]}"')
+        if name := name_in(self.name):
+            raise WantedError(f'name: found "{self.name[:60]}", expected a name alone, as in "{name}"')
         try:
             from_text(self.name)
         except FormatError as error:

@@ -113,8 +113,8 @@ def dump(
     """Print the records of the cluster's zone, as a zone file.
 
     Prints all of them, or those of NAME: a namespace, or a name and all names below it. NAME may be short, as in
-    web.shop. It asks a running server. Ends with status 0, with 1 if there are no such records, and with 2 if it cannot
-    get the zone.
+    web.shop, or NAMESPACE/SERVICE, as in shop/web. It asks a running server. Ends with status 0, with 1 if there are no
+    such records, and with 2 if it cannot get the zone.
     """
     admin = importlib.import_module("dnsserver.app.admin_client")
     module = importlib.import_module("dnsserver.app.dump")

@@ -94,6 +94,9 @@ POD = ["10-1-0-9.shop.pod.cluster.local. 5 IN A 10.1.0.9"]
         ("SHOP.", [*DB, *WEB, *PORT, *POD]),
         ("web.shop", [*WEB, *PORT]),
         ("web.shop.svc", [*WEB, *PORT]),
+        ("shop/web", [*WEB, *PORT]),
+        ("Shop/DB", DB),
+        ("shop/none", ["; there are no records of shop/none: it is neither a namespace nor a name in one"]),
         (f"web.{SHOP}", [*WEB, *PORT]),
         ("_http._tcp.web.shop", PORT),
         ("db-0.db.shop", DB[1:]),
@@ -118,6 +121,9 @@ def test_what_is_wanted(shop: Cluster, wanted: str, expected: list[str] | None) 
 def test_what_cannot_be_printed(shop: Cluster) -> None:
     with pytest.raises(DumpError, match=r'name: found "[^"]*": the label'):
         list(lines_of(shop, "a..b"))
+    for wanted in ("http://web.shop:80/x", "web.shop:80", "web.shop/x"):
+        with pytest.raises(DumpError, match=f'name: found "{wanted}", expected a name alone, as in "web.shop"'):
+            list(lines_of(shop, wanted))
     with pytest.raises(DumpError, match="the zone is not read yet: endpointslices, namespaces, services"):
         list(lines_of(Cluster()))
 

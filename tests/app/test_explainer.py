@@ -149,6 +149,7 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
             {"name": "https://web.shop:8443/x"},
             'name: found "https://web.shop:8443/x", expected a name alone, as in "web.shop"',
         ),
+        ({"name": "shop/web"}, 'name: found "shop/web", expected a name alone, as in "web.shop"'),
         ({"name": "web.shop:80"}, 'name: found "web.shop:80", expected a name alone, as in "web.shop"'),
         ({"name": "a", "type": "AXFR"}, 'type: found "AXFR", expected a record type'),
         ({"name": "a", "type": "X"}, 'type: found "X", expected a record type'),
