@@ -94,6 +94,7 @@ class ZoneSnapshot:
             return False
         except Exception:  # a bug in what only helps the next start must not end this one
             self._failures += 1
+            self._problem = "a bug, see the log"
             log.exception("snapshot of the zone not saved")
             return False
         self._saves += 1
@@ -112,7 +113,8 @@ class ZoneSnapshot:
 
     def statistics(self) -> metrics.ZoneSnapshot:
         """Return the snapshot in numbers."""
-        return metrics.ZoneSnapshot(self.serving, self._saved, self._saves, self._failures, self._size)
+        problem = f"{self._folder}: {self._problem.lower()}" if self._problem else ""
+        return metrics.ZoneSnapshot(self.serving, self._saved, self._saves, self._failures, self._size, problem)
 
 
 def snapshot_of(config: Config) -> ZoneSnapshot | None:

@@ -248,13 +248,17 @@ class Zone(Numbers, frozen=True):
 
 
 class ZoneSnapshot(Numbers, frozen=True):
-    """The snapshot in the state folder; `serving` while the zone in force came from it."""
+    """The snapshot in the state folder; `serving` while the zone in force came from it.
+
+    `problem` is why it could not be saved the last time, empty if it could.
+    """
 
     serving: bool = False
     last_saved: float | None = None
     saves: int = 0
     failures: int = 0
     size: int = 0
+    problem: str = ""
 
 
 class Request(Numbers, frozen=True):

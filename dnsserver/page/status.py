@@ -104,6 +104,7 @@ class Status(msgspec.Struct, frozen=True):
     stale: bool
     snapshot: bool
     saved: float | None
+    save_problem: str
     age: float | None
     kinds: tuple[KindStatus, ...]
     answers: int
@@ -151,6 +152,7 @@ def status(
         stale=readings.zone.stale,
         snapshot=snapshot is not None and snapshot.serving,
         saved=None if snapshot is None else _age(readings.now, snapshot.last_saved),
+        save_problem="" if snapshot is None else snapshot.problem,
         age=round(wall - min(started), 1) if started else None,
         kinds=tuple(_kind(kind, readings.now) for kind in readings.kinds),
         answers=totals.answers,

@@ -6,7 +6,7 @@ import msgspec
 import trio
 
 from dnsserver import __version__
-from dnsserver.metrics import Kind, Readings
+from dnsserver.metrics import Kind, Readings, ZoneSnapshot
 from dnsserver.metrics.exposition import Exposition
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.wire.message import FormatError
@@ -79,8 +79,7 @@ def _ready(readings: Readings, request: Request) -> Response:
         lines.append("answers about the cluster are marked as stale (RFC 8914)")
     snapshot = readings.zone_snapshot
     if snapshot is not None:
-        saved = "never" if snapshot.last_saved is None else f"{readings.now - snapshot.last_saved:.1f} s ago"
-        lines.append(f"state folder: {'its snapshot is being served, ' if snapshot.serving else ''}last saved {saved}")
+        lines.append(f"state folder: {_saved(readings, snapshot)}")
     if readings.node is not None:
         lines.append(f"addresses of this node: {'; '.join(readings.node) or 'all in place'}")
     lines += [f"left out of the object files: {wrong}" for wrong in wrong_in_files(readings)]
@@ -89,6 +88,17 @@ def _ready(readings: Readings, request: Request) -> Response:
     if rules:
         lines += ["", _RBAC, "", "rules:", *rules]
     return Response("\n".join(lines) + "\n", status)
+
+
+def _saved(readings: Readings, snapshot: ZoneSnapshot) -> str:
+    """Say when the snapshot was saved, or why not."""
+    if snapshot.last_saved is not None:
+        serving = "its snapshot is being served, " if snapshot.serving else ""
+        why = f"; it cannot be saved now: {snapshot.problem}" if snapshot.problem else ""
+        return f"{serving}last saved {readings.now - snapshot.last_saved:.1f} s ago{why}"
+    if snapshot.problem:
+        return f"nothing saved: {snapshot.problem}"
+    return f"nothing saved yet{': the cluster is not read yet' if readings.missing else ''}"
 
 
 def wrong_in_files(readings: Readings) -> tuple[str, ...]:
@@ -187,6 +197,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     configuration: _ConfigurationReadiness | None
     node: tuple[str, ...] | None
     object_problems: tuple[str, ...]
+    save_problem: str
 
 
 def _readiness(readings: Readings) -> _Readiness:
@@ -212,13 +223,13 @@ def _readiness(readings: Readings) -> _Readiness:
         for kind in readings.kinds
     }
     known = readings.configuration
-    from_snapshot = readings.zone_snapshot is not None and readings.zone_snapshot.serving
+    snapshot = readings.zone_snapshot
     return _Readiness(
         ready=readings.ready,
         draining=readings.draining,
         missing=readings.missing,
         stale=readings.zone.stale,
-        from_snapshot=from_snapshot,
+        from_snapshot=snapshot is not None and snapshot.serving,
         kinds=kinds,
         configuration=None
         if known is None
@@ -227,6 +238,7 @@ def _readiness(readings: Readings) -> _Readiness:
         ),
         node=readings.node,
         object_problems=wrong_in_files(readings),
+        save_problem="" if snapshot is None else snapshot.problem,
     )
 
 

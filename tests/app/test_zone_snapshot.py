@@ -179,6 +179,17 @@ async def test_a_clock_that_is_set_alters_no_age(
         nursery.cancel_scope.cancel()
 
 
+async def test_why_nothing_is_saved_is_told_until_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    kept = ZoneSnapshot(folder, OURS, 0.01)
+    folder.write_text("a file")
+    await keeping(kept, shop(), lambda: kept.statistics().failures, lambda: 1)
+    assert kept.statistics().problem == f"{folder}: file exists"
+    folder.unlink()
+    await keeping(kept, shop(), lambda: kept.statistics().saves, lambda: 1)
+    assert kept.statistics().problem == ""
+
+
 async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> None:
     index = shop()
     index.namespaces.add("no octets")  # type: ignore[arg-type]
@@ -187,6 +198,7 @@ async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> 
         await keeping(loaded, index, lambda: loaded.statistics().failures > 1, lambda: 1)
     assert logs[0]["event"] == "snapshot of the zone not saved"
     assert logs[0]["exc_info"]
+    assert loaded.statistics().problem == f"{tmp_path}: a bug, see the log"
     assert not files(tmp_path)
 
 

@@ -75,7 +75,8 @@ def test_ages_are_of_now_and_never_negative() -> None:
     configuration = Configuration(hash_type="sha512", hash="0123456789abcdef0123", applied=90.0, applied_wall=0.0)
     found = shown(
         Readings(
-            now=100.0, kinds=kinds, zone=Zone(stale=True), zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0),
+            now=100.0, kinds=kinds, zone=Zone(stale=True), 
+            zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0, problem="/s: permission denied"),
             configuration=configuration,
         )
     )  # fmt: skip
@@ -89,6 +90,7 @@ def test_ages_are_of_now_and_never_negative() -> None:
     )
     assert (pods.state, pods.rule, pods.last_error) == ("forbidden", "r", "403")
     assert (found.stale, found.snapshot, found.saved) == (True, True, 60.0)
+    assert found.save_problem == "/s: permission denied"
     assert found.configuration is not None
     assert (found.configuration.hash, found.configuration.age) == ("0123456789abcdef", 10.0)
 

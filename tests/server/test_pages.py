@@ -86,6 +86,24 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
                 "state folder: its snapshot is being served, last saved 60.0 s ago",
             ],
         ),
+        *(
+            (
+                Readings(now=100.0, ready=not missing, missing=missing, zone_snapshot=snapshot),
+                503 if missing else 200,
+                ["not ready, not read yet: services" if missing else "ready", f"state folder: {said}"],
+            )
+            for snapshot, missing, said in (
+                (ZoneSnapshot(), ("services",), "nothing saved yet: the cluster is not read yet"),
+                (ZoneSnapshot(), (), "nothing saved yet"),
+                (ZoneSnapshot(problem="/s: permission denied"), (), "nothing saved: /s: permission denied"),
+                (ZoneSnapshot(last_saved=95.0), (), "last saved 5.0 s ago"),
+                (
+                    ZoneSnapshot(last_saved=40.0, problem="/s: no space left on device"),
+                    (),
+                    "last saved 60.0 s ago; it cannot be saved now: /s: no space left on device",
+                ),
+            )
+        ),
         (
             Readings(ready=True, object_files=ObjectFiles(2, 1, ("/objects/a.yaml: line 1: not YAML",))),
             200,
@@ -134,13 +152,14 @@ def test_readyz_for_programs() -> None:
         now=100.0,
         missing=("services",),
         kinds=(DENIED, WATCHED),
-        zone_snapshot=ZoneSnapshot(serving=True),
+        zone_snapshot=ZoneSnapshot(serving=True, problem="/s: permission denied"),
         draining=True,
     )
     status, text = readyz(readings, "text/html, application/json")
     body = json.loads(text)
     assert (status, body["ready"], body["draining"], body["missing"]) == (503, False, True, ["services"])
     assert body["from_snapshot"] is True
+    assert body["save_problem"] == "/s: permission denied"
     assert body["kinds"]["namespaces"]["event_age"] == 2.5
     assert body["kinds"]["services"]["event_age"] is None
     assert body["kinds"]["services"]["rule"] == SERVICES

@@ -49,6 +49,7 @@ function showNotes(status) {
   const notes = [];
   if (status.stale) notes.push("Answers about the cluster are marked as stale: nothing has come from the API server for too long.");
   if (status.snapshot) notes.push(`Answers about the cluster come from the snapshot, saved ${ago(status.saved)}.`);
+  if (status.save_problem) notes.push(`The snapshot of the zone cannot be saved: ${status.save_problem}`);
   for (const kind of status.kinds) {
     if (kind.last_error) notes.push(`${kind.kind}: ${kind.last_error}`);
     if (kind.rule) notes.push(`${kind.kind}: the API server denies access; add this rule to the ClusterRole: {${kind.rule}}`);
