@@ -4,6 +4,7 @@ The key is the code of a `dnsserver.zone.record.Reason`. A reason without advice
 failure, or says all that there is to say.
 """
 
+import re
 from typing import NamedTuple
 
 
@@ -13,6 +14,9 @@ class _Row(NamedTuple):
     meaning: str
     advice: str = ""
 
+
+# What may be pasted into a shell, in the place of NAMESPACE and SERVICE in a command.
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 _UPSTREAM = "Ask that upstream with dig from where the server runs. "
 _ALIASES = (
@@ -66,7 +70,8 @@ _ROWS = {
     ),
     "port-unknown": _Row(
         "the Service has no port of that name and protocol",
-        "Use the name of a port of the Service, with the same protocol: `kubectl describe service SERVICE`.",
+        "Use the name of a port of the Service, with the same protocol: `kubectl describe service SERVICE -n"
+        " NAMESPACE`.",
     ),
     "endpoint-missing": _Row(
         "the headless Service has no endpoint of that hostname or address",
@@ -252,6 +257,12 @@ def meaning(code: str) -> str:
     return _ROWS.get(code, _Row("")).meaning
 
 
-def advice(code: str) -> str:
-    """Return what to do about an answer of this reason, in whole sentences; empty where there is nothing to do."""
-    return _ROWS.get(code, _Row("")).advice
+def advice(code: str, namespace: str = "", service: str = "") -> str:
+    """Return what to do about an answer of this reason, in whole sentences; empty where there is nothing to do.
+
+    `namespace` and `service` are those that the answer is about, where they are known: they go into the commands.
+    """
+    said = _ROWS.get(code, _Row("")).advice
+    if _LABEL.fullmatch(namespace):
+        said = said.replace("-n NAMESPACE", f"-n {namespace}").replace(".NAMESPACE.pod.", f".{namespace}.pod.")
+    return said.replace("service SERVICE", f"service {service}") if _LABEL.fullmatch(service) else said

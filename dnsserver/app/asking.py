@@ -13,7 +13,7 @@ import trio
 from dnsserver.app.alteration import recursion
 from dnsserver.app.dns_service import DnsService
 from dnsserver.config import Config
-from dnsserver.explain.origins import sources
+from dnsserver.explain.origins import about, sources
 from dnsserver.explain.report import Answered, RecordText, Source, answered
 from dnsserver.forward.forwarder import Forwarder
 from dnsserver.forward.outcome import Asker, Outcome, Question, Waiter
@@ -172,7 +172,8 @@ class Asking:
                 await port.answered.wait()
             reply = port.reply or None
         noted = observer.noted or next((row[4] for row in observer.take()), None)
-        return _read(name, qtype, reply, noted, (*here, *self._outside(watched.steps)))
+        whose = ("", "") if elsewhere else about(dns.chain.answer(name, qtype).depends or ())
+        return _read(name, qtype, reply, noted, (*here, *self._outside(watched.steps)), whose)
 
     def _here(self, name: bytes, qtype: int) -> Iterator[Source]:
         """Yield this server's own sources that decide about a name."""
@@ -238,8 +239,15 @@ def _packet(name: bytes, qtype: int, size: int) -> bytes:
     return _HEADER.pack(0, m.RD, 1, 0, 0, 1) + question + _OPT.pack(0, m.OPT, size, 0, 0)
 
 
-def _read(name: bytes, qtype: int, reply: bytes | None, noted: Noted | None, found: tuple[Source, ...]) -> Answered:
-    """Return what a reply says; None is no reply."""
+def _read(
+    name: bytes,
+    qtype: int,
+    reply: bytes | None,
+    noted: Noted | None,
+    found: tuple[Source, ...],
+    whose: tuple[str, str],
+) -> Answered:
+    """Return what a reply says; None is no reply. `whose` are the namespace and the service that it is about."""
     text, type_ = to_text(name), type_name(qtype)
     reason = Reason("") if noted is None else noted.reason
     code = reason.code if noted is None else noted.labels[2]
@@ -266,6 +274,7 @@ def _read(name: bytes, qtype: int, reply: bytes | None, noted: Noted | None, fou
         errors=read_errors(reply, position),
         sources=found,
         octets=len(reply),
+        about=whose,
     )
 
 

@@ -61,7 +61,8 @@ def explain(
     where the answer comes from, and the reason of each failure. The last line is the result. Ends with status 0 if the
     name resolves, 1 if not, 2 if that cannot be found out.
 
-    It asks a running server. In a cluster: kubectl -n kube-system exec deploy/dnsserver -- dnsserver explain NAME
+    It asks a running server. In a cluster, run it in a pod of the server:
+    kubectl -n NAMESPACE exec POD -- dnsserver explain NAME
     """
     wanted = {"name": name, "type": type_, "pod": pod, "namespace": namespace}
     if resolv_conf is not None:

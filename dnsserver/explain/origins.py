@@ -67,6 +67,15 @@ def _of_address(index: Index, address: bytes) -> Iterator[Source]:
         yield Source("cluster", f"no Service has the address {shown}")
 
 
+def about(keys: Iterable[Key]) -> tuple[str, str]:
+    """Return the namespace and the service that an answer with these keys is about, "" for what it does not name."""
+    namespace = service = b""
+    for key in keys:
+        if isinstance(key, tuple) and len(key) in {1, 2}:
+            namespace, service = key[0], key[1] if len(key) == 2 else b""
+    return namespace.decode(errors="replace"), service.decode(errors="replace")
+
+
 def meant(name: bytes, domain: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:
     """Return the service and the namespace that a lower-case name names, and the labels before; None if it is no such.
 

@@ -117,8 +117,12 @@ def answered(
     errors: tuple[ExtendedError, ...],
     sources: tuple[Source, ...],
     octets: int,
+    about: tuple[str, str] = ("", ""),
 ) -> Answered:
-    """Return the description of one answer; `code` is that of its reason."""
+    """Return the description of one answer; `code` is that of its reason.
+
+    `about` are the namespace and the service that the answer is about, where they are known.
+    """
     fails = not found
     return Answered(
         name,
@@ -128,7 +132,7 @@ def answered(
         found,
         code,
         meaning(code) if fails else "",
-        advice(code) if fails else "",
+        advice(code, *about) if fails else "",
         text if fails else "",
         tuple(ToldError(number, _error_name(number), said) for number, said in errors),
         sources,

@@ -12,6 +12,7 @@ import trio
 
 from dnsserver.advice import advice, meaning
 from dnsserver.clients import shown_address
+from dnsserver.explain.origins import about
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
 from dnsserver.wire.message import FormatError
@@ -297,7 +298,7 @@ def _record(cluster: Cluster, name: bytes, qtype: int) -> RecordSet:
         max(0, len(rdatas) - _RECORDS),
         answer.reason.code,
         meaning(answer.reason.code) if why else "",
-        advice(answer.reason.code) if why else "",
+        advice(answer.reason.code, *about(answer.depends or ())) if why else "",
     )
 
 

@@ -102,6 +102,22 @@ async def test_what_is_here(tmp_path: Path, name: str, rcode: str, reason: str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "type_", "command"),
+    [
+        ("nobody.shop.svc.cluster.local", "A", "`kubectl get services -n shop`"),
+        ("_no._tcp.web.shop.svc.cluster.local", "SRV", "`kubectl describe service web -n shop`"),
+        ("x.db.shop.svc.cluster.local", "A", "`kubectl get endpointslices -n shop -o yaml`"),
+        ("10-9-9-9.shop.pod.cluster.local", "A", "`kubectl get pods -n shop -o wide`"),
+    ],
+)
+async def test_what_to_do_is_said_with_the_names_that_are_known(
+    tmp_path: Path, name: str, type_: str, command: str
+) -> None:
+    async with explaining(tmp_path, THINGS, 'pods = "verified"\n') as made:
+        assert command in (await made.answer(name, type_)).advice
+
+
+@pytest.mark.parametrize(
     ("name", "place"),
     [("old.example", "c.toml:9: rewrite[0]"), ("dropped.example", "c.toml:17: answer[1]"), ("six.example", "hosts[1]")],
 )

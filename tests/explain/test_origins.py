@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnsserver.explain.origins import meant, name_of, sources
+from dnsserver.explain.origins import about, meant, name_of, sources
 from dnsserver.wire.name import from_text
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Put
@@ -73,3 +73,18 @@ def test_which_service_a_name_names(name: str, expected: tuple[bytes, bytes, tup
     assert found == expected
     if found is not None:
         assert name_of(*found, DOMAIN) == name
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ([], ("", "")),
+        ([(b"shop",)], ("shop", "")),
+        ([(b"shop",), (b"shop", b"web")], ("shop", "web")),
+        ([(b"shop", b"mail"), (b"other", b"web")], ("other", "web")),  # where a chain leads to
+        ([(b"shop",), bytes(4)], ("shop", "")),
+        ([bytes(4)], ("", "")),
+    ],
+)
+def test_what_an_answer_is_about(keys: list[Key], found: tuple[str, str]) -> None:
+    assert about(keys) == found

@@ -75,7 +75,7 @@ def test_ages_are_of_now_and_never_negative() -> None:
     configuration = Configuration(hash_type="sha512", hash="0123456789abcdef0123", applied=90.0, applied_wall=0.0)
     found = shown(
         Readings(
-            now=100.0, kinds=kinds, zone=Zone(stale=True), 
+            now=100.0, kinds=kinds, zone=Zone(stale=True),
             zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0, problem="/s: permission denied"),
             configuration=configuration,
         )
