@@ -1,5 +1,6 @@
 """`compare`: sends the same questions to two servers, and reports each difference with the number of its correction."""
 
+import re
 import secrets
 import struct
 from collections import Counter
@@ -24,6 +25,7 @@ _TIMES = 3
 _IN_FLIGHT = 64
 _OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # EDNS: 1232 octets
 _MOST_TOLD = 1000  # differences
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>\[[^\]]*\]|[^/:]+)(?::[0-9]*)?(?:/.*)?")
 
 
 class CompareError(Exception):
@@ -68,7 +70,7 @@ async def _run(
     questions = list(dict.fromkeys(questions))
     known = Known(config.domain.wire, {question.name for question in questions}, config.pods == "verified")
     for address in (server, other):
-        await _see_whether_there(address, questions[0])
+        await _see_whether_there(address, questions[0], config.admin)
     result = Result()
     limit = trio.CapacityLimiter(_IN_FLIGHT)
     async with _asking(server) as ours, _asking(other) as theirs, trio.open_nursery() as nursery:
@@ -95,15 +97,16 @@ async def _cluster(config: Config) -> Cluster:
         raise CompareError(str(error)) from error
 
 
-async def _see_whether_there(address: Address, question: Question) -> None:
+async def _see_whether_there(address: Address, question: Question, admin: Address) -> None:
     """Raise CompareError if there is no answer: otherwise every question would time out, for hours in total."""
+    hint = "; this is the port of admin HTTP: give the address of DNS" if address.port == admin.port else ""
     try:
         async with _asking(address) as asking:
             said = await asking.ask(question)
     except OSError as error:
-        raise CompareError(f"{address} cannot be asked: {error.strerror}") from error
+        raise CompareError(f"{address} cannot be asked: {error.strerror}{hint}") from error
     if said.rcode is None:
-        raise CompareError(f"{address}: no answer over UDP after {_TRIES} questions")
+        raise CompareError(f"{address}: no answer over UDP after {_TRIES} questions{hint}")
 
 
 async def _compare(
@@ -249,12 +252,16 @@ def reachable(config: Config, given: str | None) -> Address:
 
 def address(text: str) -> Address:
     """Read ADDR or ADDR:PORT, IPv6 in brackets where a port follows; raises ValueError that says what was expected."""
+    url = _URL.fullmatch(text)
+    if url is not None:
+        host = url["host"]
+        raise ValueError(f'found "{text}", a URL; expected the address of DNS, not of admin HTTP, as in "{host}:53"')
     for form in (text, f"[{text}]:53" if ":" in text else f"{text}:53"):
         try:
             return Address.parse(form)
         except ValueError:
             continue
-    raise ValueError(f'found "{text}", expected an address, as in "10.96.0.10" or "[fd00::10]:53"')
+    raise ValueError(f'found "{text}", expected an address of DNS, as in "10.96.0.10" or "[fd00::10]:53"')
 
 
 __all__ = ["CompareError", "Result", "address", "of_lines", "reachable", "run", "summary"]

@@ -16,7 +16,7 @@ from dnsserver.config import Config, Domain
 from dnsserver.config.model import Namespace
 from dnsserver.config.values import RecordType
 from dnsserver.explain import nearest, origins
-from dnsserver.explain.client import Client, Node, of_namespace, of_pod, of_resolv_conf
+from dnsserver.explain.client import Client, Node, looks_like_resolv_conf, of_namespace, of_pod, of_resolv_conf
 from dnsserver.explain.report import Answered, Asked, Explanation, Source, Way, answered, notes, telling, verdict
 from dnsserver.explain.resolvers import RESOLVERS, Ask, Said
 from dnsserver.kube.pod_dns import PodDns
@@ -81,6 +81,8 @@ class Wanted(msgspec.Struct, frozen=True):
         given = [key for key in ("pod", "namespace", "resolv_conf") if getattr(self, key) not in {"", None}]
         if len(given) > 1:
             raise WantedError(f"{' and '.join(given)} are both given, expected one client")
+        if self.resolv_conf is not None and not looks_like_resolv_conf(self.resolv_conf):
+            raise WantedError("resolv_conf: is no resolv.conf: expected lines such as `nameserver ADDRESS`")
         namespace, _, pod = self.pod.partition("/")
         if self.pod and not (namespace and pod and "/" not in pod):
             raise WantedError(f'pod: found "{self.pod[:60]}", expected NAMESPACE/NAME')

@@ -40,8 +40,12 @@ def import_corefile(file: Path, strict: bool) -> None:
 
 
 @click.command()
-@click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The server to compare with.")
-@click.option("--server", metavar="ADDR[:PORT]", help="This server.  [default: the first address of `listen`]")
+@click.option("--with", "other", required=True, metavar="ADDR[:PORT]", help="The DNS server to compare with.")
+@click.option(
+    "--server",
+    metavar="ADDR[:PORT]",
+    help="This server's address of DNS, not of admin HTTP.  [default: the first of `listen`]",
+)
 @click.option("--names", type=FilePath(), help="A file with more questions, one a line: NAME [TYPE...]")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 10_000), default=100.0, show_default=True, help="Questions a second."

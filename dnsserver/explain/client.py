@@ -17,6 +17,9 @@ from dnsserver.kube.pod_dns import PodDns
 MOST_NAMESERVERS = 3  # of a resolv.conf, in every C library, and of a pod
 _MOST_SEARCHES, _LONGEST_SEARCH = 32, 2048  # of a pod: more is not written into its resolv.conf
 _OLD_SEARCHES, _OLD_LONGEST = 6, 256  # glibc before 2.26
+_KEYWORDS = frozenset(("nameserver", "search", "domain", "options", "sortlist"))
+_IGNORED_SHOWN = 3  # lines
+_LINE_SHOWN = 60  # letters
 MUSL_LONGEST_LINE = 254  # octets of a line, beside its end, that musl does not pass over
 _DEFAULT_NDOTS, _MOST_NDOTS = 1, 15
 _DEFAULT_TIMEOUT, _MOST_TIMEOUT = 5, 30
@@ -74,16 +77,26 @@ class Client(msgspec.Struct, frozen=True):
         return self.search_line <= MUSL_LONGEST_LINE
 
 
+def looks_like_resolv_conf(text: str) -> bool:
+    """Tell whether a text may be a resolv.conf: it is empty, or has a line that resolvers know (resolv.conf(5))."""
+    found = _lines(text)
+    return not found or ("\0" not in text and any(line.split()[0] in _KEYWORDS for line in found))
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that are neither empty nor a comment."""
+    return [line for line in text.removeprefix("\ufeff").splitlines() if line.split() and line[0] not in "#;"]
+
+
 def of_resolv_conf(text: str, who: str, own: Sequence[str] = ()) -> Client:
     """Return the client whose resolv.conf has this text; `own` are the addresses of this server."""
     nameservers: list[str] = []
     search: tuple[str, ...] = ()
     options: list[str] = []
     line_length = 0
-    for line in text.removeprefix("\ufeff").splitlines():
+    ignored: list[str] = []
+    for line in _lines(text):
         words = line.split()
-        if not words or line[0] in "#;":
-            continue
         match words[0]:
             case "nameserver" if len(words) > 1 and _is_address(words[1]):
                 nameservers.append(words[1])
@@ -93,13 +106,19 @@ def of_resolv_conf(text: str, who: str, own: Sequence[str] = ()) -> Client:
                 search, line_length = _domains(words[1:2]), len(line.encode())
             case "options":
                 options += words[1:]
+            case keyword if keyword == "nameserver" or keyword not in _KEYWORDS:
+                ignored.append(line.strip()[:_LINE_SHOWN])
             case _:
                 pass
-    notes = []
+    notes = [f'resolvers ignore the line "{line}"' for line in ignored[:_IGNORED_SHOWN]]
+    if len(ignored) > _IGNORED_SHOWN:
+        notes.append(f"resolvers ignore {len(ignored) - _IGNORED_SHOWN} more lines")
     if len(nameservers) > MOST_NAMESERVERS:
         notes.append(f"resolvers take the first {MOST_NAMESERVERS} of {len(nameservers)} nameservers")
     if not nameservers:
-        notes.append("there is no nameserver: resolvers ask the machine's own address, 127.0.0.1")
+        notes.append(
+            "there is no valid line `nameserver ADDRESS`: resolvers ask 127.0.0.1, the client's own machine or pod"
+        )
     taken = tuple(nameservers[:MOST_NAMESERVERS]) or ("127.0.0.1",)
     made = Client(who, taken, search, tuple(options), line_length, _here(taken, own))
     return _noted(made, notes)

@@ -46,6 +46,10 @@ Walk = Generator[Ask, Sequence[Said], End]
 Resolver = Callable[[str, Client, tuple[int, ...]], Walk]
 
 
+def _dots(number: int) -> str:
+    return f"{number} dot{'' if number == 1 else 's'}"
+
+
 def glibc(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     """Ask as glibc does: getaddrinfo for addresses, res_search for all other types."""
     if "no-aaaa" in client.options and AAAA in types:
@@ -56,7 +60,7 @@ def glibc(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     in_turn = "single-request" in client.options or "single-request-reopen" in client.options
     first: End | None = None
     if rooted or dots >= client.ndots:
-        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: first as it is"
+        why = "it ends with a dot" if rooted else f"it has {_dots(dots)}, and ndots is {client.ndots}: first as it is"
         first = yield from _glibc_asks(name, types, why, in_turn=in_turn)
         if first.ending == "found" or rooted:
             return first
@@ -135,7 +139,7 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     elif not addresses:
         why, unsearched = "as it is", "musl uses the search list only for addresses"
     elif dots >= client.ndots:
-        why = f"it has {dots} dots, and ndots is {client.ndots}: only as it is"
+        why = f"it has {_dots(dots)}, and ndots is {client.ndots}: only as it is"
         unsearched = "musl uses the search list only for names with fewer dots than ndots"
     else:
         why = "as it is, after the search list" if client.search and client.musl_searches else "as it is"
@@ -161,7 +165,7 @@ def go(name: str, client: Client, types: tuple[int, ...]) -> Walk:
     first = rooted or dots >= client.ndots
     listed: list[tuple[str, str]] = []
     if first:
-        why = "it ends with a dot" if rooted else f"it has {dots} dots, and ndots is {client.ndots}: first as it is"
+        why = "it ends with a dot" if rooted else f"it has {_dots(dots)}, and ndots is {client.ndots}: first as it is"
         listed.append((name, why))
     if not rooted:
         listed += [(_joined(name, domain), f"search domain {domain}") for domain in client.search if domain != "."]

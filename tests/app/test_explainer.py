@@ -151,6 +151,7 @@ async def test_who_is_taken_for_the_client(shop: Explaining) -> None:
         ),
         ({"name": "shop/web"}, 'name: found "shop/web", expected a name alone, as in "web.shop"'),
         ({"name": "web.shop:80"}, 'name: found "web.shop:80", expected a name alone, as in "web.shop"'),
+        ({"name": "a", "resolv_conf": "hello\n"}, "resolv_conf: is no resolv.conf: expected lines such as `nameserver"),
         ({"name": "a", "type": "AXFR"}, 'type: found "AXFR", expected a record type'),
         ({"name": "a", "type": "X"}, 'type: found "X", expected a record type'),
         ({"name": "a", "pod": "web-1"}, 'pod: found "web-1", expected NAMESPACE/NAME'),

@@ -2,7 +2,15 @@
 
 import pytest
 
-from dnsserver.explain.client import MUSL_LONGEST_LINE, Client, Node, of_namespace, of_pod, of_resolv_conf
+from dnsserver.explain.client import (
+    MUSL_LONGEST_LINE,
+    Client,
+    Node,
+    looks_like_resolv_conf,
+    of_namespace,
+    of_pod,
+    of_resolv_conf,
+)
 from dnsserver.kube.pod_dns import PodDns
 
 DOMAIN = "cluster.local"
@@ -30,7 +38,7 @@ SHOP = ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local")
         ),
         ("# nameserver 9.9.9.9\n;search x\n\nnameserver 1.1.1.1", Client("x", ("1.1.1.1",))),
         ("\ufeffnameserver 1.1.1.1", Client("x", ("1.1.1.1",))),
-        ("nameserver dns.example\nnameserver 1.1.1.1", Client("x", ("1.1.1.1",))),
+        ("sortlist 10.0.0.0\nnameserver 1.1.1.1", Client("x", ("1.1.1.1",))),
     ],
 )
 def test_a_resolv_conf(text: str, expected: Client) -> None:
@@ -38,9 +46,38 @@ def test_a_resolv_conf(text: str, expected: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("", True),
+        ("\n# nothing\n; at all\n", True),
+        ("search a.example", True),
+        ("options ndots:5", True),
+        ("\ufeffnameserver 1.1.1.1\r\n", True),
+        ("hello\nsearch a.example\n", True),
+        ("hello\n", False),
+        ('upstreams = ["9.9.9.9"]\n', False),
+        ("10.0.0.1 web.shop\n", False),
+        ("\x7fELF\0\0\nsearch \0\n", False),
+        ("nameserver:\n- 9.9.9.9\n", False),
+    ],
+)
+def test_what_looks_like_a_resolv_conf(text: str, looks: bool) -> None:
+    assert looks_like_resolv_conf(text) is looks
+
+
+@pytest.mark.parametrize(
     ("text", "note"),
     [
-        ("search a.example", "there is no nameserver: resolvers ask the machine's own address, 127.0.0.1"),
+        *(
+            (
+                text,
+                "there is no valid line `nameserver ADDRESS`: resolvers ask 127.0.0.1, the client's own machine or pod",
+            )
+            for text in ("search a.example", "", "# nothing\n", "nameserver\n", "nameserver dns.example\n")
+        ),
+        ("nameserver dns.example\nnameserver 1.1.1.1", 'resolvers ignore the line "nameserver dns.example"'),
+        ("nameservers 9.9.9.9\noptions ndots:2", 'resolvers ignore the line "nameservers 9.9.9.9"'),
+        ("nameserver 1.1.1.1\n" + "hello\n" * 9, "resolvers ignore 6 more lines"),
         (
             "".join(f"nameserver 192.0.2.{number}\n" for number in range(4)),
             "resolvers take the first 3 of 4 nameservers",
