@@ -54,7 +54,7 @@ IsAltered = Callable[[bytes, bytes], bool]
 
 
 class _Entry(msgspec.Struct, gc=False, eq=False):
-    """An outcome, how much it is asked for, and whether it was asked again ahead of its end."""
+    """An outcome, how often it is asked for, and whether it was already asked again before it expires."""
 
     question: Question
     outcome: Outcome
@@ -178,7 +178,7 @@ class AnswerCache:
         return Outcome(old.rcode, body, old.ad, reason, now, now + lasts, old.follow, old.upstream)
 
     def _stale_entry(self, question: Question, now: float) -> _Entry | None:
-        """Return what is held, unless another type or another DO has shown since that it is gone."""
+        """Return the entry that may be given as stale, unless a newer entry of the name shows that it is gone."""
         entry = self._entries.get(question)
         if entry is None or entry.outcome.expires + self._settings.stale <= now:
             return None
@@ -190,9 +190,9 @@ class AnswerCache:
         return entry
 
     def _of_name(self, question: Question, *, same_type: bool) -> Iterator[_Entry]:
-        """Yield what is held of a name, with and without DO, for this type or also for the usual ones.
+        """Yield the entries of a name, with and without DO, for this type or also for the usual types.
 
-        An index by name would cost each put; this costs those that something is gone for or that are stale.
+        An index by name would cost time at each put. This costs time only if a name is gone or an entry is stale.
         """
         for type_ in (question.type,) if same_type else {question.type, *_USUAL_TYPES}:
             for do in (False, True):

@@ -39,7 +39,7 @@ def thinned(waiting: Sequence[Waiting], most: int = CROWD // 2) -> tuple[list[Wa
 
 
 def _share(counts: Sequence[int], most: int) -> int:
-    """Return the largest share for each, at least one, with which all of them together have at most `most`."""
+    """Return the largest share of one client, at least one, with which all clients together have at most `most`."""
     share, left = max(counts, default=0), len(counts)
     room = most
     for count in sorted(counts):

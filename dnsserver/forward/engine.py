@@ -72,7 +72,7 @@ class LookupEngine:
         return bool(overdue)
 
     def _on_orphan_timeout(self, attempt: Attempt, now: float) -> None:
-        """Count the silence of an overtaken query: otherwise an upstream that others replace would never be down."""
+        """Count the silence of an overtaken query: otherwise an upstream that others overtake would never be down."""
         end = attempt.silent_at
         if now < end:
             self.wheel.add(attempt, end)

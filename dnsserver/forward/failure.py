@@ -100,7 +100,7 @@ def _what(upstream: Upstream, reason: Reason) -> str:
 
 
 def _joined(said: Iterable[tuple[str, str]]) -> str:
-    """Return what upstreams did in one text; those that did the same together."""
+    """Return in one text what the upstreams did; upstreams that did the same are named together."""
     names: dict[str, list[str]] = {}
     for name, what in said:
         names.setdefault(what, []).append(name)
@@ -109,6 +109,6 @@ def _joined(said: Iterable[tuple[str, str]]) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    """Return a duration in milliseconds, from a second on to a tenth of it, so that there are few texts."""
+    """Return a duration in milliseconds; from one second on it is rounded to 100 ms, so that there are few texts."""
     exact = max(1, round(seconds * 1000))
     return exact if exact < 1000 else round(exact, -2)

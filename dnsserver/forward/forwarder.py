@@ -149,7 +149,7 @@ class Forwarder:
             self.hurry(lookup.due)
 
     def _refusal(self, question: Question, waiter: Waiter | None, route: Route, now: float) -> Reason | None:
-        """Return why one more question may not be asked; if it may, there is room for it now."""
+        """Return why one more question may not be asked; None after room was made for it."""
         if route.in_flight >= route.most_in_flight:
             return o.OVERLOAD
         lookups, shares, most = self._lookups, self._shares, self._limits.in_flight
@@ -162,7 +162,7 @@ class Forwarder:
         return None
 
     def _wait_for(self, pending: Lookup | Join, waiter: Waiter, now: float, packet: bytes) -> None:
-        """Have one more wait for a question that is under way."""
+        """Add one more waiter to a question that is under way."""
         if packet and isinstance(pending, Lookup):
             self._engine.look_for_loop(pending, packet, now)
         self._coalesced += 1
@@ -201,7 +201,7 @@ class Forwarder:
             self._awake.set()
 
     def _make_room(self, now: float, pending: Lookup | Join | None = None) -> None:
-        """Have a question fail for all who wait for it, the one under way longest if none is given."""
+        """Let a question fail for all its waiters; without a given question, it is the oldest one under way."""
         oldest: Iterator[Lookup | Join] = chain(self._lookups.values(), self._joins.values())
         pending = pending or next(oldest, None)
         if pending is not None:
@@ -209,7 +209,7 @@ class Forwarder:
             self._deliveries.queue(self._close(pending), self._failure(pending.question, o.OVERLOAD, now))
 
     def _thin(self, pending: Lookup | Join, now: float) -> None:
-        """Have fewer wait for a question: who asked the same again is forgotten, who has more than its share fails."""
+        """Reduce the waiters of a question: a repeated question is forgotten, one above its client's share fails."""
         pending.waiting, again, over = thinned(pending.waiting)
         pending.crowd = max(CROWD, 2 * len(pending.waiting))  # many clients stay many: not looked through each time
         self._waiting -= len(again) + len(over)
@@ -247,13 +247,13 @@ class Forwarder:
         self._deliveries.queue(self._close(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
     def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
-        """Return what those who wait get for want of an answer; a failure is kept for a while."""
+        """Return the outcome for those who wait if there is no answer; a failure is kept for some time."""
         full = reason.code in o.FULL  # who asks next may find room
         failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now) if full else self._cache.fail(question, reason, now)
         return self._cache.stale(question, now, self._cache_settings.failure_ttl, why=reason) or failed
 
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
-        """Ask another route for the rest of a chain that one route's upstreams may not answer to its end."""
+        """Ask another route for the rest of a chain, as the upstreams of the first route may not answer all of it."""
         question = lookup.question
         join = Join(question, lookup.close(), reading, now)
         self._joins[question] = join
@@ -268,7 +268,7 @@ class Forwarder:
             self._joined(join, known)
 
     def _joined(self, join: Join, rest: Outcome) -> None:
-        """Give out a chain whose rest is known now."""
+        """Deliver a chain whose rest is known now."""
         if self._joins.get(join.question) is not join:  # it took too long
             return
         question, now = join.question, join.read_at
@@ -308,7 +308,7 @@ class Forwarder:
             self._engine.leave(upstream, self._clock())
 
     def _close(self, pending: Lookup | Join) -> list[Waiter]:
-        """Return who waits for a question that is not under way any more."""
+        """End a question that was under way, and return its waiters."""
         if isinstance(pending, Join):
             self._joins.pop(pending.question, None)
         waiting = pending.close()
@@ -379,7 +379,7 @@ class Forwarder:
             self._engine.udp.close()
 
     async def _keep_time(self) -> None:
-        """Turn the wheel while anything is on it."""
+        """Turn the timer wheel as long as it has entries."""
         wheels = self._engine.wheel, self._joins_due
         while True:
             soonest = min(wheel.next for wheel in wheels)
@@ -397,7 +397,7 @@ class Forwarder:
             self._on_batch_end()
 
     async def _maintain_upstreams(self) -> None:
-        """Probe upstreams and clear away old sockets, now and then."""
+        """Probe upstreams and close old sockets, from time to time."""
         while True:
             now = self._clock()
             upstreams = self._routes.upstreams()

@@ -265,7 +265,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     # ---- queries
 
     def _next(self, now: float) -> bool:
-        """Ask the next upstream that a query can be sent to; False when there is none, and nothing pends."""
+        """Ask the next upstream to which a query can be sent; False if there is none, and no query is under way."""
         order = self.order
         while (tries := self.tries) < _MOST_ATTEMPTS:
             self.tries = tries + 1
@@ -282,7 +282,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         return bool(self.attempts)
 
     def _ask(self, upstream: Upstream, now: float, *, no_edns: bool = False, spelled: bytes | None = None) -> bool:
-        """Send one query over what carries an upstream's questions; False when it cannot be sent."""
+        """Send one query by the transport of its upstream; False if it cannot be sent."""
         means, question = self.means, self.question
         no_edns = no_edns or not (upstream.edns or question.do)
         if not upstream.udp:
@@ -302,10 +302,10 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         return True
 
     def _ask_again(self, upstream: Upstream, again: int, now: float) -> bool:
-        """Send a query to an upstream that was silent `again` times; False when it cannot be sent.
+        """Send a query to an upstream that was silent `again` times; False if it cannot be sent.
 
-        It is asked without EDNS, which some throw away, and the third time over TCP as well. With DO the second query
-        still has EDNS: packets get lost as well, and nothing else brings signatures.
+        The query has no EDNS, as some upstreams drop such queries; the third time it also goes over TCP. With DO the
+        second query still has EDNS: the first packet may simply be lost, and only EDNS brings signatures.
         """
         sent = self._ask(upstream, now, no_edns=again > self.question.do)
         if upstream.udp and (again > 1 or not upstream.health.up) and upstream not in self.streamless:
@@ -314,7 +314,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         return sent
 
     def _ask_stream(self, upstream: Upstream, now: float, *, no_edns: bool = False) -> None:
-        """Send one query over TCP or TLS, as soon as that is possible."""
+        """Send one query over TCP or TLS, as soon as a connection is there."""
         question = self.question
         section, query = upstream_query.write(question.name, question.type, question.do, question.cd, not no_edns)
         attempt = Attempt(self, upstream, section, now, over_stream=True, no_edns=no_edns)
@@ -323,14 +323,14 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.means.submit(attempt, query)
 
     def _hedge(self, now: float) -> None:
-        """Ask a second upstream beside the one that is asked."""
+        """Ask a second upstream while the first one has not answered yet."""
         self.means.counts.hedges += 1
         retry_at = self.retry_at
         self._next(now)
         self.retry_at = retry_at
 
     def _retry(self, now: float) -> None:
-        """Ask the next upstream, because the last query timed out, or the same one over TCP if UDP is spoilt."""
+        """Ask the next upstream after a timeout, or the same upstream over TCP after a spoilt reply over UDP."""
         self.retry_at = NEVER
         spoilt = looping = None
         for attempt in self.attempts:

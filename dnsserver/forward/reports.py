@@ -82,13 +82,13 @@ class Reports:
     def _took(
         self, attempt: Attempt, lookup: Lookup | None, error: Exception, now: float, place: Place = "upstream-reply"
     ) -> None:
-        """Have done with a lookup that a bug has stopped."""
+        """End a lookup that a bug has stopped."""
         self._faults.took(place, error, upstream=attempt.upstream.name)
         if lookup is not None:
             self._owner.broken(lookup, now)
 
     def _take_odd(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> None:
-        """Go on after a whole reply that is no answer, or that tells an error."""
+        """Go on after a complete reply that is no answer, or that has an extended error."""
         if reading.errors:
             told = failure.passed_on(attempt.upstream.name, reading.errors)
             reading = msgspec.structs.replace(reading, errors=told)
@@ -125,7 +125,7 @@ class Reports:
         return True
 
     def _overtaken(self, attempt: Attempt, rcode: int, now: float) -> None:
-        """Record a reply that nobody waits for, or to a probe."""
+        """Record a reply for which nobody waits, or a reply to a probe."""
         upstream = attempt.upstream
         if upstream.doubted and not attempt.no_edns and rcode in {NOERROR, NXDOMAIN}:
             upstream.edns_habit.answered_with()
@@ -134,7 +134,7 @@ class Reports:
             self._probes.answered(attempt, rcode, now)
 
     def _weighed(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> Reading | None:
-        """Learn from an answer how its upstream has to be asked; None when the answer has to be confirmed first."""
+        """Learn from an answer how to ask its upstream; None if the answer has to be confirmed first."""
         upstream = attempt.upstream
         if not attempt.no_edns:
             if attempt.over_stream is not upstream.udp:
@@ -151,7 +151,7 @@ class Reports:
         return reading if good else None
 
     def _is_right(self, attempt: Attempt, lookup: Lookup, reading: Reading, now: float) -> bool:
-        """Tell whether an answer holds; False when the upstream is asked in lower case first."""
+        """Tell whether an answer is accepted; False if the upstream is now asked again in lower case."""
         upstream, name = attempt.upstream, lookup.question.name
         habit, found = upstream.case_habit, reading.body.an > 0
         if attempt.section.startswith(name):
@@ -186,7 +186,7 @@ class Reports:
         told: tuple[ExtendedError, ...],
         bare: bool = False,
     ) -> None:
-        """Go on after a reply that does not answer, and what it told."""
+        """Go on after a reply that is no answer; `told` are its extended errors."""
         if rcode in (_BARE_NO_EDNS if bare else _NO_EDNS) and not attempt.no_edns and lookup.without_edns(attempt, now):
             return
         if reason is None and self._confirmed_later(attempt, lookup, now):
@@ -195,9 +195,9 @@ class Reports:
         lookup.failed(attempt, failure.with_errors(reason or failure.rejected(rcode), told), now)
 
     def _confirmed_later(self, attempt: Attempt, lookup: Lookup, now: float) -> bool:
-        """Ask once more in lower case for what brought an error in mixed case; False when there is no need.
+        """Ask once more in lower case for a name that brought an error in mixed case; False if there is no need.
 
-        Another upstream is asked first, if there is one.
+        If there is another upstream, that one is asked first.
         """
         upstream = attempt.upstream
         if attempt.over_stream or lookup.tries < len(lookup.order) or lookup.unconfirmed is not None:
@@ -246,6 +246,6 @@ class Reports:
             self._took(attempt, lookup, error, now, "upstream-stream")
 
     def _spoil(self, attempt: Attempt, now: float) -> None:
-        """Have a question whose reply was spoilt go on over TCP, if the right one does not follow at once."""
+        """Let a question whose reply was spoilt go on over TCP, unless the right reply follows at once."""
         if attempt.lookup is not None and not attempt.over_stream:
             attempt.lookup.hurry(now + _MENDED)

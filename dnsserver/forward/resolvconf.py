@@ -48,7 +48,7 @@ def read(text: str) -> ResolvConf:
 
 
 def _address(text: str) -> str | None:
-    """Return an address in its usual form, with its zone where that has a meaning; None for any other text."""
+    """Return an address in its usual form, with its zone if the zone has a meaning; None for any other text."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

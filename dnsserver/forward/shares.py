@@ -120,7 +120,7 @@ class Shares:
             self._clients.remove(client)
 
     def _over(self, client: bytes, above: Sequence[bytes], now: float) -> Reason | None:
-        """Return why one more place is too many for a domain or a client that is not alone."""
+        """Return why a domain or a client may not have one more place while others ask; None if it may."""
         taken = len(self.held)
         for name, share in self._with_shares(above):
             if self._domains.of(name) >= share and self._domains.is_beside_others(name, taken, now):
@@ -162,6 +162,6 @@ def domains(name: bytes) -> list[bytes]:
 
 
 def _client(waiter: Waiter | None) -> bytes:
-    """Return the client that waits, as it is counted; empty for this server itself."""
+    """Return the client of a waiter, in the form in which it is counted; empty for this server itself."""
     client: Hashable = None if waiter is None else waiter.asker()[0]
     return source_of(client) if isinstance(client, bytes) else b""

@@ -143,7 +143,7 @@ def _apply(
     troubles: Mapping[str, str],
     others: Sequence[Upstream] = (),
 ) -> None:
-    """Bring the route's upstreams up to date; one that stays keeps all that was learnt about it."""
+    """Update the route's upstreams; an upstream that stays keeps everything that was learnt about it."""
     route.trouble = "; ".join(f"upstream {host}: {trouble}" for host, trouble in troubles.items())
     present = {(upstream.spec, upstream.address[0]): upstream for upstream in route.upstreams}
     wanted = [
@@ -171,9 +171,9 @@ def _is_address(host: str) -> bool:
 
 
 async def _look_up(spec: UpstreamSpec, known: dict[str, tuple[str, ...]], troubles: dict[str, str]) -> None:
-    """Note the addresses of a hostname as the operating system knows them, or what it says instead.
+    """Note the addresses of a hostname as the operating system gives them, or the error that it gives.
 
-    Addresses from before stay then: names that the system cannot look up now have not moved.
+    After an error the earlier addresses stay: it does not mean that the host has other addresses now.
     """
     host = spec.host
     try:
@@ -196,7 +196,7 @@ async def _look_up(spec: UpstreamSpec, known: dict[str, tuple[str, ...]], troubl
 
 
 async def _stamp(path: str) -> _Stamp | None:
-    """Return what changes when the file or who may read it does; a mounted ConfigMap changes its inode."""
+    """Return a value that changes when the file or its permissions change; a mounted ConfigMap gets a new inode."""
     try:
         status = await trio.to_thread.run_sync(os.stat, path)
     except OSError:
@@ -205,7 +205,7 @@ async def _stamp(path: str) -> _Stamp | None:
 
 
 async def _read(path: str) -> FileFound:
-    """Return what a file of upstreams says; its stamp is from before it was read."""
+    """Return what a file of upstreams says, with the stamp that it had before it was read."""
     stamp = await _stamp(path)
     try:
         found = resolvconf.read(await trio.to_thread.run_sync(_text, path))
@@ -215,7 +215,7 @@ async def _read(path: str) -> FileFound:
 
 
 def _use_file(route: Route, path: str, file: FileFound, others: Sequence[Upstream] = ()) -> None:
-    """Take the upstreams from a file; while it cannot be read or names none, those from before stay."""
+    """Take the upstreams from a file; if it cannot be read or names none, the earlier upstreams stay."""
     found = file.found
     if found is None:
         _note_trouble(route, path, file.trouble, ())
@@ -238,7 +238,7 @@ def _note_trouble(route: Route, path: str, why: str, odd: tuple[str, ...]) -> No
 
 
 def _text(path: str) -> str:
-    """Return what is in a file; raises OSError, for a device or a pipe as well, without waiting for it."""
+    """Return the text of a file. Raises OSError, also for a device or a pipe, and never waits for one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -297,6 +297,6 @@ class Followers:
 
 
 def _source(route: Route, limits: Limits) -> object:
-    """Return what a follower goes by."""
+    """Return the source that a follower reads."""
     settings = route.settings
     return settings.upstreams, settings.resolv_conf, limits.file_interval, limits.resolve_interval

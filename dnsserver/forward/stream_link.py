@@ -109,7 +109,7 @@ class Opener:
 
     @property
     def _name(self) -> str:
-        """Who the certificate has to be for; a zone belongs to this machine and stands in no certificate."""
+        """The name that the certificate has to have; without a zone, which is of this machine and in no certificate."""
         spec = self._upstream.spec
         return spec.server_name or spec.host.partition("%")[0]
 
@@ -126,7 +126,7 @@ class Opener:
         return Reason(like.code, EDE.NETWORK_ERROR, f"{self._upstream.name}: {why}")
 
     def _tls_trouble(self, error: BaseException) -> str:
-        """Say what is wrong, and with which name or file."""
+        """Return what is wrong with TLS, and with which name or file."""
         authorities = self._upstream.spec.authorities
         of = authorities or "the system"
         cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) and error.__cause__ else error
@@ -155,5 +155,5 @@ class Opener:
 
 
 def _errno_text(error: OSError) -> str:
-    """Return what the system says of an error; trio puts the address in front of that."""
+    """Return the system's text of an error, without the address that trio puts in front of it."""
     return os.strerror(error.errno) if error.errno else str(error)

@@ -64,7 +64,7 @@ class StreamTransport:
         self._on_batch_end()
 
     def _pump(self, pool: Pool) -> None:
-        """Put questions on connections as far as there is room, and open connections for the others."""
+        """Give questions to connections that have room, and open connections for the other questions."""
         if self._nursery is None:
             return
         now = self._clock()
@@ -146,7 +146,7 @@ class StreamTransport:
         self._on_batch_end()
 
     def _ask_again(self, pool: Pool, connection: Connection, now: float) -> None:
-        """Queue what a connection left unanswered, but for questions that too many connections ended under."""
+        """Queue the questions that a connection left unanswered, except those that have lost too many connections."""
         alone = connection.sent == 1 and not connection.answered and not connection.dropped
         most, most_alone = pool.most_lost(connection)
         again = []
@@ -170,7 +170,7 @@ class StreamTransport:
         self._receiver.lost(question.attempt, why, now, reached=reached)
 
     async def _read(self, pool: Pool, connection: Connection, stream: Stream) -> None:
-        """Receive replies until the peer closes, nothing comes for a while, or what comes makes no sense."""
+        """Receive replies until the peer closes, is silent for too long, or sends invalid data."""
         buffer = bytearray()
         while connection.bad < BAD_REPLIES:
             data: bytes | None = None
@@ -191,7 +191,7 @@ class StreamTransport:
             self._on_batch_end()
 
     def _is_worth_waiting(self, pool: Pool, connection: Connection, now: float) -> bool:
-        """Do what a silence means; False when the connection is of no more use."""
+        """Handle a silence; return False if the connection is of no more use."""
         if connection.waiting and connection.spoilt:
             self._give_up_spoilt(pool, connection, now)
             return connection.bad < BAD_REPLIES
@@ -205,7 +205,7 @@ class StreamTransport:
         return False
 
     def _give_up_spoilt(self, pool: Pool, connection: Connection, now: float) -> None:
-        """Fail questions that got a wrong reply and no right one after it; without any, fail the whole connection."""
+        """Fail the questions that got only a wrong reply; if there are none, give up the whole connection."""
         connection.spoilt = False
         spoilt = [question for question in connection.waiting.values() if question.spoilt]
         if not spoilt:
@@ -216,7 +216,7 @@ class StreamTransport:
         self._on_batch_end()
 
     def _take(self, pool: Pool, connection: Connection, message: bytes, now: float, stream: Stream) -> None:
-        """Hand a reply to its question; off-path forgers cannot get here, so this only checks for honest mistakes."""
+        """Give a reply to its question. Off-path attackers cannot reach a stream, so this only checks for mistakes."""
         question = connection.waiting.get(message[:2])
         try:
             kind = self._judge(question, message, now)
@@ -237,7 +237,7 @@ class StreamTransport:
             question.spoilt = True
 
     def _judge(self, question: StreamQuery | None, message: bytes, now: float) -> str | None:
-        """Return what is wrong with a reply, None if it was taken."""
+        """Return what is wrong with a reply; None if the reply was accepted."""
         if question is None or len(message) < 12:
             return "id" if len(message) >= 12 else "malformed"
         attempt = question.attempt

@@ -135,7 +135,7 @@ class UdpTransport:
         return None
 
     def _send_again(self, port: UpstreamSocket, query: bytes, error: OSError) -> OSError | None:
-        """Send what was not sent because of `error`, if that was only what an earlier packet had met."""
+        """Send a query again that failed with `error`, if that was about an earlier packet. Return the error left."""
         if isinstance(error, ConnectionRefusedError):
             try:
                 port.send(query)
@@ -162,11 +162,11 @@ class UdpTransport:
             self._busy_poll(queries[0][0].upstream)
 
     def _busy_poll(self, upstream: Upstream) -> None:
-        """Wait for the reply of an upstream close by, which is about to come.
+        """Wait for the reply of a near upstream, which is about to arrive.
 
-        By the time the event loop has gone round, 50 us, it would have been waiting here: asked one name after the
-        other (`python -m tests.bench.forward`), a lookup costs 148 us of processor time this way and 162 the other, and
-        takes a seventh less time. When no reply came the next 8 queries are not polled for, then 16, and so on.
+        One turn of the event loop takes 50 us, and the reply would come within that time. Where one name is asked after
+        the other (`python -m tests.bench.forward`), a lookup costs 148 us of processor time with this and 162 without,
+        and takes a seventh less time. If no reply came, the next 8 queries are not polled for, then 16, and so on.
         """
         sockets = self.sockets[upstream]
         if sockets.polls_to_skip:
@@ -241,7 +241,7 @@ class UdpTransport:
             self._on_batch_end()
 
     def _receive(self, port: UpstreamSocket, now: float) -> None:
-        """Take one reply from a socket; epoll reports it again when there are more."""
+        """Take one reply from a socket; if there are more, epoll reports the socket again."""
         try:
             reply = port.recv(_RECEIVE)
         except BlockingIOError:
@@ -278,7 +278,7 @@ class UdpTransport:
         self._reject(port, kind, now)
 
     def _reject(self, port: UpstreamSocket, kind: str, now: float) -> None:
-        """Count a reply that answers nothing; at ten somebody is guessing, and all questions here leave UDP."""
+        """Count a reply to no question; ten of them mean that somebody guesses, and all questions here go over TCP."""
         port.upstream.sent_rubbish(kind)
         port.bad += 1
         for attempt in port.waiting.values():
@@ -289,7 +289,7 @@ class UdpTransport:
                 self._receiver.too_many_bad_replies(attempt, now)
 
     def _refused(self, port: UpstreamSocket, error: OSError, now: float) -> None:
-        """The upstream's host says that nobody listens (or the network that there is no way)."""
+        """Fail the questions: the upstream's host says that nobody listens, or the network that there is no route."""
         self._close(port)
         for attempt in list(port.waiting.values()):
             self._receiver.unreachable(attempt, error, now)

@@ -70,7 +70,7 @@ class Watch:
             log.warning("upstream connection failed", upstream=upstream.name, error=said)
 
     def _is_dead(self, attempt: Attempt, now: float) -> bool:
-        """Record the silence about a name; True when that takes the upstream down."""
+        """Record that an upstream was silent about a name; return True if the upstream counts as down now."""
         health = attempt.upstream.health
         if attempt.probe:
             return health.probe_silent(attempt.sent, now)
@@ -79,7 +79,7 @@ class Watch:
         return dead
 
     def _why_silent(self, upstream: Upstream, now: float) -> str:
-        """Return why there is no reply, as far as the opening of a stream shows it, and add that to the failure."""
+        """Return why there is no reply, as far as the attempt to open a stream shows it, and note that reason."""
         if upstream.udp or upstream.trouble is None:
             return "it does not answer"
         upstream.is_news(upstream.trouble.text, now)

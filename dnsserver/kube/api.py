@@ -69,7 +69,7 @@ _list = msgspec.json.Decoder(_List)
 
 
 class _Wait:
-    """Something of the server that is waited for, and since when (`trio.current_time`)."""
+    """Something that the API server has to send, and the `trio.current_time` since which we wait for it."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -148,7 +148,7 @@ class Client:
 
     @contextmanager
     def _waiting_for(self, what: str) -> Generator[_Wait]:
-        """Record that something is waited for in this block, which may change what that is, and since when."""
+        """Record that this block waits for something; the block may change what that is, and since when it waits."""
         wait = _Wait(what)
         self._waits.add(wait)
         try:
@@ -275,7 +275,7 @@ class Client:
     async def _asked(
         self, scope: Scope, params: dict[str, str], asking: dict[str, str], read_timeout: float
     ) -> AsyncGenerator[ApiResponse]:
-        """Give a 200 answer whose body is still to be read, and close it at the end of the block."""
+        """Give an answer of status 200 with its body unread, and close it at the end of the block."""
         if scope.labels:
             params = {**params, "labelSelector": scope.labels}
         if scope.fields:
@@ -291,7 +291,7 @@ class Client:
     async def _send(
         self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float
     ) -> ApiResponse:
-        """Return an answer that is 200 and JSON; after a 401, ask once more if there are newer credentials by then."""
+        """Return an answer of status 200 in JSON; after a 401, ask once more if newer credentials are there by then."""
         with self._waiting_for("credentials") as wait:
             return await self._sent(path, params, asking, read_timeout, wait)
 
@@ -340,7 +340,7 @@ class Client:
             raise failure
 
     async def _session_for(self, endpoint: ApiEndpoint) -> Session:
-        """Return the connections for an endpoint; a change of certificates or CA ends those made with the old ones."""
+        """Return the connections for an endpoint; new certificates or a new CA end the connections of the old ones."""
         async with self._lock:
             if self._session is None or endpoint.tls_key() != self._session.key:
                 context = await trio.to_thread.run_sync(tls_context, endpoint)
@@ -351,7 +351,7 @@ class Client:
 
 
 def _page(body: bytes) -> _List:
-    """Return a page; what is nested too deeply in one object costs no other. Raises one of UNREADABLE."""
+    """Return a page; an object that is nested too deeply costs no other object. Raises one of UNREADABLE."""
     try:
         return _list.decode(body)
     except RecursionError:
@@ -378,7 +378,7 @@ async def _failure(answer: ApiResponse) -> ApiError:
 async def _body(
     answer: ApiResponse, longest: int, received: Received | None = None, wait: _Wait | None = None
 ) -> bytes:
-    """Return a whole body; `wait` begins anew with each piece of it. Raises Disconnected and TooLarge."""
+    """Return a whole body; each piece of it restarts `wait`. Raises Disconnected and TooLarge."""
     pieces, size = [], 0
     async with aclosing(answer.iter_body(received or Received())) as arriving:
         async for piece in arriving:

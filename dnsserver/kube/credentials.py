@@ -148,9 +148,10 @@ class Credentials:
             return endpoint
 
     def _lifetime(self, endpoint: ApiEndpoint) -> float:
-        """Return how many seconds an endpoint is good for from now on; a clock that is set later changes nothing.
+        """Return for how many seconds from now an endpoint is valid; to set the clock later changes nothing.
 
-        One that has expired already is asked for again after a while: the clock is wrong, or the API server says so.
+        An endpoint that has expired already is replaced after some time only: perhaps the clock is wrong. If it is not,
+        the API server refuses the endpoint.
         """
         if endpoint.expires is None:
             return float("inf")

@@ -57,7 +57,7 @@ def read(text: bytes, *, json: bool = False, name: str = "") -> Content:
 
 
 def _documents(text: bytes, *, json: bool) -> Iterator[Document]:
-    """Give the documents. JSON of which something is to be said is read again as YAML, which has lines."""
+    """Give the documents. JSON with mistakes is read again as YAML, as only that reader knows the lines."""
     if not json:
         yield from documents(text)
         return
@@ -78,7 +78,7 @@ def _documents(text: bytes, *, json: bool) -> Iterator[Document]:
 
 
 def _is_clean(value: Any) -> bool:
-    """Whether nothing is to be said of a document."""
+    """Tell whether a document has no mistakes."""
     trial = _Reading()
     trial.take(Document(value, 1, [], {}), value, "", ())
     findings = trial.content().findings
@@ -86,7 +86,7 @@ def _is_clean(value: Any) -> bool:
 
 
 class _Reading:
-    """A text being read."""
+    """Reads one text: it collects the objects and the findings."""
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
@@ -184,7 +184,7 @@ class _Reading:
 
 
 class _Told:
-    """The first few of many sentences, and how many more there are."""
+    """Collects sentences: it keeps the first few, and counts the others."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -215,7 +215,7 @@ def _with_namespace(kind: Kind, thing: Object) -> Object:
 
 
 def _group(thing: dict[Any, Any]) -> str | None:
-    """Return the API group that an object says it is of, "" for the core, None if it does not say."""
+    """Return the API group in an object's `apiVersion`, "" for the core group, None without `apiVersion`."""
     version = thing.get("apiVersion")
     if not isinstance(version, str):
         return None

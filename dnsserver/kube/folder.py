@@ -49,7 +49,7 @@ def look_around(path: Path) -> Folder:
 
 
 def _is_folder(path: Path) -> bool:
-    """Tell a folder from other things that are there. Raises OSError."""
+    """Tell whether a path is a folder. Raises OSError."""
     path.stat()
     return path.is_dir()
 

@@ -29,7 +29,7 @@ class KubeconfigError(Exception):
 
 
 class _Entry(msgspec.Struct):
-    """A named entry, and the file that it is in."""
+    """A named entry, and the file that has it."""
 
     path: Path
     where: str
@@ -66,7 +66,7 @@ def server_of(paths: str, context: str = "") -> str:
 
 
 def _chosen(paths: str, context: str) -> tuple[_Entry, _Entry | None]:
-    """Return the cluster and the user of the context. Raises KubeconfigError."""
+    """Return the cluster and the user of the chosen context. Raises KubeconfigError."""
     found: dict[str, dict[str, _Entry]] = {kind: {} for kind in _LISTS}
     current, files = "", [Path(path).expanduser() for path in paths.split(os.pathsep) if path]
     for path in files:
@@ -146,7 +146,7 @@ def _expect_cluster(cluster: _Entry) -> None:
 
 
 def _is_url(text: str) -> bool:
-    """Tell whether a text says where an API server is."""
+    """Tell whether a text is the URL of an API server."""
     try:
         url = urlsplit(text)
         is_whole = url.scheme in {"https", "http"} and bool(url.hostname) and url.port != 0
@@ -207,7 +207,7 @@ def _expect_plugin(user: _Entry, plugin: Any) -> None:
 
 
 def _pem(entry: _Entry, key: str) -> tuple[str, str]:
-    """Return the key that counts, and its PEM text; empty if there is none. Raises KubeconfigError."""
+    """Return the key that is used, and its PEM text; empty if there is none. Raises KubeconfigError."""
     data = entry.text(f"{key}-data")
     if data:
         try:

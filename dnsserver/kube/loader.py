@@ -54,7 +54,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 class _Warnings(logging.Handler):
-    """Keeps what the package only logs: a failing exec plugin raises nothing there."""
+    """Keeps the warnings that the package only logs: for an exec plugin that fails, it raises nothing."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _be_a_child(parent: int) -> None:
-    """End with the parent, however it ends, and have no plugin of ours, nor what it started, outlive either of us."""
+    """End when the parent ends, in whatever way, and let no plugin and no process of a plugin outlive us."""
     signal.signal(signal.SIGTERM, lambda *_: _end_group())
     settle_in(parent, signal.SIGTERM)
     atexit.register(_end_group)  # first in, last out: the package removes the keys that it unpacked before

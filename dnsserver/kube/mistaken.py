@@ -70,7 +70,7 @@ def kind(name: str, thing: dict[Any, Any]) -> str | None:
 
 
 def _misspelled(name: str, version: object) -> str | None:
-    """Return a question about a kind that nobody has, if its group is one of ours or none."""
+    """Return a question about a kind that does not exist, if its API group is one that is read here, or none."""
     near = meant(name, version)
     return f"there is no kind `{name[:60]}`: did you mean {near}?" if near else None
 

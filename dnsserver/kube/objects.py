@@ -106,7 +106,7 @@ class ObjectFiles:
         await self._follow(folder)
 
     async def _read_all(self) -> Folder:
-        """Read what is there, again while it is written: before that, no name may be said not to exist.
+        """Read all files, and read again those that are being written: before that, no answer may say "does not exist".
 
         Raises ObjectsError.
         """
@@ -155,7 +155,7 @@ class ObjectFiles:
             )
 
     async def _take_up(self, looks: dict[Path, Look]) -> None:
-        """Read the files that have changed, forget those that are gone."""
+        """Read the files that have changed, and forget those that are gone."""
         for path in self._looks.keys() - looks.keys():
             self._content.pop(path, None)
             self._broken.pop(path, None)
@@ -176,7 +176,7 @@ class ObjectFiles:
             self._log.error("object files are not read", error=f"no process for it: {error.strerror or error}")
 
     def _judge(self, path: Path, content: Content) -> None:
-        """Take over what a file says, or keep what it said before."""
+        """Take over the content of a file, or keep its earlier content."""
         known = path in self._content
         findings = content.findings
         self._bad_objects.update(findings.bad_objects)
@@ -202,7 +202,7 @@ class ObjectFiles:
                 self._log.info("objects file has parts that are not served", file=str(path), note=note)
 
     async def _serve(self) -> tuple[int, int]:
-        """Hand on the difference to what is served, additions first, so that nothing that moves is ever missing."""
+        """Pass on the difference to what is served, additions first, so that an object that moves is never missing."""
         wanted: dict[Key, Object] = {}
         origin: dict[Key, Path] = {}
         for path in sorted(self._content):
@@ -219,7 +219,7 @@ class ObjectFiles:
         return len(puts), len(removes)
 
     def _imply_namespaces(self, wanted: dict[Key, Object]) -> None:
-        """Take the namespaces that other objects name as existing: plain manifests mostly come without theirs."""
+        """Treat namespaces that other objects name as existing: most manifests come without their Namespace."""
         there = {key[2].lower() for key in wanted if key[0] is Kind.NAMESPACES}
         named = {key[1].lower() for key in wanted if key[0] is not Kind.NAMESPACES}
         implied: dict[Key, Object] = {
@@ -242,12 +242,12 @@ class ObjectFiles:
                 await trio.lowlevel.checkpoint()
 
     def _note_passed_over(self, folder: Folder) -> None:
-        """Say what of a folder is not read."""
+        """Log which files of a folder are not read."""
         for sentence in folder.passed_over:
             self._report_more(self._path, sentence)
 
     def _report(self, path: Path, problems: Sequence[str], *, kept: bool = False) -> None:
-        """Log what a file says that it did not say the last time."""
+        """Log the problems of a file that it did not have the last time."""
         reported = self._reported.get(path, set())
         for problem in problems:
             if problem in reported:
@@ -261,7 +261,7 @@ class ObjectFiles:
         self._reported[path] = set(problems)
 
     def _report_more(self, path: Path, problem: str) -> None:
-        """Log something else about a file once, as long as it does not change."""
+        """Log another problem of a file, once until the file changes."""
         reported = self._reported.setdefault(path, set())
         if problem not in reported:
             reported.add(problem)

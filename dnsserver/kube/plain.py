@@ -57,7 +57,7 @@ class Document(msgspec.Struct):
 
 
 class _Open:
-    """A collection whose end has not come."""
+    """A collection whose end is not read yet."""
 
     __slots__ = ("anchor", "begun", "key", "key_line", "lines", "merged", "value")
 
@@ -98,7 +98,7 @@ def documents(text: bytes) -> Iterator[Document]:
 
 
 class _Builder:
-    """Puts the values of a file's documents together, and counts what all of them hold."""
+    """Builds the values of a file's documents, and counts the parts of all of them."""
 
     def __init__(self) -> None:
         self._stack: list[_Open] = []
@@ -276,7 +276,7 @@ _VALUES: dict[str, Any] = {
 
 
 def _no_token(text: bytes, line: int, column: int) -> str:
-    """Say which character stands where YAML takes none of its kind."""
+    """Return which character stands where YAML does not allow it."""
     lines = text.decode(errors="replace").splitlines()
     character = lines[line][column : column + 1] if line < len(lines) else ""
     if character == "\t":

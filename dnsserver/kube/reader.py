@@ -54,7 +54,7 @@ async def read_files(paths: Sequence[Path]) -> AsyncGenerator[tuple[Path, Look, 
 
 
 def _batch(paths: Sequence[Path]) -> list[Path]:
-    """Return as many as fit on a command line."""
+    """Return as many paths as fit into a command line."""
     batch, size = [paths[0]], 0
     for path in paths[1:]:
         size += len(os.fsencode(path))
@@ -65,7 +65,7 @@ def _batch(paths: Sequence[Path]) -> list[Path]:
 
 
 async def _one(frames: "_Frames", content: Content, path: Path, process: Process) -> tuple[Look, bool]:
-    """Read the frames of one file into `content`; return what the file looks like, and whether all of them came."""
+    """Read the frames of one file into `content`; return the look of the file, and whether all frames came."""
     try:
         with trio.fail_after(TIME):
             return await frames.file(content), True
@@ -81,7 +81,7 @@ async def _one(frames: "_Frames", content: Content, path: Path, process: Process
 
 
 class _Frames:
-    """What the process says, frame by frame."""
+    """Reads the output of the process, frame by frame."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream

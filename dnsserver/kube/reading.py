@@ -29,7 +29,7 @@ YIELD_EVERY = 100  # objects in a frame, decoded between two turns of the event 
 
 
 class _RefusedError(Exception):
-    """It is nothing that is read; the text says what it is."""
+    """The path is something that is not read; the text says what it is."""
 
 
 def read_file(path: Path) -> tuple[Look, Content]:
@@ -97,7 +97,7 @@ def _allowed() -> int:
 
 
 def _bound_process() -> None:
-    """Bound what this process may take; when memory is short it goes first."""
+    """Limit the memory and time of this process. If the system runs out of memory, this process is ended first."""
     resource.setrlimit(resource.RLIMIT_AS, (_allowed(), resource.getrlimit(resource.RLIMIT_AS)[1]))
     resource.setrlimit(resource.RLIMIT_CPU, (TIME, TIME + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -132,7 +132,7 @@ class Reflector:
             await trio.sleep(self._backoff.next(error))
 
     async def _list_then_watch(self) -> None:
-        """Read everything from the start, then follow it. Raises ApiError, mostly Gone, in a group."""
+        """List everything, then watch it. Raises ApiError, mostly Gone, in an exception group."""
         if self._progress.denied is None:
             self._progress.state = State.LISTING
         self._started = False
@@ -145,7 +145,7 @@ class Reflector:
                 nursery.start_soon(self._check_forever)
 
     async def _sync_scope(self, cursor: WatchCursor, nursery: trio.Nursery) -> None:
-        """Read all of one scope, and have `nursery` follow its changes. Raises Gone, or whatever broke the list."""
+        """List one scope, and start to watch its changes in `nursery`. Raises Gone, or what broke the list."""
         pause = 0.0
         if self._progress.streaming and await lists_best_by_pages(self._client):
             self._progress.streaming = False
@@ -172,7 +172,7 @@ class Reflector:
         nursery.start_soon(self._watch_forever, cursor)
 
     async def _list(self, cursor: WatchCursor) -> None:
-        """Apply the scope's objects, page by page, each as it is decoded, while the next page is being read."""
+        """Apply the objects of a scope, page by page, each after it is decoded, while the next page arrives."""
         version = ""
         send, receive = trio.open_memory_channel[Page](0)
         async with trio.open_nursery() as nursery:
@@ -193,7 +193,7 @@ class Reflector:
                 await send.send(page)
 
     async def _watch_forever(self, cursor: WatchCursor) -> None:
-        """Follow the scope's changes from its version on, through any number of streams. Raises Gone."""
+        """Watch the changes of a scope from its version on, with any number of streams. Raises Gone."""
         backoff = Backoff(self._timing, self._rng)
         fruitless = 0
         while True:
@@ -225,9 +225,9 @@ class Reflector:
             await trio.sleep(backoff.next(error))
 
     async def _read(self, cursor: WatchCursor) -> bool:
-        """Apply one HTTP stream, from the scope's version on, or from nothing if it has none. Raises ApiError.
+        """Apply one HTTP stream, from the scope's version on, or from the start if it has no version. Raises ApiError.
 
-        Return whether it ended before the time that was asked for: then the server is going away, to all at once.
+        Return whether it ended before the time that was asked for: then the server is about to end, for all clients.
         """
         seconds = self._rng.randint(self._timing.watch_shortest, self._timing.watch_longest)
         began = trio.current_time()
@@ -311,7 +311,7 @@ class Reflector:
             self._apply(ListStarted(self._kind))
 
     def _listed(self, cursor: WatchCursor, version: str) -> None:
-        """Record that a scope's list is complete; when it is the last one, so is the kind's."""
+        """Record that a scope's list is complete; after the last scope, the list of the kind is complete, too."""
         cursor.version = version
         self._unlisted.discard(cursor.scope)
         if self._unlisted:
@@ -328,7 +328,7 @@ class Reflector:
             wait = self._timing.check_interval if await self._check() else self._timing.check_retry
 
     async def _check(self) -> bool:
-        """Compare with the API and repair; return False if it could not be done now."""
+        """Compare the zone with the API, and repair the zone; return False if that is not possible now."""
         if self._unlisted:
             return False
         progress = self._progress
@@ -361,7 +361,7 @@ class Reflector:
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
     def _on_started(self) -> None:
-        """Record that a stream is open again, although nothing has come over it yet."""
+        """Record that a stream is open again, although it has brought nothing yet."""
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
             self._recovered()
@@ -378,7 +378,7 @@ class Reflector:
         self._note(error)
 
     def _note(self, error: ApiError) -> None:
-        """Record and log a failure; what only a person can change is logged once."""
+        """Record and log a failure; one that only a person can repair is logged once."""
         progress = self._progress
         progress.last_error = str(error)
         if not isinstance(error, Forbidden | NotFound):

@@ -96,7 +96,7 @@ def steps(field: str) -> Path:
 
 
 def _as_written(path: Path, gone: dict[Path, list[int]]) -> Path:
-    """Return the path as it was before elements of lists were left out."""
+    """Return the path in the object as it was written, before elements of lists were left out."""
     written: Path = ()
     for step in path:
         at = step
@@ -114,7 +114,7 @@ def _at(thing: Any, path: Path) -> Any:
 
 
 def _replaced(thing: Any, path: Path, change: Callable[[Any], Any]) -> Any:
-    """Return a copy with one part changed; the rest is shared, as aliases share it."""
+    """Return a copy with one part changed. The other parts are shared, as YAML aliases share them, too."""
     if not path:
         return change(thing)
     copy = thing.copy()
@@ -221,7 +221,7 @@ _looks: dict[Kind, Callable[[dict[Any, Any]], Iterator[Flaw]]] = {
 
 
 def _is_name(text: str) -> bool:
-    """Tell whether a CNAME can lead there, and somebody may have meant it."""
+    """Tell whether a text can be the target of a CNAME, and is likely to be meant as one."""
     try:
         return from_text(text) != ROOT and not any(character.isspace() for character in text)
     except FormatError:

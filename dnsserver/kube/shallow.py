@@ -32,7 +32,7 @@ def elements(text: bytes) -> list[bytes]:
 
 
 def _parts(text: bytes, opening: bytes, closing: bytes) -> Iterator[tuple[int, int]]:
-    """Give where each part between the outermost brackets begins and ends."""
+    """Yield where each part between the outermost brackets begins and ends."""
     depth, start = 0, 0
     for token in _TOKEN.finditer(text):
         mark = token[0]

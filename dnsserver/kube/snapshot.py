@@ -147,9 +147,9 @@ async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[
 
 
 class _Writer:
-    """A new file beside the old one, until it takes its place. All methods block.
+    """Writes a new file beside the old one; at the end it takes the place of the old one. All methods block.
 
-    A thread that was abandoned may be in one of them when another one closes the file: that one waits.
+    An abandoned thread may still be in a method when another thread closes the file: `close` then waits.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -202,7 +202,7 @@ def _part(body: bytes) -> bytes:
 
 
 def _read(path: Path, whose: Identity, now: float) -> Snapshot:
-    """Return a snapshot that is whole, ours and of use. Raises OSError and _UnusableError."""
+    """Return a snapshot that is complete, of this zone and not too old. Raises OSError and _UnusableError."""
     data = _octets(path)
     if not data.startswith(_MAGIC):
         raise _UnusableError("it is not a snapshot of a zone")
@@ -225,7 +225,7 @@ def _read(path: Path, whose: Identity, now: float) -> Snapshot:
 
 
 def _octets(path: Path) -> bytes:
-    """Return what is in a regular file of bounded size, without waiting for it. Raises OSError and _UnusableError."""
+    """Return the octets of a regular file of bounded size, and never wait for it. Raises OSError, _UnusableError."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise _UnusableError("it is not a regular file")
@@ -238,7 +238,7 @@ def _octets(path: Path) -> bytes:
 
 
 def _parts(data: memoryview) -> Iterator[tuple[str, msgspec.Raw]]:
-    """Give each part whose checksum is right. Raises _UnusableError and msgspec.MsgspecError."""
+    """Yield each part, after its checksum is verified. Raises _UnusableError and msgspec.MsgspecError."""
     position = 0
     while position < len(data):
         start = position + _HEAD.size

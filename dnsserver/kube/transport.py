@@ -70,7 +70,7 @@ class ApiResponse:
         return self._iter_sent(received) if inflater is None else self._inflated(inflater, received)
 
     async def _inflated(self, inflater: Inflater, received: Received) -> AsyncGenerator[bytes]:
-        """Yield a body that is sent compressed. Raises Undecodable and Disconnected."""
+        """Yield the inflated pieces of a compressed body. Raises Undecodable and Disconnected."""
         async with aclosing(self._iter_sent(received)) as pieces:
             async for piece in pieces:
                 try:
@@ -83,7 +83,7 @@ class ApiResponse:
             raise Undecodable("the body ended before its gzip data did")
 
     def _inflater(self) -> Inflater | None:
-        """Return what makes the body plain, None where it comes plain. Raises Undecodable."""
+        """Return the inflater for a compressed body; None if the body is not compressed. Raises Undecodable."""
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding in {"", "identity"}:
             return None
@@ -92,7 +92,7 @@ class ApiResponse:
         return Inflater()
 
     async def _iter_sent(self, received: Received) -> AsyncGenerator[bytes]:
-        """Yield the body as it is sent, and count it. Raises Disconnected if it does not arrive whole."""
+        """Yield the body as it is sent, and count its octets. Raises Disconnected if the body is cut short."""
         stream = self._response.extensions.get("network_stream")
         try:
             chunked = self.status == 200 and self.headers.get("transfer-encoding", "").lower() == "chunked"
@@ -165,7 +165,7 @@ class Session:
 
 
 class _Network(httpcore2.AsyncNetworkBackend):
-    """Connects by trio, as httpcore2's own does, but with `_Stream`."""
+    """Connects with trio like httpcore2's own backend, but with `_Stream`."""
 
     def __init__(self) -> None:
         # A new object of 64 KiB for each record would cost more than the record, and one for each stream 0.1 MiB.
@@ -197,8 +197,8 @@ class _Network(httpcore2.AsyncNetworkBackend):
 class _Stream(httpcore2.AsyncNetworkStream):
     """A TCP connection, or TLS on it; one reader and one writer at a time.
 
-    TLS goes by way of memory: what comes in at the socket's side, and what goes out there. httpcore2 gets the head of
-    a response by itself, so that the body is still to be had here. `plain` is where records are decrypted; other
+    TLS works on two buffers in memory: one for what the socket brought, one for what it has to send. httpcore2 reads
+    only the head of a response, so that the body can be read here. `plain` is the buffer for decrypted records; other
     streams use it in between.
     """
 
@@ -265,7 +265,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         raise httpcore2.ReadTimeout(f"nothing for {seconds} s")
 
     def _decrypted(self, tls: ssl.SSLObject, max_bytes: int) -> bytes | None:
-        """Return all records that have arrived, as far as they fit, b"" at the end; None if more has to arrive."""
+        """Return the text of the records that have come, as far as it fits; b"" at the end, None if none is whole."""
         end = 0
         try:
             while end < max_bytes and (not end or self._incoming.pending or tls.pending()):
@@ -359,12 +359,12 @@ def _seconds(timeout: float | None) -> float:
 
 
 def _octets(host: str) -> str | bytes:
-    """Return a host in octets if it is in ASCII: for text, Python loads what changes others into it, 0.2 MiB."""
+    """Return a host as octets if it is ASCII: for a host as text, Python loads its IDNA codec, 0.2 MiB."""
     return host.encode() if host.isascii() else host
 
 
 def _text(error: BaseException) -> str:
-    """Return what went wrong, from the innermost error that has a text; trio's own errors often have none."""
+    """Return the text of the innermost error that has one: trio's own errors often have no text."""
     while not str(error) and (error.__cause__ or error.__context__) is not None:
         error = error.__cause__ or error.__context__ or error
     return str(error) or type(error).__name__

@@ -137,7 +137,7 @@ class Alteration:
         return any(self._touches(reply, name, completed=is_completed) for name in (asked, *names_of(reply.depends)))
 
     def _touches(self, reply: Reply, name: bytes, *, completed: bool) -> bool:
-        """Tell of a finished reply and one of the names that it is about."""
+        """Tell whether a change touches a finished reply; `name` is one of the names that the reply is about."""
         what, wire = self._what, reply.wire
         if what.completed and completed and what.completed in name:
             return True

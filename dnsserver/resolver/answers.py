@@ -62,7 +62,7 @@ class FixedAnswers:
 
 
 class _Rule:
-    """A rule, its records read as far as they do not hang on the name that is asked."""
+    """A rule, with its records read as far as they do not depend on the name of the question."""
 
     __slots__ = ("_rcode", "_records", "rule")
 
@@ -90,7 +90,7 @@ class _Rule:
         self._see_to_aliases()
 
     def _see_to_aliases(self) -> None:
-        """Raise RecordError for an alias of a name that has other records, which cannot be (RFC 1034 section 3.6.2)."""
+        """Raise RecordError for an alias whose name has other records as well, which RFC 1034 section 3.6.2 forbids."""
         owners = [record.owner for record in self._records]
         for number, record in enumerate(self._records):
             if record.type == m.CNAME and owners.count(record.owner) > 1:
@@ -117,7 +117,7 @@ class _Rule:
 
 
 class _Record:
-    """A record as it is written, its owner None where that is the name that is asked; read ahead, if that can be."""
+    """A record as it is written, read ahead if possible. If its owner is None, it is the name of the question."""
 
     __slots__ = ("_fields", "_text", "owner", "target", "type")
 
@@ -140,7 +140,7 @@ class _Record:
 
 
 def _sample(text: GapText, name: bytes) -> tuple[bytes, int, int | None, bytes]:
-    """Return a record with something in its gaps; raises RuleError if it is one with nothing in them."""
+    """Return a sample of a record, with text in its gaps; raises RuleError if no sample makes it valid."""
     problem = ""
     for sample in _SAMPLES:
         values = dict.fromkeys(text.gaps, sample) | {"name": to_text(name)}
@@ -165,7 +165,7 @@ def _rrsets(records: list[tuple[bytes, int, int | None, bytes]]) -> dict[tuple[b
 
 
 def _chosen(rrsets: dict[tuple[bytes, int], RRset], name: bytes, qtype: int, soa: tuple[RRset]) -> Answer:
-    """Return what of the records a question is answered with: an alias is followed as far as the rule has it."""
+    """Return the records that answer a question; aliases are followed as far as the rule has records."""
     chain: list[RRset] = []
     seen = {name}
     while True:
@@ -185,7 +185,7 @@ def _chosen(rrsets: dict[tuple[bytes, int], RRset], name: bytes, qtype: int, soa
 
 
 def _additional(rrsets: dict[tuple[bytes, int], RRset], rrset: RRset) -> tuple[RRset, ...]:
-    """Return the addresses that the rule has of what its records point to."""
+    """Return the addresses of the names that the records point to, as far as the rule has them."""
     begin = _TARGETS.get(rrset.type)
     if begin is None:
         return ()

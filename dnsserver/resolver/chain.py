@@ -90,7 +90,7 @@ class Chain:
         return found
 
     def _completed_or_followed(self, name: bytes, qtype: int, found: Answer | None) -> Answer:
-        """Return what an answer of the sources comes to."""
+        """Return the final answer that an answer of the sources leads to: completed by the search list, or followed."""
         if found is None:
             found = _outside(name, qtype)
         elif found.follow is not None:
@@ -124,7 +124,7 @@ class Chain:
         return msgspec.structs.replace(rest, answer=answer, reason=reason, depends=depends, aa=True)
 
     def _followed(self, found: Answer, qtype: int) -> Answer:
-        """Go on at a CNAME's target, as long as it leads to a name that is answered here."""
+        """Go on at the target of a CNAME, as long as this server answers for the target."""
         for _ in range(m.MAX_CHAIN):
             if (name := found.follow) is None:
                 return found
@@ -141,7 +141,7 @@ class Chain:
         return Answer(m.SERVFAIL, reason=_TOO_LONG, depends=found.depends)
 
     def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
-        """Walk the rest of the search list in place of the pod, as far as this server knows the names."""
+        """Try the rest of the search list in place of the pod, as far as this server knows the names."""
         candidates = search.candidates(name)
         going = walk(self._answer_candidate, candidates)
         try:
@@ -156,7 +156,7 @@ class Chain:
         return msgspec.structs.replace(missing, depends=joined(missing.depends, step.depends), search=left)
 
     def _by_rules(self, name: bytes, qtype: int, rules: Rules, *, completes: bool) -> Answer:
-        """Return the answer for a name that a rule may be for: what it is looked up as, if that is another."""
+        """Return the answer for a name that a rule may apply to, looked up under the name that a rule gives it."""
         renaming = rules.rewritten(name)
         if isinstance(renaming, Reason):
             return Answer(m.SERVFAIL, reason=renaming, aa=False)
@@ -175,13 +175,13 @@ class Chain:
         return self._noted(self.answer_as_is(name, qtype), name)
 
     def _noted(self, found: Answer, name: bytes) -> Answer:
-        """Return the answer as one that also depends on what hosts files say of a name that is not the one asked."""
+        """Return the answer with one more dependency: what hosts files say about `name`, which is not the one asked."""
         if self.rules is None or not self.rules.hosts:
             return found
         return msgspec.structs.replace(found, depends=joined(found.depends, (name_key(name),)))
 
     def _first(self, name: bytes, qtype: int) -> Answer | None:
-        """Return the first answer, from rules and then from the sources; None leaves the question to the upstreams."""
+        """Return the first answer of the rules, then of the sources; None leaves the question to the upstreams."""
         rules = self.rules
         if rules is not None and rules.concerns(name):
             found = rules.answer(name, qtype)
@@ -195,7 +195,7 @@ class Chain:
 
 
 def _renamed(found: Answer, renaming: Renaming) -> Answer:
-    """Return the answer under the name that was asked, and have what the outside says of it renamed as well."""
+    """Return the answer under the name of the question; an answer from outside is then renamed as well."""
     return msgspec.structs.replace(
         found,
         depends=joined(found.depends, (name_key(renaming.new),)),

@@ -114,7 +114,7 @@ class Hosts:
         return found
 
     def _pairs(self, line: bytes) -> list[tuple[bytes, bytes]]:
-        """Return the names of a line that are taken, each with the address."""
+        """Return the names of a line that are valid, each with the address."""
         try:
             address, names = read_line(line.decode())
         except FormatError:
@@ -146,7 +146,7 @@ class Hosts:
         return Answer(answer=(rrset,), reason=_FOUND, depends=depends)
 
     def _missing(self, name: bytes, qtype: int) -> Answer | None:
-        """Return that a name does not exist, or has none but names below it, where this is the authority."""
+        """Return that a name does not exist, or only has names below it, if this table is the authority for it."""
         zone = max((d for d in self.authoritative_below if is_below(name, d)), key=len, default=None)
         if zone is None:
             return None
@@ -162,7 +162,7 @@ class Hosts:
         return (bare_soa(max(zones, key=len, default=name), min(_NEGATIVE_TTL, self._ttl)),)
 
     def _change(self, name: bytes, address: bytes, *, is_new: bool) -> None:
-        """Add or take away one address of a name."""
+        """Add or remove one address of a name."""
         was_known, had_names = name in self.names, address in self.by_address
         change = _add if is_new else _remove
         change(self.names, name, address)
@@ -174,12 +174,12 @@ class Hosts:
                 self._count_above(_reverse_name(address), is_new=is_new)
 
     def _count_above(self, name: bytes, *, is_new: bool) -> None:
-        """Keep the names above one that is new, or gone, known as such that have names below them."""
+        """Update the names above a name that is new or gone: how many names each of them has below it."""
         for zone in self.authoritative_below:
             self._above.update(dict.fromkeys(_between(name, zone), 1 if is_new else -1))
 
     def _value(self, name: bytes) -> frozenset[bytes] | bool:
-        """Return all that answers about a name hang on: its addresses or names, and else whether any are below it."""
+        """Return all that answers for a name depend on: its addresses or names, or else whether names are below it."""
         found = self.names.get(name)
         if found is None and name.endswith(_ARPA):
             found = self.by_address.get(reverse.address(labels(name)) or b"")
@@ -219,9 +219,9 @@ def _reverse_name(address: bytes) -> bytes:
 
 
 def _differing(old: bytes, new: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return the lines that are in one text and not in the other, each as often as it is there more.
+    """Return the lines that one text has and the other has not; of a line with several copies, the surplus copies.
 
-    What the texts have in common before and behind is compared, not split: 100,000 lines cost a few milliseconds.
+    The common beginning and end of the texts are compared and not split: 100,000 lines cost a few milliseconds.
     """
     size = min(len(old), len(new))
     front = old.rfind(b"\n", 0, _same(old, new, size)) + 1

@@ -64,7 +64,7 @@ class Match(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class _Entry(Generic[T]):
-    """A rule in its place among the others."""
+    """A rule, and its position in the order of the rules."""
 
     __slots__ = ("condition", "number", "pattern", "rule")
 
@@ -150,12 +150,12 @@ def _number(entry: "_Entry[Any]") -> int:
 
 
 def _head(prefix: Prefix) -> bytes:
-    """Return the octets behind the first one that all names with the prefix have in common: of their first label."""
+    """Return the octets of the first label, without its length, that all names with the prefix have in common."""
     return prefix.labels[1 : 1 + prefix.labels[0]] if prefix.labels else prefix.part
 
 
 def _domains(condition: Condition, pattern: Pattern | None) -> set[bytes]:
-    """Return the domains in which a rule for neither one name nor a prefix is looked for."""
+    """Return the domains in which a rule is searched that is neither for one name nor for a prefix."""
     if condition.suffix is None:
         return set(condition.below) or {ROOT if pattern is None else pattern.domain}
     if not condition.below:

@@ -433,7 +433,7 @@ class ReplyCache:
             self._forget(reply)
 
     def _forget(self, reply: Reply) -> None:
-        """Remove a reply from its table and from all indexes of what it depends on."""
+        """Remove a reply from its table, and from the indexes of all keys on which it depends."""
         home = reply.home
         assert home is not None  # only replies that are held are forgotten
         del (home.replies if reply.key in home.replies else home.followed)[reply.key]

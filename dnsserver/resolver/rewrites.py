@@ -43,7 +43,7 @@ class Rewrites:
 
 
 class _Rule:
-    """A rule, with its text of gaps read."""
+    """A rule, and its target as a parsed text with gaps."""
 
     __slots__ = ("_gaps", "rule")
 
@@ -84,7 +84,7 @@ class _Rule:
 
 
 def _with_prefix(name: bytes, prefix: Prefix, to: Prefix) -> bytes | None:
-    """Return a name with another beginning; None if it is no name then."""
+    """Return a name with another beginning; None if the result is not a valid name."""
     at = len(prefix.labels)
     rest = name[at + 1 + len(prefix.part) : at + 1 + name[at]]
     behind = name[at + 1 + name[at] :]

@@ -65,7 +65,7 @@ class Rules:
             self._find_services()
 
     def _find_services(self) -> None:
-        """Work out which services' names rules may be for."""
+        """Find the services whose names a rule may apply to."""
         names = [*self._names, *(name for table in self.hosts for name in table.names if name.endswith(self._end))]
         self.services = service_filter(self._end, names, self._domains, self._heads)
 
@@ -124,5 +124,5 @@ def differ(one: Rules | None, other: Rules | None, name: bytes) -> bool:
 
 
 def _candidates(rules: Rules | None, name: bytes) -> tuple[object, ...]:
-    """Return all that a set of rules has to say of a name, as values that can be compared."""
+    """Return everything that a set of rules says about a name, as values that can be compared."""
     return () if rules is None or not rules.concerns(name) else rules.candidates(name)

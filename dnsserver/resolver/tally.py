@@ -191,9 +191,9 @@ class Tally:
         self.hit_shapes.settle()
 
     def _count_slice(self, replies: Iterable[Counted]) -> None:
-        """Do what `count` does for each of them: 0.5 us for each that was sent since, where that takes 1.0.
+        """Do the same as `count` for each reply of a slice: 0.5 us for each reply that was sent since, instead of 1.0.
 
-        What is alike is added up first, so that labels are hashed once for a reply.
+        Equal counts are added up first, so that the labels of a reply are hashed once.
         """
         found: dict[Labels, dict[int, int]] = {}
         questions, failures = self.namespaces.questions, self.namespaces.failures
@@ -252,7 +252,7 @@ class Tally:
 
 
 def _shape(reply: Counted) -> Shape:
-    """Return the shape of a held reply."""
+    """Return the shape of a kept reply."""
     key = reply.key
     do = len(key) > _ARCOUNT and key[_ARCOUNT] > 0 and key[_FLAGS_OF_OPT] & _DO > 0
     return reply.labels, len(key) + _ID, len(reply.wire) + _ID, do

@@ -43,7 +43,7 @@ class Access:
         return None if host in self._names or host == _plain(request.local) else _WHICH_HOST
 
     def _has_token(self, request: Request) -> bool:
-        """Compare with the file as it is now: a Secret's file changes in place."""
+        """Tell whether the request has the token that the file holds now: the file of a Secret changes in place."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if self._token is None or scheme.lower() != "bearer":
             return False
@@ -57,7 +57,8 @@ class Access:
 def _is_this_machine(request: Request) -> bool:
     """Tell whether the peer is a program on this machine that asks for itself.
 
-    What comes from the address that it came to is from here too: with `admin = "10.0.0.5:9253"` there is no loopback.
+    A peer whose address is the one that it connected to is also on this machine: with `admin = "10.0.0.5:9253"` the
+    server does not listen on loopback.
     """
     client = _plain(request.client)
     if client in _SIDECARS or any(name in request.headers for name in _PASSED_ON):
@@ -69,9 +70,9 @@ def _is_this_machine(request: Request) -> bool:
 
 
 def _is_own_page(request: Request) -> bool:
-    """Tell whether no browser sent this, or one that shows a page of this server.
+    """Tell whether the request is from a page of this server, or not from a browser at all.
 
-    Browsers say so in `Sec-Fetch-Site`, and in `Origin` where a page's script asks (Fetch, section 3.2).
+    Browsers name the page in `Sec-Fetch-Site`, and in `Origin` if a script of the page asks (Fetch, section 3.2).
     """
     if request.headers.get("sec-fetch-site", "") not in _SAME_SITE:
         return False
@@ -83,7 +84,7 @@ def _is_own_page(request: Request) -> bool:
 
 
 def _host(header: str) -> str:
-    """Return the host of a Host header, without port and brackets; "" if it makes no sense."""
+    """Return the host of a Host header, without port and brackets; "" if the header is not valid."""
     try:
         parts = urlsplit(f"//{header}")
         host = parts.hostname or ""
@@ -94,7 +95,7 @@ def _host(header: str) -> str:
 
 
 def _plain(address: str) -> str:
-    """Return an address as text, one of IPv4 that a socket of IPv6 shows as itself."""
+    """Return an address as text; an IPv4 address that an IPv6 socket reports is written as IPv4."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -110,7 +110,7 @@ class Admin:
                 await self._faults.keep("admin", self._serve, sock)
 
     async def _serve(self, sock: socket.socket) -> None:
-        """Serve on a duplicate, which is closed in the end: the port stays ours if that fails."""
+        """Serve on a duplicate of the socket, which is closed at the end: if that fails, the port stays ours."""
         await self._http.serve(sock.dup())
 
     def end_streams(self) -> None:
@@ -147,7 +147,7 @@ class Admin:
             return self._failed(request, error)
 
     async def _wait(self, request: Request, answer: Coroutine[object, object, Response], *, costly: bool) -> Response:
-        """Wait for an answer that takes time: few at once, and not for long. Costly ones are one at once anyway."""
+        """Wait for a response that takes time. Few may wait at once, and not for long; of costly ones only one runs."""
         if self._waiting >= self._limits.waiting and not costly:
             answer.close()
             return Response("too many of these are under way, try again\n", 503, headers={"Retry-After": "1"})

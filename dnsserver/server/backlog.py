@@ -30,7 +30,7 @@ GIVEN_UP = Reason("given-up", text="more questions came than could be answered")
 
 
 class _Late(NamedTuple):
-    """A question that was put off, and since when."""
+    """A question that was put off, and the time at which that was."""
 
     packet: bytes
     client: Any
@@ -93,13 +93,13 @@ class LateQuestions:
         self._port.flush()
 
     def _drop(self, late: _Late, now: float) -> None:
-        """Tell the observers that a question was given up."""
+        """Tell the observers that the server gave up a question."""
         port = _Packet(self._port, late.client, late.host, now - late.since)
         self._responder.observer.dropped(late.packet, port, 0, GIVEN_UP)
 
 
 class _Packet:
-    """The port of one packet that was taken from its socket before."""
+    """The port of one packet that was read from its socket earlier."""
 
     stream = False
 

@@ -130,9 +130,9 @@ class BatchPort:
         return [(packet, self.begin_deferred(i), self.peer_address(i)) for i, packet in enumerate(packets)]
 
     def _turn_away(self, guard: Guard, count: int, now: float) -> None:
-        """Leave nothing of the packets that are not to be answered.
+        """Empty the packets that get no answer.
 
-        An empty packet is in no cache and falls to `_miss`, so the loop above is the same with and without a guard.
+        No cache has an empty packet, so `_miss` gets it: the loop above is the same with and without a guard.
         """
         self._turned_away.clear()
         for i in range(count):
@@ -150,7 +150,7 @@ class BatchPort:
                 self._lengths[i] = 0
 
     def _miss(self, miss: Miss, i: int, offset: int) -> bytes | None:
-        """Return a reply made for one packet; a bug costs only this packet its reply, and the batch goes on."""
+        """Return the reply that is made for one packet. After a bug this packet has no reply, and the batch goes on."""
         length = self._lengths[i]
         # Who is turned away has nothing left of a packet, cut or not; what is shorter than the room was not cut.
         if not self._sources[i] or (not 0 < length < PACKET and self._in_words[i * 8 + 6] & _MSG_TRUNC):
@@ -177,7 +177,7 @@ class BatchPort:
             count -= sent
 
     def _take_error(self) -> None:
-        """Clear a pending socket error (an ICMP that came back), which would wake us for ever."""
+        """Clear a pending error of the socket (from an ICMP message), which would otherwise wake us for ever."""
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error not in {0, errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE}:
             raise OSError(error, os.strerror(error))

@@ -283,7 +283,7 @@ class Connection:
     # ----
 
     def _has_room(self) -> bool:
-        """Whether one more question may be answered: what is under way counts as if its answers were here."""
+        """Tell whether one more question may be answered; questions under way count as if their answers were here."""
         limits = self._limits
         waiting = self._waiting
         if waiting >= limits.in_flight or len(self._out) > limits.backlog:
@@ -294,7 +294,7 @@ class Connection:
         return expected == LARGEST and self._room.may_expect(expected)
 
     def _account(self) -> None:
-        """Tell the room what this connection holds and expects."""
+        """Report to the room how many octets this connection holds and expects."""
         held, expected = len(self._in), self._waiting * self._expected
         if self._out:
             held += self._out.__alloc__()
@@ -302,9 +302,9 @@ class Connection:
         self._room.account(self, held, expected)
 
     def _answer(self, now: float) -> int:
-        """Answer the whole messages that are in; the replies that are known go out in one write. Return their number.
+        """Answer the complete messages in the buffer; replies known now go out in one write. Return their number.
 
-        To send a kept reply is written out, as it is for UDP.
+        The code that sends a kept reply is written out here, as it is for UDP, instead of called.
         """
         get = self.table.replies.get
         guard = self._guard
@@ -366,13 +366,13 @@ class Connection:
         return len(parts) // 2
 
     def _hold(self, now: float) -> None:
-        """Answer on when the socket can be written; a client that does not read lets that wait as well."""
+        """Answer further questions when the socket is writable again: a client that does not read has to wait."""
         self._held = True
         if not self._out:
             self._write_by = now + self._limits.write
 
     def _put(self, data: bytes, now: float) -> None:
-        """Send as much as the kernel takes, unless something is in line already; the rest gets in line."""
+        """Send as much as the kernel takes, unless octets wait already; queue the rest."""
         sent = 0
         if not self._out:
             try:
@@ -390,7 +390,7 @@ class Connection:
 
 
 def _message(data: bytes, parts: list[bytes], index: int) -> bytes:
-    """Return the reply to message `index` of what was read, if it is among those that go out now, else the message."""
+    """Return the reply to message `index` of those that were read if it goes out now, and otherwise the message."""
     position = 0
     for _ in range(index):
         position += 2 + (data[position] << 8 | data[position + 1])

@@ -50,7 +50,7 @@ def _is_hidden(question: Question) -> bool:
 
 
 class _Hidden(msgspec.Struct, gc=False, eq=False):
-    """Who waits for the AAAA of a name, as one that waits for its A."""
+    """A waiter for the AAAA of a name, in the form of a waiter for the name's A."""
 
     waiter: Waiter
     name: bytes
@@ -66,7 +66,7 @@ class _Hidden(msgspec.Struct, gc=False, eq=False):
 
 
 def _hidden(name: bytes, outcome: Outcome) -> Outcome:
-    """Return what the A of a name says about its AAAA."""
+    """Return the outcome for the AAAA of a name that follows from the outcome for its A."""
     if outcome.rcode != m.NOERROR or outcome.follow is not None:
         return outcome
     answer = rrsets(outcome.body, name)[0]

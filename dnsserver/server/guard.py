@@ -35,8 +35,8 @@ def _nobody(client: bytes, limit: str, now: float) -> None:
 class _Lately(Generic[Kept]):
     """A bounded dict that forgets the clients that have been silent longest.
 
-    Those heard of lately are in the first dict. When it has its share, it becomes the second one, and whoever is in
-    that only has not been heard of since: no order has to be kept at every query.
+    Clients that asked recently are in the first dict. When the first dict is full, it becomes the second one. A client
+    that is only in the second dict has not asked since then. So no query has to update an order.
     """
 
     def __init__(self, most: int) -> None:
@@ -173,12 +173,12 @@ class Guard:
 
 
 def _counted(client: bytes, stream: bool) -> bytes:
-    """Return what a client's queries over UDP, or over TCP, are counted under."""
+    """Return the key under which a client's queries over UDP, or over TCP, are counted."""
     return source_of(client) + b"\0" if stream else source_of(client)
 
 
 def _by_prefix(networks: Iterable[IPv4Network | IPv6Network]) -> dict[int, dict[int, set[int]]]:
-    """Return networks by the octets of an address and the bits behind the prefix: one look-up a prefix length."""
+    """Return networks by the length of their prefix and its octets: an address takes one look-up for each length."""
     found: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
     for network in networks:
         shift = network.max_prefixlen - network.prefixlen

@@ -106,7 +106,7 @@ class HeavySources:
         return HeavyStatistics(len(self._heavy), self._found)
 
     def _note(self, source: _Source, now: float) -> Heavy | None:
-        """Remember a heavy source for longer; return it, or the network that takes its place, if that is new."""
+        """Remember a heavy source for longer. Return the source, or the network that takes its place, if it is new."""
         network = source.network
         source = network if network in self._heavy else source
         known = self._heavy.get(source)
@@ -129,7 +129,7 @@ class HeavySources:
 
 
 def _standing_out(window: Counter[bytes]) -> list[_Source]:
-    """Return the addresses that sent a large part of what came, or else the networks."""
+    """Return the addresses that sent a large part of the packets; if no address did, the networks that did."""
     least = window.total() * _STANDS_OUT
     found = [_Source(address, 8 * len(address)) for address, count in window.items() if count >= least]
     if found:

@@ -180,7 +180,7 @@ class Conversation:
             self._http.receive_data(data)
 
     async def _head(self) -> Request | None:
-        """Return the request that comes; None if the client closed. Raises _RefusedError, h11.RemoteProtocolError."""
+        """Return the next request; None if the client closed. Raises _RefusedError and h11.RemoteProtocolError."""
         with trio.move_on_after(self._limits.head_time) as scope:
             event = await self._next()
         if scope.cancelled_caught:
@@ -251,7 +251,7 @@ class Conversation:
         await self._server.send(self._connection, self._stream, _sent(self._http, h11.EndOfMessage()))
 
     async def _watch(self, scope: trio.CancelScope) -> None:
-        """Wait until the client closes, or sends what it should not."""
+        """Wait until the client closes, or sends something too early."""
         await self._stream.receive_some(1)
         scope.cancel()
 
@@ -269,7 +269,7 @@ class Conversation:
         await self._linger()
 
     async def _linger(self) -> None:
-        """Let the client read: closing with something of its own unread would take the response from it."""
+        """Give the client time to read: if we closed before we read all its data, it could lose the response (RST)."""
         with trio.move_on_after(_LINGER):
             await self._stream.send_eof()
             size = 0
@@ -293,7 +293,7 @@ def _target(target: bytes) -> tuple[str, dict[str, str]]:
 
 
 def _date() -> str:
-    """Return now as HTTP has it (RFC 9110 section 5.6.7); no locale is set, so the names are English."""
+    """Return the present time in the form of HTTP (RFC 9110 section 5.6.7). No locale is set, so names are English."""
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
 
 

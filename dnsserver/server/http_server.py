@@ -88,7 +88,7 @@ class HttpServer:
                     self._drop(connection)
 
     def _accept(self, sock: socket.socket) -> bool:
-        """Accept the connections that wait; return False if the system is out of something."""
+        """Accept the waiting connections; return False if the system has no descriptors or memory left."""
         for _ in range(_ACCEPTS):
             try:
                 accepted, address = sock.accept()
@@ -104,7 +104,7 @@ class HttpServer:
         return True
 
     def _admit(self, connection: Connection) -> None:
-        """Begin with a connection; for one too many, another one goes."""
+        """Start to serve a connection; if there are too many, close another one."""
         client = connection.client
         self._open[connection] = None
         self._clients[client] += 1
@@ -138,7 +138,7 @@ class HttpServer:
             connection.sock.close()
 
     def _evict(self, newest: Connection | None, client: str | None = None) -> None:
-        """Close the connection whose last response is longest ago, a waiting one if there is any."""
+        """Close the connection whose last response is the oldest; prefer one that waits for a request."""
         those = [each for each in self._open if each is not newest and (client is None or each.client == client)]
         chosen = next((each for each in those if not each.busy), those[0] if those else None)
         if chosen is not None:

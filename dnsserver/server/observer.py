@@ -160,9 +160,9 @@ def observed(row: Row, epoch: float) -> Observed:
 
 
 def _question(packet: bytes) -> tuple[bytes, int, int, int, bool]:
-    """Return the name, type and class of a question, and its OPT's size and DO; nothing of what cannot be read.
+    """Return the name, type and class of a question, and the size and DO of its OPT; what cannot be read is left empty.
 
-    The OPT is seen where nearly everybody puts it: right behind the question.
+    The OPT is only found right behind the question, where nearly all clients put it.
     """
     position = m.HEADER_SIZE
     try:

@@ -56,7 +56,7 @@ def standard_routes(
 
 
 async def _metrics(read: Callable[[], Awaitable[Readings]], request: Request) -> Response:
-    """Answer a scrape in the format and the encoding that it asks for; others have their turns meanwhile."""
+    """Answer a scrape in the format and the encoding that it asks for; other tasks run in between."""
     accept, encodings = request.headers.get("accept", ""), request.headers.get("accept-encoding", "")
     exposition = Exposition(await read(), accept, encodings)
     pieces = []
@@ -70,7 +70,7 @@ async def _metrics(read: Callable[[], Awaitable[Readings]], request: Request) ->
 
 
 def _ready(readings: Readings, request: Request) -> Response:
-    """Answer a readiness probe, and tell a person why."""
+    """Answer a readiness probe, with the reasons for a person."""
     status = 200 if readings.ready else 503
     if "application/json" in request.headers.get("accept", ""):
         return Response(msgspec.json.encode(_readiness(readings)), status, "application/json")
@@ -109,7 +109,7 @@ def wrong_in_files(readings: Readings) -> tuple[str, ...]:
 
 
 def _configuration(readings: Readings) -> list[str]:
-    """Return lines on the configuration in force, where it comes from files."""
+    """Return lines about the configuration in force, if it comes from files."""
     found = readings.configuration
     if found is None:
         return []
@@ -147,7 +147,7 @@ _STATES = {
 
 
 def _state(kind: Kind, now: float) -> str:
-    """Return a line on one kind."""
+    """Return a line about one kind of objects."""
     read = "read" if kind.synced else "from the snapshot" if kind.from_snapshot else "not read yet"
     parts = [read, f"{kind.objects} {'object' if kind.objects == 1 else 'objects'}"]
     parts += [_STATES.get(kind.state, kind.state)] if kind.state else []
@@ -201,7 +201,7 @@ class _Readiness(msgspec.Struct, frozen=True):
 
 
 def _readiness(readings: Readings) -> _Readiness:
-    """Return the same for programs."""
+    """Return the readiness and its reasons as values for programs."""
 
     def age(last: float | None) -> float | None:
         return None if last is None else round(readings.now - last, 3)
@@ -243,7 +243,7 @@ def _readiness(readings: Readings) -> _Readiness:
 
 
 def _flush(request: Request, flush: Flush) -> Response:
-    """Forget a name."""
+    """Remove the answers for a name, or for all names of a domain, from the caches."""
     name, domain = request.query.get("name"), request.query.get("domain")
     if (name is None) == (domain is None):
         return Response("say either ?name=NAME or ?domain=NAME\n", 400)
@@ -255,7 +255,7 @@ def _flush(request: Request, flush: Flush) -> Response:
 
 
 def _index(readings: Readings, routes: Mapping[str, Route]) -> Response:
-    """Return how it is in short, and what else there is."""
+    """Return the state in short, and a list of all routes."""
     objects = ", ".join(f"{kind.objects} {kind.kind}" for kind in readings.kinds)
     lines = [f"dnsserver {__version__}", f"{verdict(readings)}{': ' if objects else ''}{objects}", ""]
     lines += [f"{route.method} {path}: {route.text}" for path, route in routes.items() if route.text]

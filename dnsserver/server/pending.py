@@ -179,7 +179,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         return self._walk_on(outcome) if self.walk is not None else self._end(outcome)
 
     def _end(self, outcome: Outcome) -> bytes | None:
-        """Return the reply of what the answer led to, or go on in the cluster where that leads back to it."""
+        """Return the reply made of the answer and what it led to; go on in the cluster if that leads back there."""
         if outcome.follow is not None:
             return self._return(self.answer, outcome, outcome.follow)
         return self.of.writer.forwarded(
@@ -187,7 +187,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         )
 
     def _walk_on(self, outcome: Outcome | None) -> bytes | None:
-        """Take the next step through the search list, and at its end go on with what was found."""
+        """Take the next step through the search list. At the end of the list, go on with the result."""
         assert self.walk is not None
         query, writer = self.query, self.of.writer
         try:
@@ -213,7 +213,7 @@ class Resolution(msgspec.Struct, gc=False, eq=False):
         return self._ask_or_reply()
 
     def _return(self, answer: Answer, outcome: Outcome, name: bytes) -> bytes | None:
-        """Go on in the cluster: the outside's chain leads back to a name of ours."""
+        """Go on in the cluster: the chain from outside leads back to a name of the cluster."""
         assert answer.follow is not None  # it was asked
         before = rrsets(outcome.body_at(self.of.writer.clock()), answer.follow)[0]
         if answer.renaming is not None:
@@ -290,7 +290,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
             self.on_end()
 
     def _go_on(self, outcome: Outcome) -> bytes | None:
-        """Return the reply of an outcome that no template writes out, or None: it asks on."""
+        """Return the reply for an outcome that no template can write; None after the next question is asked."""
         of, resolution = self.of, self.resolution
         if resolution is None:
             self.template, self.resolution = None, (resolution := of.resume(self.packet, self.port))
@@ -301,7 +301,7 @@ class PendingQuery(msgspec.Struct, gc=False, eq=False):
         return reply
 
     def _asked(self) -> tuple[bytes, int]:
-        """Return the question, with its OPT where it was cut away, and how many octets it had."""
+        """Return the question, with its OPT if that was cut off, and the number of octets that it had."""
         query = None if self.resolution is None else self.resolution.query
         if query is None or not query.cut:
             return self.packet, len(self.packet)

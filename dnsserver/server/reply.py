@@ -223,7 +223,7 @@ class ReplyWriter:
         return b""
 
     def _keep(self, query: Query, key: bytes, reply: Reply, body: Body, reason: Reason, port: Port) -> None:
-        """Cache a reply if it is right for the next clients that ask the same; its sending is then counted there."""
+        """Cache a reply if it is valid for other clients that ask the same; the cache then counts that it is sent."""
         if query.regular or self._is_for_others(query, reply, body, reason):
             reply.reason = reason
             self._replies.keep(port.table, key, reply, missing=reply.labels[1] == m.NXDOMAIN)
@@ -231,7 +231,7 @@ class ReplyWriter:
             port.table.namespaces.count(reply.depends, reply.labels)
 
     def _is_for_others(self, query: Query, reply: Reply, body: Body, reason: Reason) -> bool:
-        """Tell whether the reply to an irregular query is right for all that mean the same, and adapt it to that."""
+        """Tell whether the reply to an irregular query is valid for all queries with the same meaning, and adapt it."""
         if query.is_odd(self._udp_limit):
             whole = query.end + len(body.data) + len(self._opt(query, reply.labels[1], reason))
             if whole > MIN_SIZE:  # others may take more of it, or less
@@ -250,10 +250,11 @@ class ReplyWriter:
         *,
         lean: bool = False,
     ) -> bytes:
-        """Return a reply without its ID, counted under its labels; it contains the reason if there is an EDE for it.
+        """Return a reply without its ID, and count it under its labels. It has the reason if an EDE exists for that.
 
-        The answer is not cut for that. A `lean` reply tells it only as far as it stays no longer than its query, which
-        serves no attack on who is named as its sender; most tools send a cookie, whose room is enough for a word.
+        No record is left out to make room for the reason. A `lean` reply has only as much of the reason as its query
+        has room for, so that a forged sender address gains an attacker nothing. Most tools send a cookie, which leaves
+        room for a word.
         """
         rcode, size, opt = labels[1], query.size, b""
         if size:
@@ -272,7 +273,7 @@ class ReplyWriter:
         return wire
 
     def _opt(self, query: Query, rcode: int, reason: Reason) -> bytes:
-        """Return the OPT of a reply, with all that the reason tells."""
+        """Return the OPT of a reply, with the extended errors of the reason."""
         do = query.do and rcode != m.BADVERS  # an unknown version's flags mean nothing to us
         return opt_record(self._udp_limit, rcode, do=do, ede=reason.ede, text=reason.text, also=reason.also)
 
@@ -340,7 +341,7 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
 
 
 def _code(outcome: Outcome) -> str:
-    """Return the word that an outcome is counted under."""
+    """Return the word under which an outcome is counted."""
     if outcome.rcode or outcome.body.an or outcome.reason.code != FORWARDED.code:
         return outcome.reason.code
     return FORWARDED_NO_DATA.code
@@ -352,10 +353,10 @@ def asked(query: Query, name: bytes) -> Question:
 
 
 def _marked(answer: Answer, reason: Reason, stale: Reason) -> Reason:
-    """Return the reason to tell the client; where it was the cluster that gave the answer, also that its data is old.
+    """Return the reason to tell the client; for an answer of the cluster, it also says if the data is old.
 
-    That a name does not exist may come of just that. What depends on nothing in the cluster is not old: zone files,
-    hosts, rules, and names that it can never have.
+    Old data may be why a name does not exist. Answers that depend on nothing in the cluster are not old: those of zone
+    files, hosts and rules, and those about names that the cluster can never have.
     """
     depends = answer.depends
     if not answer.aa or (depends is not None and len(depends) == sum(1 for _ in names_of(depends))):
@@ -365,13 +366,13 @@ def _marked(answer: Answer, reason: Reason, stale: Reason) -> Reason:
 
 
 def _left_out(wire: bytes, query: Query, body: Body) -> int:
-    """Return how many records of the Body had no room in the reply; they are its last ones."""
+    """Return how many records of the Body did not fit into the reply; these are its last ones."""
     counts = sum(int.from_bytes(wire[at : at + 2], "big") for at in (4, 6, 8))
     return body.an + body.ns + body.ar - (counts - bool(query.size))
 
 
 def _ring_reply(wire: bytes, labels: Labels, depends: tuple[Any, ...], body: Body, end: int) -> Reply | None:
-    """Make the reply that rotates, unless it is cut so short that there is nothing to rotate."""
+    """Make the reply whose records rotate, unless it is cut so short that nothing is left to rotate."""
     assert body.ring is not None  # the caller's test
     offset, step, count = body.ring
     shown = min(count, int.from_bytes(wire[4:6], "big") - (body.an - count))

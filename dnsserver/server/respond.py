@@ -130,7 +130,7 @@ class Responder:
         return self.replies.follow(wants)
 
     def _answer_followed(self, packet: bytes, port: Port, index: int) -> bytes | None:
-        """Return the cached, observed reply, or what `respond` returns; and measure the time."""
+        """Return the cached reply that is followed, or what `respond` returns, and measure the time."""
         now = self.observer.began = self.clock()
         wire = self._followed(packet[2:], port, now)
         if wire is None:
@@ -140,7 +140,7 @@ class Responder:
         return reply
 
     def _followed(self, key: bytes, port: Port, now: float) -> bytes | None:
-        """Return the octets of the reply that is kept under a question and followed, as `kept` does, and note it."""
+        """Return the octets of the followed reply that is kept for a question, as `kept` does, and note that."""
         reply = port.table.followed.get(key)
         if reply is None:
             return None
@@ -155,15 +155,15 @@ class Responder:
         return wire
 
     def _answer_keepalive(self, query: Query, port: Stream, index: int) -> bytes:
-        """Return the reply to the query without its option, with the option added; empty if none, or not yet."""
+        """Answer the query without its option, and add the option to the reply; it is empty if there is none yet."""
         told = KeepalivePort(port)
         reply = self.answer(query.without_options(), told, index, self.clock())
         return DEFERRED if reply is None else told.told(reply)
 
     def _answer_odd(self, query: Query, port: Port, index: int) -> bytes | None:
-        """Return the reply to what is not asked in here, or that is kept for another spelling; None for the chain.
+        """Return the reply to a query that the chain is not for, or one kept for another spelling; None for the chain.
 
-        It is empty if there is none, or not yet.
+        The reply is empty if there is none, or none yet.
         """
         if query.opcode != _QUERY_OPCODE:
             return self._write.error(query.packet, port, m.NOTIMP, _NOT_IMPLEMENTED)

@@ -121,7 +121,7 @@ class Room:
         return half_asked is not None
 
     def _vacate_most(self, newcomer: bytes) -> bool:
-        """Close a connection of the client with most of them, if it has too many beside a newcomer."""
+        """Close a connection of the client with most connections, if it has at least two more than the newcomer."""
         most, count = self._hosts.most_common(1)[0]
         if count < self._hosts[newcomer] + 2:
             return False

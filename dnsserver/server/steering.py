@@ -68,7 +68,7 @@ def attach(sock: socket.socket, code: bytes) -> None:
 
 
 def _unless(family: int, source: Heavy, behind: int) -> list[_Instruction]:
-    """Return what leaves out the next `behind` instructions for packets of all other sources."""
+    """Return the instruction that skips the next `behind` instructions for packets of all other sources."""
     found: list[_Instruction] = []
     starts = range(0, source.bits, 32)
     for number, start in enumerate(starts):
@@ -84,7 +84,7 @@ def _unless(family: int, source: Heavy, behind: int) -> list[_Instruction]:
 
 
 def _pick(family: int, count: int, answering: Sequence[int], lane: int) -> list[_Instruction]:
-    """Return what gives a lane's packets to one of the processes."""
+    """Return the instructions that give a lane's packets to one of the processes."""
     first = lane * count
     if len(answering) == 1:
         return [_Instruction(_RETURN, first + answering[0])]

@@ -190,7 +190,7 @@ class TcpServer:
     def _serve_some(self, ready: Iterator[Ready]) -> bool:
         """Serve ready sockets until the turn is over; return whether all of them were served.
 
-        Durations below the lowest bound are counted together: their mean is below it too. 0.25 us less for each read.
+        Durations below the lowest bound are counted together, as their mean is also below it: 0.25 us less for a read.
         """
         clock, durations = self._clock, self.table.durations
         now = began = clock()
@@ -222,9 +222,9 @@ class TcpServer:
         return now - began <= _TURN
 
     def _goes_on(self) -> bool:
-        """Accept waiting clients at the end of a turn, and tell whether ready connections still have to be served.
+        """Accept waiting clients at the end of a turn. Tell whether the connections that are left are served at once.
 
-        With several clients they are not: those left are found ready again, and all clients have their turns.
+        With several clients they are not: epoll reports them again, and every client gets its turn.
         """
         for listener in self.lanes.sockets if not (self._rests or self._handed_over) else ():
             try:
@@ -242,7 +242,7 @@ class TcpServer:
             self._faults.took("tcp-accept", error)
 
     def _accept(self, listener: socket.socket) -> None:
-        """Take in connections that wait, a bounded number of them."""
+        """Accept waiting connections, a bounded number of them."""
         made_room = False
         hosts: list[bytes] = []
         until = self._clock() + _ACCEPTING
@@ -274,7 +274,7 @@ class TcpServer:
         self.lanes.behind(lambda: hosts)
 
     def _take_in(self, sock: socket.socket, host: bytes, number: int) -> None:
-        """Start a connection, if its client may have another one."""
+        """Start to serve a connection, if its client may have one more."""
         guard = self._guard
         if guard is not None and not guard.refuses and not guard.allows(host):
             sock.close()
@@ -292,14 +292,14 @@ class TcpServer:
         self._occupied.set()
 
     async def _rest(self) -> None:
-        """Accept again after a while."""
+        """Wait, and then accept connections again."""
         await trio.sleep(_REST)
         self._rests = False
         if not self._handed_over:
             self._listen()
 
     def _heard(self, connection: Connection) -> None:
-        """Record that something has come from a connection or gone to it."""
+        """Record that octets have come from a connection or have gone to it."""
         if connection in self._open:
             self.heard += 1
             self.room.heard(connection)
@@ -311,7 +311,7 @@ class TcpServer:
                 self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
-        """Watch a connection's socket for what it wants now."""
+        """Watch a connection's socket for the events that the connection waits for now."""
         if connection.is_over:
             self._close(connection)
             return
@@ -330,7 +330,7 @@ class TcpServer:
             self._pressed.discard(connection)
 
     def _close(self, connection: Connection) -> None:
-        """Close a connection and forget it, if that was not done yet."""
+        """Close a connection and forget it, unless that is done already."""
         if connection in self._open:
             del self._open[connection]
             self.room.leave(connection)
@@ -340,7 +340,7 @@ class TcpServer:
             connection.close()
 
     def _give_up(self, connection: Connection) -> None:
-        """Close a connection whatever state a bug has left it in."""
+        """Close a connection, in whatever state a bug has left it."""
         try:
             self._close(connection)
         except Exception as error:

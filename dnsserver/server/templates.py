@@ -70,7 +70,7 @@ class _Address(msgspec.Struct, frozen=True, gc=False):
 class _Negative(msgspec.Struct, frozen=True, gc=False):
     """The replies that there is no such service, or that it has no address of `size` octets, as of an `absence`.
 
-    What stands behind the question, and the reply's shape, `backs`, are by where the domain begins.
+    `backs` has the octets behind the question, and the shape of the reply, by the position where the domain begins.
     """
 
     size: int
@@ -197,7 +197,7 @@ class Templates:
         return packet[:2] + wire
 
     def _forward(self, packet: bytes, name: bytes, template: QueryTemplate, port: Port, index: int) -> bytes | None:
-        """Return the reply from outside, `DEFERRED` if it comes later; None for the long way."""
+        """Return the reply from outside, `DEFERRED` if it comes later; None if the question has to be parsed."""
         form = template.forwarded
         if form is None or name != name.lower() or name.endswith(self._chain.ends):
             return None
@@ -297,7 +297,7 @@ class Templates:
             self._template(query).forwarded = self._writer.template(query)
 
     def _template(self, query: Query) -> QueryTemplate:
-        """Return the template for what stands around a question; a new one takes the place of one little used."""
+        """Return the template for the octets around a question; a new one replaces one that is little used."""
         table, queue, packet = self._table, self._queue, query.packet
         key = packet[2:12] + packet[query.end - 5 :]
         template = table.get(key)
@@ -312,5 +312,5 @@ class Templates:
 
 
 def _nothing(namespace: bytes, service: bytes) -> None:
-    """Know no service."""
+    """Return None: no service is known."""
     del namespace, service

@@ -139,7 +139,7 @@ class UdpServer:
             listeners.remove(self._drop_late)
 
     def _drop_late(self, seconds: float) -> None:
-        """Drop what is too old of what has come, after the process stood still for so long."""
+        """Drop the waiting packets that are too old, after the process stood still for so long."""
         if seconds <= _STOOD_STILL:
             return
         try:
@@ -200,7 +200,7 @@ class UdpServer:
                     await self._recover()
 
     async def _recover(self) -> None:
-        """Finish what a failed turn has left undone."""
+        """Finish the work that a failed turn has left."""
         for step in (self._outside.uncork, self.port.flush):
             try:
                 step()

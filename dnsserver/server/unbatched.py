@@ -62,7 +62,7 @@ class UnbatchedPort:
         return BATCH
 
     def _answer(self, packet: bytes, miss: Miss, now: float) -> bytes | None:
-        """Return the reply to the packet at hand, if there is one now."""
+        """Return the reply to the present packet, if there is one now."""
         guard = self._guard
         if guard is not None:
             try:
@@ -141,5 +141,5 @@ class UnbatchedPort:
 
 
 def _source(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
-    """Return the control data that has a reply leave from the address that was asked, by any interface."""
+    """Return the control data with which a reply leaves from the address that was asked, by any interface."""
     return level, kind, bytes(4) + data[4:] if level == socket.IPPROTO_IP else data[:16] + bytes(4)

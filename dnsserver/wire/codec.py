@@ -123,7 +123,7 @@ def _data(rtype: str, number: int, words: Sequence[str], origin: bytes) -> bytes
 def _parameters(data: bytes) -> bytes:
     """Return the parameters of SVCB or HTTPS in the order of their keys (RFC 9460 section 2.2).
 
-    Raises ValueError where one is there twice.
+    Raises ValueError if a key is there twice.
     """
     found: dict[bytes, bytes] = {}
     while data:

@@ -128,7 +128,7 @@ def _read_options(data: bytes) -> list[ExtendedError]:
 
 
 def _printable(octets: bytes) -> str:
-    """Return a text in one line, or nothing; some end it with a NUL (RFC 8914 section 2 says not to rely on that)."""
+    """Return a text as one line, "" if it is not printable. Some end it with a NUL (see RFC 8914 section 2)."""
     try:
         text = octets.rstrip(b"\0").decode()
     except UnicodeDecodeError:

@@ -31,7 +31,7 @@ def from_labels(labels: Iterable[bytes]) -> bytes:
 
 
 def _shown(label: bytes) -> str:
-    """Return what an error calls a label; without octets it cannot be seen."""
+    """Return a label in the form in which an error names it; an empty label has no octets to show."""
     if not label:
         return "the label in front of a dot"
     return f'the label "{label.decode("ascii", "backslashreplace")}"'
@@ -66,7 +66,7 @@ def _unescaped(text: str) -> list[bytes]:
 
 
 def _escaped(octets: Iterator[int], text: str) -> int:
-    """Read what follows a backslash."""
+    """Read the escape that follows a backslash."""
     digits = [next(octets, None)]
     if digits[0] is not None and not 0x30 <= digits[0] <= 0x39:
         return digits[0]

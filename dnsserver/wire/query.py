@@ -145,7 +145,7 @@ def read_query(packet: bytes) -> Query:
 
 
 def _read_extras(packet: bytes, position: int, authorities: int, extras: int, query: Query) -> None:
-    """Read the OPT into `query`; skip any other record (an IXFR's SOA, a TSIG), which must still be whole.
+    """Read the OPT into `query`, and skip other records (the SOA of an IXFR, a TSIG), which must be complete as well.
 
     Raises FormatError.
     """
@@ -189,7 +189,7 @@ def _read_extras(packet: bytes, position: int, authorities: int, extras: int, qu
 
 
 def _option_codes(packet: bytes, position: int, end: int) -> set[int]:
-    """Return which options there are; raises FormatError unless they fill the OPT that ends at `end`.
+    """Return the codes of the options; raises FormatError unless they fill the OPT, which ends at `end`.
 
     RFC 6891 section 6.1.2.
     """

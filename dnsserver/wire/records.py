@@ -231,7 +231,7 @@ def read_records(message: bytes, names: Names, position: int, count: int) -> Ite
 
 
 def _fields(message: bytes, fixed: int) -> tuple[int, int, int, int, int]:
-    """Return type, class, TTL, and where the rdata begins and ends, of a record whose owner ends at `fixed`."""
+    """Return type, class, TTL, and the begin and end of the rdata, of a record whose owner ends at `fixed`."""
     try:
         type_, cls, ttl, length = _unpack_fixed(message, fixed)
     except struct.error:
@@ -254,7 +254,7 @@ def _naptr_prefix(message: bytes, start: int, end: int) -> int:
 
 
 def _check_strings(message: bytes, type_: int, start: int, end: int) -> None:
-    """Raise FormatError unless the rdata is as many strings as its type has, the last of which ends where it does."""
+    """Raise FormatError unless the rdata has as many strings as its type needs, and ends with the last one."""
     least, most = _STRINGS_IN_RDATA[type_]
     position, count = start, 0
     while position < end:

@@ -45,7 +45,7 @@ class Renaming(msgspec.Struct, frozen=True, gc=False):
         )
 
     def _name(self, name: bytes) -> bytes | None:
-        """Return what a name is called, None if that would be too long."""
+        """Return the new form of a name; None if it would be too long."""
         lower = name.lower()
         if lower == self.new:
             return self.asked
@@ -59,7 +59,7 @@ class Renaming(msgspec.Struct, frozen=True, gc=False):
 
 
 def _signing(rtype: int, owner: bytes, rdatas: tuple[bytes, ...], altered: set[tuple[bytes, int]]) -> tuple[bytes, ...]:
-    """Return the data of a record set; of signatures those that sign what is as it was."""
+    """Return the data of a record set; of signatures only those over records that were not changed."""
     if rtype != RRSIG:
         return rdatas
     return tuple(rdata for rdata in rdatas if (owner, int.from_bytes(rdata[:2], "big")) not in altered)

@@ -160,7 +160,7 @@ def cut(body: Body, room: int, base: int) -> Body:
 
 @lru_cache(maxsize=64)
 def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
-    """Return an SOA record cut where the zone's name stands in it: joined by a pointer to that name, it is whole."""
+    """Return an SOA record in parts, cut where it has the zone's name: a pointer to the name completes it."""
     zone = soa.name
     rdata = soa.rdatas[0]
     primary = end_of_name(rdata)
@@ -179,10 +179,10 @@ def _soa_parts(soa: RRset) -> tuple[bytes, ...]:
 
 
 class _Writer:
-    """Names seen so far, and the bytes so far.
+    """The names and the octets that were written so far.
 
-    The owner that was asked for is a pointer to the question, and so may the SOA's be. No other name leans on it: the
-    client's spelling of the question must not show in names of ours, and so one Body serves every spelling.
+    The owner that was asked for is a pointer to the question, and so may the owner of the SOA be. No other name points
+    there: the client's spelling of the question must not show in our names, so one Body serves every spelling.
     """
 
     def __init__(self, name: bytes) -> None:
@@ -233,7 +233,7 @@ class _Writer:
         return count
 
     def _name(self, name: bytes, *, owner: bool = True, lean: bool = False) -> None:
-        """Append a name, its tail as a pointer where it stood before; with `lean` the question counts as before."""
+        """Append a name; a tail that stood before becomes a pointer. With `lean` the question counts as before."""
         data = self._data
         if owner and name == self._asked:
             data += _POINTER_TO_QUESTION
@@ -253,7 +253,7 @@ class _Writer:
         data += name
 
     def _note(self, name: bytes, offset: int) -> None:
-        """Remember where a name that is written anyway can be pointed to."""
+        """Remember the position of a name that is written anyway, for later pointers to it."""
         position = 0
         while name[position] and offset + position <= _MAX_POINTER:
             self._seen.setdefault(name[position:], offset + position)

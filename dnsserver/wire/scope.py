@@ -32,6 +32,6 @@ class Scope(msgspec.Struct, frozen=True, gc=False):
         return any(name != zone and is_below(name, zone) for zone in self.denied) and not self._is_allowed(name)
 
     def _is_allowed(self, name: bytes) -> bool:
-        """Tell whether a name that lies below a denied zone lies deeper, or as deep, below one that is allowed."""
+        """Tell whether a name below a denied zone is also below an allowed zone that is as deep, or deeper."""
         most = max(len(zone) for zone in self.denied if is_below(name, zone))
         return any(len(domain) >= most and is_below(name, domain) for domain in self.allowed)

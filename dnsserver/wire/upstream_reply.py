@@ -112,7 +112,7 @@ def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: 
 
 
 def _read_sections(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: TTLLimits) -> Reading:
-    """Return what may be kept of any reply, as `read` does."""
+    """Return what may be kept of a reply of any form, as `read` does."""
     rcode = reply[3] & 0x0F
     an, ns, ar = _unpack_counts(reply, 6)
     if rcode not in _ABOUT_NAMES:
@@ -155,9 +155,9 @@ def is_truncated(reply: bytes) -> bool:
 def _read_in_order(
     reply: bytes, name: bytes, type_: int, count: int, do: bool, scope: Scope, limits: TTLLimits
 ) -> Reading | None:
-    """Return the answer section as it stands, or None when it is not simply the chain in its order.
+    """Return the answer section as it is; None if it is not simply the chain in its order.
 
-    Runs for nearly every forwarded question: one step a record, and names are read only where they are new.
+    This runs for nearly every forwarded question: one step for each record, and names are read only if they are new.
     """
     start = position = HEADER_SIZE + len(name) + 4
     owner = _QUESTION_POINTER
@@ -218,7 +218,7 @@ def _read_in_order(
 
 
 def _names_of(reply: bytes) -> Names:
-    """Return the names of a reply, that of its question read."""
+    """Return the Names of a reply, after the name of its question is read."""
     names = Names(reply)
     names.read(HEADER_SIZE)
     return names
@@ -230,7 +230,7 @@ def _bounded(ttl: int, limits: TTLLimits) -> int:
 
 
 class _Selection:
-    """The records worth keeping, picked one by one: negative answers, and all that has something to cut out."""
+    """Picks the records to keep one by one: for negative answers, and for replies with records to leave out."""
 
     def __init__(
         self, reply: bytes, name: bytes, type_: int, counts: tuple[int, int, int], *, do: bool, scope: Scope
@@ -285,7 +285,7 @@ class _Selection:
         return Reading(Verdict.GOOD, rcode, body, min(ttl, negative), ad)
 
     def _chain(self) -> tuple[list[Record], bytes, bool, bytes | None] | None:
-        """Return the records on the chain, its last name, whether that one has the answer, and where it leaves."""
+        """Return the records of the chain, its last name, whether that has the answer, and where the chain leaves."""
         by_owner: dict[bytes, list[Record]] = {}
         for record in self._answer:
             if record.cls == CLASS_IN:
@@ -314,16 +314,16 @@ class _Selection:
                 return kept, name, False, name
 
     def _signatures(self, records: Sequence[Record], covered: int) -> list[Record]:
-        """Return the RRSIGs over a type; ANY and RRSIG itself take them with the rest."""
+        """Return the RRSIGs over a type; for ANY and RRSIG, the answer itself has them."""
         if not self._do or self._type in {m.ANY, RRSIG}:
             return []
         code = covered.to_bytes(2, "big")
         return [r for r in records if r.type == RRSIG and self._reply[r.rdata : r.rdata + 2] == code]
 
     def _proofs(self, chain: Sequence[Record], soa: Record | None) -> list[Record]:
-        """Return what of the authority section is kept, in its order: the SOA, and with DO the proofs, all signed.
+        """Return the kept records of the authority section, in order: the SOA, and with DO the proofs and signatures.
 
-        Each name of a chain may need a proof of its own: of a wildcard on the way, of the last name's absence.
+        Each name of a chain may need its own proof: for a wildcard on the way, or for the absence of the last name.
         """
         if not self._do:
             return [] if soa is None else [soa]
@@ -337,7 +337,7 @@ class _Selection:
         return [record for record in self._authority if record in kept and record.cls == CLASS_IN]
 
     def _proves(self, owner: bytes, zones: set[bytes]) -> bool:
-        """Tell whether a proof of this owner is taken: the neighbours of a name may lie out of scope, in its zone."""
+        """Tell whether a proof with this owner is kept: neighbours of a name may be out of scope, but in its zone."""
         if self._scope.allows(owner):
             return True
         near = owner in zones or any(zone in zones for zone in ancestors(owner))
@@ -350,7 +350,7 @@ class _Selection:
         limits: TTLLimits,
         fixed: dict[Record, int] | None = None,
     ) -> tuple[Body, int]:
-        """Return the records as a Body, and the lowest TTL among them; `fixed` gives some of them a TTL."""
+        """Return the records as a Body, and their lowest TTL; `fixed` sets the TTL of some of them."""
         ttls = {record: _bounded(record.ttl, limits) for record in (*answer, *authority)}
         ttls.update(fixed or {})
         lowest = min(ttls.values(), default=0)

@@ -118,7 +118,7 @@ def _fields(words: list[str], owner: str) -> tuple[int, int | None, bytes]:
 
 
 def _take_ttl_and_class(words: list[str], owner: str) -> int | None:
-    """Take away the TTL and the class in front of a type; return the TTL, if there is one. Raises FormatError."""
+    """Remove the TTL and the class in front of a type; return the TTL, if there is one. Raises FormatError."""
     ttl = None
     while words and _is_field(words[0]):
         word = words.pop(0)
@@ -132,7 +132,7 @@ def _take_ttl_and_class(words: list[str], owner: str) -> int | None:
 
 
 def _entries(text: str) -> Iterator[_Entry]:
-    """Yield what each line, or group of lines in parentheses, says. Raises ZoneFileError where it cannot be split."""
+    """Yield the entry of each line, or of lines in parentheses. Raises ZoneFileError if they cannot be split."""
     position, line, opened = 0, 1, 0
     entry = _Entry(1, indented=False, words=[])
     begins = True
@@ -166,7 +166,7 @@ def _entries(text: str) -> Iterator[_Entry]:
 
 
 class _Reader:
-    """Takes the entries in their order, and notes what is wrong with each."""
+    """Reads the entries in their order, and notes the mistakes of each."""
 
     def __init__(self, origin: str) -> None:
         self.mistakes: list[tuple[int, str]] = []
@@ -233,7 +233,7 @@ class _Reader:
         return tuple(sorted(rrsets, key=lambda rrset: (len(labels(rrset.name)), rrset.type != m.SOA)))
 
     def _judge(self, record: _Record, apex: bytes) -> None:
-        """Note what the server would not serve of a record."""
+        """Note whatever of a record the server would not serve."""
         owner = to_text(record.owner)
         if not is_below(record.owner, apex):
             self.mistakes.append((record.line, f"{owner} is not in the zone {to_text(apex)}"))

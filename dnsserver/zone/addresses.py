@@ -89,7 +89,7 @@ class ReverseNames:
         return self._build.nxdomain(depends, _ADDRESS_UNKNOWN, zone=zone)
 
     def _targets(self, address: bytes) -> list[bytes]:
-        """Return the names that resolve to an address: a service's, or else those of its endpoints, sorted."""
+        """Return the names that resolve to an address, sorted: those of services, or else those of endpoints."""
         index = self._index
         services = [key for key in index.by_cluster_ip.get(address) if key[0] in index.namespaces]
         if services:
@@ -102,7 +102,7 @@ class ReverseNames:
         return sorted(found)
 
     def _above(self, name: bytes, labels: tuple[bytes, ...], zone: bytes, qtype: int) -> Answer:
-        """Answer for a reverse name of the server's own zones that is no whole address."""
+        """Answer for a reverse name of the server's own zones that is not the name of a whole address."""
         if name == zone and qtype in {m.SOA, m.NS}:
             rrset = self._build.soa(zone) if qtype == m.SOA else self._build.ns(zone)
             return Answer(answer=(rrset,), depends=None)
@@ -114,7 +114,7 @@ class ReverseNames:
 
 
 def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
-    """Return the labels that an address has in a service that exists, each once."""
+    """Return the labels of an address in a service that exists, each once."""
     if entry is None or entry.service is None or entry.service.external is not None:
         return ()
     return dict.fromkeys(
@@ -123,7 +123,7 @@ def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
 
 
 def _pod_address(label: bytes) -> bytes | None:
-    """Read the dashes of a pod's name back into an address."""
+    """Return the address that a pod's name has with dashes."""
     try:
         text = label.decode("ascii")
     except UnicodeDecodeError:

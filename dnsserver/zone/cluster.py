@@ -144,7 +144,7 @@ class Cluster:
         return changed
 
     def _retain(self, now: float) -> None:
-        """Retain what slices have released, for its grace."""
+        """Retain the endpoints that slices have released, for the time of the grace."""
         released, self.index.released = self.index.released, []
         for entry, endpoint, ports, last in released if self._grace else ():
             entry.retain(endpoint, (now + self._grace, ports, last))
@@ -156,9 +156,9 @@ class Cluster:
             listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
 
     def _note_known(self) -> None:
-        """Note which names can be answered: each needs some kinds only, so one slow list holds back only its own.
+        """Note which names can be answered: each needs only some kinds, so a slow list delays only names that need it.
 
-        Pods that are denied are not waited for; the names that are nothing without them stay unanswered.
+        The zone does not wait for pods if access to them is denied; names that need pods then stay unanswered.
         """
         known = self._synced | self._denied
         self.missing = frozenset(self._needed - known)
@@ -246,7 +246,7 @@ class Cluster:
         return minimal_any(answer, name, qtype) if qtype == m.ANY and answer is not None else answer
 
     def _resolve(self, name: bytes, qtype: int) -> Answer | None:
-        """Return the answer for where an alias leads, None where that is not for the cluster to say."""
+        """Return the answer for the target of an alias; None if the target is not a name of the cluster."""
         return None if self.elsewhere is not None and self.elsewhere(name) else self.answer(name, qtype)
 
     def service(self, namespace: bytes, service: bytes) -> tuple[tuple[bytes, ...], tuple[Key, ...]] | Absence | None:
@@ -272,7 +272,7 @@ class Cluster:
         return any(address not in self._own_addresses for part in slices for address in part.addresses)
 
     def _answer_others(self, name: bytes, qtype: int) -> Answer | None:
-        """Answer for a name that is no service's."""
+        """Answer for a name below the domain that is not a name of a service."""
         labels = names.labels_below(name, self.domain)
         if labels is not None:
             return self._answer_own(name, labels, qtype)

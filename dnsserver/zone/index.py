@@ -299,7 +299,7 @@ class Index:
         self._drop_addresses(namespace, addresses)
 
     def _namespace_changed(self, namespace: bytes) -> None:
-        """Note that names of a namespace came to be or ceased to: those that its addresses' PTRs lead to, too."""
+        """Note that a namespace appeared or went: its names changed, and the PTRs that lead to these names."""
         self.changed.add((namespace,))
         for entry in self.entries.get(namespace, {}).values():
             if entry.service is not None:
@@ -425,7 +425,7 @@ class Index:
             self.forget_if_empty(entry)
 
     def _add_slice(self, entry: Entry, view: SliceView) -> None:
-        """Record a slice that was not there: most of what a list brings, so it is done without the care below."""
+        """Record a new slice. Most slices of a list are new, so this skips the comparisons that a change needs."""
         self.changed.add(entry.key)
         self.before.setdefault(entry.key, Before(entry.service is not None, entry.service, entry.slices))
         entry.have((*entry.slices, view))
@@ -453,7 +453,7 @@ class Index:
 
     @staticmethod
     def _release_listed(entry: Entry, obj: model.EndpointSlice) -> None:
-        """Retain no endpoint that a slice lists: it has arrived, or is there and not ready."""
+        """Stop retaining the endpoints that a slice lists: each has arrived, or exists and is not ready."""
         if entry.retained:
             listed = _listed(obj)
             for endpoint in [endpoint for endpoint in entry.retained if endpoint[0] in listed]:
@@ -483,7 +483,7 @@ class Index:
         )
 
     def _interned_key(self, namespace: bytes) -> tuple[bytes]:
-        """Return a tuple of nothing but the namespace, the one that all share."""
+        """Return the tuple that has only the namespace; all keys of a namespace share one object."""
         key = self._seen.get(namespace)
         if key is None:
             if len(self._seen) > _NAMESPACES_KEPT:
@@ -492,7 +492,7 @@ class Index:
         return key
 
     def _ports(self, listed: tuple[model.ServicePort | model.EndpointPort, ...]) -> tuple[PortView, ...]:
-        """Make what `_ports_seen` has of a list of ports from then on: one value for thousands of objects."""
+        """Make the value that `_ports_seen` then has for a list of ports: thousands of objects share one value."""
         if len(self._ports_seen) > _PORTS_KEPT:
             self._ports_seen.clear()  # only the sharing suffers
             self._ports_made.clear()
@@ -542,7 +542,7 @@ def _octets(text: str) -> bytes:
 
 
 def _label(text: str) -> bytes | None:
-    """Return text as a label of a name, or None if it cannot be one (RFC 1035 section 2.3.4)."""
+    """Return a text as a label of a name; None if it cannot be a label (RFC 1035 section 2.3.4)."""
     octets = _octets(text)
     return octets if 0 < len(octets) <= _MAX_LABEL else None
 
@@ -562,7 +562,7 @@ def _listed(obj: model.EndpointSlice) -> set[bytes | None]:
 
 
 def _pod_addresses(status: model.PodStatus) -> bytes:
-    """Return a pod's addresses in one string of octets: none, 4, 16, or 4 and 16."""
+    """Return a pod's addresses in one string of octets, of length 0, 4, 16, or 4 + 16."""
     if status.phase in {"Succeeded", "Failed"}:
         return b""
     if status.pod_ips and len(status.pod_ips) == 1:
@@ -573,7 +573,7 @@ def _pod_addresses(status: model.PodStatus) -> bytes:
 
 
 def _split(addresses: bytes) -> tuple[bytes, ...]:
-    """Undo `_pod_addresses`."""
+    """Return the addresses in a string that `_pod_addresses` made."""
     match len(addresses):
         case 0:
             return ()

@@ -24,7 +24,7 @@ PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class _Model(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """What all API values share: immutable, camelCase in JSON, what is not set left out, no reference cycles."""
+    """The base of all API values: immutable, camelCase in JSON, without fields that are not set, without cycles."""
 
 
 class Metadata(_Model, frozen=True, gc=False):

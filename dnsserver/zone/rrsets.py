@@ -56,7 +56,7 @@ def of_service(cluster: Cluster, key: Pair) -> Iterator[RRset]:
 class _Endpoints:
     """The endpoints of a service by their labels: addresses and ports of each, and which labels are aliases.
 
-    From the slices at once: to ask for each would look through all of them each time.
+    They are made from all slices at once: a question for each endpoint would search all slices each time.
     """
 
     def __init__(self, entry: Entry) -> None:

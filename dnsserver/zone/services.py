@@ -89,7 +89,7 @@ class ServiceNames:
     def _headless(
         self, name: bytes, entry: Entry, slices: Sequence[SliceView], port: Pair | None, qtype: int
     ) -> Answer:
-        """Answer from the ready endpoints of `slices`, or what is retained of the entry's if they have none."""
+        """Answer from the ready endpoints of `slices`; if there are none, from the retained endpoints of the entry."""
         depends = entry.keys
         slices = [part for part in slices if part.held] or _retained(entry, None)
         if port is not None:
@@ -114,7 +114,7 @@ class ServiceNames:
     def _srv_of(
         self, name: bytes, key: Pair, slices: Sequence[SliceView], port: Pair | None, depends: tuple[Key, ...]
     ) -> Answer:
-        """Answer with a record for each endpoint and port."""
+        """Answer with an SRV record for each endpoint and port."""
         base = self._build.name_of(key)
         room = names.MAX_NAME - 1 - len(base)  # for the label of an endpoint
         reason = _NO_PORTS
@@ -142,7 +142,7 @@ class ServiceNames:
         depends: tuple[Key, ...],
         without: Reason = _NO_PORTS,
     ) -> Answer:
-        """Answer with these (port, target); for the `without` reason if there are none."""
+        """Answer with SRV records for these (port, target) pairs; if there are none, with the reason `without`."""
         if not records:
             return self._build.nodata(depends, without)
         weight = max(1, 100 // len(records)).to_bytes(2, "big")
@@ -173,7 +173,7 @@ class ServiceNames:
         return self._alias(name, target, qtype, depends)
 
     def _alias(self, name: bytes, target: bytes, qtype: int, depends: tuple[Key, ...]) -> Answer:
-        """Answer with a CNAME, and for an address question go on at its target (docs/answers.md section 5)."""
+        """Answer with a CNAME; for a question of addresses, go on at its target (docs/answers.md section 5)."""
         cname = RRset(name, m.CNAME, self._build.ttl, (target,))
         if qtype == m.CNAME:
             return Answer(answer=(cname,), depends=depends)
@@ -214,7 +214,7 @@ def endpoint_label(endpoint: Endpoint) -> bytes:
 
 
 def _has_port(entry: Entry, port: Pair) -> bool:
-    """Tell whether there is a name `_PORT._PROTO` for such a port."""
+    """Tell whether the name `_PORT._PROTO` exists for one of the ports."""
     assert entry.service is not None  # or there is no name of it at all
     if not entry.service.headless:
         return bool(_matching(entry.service.ports, port))
@@ -223,7 +223,7 @@ def _has_port(entry: Entry, port: Pair) -> bool:
 
 
 def _matching(ports: Iterable[PortView], port: Pair) -> tuple[PortView, ...]:
-    """Return the ports that `_PORT._PROTO` means; an empty label left of its underscore leaves that part open."""
+    """Return the ports that `_PORT._PROTO` means. If only an underscore stands for a part, any value of it fits."""
     name, protocol = port
     return tuple(
         p for p in ports if (not name or p.name.lower() == name) and (not protocol or p.protocol.lower() == protocol)
@@ -231,7 +231,7 @@ def _matching(ports: Iterable[PortView], port: Pair) -> tuple[PortView, ...]:
 
 
 def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
-    """Return the slices cut down to the endpoints that have this label."""
+    """Return the slices with only the endpoints that have this label."""
     found = []
     for part in slices:
         kept = [
@@ -245,7 +245,7 @@ def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
 
 
 def _retained(entry: Entry, label: bytes | None) -> list[SliceView]:
-    """Return what is retained of an entry's endpoints, its last ones or those of one label, as slices."""
+    """Return the retained endpoints of an entry as slices: the last ones of the service, or those of one label."""
     return [
         SliceView.of((address,), (hostname,), ports)
         for (address, hostname), (_, ports, last) in (entry.retained or {}).items()

@@ -106,8 +106,8 @@ class StaticZone:
     def _node(self, name: bytes) -> dict[int, RRset] | None:
         """Return the records of a name, or of the wildcard that stands for it; None if it does not exist.
 
-        Only the wildcard right below the closest name that exists does (RFC 4592 section 3.3.1): whatever is written in
-        the file, also an empty non-terminal, keeps it from the names below.
+        Only the wildcard directly below the closest existing name counts (RFC 4592 section 3.3.1). A name that exists,
+        even an empty non-terminal, hides wildcards above it from the names below it.
         """
         node = self._nodes.get(name)
         if node is not None:
@@ -120,5 +120,5 @@ class StaticZone:
 
 
 def _owned(rrset: RRset, name: bytes) -> RRset:
-    """Return records as those of the name that was asked, which a wildcard's are (RFC 4592 section 3.3.3)."""
+    """Return records with the name of the question as their owner, as a wildcard needs (RFC 4592 section 3.3.3)."""
     return rrset if rrset.name == name else RRset(name, rrset.type, rrset.ttl, rrset.rdatas)
