@@ -45,12 +45,12 @@ def recursion(config: Config) -> bool:
 
 
 def _routes(config: Config) -> dict[bytes, object]:
-    """Return by its domain whom each route asks, and what it believes: the order and the times alter no answer."""
+    """Return, by domain, the upstreams of each route and whether they are trusted: other settings alter no answer."""
     return {route.domain.wire: _answers_of(route) for route in config.routes()}
 
 
 def _excepted(config: Config) -> frozenset[bytes]:
-    """Return the domains that routes leave to others."""
+    """Return the domains that routes exclude."""
     return frozenset(domain.wire for route in config.routes() for domain in route.except_)
 
 

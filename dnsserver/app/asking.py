@@ -39,7 +39,7 @@ _OPT = struct.Struct("!BHHIH")
 
 
 class _Step(msgspec.Struct, frozen=True):
-    """A question to the outside on the way, and its outcome; `seconds` is None for a cached outcome."""
+    """A question to the outside that was needed, and its outcome; `seconds` is None for a cached outcome."""
 
     question: Question
     outcome: Outcome
@@ -47,7 +47,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 
 class _Watched:
-    """The outside without any counting, which records each step."""
+    """The outside, without counting, and with a record of each step."""
 
     def __init__(self, forwarder: Forwarder, clock: Callable[[], float]) -> None:
         self._forwarder = forwarder
@@ -176,7 +176,7 @@ class Asking:
         return _read(name, qtype, reply, noted, (*here, *self._outside(watched.steps)), whose)
 
     def _here(self, name: bytes, qtype: int) -> Iterator[Source]:
-        """Yield this server's own sources that decide about a name."""
+        """Yield the sources of this server itself that decide the answer for a name."""
         dns, rules = self._dns, self._dns.chain.rules
         keys = [] if rules is None or not rules.concerns(name) else rules.origin(name, qtype)
         for key in keys:
@@ -209,7 +209,7 @@ class Asking:
         return Source("rule", text, place=self._place(key))
 
     def _outside(self, steps: list[_Step]) -> Iterator[Source]:
-        """Yield what the outside said, as sources."""
+        """Yield the answers of the outside, as sources."""
         now = self._clock()
         for step in steps:
             outcome = step.outcome
@@ -247,7 +247,7 @@ def _read(
     found: tuple[Source, ...],
     whose: tuple[str, str],
 ) -> Answered:
-    """Return what a reply says; None is no reply. `whose` are the namespace and the service that it is about."""
+    """Return the content of a reply; None is no reply. `whose` are the namespace and the service that it is about."""
     text, type_ = to_text(name), type_name(qtype)
     reason = Reason("") if noted is None else noted.reason
     code = reason.code if noted is None else noted.labels[2]
@@ -279,7 +279,7 @@ def _read(
 
 
 def _line_of(name: bytes, text: str) -> int | None:
-    """Return the line of a hosts file that has a name; None where it is not seen at once, as for reverse names."""
+    """Return the line of a hosts file that has a name; None if it is not found quickly, as for reverse names."""
     if len(text) > _SEARCHED:
         return None
     wanted, lower = to_text(name).removesuffix("."), text.lower()

@@ -87,7 +87,7 @@ class Audience:
                 follower.take(seen)
 
     def _refresh(self) -> None:
-        """Let the observer record what is wanted now, and nothing else."""
+        """Let the observer record the replies that somebody wants now, and no others."""
         who: list[Rule | Follower] = [*self.log.rules, *self.followers]
         filters = [each.filter for each in who]
         observer = self._observer
@@ -153,7 +153,7 @@ def filter_of(table: QueryLogTable) -> Filter:
 
 
 def _wants(filters: list[Filter]) -> Wants:
-    """Return a function that tells whether a cached reply can be wanted."""
+    """Return a function that tells whether somebody may want a cached reply."""
 
     def wants(key: bytes, reply: Reply) -> bool:
         records = reply.wire[4:6] != b"\0\0"
@@ -163,7 +163,7 @@ def _wants(filters: list[Filter]) -> Wants:
 
 
 def _room(who: Rule | Follower) -> int:
-    """Return how many rows of a kind are looked at each time, to find as many as may be shown."""
+    """Return how many rows of a kind are searched each time, to find as many as may be shown."""
     rate = who.rate if isinstance(who, Rule) else 0
     if not rate or who.filter.is_selective:
         return MOST_ROOM

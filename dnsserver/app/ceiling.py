@@ -112,14 +112,14 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
 
 
 def _hosts_octets(config: Config) -> int:
-    """Return how long the lines of all tables of hosts are, as they are now."""
+    """Return the number of octets in the lines of all tables of hosts now."""
     files = [table.file for table in config.hosts if table.file is not None and table.file.is_file()]
     entries = (len(entry) for table in config.hosts for entry in table.entries)
     return sum(entries) + sum(file.stat().st_size for file in files)
 
 
 def _patterns(config: Config) -> int:
-    """Return what the regular expressions of rules take at most."""
+    """Return the most memory that the regular expressions of rules take, in octets."""
     expressions = [*(rule.regex for rule in config.rewrite), *(rule.regex for rule in config.answer)]
     count = sum(expression is not None for expression in expressions)
     return _RE2 + count * _PATTERN if count else 0

@@ -90,7 +90,7 @@ async def _run(
 
 
 async def _cluster(config: Config) -> Cluster:
-    """Return the zone as its source has it now."""
+    """Return the zone, made of the objects that its source has now."""
     try:
         return await zone_of(config)
     except NoZoneError as error:

@@ -44,7 +44,7 @@ def import_corefile(path: Path, text: str | None = None) -> Imported:
 
 
 class _Imports:
-    """The files that `import` names: keys of the ConfigMap, as they are mounted beside the Corefile, or files."""
+    """The files that `import` names: keys of the ConfigMap, which are mounted beside the Corefile, or other files."""
 
     def __init__(self, path: Path, given: Sources) -> None:
         self._path = path
@@ -72,7 +72,7 @@ class _Imports:
 
 
 def _fitting(folder: Path, pattern: str) -> Iterator[Path]:
-    """Give the files of a pattern, in the order of their names; folders are no files."""
+    """Yield the files that match a pattern, in the order of their names, without folders."""
     whole = folder / pattern
     if any(sign in pattern for sign in "*?["):
         parent, name = whole.parent, whole.name
@@ -86,7 +86,7 @@ def _fitting(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def _find(corefile: Path, name: str) -> Located:
-    """Return a path as our configuration should have it: where the file is, seen from here or beside the Corefile."""
+    """Return a path as our configuration should have it: that of the file from here, or beside the Corefile."""
     for folder in (corefile.parent, Path()):
         try:
             path = (folder / name).absolute()
@@ -106,7 +106,7 @@ def _read(corefile: Path, name: str) -> str | None:
 
 
 def _mistakes(text: str) -> list[tuple[int, str]]:
-    """Return what our reader finds wrong in a text, with the lines."""
+    """Return the mistakes that our reader finds in a text, with their lines."""
     try:
         load_text(text, _WRITTEN)
     except ConfigError as error:

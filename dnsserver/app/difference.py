@@ -100,7 +100,7 @@ def read(packet: bytes, question: Question) -> Said | None:
 
 
 def _comparable(rtype: int, rdata: bytes) -> bytes:
-    """Return rdata as two servers have to agree on it: names in lower case, and an SOA without its serial."""
+    """Return the part of rdata that has to be equal on both servers: names in lower case, an SOA without its serial."""
     begin = _NAMES_BEGIN.get(rtype)
     if begin is None:
         return rdata
@@ -148,7 +148,7 @@ def _below_the_domain(front: tuple[bytes, ...], qtype: int, ours: Said, theirs: 
 
 
 def _but_for_weights(said: Said) -> tuple[int | None, frozenset[bytes]]:
-    """Return an answer of SRV without the weights, and without the records that have no port."""
+    """Return an SRV answer without the weights, and without the records that have no port."""
     records = (record.rdata for record in said.answer if record.type == m.SRV)
     return said.rcode, frozenset(rdata[:2] + rdata[4:] for rdata in records if rdata[4:6] != b"\0\0")
 
@@ -165,7 +165,7 @@ def _reverse(qtype: int, ours: Said, theirs: Said, known: Known) -> int | None:
 
 
 def _text(record: Record) -> str:
-    """Return rdata for a person to read; an SOA's has no numbers, as they are not compared."""
+    """Return rdata as text for a person; that of an SOA has no numbers, as these are not compared."""
     if record.type == m.SOA:
         end = end_of_name(record.rdata, 0)
         return f"{to_text(record.rdata[:end])} {to_text(record.rdata[end:])}"

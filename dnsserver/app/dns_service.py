@@ -138,7 +138,7 @@ class DnsService:
         return [(listener.address, listener.tcp) for listener in self.listeners.all]
 
     def _flush_late(self) -> None:
-        """Send the replies that upstreams have just brought, together."""
+        """Send together the replies that upstreams have just brought."""
         for listener in self.listeners.all:
             for port in listener.udp.ports:
                 try:
@@ -276,7 +276,7 @@ class DnsService:
         return self.forwarder if config.ipv6 == "on" else WithoutIPv6(self.forwarder)
 
     def _release_retained(self, seconds: float) -> None:
-        """Release the endpoints whose grace may be over: they may have left when a standstill of so long began."""
+        """Release the endpoints whose grace may be over: they may have left as the standstill began."""
         try:
             self.replies.drop(self.cluster.expire(self._clock() + seconds, time.time()))
         except Exception as error:
@@ -303,7 +303,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 def _tcp_limits(config: Config) -> TcpLimits:
-    """Return what TCP clients may take: fewer connections than configured where descriptors are few."""
+    """Return the limits of TCP clients: fewer connections than configured if there are few descriptors."""
     limits = settings.tcp(config)
     places = descriptors.for_clients(config, limits.connections, descriptors.raise_limit())
     return msgspec.structs.replace(limits, connections=places)

@@ -48,7 +48,7 @@ def _all(cluster: Cluster) -> Iterator[RRset]:
 
 
 def _of_name(cluster: Cluster, wanted: str) -> Iterator[RRset]:
-    """Yield what a namespace has, or a name that may lack the domain, and what is below it."""
+    """Yield the records of a namespace, or those of a name and all names below it; the name may lack the domain."""
     service = of_object(wanted)
     if not service and (name_alone := name_in(wanted)):
         raise DumpError(f'name: found "{wanted[:60]}", expected a name alone, as in "{name_alone}"')

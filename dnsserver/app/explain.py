@@ -81,7 +81,7 @@ def _changed(parts: Parts, namespace: bytes, service: bytes) -> str:
 def _no_namespace(parts: Parts, namespace: str) -> str:
     """Return what is wrong with a namespace that the cluster does not have; "" for one that it has, or may have.
 
-    A server that follows some namespaces only does not know whether there is another.
+    A server that follows only some namespaces does not know whether another one exists.
     """
     settings, known = parts.config.kubernetes, parts.cluster.index.namespaces
     own = namespace.encode()
@@ -92,7 +92,7 @@ def _no_namespace(parts: Parts, namespace: str) -> str:
 
 
 async def _node(parts: Parts) -> Node:
-    """Return what is known of the nodes: this pod has a node's resolv.conf, if it does not have the cluster's."""
+    """Return what is known of the nodes: this pod has the resolv.conf of its node, unless that names the cluster."""
     config = parts.config
     own = tuple(_own_addresses(parts))
     search = tuple(str(domain) for domain in config.search.node_domains)
@@ -113,7 +113,7 @@ def _is_the_clusters(client: Client, domain: str, own: tuple[str, ...]) -> bool:
 
 
 def _own_addresses(parts: Parts) -> Iterator[str]:
-    """Yield the addresses that clients ask: those of the Service, and those that it listens on by name."""
+    """Yield the addresses that clients ask: those of the Service, and the specific ones at which the server listens."""
     name = parts.config.service
     entry = parts.cluster.index.entry((name.namespace.encode(), name.name.encode()))
     if entry is not None and entry.service is not None:
@@ -122,7 +122,7 @@ def _own_addresses(parts: Parts) -> Iterator[str]:
 
 
 async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:
-    """Return a pod's spec, from where the server has its objects. Raises PodReadError, and WantedError."""
+    """Return a pod's spec, from the source of the server's objects. Raises PodReadError and WantedError."""
     client, objects = parts.sync.client, parts.config.objects
     if client is None:
         assert objects is not None  # it is one or the other
@@ -150,7 +150,10 @@ def _no_pod(namespace: str, name: str, path: Path, known: Iterable[str] | None) 
 
 
 def _pod_of_files(path: Path, namespace: str, name: str, is_alone: bool) -> PodDns:
-    """Return a pod of object files, of small ones if others are answered beside. Raises PodReadError, WantedError."""
+    """Return a pod of object files; a server that answers others reads small files only.
+
+    Raises PodReadError and WantedError.
+    """
     known: list[str] = []
     try:
         for thing in objects_of(path, "Pod", is_alone=is_alone):
@@ -179,7 +182,7 @@ def run(loaded: Loaded, wanted: Wanted) -> Explanation:
 
 
 class _Process:
-    """What answers, without sockets for clients."""
+    """The parts of a server that answer, without sockets for clients."""
 
     is_alone = True
 

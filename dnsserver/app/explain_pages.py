@@ -54,7 +54,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
 
 
 async def _in_slices(first: str, rest: Iterator[str]) -> AsyncGenerator[bytes, None]:
-    """Yield lines in pieces that take a few milliseconds: packets are answered between them."""
+    """Yield lines in pieces that take a few milliseconds, so that packets are answered between two pieces."""
     piece, ends = [first], trio.current_time() + _SLICE
     for line in rest:
         piece.append(line)

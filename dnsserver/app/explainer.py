@@ -174,13 +174,13 @@ class Explainer:
             )
 
     async def _client(self, wanted: Wanted) -> Client:
-        """Return who the client is, with what `[clients]` does to it."""
+        """Return the client, with notes about what `[clients]` does to it."""
         client, address = await self._client_and_address(wanted)
         said = admission.notes(self._config.clients, address)
         return msgspec.structs.replace(client, notes=(*client.notes, *said))
 
     async def _client_and_address(self, wanted: Wanted) -> tuple[Client, str]:
-        """Return who the client is, and the address of a pod, "" if it is not known."""
+        """Return the client, and the address of its pod, "" if that is not known."""
         node = await self._node()
         domain = str(self._config.domain)
         if wanted.resolv_conf is not None:
@@ -214,7 +214,7 @@ class Explainer:
         return filter(None, (self._changed(*key) for key in sorted(keys)))
 
     async def _nearest(self, way: Way) -> tuple[tuple[str, ...], str]:
-        """Return names that somebody may have meant, the likeliest first, and the name that was asked for that one."""
+        """Return similar names that exist, the likeliest first, and the name in `way` that is similar to that one."""
         found: dict[str, tuple[int, str]] = {}
         domain = self._config.domain.wire
         for ask in way.asks:
@@ -230,7 +230,7 @@ class Explainer:
         return tuple(likely), found[likely[0]][1] if likely else ""
 
     async def _alike(self, service: bytes, namespace: bytes) -> AsyncIterator[tuple[int, bytes, bytes]]:
-        """Yield services whose name, or namespace, is like that: how much is wrong, the service, the namespace."""
+        """Yield services with a similar name or namespace: how much differs, the service, the namespace."""
         entries = self._index.entries
         here = namespace in self._index.namespaces
         if here:
@@ -293,7 +293,7 @@ class _Walked:
         return tuple(by_place[place] for place in dict.fromkeys(asked))
 
     async def _ask(self, ask: Ask) -> list[Said]:
-        """Return what is said to each type of a question, all asked at once."""
+        """Ask for all types of a question at once, and return the answer to each type."""
         async with trio.open_nursery() as nursery:
             for qtype in ask.types:
                 if (ask.name, qtype) not in self.answers:
@@ -311,7 +311,7 @@ class _Walked:
 
 
 def _not_asked(name: bytes, qtype: int) -> Answered:
-    """Return what the node's nameservers are taken to say of a name of the cluster."""
+    """Return the answer that the node's nameservers are assumed to give for a name of the cluster."""
     text = "this client asks the node's nameservers, which do not know the cluster's names"
     made = answered(
         to_text(name),

@@ -39,7 +39,7 @@ def _documents(file: Path) -> Iterator[object]:
 
 
 def _things(value: object) -> Iterator[dict[str, object]]:
-    """Yield the objects of a document, also those of a List."""
+    """Yield the objects of a document, including those of a List."""
     if isinstance(value, dict):
         items = value.get("items")
         if isinstance(items, list):

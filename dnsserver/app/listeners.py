@@ -136,7 +136,7 @@ class Listeners:
         return left
 
     def _adopted(self, configured: Address, udp: list[socket.socket], tcp: list[socket.socket]) -> Listener:
-        """Take over sockets in their order: the first one, and its lanes, if there are as many as we have."""
+        """Take over sockets in their order: the first one, and its lanes, if their number is the same as ours."""
         found: list[Lanes] = []
         for transport, (sock, *others) in (("udp", udp), ("tcp", tcp)):
             if len(others) == LANES:
@@ -317,12 +317,12 @@ class Listeners:
 
 
 def _given(sockets: Iterator[socket.socket]) -> Callable[[int], socket.socket]:
-    """Return what opens the next one of sockets that are there already."""
+    """Return a function that returns the next of the given sockets at each call, instead of opening one."""
     return lambda _: next(sockets)
 
 
 def _meets(one: Address, other: Address) -> bool:
-    """Tell whether two addresses cannot be bound without sharing them."""
+    """Tell whether two addresses overlap, so that both can be bound only if they are shared."""
     if one.port != other.port or not one.port or (":" in one.host) != (":" in other.host):
         return False
     return one.host == other.host or {one.host, other.host} & {"0.0.0.0", "::"} != set()

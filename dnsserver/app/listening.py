@@ -90,7 +90,7 @@ class _NotBoundError(Exception):
 
 
 def _open(address: Address, *, join: bool, free: bool = False) -> Sockets:
-    """Return both sockets of one port."""
+    """Return the two sockets, UDP and TCP, of one port."""
     while True:
         try:
             udp = bind(address.host, address.port, reuse_port=join, free=free)
@@ -146,7 +146,7 @@ def close(opened: Iterable[tuple[Address, Sockets]]) -> None:
 
 
 def _reason(address: Address, transport: Transport, error: OSError) -> str:
-    """Say why an address cannot be had, and what helps."""
+    """Return why an address cannot be bound, and what helps."""
     reason = f"cannot listen on {address}: {(error.strerror or str(error)).lower()}"
     if error.errno == errno.EADDRINUSE:
         return f"{reason} ({transport.upper()}){_by_whom(address, transport)}"
@@ -170,7 +170,7 @@ def _first_unprivileged() -> int:
 
 
 def _by_whom(address: Address, transport: Transport) -> str:
-    """Say which process has an address, as far as this one may see."""
+    """Return which process has an address, as far as this process may see that."""
     inodes = {f"socket:[{inode}]" for inode in _holders(address, transport)}
     if not inodes:
         return ""
@@ -184,7 +184,7 @@ def _by_whom(address: Address, transport: Transport) -> str:
 
 
 def _has_one_of(folder: Path, inodes: set[str]) -> bool:
-    """Tell whether the process of a folder in /proc has one of these sockets open."""
+    """Tell whether the process with this folder in /proc has one of these sockets open."""
     with suppress(OSError):
         for handle in (folder / "fd").iterdir():
             with suppress(OSError):  # closed by now
@@ -194,7 +194,7 @@ def _has_one_of(folder: Path, inodes: set[str]) -> bool:
 
 
 def _holders(address: Address, transport: Transport, *, exactly: bool = False) -> Iterator[str]:
-    """Give the inodes of sockets that are in the way of an address, or of its own (proc_net_tcp.rst of the kernel)."""
+    """Yield the inodes of sockets that are bound to an address, or keep others from it (kernel: proc_net_tcp.rst)."""
     wanted = _hex(address.host)
     # Ours are for IPv6 alone, but who asks for IPv4 may meet one that is for both.
     tables = [f"{transport}6"] if ":" in address.host else [transport, f"{transport}6"]
@@ -212,7 +212,7 @@ def _holders(address: Address, transport: Transport, *, exactly: bool = False) -
 
 
 def _hex(host: str) -> str:
-    """Return an address as /proc/net has it: each word of 32 bits in the machine's order."""
+    """Return an address in the form of /proc/net: each word of 32 bits in the byte order of the machine."""
     packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
     words = (packed[at : at + 4] for at in range(0, len(packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)

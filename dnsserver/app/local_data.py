@@ -101,7 +101,7 @@ class LocalData:
 
 
 class _HostsTable(NamedTuple):
-    """A table of hosts, what it was made from, and whether it was there before, perhaps with another text."""
+    """A table of hosts, its settings and text, and whether it existed before, perhaps with another text."""
 
     settings: Hosts
     text: str
@@ -112,10 +112,10 @@ class _HostsTable(NamedTuple):
 def _hosts(
     config: Config, texts: Texts, before: Sequence[_HostsTable] | None
 ) -> tuple[list[_HostsTable], frozenset[bytes]]:
-    """Return the tables, and the domains whose answers change because of tables that are not kept.
+    """Return the tables, and the domains whose answers change because of tables that were replaced.
 
-    Where many lines of a file are others its table is made anew, here beside the questions: to change the one that is
-    asked holds them up.
+    If many lines of a file differ, its table is made anew here, in a thread: to change the table in use would delay
+    questions.
     """
     known = {table.settings: table for table in before or ()}
     tables: list[_HostsTable] = []
@@ -139,7 +139,7 @@ def _hosts(
 
 
 def _at_most(domains: set[bytes], most: int) -> frozenset[bytes]:
-    """Return so many domains at most in which all of these lie: those with most labels give way to the one above."""
+    """Return at most `most` domains that contain all of these; those with most labels give way to their parents."""
     count = len(domains)
     if count <= most:
         return frozenset(domains)

@@ -188,7 +188,7 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
 
 
 def _namespaces(dns: DnsService) -> dict[str, metrics.Namespace]:
-    """Return what was asked of each namespace, of all tables."""
+    """Return the counts of questions by namespace, of all reply tables together."""
     questions: Counter[bytes] = Counter()
     failures: dict[bytes, Counter[int]] = {}
     for table in dns.replies.tables:

@@ -101,7 +101,7 @@ def _statics(config: Config) -> Iterator[Finding]:
 
 
 def _hosts(config: Config) -> Iterator[Finding]:
-    """Find hosts files that cannot be read, and lines of them that are passed over."""
+    """Find hosts files that cannot be read, and lines of hosts files that are ignored."""
     if not config.hosts:
         return
     from dnsserver.resolver.hosts import mistakes  # noqa: PLC0415 - only who has rules needs it
@@ -122,7 +122,7 @@ def _hosts(config: Config) -> Iterator[Finding]:
 
 
 def _never_used(config: Config) -> Iterator[Finding]:
-    """Find rules for the same names as one before them, which is used instead."""
+    """Find rules for the same names as an earlier rule, which is used instead of them."""
     for table, rules, keys in (
         ("rewrite", config.rewrite, ("name", "prefix", "suffix", "regex", "below")),
         ("answer", config.answer, ("name", "regex", "below", "types")),
@@ -136,7 +136,7 @@ def _never_used(config: Config) -> Iterator[Finding]:
 
 
 def _everywhere(config: Config) -> Iterator[Finding]:
-    """Find regular expressions that every name has to be compared with."""
+    """Find regular expressions with which every name has to be compared."""
     if not config.rewrite and not config.answer:
         return
     from dnsserver.resolver.patterns import domain_of  # noqa: PLC0415 - only who has rules needs it
@@ -152,7 +152,7 @@ def _everywhere(config: Config) -> Iterator[Finding]:
 def _shadowed(
     config: Config, key: str, path: Path, origin: bytes, before: list[tuple[bytes, Path]]
 ) -> Iterator[Finding]:
-    """Find what answers a static zone's names before the zone is asked."""
+    """Find zones and domains that answer the names of a static zone before it is asked."""
     from dnsserver.wire.name import is_below, to_text  # noqa: PLC0415 - as above
 
     shown = to_text(origin)
@@ -183,7 +183,7 @@ def _upstreams(config: Config) -> Iterator[Finding]:
 
 
 def _resolv_conf(config: Config, key: str, path: Path, *, explicit: bool) -> Iterator[Finding]:
-    """Look at a file of upstreams; the default one is nobody's mistake."""
+    """Check a file of upstreams; a problem of the default file is only noted, as nobody wrote it."""
     from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if explicit else "noted"
@@ -200,7 +200,7 @@ def _resolv_conf(config: Config, key: str, path: Path, *, explicit: bool) -> Ite
 
 
 def _looks_like_file(key: str, upstream: Upstream) -> Iterator[Finding]:
-    """Find a hostname that somebody meant as a file beside the configuration."""
+    """Find a hostname that looks like a file beside the configuration."""
     if upstream.host.endswith((".conf", ".txt", ".resolv")):
         text = f'"{upstream.host}" is taken as a hostname; for the file of that name write "./{upstream.host}"'
         yield Finding(key, text, "ignored")
@@ -284,7 +284,7 @@ def _open_files(config: Config) -> Iterator[Finding]:
 
 
 def _exposed(config: Config) -> Iterator[Finding]:
-    """Find listeners that anybody on the internet may use against others, with a forged source address."""
+    """Find listeners that anybody on the internet could use, with a forged source address, to attack others."""
     hosts = exposed(config.listen, config.clients.allow)
     if hosts:
         where = ", ".join(str(host) for host in hosts[:3]) + (", ..." if len(hosts) > 3 else "")
@@ -293,7 +293,7 @@ def _exposed(config: Config) -> Iterator[Finding]:
 
 
 def _drain(config: Config, written: Container[str]) -> Iterator[Finding]:
-    """Find an end that clients of a Service hear of too late."""
+    """Find a drain that ends before the clients of a Service know of it."""
     least = min(config.drain, config.drain_min)
     if config.drain_min > config.drain and "drain_min" in written:
         yield Finding("drain_min", f"has no effect above drain, {config.drain:g} s", "ignored")
@@ -304,7 +304,7 @@ def _drain(config: Config, written: Container[str]) -> Iterator[Finding]:
 
 
 def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding]:
-    """Find settings that others make idle."""
+    """Find settings that have no effect because of other settings."""
     default = Config()
     idle: list[tuple[str, str]] = []
     if config.objects is not None:
@@ -333,7 +333,7 @@ def _without_effect(config: Config, written: Container[str]) -> Iterator[Finding
 
 
 def _value(config: Config, key: str) -> object:
-    """Return what stands at a dotted key."""
+    """Return the value of a dotted key."""
     value: object = config
     for name in key.split("."):
         value = getattr(value, name)
@@ -341,7 +341,7 @@ def _value(config: Config, key: str) -> object:
 
 
 def _objects(config: Config) -> Iterator[Finding]:
-    """Look at where objects come from; a server that has a snapshot of the zone can do without for a while."""
+    """Check the path of the objects; a server with a snapshot of the zone can start without them."""
     path = config.objects
     if path is None:
         return

@@ -27,6 +27,6 @@ def usage() -> Usage | None:
 
 
 def _booted() -> int:
-    """Return when the machine started, in unix time. Raises OSError and IndexError."""
+    """Return the unix time at which the machine started. Raises OSError and IndexError."""
     _, _, rest = Path("/proc/stat").read_bytes().partition(b"\nbtime ")
     return int(rest.split(maxsplit=1)[0])

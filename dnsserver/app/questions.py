@@ -49,7 +49,7 @@ def of_cluster(index: Index, domain: bytes, *, pods: bool) -> Iterator[Question]
 
 
 def _of_service(entry: Entry, zone: tuple[bytes, ...]) -> Iterator[Question]:
-    """Give the questions about a service: its own name, those of its ports, those of its endpoints."""
+    """Yield the questions about a service: for its own name, those of its ports, and those of its endpoints."""
     if entry.service is None:
         return
     namespace, name = entry.key

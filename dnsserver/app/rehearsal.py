@@ -55,7 +55,7 @@ def rehearse(config: Config) -> Iterator[Finding]:
 
 
 def _skipped_lines(config: Config) -> Iterator[Finding]:
-    """Look at what a file of upstreams says that nobody understands; the default one is nobody's mistake."""
+    """Find lines of a file of upstreams that cannot be read; those of the default file are only noted."""
     from dnsserver.forward import resolvconf  # noqa: PLC0415 - 10 ms
 
     level: Level = "ignored" if config.upstreams != Config().upstreams else "noted"
@@ -69,7 +69,7 @@ def _skipped_lines(config: Config) -> Iterator[Finding]:
 
 
 def _not_bound(address: Address, kind: socket.SocketKind) -> OSError | None:
-    """Try for a moment whether an address can be had."""
+    """Bind an address for a moment; return the error, or None if there is none."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family, kind) as probe:
@@ -84,7 +84,7 @@ def _not_bound(address: Address, kind: socket.SocketKind) -> OSError | None:
 
 
 def _level(error: OSError) -> Level:
-    """Judge an address that cannot be had: what has it may be the server that is checked for, and its user another."""
+    """Return how serious it is that an address cannot be bound: the checked server may have it, or other rights."""
     return "noted" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "refused"
 
 
@@ -93,7 +93,7 @@ def _cannot(address: Address, error: OSError) -> str:
 
 
 def _why_not(address: Address, error: OSError) -> str:
-    """Return what `serve` would say; it is imported only here, as it brings all that answers with it."""
+    """Return what `serve` would say. Its module is imported only here, as it imports all that answers questions."""
     from dnsserver.app.listening import ListenError, open_all  # noqa: PLC0415
 
     try:
@@ -106,7 +106,7 @@ def _why_not(address: Address, error: OSError) -> str:
 
 
 def _service_account(folder: Path) -> Iterator[Finding]:
-    """Look at what a pod has to have to be let in by its API server."""
+    """Check the files that a pod needs for access to its API server."""
     for path in (folder / "token", folder / "ca.crt"):
         try:
             problem = "" if read_text(path, _MOST_OF_A_FILE).strip() else "is empty"
@@ -119,7 +119,7 @@ def _service_account(folder: Path) -> Iterator[Finding]:
 
 
 def _objects(path: Path) -> Iterator[Finding]:
-    """Yield what is said when the files are read for the first time; nothing that has been said is said twice."""
+    """Yield the log lines of a first read of the files, each once."""
     import trio  # noqa: PLC0415 - these three cost 0.1 s, and only object files need them
 
     from dnsserver.kube.objects import ObjectFiles, ObjectsError  # noqa: PLC0415
@@ -150,7 +150,7 @@ def _objects(path: Path) -> Iterator[Finding]:
 
 
 def _is_harmless(text: str) -> bool:
-    """Tell whether a finding is harmless: it leaves out nothing that may be an object."""
+    """Tell whether a finding is harmless: nothing that may be an object is left out."""
     _, separator, names = text.partition(_NOT_READ)
     return any(harmless in text for harmless in _HARMLESS) or (
         bool(separator) and all(name.endswith(_DOCUMENTS) for name in names.split(", "))
@@ -158,7 +158,7 @@ def _is_harmless(text: str) -> bool:
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
-    """Return an event of the log as a sentence: where, what, and what else is said of it."""
+    """Return an event of the log as a sentence: the place, the problem, and the other fields."""
     where = event.get("file") or event.get("path")
     what = event.get("problem") or ("" if event["event"] == _OF_A_FILE else event["event"])
     rest = [value for name, value in event.items() if name not in {"event", "file", "path", "problem"}]

@@ -214,7 +214,7 @@ class Reloader:
             log.warning("some keys are in force after a restart only", needs_restart=list(wanted.restart))
 
     def _refuse(self, problems: tuple[str, ...], *, told: bool) -> None:
-        """Log what is wrong, once; a file with a new mistake may be half written."""
+        """Log what is wrong, once. A new mistake has to wait: the file may be half written."""
         if not told and problems != self._doubt:
             self._doubt = problems
             self._watch.look_again()
@@ -250,7 +250,7 @@ def say_of_settings(notes: Iterable[tuple[str, str, bool]]) -> None:
 
 
 def _files(loaded: Loaded) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the files to look at, and the patterns that others may come by."""
+    """Return the files to watch, and the patterns by which more files may be included."""
     config = loaded.config
     names = [*loaded.files, *config.static, *_authorities(config)]
     names += [table.file for table in config.hosts if table.file is not None]
@@ -265,7 +265,7 @@ def _authorities(config: Config) -> list[Path]:
 
 
 def _hashes(config: Config) -> dict[str, str]:
-    """Return the hashes of files that other parts read themselves; a file that cannot be read has no hash."""
+    """Return the hashes of files that other parts of the server read; a file that cannot be read has no hash."""
     found = {}
     for path in (*_authorities(config), *([config.kubeconfig] if config.kubeconfig else [])):
         try:

@@ -64,7 +64,7 @@ def _each(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
 
 
 def _end_within(seconds: float) -> None:
-    """End this process by then, whatever still delays it: a file on a network, say."""
+    """End this process at that time, whatever still delays it, such as a file on a network."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True
     with suppress(RuntimeError, MemoryError):  # no thread is to be had: the end takes what it takes
@@ -233,12 +233,12 @@ class Server:
         await self.dns.faults.once("announce", self._announce, Address(*admin) if admin else None)
 
     async def _release(self) -> None:
-        """Give up the address of admin HTTP, which the next server uses from now on."""
+        """Release the address of admin HTTP, which the next server uses from now on."""
         self._admin_scope.cancel()
         await trio.lowlevel.checkpoint()
 
     def _rest(self, does: bool) -> None:
-        """Read nothing new, because the next server does; or go back to reading."""
+        """Stop reading new packets, because the next server reads them; or start to read again."""
         self._handed_over = does
         self.dns.listeners.rest(does)
         if not does and self._nursery is not None:
@@ -247,7 +247,7 @@ class Server:
     async def _end_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         """Drain at the first SIGTERM or SIGINT; end at once at the next SIGINT.
 
-        Who was never ready has no clients that have to hear of the end first.
+        A server that was never ready has no clients that have to know of the end first.
         """
         first = await anext(signals)
         most = self.config.drain if self.ready else UNDER_WAY if self._handed_over else 0.0
@@ -295,7 +295,7 @@ class Server:
         return self.dns.flush(name, below)
 
     async def _announce(self, admin: Address | None) -> None:
-        """Log what is served, with a command to try it."""
+        """Log what is served, and a command to try it."""
         await self.sync.wait_synced()
         spare_zone()
         give_back()

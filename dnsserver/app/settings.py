@@ -112,7 +112,7 @@ def cluster(config: Config) -> dict[str, Any]:
 
 
 def _own_addresses(config: Config) -> list[bytes]:
-    """Return the addresses that stand for ns.dns until the Service is known: those that it listens on."""
+    """Return the addresses of ns.dns until the Service is known: those at which the server listens."""
     packed = []
     for address in config.listen:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -125,7 +125,7 @@ def _own_addresses(config: Config) -> list[bytes]:
 
 
 def _machine_address(family: int) -> list[bytes]:
-    """Return the address that this machine shows to the world, if it has one of the family."""
+    """Return the address with which this machine reaches other networks, if it has one of the family."""
     try:  # making the socket as well: a kernel may have no IPv6
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             # Connecting a UDP socket sends nothing: it only has the kernel choose the source address.

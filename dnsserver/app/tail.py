@@ -65,7 +65,7 @@ class Tails:
         return Response(self._stream(filter_of(table), table.sample), type=_NDJSON, endless=True)
 
     async def _stream(self, of: Filter, sample: int) -> AsyncGenerator[bytes, None]:
-        """Give lines of JSON, in pieces of several: what is seen, and how many were left out since the last piece."""
+        """Yield pieces of several lines of JSON: the replies, and how many were left out since the last piece."""
         stream = Collected(of, sample, self._audience.missed)
         self._last += 1
         number, told = self._last, 0
@@ -95,7 +95,7 @@ def _line(**fields: Any) -> bytes:
 
 
 def _wanted(query: dict[str, str]) -> QueryLog:
-    """Return what a query asks for, as the configuration has it, but that all classes are wanted if it names none.
+    """Return what a query asks for, as in the configuration; but if it names no class, all classes are wanted.
 
     Raises ConfigError.
     """
@@ -106,6 +106,6 @@ def _wanted(query: dict[str, str]) -> QueryLog:
 
 
 def _number(text: str) -> float | str:
-    """Return the number that a text is, or the text."""
+    """Return a text as a number if it is one, and otherwise the text."""
     found = _NUMBER.fullmatch(text)
     return text if found is None else float(text) if found[1] else int(text)

@@ -36,7 +36,7 @@ Handed = dict[str, tuple[list[socket.socket], list[socket.socket]]]  # UDP and T
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """One address with its sockets: so many for UDP, and the rest for TCP. An empty part is the end."""
+    """One address and the number of its UDP sockets; its other sockets are for TCP. An empty part is the end."""
 
     address: str = ""
     udp: int = 0
@@ -84,7 +84,7 @@ class Predecessor:
 
 
 def _plain(connection: trio.socket.SocketType) -> socket.socket:
-    """Return a socket of the standard library on the same descriptor, for a call that trio does not have."""
+    """Return a socket of the standard library with the same descriptor, for calls that trio does not have."""
     return socket.socket(fileno=os.dup(connection.fileno()))
 
 
@@ -105,7 +105,7 @@ async def predecessor(path: Path) -> Predecessor | None:
 
 
 def _is_own(connection: trio.socket.SocketType) -> bool:
-    """Tell whether a process of the same user is at the other end."""
+    """Tell whether the process at the other end has the same user."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, user, _ = struct.unpack("3i", credentials)
     return bool(user == os.geteuid())
@@ -152,7 +152,7 @@ class Offer:
                     nursery.start_soon(self._serve, connection)
 
     def _bound(self) -> trio.socket.SocketType:
-        """Return a listener in the place of the one of the last server, if any; a folder that is missing is made."""
+        """Return a listener that replaces that of the last server, if there is one. A missing folder is made."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):

@@ -143,7 +143,7 @@ class TrafficCounter:
         return _names(self._who.missing.top(minutes, limit, now), self._missing())
 
     def _missing(self) -> dict[bytes, str]:
-        """Return why names were missing that were asked for just now."""
+        """Return the reasons for which names of recent questions did not exist."""
         return {each.name: each.reason for each in self._who.failures.latest() if each.rcode == NXDOMAIN}
 
     def _list_slow(self, minutes: int, limit: int, now: float) -> report.Listing[report.SlowName]:

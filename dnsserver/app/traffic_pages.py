@@ -15,7 +15,7 @@ _JSON = "application/json"
 
 
 class _QueryError(ValueError):
-    """What is asked for cannot be understood; the text says what was expected."""
+    """The query cannot be understood; the text says what was expected."""
 
 
 def traffic_routes(counter: TrafficCounter) -> dict[str, Route]:

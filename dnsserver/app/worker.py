@@ -77,7 +77,7 @@ class Worker:
             nursery.cancel_scope.cancel()
 
     async def _listen(self, nursery: trio.Nursery) -> None:
-        """Start to answer, after reading what came while this process started: no client gets an outdated answer."""
+        """Start to answer, after reading the events that came during the start: no client gets an outdated answer."""
         spare_zone()
         give_back()
         await quiet(lambda: self._frames)
@@ -121,9 +121,9 @@ class Worker:
                 self._updater.apply(event)
 
     async def _reload(self, frame: worker_protocol.Reload) -> None:
-        """Use new configurations, one after the other.
+        """Put new configurations in force, one after the other.
 
-        The first process has found it good. Raises StartError where it cannot be had here: another worker is begun.
+        The first process has checked them. Raises StartError if one cannot be used here: a new worker is started.
         """
         async with self._reloads:
             wanted = changes(self._config, frame.config)
@@ -139,7 +139,7 @@ class Worker:
                 configure_logging(wanted.config.log.level, wanted.config.log.format)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
-        """Report from time to time that this event loop runs, its counts, who asked, and whose probes came."""
+        """Report from time to time: that this event loop runs, its counts, its clients, and the probes that came."""
         with suppress(trio.BrokenResourceError):  # the first process has gone, which the frames tell as well
             due = trio.current_time()
             while True:

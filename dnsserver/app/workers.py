@@ -190,7 +190,7 @@ class Workers:
                 nursery.start_soon(self._faults.keep, "workers", self._pass_on_probes)
 
     async def _pass_on_probes(self) -> None:
-        """Tell all processes whose probes came to this process."""
+        """Tell all processes which probes came to this process."""
         while True:
             for name in self._dns.forwarder.take_strangers():
                 self.probe_seen(name)
@@ -245,7 +245,7 @@ class Workers:
         down: trio.abc.SendStream,
         scope: trio.CancelScope,
     ) -> None:
-        """Send a worker the zone as it stands, and from the same moment on every event."""
+        """Send a worker the present zone, and from the same moment on every event."""
         addresses = self._dns.addresses
         config = msgspec.structs.replace(self._config, listen=addresses)
         worker.send(worker_protocol.Settings(config, self._dns.secret, dict(self._dns.texts), sockets))
@@ -261,7 +261,7 @@ class Workers:
                 await self._feed_kind(worker, kind)
 
     async def _feed_kind(self, worker: FedWorker, kind: Kind) -> None:
-        """Send a worker all objects of a kind; changes meanwhile are sent as well, except for the end of a list."""
+        """Send a worker all objects of a kind. Changes meanwhile are sent as well, except for the end of a list."""
         cluster = self._dns.cluster
         for number, thing in enumerate(objects(cluster.index, kind), 1):
             worker.send(Put(thing))

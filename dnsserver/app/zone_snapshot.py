@@ -129,10 +129,10 @@ def _identity(config: Config) -> Identity:
 
 
 def _source(config: Config) -> str:
-    """Return where the objects come from and how they are chosen: a snapshot is of use only where that is the same.
+    """Return the source of the objects and how they are chosen: a snapshot is used only if both are the same.
 
-    A kubeconfig says which server it leads to; one that cannot be read, as somebody broke it, may have led to any. In a
-    cluster the folder is the cluster's own.
+    A kubeconfig names its server; one that cannot be read now may have named any server. In a cluster, the folder
+    belongs to the cluster.
     """
     kubernetes = config.kubernetes
     if config.objects is not None:

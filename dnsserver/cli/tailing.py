@@ -81,7 +81,7 @@ def tail(
 
 
 def _follow(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
-    """Print what comes until it ends, and return the exit status."""
+    """Print the lines of the stream until it ends, and return the exit status."""
     admin_client = importlib.import_module("dnsserver.app.admin_client")
     try:
         for line in asked.lines("/tail", query):
@@ -103,7 +103,7 @@ def _follow(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
 
 
 def _shown(line: str, *, as_json: bool) -> str:
-    """Return a line of the stream as it is printed, empty for what says nothing to a person."""
+    """Return a line of the stream in the form in which it is printed; empty for a line that tells a person nothing."""
     if not line:
         return ""
     if as_json:
@@ -121,7 +121,7 @@ def _shown(line: str, *, as_json: bool) -> str:
 
 
 def _text(entry: dict[str, Any]) -> str:
-    """Return a question in one line: when, who, what came of it, how long it took, what was asked, and why."""
+    """Return a question in one line: time, client, result, duration, name and type, and reason."""
     rcode = click.style(f"{entry['rcode']:8}", fg=_COLORS.get(entry["rcode"], "red"))
     name = f"{entry.get('class', '')} {entry.get('type', '-')} {entry.get('name', '-')}".strip()
     source = entry.get("upstream") or entry["source"]

@@ -47,7 +47,7 @@ class View(NamedTuple):
 
 
 class _Room(NamedTuple):
-    """What each list may take: rows, None for as many as there are, and whether its columns have names."""
+    """The room of a list: its number of rows, None for all of them, and whether its columns have headers."""
 
     rows: int | None = None
     names: bool = True
@@ -68,7 +68,7 @@ def screen(view: View, size: Size) -> RenderableType:
 
 
 def _about(top: Top) -> Group:
-    """Return what one client asks, or who asks for one name."""
+    """Return the list of what one client asks, or of who asks for one name."""
     if top.asks:
         names = [(row.name, _count(row), _share(row), row.reason) for row in _items(top.names)]
         return _table(f"Names that {top.asks} asks for", ("name", "questions", "share", "reason"), names, _Room())
@@ -77,7 +77,7 @@ def _about(top: Top) -> Group:
 
 
 def _room(view: View, size: Size, lists: int) -> _Room:
-    """Return the room of each of so many lists below one another; if they do not fit, the last ones are cut off."""
+    """Return the room of each list, with all lists below one another; if they do not fit, the last ones are cut."""
     if not size.height:
         return _Room()
     lines = (size.height - _HEAD - bool(view.problem)) // lists
@@ -120,7 +120,7 @@ def _minutes(window: int) -> str:
 
 
 def _span(top: Top) -> str:
-    """Return of which time it is: of one client or name that is as long as the packets looked at last go back."""
+    """Return the time span of the screen; for one client or name it is the age of the oldest packet looked at."""
     about = top.names if top.asks else top.clients if top.asked else None
     return _minutes(top.window) if about is None else f"{about.seconds:.0f} s"
 
@@ -210,7 +210,7 @@ _LONG = {"client", "name", "upstream", "reason", "failures"}  # what is cut shor
 def _table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], room: _Room, empty: str = "none"
 ) -> Group:
-    """Return a list; where it has to fit it takes the whole width, and cuts short what is too long for that."""
+    """Return a list as a table; if it has to fit, it takes the whole width, and cuts texts that are too long."""
     fits = room.rows is not None
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=fits, show_header=room.names)
     for number, column in enumerate(columns):
@@ -255,7 +255,7 @@ def _causes(row: UpstreamState) -> str:
 
 
 def _client(row: Client | FailureRow) -> str:
-    """Return an address, and whose it is."""
+    """Return an address, and the pods or Services that have it."""
     owners = row.pods or row.services
     if not owners:
         return row.client

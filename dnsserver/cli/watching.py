@@ -108,7 +108,7 @@ def _look(
 
 
 def _live(asked: "AdminClient", window: int, every: float) -> None:
-    """Show it until q or Ctrl-C. While the server does not answer that is said, with what it said last."""
+    """Show the screen until q or Ctrl-C. If the server does not answer, the last screen stays, with a note."""
     admin_client = importlib.import_module("dnsserver.app.admin_client")
     screen = importlib.import_module("dnsserver.cli.top_screen")
     console = importlib.import_module("rich.console").Console(markup=False, highlight=False, emoji=False)
@@ -137,7 +137,7 @@ def _live(asked: "AdminClient", window: int, every: float) -> None:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[float], str]]:
-    """Give what waits so many seconds for a key and returns it, or nothing; the terminal is as before in the end."""
+    """Yield a function that waits so many seconds for a key and returns it, or "". At the end, restore the terminal."""
     termios = importlib.import_module("termios")
     tty = importlib.import_module("tty")
     descriptor = sys.stdin.fileno()

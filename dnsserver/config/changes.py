@@ -152,14 +152,14 @@ def value_of(config: Config, key: str) -> Any:
 
 
 def _needs_restart(key: str, old: Config, new: Config) -> bool:
-    """Tell whether a key that differs is not followed: that pods are verified takes a list of them, say."""
+    """Tell whether a changed key needs a restart: verified pods, for example, need a list of the pods."""
     if key == "pods":
         return "verified" in {old.pods, new.pods}
     return PARTS[key] == "restart"
 
 
 def _replaced(table: Any, names: list[str], value: Any) -> Any:
-    """Return a table in which one key has another value."""
+    """Return a table with another value at one key."""
     first, *rest = names
     inner = _replaced(getattr(table, first), rest, value) if rest else value
     return msgspec.structs.replace(table, **{first: inner})

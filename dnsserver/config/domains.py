@@ -88,7 +88,7 @@ def misspelled(domain: Domain) -> str | None:
 
 
 def _beyond_ascii(domain: Domain) -> str:
-    """Say how a name beyond ASCII stands in questions (RFC 5890); nobody asks for it as it is written."""
+    """Say in which form DNS clients ask for a name that is not ASCII (RFC 5890)."""
     shown = b".".join(labels(domain.wire)).decode(errors="replace")
     try:
         return f'found "{shown}"; expected the name as DNS clients ask for it, "{shown.encode("idna").decode()}"'
@@ -97,7 +97,7 @@ def _beyond_ascii(domain: Domain) -> str:
 
 
 def _alternatives(network: _Network) -> str:
-    """Return the reverse zones that make up a network, the first and the last of many."""
+    """Return the reverse zones that cover a network; of many, the first and the last one."""
     bits = _LABEL_BITS[network.version]
     prefix = max(bits, -(-network.prefixlen // bits) * bits)
     # Not `subnets`: fd00::/9 has few, but 10.0.0.0/1 has 128, and only two are shown.

@@ -24,7 +24,7 @@ _EXPECTED = 'a list of file names, which may have the wildcards `*` and `?`, as 
 
 
 class _Part(NamedTuple):
-    """One file, and where the elements of its arrays of tables begin in those of all files."""
+    """One file, and the positions at which its arrays of tables begin in the arrays of all files."""
 
     source: Path
     places: Places
@@ -148,7 +148,7 @@ def _included(source: Path, whole: "_Whole") -> tuple[tuple[Path, ...], tuple[st
 
 
 class _Whole:
-    """What the files added so far say."""
+    """The content of the files that were added so far."""
 
     def __init__(self, source: Path) -> None:
         self.data: dict[str, Any] = {}

@@ -298,7 +298,7 @@ class Config(Table, frozen=True):
 
 
 def _route(forward: Forward, rest: Forwarding) -> Route:
-    """Fill in what a domain leaves open."""
+    """Return the route of a domain, with the general settings for those that the domain does not set."""
     return Route(
         domain=forward.domain,
         upstreams=forward.upstreams,

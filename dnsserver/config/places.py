@@ -131,7 +131,7 @@ class Places:
             position, line = end, last
 
     def _name(self, position: int, line: int) -> tuple[list[str], int]:
-        """Return the parts of the dotted name at a position, none where there is no name, and where it ends."""
+        """Return the parts of the dotted name at a position, empty if there is no name, and the end of the name."""
         parts: list[str] = []
         while found := _PART.match(self._text, position):
             parts.append(next(part for part in found.groups() if part is not None))
@@ -153,7 +153,7 @@ class Places:
         return name
 
     def _value(self, position: int, line: int) -> int | None:
-        """Return where the value that begins here ends; None for one that never does."""
+        """Return the end of the value that begins here; None if it has no end."""
         depth = 0
         begin = position
         while position < len(self._text):

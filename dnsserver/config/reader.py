@@ -118,7 +118,7 @@ def _place(key: str, written: Written, overrides: Mapping[str, Override]) -> str
 
 
 class _InvalidError(Exception):
-    """A value was refused, and that has been noted."""
+    """A value was refused, and the mistake is noted."""
 
 
 class _TooManyError(Exception):
@@ -166,7 +166,7 @@ class _Reader:
         return config
 
     def _more(self, data: dict[str, Any]) -> None:
-        """Note what is wrong between the values that are right by themselves."""
+        """Note the mistakes in the relations between values that are valid by themselves."""
         left = sound(data, self._wrong, self._broken)
         reader = _Reader(self._source, self._written, self._overrides, [], left.gone)
         try:

@@ -89,7 +89,7 @@ def _is_wildcard(address: Address) -> bool:
 
 
 def _wider(address: Address) -> tuple[Address, ...]:
-    """Return the address that takes in this one, if it is not that itself and has a port."""
+    """Return the wildcard address that includes this address, if it is another one and has a port."""
     if _is_wildcard(address) or not address.port:
         return ()
     return (Address("::" if ":" in address.host else "0.0.0.0", address.port),)
@@ -108,7 +108,7 @@ def _sources(config: Config) -> Iterator[Mistake]:
 
 
 def _address_problem(host: str) -> str:
-    """Return why no server can be asked at an address; empty for a hostname and for all others."""
+    """Return why no server can be asked at an address; empty if one can be, and for a hostname."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -47,7 +47,7 @@ def _table(table: Table, default: Table | None, path: str) -> list[str]:
 
 
 def _difference(value: Any, default: Table | None, name: str) -> str:
-    """Return a comment that says what a value is without the file and the flags, where it is another."""
+    """Return a comment with the default of a value, if the value differs from it."""
     usual = value if default is None else getattr(default, name)
     if usual == value:
         return ""

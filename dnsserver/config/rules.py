@@ -111,14 +111,14 @@ def _domain_mistakes(key: str, domains: tuple[Domain, ...]) -> Iterator[Mistake]
 
 
 def _name_mistakes(key: str, name: Domain | None) -> Iterator[Mistake]:
-    """Yield what is wrong with one name that nobody asks for. An address may be one: programs do ask for it."""
+    """Yield why nobody asks for a name. An address counts as a name: programs do ask for it."""
     problem = misspelled(name) if name is not None and ("*" in str(name) or not name.wire.isascii()) else None
     if problem is not None:
         yield key, problem
 
 
 def _see_to_names(text: str, gaps: AbstractSet[str]) -> None:
-    """Raise RuleError for a text that makes no name, whatever is in its gaps."""
+    """Raise RuleError for a text that makes no valid name, whatever its gaps contain."""
     made = GapText(text, gaps)
     problems = []
     for sample in _IN_GAPS:
@@ -131,7 +131,7 @@ def _see_to_names(text: str, gaps: AbstractSet[str]) -> None:
 
 
 def _lies_nowhere(condition: Condition) -> bool:
-    """Tell whether no name of a rule lies in its `below`."""
+    """Tell whether none of a rule's names is in its `below`."""
     domains = condition.below
     if condition.name is not None:
         return bool(domains) and not any(is_below(condition.name, domain) for domain in domains)
@@ -183,7 +183,7 @@ def _answer(rule: AnswerRule) -> answers.FixedAnswer:
 
 
 def _below_dot(text: str) -> str:
-    """Return a suffix without the dot that it may begin with; the root is one dot."""
+    """Return a suffix without a dot at its beginning; the root is one dot."""
     return text if text == "." else text.removeprefix(".")
 
 

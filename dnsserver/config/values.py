@@ -215,7 +215,7 @@ def _host_port(text: str) -> tuple[str, int]:
 
 
 def _address(text: str) -> str:
-    """Read an address, a zone only where it says anything (RFC 4007): as the C library reads it. Raises ValueError."""
+    """Read an address as the C library does, with a zone only if it has a meaning (RFC 4007). Raises ValueError."""
     address = ipaddress.ip_address(text)
     if not isinstance(address, ipaddress.IPv6Address) or address.scope_id is None:
         return str(address)
@@ -225,6 +225,6 @@ def _address(text: str) -> str:
 
 
 def _is_hostname(text: str) -> bool:
-    """Tell whether it is a hostname (RFC 1123 section 2.1), and not an address with a slip in it."""
+    """Tell whether a text is a hostname (RFC 1123 section 2.1), and not a mistyped address."""
     labels = text.lower().removesuffix(".").split(".")
     return len(text) <= 253 and all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit()

@@ -188,7 +188,7 @@ def _of_the_node(node: Node) -> list[str]:
 
 
 def _noted(client: Client, notes: list[str]) -> Client:
-    """Return the client with what is to be said of its resolv.conf."""
+    """Return the client with the notes about its resolv.conf."""
     if not client.musl_searches:
         notes.append(
             f"musl (Alpine) ignores the search list: its line has {client.search_line} octets, more than"
@@ -235,12 +235,12 @@ def _each_once(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def _merged(options: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """Return options by their names, where the later ones win."""
+    """Return each option once by its name; of several, the last one counts."""
     return tuple({option.partition(":")[0]: option for option in (*options, *others)}.values())
 
 
 def _within_limits(search: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
-    """Return the search domains that a pod may have, and how many those are that it may not."""
+    """Return the search domains that a pod may have, and the number of those beyond the limits."""
     kept = search[:_MOST_SEARCHES]
     while len(" ".join(kept)) > _LONGEST_SEARCH:
         kept = kept[:-1]
@@ -248,7 +248,7 @@ def _within_limits(search: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
 
 
 def _number(options: Iterable[str], prefix: str, default: int, most: int) -> int:
-    """Return the number behind the last option of a name; as C libraries do, 0 for what is no number."""
+    """Return the number of the last option with this prefix; as in C libraries, 0 if it has no number."""
     value = default
     for option in options:
         if option.startswith(prefix):

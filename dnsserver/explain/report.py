@@ -214,7 +214,7 @@ def notes(client: Client, ways: tuple[Way, ...], questions: tuple[Answered, ...]
 
 
 def _differences(ways: tuple[Way, ...]) -> list[str]:
-    """Return where resolvers find other things than the first one."""
+    """Return sentences about resolvers whose result differs from that of the first one."""
     first = ways[0]
     return [
         f"{shown(way.resolver)} {'finds it' if way.found else 'does not find it'}, {shown(first.resolver)}"

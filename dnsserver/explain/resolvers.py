@@ -91,7 +91,7 @@ _GIVES_UP = "the search ends at this kind of failure"
 
 
 def _glibc_asks(name: str, types: tuple[int, ...], why: str, *, in_turn: bool) -> Walk:
-    """Ask for one name, the types in turn or at once, and return what that comes to."""
+    """Ask for one name, the types in turn or at once, and return the result."""
     wire = _wire(name)
     if wire is None:
         return End("failed", _GIVES_UP)
@@ -148,7 +148,7 @@ def musl(name: str, client: Client, types: tuple[int, ...]) -> Walk:
 
 
 def _musl_makes(said: Sequence[Said]) -> End:
-    """Return how musl reads the answers to one name: the first failure decides."""
+    """Return the result that musl makes of the answers for one name: the first failure decides."""
     for each in said:
         if each.rcode == NXDOMAIN:
             return End("not-found")
@@ -193,7 +193,7 @@ def _joined(name: str, domain: str) -> str:
 
 
 def _wire(name: str) -> bytes | None:
-    """Return a name in lower case; None for one that cannot be asked, as it or a label of it is too long or empty."""
+    """Return a name in lower case; None if it cannot be asked: it, or one of its labels, is too long or empty."""
     try:
         wire = from_text(name if name.endswith(".") else f"{name}.").lower()
     except FormatError:

@@ -34,7 +34,7 @@ def _of_client(client: Client, ndots: int) -> Iterator[str]:
 
 
 def _of_ways(found: Explanation) -> Iterator[str]:
-    """Yield what is asked; resolvers that ask the same share the lines."""
+    """Yield the questions of the resolvers; resolvers that ask the same share the lines."""
     shown: dict[object, list[Way]] = {}
     for way in found.ways:
         shown.setdefault((way.asks, way.ending), []).append(way)
@@ -69,9 +69,9 @@ def _short(answer: Answered) -> str:
 
 
 def _of_questions(found: Explanation) -> Iterator[str]:
-    """Yield the answers; types of a name with the same text share the lines.
+    """Yield the answers; types of a name with equal texts share the lines.
 
-    What to do is said of the answer that tells most: a search list asks for many names that nobody meant.
+    Only the answer that tells most has advice: a search list asks for many names that nobody meant.
     """
     together: dict[object, list[Answered]] = {}
     for answer in found.questions:

@@ -31,7 +31,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class _Known:
-    """What was shown of a cause, and what was not."""
+    """How many lines of a cause were shown, and how many were not."""
 
     def __init__(self) -> None:
         self.shown = self.traced = -float("inf")
@@ -101,7 +101,7 @@ class Limiter:
         return event
 
     def _within_burst(self, cause: Cause, now: float) -> Cause:
-        """Return the cause, or when its event had many lines in this second, that of all of them."""
+        """Return the cause; if its event had many lines in this second, return the one that stands for all."""
         if now - self._second >= QUIET:
             self._second, self._counts = now, {}
         name = cause[0]

@@ -54,7 +54,7 @@ def _text(event: Event, *, colors: bool) -> str:
 
 
 def _quoted(value: Any) -> str:
-    """Return a value as it is where it is one word, and else as Python writes it."""
+    """Return a value as it is if it is one word, and otherwise as Python writes it."""
     return value if isinstance(value, str) and not _SEVERAL_WORDS & set(value) else repr(value)
 
 
@@ -137,7 +137,7 @@ def _cut_middle(text: str, longest: int) -> str:
 
 
 def _traceback(raised: ExcInfo) -> str:
-    """Return a traceback without local variables, a token may be among them; of a group, the first few."""
+    """Return a traceback without local variables, as one may be a token; of a group, the first few exceptions."""
     kind, error, where = raised
     found = traceback.TracebackException(
         kind, error, where, limit=-_FRAMES, max_group_width=3, max_group_depth=5, compact=True

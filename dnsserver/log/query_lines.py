@@ -93,7 +93,7 @@ def _common(seen: Observed) -> str:
 
 @lru_cache(maxsize=4)
 def _second(whole: int) -> str:
-    """Return a second as log lines have it: thousands of lines have the same."""
+    """Return a second in the form of log lines; it is cached, as thousands of lines have the same second."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 

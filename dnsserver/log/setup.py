@@ -20,7 +20,7 @@ _LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to b
 
 
 class _Output:
-    """Where the lines of this process go; of the configured ones, the last is in force."""
+    """The output for the lines of this process; of several that were configured, the last one is in force."""
 
     def __init__(self, stream: TextIO | None, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -53,7 +53,7 @@ class _Output:
 
 
 class _Handler(logging.Handler):
-    """Takes what libraries log through the standard library."""
+    """Receives the events that libraries log with the standard library."""
 
     def __init__(self, output: _Output) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ def report_uncaught() -> None:
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """Return the descriptor behind a stream; Python has none where standard error was closed."""
+    """Return the descriptor of a stream; None if standard error was closed at the start."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return stream.fileno() if stream is not None else None
     return None
@@ -160,7 +160,7 @@ def is_read_by_a_person(stream: TextIO | None) -> bool:
 
 
 def _has_colors(stream: TextIO | None) -> bool:
-    """Tell whether colors are wanted: on a terminal that can, unless NO_COLOR (https://no-color.org) is set."""
+    """Tell whether to use colors: on a terminal that has them, unless NO_COLOR (https://no-color.org) is set."""
     return (
         stream is not None
         and stream.isatty()

@@ -91,7 +91,7 @@ class LineWriter:
         return done
 
     def _start(self) -> None:
-        """Start the thread, unless it runs; where the system has none to give, try again later."""
+        """Start the thread, unless it runs; if the system allows no new thread, try again later."""
         with self._lock:
             if self._thread is not None or monotonic() < self._next_start:
                 return
@@ -131,7 +131,7 @@ class LineWriter:
                 self._idle(final=False)
 
     def _take(self, patience: float | None) -> _Item:
-        """Return what is next in the queue, waiting for it; raises Empty."""
+        """Wait for the next item of the queue, and return it; raises Empty."""
         return self._next.pop() if self._next else self._queue.get(timeout=patience)
 
     def _with_more(self, line: bytes) -> list[bytes]:
@@ -148,7 +148,7 @@ class LineWriter:
         return lines
 
     def _idle(self, *, final: bool) -> None:
-        """Write what is due without anybody writing it."""
+        """Write lines that are due, although no new line has come."""
         self._woken = False  # before looking: what comes in between wakes again
         lines = self._overdue(final)
         for line in lines or ():
@@ -158,7 +158,7 @@ class LineWriter:
         self._report_lost()
 
     def _report_lost(self) -> None:
-        """Write how many lines were lost since that was reported the last time."""
+        """Write how many lines were lost since the last such report."""
         lost = self.lost
         if lost != self._reported and self._attempt(self._notice(lost - self._reported)):
             self._reported = lost
@@ -172,7 +172,7 @@ class LineWriter:
         return written
 
     def _attempt(self, line: bytes) -> bool:
-        """Write lines, for however long that takes; return whether they are written."""
+        """Write lines, however long that takes; return whether all were written."""
         descriptor = self._descriptor
         if descriptor is None:
             return False

@@ -75,7 +75,7 @@ def _plugins(s: Readings) -> Iterator[Sample]:
 
 
 def _cached(read: Callable[[Readings], Iterable[Sample]]) -> Callable[[Readings], Iterator[Sample]]:
-    """Put the labels of CoreDNS's cache in front: the caches are shared, so they show under one of the servers."""
+    """Add the labels of CoreDNS's cache in front: our caches are shared, so they appear under one of the servers."""
 
     def samples(s: Readings) -> Iterator[Sample]:
         server = min(_servers(s), default="")
@@ -152,7 +152,7 @@ def _do(s: Readings) -> Iterator[Sample]:
 
 
 def _usage(read: Callable[[Usage], float]) -> Callable[[Readings], Iterator[Sample]]:
-    """Give a sum over all processes of this server."""
+    """Return the sum over all processes of this server."""
     return lambda s: (((), read(process.usage)) for process in s.processes if process.usage is not None)
 
 
@@ -249,7 +249,7 @@ _NEW: tuple[Family, ...] = (
 
 
 def _renamed(name: str, like: str, labels: tuple[str, ...]) -> Family:
-    """Return a metric of before CoreDNS 1.7: another one of today with some of its labels."""
+    """Return a metric from before CoreDNS 1.7: a present metric under its old name, with some of its labels."""
     now = next(family for family in _NEW if family.name == like)
     places = [now.labels.index(label) for label in labels]
 

@@ -77,7 +77,7 @@ class Exposition:
             yield _END
 
     def _head(self, family: Family) -> list[str]:
-        """Return the lines that say what a family is; OpenMetrics has quotes escaped, and counters without `_total`."""
+        """Return the lines that describe a family; OpenMetrics escapes quotes, and names counters without `_total`."""
         text = family.text.replace("\\", r"\\").replace("\n", r"\n")
         name = family.name
         if self._openmetrics:
@@ -97,7 +97,7 @@ class Exposition:
             yield f"{family.name}{suffix}{shown} {_number(value)}\n"
 
     def _histogram(self, name: str, pairs: str, shown: str, value: Histogram) -> Iterator[str]:
-        """Yield its lines; bounds are as Go's client writes them: "1" in the text format, "1.0" in OpenMetrics."""
+        """Yield the lines of a histogram, with bounds as Go's client writes them: "1" as text, "1.0" in OpenMetrics."""
         before = f"{name}_bucket{{{pairs}," if pairs else f"{name}_bucket{{"
         whole = ".0" if self._openmetrics else ""
         count = 0
@@ -114,7 +114,7 @@ def expose(readings: Readings, accept: str = "", encodings: str = "") -> Page:
 
 
 def _offers(header: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what an `Accept` or `Accept-Encoding` names, in small letters, each with its parameters."""
+    """Yield the entries of an `Accept` or `Accept-Encoding` in small letters, each with its parameters."""
     for offer in header.lower().split(","):
         name, *parameters = offer.split(";")
         pairs = (parameter.partition("=") for parameter in parameters)
@@ -122,7 +122,7 @@ def _offers(header: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _parts(samples: _Samples) -> Iterator[_Samples]:
-    """Yield the samples in parts that have about so many lines."""
+    """Yield the samples in parts of about `_LINES` lines."""
     part: _Samples = {}
     lines = 0
     for labels, value in samples.items():
@@ -149,7 +149,7 @@ def _escaped(label: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number as both formats have it, which know infinity by another name than Python."""
+    """Return a number as both formats write it; their word for infinity differs from that of Python."""
     value = float(value)
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"

@@ -353,7 +353,7 @@ def _added(one: Any, other: Any) -> Any:
 
 
 def _name(part: Numbers) -> tuple[str | bytes, ...]:
-    """Return what tells a part from others of its kind."""
+    """Return the name that distinguishes a part from others of its kind."""
     values = (getattr(part, field) for field in part.__struct_fields__)
     return tuple(value for value in values if isinstance(value, str | bytes))
 

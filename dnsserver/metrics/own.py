@@ -9,7 +9,7 @@ from dnsserver.wire.name import to_text
 
 
 def _configuration(s: Readings, read: Callable[[Configuration], float]) -> Iterator[Sample]:
-    """Give one number of the configuration in force, where it comes from files."""
+    """Return one number of the configuration in force, if it comes from files."""
     if s.configuration is not None:
         yield (), read(s.configuration)
 
@@ -46,7 +46,7 @@ def _upstream(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterato
 
 
 def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
-    """Give each worker's share of the mean: what is added up later is no count."""
+    """Return each worker's share of the mean, as the values of all workers are added up later."""
     return lambda s: (
         ((upstream.name, to_text(upstream.domain)), read(upstream) / max(1, alive(s))) for upstream in upstreams(s)
     )

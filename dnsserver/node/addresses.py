@@ -105,7 +105,7 @@ class Addresses:
         return bool(struct.unpack_from("=H", fcntl.ioctl(self._any, _GET_FLAGS, asked), 16)[0] & _UP)
 
     def _is_ours(self, device: int) -> bool:
-        """Tell whether a device is of our kind, as far as it can be known by that."""
+        """Tell whether a device is of the kind that we make: others are not ours."""
         if device not in self._known:
             asked = Message(_GET_LINK, 0, _LINK_BODY.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
             self._known = {}
@@ -162,9 +162,9 @@ def made(name: str, kind: bytes) -> Message:
 
 
 def _body(address: Address, device: int, flags: int = 0) -> bytes:
-    """Return an address of its own, with no neighbours in its network, as messages have it.
+    """Return the body of a message about an address whose network has no other address.
 
-    Its scope is this machine: else the kernel takes it for the source of what goes out by that interface, and NAT too.
+    Its scope is this machine: otherwise the kernel, and NAT, would use the address as the source of outgoing packets.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     octets = address.packed
@@ -173,7 +173,7 @@ def _body(address: Address, device: int, flags: int = 0) -> bytes:
 
 
 def _given(body: bytes) -> Given | None:
-    """Return what a message says of an address, None for one of another family."""
+    """Return the address in a message; None if it is of another family."""
     family, _, short_flags, _, device = _ADDRESS_BODY.unpack_from(body)
     if family not in {socket.AF_INET, socket.AF_INET6}:
         return None

@@ -72,7 +72,7 @@ class Untracked(Protocol):
 
 
 class _Withheld:
-    """A cluster address at which nobody answered when the node had it, though the server answers elsewhere."""
+    """A cluster address at which nobody answered while the node had it, although the server answers elsewhere."""
 
     def __init__(self) -> None:
         self.pause = _FIRST_PAUSE
@@ -247,7 +247,7 @@ class Guardian:
             self._refused("interface_check", error)
 
     def _take_old(self, device: int, given: list[Given]) -> None:
-        """Remove addresses of an earlier configuration that nobody gives now, from an interface of our own."""
+        """Remove, from our own interface, the addresses of an earlier configuration that no guardian gives now."""
         if self._addresses.name(device) == self._settings.device:
             for each in given:
                 if each.device == device and each.address not in self._there and not each.preferred:
@@ -255,7 +255,7 @@ class Guardian:
                     self._take(each.address, device)
 
     def _look_at_the_end(self, given: list[Given], device: int, now: float, began: float) -> None:
-        """Leave all to the next guardian if there is one; else wait for the server to end, and remove all."""
+        """Leave all to the next guardian if there is one. Otherwise wait for the server to end, and remove all."""
         if now < began + _SUCCESSION:
             return
         fresh = {each.address for each in given if each.device == device and each.preferred}

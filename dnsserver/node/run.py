@@ -160,7 +160,7 @@ class _Loop:
             self._write(self._folder)
 
     def _write(self, folder: Path) -> None:
-        """Write the report; why it cannot be written is logged once."""
+        """Write the report; if that fails, the reason is logged once."""
         try:
             report.write(folder, self.report)
         except OSError as error:
@@ -198,7 +198,7 @@ def _show(loop: _Loop, host: str, port: int) -> None:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """Return what listens there, as soon as that can be had."""
+    """Return a socket that listens there, as soon as the address can be bound."""
     told = False
     while True:
         try:
@@ -212,7 +212,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _log_lines(level: str, name: str, event: dict[str, Any]) -> None:
-    """Write a line as the server does; what nobody reads is lost, and holds nothing up."""
+    """Write a log line as the server does; a line that nobody reads is lost, and delays nothing."""
     stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     line = json.dumps({"timestamp": stamp, "level": level, "logger": name, **event}, default=str)
     with contextlib.suppress(OSError):

@@ -112,7 +112,7 @@ class Untracked:
                     raise
 
     def _comments(self, version: int) -> set[str]:
-        """Return what is there, by the comments."""
+        """Return the comments of the rules that exist."""
         message = _message(_GET_RULE, version, _text(_RULE_TABLE, TABLE), flags=0)
         try:
             found = self._kernel.dump(message)
@@ -123,7 +123,7 @@ class Untracked:
         return {comment for each in found for comment in _comment(each.body)}
 
     def _change(self, messages: Iterable[Message]) -> None:
-        """Have all of it obeyed, or nothing."""
+        """Send all changes as one transaction: the kernel makes all of them, or none."""
         border = struct.pack("!BBH", 0, 0, _SUBSYSTEM >> 8)
         self._kernel.do(Message(_BATCH_BEGIN, 0, border), *messages, Message(_BATCH_END, 0, border))
 
@@ -167,12 +167,12 @@ def _expressions(rule: Rule) -> Iterator[bytes]:
 
 
 def _payload(base: int, offset: int, length: int) -> bytes:
-    """Return what loads octets of a header."""
+    """Return the expression that loads octets of a header."""
     return _expression("payload", _number(1, _REGISTER), _number(2, base), _number(3, offset), _number(4, length))
 
 
 def _equal(value: bytes) -> bytes:
-    """Return what leaves the rule unless these octets were loaded."""
+    """Return the expression that leaves the rule unless the loaded octets are equal to these."""
     return _expression("cmp", _number(1, _REGISTER), _number(2, 0), nested(3, attribute(1, value)))
 
 
@@ -193,7 +193,7 @@ def _text(kind: int, value: str) -> bytes:
 
 
 def _comment(body: bytes) -> Iterator[str]:
-    """Give the comment of a rule of our table, if it has one."""
+    """Yield the comment of a rule in our table, if it has one."""
     found = attributes(body[4:])
     if found.get(_RULE_TABLE, b"").rstrip(b"\0") != TABLE.encode():
         return

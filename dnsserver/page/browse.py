@@ -132,7 +132,7 @@ async def namespaces(cluster: Cluster, wanted: Slice) -> Namespaces:
 async def _matching_services(
     cluster: Cluster, known: Sequence[bytes], text: bytes, limit: int
 ) -> tuple[int, list[Entry]]:
-    """Return how many services match, and the first of them."""
+    """Return how many services match, and the first ones."""
     total = looked = 0
     first: list[Entry] = []
     for namespace in known:
@@ -205,7 +205,7 @@ def _port(port: PortView) -> str:
 
 
 async def _endpoints(cluster: Cluster, entry: Entry, wanted: Slice) -> tuple[int, list[EndpointRow]]:
-    """Return how many endpoints match, and those that are wanted."""
+    """Return how many endpoints match, and those of the wanted slice."""
     rows: list[EndpointRow] = []
     total = looked = 0
     for part, endpoint, leaving in _all_endpoints(entry):
@@ -224,7 +224,7 @@ async def _endpoints(cluster: Cluster, entry: Entry, wanted: Slice) -> tuple[int
 
 
 def _all_endpoints(entry: Entry) -> Iterator[tuple[SliceView | None, Endpoint, bool]]:
-    """Give each endpoint, with its slice while it has one, and whether it has left it a moment ago."""
+    """Yield each endpoint, with its slice if it has one, and whether it has just left the slice."""
     for part in entry.slices:
         for endpoint in part.endpoints():
             yield part, endpoint, False
@@ -241,7 +241,7 @@ def _own_name(cluster: Cluster, entry: Entry, endpoint: Endpoint) -> str:
 
 
 def _name(cluster: Cluster, entry: Entry, *labels: bytes) -> bytes | None:
-    """Return the service's name with labels in front; None if that is no name: a label or all of it is too long."""
+    """Return the service's name with labels in front; None if a label or the whole name is too long."""
     namespace, name = entry.key
     try:
         return names.from_labels((*labels, name, namespace, b"svc", *names.labels(cluster.domain)))
@@ -250,10 +250,10 @@ def _name(cluster: Cluster, entry: Entry, *labels: bytes) -> bytes | None:
 
 
 async def _records(cluster: Cluster, entry: Entry, endpoints: Sequence[str]) -> AsyncIterator[RecordSet]:
-    """Give what the service's own name gets, each port's, and each of these endpoints'.
+    """Yield the answers for the service's own name, for that of each port, and for that of each given endpoint.
 
-    It is one question between two turns of the event loop. Of types that a name need not have, only those are given
-    that it has.
+    One question is answered between two turns of the event loop. Types that a name need not have are only given if
+    the name has them.
     """
     if entry.service is None:
         return

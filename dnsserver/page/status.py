@@ -200,7 +200,7 @@ def _kind(kind: metrics.Kind, now: float) -> KindStatus:
 
 
 def _counted(pairs: Iterable[tuple[str, int]], *, explained: bool = False) -> tuple[Count, ...]:
-    """Return the largest counts, each with what it means if that is asked for."""
+    """Return the largest counts; with `explained`, each has its meaning."""
     found: Counter[str] = Counter()
     for what, count in pairs:
         found[what] += count
@@ -249,7 +249,7 @@ def _upstreams(processes: Sequence[metrics.Process]) -> tuple[UpstreamStatus, ..
 
 
 def _upstream(every: Sequence[metrics.Upstream], alive: Sequence[metrics.Upstream]) -> UpstreamStatus:
-    """Make one of what the processes tell, those that are gone included, and of what those say that are alive."""
+    """Merge what all processes counted, ended ones included, with the state that running processes report."""
     bad: Counter[str] = Counter()
     for upstream in every:
         bad.update(upstream.bad)
@@ -315,7 +315,7 @@ def _configured(readings: Readings) -> Configured | None:
 
 
 def _history(samples: Iterable[Sample], now: float) -> dict[str, list[float | None]]:
-    """Return the samples by what they tell, as the page draws them; `age` is the seconds since each one's end."""
+    """Return the samples by quantity, as the page draws them; `age` is the seconds since the end of each sample."""
     found: dict[str, list[float | None]] = {name: [] for name in ("age", *Sample.__struct_fields__[1:])}
     for sample in samples:
         found["age"].append(round(now - sample.at, 1))

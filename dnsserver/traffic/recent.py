@@ -49,7 +49,7 @@ class RecentPackets:
         return self._top(lambda packet: packet.client if packet.name == name else None, minutes, limit, now)
 
     def _top(self, key: Callable[[_Packet], bytes | None], minutes: int, limit: int, now: float) -> Top:
-        """Return the heaviest keys, and how many packets have one; the error is that of sampling from all packets."""
+        """Return the most frequent keys, and how many packets have one; the error is that of sampling."""
         recent = [packet for packet in self._packets if packet.at > now - 60 * minutes]
         everything, found = Summary(), Summary(len(recent))  # nothing is given up
         for packet in recent:

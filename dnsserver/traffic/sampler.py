@@ -127,10 +127,10 @@ class Sampler:
 
 
 def _weighing(samples: list[Sample], packets: int) -> list[Sample]:
-    """Return the samples with weights that come to `packets`: each stands for itself, and for its part of the others.
+    """Return the samples with weights whose sum is `packets`: each stands for itself and for its share of the others.
 
-    They stay as they are if there are no others, or fewer packets than samples: of a socket that was closed meanwhile
-    the number is lost.
+    The samples stay as they are if there are no others, or fewer packets than samples: the count of a socket that was
+    closed meanwhile is lost.
     """
     count = len(samples)
     others = sum(sample.weight for sample in samples) - count

@@ -60,7 +60,7 @@ class UpstreamHistory:
 
 
 def _counted(upstreams: Iterable[Upstream]) -> _Counts:
-    """Return what was counted, by upstream: one that serves several domains is one here."""
+    """Return the counts by upstream; an upstream that serves several domains is one row."""
     found: _Counts = {}
     for upstream in upstreams:
         counts = found.setdefault(upstream.name, Counter())
@@ -78,7 +78,7 @@ def _counted(upstreams: Iterable[Upstream]) -> _Counts:
 
 
 def _between(name: str, before: Counter[str], after: Counter[str]) -> UpstreamWindow:
-    """Return what was counted meanwhile; an upstream that was begun anew may have counted less."""
+    """Return what was counted between the two; the counts of an upstream that was replaced may have become smaller."""
     grown = {what: count - before[what] for what, count in after.items() if count > before[what]}
     queries, replies = grown.pop("queries", 0), grown.pop("replies", 0)
     return UpstreamWindow(name, queries, replies, grown)

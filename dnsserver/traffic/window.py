@@ -88,7 +88,7 @@ class Window:
         return Top(now - start, whole.total, whole.slack, tuple(shown(heavy, more, whole.total) for heavy in found))
 
     def _forget(self, now: float) -> None:
-        """Sum up by minutes what is older than a minute, and forget what no window contains."""
+        """Add up by minutes what is older than a minute, and forget what no window contains."""
         fine, minutes = self._fine, self._minutes
         oldest = int(now // PANE) - _FINE + 1
         while fine and fine[0].number < oldest:

@@ -53,7 +53,7 @@ def _note(site: Site) -> str:
 
 
 def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> None:
-    """Write how long answers are kept at most, or say what it means that another block has said otherwise."""
+    """Write the longest time that answers are kept, or report that another block has a different time."""
     draft = context.draft
     there = draft.settings.get(f"cache.{key}")
     which = "negative answers" if key == "negative_cap" else "answers"
@@ -87,7 +87,7 @@ def _bounds(context: Context, site: Site, line: Line, caps: dict[str, int], sour
 
 
 def _option(context: Context, site: Site, line: Line) -> None:
-    """Import one line of the block; raises ValueError for one that CoreDNS would not take either."""
+    """Import one line of the block; raises ValueError for a line that CoreDNS refuses as well."""
     draft, source = context.draft, source_of_line(line)
     option, arguments = line.words[0], list(line.words[1:])
     what = f"cache {option}"

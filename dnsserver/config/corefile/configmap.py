@@ -57,7 +57,7 @@ def sources(name: str, text: str) -> Sources:
 
 
 def _sensible(given: Sources) -> Sources:
-    """Return what is imported; raises NotACorefileError for a text that is no Corefile at all."""
+    """Return what was imported; raises NotACorefileError for a text that is not a Corefile."""
     found = nonsense(given.corefile)
     if found is not None:
         place = f"{given.name}:{found.line}" if found.line else given.name
@@ -68,7 +68,7 @@ def _sensible(given: Sources) -> Sources:
 def _maps(
     document: Document, value: Any, path: tuple[str | int, ...]
 ) -> Iterator[tuple[Document, dict[str, Any], tuple[str | int, ...]]]:
-    """Give the ConfigMaps of a document, those in a List too."""
+    """Yield the ConfigMaps of a document, including those in a List."""
     if not isinstance(value, dict):
         return
     items = value.get("items")

@@ -36,7 +36,7 @@ _FAILING_OVER = {"SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"}  # for which anothe
 
 
 class _Options:
-    """What the block of one `forward` says."""
+    """The settings in the block of one `forward`."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def left_over(site: Site, directive: Directive) -> list[str]:
 
 
 def _less(zone: str, taken: list[str], excepted: list[str]) -> list[str]:
-    """Return what is left of a domain when others are taken, but for what is excepted of them."""
+    """Return the parts of a domain that are left when others take it, except for what they exclude."""
     if not belonging(zone, taken) or belonging(zone, excepted):
         return [zone]
     return [name for name in excepted if is_below(name, zone)]
@@ -141,7 +141,7 @@ def trust_all(draft: Draft) -> None:
 
 
 def _whole_cluster(context: Context, upstreams: list[str], options: _Options, source: Source) -> None:
-    """Hand over the names of a cluster that no `kubernetes` answers for, as in front of another server of it."""
+    """Forward the names of a cluster for which no `kubernetes` answers, as in front of its other server."""
     for part in _PARTS:
         _one_domain(context, f"{part}.{context.domain}", upstreams, options, source)
     text = (
@@ -169,7 +169,7 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
 
 
 def _upstreams(context: Context, directive: Directive, options: _Options) -> list[str]:
-    """Return the upstreams as our configuration writes them; what cannot be asked is named."""
+    """Return the upstreams in the form of our configuration; those that cannot be asked are reported."""
     draft, source = context.draft, source_of(directive)
     targets = list(directive.args[1:])
     files = [target for target in targets if "/" in target and "://" not in target]
@@ -248,7 +248,7 @@ def _options(context: Context, directive: Directive, *, is_last: bool) -> _Optio
 
 
 def _option(context: Context, line: Line, options: _Options) -> None:
-    """Import one line of the block; raises ValueError for one that CoreDNS would not take either."""
+    """Import one line of the block; raises ValueError for a line that CoreDNS refuses as well."""
     draft, source = context.draft, source_of_line(line)
     option, arguments = line.words[0], list(line.words[1:])
     what = f"forward {option}"

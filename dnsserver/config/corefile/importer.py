@@ -146,7 +146,7 @@ def _blocks(context: Context) -> None:
 
 
 def _silent(context: Context, directives: list[Directive]) -> None:
-    """Name what no function has had anything to say of, as a plugin without the arguments that it needs."""
+    """Report every line that no function has reported, such as a plugin without the arguments that it needs."""
     named = {(finding.source.file, finding.source.line) for finding in context.draft.findings}
     for directive in directives:
         places = [(directive.file, directive.line), *((line.file, line.line) for line in directive.lines)]
@@ -156,7 +156,7 @@ def _silent(context: Context, directives: list[Directive]) -> None:
 
 
 def _absent(context: Context, directive: Directive) -> None:
-    """Name a plugin that has no setting here."""
+    """Report a plugin that has no setting here."""
     source, name = source_of(directive), directive.name
     if name == "k8s_external":
         _external(context, directive)
@@ -179,7 +179,7 @@ def _external(context: Context, directive: Directive) -> None:
 
 
 def _end_of(context: Context, site: Site) -> None:
-    """Handle names that no plugin of a block has: CoreDNS never goes on to another block."""
+    """Handle names for which no plugin of a block answers: CoreDNS never goes on to another block."""
     draft = context.draft
     if not site.has("cache"):
         draft.default(site.source, "cache", "answers from outside are cached for their whole TTL, without a setting")
@@ -197,7 +197,7 @@ def _end_of(context: Context, site: Site) -> None:
 
 
 def _handed_on(context: Context) -> None:
-    """Forward the domains that rules of a block lead to, as its own names are."""
+    """Forward the domains that rules of a block lead to, in the same way as the block's own names."""
     draft = context.draft
     for site, domain, source in context.handed_on:
         own = [entry for entry in draft.tables.get("forward", []) if entry.values["domain"] in site.zones]
@@ -209,7 +209,7 @@ def _handed_on(context: Context) -> None:
 
 
 def _accepted(draft: Draft, heading: str, name: str, mistakes: Callable[[str], list[tuple[int, str]]]) -> str:
-    """Return the TOML, less what our own reader does not take: that is named as lost."""
+    """Return the TOML without what our own reader refuses; that is reported as lost."""
     text = toml.render(draft, heading)
     while found := mistakes(text):
         if not toml.take_out(draft, text, found):

@@ -24,14 +24,14 @@ _LONGEST = 1000  # characters of an expression that our rules take: a longer one
 
 
 class _Kind(NamedTuple):
-    """Whether a word is of it, and what to call it."""
+    """A kind of words: a test whether a word is of this kind, and the name of the kind."""
 
     fits: Callable[[str], bool]
     expected: str
 
 
 def _duration(text: str) -> float:
-    """Read a duration of Go's, with its sign; raises ValueError."""
+    """Read a duration as Go writes it, with its sign; raises ValueError."""
     return -seconds(text[1:]) if text.startswith("-") else seconds(text)
 
 

@@ -92,7 +92,7 @@ def _options(context: Context, directive: Directive) -> list[str]:
 
 
 def _value(context: Context, line: Line, source: Source, what: str) -> bool:
-    """Import an option that has a setting of its own; tell whether it is one."""
+    """Import an option that has a setting of its own; return False if it has none."""
     draft = context.draft
     option, arguments = line.words[0], list(line.words[1:])
     match option, arguments:
@@ -128,7 +128,7 @@ def _value(context: Context, line: Line, source: Source, what: str) -> bool:
 
 
 def _reverse(context: Context, directive: Directive, zones: list[str], domains: list[str]) -> None:
-    """Import what becomes of reverse names, and of names that the cluster does not have."""
+    """Import how reverse names, and names that the cluster does not have, are answered."""
     draft, source = context.draft, source_of(directive)
     through: list[str] = []
     for line in directive.lines:

@@ -67,7 +67,7 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
 
 
 def _plain(text: str, at: int) -> tuple[str, int]:
-    """Return a word without quotes, less a carriage return in it; a comment may end it."""
+    """Return a word without quotes, and without a carriage return; a comment may end it."""
     start = at
     while at < len(text) and text[at] != "#" and (text[at] == "\r" or not text[at].isspace()):
         at += 1

@@ -42,7 +42,7 @@ def log(context: Context, site: Site, directive: Directive) -> None:
 
 
 def _classes(context: Context, directive: Directive) -> list[str] | None:
-    """Return the classes that are wanted; None if CoreDNS does not start with what there is."""
+    """Return the classes that are logged; None if CoreDNS does not start with these words."""
     found: list[str] = []
     for line in directive.lines:
         place, option, words = source_of_line(line), line.words[0], line.words[1:]

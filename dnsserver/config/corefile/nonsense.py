@@ -46,7 +46,7 @@ def nonsense(text: str) -> Nonsense | None:
 
 
 def _looks(first: str) -> str:
-    """Say what a text is by its first line, empty if it may be a Corefile."""
+    """Return what a text is according to its first line; empty if it may be a Corefile."""
     if _KUBECTL.match(first):
         return f"holds the error message of a command, not a Corefile: {first[:160]}"
     kinds = {
@@ -59,7 +59,7 @@ def _looks(first: str) -> str:
 
 
 def _template(lines: list[tuple[int, str]]) -> Nonsense | None:
-    """Find a place that a script was to fill in: of such a file nobody knows the cluster's domain or upstreams."""
+    """Find a placeholder that a script should have replaced: without that, domain and upstreams are not known."""
     for number, line in lines:
         words = _VARIABLE.sub("", line).split() or [""]
         has_names = words[0] in _ZONED or (line.endswith(" {") and words[0] not in PLUGINS)

@@ -88,7 +88,7 @@ def parse(text: str, file: str, read: ReadImport, environment: Mapping[str, str]
 
 
 class _Parser:
-    """A list of words that imports are spliced into, and where in it the reading is."""
+    """A list of words, into which imports are inserted, and the present position in it."""
 
     def __init__(self, words: list[Token], read: ReadImport, environment: Mapping[str, str]) -> None:
         self._words = words
@@ -204,7 +204,7 @@ class _Parser:
         raise CorefileError(f"{opener.file}:{opener.line}: the block of {opener.text} is not closed: expected }}")
 
     def _rest_of_line(self) -> tuple[str, ...]:
-        """Step over the current word, and read the rest of its line, up to a brace."""
+        """Skip the current word, and read the rest of its line, up to a brace."""
         self._at += 1
         words = []
         while self._at < len(self._words) and not self._begins_line(self._at):
@@ -226,7 +226,7 @@ class _Parser:
         return before.file != word.file or before.last_line < word.line
 
     def _import(self) -> None:
-        """Put what an `import` names in its place."""
+        """Replace an `import` with the words that it names."""
         word = self._words[self._at]
         start = self._at
         arguments = self._rest_of_line()
@@ -268,7 +268,7 @@ class _Parser:
         self.remarks.append(Remark(word.file, word.line, sentence, lost))
 
     def _with_environment(self, word: Token) -> str:
-        """Put the values of environment variables in: `{$NAME}` and `{%NAME%}`."""
+        """Replace `{$NAME}` and `{%NAME%}` with the values of environment variables."""
         text = word.text
         if "{" not in text:
             return text
@@ -284,7 +284,7 @@ class _Parser:
 
 
 def _with_arguments(text: str, values: list[str]) -> str:
-    """Put the words behind a snippet's name into it, for `{args.0}` and `{args[0]}`."""
+    """Replace `{args.0}` and `{args[0]}` in a snippet with the words behind its name."""
 
     def value(found: re.Match[str]) -> str:
         index = int(found[1])

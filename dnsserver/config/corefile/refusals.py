@@ -36,7 +36,7 @@ def _keys(block: ServerBlock) -> Iterator[str]:
 
 
 def _twice(blocks: list[ServerBlock]) -> Iterator[str]:
-    """Give the zones that two server blocks have at the same port, without a `view` or `bind` to tell them apart."""
+    """Yield the zones that two server blocks have at the same port, without `view` or `bind` to distinguish them."""
     taken: dict[tuple[str, str, int], ServerBlock] = {}
     for block in blocks:
         if any(directive.name in {"view", "bind"} for directive in block.directives):
@@ -75,7 +75,7 @@ def _block(block: ServerBlock) -> Iterator[str]:
 
 
 def _unknown(directive: Directive) -> str:
-    """Say what a word is that stands where a plugin is expected."""
+    """Return what a word is that stands in the place of a plugin."""
     name = directive.name[:80]
     near = did_you_mean(name, list(PLUGINS))
     if not near:

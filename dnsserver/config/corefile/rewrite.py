@@ -82,7 +82,7 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
 
 
 def _answers(context: Context, kind: str, words: list[str], source: Source) -> bool:
-    """Read what becomes of names in the reply; tell whether targets and names below are renamed too."""
+    """Read how names in the reply are renamed; tell whether targets and names below are renamed, too."""
     names = kind == "exact"
     at = 0
     while at < len(words):
@@ -106,7 +106,7 @@ def _answers(context: Context, kind: str, words: list[str], source: Source) -> b
 
 
 def _values(kind: str, given: str, to: str) -> dict[str, object] | None:
-    """Return the keys of our rule, None for what has no counterpart."""
+    """Return the keys of our rule; None if the rule has no counterpart."""
     match kind:
         case "exact":
             return {"name": _name_of(given), "to": _name_of(to)} if _is_name(given) and _is_name(to) else None
@@ -143,7 +143,7 @@ def _is_name(text: str) -> bool:
 
 
 def _hand_on(context: Context, site: Site, values: dict[str, object], source: Source) -> None:
-    """Ask the upstreams of a block for the names that its rules lead out of it, as CoreDNS never leaves a block."""
+    """Forward names outside a block, to which its rules lead, to its upstreams: CoreDNS never leaves a block."""
     if site.is_root or "regex" in values or "prefix" in values:
         return
     to = str(values["to"])

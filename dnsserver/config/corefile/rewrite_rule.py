@@ -28,7 +28,7 @@ def mistakes(directive: Directive) -> Iterator[str]:
 
 
 def _rule(field: str, written: str, words: list[str]) -> Iterator[str]:
-    """Yield what is wrong with a rule; `words` are those after its field."""
+    """Yield the mistakes of a rule; `words` are the words after its field."""
     if field not in _FIELDS:
         yield f"found {written[:80] or 'nothing'}, expected one of {', '.join(_FIELDS)}{did_you_mean(written, _FIELDS)}"
     elif field in {"class", "type"}:
@@ -49,7 +49,7 @@ def _is_one(field: str, word: str) -> bool:
 
 
 def _comparing(field: str, words: list[str]) -> Iterator[str]:
-    """Yield what is wrong with a rule that compares names: [KIND] FROM TO..., and with the words after it."""
+    """Yield the mistakes of a rule that compares names, [KIND] FROM TO..., and those of the words after it."""
     number = {"name": 2, "cname": 2, "ttl": 2, "rcode": 3}[field]
     if len(words) < number or (field != "name" and len(words) > number + 1):
         more = f"{number + 1} with one of {', '.join(_MATCHES)} before them"
@@ -78,7 +78,7 @@ def _gaps(text: str) -> set[str]:
 
 
 def _answers(words: list[str]) -> Iterator[str]:
-    """Give what is wrong with the part of a rule that is about the reply."""
+    """Yield the mistakes of the part of a rule that is about the reply."""
     if words[0] != "answer":
         near = did_you_mean(words[0], ["answer"])
         yield f"found {words[0][:80]} after the two names, expected nothing or answer{near}"

@@ -71,7 +71,7 @@ def _lose(site: Site, twice: list[str], other: Site, draft: Draft) -> None:
 
 
 def _ports(kept: list[Site], draft: Draft) -> None:
-    """Set where the server listens, as far as `bind` does not say it."""
+    """Set the addresses at which the server listens, unless `bind` sets them."""
     ports = {port: site for site in reversed(kept) for port in site.ports}
     for port, site in sorted(ports.items()):
         unbound = [other for other in kept if port in other.ports and not other.has("bind")]

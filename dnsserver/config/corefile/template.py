@@ -20,7 +20,7 @@ _USUAL_TTL = "3600"  # of a record without one, in CoreDNS
 
 
 class _Template(NamedTuple):
-    """What the block of a template says."""
+    """The settings in the block of a template."""
 
     patterns: list[str]
     answers: list[tuple[str, Source]]
@@ -58,7 +58,7 @@ def template(context: Context, site: Site, directive: Directive) -> None:
 
 
 def _read(context: Context, directive: Directive) -> _Template | None:
-    """Read the block; None if something in it makes the template another one than our rules can have."""
+    """Read the block; return None if it has something that our rules cannot express."""
     draft = context.draft
     expressions: list[str] = []
     answers: list[tuple[str, Source]] = []
@@ -96,7 +96,7 @@ def _read(context: Context, directive: Directive) -> _Template | None:
 
 
 def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: _Template, source: Source) -> bool:
-    """Add the rule of one expression; tell whether it could be made."""
+    """Add the rule for one expression; tell whether that was possible."""
     draft = context.draft
     if len(zones) > 1 and any(".Zone" in text for text, _ in said.answers):
         return all(_answer(context, [zone], type_, pattern, said, source) for zone in zones)
@@ -133,7 +133,7 @@ def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: 
 
 
 def _record(text: str, pattern: str, zone: str) -> patterns.Text | None:
-    """Return the record of an answer as our rules write it: the name that was asked is its owner if none is written."""
+    """Return the record of an answer in the form of our rules; without a written owner, that is the name asked."""
     parts = _OWNER.fullmatch(text)
     if parts is None:
         return None

@@ -64,7 +64,7 @@ def _comments(sources: list[Source]) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """Return a text that a comment may hold: TOML takes no control characters there."""
+    """Return a text in a form that a comment may have: TOML allows no control characters there."""
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= _MOST_OF_A_SOURCE else f"{text[:_MOST_OF_A_SOURCE]}…"
 
@@ -93,7 +93,7 @@ def take_out(draft: Draft, text: str, mistakes: Iterable[tuple[int, str]]) -> bo
 
 
 def _place(lines: list[str], at: int) -> tuple[str, int, str] | None:
-    """Return what stands in a line: the section with the number of its table, or -1 and the dotted key."""
+    """Return what a line is about: its section and the number of that table, or -1, and the dotted key."""
     if not 0 <= at < len(lines):
         return None
     section = next((line for line in reversed(lines[: at + 1]) if line.startswith("[")), "")

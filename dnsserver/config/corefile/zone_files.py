@@ -38,7 +38,7 @@ def file(context: Context, site: Site, directive: Directive) -> None:
 
 
 def _has_place(context: Context, zones: list[str], path: str, source: Source) -> bool:
-    """Tell whether a file's zones can be answered from it: neither the cluster nor another file has them."""
+    """Tell whether a file can answer for its zones: neither the cluster nor another file has them."""
     for zone in zones:
         if is_below(zone, context.domain):
             text = (
