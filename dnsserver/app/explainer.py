@@ -157,7 +157,7 @@ class Explainer:
             why: Answered | None = None
             if not found:
                 near, meant = await self._nearest(ways[0])
-                why = telling(questions, name, meant)
+                why = telling(questions, name, meant or self._written(name, ways[0]), self._lost(ways[0]))
                 found, sentence = verdict(name, client, ways, questions, near, why)
             return Explanation(
                 name,
@@ -167,7 +167,7 @@ class Explainer:
                 ways,
                 questions,
                 near,
-                (*said, *notes(client, ways, questions), *self._changes(ways)),
+                (*said, *notes(client, ways, questions), *self._changes(questions)),
                 None if why is None else (why.name, why.type),
                 found,
                 sentence,
@@ -206,19 +206,40 @@ class Explainer:
             client = of_namespace(namespace, domain, node)
             return msgspec.structs.replace(client, notes=(note, *client.notes)), ""
 
-    def _changes(self, ways: Sequence[Way]) -> Iterator[str]:
-        """Give what changed lately of the Services that a resolver asks for, and of their namespaces."""
-        asked = {ask.name for way in ways for ask in way.asks}
-        found = (origins.meant(from_text(name).lower(), self._config.domain.wire) for name in sorted(asked))
+    def _changes(self, questions: Sequence[Answered]) -> Iterator[str]:
+        """Give what changed lately of the Services that the questions and their aliases lead to, and of namespaces."""
+        aliases = {record.data for each in questions for record in each.records if record.type == "CNAME"}
+        found = map(self._meant, sorted({each.name for each in questions} | aliases))
         keys = {(namespace, name) for service, namespace, _ in filter(None, found) for name in (service, b"")}
         return filter(None, (self._changed(*key) for key in sorted(keys)))
+
+    def _meant(self, name: str) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:
+        return origins.meant(from_text(name).lower(), self._config.domain.wire)
+
+    def _lost(self, way: Way) -> str:
+        """Return the first question for a Service, or for a namespace, that was there a short time ago; or ""."""
+        for ask in way.asks:
+            if (meant := self._meant(ask.name)) is not None:
+                service, namespace, _ = meant
+                known = namespace in self._index.namespaces
+                if self._changed(namespace, service if known else b"") and not self._is_service(namespace, service):
+                    return ask.name
+        return ""
+
+    def _written(self, name: str, way: Way) -> str:
+        """Return the question for a Service in the namespace that is written in a name, if there is that one; or ""."""
+        for ask in way.asks if "." in name.removesuffix(".") else ():
+            meant = self._meant(ask.name)
+            if meant is not None and meant[1] in self._index.namespaces and not _inside(meant[2]):
+                return ask.name
+        return ""
 
     async def _nearest(self, way: Way) -> tuple[tuple[str, ...], str]:
         """Return similar names that exist, the likeliest first, and the name in `way` that is similar to that one."""
         found: dict[str, tuple[int, str]] = {}
         domain = self._config.domain.wire
         for ask in way.asks:
-            meant = origins.meant(from_text(ask.name), domain)
+            meant = self._meant(ask.name)
             if meant is None or (len(meant[2]) > 1 and not meant[2][-1].startswith(b"_")):
                 continue
             service, namespace, before = meant
@@ -251,6 +272,11 @@ class Explainer:
     def _is_service(self, namespace: bytes, name: bytes) -> bool:
         entry = self._index.entry((namespace, name))
         return entry is not None and entry.service is not None and namespace in self._index.namespaces
+
+
+def _inside(before: tuple[bytes, ...]) -> bool:
+    """Return whether labels in front of a Service name an endpoint, rather than a port or nothing."""
+    return bool(before) and not before[-1].startswith(b"_")
 
 
 async def _near(word: bytes, names: list[bytes]) -> AsyncIterator[tuple[int, bytes]]:

@@ -151,10 +151,11 @@ def _error_name(number: int) -> str:
 _UNMEANT = ("special-use-name", "not-a-cluster-name", "namespace-missing", "too-many-labels", "service-missing")
 
 
-def telling(questions: tuple[Answered, ...], name: str, meant: str = "") -> Answered | None:
+def telling(questions: tuple[Answered, ...], name: str, meant: str = "", lost: str = "") -> Answered | None:
     """Return the answer that best explains why a name does not resolve; None if there is no such answer.
 
-    `meant` is the name that was asked, and that others are like.
+    `meant` is the question that was probably meant. `lost` is the question whose object was there a short time ago: it
+    was meant without doubt, and so was a question that leads to a Service of the cluster.
     """
     failing = [each for each in questions if not each.found]
     as_it_is = f"{name.lower().removesuffix('.')}."
@@ -162,6 +163,8 @@ def telling(questions: tuple[Answered, ...], name: str, meant: str = "") -> Answ
     is_outside = has_dots and not as_it_is.endswith(".svc.")
 
     def rank(answer: Answered) -> int:
+        if answer.name == lost or any(source.object.startswith("Service ") for source in answer.sources):
+            return -1
         if answer.rcode not in {"NOERROR", "NXDOMAIN"}:
             # It is not known whether it is there; but nobody means a name of one label outside.
             return 5 if answer.name == as_it_is and not has_dots else 0

@@ -16,6 +16,7 @@ from dnsserver.explain.report import Explanation
 from dnsserver.zone.model import Kind, Put, Remove
 from tests.app.explaining import explaining
 from tests.cluster import decoded, endpoints, namespace, service
+from tests.forward.scripted import Query, upstream
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing
 from tests.running import config, kubeconfig, running, write_objects
@@ -38,6 +39,10 @@ PODS: dict[str, dict[str, Any]] = {
 
 def made(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+async def refusing(query: Query) -> None:
+    await query.send(query.reply(rcode=5))
 
 
 @pytest.fixture
@@ -72,6 +77,44 @@ async def test_what_changed_lately_of_a_service_that_is_asked_for_is_a_note(tmp_
     assert re.fullmatch(r"shop/db changed at \d\d:\d\d:\d\d UTC: ready addresses 1 → 0", note)
     found = [note.partition(" UTC: ")[2] for note in gone.notes if "changed" in note]
     assert found == ["deleted: it was a Namespace", "ready addresses 1 → 0"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "name", "verdict", "changed"),
+    [
+        (
+            Remove(Kind.SERVICES, "shop", "db"),
+            "db.shop",
+            "db.shop.svc.cluster.local. A: there is no such Service",
+            "shop/db",
+        ),
+        (
+            Remove(Kind.NAMESPACES, "", "shop"),
+            "db.shop",
+            "db.shop.svc.cluster.local. A: there is no such namespace",
+            "shop",
+        ),
+        (
+            Remove(Kind.SERVICES, "shop", "db"),
+            "alias.bank",
+            "alias.bank.svc.cluster.local. A: there is no such",
+            "shop/db",
+        ),
+        (Remove(Kind.SERVICES, "shop", "db"), "db.bank", "db.bank. A: upstream", ""),
+    ],
+)
+async def test_what_was_deleted_lately_is_why_a_name_fails(
+    tmp_path: Path, gone: Remove, name: str, verdict: str, changed: str
+) -> None:
+    """Rather than what an upstream that fails says of the name as it is; and the target of an alias counts, too."""
+    things = [namespace("shop"), service("db", "10.9.0.7"), namespace("bank")]
+    things.append(service("alias", namespace="bank", external="db.shop.svc.cluster.local"))
+    async with upstream(refusing) as outside, explaining(tmp_path, things, port=outside.port) as shop:
+        shop.server.sync.apply(gone)
+        found = await shop.explain(name)
+    assert found.verdict.startswith(f"{name} does not resolve: {verdict}")
+    notes = [note.partition(" changed at ")[0] for note in found.notes if " changed at " in note]
+    assert notes == [changed] * bool(changed)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ THINGS = [
     endpoints("db", endpoint("10.1.0.1", "db-0"), endpoint("10.1.0.2", ready=False), ports=[("pg", "TCP", 5432)]),
     service("empty"),
     endpoints("empty", endpoint("10.1.0.3", ready=False)),
+    service("broken-db"),
+    endpoints("broken-db", endpoint("10.1.0.4", ready=False)),
+    service("broken-alias", external="nobody.shop.svc.cluster.local"),
     service("mail", external="www.example.com"),
     service("kube-dns", "10.96.0.10", namespace="kube-system"),
 ]
@@ -34,7 +37,7 @@ FEWER_DOTS = "musl uses the search list only for names with fewer dots than ndot
 
 async def script(query: Query) -> None:
     """Answer from the zone of an upstream, but for a few names."""
-    if query.name.lower().startswith("broken."):
+    if query.name.lower().startswith("broken"):
         await query.send(query.reply(rcode=2))
     elif not query.name.lower().startswith("silent."):
         await answering_from()(query)
@@ -86,6 +89,20 @@ async def shop(tmp_path: Path) -> AsyncIterator[Explaining]:
             False,
             f"empty.shop does not resolve: empty.{SHOP} A: none of 1 endpoints is ready",
         ),
+        ("other.shop", {}, False, f"other.shop does not resolve: other.{SHOP} A: {NO_SERVICE}"),
+        (
+            "empty.shop",
+            {"type": "SRV"},
+            False,
+            f"empty.shop does not resolve: empty.{SHOP} SRV: none of 1 endpoints is ready",
+        ),
+        (
+            "broken-db.shop",
+            {},
+            False,
+            f"broken-db.shop does not resolve: broken-db.{SHOP} A: none of 1 endpoints is ready",
+        ),
+        ("broken-alias.shop", {}, False, f"broken-alias.shop does not resolve: broken-alias.{SHOP} A: {NO_SERVICE}"),
         (
             "web.shop",
             {"resolv_conf": "nameserver 10.96.0.10\nsearch svc.cluster.local\noptions ndots:1\n"},

@@ -1,5 +1,7 @@
 """An explanation as lines for people."""
 
+import msgspec
+
 from dnsserver.explain.client import Client
 from dnsserver.explain.report import (
     Answered,
@@ -141,6 +143,11 @@ def test_which_failure_tells_most() -> None:
     assert telling((junk, outside), "a.b", "a.b.c.") is junk
     assert telling((junk, unready, outside), "a.b") is unready
     assert telling((junk, unready, broken), "a.b") is broken
+    there = msgspec.structs.replace(unready, sources=(Source("cluster", "Service x/a, headless", "Service x/a"),))
+    assert telling((junk, there, broken), "a.b") is there
+    deleted = failed("a.b.svc.c.", "service-missing")
+    assert telling((junk, deleted, broken), "a.b", lost="a.b.svc.c.") is deleted
+    assert telling((junk, deleted, broken), "a.b", "a.b.svc.c.") is broken
     assert telling((), "a") is None
     of_one_label = failed("a.", "upstream-timeout", "SERVFAIL")
     assert telling((junk, of_one_label), "a") is junk
