@@ -1,7 +1,7 @@
-"""The server as a user starts it, its files changed under a steady load, good changes and bad ones by turns.
+"""The server as a user starts it. Under steady load its files change, with good and bad changes in turn.
 
-Each configuration has a number, which every name asked of it shows, in an address or in a TTL. So of each answer it can
-be told by which configuration it was given: it has to be one that was in force at some moment while it was asked.
+Each configuration has a number, and each answer shows the number, in an address or in a TTL. So the test knows which
+configuration gave an answer: it has to be one that was in force at some moment of the question.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A server in this process that follows its files, real ones, and is asked over real sockets."""
+"""A server in this process that follows real files, and is asked over real sockets."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

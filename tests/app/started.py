@@ -1,4 +1,4 @@
-"""The server as a user starts it, with what it says, and what it leaves behind when it ends."""
+"""The server as a user starts it, with its output, and with what it leaves behind at its end."""
 
 import json
 import os

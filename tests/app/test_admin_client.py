@@ -1,4 +1,4 @@
-"""A running server is asked over admin HTTP, and whatever is in the way is told with what to do."""
+"""Questions to a running server over admin HTTP; each problem is reported with what to do about it."""
 
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterator

@@ -1,4 +1,4 @@
-"""What answers the difference between two configurations can alter, and that all else stays."""
+"""Which answers the difference between two configurations can alter; all others stay."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One question: the answer is what a client gets, where it came from is told, and nobody's numbers change."""
+"""One question: its answer is what a client gets, its sources are named, and no counter changes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Those who look on in one process: what they want is noted and followed, and nothing else is."""
+"""Observers in one process: the replies that they want are noted and followed, and no others."""
 
 from ipaddress import ip_network
 from typing import Any

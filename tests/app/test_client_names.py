@@ -1,4 +1,4 @@
-"""Whose an address is: a pod's, several pods', a Service's, or nobody's, as the objects say now."""
+"""The owner of an address according to the present objects: a pod, several pods, a Service, or nobody."""
 
 from socket import AF_INET, AF_INET6, inet_pton
 

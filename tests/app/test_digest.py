@@ -1,4 +1,4 @@
-"""The task that tells those who look on: all of them, in order, in slices, and a bug of one costs one thing."""
+"""The task that informs observers: all of them, in order, in slices; a bug in one of them costs only one item."""
 
 from itertools import pairwise
 

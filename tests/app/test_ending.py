@@ -1,4 +1,4 @@
-"""How the server ends: told once, told twice, told while it starts; what it leaves behind, and what ends it not."""
+"""The end of the server: after one signal, after two, during its start; what it leaves, and what does not end it."""
 
 import fcntl
 import json

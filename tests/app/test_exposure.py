@@ -1,4 +1,4 @@
-"""Listeners that anybody on the internet may reach: who is told of them."""
+"""Listeners that anybody on the internet may reach, and the warning about them."""
 
 import ipaddress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When files have changed, and when they are done with that."""
+"""How the server knows that files have changed, and that the change is complete."""
 
 import os
 from pathlib import Path

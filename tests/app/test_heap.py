@@ -1,4 +1,4 @@
-"""What a list of the API leaves behind: buffers of all sizes, freed, with something small between them that stays."""
+"""Memory after a list of the API: freed buffers of all sizes, with small objects between them that stay."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a server imports, which it pays for at every start and for as long as it runs."""
+"""What a server imports: every import costs time at each start, and memory as long as the server runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who may have an address: this server and its workers, nobody else; and what is said when somebody else has it."""
+"""Only this server and its workers may have an address; and what is reported if another program has it."""
 
 import errno
 import json

@@ -1,6 +1,6 @@
-"""An upstream that does as a test says: real sockets on loopback, UDP and TCP (or TLS) on one port.
+"""An upstream with the behaviour that a test gives it: real sockets on loopback, UDP and TCP (or TLS) on one port.
 
-Messages are read and written by dnspython, which shares nothing with the server.
+dnspython reads and writes its messages, so that it shares no code with the server.
 """
 
 import ssl
@@ -80,7 +80,7 @@ Script = Callable[[Query], Awaitable[None]]
 
 
 class Upstream:
-    """What a scripted upstream is and has seen; probes are answered with NXDOMAIN unless `script_probes` says more."""
+    """A scripted upstream and the queries that it got; without `script_probes` it answers probes with NXDOMAIN."""
 
     def __init__(self, port: int, script: Script) -> None:
         self.port = port
@@ -109,7 +109,7 @@ class Upstream:
 
 
 async def silent(query: Query) -> None:
-    """Never answer, a probe as little as anything."""
+    """Never answer, not even a probe."""
 
 
 async def helpful(query: Query) -> None:
@@ -263,12 +263,12 @@ def shown(asked: Question, outcome: Outcome) -> list[str]:
 
 
 def begin(forward: Forwarder, asked: Question, on_outcome: Callable[[Outcome], None], packet: bytes = b"") -> None:
-    """Ask as the server does: `on_outcome` is called at once with what is known, else later."""
+    """Ask as the server does: `on_outcome` is called at once with a known outcome, and otherwise later."""
     begin_for(forward, asked, OwnQuestion(on_outcome), packet)
 
 
 def begin_for(forward: Forwarder, asked: Question, waiter: Waiter, packet: bytes = b"") -> None:
-    """Ask for who waits: it gets what is known at once, all else later."""
+    """Ask for a waiter: it gets a known outcome at once, and any other outcome later."""
     now = trio.current_time()
     known = forward.answer_now(asked, now)
     if known is not None:
@@ -286,7 +286,7 @@ async def wait_outcome(forward: Forwarder, asked: Question) -> Outcome:
 
 @contextmanager
 def events() -> Iterator[list[str]]:
-    """Give the events that are logged meanwhile."""
+    """Yield the events that are logged within the block."""
     with capture_logs() as logs:
         seen: list[str] = []
         yield seen

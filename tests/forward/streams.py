@@ -1,4 +1,4 @@
-"""An upstream whose TCP or TLS side does what no library for DNS would: octets as a test says, on loopback."""
+"""An upstream whose TCP or TLS side does what no DNS library does: it sends any octets that a test gives it."""
 
 import socket
 import ssl

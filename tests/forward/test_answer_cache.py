@@ -1,4 +1,4 @@
-"""The cache by itself: time is an argument, so nothing waits."""
+"""The answer cache alone: time is an argument, so no test waits."""
 
 import tracemalloc
 

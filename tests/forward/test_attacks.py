@@ -1,4 +1,4 @@
-"""Upstreams that make work: what one question may cost, whatever is replied to it (docs/protocol.md, attacks)."""
+"""Hostile upstreams: the most work that one question can cause, for any reply (docs/protocol.md, attacks)."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -33,7 +33,7 @@ REFERRALS = {
 @pytest.mark.parametrize("resolves", [True, False])
 @pytest.mark.parametrize("name", REFERRALS)
 async def test_a_referral_is_never_followed(name: str, resolves: bool, clock: LoopbackClock) -> None:
-    """Nobody is asked about a server that a referral names, and no question costs more than a few queries."""
+    """The server never looks up or asks a server that a referral names, and a question costs only a few queries."""
     authority, additional = REFERRALS[name]
 
     async def refer(query: Query) -> None:
@@ -84,7 +84,7 @@ def _with(wire: bytes, rcode: int) -> bytes:
 
 @pytest.mark.parametrize("name", FLOODS)
 async def test_more_replies_than_questions_change_nothing(name: str, clock: LoopbackClock) -> None:
-    """A right reply that stands among wrong ones is used once, and nothing of the others is kept."""
+    """A right reply among wrong ones is used once, and nothing of the wrong ones is kept."""
 
     async def flood(query: Query) -> None:
         right = query.reply(f"{query.name} 300 IN A 192.0.2.1")
@@ -102,7 +102,7 @@ async def test_more_replies_than_questions_change_nothing(name: str, clock: Loop
 
 
 async def test_pulses_are_answered_as_they_are_asked(clock: LoopbackClock) -> None:
-    """DNSBomb: what an upstream holds back is not gathered here, each client gets its one reply by the deadline."""
+    """DNSBomb: the server does not collect late answers: each client gets its one reply by the deadline."""
     late: list[float] = []
 
     async def held(query: Query) -> None:

@@ -1,4 +1,4 @@
-"""Who goes on waiting when too many wait for one question."""
+"""Which clients go on waiting if too many wait for one question."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Outcomes given by turns."""
+"""Outcomes that are delivered by turns."""
 
 import itertools
 import time

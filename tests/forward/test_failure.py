@@ -1,4 +1,4 @@
-"""What a client is told of upstreams: which one did what, for how long it was waited for, and what it said itself."""
+"""What a client is told of upstreams: what each one did, how long we waited for it, and its own extended errors."""
 
 import dns.edns
 import dns.flags

@@ -1,4 +1,4 @@
-"""Failures of a moment ago, in bounded room."""
+"""Recent failures, in bounded memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A bug in a timer, a probe, a reply or a renewal costs that one thing: it is counted, the next question is right."""
+"""A bug in a timer, a probe, a reply or a renewal costs only that: it is counted, and the next answer is right."""
 
 from collections.abc import Callable
 from typing import Any

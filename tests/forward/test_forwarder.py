@@ -1,4 +1,4 @@
-"""Rows 40 to 53 and 55 to 56 of the protocol table: what upstreams do to us, and what comes of it.
+"""Rows 40 to 53 and 55 to 56 of the protocol table: what upstreams do, and what the client gets.
 
 Over 400 lines, so that the rows stand in their order in one place.
 """

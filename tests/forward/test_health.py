@@ -124,7 +124,7 @@ def test_no_random_octet_is_used_twice() -> None:
 
 
 def test_each_name_has_one_route_and_its_upstreams_are_believed_about_it() -> None:
-    """The longest domain wins, but for what its route excepts; what was handed over of our own zones is the route's."""
+    """The route of the longest domain is used, except for names that it excludes; a route may have our own zones."""
 
     def settings(domain: str, *excepted: str, trusted: bool = False) -> ForwardSettings:
         return ForwardSettings(from_text(domain), excepted=tuple(from_text(name) for name in excepted), trusted=trusted)

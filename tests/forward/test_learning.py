@@ -1,4 +1,4 @@
-"""What one question costs the next: an odd name says nothing about the others, an odd upstream is found out once."""
+"""What is learnt of an upstream: one odd name says nothing about others, and an odd upstream is recognized once."""
 
 import dns.flags
 import pytest

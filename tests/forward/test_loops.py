@@ -1,4 +1,4 @@
-"""Row 54 of the protocol table, and row 28: a loop is found, named and left again; nothing a client sends is one."""
+"""Rows 54 and 28 of the protocol table: a loop is found, reported and ended; no packet of a client counts as one."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -213,7 +213,7 @@ async def test_row_54_it_is_used_again_as_soon_as_a_probe_is_answered(clock: Loo
 
 @pytest.mark.parametrize("rcode", [SERVFAIL, REFUSED])
 async def test_row_54_an_error_may_be_another_server_that_has_left_the_loop(clock: LoopbackClock, rcode: int) -> None:
-    """So it is not believed for `loop_retry` seconds."""
+    """So the server does not believe such an error for `loop_retry` seconds."""
     async with upstream() as looping, forwarder(route(looping)) as forward:
         loop(looping, forward)
         await wait_outcome(forward, ask("www.example.com"))

@@ -1,4 +1,4 @@
-"""What is known of an outside name is looked at without a trace, and an answer says which upstream gave it."""
+"""To look at what is known of an outside name leaves no trace, and an answer names the upstream that gave it."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Routes that are replaced while the server runs: what stays the same, and what is learnt anew."""
+"""Routes that are replaced while the server runs: what they keep, and what has to be learnt again."""
 
 from collections.abc import Sequence
 

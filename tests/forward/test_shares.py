@@ -1,4 +1,4 @@
-"""Whose questions go upstream while very many are under way: below whose share, and never at the cost of others."""
+"""Whose questions are asked while very many are under way: those of clients below their share."""
 
 import itertools
 from collections import Counter

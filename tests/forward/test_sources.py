@@ -1,4 +1,4 @@
-"""Where upstreams come from: what clients and the log are told while that gives none, and that it comes right."""
+"""Sources of upstreams: what clients and the log are told while a source gives none, and how it recovers."""
 
 import os
 import socket
@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[2]
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what threads and files bring about: no event tells of it."""
+    """Wait for an effect of threads and files, which no event reports."""
     with trio.fail_after(5):
         while not condition():  # noqa: ASYNC110
             await trio.sleep(0.01)

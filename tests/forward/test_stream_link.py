@@ -1,4 +1,4 @@
-"""Why a connection to an upstream cannot be opened: what clients and the log are told, and how often."""
+"""A connection to an upstream that cannot be opened: what clients and the log are told, and how often."""
 
 import datetime as dt
 import socket

@@ -1,4 +1,4 @@
-"""What is no file of objects, and whatever the process that reads them dies of, costs that file only."""
+"""A path that is no file of objects, and anything that ends the process that reads files, costs only that file."""
 
 import errno
 import os
@@ -63,7 +63,7 @@ UNUSABLE = {
 async def test_what_is_no_file_of_objects_costs_itself_only(
     tmp_path: Path, make: Callable[[Path], None], problem: str
 ) -> None:
-    """While serving, in place of a good file, and at the start; nobody waits for it."""
+    """This holds during the service, in place of a good file, and at the start; nothing waits for the path."""
     path = tmp_path / "b.yaml"
     path.write_text(services("b"))
     (tmp_path / "a.yaml").write_text(services("a"))
@@ -115,7 +115,7 @@ BROKEN = {
 
 
 async def test_no_file_ends_more_than_its_own_change(tmp_path: Path) -> None:
-    """All of them at once, as YAML and as JSON; then all of them at a start."""
+    """All such files come at once, as YAML and as JSON; then all of them at a start."""
     paths = {tmp_path / f"{name}.{suffix}": name for name in BROKEN for suffix in ("yaml", "json")}
     for number, path in enumerate(paths):
         path.write_text(services(f"s{number}"))
@@ -143,7 +143,7 @@ async def test_no_file_ends_more_than_its_own_change(tmp_path: Path) -> None:
 async def test_whatever_its_reader_dies_of_costs_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    """The reader's own code is another for this test; the process, its pipe and its end are real."""
+    """This test replaces the code of the reader; the process, its pipe and its end are real."""
     wrapper = tmp_path / "sitecustomize.py"
     wrapper.write_text(
         "import os, sys\n"

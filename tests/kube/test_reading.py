@@ -1,4 +1,4 @@
-"""What the process that reads files says of one, and what that costs."""
+"""The output of the process that reads files, and its cost."""
 
 import resource
 import tracemalloc

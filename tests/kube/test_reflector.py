@@ -1,4 +1,4 @@
-"""Whatever the API server does, the sink ends with what the server has, and never loses what was there all along.
+"""After any behaviour of the API server, the sink has its objects, and it never lost an object that always existed.
 
 Over 400 lines: one invariant, met by every fault in turn.
 """
@@ -93,7 +93,7 @@ async def test_an_empty_kind_is_synced(server: ApiServer) -> None:
 )
 @pytest.mark.parametrize("verb", ["first", "page", "watch"])
 async def test_faults_of_requests(server: ApiServer, fault: Fault, verb: str, streaming: bool) -> None:
-    """Met by the very first request, by a page in the middle of a list, or by a watch that resumes."""
+    """The fault meets the first request, a page in the middle of a list, or a watch that resumes."""
     server.streaming = streaming
     filled(server)
     fault = Fault(fault.action, times=fault.times, status=fault.status, headers=fault.headers, body=fault.body)
@@ -165,7 +165,7 @@ async def test_a_silent_stream_is_resumed_where_it_stopped(server: ApiServer) ->
 
 
 async def test_a_server_that_is_down_for_long(server: ApiServer) -> None:
-    """What is deleted meanwhile is only seen by the list that the compaction makes necessary."""
+    """Only the list that the compaction makes necessary shows what was deleted meanwhile."""
     async with mirroring(filled(server)) as mirror:
         await settled(mirror)
         server.stop()
@@ -237,7 +237,7 @@ async def test_the_servers_time_limit_is_no_failure(server: ApiServer) -> None:
 
 
 async def test_a_server_restored_from_a_backup(server: ApiServer) -> None:
-    """Its versions are behind ours; waiting until it gets there would skip what it does until then."""
+    """Its versions are lower than ours: to wait for ours would miss the changes until then."""
     async with mirroring(filled(server)) as mirror:
         await settled(mirror)
         restored = filled(ApiServer(), 4)
@@ -298,7 +298,7 @@ BAD: dict[str, tuple[bytes, bytes]] = {
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("how", BAD)
 async def test_a_bad_object_hides_no_other(server: ApiServer, how: str, streaming: bool) -> None:
-    """In the list, in a change of a good object, and in a list after that."""
+    """The bad object comes in the list, in a change of a good object, and in a later list."""
     server.streaming = streaming
     filled(server)
     head, tail = BAD[how]

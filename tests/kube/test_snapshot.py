@@ -1,4 +1,4 @@
-"""A copy comes back as it was, or not at all and with a word why; the old one survives whatever ends a save."""
+"""A snapshot is read back unchanged, or refused with a reason; the old one survives any end of a save."""
 
 import resource
 import signal

@@ -1,4 +1,4 @@
-"""What a change can alter leaves the caches, by the octets of replies; all else stays."""
+"""Replies that a change can alter leave the caches, as their octets show; all others stay."""
 
 import dns.message
 import dns.name

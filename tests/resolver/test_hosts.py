@@ -1,4 +1,4 @@
-"""Hosts files: what is read of them, and that following a change ends where reading the whole file would."""
+"""Hosts files: what is read, and that to apply a change has the same result as to read the whole file."""
 
 # ruff: noqa: E501 - a case stands on one line
 import time

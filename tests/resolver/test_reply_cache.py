@@ -1,4 +1,4 @@
-"""The reply cache: a change drops the replies that depend on it and no others, and nothing of them stays behind."""
+"""The reply cache: a change drops exactly the replies that depend on it, and leaves nothing of them."""
 
 import tracemalloc
 from collections.abc import Callable

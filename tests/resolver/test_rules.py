@@ -1,4 +1,4 @@
-"""Which rule a name has, however many there are, and that a glance never overlooks one."""
+"""Which rule applies to a name, among any number of rules; the fast check never misses a rule."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ conditions = st.one_of(
 
 
 def fits(condition: Condition, name: bytes) -> bool:
-    """Tell what a condition says, in the plainest way."""
+    """Tell whether a condition fits, in the simplest way."""
     text = to_text(name)
     whole = {Prefix(b"", b""): ""}
     if condition.below and condition.name is None and not any(is_below(name, domain) for domain in condition.below):
@@ -104,7 +104,7 @@ def test_names_whose_rules_differ_are_told(one: list[Condition], other: list[Con
 
 
 def test_a_thousand_rules_do_not_make_a_name_that_none_is_for_look_longer() -> None:
-    """Counted in comparisons: how far the tables of ends and beginnings have to be gone through."""
+    """The test counts comparisons: how many entries of the tables of suffixes and prefixes are looked at."""
     domains = [from_text(f"s{number}.example") for number in range(1000)] + [from_text("corp")]
     depth = 0
     node: Node | None = ends_of(domains)

@@ -1,4 +1,4 @@
-"""What a pod's search list makes of a name, read back from the first name that it asks."""
+"""The search list of a pod and the name that it completes, derived from the first name that the pod asks."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is counted of held replies: each thing once, in whatever steps, and by the namespace of the name."""
+"""Counts of kept replies: everything is counted once, in any steps, and by the namespace of the name."""
 
 from collections import Counter
 

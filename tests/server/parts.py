@@ -1,4 +1,4 @@
-"""The parts of a server without a cluster, on loopback: a fixed zone, an outside that answers when the test says so."""
+"""The parts of a server without a cluster, on loopback: a fixed zone, an outside that answers on command."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -168,7 +168,7 @@ class UdpClient:
         return dns.message.from_wire(self.sock.recv(65535))
 
     async def wait_silence(self) -> None:
-        """Wait until the server has been through what was sent: it answers in order, so somebody else's reply tells."""
+        """Wait until the server has handled what was sent: it answers in order, so the reply to another one shows that."""
         with UdpClient(self._server[1], "127.0.0.3") as marker:
             await marker.send(query("web.shop"))
             await marker.receive()

@@ -1,4 +1,4 @@
-"""Who may see and do what on admin HTTP, asked without a socket; `tests/e2e/test_admin_access.py` asks from a pod."""
+"""Which client may use which page of admin HTTP, without sockets; `tests/e2e/test_admin_access.py` asks from a pod."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -92,14 +92,14 @@ def test_a_token_that_changes_counts_from_the_next_request_on(tmp_path: Path) ->
 @pytest.mark.parametrize("client", ["127.0.0.1", "10.0.0.9"])
 @pytest.mark.parametrize("path", ["/", "/nothing", "/cache/flush", "/metrics/", "/healthz/../", "//", "/METRICS"])
 def test_all_is_closed_but_what_says_that_it_is_open(client: str, path: str) -> None:
-    """What is not there is closed as well, so that nobody learns what is."""
+    """A path that does not exist is closed as well, so that nobody learns which paths exist."""
     for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS"):
         assert (status(admin(), method, path, client, host="localhost") == 403) == (client == "10.0.0.9")
 
 
 @pytest.mark.parametrize("path", OPEN)
 def test_probes_and_prometheus_need_nothing(path: str) -> None:
-    """A kubelet says the pod's address, Prometheus that or a Service's name; a mesh passes their requests on."""
+    """A kubelet uses the pod's address, Prometheus that or a Service's name; a mesh forwards their requests."""
     for host in ("10.244.0.9:9153", "kube-dns.kube-system:9153", ""):
         headers = {
             "host": host,
@@ -137,7 +137,7 @@ def test_probes_and_prometheus_need_nothing(path: str) -> None:
     ],
 )
 def test_whom_a_local_client_takes_this_for(host: str, expected: int) -> None:
-    """A name of somebody else that resolves to this machine is DNS rebinding."""
+    """A foreign name that resolves to this machine is a sign of DNS rebinding."""
     for client in ("127.0.0.1", "::1"):
         assert status(admin(), "GET", "/", client, host=host) == expected
 

@@ -1,4 +1,4 @@
-"""Admin HTTP over real loopback connections: what probes, Prometheus and people get, and what it survives."""
+"""Admin HTTP over real loopback connections: what probes, Prometheus and people get, and which faults it survives."""
 
 import contextlib
 import errno
@@ -40,7 +40,7 @@ WEBSOCKET = (
 
 
 class Answer:
-    """What came back: status, headers, body."""
+    """A response: status, headers, body."""
 
     def __init__(self, status: int, headers: dict[str, str], body: str) -> None:
         self.status = status
@@ -205,7 +205,7 @@ async def test_a_page_that_fails_costs_itself_only() -> None:
 
 
 async def test_answers_that_take_time_are_few_and_bounded(clock: LoopbackClock) -> None:
-    """They hold up nobody, and who asks for one too many is told so at once."""
+    """Slow answers delay no other client, and a client that asks for one too many gets an error at once."""
     limits = HttpLimits(waiting=2, wait=20)
     told = trio.Event()
 
@@ -368,7 +368,7 @@ async def test_a_method_that_is_not_allowed_is_told_which_is() -> None:
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
 @pytest.mark.parametrize("host", ["::", "::1", "127.0.0.1"])
 def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch, host: str, number: int) -> None:
-    """`::` is every address, of IPv4 alone where there is no IPv6; an address of IPv6 is an error there."""
+    """Without IPv6, `::` means all IPv4 addresses, and an IPv6 address is an error."""
 
     class Socket(socket.socket):
         def __init__(self, family: int = -1, *rest: int, **more: int) -> None:

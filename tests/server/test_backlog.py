@@ -1,4 +1,4 @@
-"""After a process has stood still: who has waited too long is dropped, the newest is answered first."""
+"""After a process has stood still: packets that waited too long are dropped, and the newest is answered first."""
 
 import socket
 from collections.abc import AsyncIterator

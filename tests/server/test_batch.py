@@ -1,4 +1,4 @@
-"""Both kinds of UDP socket: the same replies from either, and none to what deserves none."""
+"""Both kinds of UDP socket: they give the same replies, and none to packets that deserve none."""
 
 import os
 import socket
@@ -51,7 +51,7 @@ class Bench:
             self.client.send(packet)
 
     def serve(self) -> int:
-        """Answer all that waits; return how many packets that were."""
+        """Answer all waiting packets; return their number."""
         total = 0
         while count := self.port.serve_batch(self.answering.responder.respond, 0.0):
             total += count
@@ -173,7 +173,7 @@ def test_row_15_source_port_zero_gets_no_reply(bench: Bench) -> None:
 @pytest.mark.made_up
 @pytest.mark.parametrize("late", [False, True])
 def test_replies_of_the_largest_size_stay_apart(kind: Kind, late: bool) -> None:
-    """As large as `udp.size` may be: a slot of a batch holds one, and the next slot is another client's."""
+    """A slot of a batch holds a reply as large as `udp.size` may be; the next slot belongs to another client."""
     queries = [struct.pack("!H", number) + WEB[2:] + bytes((number,)) for number in range(16)]
 
     def large(packet: bytes, port: UdpPort, index: int) -> bytes | None:

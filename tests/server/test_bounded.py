@@ -1,4 +1,4 @@
-"""Whatever a client can make grow, beside the caches: a table of what there is, and how far it goes."""
+"""Everything that a client can make grow, except the caches: a table of these things and their bounds."""
 
 import random
 import struct
@@ -21,7 +21,7 @@ ROUNDS = 30_000
 
 
 class Crowded:
-    """A server that was asked whatever one can ask, by many clients."""
+    """A server that many clients have asked every kind of question."""
 
     def __init__(self) -> None:
         random.seed(29)
@@ -42,7 +42,7 @@ class Crowded:
 
 
 def _packet() -> bytes:
-    """A query with anything in it that a client may choose."""
+    """A query in which everything that a client may choose is random."""
     label = b"%x" % random.getrandbits(random.choice((8, 64, 120)))
     suffix = random.choice((b"\1s\1a\3svc\7cluster\5local", b"\1a\3svc\7cluster\5local", b"\7example\3com", b""))
     name = random.choice((bytes((len(label),)) + label, b"")) + suffix + b"\0"

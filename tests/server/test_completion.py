@@ -1,4 +1,4 @@
-"""What a pod's search list makes of an outside name: which candidate is meant, and how long that is kept."""
+"""Outside names that a pod's search list has made: which candidate is meant, and how long the answer is kept."""
 
 import dns.edns
 import dns.flags
@@ -28,14 +28,14 @@ NOTHING: dict[str, str] = {}
 
 
 class World:
-    """What is outside: of each name its records by type; what is not in it does not exist, a str is its failure."""
+    """The outside: the records of each name by type. Other names do not exist; a str is a failure."""
 
     def __init__(self, server: Server, names_: dict[str, dict[str, str] | str]) -> None:
         self.server = server
         self.names = names_
 
     def ask(self, name: str, type_: str) -> dns.message.Message:
-        """Return the reply to a question; all that it needs of the outside is answered late."""
+        """Return the reply to a question; the outside answers late whatever it is asked."""
         server = self.server
         server.start(name, type_)
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""Rows 26 and 27 of the protocol table: who may ask, and how much; and that it costs the others nothing."""
+"""Rows 26 and 27 of the protocol table: which client may ask, and how much; other clients lose nothing by that."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -172,7 +172,7 @@ def test_there_is_no_guard_where_nothing_is_limited() -> None:
 
 
 class Talk(Protocol):
-    """What a client says and hears."""
+    """The packets that a client sends, and the replies that it gets."""
 
     async def send(self, *packets: bytes) -> None: ...
 

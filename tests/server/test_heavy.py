@@ -1,4 +1,4 @@
-"""Who is heavy: found only among those who send while the server is behind, and forgotten again."""
+"""Heavy sources: they are found only among those that send while the server is behind, and they are forgotten again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""HTTP as it is spoken by those who do it right, those who do not, and those who mean harm; in virtual time."""
+"""HTTP from correct clients, from incorrect ones, and from attackers; in virtual time."""
 
 import contextlib
 
@@ -85,7 +85,7 @@ async def test_targets(clock: LoopbackClock, sent: bytes, path: str, query: dict
     ],
 )
 async def test_what_is_answered_as_if_it_were_not_there(clock: LoopbackClock, extra: bytes) -> None:
-    """No upgrade, and a body is read away: the next request on the connection is understood."""
+    """Upgrades are ignored, and a body is skipped, so that the next request on the connection is understood."""
     body = b"5\r\nhello\r\n0\r\n\r\n" if b"chunked" in extra else b"hello" if b"Length" in extra else b""
     async with running() as rig:
         got = await rig.talk(b"GET /page HTTP/1.1\r\nHost: x\r\n" + extra + b"\r\n" + body + GET)

@@ -1,4 +1,4 @@
-"""Room for HTTP clients, pages that are streamed, and who costs the others nothing; in virtual time."""
+"""Room for HTTP clients, streamed pages, and that no client costs the others anything; in virtual time."""
 
 import errno
 import socket
@@ -129,7 +129,7 @@ async def test_a_streamed_page_that_fails_is_cut_off_and_told_once(clock: Loopba
 
 
 async def test_a_costly_page_holds_up_no_other(clock: LoopbackClock) -> None:
-    """Costly requests are worked on one in a turn; a cheap one waits for one of them at most."""
+    """Each turn handles one costly request, so that a cheap request waits for one of them at most."""
     async with running() as rig:
         streams = [await rig.connect(f"127.0.0.{number}") for number in range(2, 42)]
         for stream in streams:

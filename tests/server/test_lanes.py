@@ -1,4 +1,4 @@
-"""Lanes of real sockets: who floods gets one, the others do not notice, and it is given back."""
+"""Lanes of real sockets: a source that floods gets a lane, other clients do not notice, and the lane is given back."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def udp_lanes(sock: socket.socket, clock: Callable[[], float] = lambda: 1.0) -> 
 
 
 def reached(lanes: Lanes, source: str) -> list[int]:
-    """Return which sockets get a packet of a source."""
+    """Return which sockets receive the packets of a source."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind((source, 0))
         client.sendto(b"question", lanes.sockets[0].getsockname())
@@ -56,7 +56,7 @@ def reached(lanes: Lanes, source: str) -> list[int]:
 
 
 def drained(sock: socket.socket) -> list[bytes]:
-    """Return what waits in a socket."""
+    """Return the packets that wait in a socket."""
     found = []
     with suppress(BlockingIOError):
         while True:

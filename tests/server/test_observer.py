@@ -1,4 +1,4 @@
-"""Replies that were made, as those who look on see them: each way to a reply has a row, and successes have none."""
+"""Replies as observers see them: each way to make a reply has a row, and successes are not recorded."""
 
 from collections.abc import Callable
 from ipaddress import IPv4Network

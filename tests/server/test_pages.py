@@ -1,4 +1,4 @@
-"""What the pages say, asked without a socket."""
+"""The content of the pages of admin HTTP, without sockets."""
 
 import json
 

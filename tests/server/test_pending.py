@@ -1,4 +1,4 @@
-"""Questions that wait for the outside, which answers when the test says so, while the zone changes under them."""
+"""Questions that wait for the outside, which answers on a test's command, while the zone changes."""
 
 import dns.edns
 import dns.flags

@@ -1,4 +1,4 @@
-"""Why a name does not exist, told to who asks with EDNS (RFC 8914): code 0, as there is none for it, and a text."""
+"""A client with EDNS gets the reason why a name does not exist (RFC 8914): code 0, as no other fits, and a text."""
 
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def test_what_a_client_is_told_of_what_takes_thousands_of_questions_or_a_bug(exa
 
 
 def test_a_failure_says_why_and_has_advice() -> None:
-    """But where there is no place for it in the reply: it is a header alone, or there is none."""
+    """The exceptions are replies without a place for it: a header alone, or no reply."""
     silent = {example.code for example in EXAMPLES if example.rcode != "NOERROR" and not example.errors}
     assert silent == {"rule-dropped", "edns-version", "opcode-not-implemented", "format-error"}
     assert [example.code for example in EXAMPLES if example.errors and not advice(example.code)] == []

@@ -1,4 +1,4 @@
-"""Any octets to the responder: a reply, a drop, never an exception; and a kept reply is the one that would be made."""
+"""Any octets give a reply or a drop, never an exception; a kept reply equals the reply that would be made anew."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The room of TCP clients, as a table: who is let in, who gives way, and what is held."""
+"""The room of TCP clients, as a table: which client is let in, which one gives way, and how many octets are held."""
 
 from collections import Counter
 

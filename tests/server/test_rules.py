@@ -1,4 +1,4 @@
-"""Rules in force: what a client gets, whatever was asked and wherever it leads.
+"""Rules in force: what a client gets, for every kind of question and for every target.
 
 Over 400 lines: mostly tables of questions, a case on a line.
 """
@@ -159,7 +159,7 @@ def test_the_outside_sees_the_new_name_only_and_its_answer_is_kept_and_ages() ->
 
 
 def test_templates_do_not_answer_for_rules() -> None:
-    """What was learnt of names like them says nothing about names that a rule is for, nor the other way round."""
+    """A template from similar names does not answer for a name with a rule, and the reverse."""
     rules = (
         rewrite("name = 'web.pay.svc.cluster.local'", WEB)
         + "[[hosts]]\nentries = ['192.0.2.9 db.pay.svc.cluster.local', '192.0.2.8 new.example.com']\n"
@@ -417,7 +417,7 @@ def test_a_new_object_is_seen_through_every_rule() -> None:
 
 
 def test_the_world_is_not_what_rules_say() -> None:
-    """Names that no rule is for are answered as without rules, many rules or none."""
+    """Names without a rule are answered as they would be if there were no rules, however many rules there are."""
     many = "".join(rewrite(f"name = 'n{n}.test'", WEB) + rewrite(f"suffix = '.s{n}.test'", "x.test") for n in range(50))
     many += "".join(f"[[answer]]\nbelow = ['b{n}.example.com']\nrcode = 'NXDOMAIN'\n" for n in range(50))
     many += rewrite("prefix = 'p1-'", "q-") + HOSTS.replace("web.shop", "nothing.shop")
@@ -529,7 +529,7 @@ _rules = st.lists(st.one_of(_rewrites, _rewrites, _answers, _hosts, _handed), ma
 def test_whatever_the_rules_are_a_question_has_one_answer(
     rules: str, questions: list[tuple[str, str]], later: bool, search: bool
 ) -> None:
-    """Always the same, in any order of questions, from the caches or not; and about the name that was asked."""
+    """The answer is the same in any order of questions, from a cache or not, and is about the name that was asked."""
     text = f"[search]\nenabled = {str(search).lower()}\n{rules}"
     server, fresh = Ruled(text, later=later), {asked: Ruled(text).ask(*asked) for asked in questions}
     for asked in [*questions, *questions[::-1], *questions]:

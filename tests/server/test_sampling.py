@@ -1,4 +1,4 @@
-"""What is sampled of the packets of real sockets: all of a few, and of many the part that each client and name has."""
+"""Samples of the packets of real sockets: all packets if few come, and otherwise each client's and name's share."""
 
 import random
 import socket

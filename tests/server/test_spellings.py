@@ -1,4 +1,4 @@
-"""One question in all the ways a client can write it: kept few times, and answered as if nothing were kept."""
+"""One question in all forms that a client can write: few copies are kept, and answers are as without a cache."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""After a process has stood still: what changed meanwhile is read before anybody is answered."""
+"""After a process has stood still: it reads the changes of that time before it answers anybody."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The program that picks a socket, run by the kernel: which of a group gets what."""
+"""The program with which the kernel chooses a socket: which socket of a group gets which packet."""
 
 import socket
 from collections import Counter

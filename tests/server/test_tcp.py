@@ -1,4 +1,4 @@
-"""Rows 12 to 14 of the protocol table, and what RFC 7766 asks of a server, over loopback connections."""
+"""Rows 12 to 14 of the protocol table, and the demands of RFC 7766 on a server, over loopback connections."""
 
 import socket
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ LIMITS = TcpLimits()
 
 @pytest.fixture
 def clock() -> LoopbackClock:
-    """Time that jumps when nothing is on its way; longer than the kernel delays an ACK where a window is small."""
+    """Virtual time that jumps after a quiet moment longer than the delay with which the kernel acknowledges data."""
     return LoopbackClock(patience=0.06)
 
 

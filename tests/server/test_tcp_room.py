@@ -1,4 +1,4 @@
-"""More TCP connections than there is room for, or descriptors: who gives way."""
+"""More TCP connections than the room or the descriptors allow: which connection gives way."""
 
 import errno
 import resource
@@ -20,7 +20,7 @@ LIMITS = TcpLimits()
 
 @pytest.fixture
 def clock() -> LoopbackClock:
-    """Time that jumps when nothing is on its way; longer than the kernel delays an ACK where a window is small."""
+    """Virtual time that jumps after a quiet moment longer than the delay with which the kernel acknowledges data."""
     return LoopbackClock(patience=0.06)
 
 

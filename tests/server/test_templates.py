@@ -1,4 +1,4 @@
-"""Templates of outside questions say, octet for octet, what the long way says."""
+"""Templates of outside questions give the same octets as the long way, which parses."""
 
 import dns.flags
 import dns.message

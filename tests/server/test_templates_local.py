@@ -1,4 +1,4 @@
-"""Templates of services give the octets of the long way, whatever is asked, and whatever happens to the zone."""
+"""Templates of services give the same octets as the long way, for every question and after every change."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Extended errors take no answer's place, and what is kept of replies that tell them is what a fresh reply would be."""
+"""Extended errors displace no record, and a kept reply with extended errors equals a fresh one."""
 
 import dns.edns
 import dns.flags
@@ -98,7 +98,7 @@ def test_without_edns_nothing_is_told() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 14, 26, 29, 60])
 def test_a_kept_reply_tells_each_client_what_a_fresh_one_would(count: int) -> None:
-    """Whatever it offers: sizes that few have share what is kept."""
+    """That holds for every offered size: rare sizes share one kept reply."""
     sizes = (512, 513, 700, 1000, 1200, 1231, 1232, 4096)
     for order in (sizes, tuple(reversed(sizes))):
         server = Server(outside=saying(count, rcode=0 if count else m.NXDOMAIN))

@@ -1,4 +1,4 @@
-"""What the kernel does for UDP: the address that a reply leaves from, and the packets that it had to drop."""
+"""What the kernel does for UDP: the source address of a reply, and the count of packets that it dropped."""
 
 import socket
 from collections.abc import AsyncIterator

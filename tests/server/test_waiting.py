@@ -1,4 +1,4 @@
-"""What is held of a question while it waits for the outside, and by what two of them are told apart."""
+"""What the server holds of a question that waits for the outside, and how it distinguishes two such questions."""
 
 import dns.message
 import pytest

@@ -1,4 +1,4 @@
-"""Templates of outside questions beside the long way, through the same seeded runs.
+"""Templates of outside questions compared with the long way, in the same seeded runs.
 
 Names, forms, damaged packets, outcomes early and late, and time come in any order; what is said,
 asked, counted and kept has to be the same.
@@ -49,7 +49,7 @@ def _one(ask: Question, ttl: int) -> tuple[RRset, ...]:
 
 
 def _texts(ask: Question, chance: random.Random) -> tuple[RRset, ...]:
-    """As many octets as may just fit, or just not."""
+    """Texts of sizes that just fit, or just do not fit."""
     room = chance.choice((512, 1232)) - 12 - len(ask.name) - 4 - chance.choice((0, 11)) + chance.randint(-2, 2)
     texts: list[bytes] = []
     while room > 13:
@@ -79,7 +79,7 @@ KINDS: tuple[Callable[[Question, float, random.Random], Outcome], ...] = (
 
 
 class Upstreams(Outside):
-    """Answers some of what waits whenever it is told to, and from then on at once until the TTL has run down."""
+    """Answers some of the waiting questions on command, and then such questions at once until the TTL has run down."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(self._remembered)
@@ -105,7 +105,7 @@ class Upstreams(Outside):
 
 
 def damaged(packet: bytes, chance: random.Random) -> bytes:
-    """Return the packet, or one time in six what is left of it."""
+    """Return the packet; in one case of six, return it damaged."""
     kind = chance.randrange(18)
     if kind == 0:
         at = chance.randrange(2, len(packet))
@@ -118,7 +118,7 @@ def damaged(packet: bytes, chance: random.Random) -> bytes:
 
 
 def run(seed: int, *, short: bool) -> dict[str, object]:
-    """Return all that one run leaves to be seen."""
+    """Return all visible results of one run."""
     chance = random.Random(seed)
     outside = Upstreams(seed)
     server = Server(outside, short=short, stream=chance.random() < 0.3)

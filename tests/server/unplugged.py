@@ -1,4 +1,4 @@
-"""A server less the sockets, the upstreams and the clock: packets go in, and the test says what the outside answers."""
+"""A server without sockets, upstreams and clock: the test gives it packets, and decides what the outside answers."""
 
 from collections.abc import Sequence
 from typing import Any

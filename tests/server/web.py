@@ -1,4 +1,4 @@
-"""An HTTP server with a few pages, on loopback, and a client that says what it likes."""
+"""An HTTP server with a few pages, on loopback, and a client that can send any octets."""
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -1,6 +1,6 @@
-"""Replies that are meant to cost much: as many names as long as can be, in all places where a name can stand.
+"""Replies that are made to cost much: as many names as possible, as long as possible, in all places for names.
 
-`python -m tests.wire.hostile` prints what the dearest of them cost.
+`python -m tests.wire.hostile` prints the cost of the most expensive ones.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Records out of messages, whole; and every way in which a name can lead astray."""
+"""Complete records from messages, and every way in which a compressed name can be wrong."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is taken from an upstream's reply, and what any octets at all give."""
+"""What is kept of an upstream's reply, and the result for any octets."""
 
 import dns.flags
 import dns.message

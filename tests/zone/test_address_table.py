@@ -1,4 +1,4 @@
-"""A table of addresses says what a dict would, in a fraction of its room."""
+"""A table of addresses has the same content as a dict, in a fraction of its memory."""
 
 import tracemalloc
 from ipaddress import ip_address
@@ -38,7 +38,7 @@ def test_it_says_what_a_dict_would(steps: list[tuple[Holders, set[bytes], set[by
 
 
 def test_an_address_takes_little_room() -> None:
-    """As many of each network as a node has pods that services are made of."""
+    """Each network has as many addresses as a node has pods that are endpoints of services."""
     tracemalloc.start()
     table = AddressTable()
     for number in range(30_000):

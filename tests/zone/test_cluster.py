@@ -1,4 +1,4 @@
-"""The contract, row by row: what each kind of name of the cluster is answered with.
+"""The contract, row by row: the answer for each kind of name of the cluster.
 
 Over 400 lines: a table for each kind of name, all asked of one zone.
 """

@@ -1,4 +1,4 @@
-"""Whatever a zone has been through, what is dumped of it makes a zone that answers the same."""
+"""After any sequence of events, the dumped objects of a zone make a zone with the same answers."""
 
 from collections.abc import Iterator
 

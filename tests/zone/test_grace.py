@@ -1,4 +1,4 @@
-"""Endpoints that move: the last address of a name outlives the moment between two writes, and nothing else does."""
+"""Endpoints that move: the last address of a name is kept for the moment between two writes, and nothing else is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The index: what it counts, and which keys a change names, which are those and no others."""
+"""The index: its counts, and the keys that a change names: exactly those whose answers change."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""What a list has not shown is gone at its end, whatever else happens while it runs."""
+"""An object that a list has not shown is gone at the end of the list, whatever happens during the list."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""All records of the zone: what each question is answered, no more and no less."""
+"""All records of the zone are exactly the records that questions get."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def everything(cluster: Cluster) -> list[RRset]:
 
 
 def agrees(cluster: Cluster) -> None:
-    """See that the records are those which questions bring."""
+    """Check that the records are exactly those that questions get."""
     found = {(rrset.name, rrset.type): rrset for rrset in everything(cluster)}
     for (name, type_), rrset in found.items():
         answer = cluster.answer(name, type_)

@@ -1,4 +1,4 @@
-"""Services that objects describe oddly: what no name can stand for is left out, and the rest is answered."""
+"""Services with odd objects: parts that no name can express are left out, and the rest is answered."""
 
 import dns.message
 import pytest
