@@ -1,4 +1,4 @@
-"""All that answers, less the sockets and the clock: for tests that put packets in and look at what comes out."""
+"""All parts that answer, without sockets and clock, for tests that give packets and check the replies."""
 
 import dns.message
 import dns.rcode
@@ -24,7 +24,7 @@ _EXISTING = names.from_text("www.example.com")
 
 
 def little(ask: Question, now: float) -> Outcome:
-    """All that there is outside: www.example.com has an IPv4 address."""
+    """The whole outside: www.example.com has an IPv4 address."""
     del now
     if ask.name != _EXISTING:
         return Outcome(m.NXDOMAIN, m.EMPTY, ad=False, reason=FORWARDED, stored=0, expires=1e9)
@@ -57,12 +57,12 @@ class Answering:
         self.replies.drop(self.cluster.apply(event, now, 1))
 
     def put(self, *things: Thing) -> None:
-        """Let objects be there, as they are now."""
+        """Put these objects into the zone, as an event would."""
         for thing in things:
             self.apply(Put(decoded(thing)))
 
     def says(self, name: str, type_: str = "A") -> list[str]:
-        """Return what is answered, records first or else the rcode; asked so often that the reply is a kept one."""
+        """Return the records of the answer, or else the rcode, after so many questions that the reply is a kept one."""
         packet = dns.message.make_query(name, type_, id=0).to_wire()
         wires = [self.ask(packet) for _ in range(3)]
         reply = dns.message.from_wire(wires[-1])

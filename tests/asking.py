@@ -1,10 +1,11 @@
-"""Asks one name all along, and counts what is lost: `asking.py SERVER PORT RATE NAME` until its standard input ends.
+"""Asks one name all the time, and counts lost questions: `asking.py SERVER PORT RATE NAME` until its input ends.
 
-Open loop: it asks at its rate whatever becomes of the answers, over UDP with a new socket each time, over UDP sockets
-it keeps, and over TCP. Prints JSON, of each way: `asked`, `lost` (no answer within four seconds, or refused), `wrong`
-(an answer without records) with its `rcodes`, and `at`, seconds since the start at which what was not right was asked.
+It is an open loop: it asks at its rate and does not wait for answers. It asks over UDP with a new socket each time,
+over UDP sockets that it keeps, and over TCP. It prints JSON for each way: `asked`, `lost` (no answer within four
+seconds, or refused), `wrong` (an answer without records) with its `rcodes`, and `at`, the seconds since the start at
+which lost and wrong questions were asked.
 
-It runs in a pod or in a network namespace, so it needs Python's own library only.
+It runs in a pod or in a network namespace, so it needs only Python's own library.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ def is_right(reply: bytes) -> bool:
 
 
 class Way:
-    """What became of the questions asked one way."""
+    """The results of the questions of one way."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -72,7 +73,7 @@ class Way:
 
 
 class Server(NamedTuple):
-    """Who is asked."""
+    """The server that is asked."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""Virtual time for tests with real loopback sockets: it jumps only when nothing is on its way any more."""
+"""Virtual time for tests with real loopback sockets: it jumps only if no packet is under way any more."""
 
 import math
 import os

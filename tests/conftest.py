@@ -1,6 +1,6 @@
 """The clock of tests with real loopback sockets, and how properties are tried.
 
-It is on the same examples in every run, so that a change is not blamed for what it did not break.
+Every run tries the same examples, so that a change is not blamed for a fault that it did not cause.
 
 `HYPOTHESIS_PROFILE=explore make test` tries new ones, and more where a test does not say how many.
 """
@@ -31,7 +31,7 @@ observed.watch()
 
 @pytest.fixture(autouse=True)
 def _every_packet_is_well_formed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """See that what was sent in this test can be read by a strict client."""
+    """Check that a strict client can read every packet that was sent in this test."""
     observed.spoilt.clear()
     observed.watching = request.node.get_closest_marker("made_up") is None
     yield
@@ -39,14 +39,14 @@ def _every_packet_is_well_formed(request: pytest.FixtureRequest) -> Iterator[Non
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a process of several say how many packets it looked at."""
+    """With several processes, report how many packets this one has read."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["seen"] = observed.seen
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add what such a process said."""
+    """Add the number that such a process reported."""
     observed.seen += getattr(node, "workeroutput", {}).get("seen", 0)
 
 

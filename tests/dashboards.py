@@ -1,6 +1,6 @@
-"""What public dashboards and rules for CoreDNS ask of it: names of samples, labels and values that they look for.
+"""What public dashboards and rules for CoreDNS need of it: the names, labels and values of samples.
 
-Taken from what each of them asks Prometheus, as of their newest versions and of older ones that are still installed.
+It is taken from their queries to Prometheus, in their newest versions and in older ones that are still installed.
 """
 
 from typing import NamedTuple

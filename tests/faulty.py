@@ -36,7 +36,7 @@ class InjectedError(Exception):
 
 
 class Fuse:
-    """Has a function raise, as often as it was armed for."""
+    """Makes a function raise, as often as it was armed for."""
 
     def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str, when: Callable[..., bool]) -> None:
         self.left = self.blown = 0
@@ -150,7 +150,7 @@ async def _exchange_udp(port: int, packets: list[bytes], take: Take) -> None:
 
 
 class Still(Loaded):
-    """A configuration whose files go on saying the same."""
+    """A configuration whose files never change."""
 
     @classmethod
     def of(cls, config: Config, folder: Path) -> "Still":

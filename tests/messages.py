@@ -1,4 +1,4 @@
-"""Queries as `dig` makes them, odd ones, and what is looked at in a reply."""
+"""Queries as `dig` makes them, odd queries, and the parts of a reply that tests look at."""
 
 import struct
 from typing import Any

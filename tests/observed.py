@@ -1,4 +1,4 @@
-"""Everything that the server in a test's process sends is read strictly, whatever the test itself looks at.
+"""Everything that the server in a test's process sends is read strictly, whatever else the test checks.
 
 `watch()` stands at the few places where finished octets come out: the reply of a miss, a kept reply and its renewals,
 what goes out late, and the queries to upstreams. A message that no strict client could read is an error there and then;
@@ -43,7 +43,7 @@ def _check(wire: bytes, parse: Callable[[bytes], strict.Message]) -> None:
 
 
 def _after(of: Any, name: str, wire_of: Callable[..., bytes | None], parse: Callable[[bytes], Any]) -> None:
-    """Look at what `wire_of` finds in a method's result and arguments, each time it was called."""
+    """After each call of a method, read what `wire_of` finds in its result and arguments."""
     plain = getattr(of, name)
 
     @functools.wraps(plain)
@@ -58,7 +58,7 @@ def _after(of: Any, name: str, wire_of: Callable[..., bytes | None], parse: Call
 
 
 def watch() -> None:
-    """Look at all that is sent from now on, and at each message that a test reads with dnspython."""
+    """Read everything that is sent from now on, and each message that a test reads with dnspython."""
     _after(Responder, "respond", lambda result, _, packet, *__: result and packet[:2] + result[2:], strict.reply)
     for kept in (RingReply, AgingReply):
         _after(kept, "renew", lambda result, *_: result and b"\0\0" + result, strict.reply)

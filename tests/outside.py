@@ -1,4 +1,4 @@
-"""The world outside for tests without sockets: in the forwarder's place, below all that answers.
+"""The outside for tests without sockets: it replaces the forwarder, below all parts that answer.
 
 Upstreams with sockets are `tests.forward.scripted`, and `tests.upstream` for a whole zone.
 """
@@ -36,9 +36,9 @@ def text(ask: Question) -> str:
 
 
 class Outside:
-    """Knows what `tell` returns, without one what is in `known`; what is `late` only when the test has it finished.
+    """Knows what `tell` returns, or else what is in `known`; names in `late` are answered only on the test's command.
 
-    All else waits until the test answers it.
+    All other questions wait until the test answers them.
     """
 
     def __init__(self, tell: Tell | None = None, *, late: Late = False) -> None:
@@ -89,7 +89,7 @@ class Outside:
             await self._news.wait()
 
     def finish(self, tell: Tell | None = None) -> None:
-        """Answer all that waits, and what comes up meanwhile, with what is told."""
+        """Answer all waiting questions, and those that follow from them, with what `tell` returns."""
         while self.waiting:
             ask, waiter = self.waiting.pop(0)
             outcome = (tell or self.tell)(ask, self.clock())

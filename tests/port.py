@@ -1,4 +1,4 @@
-"""Where packets come from, without the socket."""
+"""The source of packets, without a socket."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an object holds on to, as the garbage collector sees it: bounds that no number of the program's tells."""
+"""The memory that an object holds, as the garbage collector sees it: for bounds that the program does not count."""
 
 import gc
 import sys

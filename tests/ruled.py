@@ -1,4 +1,4 @@
-"""A server with rules, less the sockets and the clock: the text of a configuration goes in, questions are answered."""
+"""A server with rules, without sockets and clock: it takes the text of a configuration, and answers questions."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,4 +1,4 @@
-"""A server in scenes that bring the reasons an answer can have, with an upstream that does what names say, and clients.
+"""A server in scenes that lead to every reason of an answer, with clients, and an upstream that does what names say.
 
 Time is virtual, sockets are real. What is asked in which scene, and what is told then, is in `tests/reasons.py`.
 """

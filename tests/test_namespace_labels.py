@@ -1,4 +1,4 @@
-"""Which namespaces have a label of their own: bounded, and no count goes back, whoever comes or goes."""
+"""Which namespaces have a label of their own: their number is bounded, and no count ever becomes smaller."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Log lines that name who is limited: each once a minute, one in a second."""
+"""Log lines that name a limited client: one a minute for each client, and one a second in total."""
 
 from dnsserver.logger import get_logger
 from dnsserver.notices import Notices

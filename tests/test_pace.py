@@ -1,4 +1,4 @@
-"""Tasks that look from time to time do so at the same moments."""
+"""Tasks that check something from time to time do so at the same moments."""
 
 import pytest
 import trio

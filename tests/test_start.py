@@ -1,4 +1,4 @@
-"""What reads the command line is no part of the process that serves, but what it says, and its status, are."""
+"""The code that reads the command line is not part of the process that serves, but its output and status are."""
 
 import subprocess
 import sys

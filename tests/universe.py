@@ -1,6 +1,6 @@
-"""A cluster small enough that anything can meet anything: all its objects, events, and questions, and what is true.
+"""A cluster so small that every combination occurs: all its objects, events and questions, and the true answers.
 
-For the properties: hypothesis draws events from here, and a dict says what there is after them.
+It is for the properties: hypothesis draws events from here, and a dict has the objects that exist after them.
 """
 
 import functools
@@ -113,7 +113,7 @@ def _key(kind: Kind, space: str, name: str) -> Key:
 
 
 class Truth:
-    """What there is after some events, in the plainest way."""
+    """The objects that exist after some events, kept in the simplest way."""
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}

@@ -1,4 +1,4 @@
-"""The world outside the cluster: a server of one zone file, on loopback, UDP and TCP.
+"""The outside of the cluster: a server of one zone file, on loopback, UDP and TCP.
 
 Names of the zone are answered with authority, everything else does not exist. Also a program of its own, for the tests
 that start processes: `python -m tests.upstream` prints the port that it got.

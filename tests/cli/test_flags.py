@@ -1,4 +1,4 @@
-"""What commands say of their flags: a file that is none, and a server's words about keys as words about flags."""
+"""Errors about flags: a path that is no file, and the errors of a server about keys, translated into flags."""
 
 import pytest
 from click.testing import CliRunner

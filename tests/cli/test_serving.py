@@ -1,4 +1,4 @@
-"""The command line: what goes to standard output, to standard error, and the exit status."""
+"""The command line: its standard output, its standard error, and its exit status."""
 
 import subprocess
 import sys

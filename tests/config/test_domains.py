@@ -1,4 +1,4 @@
-"""Domains to forward or to keep here that no question would ever reach."""
+"""Domains to forward or to keep local that no question would ever match."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files and folders that a user names: what is wrong with those that are of no use, without ever waiting for one."""
+"""Files and folders that a user names: what is wrong with unusable ones, found without waiting for any of them."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""A configuration in several files: who comes after whom, what adds up, and what is told where."""
+"""A configuration in several files: their order, which values are joined, and the place of each mistake."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Listeners that cannot be had at once: said exactly where the kernel says so."""
+"""Listeners that exclude each other: they are refused exactly if the kernel refuses them."""
 
 import itertools
 import random
@@ -35,7 +35,7 @@ def bound(host: str, port: int, kind: socket.SocketKind, *, dual: bool = False) 
 
 
 def unused_port(kind: socket.SocketKind) -> int:
-    """Return a port that nobody has at any address of either family.
+    """Return a port that no program has, at any address of either family.
 
     It lies below those that the system gives to whoever asks for any, so that nobody gets it in the meantime either.
     """

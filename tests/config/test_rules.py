@@ -1,4 +1,4 @@
-"""Rules that cannot be in force say what is wrong, and where; those that can are what they were meant to be."""
+"""Rules that are not valid are refused with the reason and the place; valid rules mean what they say."""
 
 # ruff: noqa: E501 - a case stands on one line
 from pathlib import Path

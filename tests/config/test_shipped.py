@@ -1,4 +1,4 @@
-"""The file that is shipped has the keys and defaults of the program, and what `check` prints loads back."""
+"""The shipped file has the keys and defaults of the program, and the output of `check` can be loaded."""
 
 import re
 import tomllib

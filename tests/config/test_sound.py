@@ -1,4 +1,4 @@
-"""Mistakes between values are told beside those of single values; nothing is said that comes of what is not known."""
+"""Mistakes between values are told together with those of single values, but none that follows from another one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that are no TOML, say a thing twice, or are meant to do harm: the line is told, and nothing else is hidden."""
+"""Files that are not TOML, have a key twice, or are hostile: the line is told, and other mistakes are told as well."""
 
 import os
 from pathlib import Path

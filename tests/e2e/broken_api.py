@@ -1,4 +1,4 @@
-"""Ways to an API server, and API servers, with one fault each, and what is said of it."""
+"""Ways to an API server, and API servers, with one fault each, and the message about it."""
 
 import base64
 from collections.abc import Callable

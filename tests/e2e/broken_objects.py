@@ -1,4 +1,4 @@
-"""Files of objects with one mistake each, and what is said of it."""
+"""Files of objects with one mistake each, and the message about it."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""`check` over all files of objects and ways to an API server that others' tables break: never 0 where `serve` is not.
+"""`check` with all broken files of objects and API servers of other tests: never status 0 if `serve` does not serve.
 
 What `serve` does with each row is held by test_broken_objects and test_broken_api; here it is what `check` says to it.
 """

@@ -1,4 +1,4 @@
-"""Every Corefile of tests/corefiles: CoreDNS runs it, this server what became of it, and both are asked the same."""
+"""Every Corefile of tests/corefiles: CoreDNS runs it, this server runs its import, and both are asked the same."""
 
 import subprocess
 import sys

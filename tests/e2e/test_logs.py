@@ -1,4 +1,4 @@
-"""Whatever becomes of the log, the server answers, its workers too, and it counts what it could not write."""
+"""Whatever happens to the log, the server and its workers answer, and count the lines that they could not write."""
 
 import fcntl
 import http.client

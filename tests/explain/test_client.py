@@ -1,4 +1,4 @@
-"""Whom a client asks, and by which search list: from a resolv.conf, a namespace, or a pod's spec."""
+"""The nameservers and the search list of a client, from a resolv.conf, a namespace, or a pod's spec."""
 
 import pytest
 

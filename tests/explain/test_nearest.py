@@ -1,4 +1,4 @@
-"""Names that are like one that somebody wrote."""
+"""Names that are similar to a written name."""
 
 import pytest
 from hypothesis import given

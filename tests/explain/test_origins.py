@@ -1,4 +1,4 @@
-"""Which objects an answer is made of."""
+"""The objects of which an answer is made."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files of objects: whatever they hold is read within bounds, told, and served in part or not at all."""
+"""Files of objects: any content is read within bounds, reported, and served, at least in part, or not at all."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Objects of a cluster by chance: mostly such as meet those of `tests.universe`, some with what they may not say."""
+"""Random objects of a cluster: most of them meet those of `tests.universe`, and some have forbidden values."""
 
 import random
 from collections.abc import Callable

@@ -81,7 +81,7 @@ def test_what_tells_causes_apart_is_of_the_vocabulary() -> None:
 
 
 def test_who_has_to_do_something_is_warned() -> None:
-    """What cannot be read, is denied, is broken or does not answer is no information only."""
+    """Something that cannot be read, is denied, is broken or does not answer is at least a warning."""
     told = {
         call.args[0].value
         for call in CALLS.values()

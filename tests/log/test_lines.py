@@ -1,4 +1,4 @@
-"""Lines: bounded, printable, and never a reason to fail."""
+"""Log lines are bounded and printable, and no value makes the logging fail."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Logs: JSON where a machine reads, text where a person does, and everything else in the same dress."""
+"""Logs: JSON for machines, text for people; the events of libraries have the same form."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A descriptor may be slow, unread, closed or full: who writes goes on, and what is lost is counted and told."""
+"""A descriptor may be slow, unread, closed or full: the program goes on, and lost lines are counted and reported."""
 
 import contextlib
 import fcntl
@@ -67,7 +67,7 @@ def test_lines_come_in_their_order(pipe: tuple[int, int]) -> None:
 
 
 def test_no_line_of_one_process_stands_in_a_line_of_another(pipe: tuple[int, int]) -> None:
-    """Two writers on one pipe, each with more than it takes at once."""
+    """Two writers share one pipe, and each has more than the pipe takes at once."""
     reader = Reader(pipe[0])
     writers = [LineWriter(pipe[1], notice) for _ in range(2)]
     for number in range(400):
@@ -138,7 +138,7 @@ def test_a_full_device() -> None:
 
 
 def test_what_was_lost_is_told_without_another_line(tmp_path: Path) -> None:
-    """As after a full disk has room again; /dev/full does not get any, so another file takes its number."""
+    """As after a full disk has room again. /dev/full never has room, so another file takes its descriptor."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
     writer = LineWriter(descriptor, notice)
     for _ in range(4):

@@ -168,7 +168,7 @@ class UdpClient:
         return dns.message.from_wire(self.sock.recv(65535))
 
     async def wait_silence(self) -> None:
-        """Wait until the server has handled what was sent: it answers in order, so the reply to another one shows that."""
+        """Wait until the server has handled what was sent: it answers in order, so a later reply shows that."""
         with UdpClient(self._server[1], "127.0.0.3") as marker:
             await marker.send(query("web.shop"))
             await marker.receive()

@@ -1,4 +1,4 @@
-"""The plugins that a Corefile may name, and what each needs behind it."""
+"""The plugins that a Corefile may name, and the words that each needs behind its name."""
 
 # All of CoreDNS 1.14.7's plugin.cfg.
 PLUGINS = (

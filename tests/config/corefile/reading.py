@@ -1,4 +1,4 @@
-"""A Corefile to what it becomes, without a machine: no file is there but those that a test gives."""
+"""The import of a Corefile without a file system: only the files that a test gives exist."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whatever stands in a Corefile: it is imported or refused, and nothing in it is passed over in silence."""
+"""Any Corefile is imported or refused, and no part of it is ignored without a report."""
 
 import pytest
 from hypothesis import given, settings
@@ -99,7 +99,7 @@ corefiles = st.lists(blocks(), max_size=4).map("\n".join)
 @settings(max_examples=200)
 @given(right_directives(), st.sampled_from([".", "a.example:53"]))
 def test_words_that_fit_are_taken_over_or_their_loss_is_named(directive: str, key: str) -> None:
-    """What is refused then is refused for a relation between lines, of which few are met by chance."""
+    """A refusal is then about a relation between lines, and random words rarely break one."""
     try:
         result = imported(f"{key} {{\n{directive}\n}}")
     except CorefileError as error:

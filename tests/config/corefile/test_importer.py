@@ -1,4 +1,4 @@
-"""What plugins of a Corefile become: the TOML, and what is said of each line."""
+"""The result for each plugin of a Corefile: the TOML, and the report about each line."""
 
 import tomllib
 from pathlib import Path

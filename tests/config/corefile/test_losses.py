@@ -1,4 +1,4 @@
-"""What a Corefile has that cannot be taken over, or says otherwise: the line, and what that means."""
+"""Parts of a Corefile that cannot be imported, or only with a difference: the line, and the consequence."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What somebody may give in the place of a Corefile: it is refused, with what it is."""
+"""Other files in the place of a Corefile are refused, and the error says what they are."""
 
 import pytest
 
