@@ -1,4 +1,4 @@
-"""What asks all along: a loss is counted as one, a wrong answer as wrong, and what is right as neither."""
+"""The program `asking`: it counts a loss as lost, a wrong answer as wrong, and a right answer as neither."""
 
 import json
 import socket
@@ -76,7 +76,7 @@ def serving(behaviour: Behaviour) -> Iterator[int]:
 
 
 def asked(port: int, seconds: float = 1.0) -> dict[str, Any]:
-    """What it prints after some seconds of asking."""
+    """The output of the program after some seconds."""
     command = [sys.executable, asking.__file__, "127.0.0.1", str(port), "100", NAME]
     with subprocess.Popen(["sleep", str(seconds)], stdout=subprocess.PIPE) as until:
         done = subprocess.run(command, stdin=until.stdout, capture_output=True, text=True, check=True, timeout=30)

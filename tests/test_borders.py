@@ -1,9 +1,9 @@
-"""Every border of the server: a fault is injected in it while the server runs, one thing is lost, and it answers on.
+"""Every border of the server: the test injects a fault in it, only one thing is lost, and the server goes on.
 
 The table has a row for each way in which a `Place` is met; a place without a row, and a task that no border keeps, fail
 a test of their own.
 
-Over 400 lines: one table, and what each of its rows looks at.
+Over 400 lines: one table, and the checks of its rows.
 """
 
 import ast

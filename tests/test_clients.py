@@ -1,4 +1,4 @@
-"""What is one client where clients are counted."""
+"""Which addresses count as one client."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a cache gives up: the oldest that is not used, and never for long what is."""
+"""What a cache gives up: the oldest entry that is not used; an entry in use stays."""
 
 import random
 

@@ -30,7 +30,7 @@ from tests.deployment import (
 
 @pytest.fixture(params=[*product(OWNED, COMPONENTS), *((overlay, "all") for overlay in OWNED)], ids="-".join)
 def composition(request: pytest.FixtureRequest) -> tuple[list[Manifest], list[Manifest]]:
-    """An overlay as it is, and with a component, or with all that may be together."""
+    """An overlay alone, with one component, or with all components that may be combined."""
     overlay, component = request.param
     several = [each for each in COMPONENTS if each != "annotations"]
     return rendered(overlay), composed(overlay, *(several if component == "all" else [component]))

@@ -1,7 +1,7 @@
-"""What public dashboards and rules for CoreDNS ask is there at a server that was asked questions, and it is right.
+"""A server that was asked has all samples that public dashboards and rules for CoreDNS use, with right values.
 
-What is counted is compared with what was sent and with what the upstream and the API server saw. Over 400 lines, a
-quarter of which say what each sample has to be.
+The counts are compared with what was sent, and with what the upstream and the API server saw. Over 400 lines, a
+quarter of which state the right value of each sample.
 """
 
 import resource
@@ -59,7 +59,7 @@ NOT_HERE = {
 
 
 class Question(NamedTuple):
-    """What is asked, so many times, one after the other."""
+    """A question that is asked so many times, one after the other."""
 
     name: str
     type: str = "A"
@@ -178,7 +178,7 @@ def all_answered(server: Server) -> bool:
 
 
 async def look(folder: Path) -> Seen:
-    """Ask everything, and then what was counted."""
+    """Ask all questions, and then read the counts."""
     asked = []
     async with serve(folder) as (server, admin, queries, api):
         port = port_of(server)

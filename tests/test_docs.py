@@ -1,4 +1,4 @@
-"""What the Markdown files say of the code is there: links, files, symbols, settings, tests, targets, layers."""
+"""What the Markdown files name exists: links, files, symbols, settings, tests, targets, layers."""
 
 import ast
 import re

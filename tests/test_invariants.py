@@ -1,4 +1,4 @@
-"""What holds after any events in any order: the zone is that of one list, and no cached reply is older than it."""
+"""After any events in any order, the zone is that of one list of the objects, and no cached reply is older than it."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def fresh(truth: Truth, pods: str = "verified") -> Answering:
 
 
 def sync(answering: Answering, truth: Truth) -> None:
-    """Let both see the first list, and all questions be asked before anything happens to it."""
+    """Give both the first list, and ask all questions before any event."""
     for event in SYNCED:
         answering.apply(event)
         truth.apply(event)

@@ -1,4 +1,4 @@
-"""Where tests stand: a module is tested by the file that has its name, and no test hangs on another one's file."""
+"""The places of tests: the file with its name tests a module, and no test depends on another file of tests."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What libraries import and nobody uses is not loaded; what is used after all is."""
+"""Modules that libraries import and nobody uses are not loaded; if one is used after all, it is loaded."""
 
 from pathlib import Path
 

@@ -238,7 +238,7 @@ def test_replace_takes_the_name_the_address_and_the_label() -> None:
 
 
 def test_on_every_node_pods_ask_the_pod_of_their_own_node() -> None:
-    """Nothing but the kind, what it asks of each node, and the Service is another than in place of the present DNS."""
+    """Only the kind, what it needs of a node, and the Service differ from the overlay that replaces the present DNS."""
     overlay, replace = rendered("same-node"), rendered("replace")
     assert workload(overlay)["kind"] == "DaemonSet"
     (service,) = of_kind(overlay, "Service")

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus's own parser reads back, CoreDNS's names and labels, and sums over workers.
+"""Metrics: Prometheus's own parser reads them, with CoreDNS's names and labels, and sums over workers.
 
 Over 400 lines: half of it are CoreDNS's metrics with their labels, and what each of ours counts.
 """

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard of manifests/components/monitoring: made of metrics that there are, and they fire."""
+"""The alerts and the dashboard of manifests/components/monitoring: they use existing metrics, and alerts fire."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a change of hosts files costs the event loop, and which answers it can alter."""
+"""How long a change of hosts files blocks the event loop, and which answers it can alter."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a server tells about itself: whether it is ready, and where what it holds came from."""
+"""What a server reports about itself: whether it is ready, and the source of its objects."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What a server makes of its guardian's reports, and when it says that it is ready."""
+"""How a server uses the reports of its guardian, and when it is ready."""
 
 from pathlib import Path
 

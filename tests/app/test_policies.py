@@ -1,4 +1,4 @@
-"""Search completion beside policies that go by DNS names: a warning, where the API serves such."""
+"""Search completion together with policies by DNS names: a warning, if the API serves such policies."""
 
 from pathlib import Path
 

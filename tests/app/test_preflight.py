@@ -1,4 +1,4 @@
-"""What a machine does not let be in force of a valid configuration: a row for each way a path is of no use."""
+"""Parts of a valid configuration that cannot take effect on this machine: a row for each fault of a path."""
 
 import os
 import socket
@@ -185,7 +185,7 @@ def test_a_file_and_a_folder_that_this_user_may_not_read(open_folder: Path) -> N
 
 
 def as_nobody(config: Config) -> list[str]:
-    """Return what a user without rights finds, in a process of its own."""
+    """Return the findings of a user without rights, in a separate process."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""What the process takes is what the kernel says of it."""
+"""The memory and processor time of a process are those that the kernel reports."""
 
 import os
 import resource

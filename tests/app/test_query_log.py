@@ -1,4 +1,4 @@
-"""The log of queries, of the server as a user starts it: over UDP and TCP, with one process and with two."""
+"""The query log of the server as a user starts it: over UDP and TCP, with one process and with two."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def queries(run: Program) -> list[dict[str, Any]]:
 
 
 async def lines(run: Program, count: int) -> list[dict[str, Any]]:
-    """Wait for so many lines, and a moment for those that should not come."""
+    """Wait for so many lines, and then a moment for lines that should not come."""
     with trio.fail_after(UNTIL):
         while len(queries(run)) < count:  # noqa: ASYNC110 - another process writes them
             await trio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What `compare` asks: every name that the objects make, and the lines of a list."""
+"""The questions of `compare`: every name that the objects have, and the lines of a list."""
 
 from pathlib import Path
 

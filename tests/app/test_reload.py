@@ -1,4 +1,4 @@
-"""Another configuration while the server runs: applied whole or not at all, and nobody who asks notices."""
+"""A new configuration while the server runs: it is applied completely or not at all, and no client notices."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Changes of the configuration under load, in real processes: nothing is lost, no answer is of no configuration."""
+"""Changes of the configuration under load, in real processes: nothing is lost, and each answer is of one of them."""
 
 import sys
 from pathlib import Path

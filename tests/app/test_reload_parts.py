@@ -1,4 +1,4 @@
-"""What follows a change beside the answers: certificates, the API's lists, further processes."""
+"""Other parts that follow a change of the configuration: certificates, the API's lists, further processes."""
 
 import ssl
 from collections.abc import AsyncIterator

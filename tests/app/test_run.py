@@ -1,4 +1,4 @@
-"""What is said of a configuration before the server starts."""
+"""The messages about a configuration before the server starts."""
 
 from pathlib import Path
 

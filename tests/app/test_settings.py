@@ -1,4 +1,4 @@
-"""The configuration as the parts want it: no word that a setting takes is unknown to the part that it is for."""
+"""The configuration in the form that the parts need: each part knows every word that its settings allow."""
 
 from typing import get_args
 

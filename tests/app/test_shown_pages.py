@@ -1,4 +1,4 @@
-"""The routes that are made when somebody first looks."""
+"""The routes that are made when the page is first opened."""
 
 from dnsserver.app.server import Server
 from dnsserver.app.shown_pages import shown_routes

@@ -69,7 +69,7 @@ async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(ser
         real: list[Kind] = []
 
         def watch(event: Event) -> None:
-            """After every event, everything asked has the old answer or the new one."""
+            """After every event, each question has the old answer or the new one."""
             if rig.cluster.missing:
                 return
             allowed: dict[str, list[str | None]]

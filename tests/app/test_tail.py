@@ -1,4 +1,4 @@
-"""`/tail` and `dnsserver tail`: a running server is followed with the filters of the query log, all its processes."""
+"""`/tail` and `dnsserver tail`: they follow all processes of a running server, with the filters of the query log."""
 
 import json
 import os
@@ -46,7 +46,7 @@ class Stream:
         return [entry for entry in self.entries if entry["event"] == event]
 
     def told(self) -> int:
-        """How many questions it was told of, those included that were left out."""
+        """The number of questions that the stream reported, including those that were left out."""
         left_out: int = sum(left["count"] + left["not_looked_at"] for left in self.of("left out"))
         return len(self.of("query")) + left_out
 
@@ -59,7 +59,7 @@ class Stream:
 
 @asynccontextmanager
 async def following(admin: int, query: str = "") -> AsyncIterator[Stream]:
-    """Follow a server, once it has said that it is followed."""
+    """Follow a server, and wait until it reports that."""
     async with await trio.open_tcp_stream(HOST, admin) as connection, trio.open_nursery() as nursery:
         await connection.send_all(f"GET /tail?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         stream = Stream(connection)

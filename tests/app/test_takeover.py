@@ -1,4 +1,4 @@
-"""Sockets that one server hands over to the next one: which they are, who reads them, and what happens if one dies."""
+"""Sockets that a server hands over to the next one: which ones, which server reads them, and what a death costs."""
 
 import socket
 import subprocess
@@ -24,7 +24,7 @@ NAME = "kubernetes.default.svc.cluster.local"
 
 
 class Giver:
-    """What a server does beside its sockets."""
+    """The other parts of a server, without its sockets."""
 
     def __init__(self) -> None:
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

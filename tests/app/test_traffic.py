@@ -1,4 +1,4 @@
-"""Who asks what of a server: counted from real questions, and told by `/top` and `/failures`."""
+"""Which client asks what: counted from real questions, and shown by `/top` and `/failures`."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class Asked:
                 await sock.recv(4096)
 
     async def count(self) -> None:
-        """Have counted what was asked."""
+        """Count the questions that were asked."""
         await self.server.dns.digest.tell()
         await self.server.traffic.count()
 

@@ -1,4 +1,4 @@
-"""Who asks what, where several processes answer: the first one tells of all of them."""
+"""Which client asks what, if several processes answer: the first process reports for all of them."""
 
 import sys
 from pathlib import Path

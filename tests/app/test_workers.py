@@ -1,4 +1,4 @@
-"""Several processes that answer as one: fed through a pipe, counted together, replaced when they die."""
+"""Several processes that answer as one: they get events through a pipe, are counted together, and are replaced."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Whose copy it is, and that nothing wrong with it reaches the server."""
+"""Which zone a snapshot belongs to, and that a fault of a snapshot does not harm the server."""
 
 import itertools
 import json
@@ -203,7 +203,7 @@ async def test_a_bug_while_saving_is_logged_and_ends_nothing(tmp_path: Path) -> 
 
 
 async def test_a_copy_that_is_not_understood_ends_nothing(tmp_path: Path) -> None:
-    """Its kinds are served as far as they were read; the others wait for the API."""
+    """The kinds that were read are served; the others wait for the API."""
     bad = Service(Metadata("web", "shop"), ServiceSpec(ports=[ServicePort(70_000)]))
 
     def objects(kind: Kind) -> Iterator[Object]:

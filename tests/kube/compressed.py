@@ -1,4 +1,4 @@
-"""Lists as a real API server compresses them, and as a broken one or something in between might."""
+"""Lists in the compressed form of a real API server, and in forms of a broken server or proxy."""
 
 import gzip
 from collections.abc import Callable

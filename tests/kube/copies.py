@@ -1,4 +1,4 @@
-"""What the tests of saved copies save: a namespace, and services enough for several bites."""
+"""The objects of the tests of snapshots: a namespace, and enough services for several parts."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files of objects that are followed, and what has come of them."""
+"""Files of objects that are followed, and the objects that were read from them."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A cluster of any size, as realistic in bytes as in shape, made fast: the long tail of an object's JSON is shared."""
+"""A cluster of any size, realistic in octets and in shape, made fast: objects share the long tail of their JSON."""
 
 import itertools
 import math

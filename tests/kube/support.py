@@ -91,7 +91,7 @@ def thing(name: str, namespace: str = "shop", **rest: Any) -> dict[str, Any]:
 
 
 async def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Until the condition holds; what it waits for happens on sockets, which no virtual clock drives."""
+    """Wait until the condition holds; it depends on sockets, which no virtual clock drives."""
     try:
         with trio.fail_after(seconds):
             while not condition():  # noqa: ASYNC110  (the conditions are all sorts of state, without events)

@@ -1,4 +1,4 @@
-"""Requests as an API server wants them, and each of its answers as the right exception."""
+"""Requests in the form that an API server needs, and the right exception for each of its answers."""
 
 import resource
 from collections.abc import AsyncIterator
@@ -179,7 +179,7 @@ def fill_large(server: ApiServer) -> None:
 
 
 async def test_lists_come_compressed(server: ApiServer) -> None:
-    """And watches do not, nor what is short: a real API server does not even when asked."""
+    """Watches and short lists are not compressed: a real API server does not compress them even if it is asked to."""
     fill_large(server)
     received = Received()
     async with client_of(server) as client, aclosing(client.pages(SERVICES, received=received)) as found:
@@ -213,7 +213,7 @@ async def test_lists_compressed_another_way(server: ApiServer, spoil: str, large
     ],
 )
 async def test_lists_whose_encoding_is_spoilt_are_asked_for_plain(server: ApiServer, spoil: str, told: str) -> None:
-    """A proxy in between may do so for ever."""
+    """A proxy on the way may spoil each of them."""
     fill_large(server)
     server.faults.append(Fault(spoil))
     async with client_of(server) as client:
@@ -232,7 +232,7 @@ async def test_a_compressed_list_that_says_nothing_of_it(server: ApiServer) -> N
 
 
 async def test_a_bomb_goes_off_in_no_more_than_a_page(server: ApiServer) -> None:
-    """And others have their turns meanwhile."""
+    """Other tasks run in the meantime."""
     server.faults.append(Fault("gzip-bomb", times=9))
     turns = 0
 

@@ -1,4 +1,4 @@
-"""The body is what h11 reads as well, whatever is wrong with it and however it is cut."""
+"""We read the same body as h11, for any mistake in it and for any pieces."""
 
 import re
 from itertools import pairwise

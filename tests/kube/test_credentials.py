@@ -164,7 +164,7 @@ def test_the_loader_is_a_program(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 async def test_a_loader_started_before(tmp_path: Path) -> None:
-    """It serves the first load; the next ones begin their own."""
+    """The loader serves the first load; later loads start their own process."""
     user = plugin(tmp_path, {"token": "made"})
     path = kubeconfig(tmp_path, {}, user)
     load = from_kubeconfig(path, loader_process=loader.begin(path))
@@ -307,7 +307,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 async def test_loading_does_not_block(tmp_path: Path) -> None:
-    """The loop turns while the loader's process runs."""
+    """The event loop goes on while the loader's process runs."""
     path = kubeconfig(tmp_path, {}, {"token": "t"})
     turns = 0
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""What files of objects may look like, and what is said of those that may not."""
+"""The forms that files of objects may have, and the messages about other forms."""
 
 import json
 import time
@@ -334,7 +334,7 @@ def test_json_problems_have_lines() -> None:
     ids=lambda text: text[:20].decode(),
 )
 def test_a_bomb_in_json_is_refused_at_once(text: bytes) -> None:
-    """Whatever is nested, long or many: it takes no time, and what is said of it is short."""
+    """Anything that is nested, long or numerous takes little time, and the message about it is short."""
     begun = time.process_time()
     content = read(text, json=True)
     assert time.process_time() - begun < 5

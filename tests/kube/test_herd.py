@@ -1,6 +1,6 @@
 """Servers on many nodes are cut off in the same moment, and do not come back in the same moment.
 
-In virtual time: each server's pauses pass, and the API server is as fast as it likes.
+Time is virtual: each server's pauses pass, and the API server answers at once.
 """
 
 import bisect
@@ -46,7 +46,7 @@ async def restarted(server: ApiServer) -> None:
 
 
 async def ended(server: ApiServer) -> None:
-    """As an API server does that shuts down in peace."""
+    """End the streams as an API server does that shuts down in order."""
     server.disturb("end")
 
 

@@ -1,4 +1,4 @@
-"""The plain text is what Python's own gzip makes of it, however it is cut, and never much of it at once."""
+"""The inflated text equals that of Python's gzip, for any pieces, and never much of it is there at once."""
 
 import gzip
 import tracemalloc

@@ -1,4 +1,4 @@
-"""What is said of kubeconfigs that no waiting mends: the file, the key, and what was expected."""
+"""The messages about broken kubeconfigs: the file, the key, and what was expected."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Objects from files: changes become events, and nothing that breaks takes anything away."""
+"""Objects from files: changes become events, and a broken file removes no object."""
 
 import json
 import os
@@ -112,7 +112,7 @@ async def test_nothing_good_at_the_start(tmp_path: Path) -> None:
 
 
 async def test_a_rename_over_the_file(tmp_path: Path) -> None:
-    """As editors save, with size and time as before."""
+    """Editors save in this way; here size and time stay the same."""
     path, new = tmp_path / "a.yaml", tmp_path / "a.yaml.tmp"
     path.write_text(services("a"))
     times = path.stat().st_mtime_ns
@@ -141,7 +141,7 @@ async def test_the_swap_of_a_configmap(tmp_path: Path) -> None:
 
 
 async def test_half_a_file_is_not_believed(tmp_path: Path) -> None:
-    """Being written in pieces, each of them good YAML: nothing is taken away that the whole file has."""
+    """A file is written in pieces, each of them valid YAML: no object of the whole file is removed meanwhile."""
     path = tmp_path / "a.yaml"
     pieces = services(*(f"s{number}" for number in range(20))).split("\n---\n")
     path.write_text("\n---\n".join(pieces))
@@ -161,7 +161,7 @@ async def test_half_a_file_is_not_believed(tmp_path: Path) -> None:
 async def test_a_file_that_is_written_while_it_is_read_first_is_not_taken_for_empty(
     tmp_path: Path, others: tuple[str, ...]
 ) -> None:
-    """Until it stands still the server is not ready: it would say of every name that it does not exist."""
+    """The server is not ready until the file stays the same: otherwise it would say that no name exists."""
     path = tmp_path / "a.yaml"
     path.write_text(services("a"))
     for name in others:

@@ -1,4 +1,4 @@
-"""What is said of an API server that cannot be followed, and how often."""
+"""The log about an API server that cannot be followed: its lines, and how often they come."""
 
 import trio.testing
 

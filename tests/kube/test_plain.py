@@ -1,4 +1,4 @@
-"""YAML as plain values: what Kubernetes' own tools read, with lines, and nothing that grows beyond its text."""
+"""YAML as plain values: the same as for Kubernetes' own tools, with lines, and in memory bounded by the text."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What of a pod's spec its resolv.conf and its /etc/hosts are made of."""
+"""The parts of a pod's spec from which its resolv.conf and its /etc/hosts are made."""
 
 import json
 from typing import Any

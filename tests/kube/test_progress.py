@@ -29,7 +29,7 @@ def test_back_off(seed: int) -> None:
 
 @pytest.mark.parametrize("error", [None, Gone(""), TooManyRequests("", retry_after=1.0)], ids=str)
 def test_a_thousand_come_back_one_by_one(error: ApiError | None) -> None:
-    """Of those who were cut off in the same moment no more than a sixth come back within any tenth of a second."""
+    """Of clients that are cut off at the same moment, at most a sixth come back within any tenth of a second."""
     pauses = sorted(Backoff(Timing(), random.Random(seed)).next(error) for seed in range(1000))
     assert max(bisect.bisect(pauses, pause + 0.1) - place for place, pause in enumerate(pauses)) < 1000 / 6
 

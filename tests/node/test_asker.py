@@ -1,4 +1,4 @@
-"""Questions to a server on loopback, one at a time: what came of each, over UDP and TCP."""
+"""Questions to a server on loopback, one at a time: the result of each, over UDP and TCP."""
 
 import select
 import socket

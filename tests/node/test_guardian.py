@@ -1,4 +1,4 @@
-"""What a guardian has the kernel do, second by second. The kernel is a list of addresses that end, and fails if told.
+"""What a guardian orders, second by second. The kernel is a list of addresses that expire, and fails on command.
 
 Two guardians may share it, as while a DaemonSet updates.
 """

@@ -1,4 +1,4 @@
-"""When the server counts as answering, by what became of questions: `(seconds, transport, outcome)`."""
+"""When the server counts as answering, from the results of questions: `(seconds, transport, outcome)`."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_the_verdict(steps: list[Step], answers: bool) -> None:
 
 
 def test_silence_alone_is_enough() -> None:
-    """As nobody asks while this process stands still, and the answers are old when it goes on."""
+    """While this process stands still, nobody asks, and the answers are old when it goes on."""
     assert after(WELL, 0.2 + SILENT)
     assert not after(WELL, 0.3 + SILENT)
     assert SILENT < 2.0 < ONE_SIDED

@@ -1,4 +1,4 @@
-"""What a guardian says of itself: read back as it was written, and as metrics under the names that NodeLocal has."""
+"""The report of a guardian: it is read back as it was written, and its metrics have the names of NodeLocal's."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The rules that keep connection tracking off: what the kernel makes of them, and that others' stay untouched."""
+"""The rules against connection tracking: how the kernel applies them, and that other programs' rules stay."""
 
 from ipaddress import ip_address
 

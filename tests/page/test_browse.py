@@ -1,4 +1,4 @@
-"""What the zone has, page by page, and how long it holds up the server."""
+"""The content of the zone, page by page, and how long a page blocks the server."""
 
 import gc
 import time

@@ -1,4 +1,4 @@
-"""What the last minutes are remembered as."""
+"""How the history of the last minutes is kept."""
 
 import pytest
 

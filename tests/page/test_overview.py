@@ -1,4 +1,4 @@
-"""When the server's numbers are taken, in virtual time."""
+"""When the server's numbers are sampled, in virtual time."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""What the overview says of numbers."""
+"""The overview that is made of the server's numbers."""
 
 from typing import Any
 

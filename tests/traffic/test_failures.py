@@ -1,4 +1,4 @@
-"""The failures just seen: those alike are one, and a flood of one kind hides no other."""
+"""The last failures: equal ones are one row, and a flood of one kind hides no other kind."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What a filter wants, of what was seen and of what is kept."""
+"""Which observed and which kept replies a filter wants."""
 
 from ipaddress import ip_network
 from typing import Any

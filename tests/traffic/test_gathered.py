@@ -1,4 +1,4 @@
-"""What a process has gathered: samples and the replies that tell something, each once, and the rest as a number."""
+"""What a process has gathered: samples and notable replies, each once, and the number of all others."""
 
 import random
 

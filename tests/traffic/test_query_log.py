@@ -1,4 +1,4 @@
-"""Which queries have a line: by the first rule that fits, by chance, and by how many there are in a second."""
+"""Which queries get a line: by the first rule that fits, by its chance, and by its limit for a second."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Which packets are looked at: each with the same chance, however they come, and few enough of many."""
+"""Which packets are sampled: each with the same chance, in any order, and few enough of many."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The heaviest of many keys: found whatever comes between, with an error that is told and stays below its bound."""
+"""The most frequent of many keys: found among any others, with an error that is reported and bounded."""
 
 import random
 from collections import Counter

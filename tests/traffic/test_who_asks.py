@@ -1,4 +1,4 @@
-"""What is made of samples and of replies: who asks, for what, what is missing, what is slow, and what failed."""
+"""The lists that samples and replies give: clients, names, missing names, slow names, and failures."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The heaviest keys of the last minutes: what is older is gone, what is younger is in, and the error is told."""
+"""The most frequent keys of the last minutes: older ones are gone, younger ones are in, and the error is reported."""
 
 import random
 from collections import Counter
