@@ -185,7 +185,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
         except trio.TooSlowError as error:
             raise httpcore2.ConnectTimeout(f"{host}:{port} took longer than {timeout} s") from error
         except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
+            raise httpcore2.ConnectError(f"cannot connect to {host}:{port}: {_reasons(error)}") from error
         for level, option, value in socket_options or ():
             stream.setsockopt(level, option, value)
         return _Stream(stream, self._plain)
@@ -361,6 +361,18 @@ def _seconds(timeout: float | None) -> float:
 def _octets(host: str) -> str | bytes:
     """Return a host as octets if it is ASCII: for a host as text, Python loads its IDNA codec, 0.2 MiB."""
     return host.encode() if host.isascii() else host
+
+
+def _reasons(error: OSError) -> str:
+    """Return why no address of a host can be connected to; trio keeps that in the cause of its error."""
+    cause = error.__cause__
+    each = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (error,)
+    known = (
+        os.strerror(one.errno) if one.errno and one.errno > 0 else str(one.strerror or one)
+        for one in each
+        if isinstance(one, OSError)
+    )
+    return ", ".join(dict.fromkeys(text.lower() for text in known))
 
 
 def _text(error: BaseException) -> str:

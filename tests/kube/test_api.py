@@ -1,6 +1,7 @@
 """Requests in the form that an API server needs, and the right exception for each of its answers."""
 
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -19,6 +20,7 @@ from tests.kube.apiserver import ApiServer, Fault
 from tests.kube.compressed import BOMB, FROM
 from tests.kube.support import thing, wait_for
 
+LOOPBACK = "127.0.0.1"
 SERVICES = Scope(Kind.SERVICES)
 
 
@@ -333,3 +335,25 @@ async def test_a_pod_that_cannot_be_read(server: ApiServer) -> None:
     async with client_of(server) as client:
         with pytest.raises(errors.Malformed, match="the pod shop/web-1 cannot be read"):
             await client.pod("shop", "web-1")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        (LOOPBACK, "connection refused"),
+        ("localhost", "connection refused"),  # each address is tried, and a reason is said once
+    ],
+)
+async def test_why_no_connection_can_be_made_is_said(host: str, said: str) -> None:
+    with socket.socket() as held:
+        held.bind((LOOPBACK, 0))
+        port = held.getsockname()[1]
+
+        async def load() -> ApiEndpoint:
+            return ApiEndpoint(f"https://{host}:{port}", "", "")
+
+        client = Client(Credentials(load), connect_timeout=5)
+        with pytest.raises(errors.Disconnected) as caught:
+            await pages(client)
+        await client.aclose()
+    assert str(caught.value) == f"cannot connect to {host}:{port}: {said}"
