@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from dnsserver.app.sync import Sync
 from dnsserver.page.changes import MOST, USUAL, changes
 from dnsserver.server.admin import Request, Response, Route
 from dnsserver.zone.journal import Journal
@@ -18,6 +19,7 @@ class Parts(Protocol):
     """The parts of a server that are asked."""
 
     journal: Journal
+    sync: Sync
 
 
 def change_routes(parts: Parts) -> dict[str, Route]:
@@ -34,6 +36,7 @@ def change_routes(parts: Parts) -> dict[str, Route]:
             service=query.get("service"),
             since=float(query.get("since", "0")),
             limit=int(query.get("limit", USUAL)),
+            unheard=parts.sync.unheard(),
         )
         return Response(msgspec.json.encode(found), type="application/json")
 

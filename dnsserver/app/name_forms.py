@@ -1,4 +1,4 @@
-"""Finds the DNS name in what people write in its place: a URL, a host and its port, or NAMESPACE/SERVICE."""
+"""Finds the DNS name in what people write in its place, and the Service in what they write in place of its key."""
 
 import re
 
@@ -6,6 +6,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/:]+)(?::[0
 _WITH_PORT = re.compile(r"(?P<host>[^/:]+):[0-9]{1,5}(?:/.*)?")
 _WITH_PATH = re.compile(r"(?P<host>[^/:]+\.[^/:]+)/.*")
 _OBJECT = re.compile(r"(?P<namespace>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9-]+)")
+
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 
 
 def name_in(text: str) -> str:
@@ -20,3 +22,15 @@ def of_object(text: str) -> str:
     """Return the short name of a Service that is written as NAMESPACE/SERVICE; empty for other texts."""
     found = _OBJECT.fullmatch(text)
     return "" if found is None else f"{found['name']}.{found['namespace']}"
+
+
+def key_in(text: str) -> tuple[str, ...]:
+    """Return the namespace, or the namespace and the service, that a text means; empty where it means none.
+
+    The text is NAMESPACE, NAMESPACE/SERVICE, SERVICE.NAMESPACE, or a whole name of the cluster, whatever its domain is.
+    """
+    parts = text.split("/")
+    if len(parts) == 1 and "." in text:
+        before, svc, _ = f"{text.removesuffix('.')}.".lower().partition(".svc.")
+        parts = before.strip(".").split(".")[::-1][: 2 if svc else None]
+    return tuple(parts) if len(parts) in {1, 2} and all(map(_LABEL.fullmatch, parts)) else ()

@@ -99,6 +99,16 @@ class Sync:
                 return f"the API server cannot be asked for {each.kind}: {each.last_error}"
         return self._no_files
 
+    def unheard(self) -> str:
+        """Return why the zone may lack the last changes of the cluster; "" as long as nothing is known to fail."""
+        for each in (reflector.statistics() for reflector in self.reflectors):
+            if each.last_error and each.state not in {"watching", "listing"}:
+                age = (
+                    f" was followed {age_text(self.age())} ago at the latest" if self.age() else " was not followed yet"
+                )
+                return f"the API server{age}: {each.kind}: {each.last_error}"
+        return ""
+
     def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
         """Apply one event of the source to the zone, and return whether it changed; a bug in that costs this event."""
         try:

@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ _FLAGS = {"namespace": "NAMESPACE", "service": "SERVICE", "limit": "--limit"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
-_SERVICE = re.compile(r"[^/\s]+(/[^/\s]+)?")
 _EXPECTED = 'expected how long ago, as in "15m", a time of day in UTC, as in "14:02", or "2026-11-27T14:02:00Z"'
 
 
@@ -72,16 +72,18 @@ def changes(
 
     A running server keeps the last 1,000 rows since its start. The changes of a Service within a minute are one row. An
     exclamation mark stands where a Service was not there for a moment, or had no ready endpoint any more. All times are
-    UTC, as in the log.
+    UTC, as in the log. A Service may also be written as a DNS name, as in web.shop.
     """
-    if service and not _SERVICE.fullmatch(service):
-        raise click.BadParameter(f'found "{service}", expected NAMESPACE or NAMESPACE/SERVICE, as in "shop/web"')
-    query = dict(zip(("namespace", "service"), service.split("/") if service else (), strict=False))
+    key = importlib.import_module("dnsserver.app.name_forms").key_in(service)
+    if service and not key:
+        expected = 'NAMESPACE or NAMESPACE/SERVICE, as in "shop/web", or a name, as in "web.shop"'
+        raise click.BadParameter(f'found "{service[:60]}", expected {expected}')
+    query = dict(zip(("namespace", "service"), key, strict=False))
     query |= {"limit": str(limit)} | ({"since": f"{since:.3f}"} if since else {})
-    sys.exit(_print(client(server, token_file, config, _WAIT), query, as_json=as_json))
+    sys.exit(_print(client(server, token_file, config, _WAIT), query, since, as_json=as_json))
 
 
-def _print(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
+def _print(asked: Any, query: dict[str, str], since: float, *, as_json: bool) -> int:
     """Print what there is, and return the exit status."""
     admin_client = importlib.import_module("dnsserver.app.admin_client")
     rows = importlib.import_module("dnsserver.page.changes")
@@ -93,13 +95,44 @@ def _print(asked: Any, query: dict[str, str], *, as_json: bool) -> int:
     except admin_client.AdminError as error:
         click.echo(in_flags(str(error), _FLAGS), err=True)
         return INVALID
-    if not found.rows:
-        click.echo("nothing changed")
+    for line in _before(found, query, since):
+        click.echo(line)
     lines = [_cells(row, found.now) for row in reversed(found.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for when, mark, name, what in lines:
         click.echo(f"{when:>{widths[0]}}  {click.style(mark, fg='red')} {name:{widths[2]}}  {what}")
+    for line in _after(found, query):
+        click.echo(line)
     return 0
+
+
+def _before(found: "ChangeList", query: dict[str, str], since: float) -> Iterator[str]:
+    """Yield what has to be known of the rows first: from which moment on they are all that changed."""
+    if not found.since:
+        yield "the cluster is not read yet, so no change of it is known"
+    elif since > found.now:
+        yield f"{_moment(since, found.now)} has not come yet: at the server it is {_clock(found.now)} UTC"
+    elif len(found.rows) == int(query["limit"]):
+        yield f"the last row{'s' if len(found.rows) > 1 else ''}; --limit shows more"
+    elif since >= found.since:
+        yield from () if found.rows else (f"nothing changed since {_moment(since, found.now)}",)
+    else:
+        what = "this is what changed" if found.rows else "nothing changed"
+        yield f"{what} since {_moment(found.since, found.now)}; what was before is not known"
+
+
+def _after(found: "ChangeList", query: dict[str, str]) -> Iterator[str]:
+    """Yield what else may be the cause: that there is no such object, or that changes do not arrive."""
+    printable = importlib.import_module("dnsserver.log.lines").printable
+    if found.absent and found.since:
+        what = (
+            f"Service {query['namespace']}/{query['service']}"
+            if "service" in query
+            else f"namespace {query['namespace']}"
+        )
+        yield f"there is no {what} now"
+    if found.unheard:
+        yield f"the last changes may be missing: {printable(found.unheard)}"
 
 
 def _cells(row: "ChangeRow", now: float) -> tuple[str, str, str, str]:

@@ -364,7 +364,7 @@ def _octets(host: str) -> str | bytes:
 
 
 def _reasons(error: OSError) -> str:
-    """Return why no address of a host can be connected to; trio keeps that in the cause of its error."""
+    """Return what the system says of a connection; of a host with several addresses, what it says of each of them."""
     cause = error.__cause__
     each = cause.exceptions if isinstance(cause, BaseExceptionGroup) else (error,)
     known = (
@@ -379,4 +379,6 @@ def _text(error: BaseException) -> str:
     """Return the text of the innermost error that has one: trio's own errors often have no text."""
     while not str(error) and (error.__cause__ or error.__context__) is not None:
         error = error.__cause__ or error.__context__ or error
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return _reasons(error)
     return str(error) or type(error).__name__

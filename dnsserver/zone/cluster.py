@@ -133,7 +133,9 @@ class Cluster:
             self._retain(now)
         changed, index.changed = index.changed, set()
         before, index.before = index.before, {}
-        if self.journal is not None and known:
+        if self.journal is not None and not known:
+            self.journal.since = wall if self._addresses_known else 0.0
+        elif self.journal is not None:
             self.journal.pending.append((wall, before))
             if len(self.journal.pending) >= PENDING:
                 self.journal.settle()

@@ -1,5 +1,7 @@
 """`/changes` on admin HTTP: what changed, of a server whose objects change."""
 
+import re
+import time
 from pathlib import Path
 
 import msgspec
@@ -9,9 +11,12 @@ from dnsserver.app.change_pages import change_routes
 from dnsserver.app.server import Server
 from dnsserver.page.changes import ChangeList
 from dnsserver.server.admin import Request, Response
-from dnsserver.zone.model import Put
+from dnsserver.zone.model import Kind, Put
 from tests.app.explaining import explaining
 from tests.cluster import decoded, endpoints, namespace, service
+from tests.kube.apiserver import ApiServer, serving
+from tests.kube.support import thing, wait_for
+from tests.running import config, kubeconfig, running
 
 THINGS = [namespace("shop"), service("web", "10.9.0.1"), endpoints("web", "10.0.0.1")]
 
@@ -24,10 +29,14 @@ def asked(server: Server, **query: str) -> Response:
     return found
 
 
+def found(server: Server, **query: str) -> ChangeList:
+    body = asked(server, **query).body
+    assert isinstance(body, bytes)
+    return msgspec.json.decode(body, type=ChangeList)
+
+
 def rows(server: Server, **query: str) -> list[tuple[str, ...]]:
-    found = asked(server, **query)
-    assert isinstance(found.body, bytes)
-    return [row.what for row in msgspec.json.decode(found.body, type=ChangeList).rows]
+    return [row.what for row in found(server, **query).rows]
 
 
 async def test_changes_of_the_source_are_shown_and_what_it_began_with_is_not(tmp_path: Path) -> None:
@@ -38,6 +47,21 @@ async def test_changes_of_the_source_are_shown_and_what_it_began_with_is_not(tmp
         after, own = rows(shop.server), rows(shop.server, namespace="shop", service="web", limit="5", since="12.5")
     assert (before, own) == ([], [("ready addresses 1 → 0",)])
     assert after == [("created: ClusterIP 10.9.0.2, 0 ready addresses",), *own]
+
+
+async def test_while_the_api_server_does_not_answer_it_is_said_that_changes_may_be_missing(tmp_path: Path) -> None:
+    async with serving(ApiServer()) as api:
+        api.put(Kind.SERVICES, thing("web", spec={"clusterIP": "10.9.0.1"}))
+        began = time.time()
+        async with running(config(kubeconfig=kubeconfig(tmp_path, api))) as server:
+            before = found(server, namespace="shop", service="web")
+            api.stop()
+            await wait_for(lambda: bool(server.sync.unheard()))
+            during = found(server, namespace="shop", service="nobody")
+    assert (before.unheard, before.absent, before.rows) == ("", False, ())
+    assert began - 1 < before.since < time.time() + 1
+    assert re.match(r"the API server was followed .* ago at the latest: \w+: [^\[]+$", during.unheard)
+    assert (during.absent, during.since) == (True, before.since)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnsserver.app.name_forms import name_in, of_object
+from dnsserver.app.name_forms import key_in, name_in, of_object
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,28 @@ def test_the_name_in_a_text(text: str, name: str) -> None:
 )
 def test_an_object_as_kubectl_writes_it(text: str, name: str) -> None:
     assert of_object(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("shop", ("shop",)),
+        ("shop/web", ("shop", "web")),
+        ("web.shop", ("shop", "web")),
+        ("web.shop.", ("shop", "web")),
+        ("web.shop.svc", ("shop", "web")),
+        ("Web.shop.svc.cluster.local.", ("shop", "web")),
+        ("_http._tcp.web.shop.svc.corp.example", ("shop", "web")),
+        ("shop.svc.cluster.local", ("shop",)),
+        ("db-0.db.shop", ()),
+        ("shop/", ()),
+        ("/web", ()),
+        ("a/b/c", ()),
+        ("sh op", ()),
+        ("http://web.shop", ()),
+        ("..", ()),
+        ("", ()),
+    ],
+)
+def test_a_service_or_a_namespace_as_people_write_it(text: str, key: tuple[str, ...]) -> None:
+    assert key_in(text) == key

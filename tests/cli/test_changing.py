@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -25,12 +26,15 @@ FOUND = ChangeList(
         ChangeRow("bank", "", NOW - 86400, NOW - 86400, 1, ("created: a Namespace",), False),
         ChangeRow("shop", "x\x1b[2J", NOW - 86401, NOW - 86401, 1, ("created: ExternalName a\nb",), False),
     ),
+    since=NOW - 2 * 86400,
 )
+SINCE = "this is what changed since 2026-11-25 14:30:00; what was before is not known\n"
 SHOWN = r"""
 2026-11-26 14:29:59    shop/x\x1b[2J  created: ExternalName a\nb
 2026-11-26 14:30:00    bank           created: a Namespace
            14:29:00  ! shop/web       ready addresses 4 → 0 → 4; not ready 2 → 0 (6 events until 14:29:30)
 """.lstrip()
+LAST = "14:29:00  ! shop/web  ready addresses 4 → 0 → 4; not ready 2 → 0 (6 events until 14:29:30)"
 
 
 class Pages(ThreadingHTTPServer):
@@ -76,7 +80,7 @@ def run(pages: Pages, *arguments: str) -> Result:
 
 def test_the_last_one_is_at_the_end_and_nothing_in_a_name_moves_the_cursor(pages: Pages) -> None:
     result = run(pages)
-    assert (result.exit_code, result.stdout) == (0, SHOWN)
+    assert (result.exit_code, result.stdout) == (0, SINCE + SHOWN)
     assert pages.asked == [("/changes", {"limit": "50"})]
 
 
@@ -84,6 +88,8 @@ def test_the_last_one_is_at_the_end_and_nothing_in_a_name_moves_the_cursor(pages
     ("arguments", "asked"),
     [
         (("shop",), {"namespace": "shop"}),
+        (("web.shop",), {"namespace": "shop", "service": "web"}),
+        (("web.shop.svc.cluster.local",), {"namespace": "shop", "service": "web"}),
         (("shop/web", "--limit", "7"), {"namespace": "shop", "service": "web", "limit": "7"}),
         (("--since", "2026-11-27T14:02:00Z"), {"since": "1795788120.000"}),
     ],
@@ -97,9 +103,53 @@ def test_as_json_it_is_what_the_server_says(pages: Pages) -> None:
     assert json.loads(run(pages, "--json").stdout) == json.loads(msgspec.json.encode(FOUND))
 
 
-def test_nothing_is_told(pages: Pages) -> None:
-    pages.found = ChangeList(NOW, 1000, ())
-    assert run(pages).stdout == "nothing changed\n"
+@pytest.mark.parametrize(
+    ("found", "arguments", "lines"),
+    [
+        ({}, (), ["nothing changed since 14:00:00; what was before is not known"]),
+        ({}, ("--since", "2026-11-27T13:00:00Z"), ["nothing changed since 14:00:00; what was before is not known"]),
+        (
+            {},
+            ("--since", "2026-11-28T14:10:00Z"),
+            ["2026-11-28 14:10:00 has not come yet: at the server it is 14:30:00 UTC"],
+        ),
+        ({}, ("--since", "2026-11-27T14:10:00Z"), ["nothing changed since 14:10:00"]),
+        ({"since": 0.0, "absent": True}, ("shop",), ["the cluster is not read yet, so no change of it is known"]),
+        (
+            {"absent": True},
+            ("shpo",),
+            ["nothing changed since 14:00:00; what was before is not known", "there is no namespace shpo now"],
+        ),
+        (
+            {"absent": True, "unheard": "the API server is gone"},
+            ("shop/wbe", "--since", "2026-11-27T14:10:00Z"),
+            [
+                "nothing changed since 14:10:00",
+                "there is no Service shop/wbe now",
+                "the last changes may be missing: the API server is gone",
+            ],
+        ),
+        ({"rows": FOUND.rows[:1]}, ("--since", "2026-11-27T14:10:00Z"), [LAST]),
+        (
+            {"rows": FOUND.rows[:1]},
+            ("--limit", "1"),
+            ["the last row; --limit shows more", LAST],
+        ),
+    ],
+)
+def test_from_when_on_it_is_known_and_what_is_not(
+    pages: Pages, found: dict[str, Any], arguments: tuple[str, ...], lines: list[str]
+) -> None:
+    nothing = ChangeList(NOW, 1000, (), since=NOW - 1800)
+    pages.found = msgspec.structs.replace(nothing, **found)
+    assert run(pages, *arguments).stdout.splitlines() == lines
+
+
+@pytest.mark.parametrize("text", ["a/b/c", "shop/", "/web", "x y", "db-0.db.shop"])
+def test_what_is_neither_a_namespace_nor_a_service(pages: Pages, text: str) -> None:
+    result = run(pages, text)
+    assert (result.exit_code, pages.asked) == (2, [])
+    assert f'found "{text}", expected NAMESPACE or NAMESPACE/SERVICE' in result.stderr
 
 
 def test_a_refusal_is_told_in_flags_and_is_status_2(pages: Pages) -> None:

@@ -362,7 +362,7 @@ def test_a_service_says_its_names_and_all_endpoints_with_their_state(
 def test_what_changed_leads_to_the_service(browser: Browser, outside: str, tmp_path: Path) -> None:
     config = configuration(tmp_path, outside, SHOP)
     with served("--config", str(config)) as running, tab(browser, f"{running.admin}/") as opened:
-        opened.shows("Nothing changed since the server started.", "#changes")
+        opened.shows("Nothing changed in the last ", "#changes")
         configuration(tmp_path, outside, [SHOP[0], *SHOP[3:]])  # without web and its endpoints
         opened.shows("shop/web", "#changes")
         opened.shows("deleted: it was ClusterIP 10.96.0.20", "#changes .bad")

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.journal import PENDING, ROW, ROWS, TOGETHER, Change, Journal
+from dnsserver.zone.journal import EMPTIED, PENDING, ROW, ROWS, TOGETHER, Change, Journal
 from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put, Remove
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
 
@@ -59,14 +59,15 @@ def test_a_list_that_shows_the_same_is_no_change(shop: Noting) -> None:
 
 
 def test_endpoints_that_go_and_come_are_one_row_that_knows_the_lowest_number(shop: Noting) -> None:
-    shop.put(endpoints("web", "10.0.0.1"))
-    shop.wall += 5
     shop.put(endpoints("web"))
+    shop.wall += 5
+    shop.put(endpoints("web", "10.0.0.1"))
     shop.wall += 5
     shop.put(endpoints("web", "10.0.0.4", "10.0.0.5", "10.0.0.6"))
     (row,) = shop.rows
     assert (row.key, row.first, row.last, row.count, row.present) == (WEB, 1000, 1010, 3, 3)
     assert (row.before.ready, row.before.unready, row.fewest, row.after.ready, row.after.unready) == (2, 1, 0, 3, 0)
+    assert row.worst == EMPTIED
 
 
 def test_after_a_minute_there_is_another_row_and_the_last_one_comes_first(shop: Noting) -> None:
@@ -171,6 +172,22 @@ def test_the_oldest_row_goes_first_and_its_service_can_have_another(shop: Noting
     shop.put(endpoints("web", "10.0.0.1"))
     assert (shop.rows[0].key, shop.rows[0].before.ready, shop.rows[0].count) == (WEB, 0, 1)
     assert len(shop.rows) == ROWS
+
+
+def test_from_when_on_all_changes_are_known(shop: Noting) -> None:
+    """From the first lists on, or since the last moment of a row that had to go."""
+    empty = Cluster()
+    empty.journal = Journal(empty.index)
+    empty.apply(ListStarted(Kind.SERVICES), 0.0, 900.0)
+    assert empty.journal.since == 0
+    assert shop.journal.since == 1000
+    shop.wall += 5
+    shop.put(endpoints("web", "10.0.0.1"))
+    for number in range(ROWS):
+        shop.wall += 1
+        shop.put(service(f"new-{number}", "10.9.0.9"))
+    assert len(shop.rows) == ROWS
+    assert shop.journal.since == 1005
 
 
 def test_a_row_takes_no_more_than_is_said(shop: Noting) -> None:

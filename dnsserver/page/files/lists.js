@@ -84,7 +84,8 @@ function showChanges(changes) {
       { text: row.service ? `${row.namespace}/${row.service}` : row.namespace, href: address(["zone", row.namespace, ...(row.service ? [row.service] : [])]) },
       { text: row.what.join("; "), tone: row.broken ? "bad" : "" }, count(row.count), ago(Math.max(0, changes.now - row.last)),
     ],
-  })), "Nothing changed since the server started.");
+  })), changes.since ? `Nothing changed in the last ${duration(changes.now - changes.since)}; what was before is not known.` : "The cluster is not read yet.");
+  say(byId("changes-note"), changes.unheard ? `The last changes may be missing: ${changes.unheard}` : "");
 }
 
 function showFailureRows(place, caption, rows, empty) {
