@@ -325,19 +325,13 @@ class Client:
                 raise
             finally:
                 self._requests.add(session.host, code, trio.current_time() - began)
-            if answer.status == 200:
-                kind = answer.headers.get("content-type", "application/json")
-                if "json" in kind:
-                    return answer
-                await answer.aclose()
-                raise Malformed(f"expected JSON, got {kind.partition(';')[0][:60]}: is this an API server?")
-            failure = await _failure(answer)
-            if isinstance(failure, Unauthorized):
+            try:
+                return await _checked(answer)
+            except Unauthorized:
                 self._credentials.invalidate(endpoint)
-                if not asked_again and await self._credentials.current() != endpoint:
-                    asked_again = True
-                    continue
-            raise failure
+                if asked_again or await self._credentials.current() == endpoint:
+                    raise
+                asked_again = True
 
     async def _session_for(self, endpoint: ApiEndpoint) -> Session:
         """Return the connections for an endpoint; new certificates or a new CA end the connections of the old ones."""
@@ -358,6 +352,20 @@ def _page(body: bytes) -> _List:
         parts = shallow.fields(body)
         metadata = msgspec.json.decode(parts.get("metadata", b"{}"), type=_ListMeta)
         return _List(metadata, [msgspec.Raw(item) for item in shallow.elements(parts.get("items", b"[]"))])
+
+
+async def _checked(answer: ApiResponse) -> ApiResponse:
+    """Return an answer with JSON, and raise ApiError for any other.
+
+    No frame may hold an error that it raises: the error holds the frame, and the frames of callers hold pages of lists.
+    """
+    if answer.status != 200:
+        raise await _failure(answer)
+    kind = answer.headers.get("content-type", "application/json")
+    if "json" in kind:
+        return answer
+    await answer.aclose()
+    raise Malformed(f"expected JSON, got {kind.partition(';')[0][:60]}: is this an API server?")
 
 
 async def _failure(answer: ApiResponse) -> ApiError:
