@@ -46,7 +46,7 @@ def test_what_another_one_says_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--with=nonsense"], 'expected an address, as in "10.96.0.10" or "[fd00::10]:53"'),
+        (["--with=nonsense"], 'expected an address of DNS, as in "10.96.0.10" or "[fd00::10]:53"'),
         (["--with=127.0.0.1", "--names=/does/not/exist"], "/does/not/exist: there is no such file"),
         (["--with=127.0.0.1", "--rate=0"], "0.0 is not in the range"),
         (["--with=127.0.0.1", "--rate=nan"], "nan is no number"),
