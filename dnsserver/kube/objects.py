@@ -9,7 +9,7 @@ the same twice, so that half a file, written just now, is not believed; and an e
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -65,6 +65,9 @@ class ObjectFiles:
         self._broken: dict[Path, str] = {}
         self._wrong: dict[Path, tuple[str, ...]] = {}
         self._faulty: set[Path] = set()
+        self._shadowed: dict[Path, list[str]] = {}  # objects that another file has, too
+        self._unreadable = ""  # why the path itself cannot be read now
+        self._implied: set[str] = set()  # namespaces
         self._served: dict[Key, Object] = {}
         self._reported: dict[Path, set[str]] = {}  # of what each file says now
         self._loads = 0
@@ -78,13 +81,20 @@ class ObjectFiles:
             path=str(self._path),
             files=len(self._content),
             broken={str(path): problem for path, problem in self._broken.items()},
-            faulty=len(self._faulty),
-            wrong=tuple(f"{path}: {said}" for path in sorted(self._wrong) for said in self._wrong[path]),
+            faulty=len(self._faulty) + bool(self._unreadable),
+            wrong=tuple(f"{path}: {said}" for path, said in self._all_wrong()),
             loads=self._loads,
             last_event=self._last_event,
             bad_objects=dict(self._bad_objects),
             bad_values=dict(self._bad_values),
         )
+
+    def _all_wrong(self) -> Iterator[tuple[Path, str]]:
+        if self._unreadable:
+            yield self._path, self._unreadable
+        for path in sorted(self._wrong.keys() | self._shadowed.keys()):
+            for said in (*self._wrong.get(path, ()), *self._shadowed.get(path, ())):
+                yield path, said
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the files until cancelled; started when all of them have been applied once.
@@ -126,8 +136,9 @@ class ObjectFiles:
         while True:
             await trio.sleep_until(next_look(self._poll if quiet else self._poll / 2))
             folder = await trio.to_thread.run_sync(look_around, self._path)
-            if folder.problem:
-                self._report(self._path, [f"{folder.problem}; its last good content stays in use"])
+            self._unreadable = f"{folder.problem}; its last good content stays in use" if folder.problem else ""
+            if self._unreadable:
+                self._report(self._path, [self._unreadable])
                 continue
             self._reported.pop(self._path, None) if before.problem else None
             if folder.looks == before.looks and folder.looks != self._looks:
@@ -185,7 +196,10 @@ class ObjectFiles:
         self._wrong[path] = tuple(findings.in_order())
         if not findings.problems:
             if known and self._content[path] and not self._looks[path][1]:
-                self._report(path, ["is empty; its last good content stays in use"])
+                self._wrong[path] = ("is empty; its last good content stays in use",)
+                self._broken[path] = f"{path}: {self._wrong[path][0]}"
+                self._faulty.add(path)
+                self._report(path, self._wrong[path])
                 return
             if self._broken.pop(path, None):
                 self._log.info("objects file is good again", file=str(path))
@@ -205,10 +219,14 @@ class ObjectFiles:
         """Pass on the difference to what is served, additions first, so that an object that moves is never missing."""
         wanted: dict[Key, Object] = {}
         origin: dict[Key, Path] = {}
+        self._shadowed = {}
         for path in sorted(self._content):
             for key, thing in self._content[path].items():
                 if key in wanted:
-                    self._report_more(path, f"{'/'.join(key)} is in {origin[key]} as well; this one counts")
+                    who = f"{type(thing).__name__} {'/'.join(filter(None, key[1:]))}"
+                    said = f"{who} is in {path} as well, and that one counts"
+                    self._shadowed.setdefault(origin[key], []).append(said)
+                    self._report_more(origin[key], said)
                 wanted[key], origin[key] = thing, path
         self._imply_namespaces(wanted)
         puts = [Put(thing) for key, thing in wanted.items() if self._served.get(key) != thing]
@@ -225,7 +243,8 @@ class ObjectFiles:
         implied: dict[Key, Object] = {
             (Kind.NAMESPACES, "", name): Namespace(Metadata(name)) for name in sorted(named - there)
         }
-        new = [name for _, _, name in implied if (Kind.NAMESPACES, "", name) not in self._served]
+        names = {name for _, _, name in implied}
+        new, self._implied = sorted(names - self._implied), names
         if new:
             self._log.warning(
                 "namespaces without a Namespace object are taken as existing, since objects name them",

@@ -187,28 +187,53 @@ async def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     folder = tmp_path / "objects"
     folder.mkdir()
     (folder / "a.yaml").write_text(services("a"))
-    with capture_logs() as logs:
-        async with serving_files(folder) as (_, sink):
+    with capture_logs():
+        async with serving_files(folder) as (files, sink):
             folder.rename(tmp_path / "moved")
-            await wait_for(lambda: logs)
+            await wait_for(lambda: files.statistics().wrong)
             assert sink.names(Kind.SERVICES) == {"a"}
+            gone = f"{folder}: no such file or folder; its last good content stays in use"
+            assert (files.statistics().wrong, files.statistics().faulty) == ((gone,), 1)
             folder.mkdir()
             (folder / "b.yaml").write_text(services("b"))
             await shows(sink, "b")
+            assert (files.statistics().wrong, files.statistics().faulty) == ((), 0)
 
 
 async def test_the_same_object_in_two_files(tmp_path: Path) -> None:
-    (tmp_path / "1.yaml").write_text(services("web", labels={"from": "1"}))
-    (tmp_path / "2.yaml").write_text(services("web", labels={"from": "2"}))
+    """The last file's counts; that is told of the other one, as long as it is so."""
+    first, last = tmp_path / "1.yaml", tmp_path / "2.yaml"
+    first.write_text(services("web", labels={"from": "1"}))
+    last.write_text(services("web", labels={"from": "2"}))
+    said = f"Service shop/web is in {last} as well, and that one counts"
     with capture_logs() as logs:
-        async with serving_files(tmp_path) as (_, sink):
+        async with serving_files(tmp_path) as (files, sink):
             web = sink.objects[Kind.SERVICES, "shop", "web"]
             assert isinstance(web, Service)
             assert web.metadata.labels == {"from": "2"}
-            (tmp_path / "2.yaml").unlink()
+            assert (files.statistics().wrong, files.statistics().faulty) == ((f"{first}: {said}",), 0)
+            last.unlink()
             await wait_for(lambda: sink.objects[Kind.SERVICES, "shop", "web"].metadata.labels == {"from": "1"})
             assert sink.count(Remove) == 0
-    assert "this one counts" in logs[0]["error"]
+            assert files.statistics().wrong == ()
+    assert (logs[0]["file"], logs[0]["error"]) == (str(first), said)
+
+
+async def test_a_file_that_is_emptied_keeps_its_content_and_that_is_told_as_long_as_it_is_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(services("a"))
+    (tmp_path / "b.yaml").write_text(services("b"))
+    said = "is empty; its last good content stays in use"
+    with capture_logs() as logs:
+        async with serving_files(tmp_path) as (files, sink):
+            path.write_text("")
+            await wait_for(lambda: files.statistics().faulty == 1)
+            assert (files.statistics().wrong, sink.names(Kind.SERVICES)) == ((f"{path}: {said}",), {"a", "b"})
+            path.write_text(services("c"))
+            await shows(sink, "b", "c")
+            assert (files.statistics().wrong, files.statistics().faulty) == ((), 0)
+    told = [(log["event"], log.get("error")) for log in logs if log.get("file") == str(path)]
+    assert told == [("objects file problem", said), ("objects file is good again", None)]
 
 
 async def test_what_is_not_read_is_said_once(tmp_path: Path) -> None:
@@ -255,8 +280,11 @@ async def test_namespaces_without_an_object_are_taken_as_existing(tmp_path: Path
             path.write_text(services("a"))
             await shows(sink, "a")
             assert sink.names(Kind.NAMESPACES) == {"shop"}
-    (told,) = (log for log in logs if log["log_level"] == "warning" and "namespaces" in log)
-    assert told["namespaces"] == ["other", "shop"]
+            (tmp_path / "b.yaml").unlink()
+            path.write_text(services("a", "d"))
+            await shows(sink, "a", "d")
+    told = [log["namespaces"] for log in logs if log["log_level"] == "warning" and "namespaces" in log]
+    assert told == [["other", "shop"], ["shop"]]
 
 
 async def test_the_same_mistake_is_said_again_after_it_was_mended(tmp_path: Path) -> None:
