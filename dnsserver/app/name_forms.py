@@ -2,9 +2,9 @@
 
 import re
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/:]+)(?::[0-9]*)?(?:/.*)?")
-_WITH_PORT = re.compile(r"(?P<host>[^/:]+):[0-9]{1,5}(?:/.*)?")
-_WITH_PATH = re.compile(r"(?P<host>[^/:]+\.[^/:]+)/.*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[\w.-]+)(?::[0-9]*)?(?:/.*)?")
+_WITH_PORT = re.compile(r"(?P<host>[\w.-]+):[0-9]{1,5}(?:/.*)?")
+_WITH_PATH = re.compile(r"(?P<host>[\w.-]*\.[\w-]+)\.?/.*")
 _OBJECT = re.compile(r"(?P<namespace>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9-]+)")
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")

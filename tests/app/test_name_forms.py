@@ -22,6 +22,8 @@ from dnsserver.app.name_forms import key_in, name_in, of_object
         ("0/25.2.0.192.in-addr.arpa", ""),  # a name of RFC 2317
         ("_http._tcp.web.shop", ""),
         ("a/b/c", ""),
+        ("<b>a.b</b>.shop", ""),  # what a client may ask, and the page then explains
+        ("<b>:80", ""),
         ("", ""),
     ],
 )
