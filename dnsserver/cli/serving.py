@@ -46,6 +46,9 @@ def check(file: Path | None, config: Path | None, **given: Any) -> None:
     keys = {finding.key for finding in found}  # of which the same would be said again in other words
     found += [finding for finding in rehearsal.rehearse(loaded.config) if finding.key not in keys]
     tell(loaded, found)
+    if loaded.is_there and not loaded.source.stat().st_size:
+        text = "is empty, so every setting has its default; while a server runs, it refuses a change to an empty file"
+        click.echo(f"{loaded.source}: warning: {text}", err=True)
     if any(finding.level != "noted" for finding in found):
         sys.exit(INVALID)
     click.echo(f"# In force, from {loaded.origin()}:")

@@ -71,9 +71,13 @@ def _about(top: Top) -> Group:
     """Return the list of what one client asks, or of who asks for one name."""
     if top.asks:
         names = [(row.name, _count(row), _share(row), row.reason) for row in _items(top.names)]
-        return _table(f"Names that {top.asks} asks for", ("name", "questions", "share", "reason"), names, _Room())
+        return _table(
+            f"Names that {top.asks} asks for", ("name", "questions", "share", "reason"), names, _Room(), _UNSEEN
+        )
     clients = [(_client(row), _count(row), _share(row)) for row in _items(top.clients)]
-    return _table(f"Clients that ask for {plain(top.asked)}", ("client", "questions", "share"), clients, _Room())
+    return _table(
+        f"Clients that ask for {plain(top.asked)}", ("client", "questions", "share"), clients, _Room(), _UNSEEN
+    )
 
 
 def _room(view: View, size: Size, lists: int) -> _Room:
@@ -129,7 +133,7 @@ def _looked_at(top: Top) -> str:
     processes = f", {top.server.processes} processes" if top.server.processes > 1 else ""
     if not top.counting:
         return f"   packets are not sampled ([top] sample){processes}"
-    which = "all packets are looked at" if top.one_in == 1 else f"one packet in {top.one_in:,} is looked at"
+    which = "all packets are looked at now" if top.one_in == 1 else f"one packet in {top.one_in:,} is looked at now"
     return f"   {which}{processes}"
 
 
@@ -203,6 +207,7 @@ def _failures(failures: FailureList, room: _Room) -> Group:
     )
 
 
+_UNSEEN = "none in the packets that were looked at"
 _RIGHT = {"questions", "share", "times", "longest", "ago", "queries", "round trip"}
 _LONG = {"client", "name", "upstream", "reason", "failures"}  # what is cut short where there is no room
 

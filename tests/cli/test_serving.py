@@ -52,6 +52,15 @@ def test_check_prints_what_would_be_in_force_and_that_loads_back_equal(tmp_path:
     assert load(tmp_path / "printed.toml") == load(shipped)
 
 
+@pytest.mark.parametrize(("text", "told"), [("", True), ("ttl = 5\n", False), ("# as it is\n", False)])
+def test_check_of_an_empty_file(tmp_path: Path, text: str, told: bool) -> None:
+    """It is what is left where the program that should have written it has failed."""
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    status, _, err = run("check", str(path))
+    assert (status, f"{path}: warning: is empty, so every setting has its default" in err) == (0, told)
+
+
 def test_check_of_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     status, out, _ = run("check")

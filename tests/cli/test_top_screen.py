@@ -1,6 +1,7 @@
 """What `dnsserver top` shows, in terminals of all sizes and as plain text, whatever is in names and reasons."""
 
 import io
+from typing import Any
 
 import msgspec
 import pytest
@@ -46,11 +47,16 @@ def test_one_client_or_one_name_has_a_list_of_its_own() -> None:
         "Clients that ask for web.shop.", "client questions share", "10.0.0.1 shop/web-0 61,234 ±700 68.0 %"
     ]  # fmt: skip
 
+    for seen in (one, name):
+        nobody: Listing[Any] = Listing(4.0, 0, 0, ())
+        empty = msgspec.structs.replace(seen, **{"names" if seen is one else "clients": nobody})
+        assert words(rendered(View("h:1", empty, None)))[-1] == "none in the packets that were looked at"
+
 
 def test_everything_stands_in_plain_text() -> None:
     assert words(rendered(View("127.0.0.1:8053", TOP, FAILURES))) == [
         "dnsserver 1.2 at 127.0.0.1:8053 ready data 3 s old 1,500.0 questions a second",
-        "The last minute one packet in 40 is looked at",
+        "The last minute one packet in 40 is looked at now",
         "Clients that ask most",
         "client questions share",
         "10.0.0.1 shop/web-0 61,234 ±700 68.0 %",
@@ -88,10 +94,10 @@ UNREADY = replaced(STATE, ready=False, verdict="not ready, not read yet: service
     ("top", "told"),
     [
         (replaced(TOP, server=UNREADY), "dnsserver 1.2 at h:1 not ready, not read yet: services" + RATE),
-        (replaced(TOP, server=UNREADY), "The last minute one packet in 40 is looked at, 3 processes"),
+        (replaced(TOP, server=UNREADY), "The last minute one packet in 40 is looked at now, 3 processes"),
         (replaced(TOP, server=STALE), "dnsserver 1.2 at h:1 ready data 4000 s old, answers are marked as stale" + RATE),
-        (replaced(TOP, window=15, one_in=1), "The last 15 minutes all packets are looked at"),
-        (replaced(TOP, window=5, one_in=12_345), "The last 5 minutes one packet in 12,345 is looked at"),
+        (replaced(TOP, window=15, one_in=1), "The last 15 minutes all packets are looked at now"),
+        (replaced(TOP, window=5, one_in=12_345), "The last 5 minutes one packet in 12,345 is looked at now"),
         (replaced(TOP, counting=False), "The last minute packets are not sampled ([top] sample)"),
         (replaced(TOP, counting=False), "dnsserver 1.2 at h:1 ready data 3 s old"),
         (replaced(TOP, clients=Listing(0.0, 0, 0, ())), "dnsserver 1.2 at h:1 ready data 3 s old"),
