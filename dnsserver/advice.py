@@ -74,7 +74,7 @@ _ROWS = {
         " NAMESPACE`.",
     ),
     "endpoint-missing": _Row(
-        "the headless Service has no endpoint of that hostname or address",
+        "the headless Service has no ready endpoint of that hostname or address",
         "See which endpoints are ready: `kubectl get endpointslices -n NAMESPACE -o yaml`. A pod of a StatefulSet has"
         " its name only if `serviceName` of the StatefulSet is this Service.",
     ),

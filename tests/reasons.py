@@ -64,7 +64,7 @@ EXAMPLES = (
     _cluster("no-ready-endpoints", "slow.shop.svc", "none of 2 endpoints is ready"),
     _cluster("no-ready-endpoints", "idle.shop.svc", "the Service has no endpoints"),
     _cluster("port-unknown", "_smtp._tcp.web.shop.svc", "the Service has no port of this name and protocol"),
-    _cluster("endpoint-missing", "db-9.db.shop.svc", "the Service has no endpoint of this name"),
+    _cluster("endpoint-missing", "db-9.db.shop.svc", "the Service has no ready endpoint of this name"),
     _cluster("below-external-name", "x.alias.shop.svc", "nothing is below a Service of type ExternalName"),
     _cluster(
         "external-name-is-address",

@@ -69,7 +69,14 @@ def _row(change: Change) -> ChangeRow:
 
 
 def words(change: Change) -> tuple[str, ...]:
-    """Return what changed, in words."""
+    """Return what changed, in words, and whether it may have happened before the time of the row."""
+    return (
+        *_what(change),
+        *(("it may have happened earlier, as it was seen when all was read anew",) if change.listed else ()),
+    )
+
+
+def _what(change: Change) -> tuple[str, ...]:
     before, after = change.before, change.after
     said: list[str] = []
     match before.exists, after.exists:

@@ -136,7 +136,7 @@ class Cluster:
         if self.journal is not None and not known:
             self.journal.since = wall if self._addresses_known else 0.0
         elif self.journal is not None:
-            self.journal.pending.append((wall, before))
+            self.journal.pending.append((wall, self._is_listed(event), before))
             if len(self.journal.pending) >= PENDING:
                 self.journal.settle()
         serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
@@ -144,6 +144,12 @@ class Cluster:
             self._build.serial = serial
             self.absence = Absence(serial)
         return changed
+
+    def _is_listed(self, event: model.Event | None) -> bool:
+        """Tell whether a list brings an event, so that nobody knows when it happened."""
+        return isinstance(event, model.ListDone) or (
+            isinstance(event, model.Put) and model.KINDS[type(event.object)] in self._listings
+        )
 
     def _retain(self, now: float) -> None:
         """Retain the endpoints that slices have released, for the time of the grace."""

@@ -37,7 +37,8 @@ class Change(msgspec.Struct, gc=False, eq=False):
     """What `count` events changed of a Service from `first` to `last`, which are unix times in seconds.
 
     After `present` of them there was such an object, and `fewest` is the lowest number of ready endpoints after any. In
-    the key of a Namespace the name is empty. `worst` is the worst that happened: EMPTIED, LOST, or 0.
+    the key of a Namespace the name is empty. `worst` is the worst that happened: EMPTIED, LOST, or 0. `listed` says
+    that a list brought the first of them, as after an outage of the API server: so it may have happened before.
     """
 
     key: Pair
@@ -49,6 +50,7 @@ class Change(msgspec.Struct, gc=False, eq=False):
     after: Shown
     fewest: int
     worst: int = 0
+    listed: bool = False
 
 
 class Journal:
@@ -56,7 +58,8 @@ class Journal:
 
     def __init__(self, index: Index) -> None:
         """Begin with no change."""
-        self.pending: list[tuple[float, Mapping[Pair, Before]]] = []  # unix times, and what the events replaced
+        # Unix times, whether the events are of a list, and what they replaced.
+        self.pending: list[tuple[float, bool, Mapping[Pair, Before]]] = []
         self.since = 0.0
         self._index = index
         self._rows: deque[Change] = deque()
@@ -65,14 +68,14 @@ class Journal:
     def settle(self) -> None:
         """Make rows of the events that are pending; what one has left is what the next one of its Service replaced."""
         pending, self.pending = self.pending, []
-        steps: list[tuple[float, Pair, Before, Before]] = []
+        steps: list[tuple[float, bool, Pair, Before, Before]] = []
         later: dict[Pair, Before] = {}
-        for wall, before in reversed(pending):
+        for wall, listed, before in reversed(pending):
             for key, earlier in before.items():
-                steps.append((wall, key, earlier, later.get(key) or self._now(key)))
+                steps.append((wall, listed, key, earlier, later.get(key) or self._now(key)))
                 later[key] = earlier
-        for wall, key, earlier, after in reversed(steps):
-            self._note(wall, key, _shown(earlier), _shown(after))
+        for wall, listed, key, earlier, after in reversed(steps):
+            self._note(wall, key, _shown(earlier), _shown(after), listed=listed)
 
     def changes(self, namespace: bytes | None = None, service: bytes | None = None) -> Iterator[Change]:
         """Give the changes of everything, of a namespace, or of a Service; the row that began last comes first."""
@@ -85,10 +88,10 @@ class Journal:
         """Return whether there is such a namespace, or Service, now; anything is there if none is named."""
         return namespace is None or self._now((namespace, service or b"")).exists
 
-    def _note(self, wall: float, key: Pair, before: Shown, after: Shown) -> None:
+    def _note(self, wall: float, key: Pair, before: Shown, after: Shown, *, listed: bool) -> None:
         row, bad = self._latest.get(key), _break(before, after)
         if row is None or not 0 <= wall - row.first < (AT_ONCE if bad > row.worst else TOGETHER):
-            row = Change(key, wall, wall, 0, 0, before, after, after.ready)
+            row = Change(key, wall, wall, 0, 0, before, after, after.ready, listed=listed)
             self._add(row)
         row.last, row.after = wall, after
         row.count += 1

@@ -5,7 +5,7 @@ import pytest
 from dnsserver.page.changes import MOST, ChangeList, changes
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.journal import TOGETHER, Journal
-from dnsserver.zone.model import Event, Kind, Put, Remove
+from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put, Remove
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
 
 SHOP = [
@@ -43,6 +43,7 @@ def said(journal: Journal, **wanted: object) -> ChangeList:
     return changes(journal, 2000.0, **asked | wanted)  # type: ignore[arg-type]
 
 
+LISTED = "it may have happened earlier, as it was seen when all was read anew"
 WORDS: dict[str, tuple[list[Event | float], tuple[str, ...], bool]] = {
     "created": ([put(service("api", "10.9.0.7"))], ("created: ClusterIP 10.9.0.7, 0 ready addresses",), False),
     "created with endpoints": (
@@ -95,6 +96,10 @@ WORDS: dict[str, tuple[list[Event | float], tuple[str, ...], bool]] = {
     "others": (
         [put(endpoints("web", "10.0.0.1", "10.0.0.9"))],
         ("other endpoints, or other ports of them; as many as before",), False,
+    ),
+    "deleted during an outage": (
+        [ListStarted(Kind.SERVICES), put(SHOP[3]), put(SHOP[5]), ListDone(Kind.SERVICES)],
+        ("deleted: it was ClusterIP 10.9.0.1, 2 ready addresses", LISTED), True,
     ),
     "no Service": (
         [put(endpoints("lost", "10.0.3.1"))], ("there is no Service of that name", "ready addresses 0 → 1"), False,

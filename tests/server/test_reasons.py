@@ -32,7 +32,7 @@ MISSING = {
     "web.nowhere.svc": "there is no such namespace",
     "nobody.shop.svc": "there is no such Service in the namespace",
     "_smtp._tcp.web.shop.svc": "the Service has no port of this name and protocol",
-    "db-9.up.shop.svc": "the Service has no endpoint of this name",
+    "db-9.up.shop.svc": "the Service has no ready endpoint of this name",
     "db.shop.svc": "none of 2 endpoints is ready",
     "idle.shop.svc": "the Service has no endpoints",
     "x.alias.shop.svc": "nothing is below a Service of type ExternalName",

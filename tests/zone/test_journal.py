@@ -120,6 +120,20 @@ def test_what_a_later_list_no_longer_has(shop: Noting) -> None:
         ListStarted(Kind.SERVICES), ListDone(Kind.SERVICES), ListStarted(Kind.NAMESPACES), ListDone(Kind.NAMESPACES)
     )
     assert {(row.key, row.after.exists) for row in shop.rows} == {(WEB, False), ((b"shop", b""), False)}
+    assert all(row.listed for row in shop.rows)
+
+
+def test_what_a_list_brings_may_have_happened_before(shop: Noting) -> None:
+    """Not so what comes meanwhile for another kind, nor a row that began with an event."""
+    shop.put(service("early", "10.9.0.5"))
+    shop.apply(ListStarted(Kind.SERVICES))
+    shop.put(SHOP[1], service("early", "10.9.0.6"), service("late", "10.9.0.7"))
+    shop.put(endpoints("web", "10.0.0.9"))
+    shop.apply(ListDone(Kind.SERVICES))
+    shop.put(service("after", "10.9.0.8"))
+    assert {row.key[1]: row.listed for row in shop.rows} == {
+        b"early": False, b"late": True, b"web": False, b"after": False
+    }  # fmt: skip
 
 
 def test_a_slice_that_goes_to_another_service_changes_both(shop: Noting) -> None:
