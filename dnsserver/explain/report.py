@@ -149,6 +149,7 @@ def _error_name(number: int) -> str:
 
 # What a search list makes of a name is hardly ever what was meant.
 _UNMEANT = ("special-use-name", "not-a-cluster-name", "namespace-missing", "too-many-labels", "service-missing")
+_OF_ALIASES = ("cname-loop", "cname-chain-too-long", "chain-too-long")  # reasons that are about all of them
 
 
 def telling(questions: tuple[Answered, ...], name: str, meant: str = "", lost: str = "") -> Answered | None:
@@ -244,7 +245,7 @@ def verdict(
     if len(found) == len(ways):
         last = ways[0].asks[-1]
         return True, f"{name} resolves{_as(name, last.name)} to {_records(by_place, last)}"
-    because = "" if why is None else f": {why.name} {why.type}: {why_not(why)}"
+    because = "" if why is None else f": {why.name} {why.type}: {_alias(why)}{why_not(why)}"
     if client.here == "no":
         because += "; this client asks the node's nameservers, not the cluster's DNS"
     if found:
@@ -257,6 +258,12 @@ def verdict(
         )
     hint = f". Did you mean {nearest[0]}?" if nearest else ""
     return False, f"{name} does not resolve{because}{hint}"
+
+
+def _alias(answer: Answered) -> str:
+    """Return what a name is an alias of, where the reason is about that other name; otherwise ""."""
+    aliases = [record.data for record in answer.records if record.type == "CNAME"]
+    return f"it is an alias of {aliases[-1]}: " if aliases and answer.reason not in _OF_ALIASES else ""
 
 
 def shown(resolver: str) -> str:

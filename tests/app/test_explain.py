@@ -97,7 +97,7 @@ async def test_what_changed_lately_of_a_service_that_is_asked_for_is_a_note(tmp_
         (
             Remove(Kind.SERVICES, "shop", "db"),
             "alias.bank",
-            "alias.bank.svc.cluster.local. A: there is no such",
+            "alias.bank.svc.cluster.local. A: it is an alias of db.shop.svc.cluster.local.: there is no such Service",
             "shop/db",
         ),
         (Remove(Kind.SERVICES, "shop", "db"), "db.bank", "db.bank. A: upstream", ""),

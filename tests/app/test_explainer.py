@@ -102,7 +102,12 @@ async def shop(tmp_path: Path) -> AsyncIterator[Explaining]:
             False,
             f"broken-db.shop does not resolve: broken-db.{SHOP} A: none of 1 endpoints is ready",
         ),
-        ("broken-alias.shop", {}, False, f"broken-alias.shop does not resolve: broken-alias.{SHOP} A: {NO_SERVICE}"),
+        (
+            "broken-alias.shop",
+            {},
+            False,
+            f"broken-alias.shop does not resolve: broken-alias.{SHOP} A: it is an alias of nobody.{SHOP}: {NO_SERVICE}",
+        ),
         (
             "web.shop",
             {"resolv_conf": "nameserver 10.96.0.10\nsearch svc.cluster.local\noptions ndots:1\n"},

@@ -1,6 +1,7 @@
 """An explanation as lines for people."""
 
 import msgspec
+import pytest
 
 from dnsserver.explain.client import Client
 from dnsserver.explain.report import (
@@ -131,6 +132,21 @@ def test_what_an_upstream_says_in_words() -> None:
     assert why_not(said) == "the upstream says that there is no such name"
     said = Answered("x.", "AAAA", "NOERROR", reason="forwarded-no-data")
     assert why_not(said) == "the upstream says that the name exists, but has no AAAA"
+
+
+@pytest.mark.parametrize(
+    ("reason", "alias"),
+    [
+        ("service-missing", "it is an alias of c.: "),
+        ("upstream-servfail", "it is an alias of c.: "),
+        ("cname-loop", ""),
+    ],
+)
+def test_of_an_alias_it_is_told_what_name_the_reason_is_about(reason: str, alias: str) -> None:
+    records = tuple(RecordText(owner, "CNAME", 5, target) for owner, target in (("a.", "b."), ("b.", "c.")))
+    why = Answered("a.", "A", "NXDOMAIN", records, reason=reason, text="it fails")
+    ways = (Way("glibc", asked(why), "not-found"),)
+    assert verdict("a.", CLIENT, ways, (why,), (), why) == (False, f"a. does not resolve: a. A: {alias}it fails")
 
 
 def test_which_failure_tells_most() -> None:
