@@ -14,6 +14,8 @@ _MANY_DIGITS = re.compile(r"[0-9_]{4300,}")  # Python reads no more into a numbe
 _TOO_LONG = "a number with too many digits"
 _NO_QUOTE = "text in this line has no closing quote"
 _TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""  # of a key; `_KEY` ends with its equals sign
+_KEY = re.compile(rf"[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART})*[ \t]*=")
 _PLACE = re.compile(r"((?:(?!: ).)+?):([0-9]{1,9}):")  # of a sentence: its file and line
 MOST_PROBLEMS = 100
 
@@ -22,7 +24,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; its text has a line for each mistake, in the order of the file."""
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(in_order(problems))
+        self.problems = tuple(dict.fromkeys(in_order(problems)))
         super().__init__("\n".join(self.problems))
 
 
@@ -67,6 +69,10 @@ def parse(text: str, source: Path) -> Parsed:
             message, line, column = _syntax_error(text, str(error))
         repeated = places.repeated_at(line) if line else None
         key = places.key_at(line) if line else None
+        if (
+            key is not None and not text[slice(*key.span)].strip()
+        ):  # it was taken away, and the mistake stands beside it
+            key = None
         if repeated is not None:
             statement, before = repeated
             name = printable(statement.name)
@@ -89,13 +95,20 @@ def parse(text: str, source: Path) -> Parsed:
 
 def _value(text: str, key: Statement) -> Value:
     """Look for text without quotes in the value of a key."""
+    begin, end = _value_begin(text, key), key.span[1]
+    return bare_words(text[begin:end], MOST_PROBLEMS)
+
+
+def _value_begin(text: str, key: Statement) -> int:
+    """Return where the value of a key begins; the end of the key where something else stands in front of it."""
     begin, end = key.span
-    return bare_words(text[text.index("=", begin) + 1 : end], MOST_PROBLEMS)
+    found = _KEY.match(text, begin, end)
+    return end if found is None else found.end()
 
 
 def _said(text: str, key: Statement, value: Value) -> list[str]:
     """Return what is to be said of text without quotes in a value, each with its line and column."""
-    begin = text.index("=", key.span[0]) + 1
+    begin = _value_begin(text, key)
     said = []
     for word in value.words:
         at = begin + word.begin

@@ -138,6 +138,8 @@ def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: s
             ['c.toml:1:10: found “cluster.local”; write straight quotes around text: "cluster'],
         ),
         ("search.enabled = True", ["c.toml:1:18: found True; write true in small letters"]),
+        ('"a=b" = x', ["c.toml:1:9: found x; write quotes"]),  # an equals sign that is not the key's
+        ("a . 'b=c'=x", ["c.toml:1:11: found x; write quotes"]),
         ("tcp.idle = 10s", ["c.toml:1:12: found 10s; write a number without a unit"]),
         # What is not closed: what follows may be of the list, so nothing is said of it.
         ("upstreams = [9.9.9.9\ndomain = x", ['c.toml:1:14: found 9.9.9.9; write quotes around text: "9.9.9.9"']),
@@ -151,6 +153,9 @@ def test_a_value_without_its_quotes_hides_nothing_either(tmp_path: Path, text: s
         # These have no text without quotes, and tomllib's own words are as good.
         ("ttl = 05", ["c.toml:1:8: "]),
         ("ttl =", ["c.toml:1:6: Invalid value"]),
+        # What is wrong in front of a key is still there without the key, and is told once.
+        ("\r\rttl = 'names'\n[[x", ["c.toml:1:1: Invalid statement"]),
+        ("\rttl = 5s", ["c.toml:1:8: found 5s; write", "c.toml:1:1: Invalid statement"]),
         ("tcp = {idle = 5", ["c.toml:1:16: "]),
     ],
 )
