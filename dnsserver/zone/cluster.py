@@ -124,8 +124,9 @@ class Cluster:
                 self._note_known()
             case None:
                 self._release_retained(now)
+        listed = isinstance(event, model.ListDone)  # a list brings it, so that nobody knows when it happened
         if self._listings and isinstance(event, model.Put):
-            self._mark_seen(event.object)
+            listed = self._mark_seen(event.object)
         index = self.index
         if not index.changed:
             return set()
@@ -136,7 +137,7 @@ class Cluster:
         if self.journal is not None and not known:
             self.journal.since = wall if self._addresses_known else 0.0
         elif self.journal is not None:
-            self.journal.pending.append((wall, self._is_listed(event), before))
+            self.journal.pending.append((wall, listed, before))
             if len(self.journal.pending) >= PENDING:
                 self.journal.settle()
         serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
@@ -145,12 +146,6 @@ class Cluster:
             self.absence = Absence(serial)
         return changed
 
-    def _is_listed(self, event: model.Event | None) -> bool:
-        """Tell whether a list brings an event, so that nobody knows when it happened."""
-        return isinstance(event, model.ListDone) or (
-            isinstance(event, model.Put) and model.KINDS[type(event.object)] in self._listings
-        )
-
     def _retain(self, now: float) -> None:
         """Retain the endpoints that slices have released, for the time of the grace."""
         released, self.index.released = self.index.released, []
@@ -158,10 +153,13 @@ class Cluster:
             entry.retain(endpoint, (now + self._grace, ports, last))
             self.retained.append((now + self._grace, entry, endpoint))
 
-    def _mark_seen(self, obj: model.Object) -> None:
+    def _mark_seen(self, obj: model.Object) -> bool:
+        """Note that the list of its kind has shown an object, and tell whether there is such a list now."""
         listing = self._listings.get(model.KINDS[type(obj)])
-        if listing is not None:
-            listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
+        if listing is None:
+            return False
+        listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
+        return True
 
     def _note_known(self) -> None:
         """Note which names can be answered: each needs only some kinds, so a slow list delays only names that need it.

@@ -231,6 +231,7 @@ def test_what_clients_and_objects_say_is_text(browser: Browser, server: Served) 
         opened.page.get_by_role("link", name="inside").click()
         opened.shows(f"stands for {HOSTILE}", "#zone-said")
         opened.page.goto(f"{server.admin}/#/zone/shop")
+        opened.shows("Services of shop", "#zone-list")  # until then the path has a link of that name
         opened.page.get_by_role("link", name=HOSTILE).click()
         opened.shows("10.96.0.66", "#zone-said")
         assert opened.page.locator("main img, main script").count() == 0
