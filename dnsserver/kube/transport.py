@@ -111,7 +111,7 @@ class ApiResponse:
                     received.octets += len(piece)
                     yield piece
         except _FAILURES as error:
-            raise Disconnected(_text(error)) from error
+            raise _disconnected(error) from error
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, close it otherwise."""
@@ -157,7 +157,7 @@ class Session:
         try:
             return ApiResponse(await self._pool.handle_async_request(request), read_timeout)
         except _FAILURES as error:
-            raise Disconnected(_text(error)) from error
+            raise _disconnected(error) from error
 
     async def aclose(self) -> None:
         """Close all connections; a task that reads from one gets Disconnected."""
@@ -373,6 +373,20 @@ def _reasons(error: OSError) -> str:
         if isinstance(one, OSError)
     )
     return ", ".join(dict.fromkeys(text.lower() for text in known))
+
+
+def _disconnected(error: BaseException) -> Disconnected:
+    """Return what a failure of the library means to callers, and forget where in the library it happened.
+
+    From Python 3.12 on, contextlib leaves cycles of an error and its frames. These hold the frames of all callers, and
+    so the pages that have been read, until the garbage collector comes.
+    """
+    text = _text(error)
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return Disconnected(text)
 
 
 def _text(error: BaseException) -> str:
