@@ -15,16 +15,19 @@ from dnsserver.pace import next_look
 _BEAT = 0.25  # seconds
 _LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
 _QUIET = 0.02  # seconds without a change, after which nothing is left of what came meanwhile
-_CATCH_UP = 0.5  # seconds at most, where changes come all the time
+_CATCH_UP = 2.0  # seconds at most, where changes come all the time
 _SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile
+# After 6 s there is more than a socket holds: the rest comes once the process that sends it has its turn, which takes
+# longer than 0.02 s on a busy machine. An answer from before a standstill of 6 s was given after such a gap.
+_LONGEST_QUIET, _QUIET_SHARE = 0.1, 1 / 60
 
 
-async def quiet(changes: Callable[[], int], most: float = _CATCH_UP) -> None:
-    """Wait until a count of changes stands still for a moment, or for so many seconds."""
+async def quiet(changes: Callable[[], int], most: float = 0.5, still: float = _QUIET) -> None:
+    """Wait until a count of changes stands `still` for so many seconds, or for `most` seconds."""
     with trio.move_on_after(most):
         seen = -1
         while seen != (seen := changes()):  # noqa: ASYNC110 - no event tells that nothing has come
-            await trio.sleep(_QUIET)
+            await trio.sleep(still)
 
 
 class Standstill:
@@ -55,7 +58,8 @@ class Standstill:
             now = self._clock()
             if now > self.due:
                 seconds = now - self.due + _LATE
-                await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds))
+                still = min(_LONGEST_QUIET, max(_QUIET, _QUIET_SHARE * seconds))
+                await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds), still)
                 for listener in self.listeners:
                     listener(seconds)
                 self.due = self._clock() + _LATE

@@ -85,7 +85,31 @@ async def test_quiet_does_not_wait_for_ever(clock: LoopbackClock) -> None:
     assert trio.current_time() - began == 0.5
 
 
-@pytest.mark.parametrize(("gap", "waits"), [(1.0, 0.1), (3.0, 0.3), (60.0, 0.5)])
+@pytest.mark.parametrize(("gap", "pause", "all_come"), [(6.0, 0.09, True), (6.0, 0.11, False), (1.0, 0.019, True)])
+async def test_the_longer_it_stood_still_the_longer_a_pause_between_changes_may_be(
+    clock: LoopbackClock, gap: float, pause: float, all_come: bool
+) -> None:
+    """More came than a socket holds, and who sends the rest has to get its turn."""
+    changes = 0
+
+    async def change() -> None:
+        nonlocal changes
+        for _ in range(3):
+            changes += 1
+            await trio.sleep(pause)
+
+    standstill = Standstill(trio.current_time, lambda: changes)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(standstill.run)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(gap)
+        nursery.start_soon(change)
+        await standstill.over()
+        assert (changes == 3) is all_come
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("gap", "waits"), [(1.0, 0.1), (3.0, 0.3), (60.0, 2.0)])
 async def test_where_changes_never_end_clients_wait_a_tenth_of_the_standstill(
     clock: LoopbackClock, gap: float, waits: float
 ) -> None:
