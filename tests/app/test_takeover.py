@@ -231,6 +231,7 @@ def test_beside_one_that_hangs_all_that_is_new_is_answered(folder: Path) -> None
     port = free_port()
     with server(folder, port, 1) as first:
         wait_logged(folder, 1, "serving")
+        wait_for((folder / "takeover").exists)  # it offers its sockets a moment later
         first.send_signal(19)  # SIGSTOP
         with server(folder, port, 2):
             wait_logged(folder, 2, "serving")
