@@ -80,13 +80,16 @@ class Late:
 
 
 @pytest.fixture
-async def late(clock: LoopbackClock) -> AsyncIterator[Late]:
-    del clock
+async def late() -> AsyncIterator[Late]:
+    """Give the questions; each test asks for the clock itself: one that only a fixture asks for is not in force."""
     with bind(HOST, 0) as sock, UdpClient(sock.getsockname()[1]) as client:
         yield Late(Parts(), sock, client)
 
 
-async def test_the_newest_question_of_the_cluster_comes_first_then_those_of_the_outside(late: Late) -> None:
+async def test_the_newest_question_of_the_cluster_comes_first_then_those_of_the_outside(
+    late: Late, clock: LoopbackClock
+) -> None:
+    del clock
     await late.put_off(query("a.shop", 1), query("web.shop", 2), query("b.shop", 3), query("WEB.Shop", 4))
     assert late.questions.waiting == 4
     late.questions.answer()
@@ -103,7 +106,8 @@ async def test_what_has_waited_longer_than_a_stub_waits_is_dropped(late: Late, c
     assert (late.questions.waiting, late.questions.dropped) == (0, 2)
 
 
-async def test_too_many_cost_the_oldest_of_their_class_their_places(late: Late) -> None:
+async def test_too_many_cost_the_oldest_of_their_class_their_places(late: Late, clock: LoopbackClock) -> None:
+    del clock
     await late.put_off(query("web.shop", 0))
     for start in range(1, 577, 64):
         await late.put_off(*(query("a.shop", number) for number in range(start, start + 64)))
@@ -113,7 +117,8 @@ async def test_too_many_cost_the_oldest_of_their_class_their_places(late: Late) 
     assert (await late.answered(2)) == [0, 576]
 
 
-async def test_a_packet_that_is_longer_than_any_stub_s_is_answered_at_once(late: Late) -> None:
+async def test_a_packet_that_is_longer_than_any_stub_s_is_answered_at_once(late: Late, clock: LoopbackClock) -> None:
+    del clock
     await late.put_off(query("web.shop", 1, use_edns=0, pad=400))
     assert late.questions.waiting == 0
     assert await late.answered(1) == [1]
