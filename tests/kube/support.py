@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 
 from dnsserver.kube.api import Client
@@ -12,8 +13,38 @@ from dnsserver.kube.progress import Timing
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
 from dnsserver.zone.model import KINDS, Event, Kind, ListStarted, Object, Put, Remove
-from tests.kube.apiserver import ApiServer
+from tests.kube.apiserver import ApiServer, Fault
 from tests.kube.apistore import Store
+
+each_fault = pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("reset"),
+        Fault("close"),
+        Fault("hang"),
+        Fault("silent"),
+        Fault("half"),
+        Fault("half-reset"),
+        Fault("garbage"),
+        Fault("slow"),
+        Fault("goaway"),
+        Fault("gone"),
+        Fault("too-large"),
+        Fault("status", status=500, times=3),
+        Fault("status", status=503, body=b"<html>no healthy upstream</html>", headers={"content-type": "text/html"}),
+        Fault("status", status=429, headers={"retry-after": "1"}),
+        Fault("status", status=401),
+        Fault("status", status=403),
+        Fault("status", status=404),
+    ],
+    ids=lambda fault: f"{fault.action}{fault.status if fault.action == 'status' else ''}",
+)
+
+
+def again(fault: Fault, verb: str = "") -> Fault:
+    """Return the same fault for a server of another test: a server counts down what it does."""
+    return Fault(fault.action, None, verb, fault.times, fault.status, fault.headers, fault.body)
+
 
 Key = tuple[Kind, str, str]
 

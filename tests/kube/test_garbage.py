@@ -13,7 +13,7 @@ import pytest
 
 from dnsserver.zone.model import Kind
 from tests.kube.apiserver import ApiServer, Fault
-from tests.kube.support import mirroring, thing, wait_for
+from tests.kube.support import again, each_fault, mirroring, thing, wait_for
 
 LARGE = 2000  # octets of each object
 OURS = "/dnsserver/"
@@ -53,31 +53,13 @@ def is_read(thing: object) -> bool:
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "pages"])
 @pytest.mark.parametrize("verb", ["list", "page", "watch"])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("reset"),
-        Fault("close"),
-        Fault("hang"),
-        Fault("silent"),
-        Fault("half"),
-        Fault("half-reset"),
-        Fault("garbage"),
-        Fault("gone"),
-        Fault("too-large"),
-        Fault("status", status=500),
-        Fault("status", status=429),
-        Fault("status", status=401),
-        Fault("status", status=403),
-    ],
-    ids=lambda fault: f"{fault.action}-{fault.status}",
-)
+@each_fault
 async def test_a_fault(server: ApiServer, garbage: None, fault: Fault, verb: str, streaming: bool) -> None:
     del garbage
     server.streaming = streaming
     for number in range(10):
         server.put(Kind.SERVICES, thing(f"s{number}", labels={"long": "x" * LARGE}))
-    server.faults.append(Fault(fault.action, verb=verb, status=fault.status))
+    server.faults.append(again(fault, verb))
     async with mirroring(server, read_timeout=0.5) as mirror:
         await mirror.wait_equal()
         await wait_for(lambda: server.streams(Kind.SERVICES) == 1)

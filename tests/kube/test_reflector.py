@@ -20,7 +20,7 @@ from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Put
 from tests.kube import generated
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.generated import Size, fill
-from tests.kube.support import FAST, Mirror, mirroring, stored_versions, thing, versions, wait_for
+from tests.kube.support import FAST, Mirror, again, each_fault, mirroring, stored_versions, thing, versions, wait_for
 from tests.logs import capture_logs
 
 
@@ -68,38 +68,15 @@ async def test_an_empty_kind_is_synced(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("reset"),
-        Fault("close"),
-        Fault("hang"),
-        Fault("silent"),
-        Fault("half"),
-        Fault("half-reset"),
-        Fault("garbage"),
-        Fault("slow"),
-        Fault("goaway"),
-        Fault("gone"),
-        Fault("too-large"),
-        Fault("status", status=500, times=3),
-        Fault("status", status=503, body=b"<html>no healthy upstream</html>", headers={"content-type": "text/html"}),
-        Fault("status", status=429, headers={"retry-after": "1"}),
-        Fault("status", status=401),
-        Fault("status", status=403),
-        Fault("status", status=404),
-    ],
-    ids=lambda fault: f"{fault.action}{fault.status if fault.action == 'status' else ''}",
-)
+@each_fault
 @pytest.mark.parametrize("verb", ["first", "page", "watch"])
 async def test_faults_of_requests(server: ApiServer, fault: Fault, verb: str, streaming: bool) -> None:
     """The fault meets the first request, a page in the middle of a list, or a watch that resumes."""
     server.streaming = streaming
     filled(server)
-    fault = Fault(fault.action, times=fault.times, status=fault.status, headers=fault.headers, body=fault.body)
+    fault = again(fault, "page" if verb == "page" else "")
     if verb != "watch":
         server.streaming = streaming and verb == "first"
-        fault.verb = "page" if verb == "page" else ""
         server.faults.append(fault)
     async with mirroring(server, read_timeout=0.5) as mirror:
         await settled(mirror)
