@@ -29,7 +29,7 @@ from dnsserver.wire.extended_errors import read_errors
 from dnsserver.wire.message import FormatError, type_name
 from dnsserver.wire.name import is_below, to_text
 from dnsserver.wire.presentation import answer_records, rdata_text
-from dnsserver.zone.record import Reason
+from dnsserver.zone.record import Answer, Reason
 
 _PATIENCE = 15.0  # seconds for one question: the deadline of upstreams, along a chain of names
 _SEARCHED = 1 << 20  # octets of a hosts file that is looked through for the line: a millisecond
@@ -164,7 +164,8 @@ class Asking:
             observer=observer,
         )
         responder.mark_stale(self._stale())
-        here = () if elsewhere else tuple(self._here(name, qtype))
+        answer = None if elsewhere else dns.chain.answer(name, qtype)
+        here = () if answer is None else tuple(self._here(name, qtype, answer))
         port = _Port(replies)
         reply = responder.respond(_packet(name, qtype, config.udp.size), port, 0)
         if reply is None and watched.waits:
@@ -172,16 +173,15 @@ class Asking:
                 await port.answered.wait()
             reply = port.reply or None
         noted = observer.noted or next((row[4] for row in observer.take()), None)
-        whose = ("", "") if elsewhere else about(dns.chain.answer(name, qtype).depends or ())
+        whose = about(() if answer is None else answer.depends or ())
         return _read(name, qtype, reply, noted, (*here, *self._outside(watched.steps)), whose)
 
-    def _here(self, name: bytes, qtype: int) -> Iterator[Source]:
+    def _here(self, name: bytes, qtype: int, answer: Answer) -> Iterator[Source]:
         """Yield the sources of this server itself that decide the answer for a name."""
         dns, rules = self._dns, self._dns.chain.rules
         keys = [] if rules is None or not rules.concerns(name) else rules.origin(name, qtype)
         for key in keys:
             yield self._of_rule(key, name)
-        answer = dns.chain.answer(name, qtype)
         code = answer.reason.code
         if code in {"special-use-name", "local-domain"}:
             yield Source("special", "a name that is never forwarded")
