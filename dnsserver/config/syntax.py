@@ -69,10 +69,8 @@ def parse(text: str, source: Path) -> Parsed:
             message, line, column = _syntax_error(text, str(error))
         repeated = places.repeated_at(line) if line else None
         key = places.key_at(line) if line else None
-        if (
-            key is not None and not text[slice(*key.span)].strip()
-        ):  # it was taken away, and the mistake stands beside it
-            key = None
+        if key is not None and not text[slice(*key.span)].strip():
+            key = None  # it was taken away, and the mistake stands beside it
         if repeated is not None:
             statement, before = repeated
             name = printable(statement.name)

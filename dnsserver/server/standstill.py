@@ -15,6 +15,7 @@ from dnsserver.pace import next_look
 _BEAT = 0.25  # seconds
 _LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
 _QUIET = 0.02  # seconds without a change, after which nothing is left of what came meanwhile
+_BEGIN = 0.5  # seconds at most, where there was no standstill: a process begins
 _CATCH_UP = 2.0  # seconds at most, where changes come all the time
 _SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile
 # After 6 s there is more than a socket holds: the rest comes once the process that sends it has its turn, which takes
@@ -22,7 +23,7 @@ _SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhi
 _LONGEST_QUIET, _QUIET_SHARE = 0.1, 1 / 60
 
 
-async def quiet(changes: Callable[[], int], most: float = 0.5, still: float = _QUIET) -> None:
+async def quiet(changes: Callable[[], int], most: float = _BEGIN, still: float = _QUIET) -> None:
     """Wait until a count of changes stands `still` for so many seconds, or for `most` seconds."""
     with trio.move_on_after(most):
         seen = -1

@@ -134,12 +134,13 @@ class Cluster:
             self._retain(now)
         changed, index.changed = index.changed, set()
         before, index.before = index.before, {}
-        if self.journal is not None and not known:
-            self.journal.since = wall if self._addresses_known else 0.0
-        elif self.journal is not None:
-            self.journal.pending.append((wall, listed, before))
-            if len(self.journal.pending) >= PENDING:
-                self.journal.settle()
+        if self.journal is not None:
+            if known:
+                self.journal.pending.append((wall, listed, before))
+                if len(self.journal.pending) >= PENDING:
+                    self.journal.settle()
+            elif self._addresses_known:
+                self.journal.since = wall
         serial = max(self._build.serial, int(wall))  # it never goes back (RFC 1982)
         if serial != self._build.serial:
             self._build.serial = serial
