@@ -39,6 +39,7 @@ Place = Literal[
     "api",  # one list or watch: it is begun again
     "snapshot",
     "observed",  # telling those who look on of one reply
+    "memory",  # giving back what is free
     "metrics",
     "overview",  # what the page shows of the last minutes
     "page",  # one request to admin HTTP

@@ -15,6 +15,7 @@ from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.alteration import altered, recursion
 from dnsserver.app.audience import Audience
 from dnsserver.app.digest import Digest
+from dnsserver.app.heap import keep_giving_back
 from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
 from dnsserver.app.takeover import Handed
@@ -290,6 +291,7 @@ class DnsService:
             await nursery.start(self.listeners.run)
             nursery.start_soon(self.faults.keep, "observed", self.digest.run)
             nursery.start_soon(self.faults.keep, "observed", self.audience.run)
+            nursery.start_soon(self.faults.keep, "memory", keep_giving_back)
             task_status.started()
 
 

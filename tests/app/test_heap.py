@@ -4,6 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import trio
+
+from dnsserver.app import heap
+from tests.clock import LoopbackClock
 
 CODE = """
 import re
@@ -41,3 +45,13 @@ def test_what_was_freed_is_given_back(size: int, trimmed: bool) -> None:
     code = CODE.format(size=size, trimmed=trimmed)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1500  # KiB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="about glibc's heap")
+async def test_it_is_given_back_from_time_to_time(clock: LoopbackClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[float] = []
+    monkeypatch.setattr(heap, "give_back", lambda: times.append(trio.current_time()))
+    with trio.move_on_after(190):
+        await heap.keep_giving_back()
+    assert len(times) == 3
+    assert times[2] - times[1] == times[1] - times[0] == 60

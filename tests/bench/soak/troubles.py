@@ -35,6 +35,7 @@ FAULTS = (
 FLOOD = 20_000 // 50  # packets each 20 ms
 CLIENTS = 250  # addresses that a crowd comes from
 CROWD = 200  # connections
+WORST = 5  # times at the beginning
 _AFTER = 6.0  # seconds that a trouble may be felt after its end
 _REMEMBERED = 32.0  # seconds that an outside name may fail after it: `cache.failure_cap`, and one more question
 _APPLIED = 15.0  # seconds until a changed file is in force in all processes
@@ -77,7 +78,9 @@ class Troubles:
     # ---- in general
 
     async def run(self) -> None:
-        """Do both rows, for ever."""
+        """Do the worst of all, and then both rows, for ever."""
+        for _ in range(WORST):
+            await self._worst()
         world = [self._api_away, self._api_faults, self._watches, self._compacted, self._upstream_wrong]
         server = [
             self._flood, self._flood_of_many, self._crowd, self._reload, self._bad_reload, self._kill, self._stop,
@@ -86,6 +89,14 @@ class Troubles:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._row, [*world, self._upstream_wrong])
             nursery.start_soon(self._row, server)
+
+    async def _worst(self) -> None:
+        """Let come together what takes most memory."""
+        async with trio.open_nursery() as nursery:
+            for trouble in (self._upstream_silent, self._flood, self._flood_of_many, self._crowd, self._lookers):
+                nursery.start_soon(trouble)
+            nursery.start_soon(self._compacted)
+        await trio.sleep(REST)
 
     async def _row(self, troubles: Sequence[Callable[[], Awaitable[None]]]) -> None:
         while True:
@@ -152,7 +163,12 @@ class Troubles:
             await trio.sleep(3)
 
     async def _upstream_wrong(self) -> None:
-        mode = self._chance.choice(outside.MODES)
+        await self._upstream_is(self._chance.choice(outside.MODES))
+
+    async def _upstream_silent(self) -> None:
+        await self._upstream_is("silent")
+
+    async def _upstream_is(self, mode: str) -> None:
         with self._during(f"upstream {mode}"):
             self._upstream.be(mode)
             await trio.sleep(self._chance.uniform(1, 10))

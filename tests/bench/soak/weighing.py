@@ -25,16 +25,16 @@ def mib(pid: int) -> float:
 
 
 class Growth(NamedTuple):
-    """MiB at first and at last, by the line, and MiB an hour with two standard errors."""
+    """What it was at first and at last, by the line, and how much more each hour with two standard errors."""
 
     first: float
     last: float
     slope: float
     error: float
 
-    def __str__(self) -> str:
+    def text(self, unit: str) -> str:
         """Return it as a cell of a table."""
-        return f"{self.first:.1f} to {self.last:.1f} MiB, {self.slope:+.1f} ± {self.error:.1f} MiB an hour"
+        return f"{self.first:.1f} to {self.last:.1f} {unit}, {self.slope:+.1f} ± {self.error:.1f} an hour"
 
 
 def growth(samples: Samples) -> Growth | None:
