@@ -40,13 +40,14 @@ class Child:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(down_end)
             os.close(up_end)
+        self.pid = self._process.pid
         self.down = trio.lowlevel.FdStream(down)
         self.up = trio.lowlevel.FdStream(up)
 
     async def wait(self) -> int:
         """Wait for its end, and return the exit status: minus the signal's number for one that was killed."""
         try:
-            handle = os.pidfd_open(self._process.pid)
+            handle = os.pidfd_open(self.pid)
         except (AttributeError, OSError):
             handle = None
         try:

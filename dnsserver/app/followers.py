@@ -62,16 +62,15 @@ class Followers:
         self._audience = audience
         self._by_number: dict[int, Collected] = {}
 
-    def follow(self, frame: Follow) -> None:
-        """Begin to look on for a stream."""
+    def take(self, frame: Follow | Unfollow) -> None:
+        """Begin to look on for a stream, or look on no more."""
+        if isinstance(frame, Unfollow):
+            stream = self._by_number.pop(frame.number, None)
+            if stream is not None:
+                self._audience.leave(stream)
+            return
         self._by_number[frame.number] = stream = Collected(frame.filter, frame.sample, self._audience.missed)
         self._audience.join(stream)
-
-    def unfollow(self, frame: Unfollow) -> None:
-        """Look on no more."""
-        stream = self._by_number.pop(frame.number, None)
-        if stream is not None:
-            self._audience.leave(stream)
 
     def give(self) -> list[Followed]:
         """Return what was seen since the last time."""

@@ -25,13 +25,13 @@ from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
 from dnsserver.logger import get_logger
-from dnsserver.server.standstill import quiet
 from dnsserver.traffic.gathered import Gathered, Gatherer
 
 log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
 _SETTLE_EVERY = 10.0  # seconds; when it dies, the hits of so many are not counted
+_CATCH_UP = 2.0  # seconds at most that it waits, at its start, for what changed meanwhile
 _RELOADS = 0.5  # seconds at most that a reload is waited for
 
 
@@ -51,11 +51,13 @@ class Worker:
         self._heavy: list[worker_protocol.Heavy] = []
         self._news = trio.Event()
         self._wanted = self._settled = 0
+        self._echo = self._echo_sent = self._echoed = 0  # numbers of the last ones: wanted, sent, and come back
+        self._back = trio.Event()
         self._begun = self._listening = False
-        self._frames = 0  # that came
         self._config = settings.config
         self._reloads = trio.Lock()
         self._nursery: trio.Nursery | None = None
+        self.dns.responder.standstill.catch_up = self._catch_up
 
     async def run(self, frames: AsyncIterator[worker_protocol.Frame], up: trio.abc.SendStream) -> None:
         """Answer until the frames end. Raises StartError when its sockets cannot be had."""
@@ -69,7 +71,6 @@ class Worker:
                     self._take(frame)
                 except Exception as error:
                     self._faults.took("worker-frame", error, frame=type(frame).__name__)
-                self._frames += 1
                 # Clients come only once the zone is here: before that, the other processes answer them.
                 if not self._begun and not self.dns.cluster.missing:
                     self._begun = True
@@ -80,13 +81,22 @@ class Worker:
         """Start to answer, after reading the events that came during the start: no client gets an outdated answer."""
         spare_zone()
         give_back()
-        await quiet(lambda: self._frames)
+        with trio.move_on_after(_CATCH_UP):
+            await self._catch_up()
         with trio.move_on_after(_RELOADS):
             async with self._reloads:  # one that has begun is over
                 pass
         self.dns.join(self._sockets, self._report_heavy)
         await nursery.start(self.dns.run)
         self._listening = True
+
+    async def _catch_up(self) -> None:
+        """Wait until all is read that the first process knew when it was asked: it comes in one order."""
+        self._echo += 1
+        number = self._echo
+        self._news.set()
+        while self._echoed < number:
+            await self._back.wait()
 
     def _take(self, frame: worker_protocol.Frame) -> None:
         match frame:
@@ -100,14 +110,16 @@ class Worker:
             case worker_protocol.Settle(number=number):
                 self._wanted = number
                 self._news.set()
+            case worker_protocol.Echo(number=number):
+                self._echoed = number
+                self._back.set()
+                self._back = trio.Event()
             case worker_protocol.Leave():
                 self.dns.leave()
             case worker_protocol.ProbeSeen(name=name):
                 self.dns.forwarder.probe_seen(name)
-            case worker_protocol.Follow():
-                self._followers.follow(frame)
-            case worker_protocol.Unfollow():
-                self._followers.unfollow(frame)
+            case worker_protocol.Follow() | worker_protocol.Unfollow():
+                self._followers.take(frame)
             case (
                 worker_protocol.Settings()
                 | worker_protocol.Followed()
@@ -148,6 +160,9 @@ class Worker:
                     await settle(self.dns)
                     self._settled, due = wanted, now + _SETTLE_EVERY
                 seen = [worker_protocol.ProbeSeen(name) for name in self.dns.forwarder.take_strangers()]
+                if self._echo > self._echo_sent:
+                    self._echo_sent = self._echo
+                    await up.send_all(worker_protocol.encode(worker_protocol.Echo(self._echo)))
                 heavy, self._heavy = self._heavy, []
                 gathered = self._gatherer.take(trio.current_time(), self.dns.observer.missed)
                 followed = self._followers.give()

@@ -104,6 +104,12 @@ class Settle(msgspec.Struct, frozen=True):
     number: int
 
 
+class Echo(msgspec.Struct, frozen=True):
+    """A worker that has stood still sends it up; it comes down again after all that changed before."""
+
+    number: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What a worker has counted so far, and the last `Settle` after which it counted what each reply was sent."""
 
@@ -128,6 +134,7 @@ Frame = (
     | Unfollow
     | Followed
     | Settle
+    | Echo
     | Counts
     | Beat
     | Gathered
@@ -154,6 +161,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"u": Unfollow,
     b"v": Followed,
     b"k": Settle,
+    b"b": Echo,
     b"m": Counts,
     b"h": Beat,
     b"a": Gathered,

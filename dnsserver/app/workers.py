@@ -286,24 +286,32 @@ class Workers:
         try:
             async for frame in worker_protocol.frames(up, self._unread):
                 worker.heard += 1
-                if isinstance(frame, worker_protocol.Counts):
-                    if worker.counts is None:
-                        self._dns.listeners.answers(worker.number, True)
-                    worker.counts, worker.settled = frame.process, frame.settled
-                    self._news.set()
-                    self._news = trio.Event()
-                elif isinstance(frame, worker_protocol.Heavy):
-                    self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
-                elif isinstance(frame, worker_protocol.ProbeSeen):
-                    self.probe_seen(frame.name)
-                elif isinstance(frame, worker_protocol.Followed):
-                    self.tails.take(frame)
-                elif isinstance(frame, Gathered):
-                    for listener in self.gathered_listeners:
-                        listener(frame, worker.number)
+                if isinstance(frame, worker_protocol.Echo):
+                    await self._dns.responder.standstill.over()  # where the whole machine has stood still
+                    worker.send(frame)
+                else:
+                    self._take(worker, frame)
         except (ValueError, trio.BrokenResourceError) as error:
             log.error("invalid worker frame, the worker is ended", worker=worker.number, error=str(error))  # noqa: TRY400
             scope.cancel()
+
+    def _take(self, worker: FedWorker, frame: worker_protocol.Frame) -> None:
+        match frame:
+            case worker_protocol.Counts():
+                if worker.counts is None:
+                    self._dns.listeners.answers(worker.number, True)
+                worker.counts, worker.settled = frame.process, frame.settled
+                self._news.set()
+                self._news = trio.Event()
+            case worker_protocol.Heavy():
+                self._dns.listeners.report(frame.address, frame.transport, frame.network, frame.bits)
+            case worker_protocol.ProbeSeen():
+                self.probe_seen(frame.name)
+            case worker_protocol.Followed():
+                self.tails.take(frame)
+            case Gathered():
+                for listener in self.gathered_listeners:
+                    listener(frame, worker.number)
 
     def _unread(self, error: Exception) -> None:
         self._faults.took("worker-frame", error)

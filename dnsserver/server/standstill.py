@@ -3,9 +3,12 @@
 What changed meanwhile waits in the sockets and pipes that changes come by, and questions wait in theirs. Both are ready
 at the same moment. Who answers first tells clients what was true when the standstill began: without this, a worker that
 had been stopped for 6 s gave three answers that were 6 s old.
+
+A worker knows when it has read all: it asks the first process, whose answer comes after it. The first process reads
+from the API server, which cannot be asked: it waits for a pause between changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 import trio
@@ -14,16 +17,15 @@ from dnsserver.pace import next_look
 
 _BEAT = 0.25  # seconds
 _LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
-_QUIET = 0.02  # seconds without a change, after which nothing is left of what came meanwhile
-_BEGIN = 0.5  # seconds at most, where there was no standstill: a process begins
-_CATCH_UP = 2.0  # seconds at most, where changes come all the time
-_SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile
+_QUIET = 0.02  # seconds without a change, after which nothing is left of what came in a short standstill
+_CATCH_UP = 2.0  # seconds at most, where changes come all the time or nobody tells that they have come
+_SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile, where changes come all the time
 # After 6 s there is more than a socket holds: the rest comes once the process that sends it has its turn, which takes
 # longer than 0.02 s on a busy machine. An answer from before a standstill of 6 s was given after such a gap.
 _LONGEST_QUIET, _QUIET_SHARE = 0.1, 1 / 60
 
 
-async def quiet(changes: Callable[[], int], most: float = _BEGIN, still: float = _QUIET) -> None:
+async def quiet(changes: Callable[[], int], most: float, still: float) -> None:
     """Wait until a count of changes stands `still` for so many seconds, or for `most` seconds."""
     with trio.move_on_after(most):
         seen = -1
@@ -40,6 +42,8 @@ class Standstill:
         self._changes = changes
         self._looking = trio.Lock()
         self.due = inf
+        # Waits until all is read that changed before; None where nobody can tell, so that a pause has to.
+        self.catch_up: Callable[[], Awaitable[None]] | None = None
         # Are told of each standstill how many seconds it took, once what changed meanwhile is read.
         self.listeners: list[Callable[[float], None]] = []
 
@@ -59,8 +63,15 @@ class Standstill:
             now = self._clock()
             if now > self.due:
                 seconds = now - self.due + _LATE
-                still = min(_LONGEST_QUIET, max(_QUIET, _QUIET_SHARE * seconds))
-                await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds), still)
+                await self._read_changes(seconds)
                 for listener in self.listeners:
                     listener(seconds)
                 self.due = self._clock() + _LATE
+
+    async def _read_changes(self, seconds: float) -> None:
+        if self.catch_up is not None:
+            with trio.move_on_after(_CATCH_UP):
+                await self.catch_up()
+        else:
+            still = min(_LONGEST_QUIET, max(_QUIET, _QUIET_SHARE * seconds))
+            await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds), still)

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import msgspec
 import pytest
 import trio
@@ -89,6 +90,7 @@ _frames: st.SearchStrategy[worker_protocol.Frame] = st.one_of(
     st.builds(worker_protocol.Stale, st.none() | _reasons),
     st.builds(worker_protocol.Counts, _processes),
     st.just(worker_protocol.Beat()),
+    st.builds(worker_protocol.Echo, st.integers(0, 2**63 - 1)),
 )
 _sizes = st.lists(st.integers(1, 400), max_size=30)
 
@@ -238,7 +240,8 @@ async def test_a_worker_ends_when_its_pipe_does(frames: list[worker_protocol.Fra
         )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert all(isinstance(frame, worker_protocol.Counts | worker_protocol.Beat) for frame in await receive(done.stdout))
+    said = worker_protocol.Counts | worker_protocol.Beat | worker_protocol.Echo
+    assert all(isinstance(frame, said) for frame in await receive(done.stdout))
 
 
 @asynccontextmanager
@@ -282,6 +285,48 @@ async def test_an_address_that_comes_while_a_worker_starts_is_shared_with_the_fi
             counts = await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Counts))
             assert isinstance(counts, worker_protocol.Counts)
             assert [listener.server for listener in counts.process.udp] == [f"dns://:{port}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.0, 0.4])
+async def test_a_worker_answers_once_it_has_read_what_the_first_process_knew(pause: float) -> None:
+    """At its start and after a standstill: the pauses between what comes tell nothing, but the echo after it does."""
+    port = free_port()
+    shop, old, new = (Put(decoded(thing)) for thing in (namespace("shop"), service("web", OLD), service("web", NEW)))
+    settings = worker_protocol.Settings(config(listen=(Address(HOST, port),), upstreams=()), SETTINGS.secret, {})
+    question = dns.message.make_query("web.shop.svc.cluster.local", "A").to_wire()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((HOST, port))
+        client.settimeout(PATIENCE)
+        async with worker(settings, shop, old) as child, aclosing(worker_protocol.frames(child.up)) as frames:
+
+            async def tell(*those: worker_protocol.Frame) -> None:
+                await trio.sleep(pause)
+                await child.down.send_all(b"".join(map(worker_protocol.encode, those)))
+
+            async def echo() -> worker_protocol.Frame:
+                return await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Echo))
+
+            async def answer() -> str:
+                wire = await trio.to_thread.run_sync(client.recv, 512)
+                return str(dns.message.from_wire(wire).answer[0][0])
+
+            await tell(*map(ListDone, Kind))
+            back = await echo()
+            await tell(new)
+            await tell(back)
+            await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Counts))
+            client.send(question)
+            assert await answer() == NEW
+            os.kill(child.pid, signal.SIGSTOP)
+            await trio.sleep(1.5)
+            client.send(question)
+            os.kill(child.pid, signal.SIGCONT)
+            back = await echo()
+            await tell(shop)
+            await tell(old)
+            await tell(back)
+            assert await answer() == OLD
 
 
 @pytest.mark.slow

@@ -74,14 +74,14 @@ async def test_quiet_waits_until_the_changes_have_come(clock: LoopbackClock) -> 
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(change)
-        await quiet(lambda: changes)
+        await quiet(lambda: changes, most=0.5, still=0.02)
         assert changes == 5
 
 
 async def test_quiet_does_not_wait_for_ever(clock: LoopbackClock) -> None:
     began = trio.current_time()
     numbers = iter(range(10**6))
-    await quiet(lambda: next(numbers))
+    await quiet(lambda: next(numbers), most=0.5, still=0.02)
     assert trio.current_time() - began == 0.5
 
 
@@ -119,6 +119,24 @@ async def test_where_changes_never_end_clients_wait_a_tenth_of_the_standstill(
         nursery.start_soon(standstill.run)
         await trio.testing.wait_all_tasks_blocked()
         clock.jump(gap)
+        began = trio.current_time()
+        await standstill.over()
+        assert trio.current_time() - began == pytest.approx(waits)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("takes", "waits"), [(0.3, 0.3), (1.9, 1.9), (9.0, 2.0)])
+async def test_who_can_be_asked_says_when_all_is_read(clock: LoopbackClock, takes: float, waits: float) -> None:
+    standstill = Standstill(trio.current_time, lambda: 0)
+
+    async def catch_up() -> None:
+        await trio.sleep(takes)
+
+    standstill.catch_up = catch_up
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(standstill.run)
+        await trio.testing.wait_all_tasks_blocked()
+        clock.jump(1.0)
         began = trio.current_time()
         await standstill.over()
         assert trio.current_time() - began == pytest.approx(waits)
