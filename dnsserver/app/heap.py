@@ -10,10 +10,6 @@ pages go back, which takes 2 ms. Where the C library is another than glibc, noth
 import ctypes
 from typing import Any
 
-import trio
-
-from dnsserver.pace import next_look
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _THRESHOLD = 128 << 10  # octets: glibc's own before it adapts them
 _EVERY = 60.0  # seconds between two times that free pages are given back
@@ -40,6 +36,10 @@ def give_back() -> None:
 
 async def keep_giving_back() -> None:
     """Give back the pages that are free from time to time, until cancelled."""
+    import trio  # noqa: PLC0415 - limits come before all other imports
+
+    from dnsserver.pace import next_look  # noqa: PLC0415
+
     while True:
         await trio.sleep_until(next_look(_EVERY))
         give_back()

@@ -2,6 +2,9 @@
 
 A new address is opened before an old one is closed. The old one goes on for a while, so that waiting clients get their
 answers. Then the kernel brings it no new packets, those in its buffer are answered, and it is closed.
+
+A worker reads all sockets that the first process has opened for it, as the kernel brings packets to each one that is
+bound: also those of an address that was given up while the worker started. It lets go of them as the first one does.
 """
 
 import socket
@@ -21,7 +24,7 @@ from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpLimits, TcpServer, listen
-from dnsserver.server.udp import bind
+from dnsserver.server.udp import bind, take_no_more, takes_no_more
 from dnsserver.server.udp_listener import UdpListener
 
 LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
@@ -43,6 +46,16 @@ class Listener:
         self.tcp = tcp
         self.scope = trio.CancelScope()
         self.leaving: trio.CancelScope | None = None  # of its last seconds, once its address is given up
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the kernel delivers nothing more to it, as a process that reads its sockets has let go of them."""
+        return takes_no_more(self.udp.sock)
+
+    def others(self) -> list[socket.socket]:
+        """Return the UDP sockets that were opened for the workers."""
+        lanes = self.udp.lanes
+        return [sock for group in lanes.groups[1:] for sock in group] if isinstance(lanes, SteeredLanes) else []
 
     def steered(self) -> list[SteeredLanes]:
         """Return the lanes that this process steers clients to."""
@@ -91,19 +104,19 @@ class Listeners:
         """
         self.is_open = self._join = True
         self._use(limits)
-        for configured in addresses:
-            descriptors = given.get(str(configured))
-            if descriptors is None:
-                for address, opened in self.open_new([configured]):
-                    self._add(address, opened)
-                continue
+        for name, descriptors in given.items():
             udp, tcp = ([socket.socket(fileno=each) for each in some] for some in descriptors)
-            self._add_with(
-                configured,
-                configured,
-                ReportedLanes(udp, self._responder.clock, partial(report, str(configured), "udp")),
-                ReportedLanes(tcp, self._responder.clock, partial(report, str(configured), "tcp")),
+            address = Address.parse(name)
+            listener = self._add_with(
+                address,
+                address,
+                ReportedLanes(udp, self._responder.clock, partial(report, name, "udp")),
+                ReportedLanes(tcp, self._responder.clock, partial(report, name, "tcp")),
             )
+            if listener.is_spent or address not in addresses:
+                self._leave(listener)
+        for configured, opened in self.open_new(addresses):
+            self._add(configured, opened)
 
     def adopt(
         self,
@@ -177,9 +190,9 @@ class Listeners:
         await trio.sleep(_LAST_LOOK)
 
     def descriptors(self, process: int) -> dict[str, Descriptors]:
-        """Return the sockets that were opened for a worker, by address."""
+        """Return the sockets that were opened for a worker, by address; also of those that are about to be closed."""
         found: dict[str, Descriptors] = {}
-        for listener in self.present():
+        for listener in (each for each in self.all if not each.is_spent):
             groups = [lanes.groups for lanes in listener.steered()]
             if len(groups) == 2 and all(len(each) > process for each in groups):
                 udp, tcp = ([sock.fileno() for sock in each[process]] for each in groups)
@@ -188,7 +201,7 @@ class Listeners:
 
     def answers(self, process: int, does: bool) -> None:
         """Start or stop sending clients to a worker."""
-        for listener in self.all:
+        for listener in (each for each in self.all if not each.is_spent):
             for lanes in listener.steered():
                 lanes.answers(process, does)
 
@@ -204,7 +217,7 @@ class Listeners:
 
         Where an address meets one that is still in use here, as a single address meets all of them, they share it.
         """
-        there = Counter(listener.configured for listener in self.all)
+        there = Counter(listener.configured for listener in self.all if not listener.is_spent)
         new = []
         for address in addresses:
             if there[address]:
@@ -227,7 +240,7 @@ class Listeners:
         for listener in sorted(self.all, key=lambda listener: listener.leaving is not None):
             if any(listener.configured == configured for configured, _ in opened):
                 continue
-            if wanted[listener.configured] > 0:
+            if wanted[listener.configured] > 0 and not listener.is_spent:
                 wanted[listener.configured] -= 1
                 self._stay(listener)
             elif listener.leaving is None:
@@ -246,6 +259,7 @@ class Listeners:
             self._nursery = nursery
             for listener in self.all:
                 self._start(listener)
+                self._start_end(listener)
             task_status.started()
             await trio.sleep_forever()
 
@@ -296,7 +310,10 @@ class Listeners:
     def _leave(self, listener: Listener) -> None:
         listener.leaving = trio.CancelScope()
         listener.tcp.leave()
-        if self._nursery is not None:
+        self._start_end(listener)
+
+    def _start_end(self, listener: Listener) -> None:
+        if self._nursery is not None and listener.leaving is not None:
             self._nursery.start_soon(self._faults.once, "reload", self._end, listener, listener.leaving)
 
     def _stay(self, listener: Listener) -> None:
@@ -312,6 +329,8 @@ class Listeners:
             return
         with suppress(OSError):
             listener.udp.take_no_more()
+            for sock in listener.others():
+                take_no_more(sock)
         await trio.sleep(_LAST_LOOK)
         listener.scope.cancel()
 

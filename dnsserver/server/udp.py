@@ -67,6 +67,25 @@ def bind(host: str, port: int, *, reuse_port: bool = False, lane: int = 0, free:
     return sock
 
 
+def take_no_more(sock: socket.socket) -> None:
+    """Tell the kernel to deliver nothing more to a socket, whichever process reads it. Raises OSError.
+
+    A connected socket gets what its peer sends only, and at a port of our own that nobody has there is none.
+    """
+    host = sock.getsockname()[0]
+    nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    sock.connect((nobody, _DISCARD))
+
+
+def takes_no_more(sock: socket.socket) -> bool:
+    """Tell whether some process did that to a socket."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
 def make_port(sock: socket.socket, table: ReplyTable, screen: Screen) -> UdpPort:
     """Return the fastest port that this system has for a bound, non-blocking UDP socket."""
     if sys.platform == "linux" and sys.maxsize > 2**32 and sys.implementation.name == "cpython":
@@ -112,13 +131,8 @@ class UdpServer:
         self.port.use_guard(self._responder.guard)
 
     def take_no_more(self) -> None:
-        """Tell the kernel to deliver nothing more; what waits in the buffer is still answered. Raises OSError.
-
-        A connected socket gets what its peer sends only, and at a port of our own that nobody has there is none.
-        """
-        host = self.sock.getsockname()[0]
-        nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.sock.connect((nobody, _DISCARD))
+        """Tell the kernel to deliver nothing more; what waits in the buffer is still answered. Raises OSError."""
+        take_no_more(self.sock)
 
     def rest(self, does: bool) -> None:
         """Read nothing new from now on, because another process reads this socket; or read again."""

@@ -1,12 +1,16 @@
 """Changes of the configuration under load, in real processes: nothing is lost, and each answer is of one of them."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.app.changing import changing
+from dnsserver.app.listeners import LINGER
+from tests.app.changing import Changing, changing
+from tests.app.started import children
 from tests.running import HOST
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="shares ports between processes")]
@@ -43,4 +47,42 @@ async def test_no_question_is_lost_when_one_address_becomes_all_of_them_and_back
     found = server.found
     assert (found.good, found.bad) == (6, 1)
     assert found.asked > 1000
+    assert (found.lost, found.wrong) == (0, 0), found.said
+
+
+async def _stopped_at_its_start(server: Changing) -> int:
+    """Replace the worker, and stop its successor before it can have read anything; return which process that is."""
+    (before,) = children(server.pid)
+    os.kill(before, signal.SIGKILL)
+    while not (others := set(children(server.pid)) - {before}):  # noqa: ASYNC110
+        await trio.sleep(0.001)
+    (worker,) = others
+    os.kill(worker, signal.SIGSTOP)
+    return worker
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+@pytest.mark.parametrize("seconds", [0.5, LINGER + 0.5])
+async def test_no_question_is_lost_when_addresses_change_while_a_worker_starts(
+    tmp_path: Path, changes: int, seconds: float
+) -> None:
+    """The sockets that were opened for it are those of an address that is not in force once it has started."""
+    async with changing(tmp_path, "--workers", "2", lag=2) as server, trio.open_nursery() as nursery:
+        server.hosts = (HOST, "0.0.0.0")
+        worker = await _stopped_at_its_start(server)
+        done = trio.Event()
+        nursery.start_soon(server.load, 300, 24, done)
+        with trio.fail_after(120):
+            await server.change(1)
+            await trio.sleep(seconds)
+            if changes == 2:
+                await server.change(2)
+            os.kill(worker, signal.SIGCONT)
+            while (await server.metrics())["dnsserver_workers"].value < 2:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            await trio.sleep(LINGER + 1.0)
+        assert worker in children(server.pid)
+        done.set()
+    found = server.found
+    assert found.asked > 300
     assert (found.lost, found.wrong) == (0, 0), found.said
