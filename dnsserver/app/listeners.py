@@ -83,6 +83,10 @@ class Listeners:
         """Return the listeners whose addresses are in force."""
         return [listener for listener in self.all if listener.leaving is None]
 
+    def _held(self) -> list[Listener]:
+        """Return the listeners to which packets come, also those whose addresses are given up."""
+        return [listener for listener in self.all if not listener.is_spent]
+
     def open(self, addresses: Sequence[Address], limits: TcpLimits, *, processes: int = 1) -> None:
         """Open the first listeners, for so many processes. Raises ListenError."""
         self._processes = processes
@@ -192,7 +196,7 @@ class Listeners:
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets that were opened for a worker, by address; also of those that are about to be closed."""
         found: dict[str, Descriptors] = {}
-        for listener in (each for each in self.all if not each.is_spent):
+        for listener in self._held():
             groups = [lanes.groups for lanes in listener.steered()]
             if len(groups) == 2 and all(len(each) > process for each in groups):
                 udp, tcp = ([sock.fileno() for sock in each[process]] for each in groups)
@@ -201,7 +205,7 @@ class Listeners:
 
     def answers(self, process: int, does: bool) -> None:
         """Start or stop sending clients to a worker."""
-        for listener in (each for each in self.all if not each.is_spent):
+        for listener in self._held():
             for lanes in listener.steered():
                 lanes.answers(process, does)
 
@@ -217,7 +221,7 @@ class Listeners:
 
         Where an address meets one that is still in use here, as a single address meets all of them, they share it.
         """
-        there = Counter(listener.configured for listener in self.all if not listener.is_spent)
+        there = Counter(listener.configured for listener in self._held())
         new = []
         for address in addresses:
             if there[address]:

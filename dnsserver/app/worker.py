@@ -25,13 +25,13 @@ from dnsserver.app.zone_updater import ZoneUpdater
 from dnsserver.config.changes import changes
 from dnsserver.log import configure_logging, report_uncaught
 from dnsserver.logger import get_logger
+from dnsserver.server.standstill import CATCH_UP
 from dnsserver.traffic.gathered import Gathered, Gatherer
 
 log = get_logger("dnsserver.worker")
 
 _REPORT_EVERY = 0.5  # seconds
 _SETTLE_EVERY = 10.0  # seconds; when it dies, the hits of so many are not counted
-_CATCH_UP = 2.0  # seconds at most that it waits, at its start, for what changed meanwhile
 _RELOADS = 0.5  # seconds at most that a reload is waited for
 
 
@@ -81,7 +81,7 @@ class Worker:
         """Start to answer, after reading the events that came during the start: no client gets an outdated answer."""
         spare_zone()
         give_back()
-        with trio.move_on_after(_CATCH_UP):
+        with trio.move_on_after(CATCH_UP):
             await self._catch_up()
         with trio.move_on_after(_RELOADS):
             async with self._reloads:  # one that has begun is over

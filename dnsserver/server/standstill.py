@@ -18,7 +18,7 @@ from dnsserver.pace import next_look
 _BEAT = 0.25  # seconds
 _LATE = 0.5  # seconds without a beat; the event loop of a busy machine may be late by a part of that
 _QUIET = 0.02  # seconds without a change, after which nothing is left of what came in a short standstill
-_CATCH_UP = 2.0  # seconds at most, where changes come all the time or nobody tells that they have come
+CATCH_UP = 2.0  # seconds at most, where changes come all the time or nobody tells that they have come
 _SHARE = 0.1  # of a standstill, that it takes at most to read what came meanwhile, where changes come all the time
 # After 6 s there is more than a socket holds: the rest comes once the process that sends it has its turn, which takes
 # longer than 0.02 s on a busy machine. An answer from before a standstill of 6 s was given after such a gap.
@@ -70,8 +70,8 @@ class Standstill:
 
     async def _read_changes(self, seconds: float) -> None:
         if self.catch_up is not None:
-            with trio.move_on_after(_CATCH_UP):
+            with trio.move_on_after(CATCH_UP):
                 await self.catch_up()
         else:
             still = min(_LONGEST_QUIET, max(_QUIET, _QUIET_SHARE * seconds))
-            await quiet(self._changes, min(_CATCH_UP, _SHARE * seconds), still)
+            await quiet(self._changes, min(CATCH_UP, _SHARE * seconds), still)
