@@ -16,7 +16,7 @@ _HEAD = """\
 
 Every line of the log has `timestamp`, `level`, `event` and `logger`, and the fields of its event. In a pod and in a
 file it is JSON, on a terminal text (`log.format`). The event is a constant text, so that you can search for it and
-count it.
+count it. The lines that a worker process writes have its number in `worker`.
 
 - **error**: something does not work until you do something. **warning**: work for you while the server goes on.
   **info**: good to know. **debug**: shown with `log.level = "debug"` only.

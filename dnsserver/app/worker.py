@@ -47,6 +47,7 @@ class Worker:
         self.dns.digest.consumers.append(self._gatherer.see)
         self._followers = Followers(self.dns.audience)
         self._lag = Lag()
+        self._number = settings.number
         self._sockets = settings.sockets
         self._heavy: list[worker_protocol.Heavy] = []
         self._news = trio.Event()
@@ -148,7 +149,7 @@ class Worker:
             for file in frame.authorities:
                 self.dns.forwarder.authorities_changed(file)
             if "log" in wanted.parts:
-                configure_logging(wanted.config.log.level, wanted.config.log.format)
+                configure_logging(wanted.config.log.level, wanted.config.log.format, worker=self._number)
 
     async def _report(self, up: trio.abc.SendStream) -> None:
         """Report from time to time: that this event loop runs, its counts, its clients, and the probes that came."""
@@ -193,7 +194,7 @@ async def main() -> None:
     frames = worker_protocol.frames(down, _unread)
     async for first in frames:
         assert isinstance(first, worker_protocol.Settings)  # what the first process sends first
-        configure_logging(first.config.log.level, first.config.log.format)
+        configure_logging(first.config.log.level, first.config.log.format, worker=first.number)
         await Worker(first).run(frames, up)
         return
 

@@ -26,12 +26,14 @@ _LIMIT = 64 * 1024 * 1024
 class Settings(msgspec.Struct, frozen=True):
     """The first frame: the configuration, with the ports that the first process got, and what names its probes.
 
-    `sockets` are the descriptors that the worker was started with: of UDP and of TCP, by address.
+    `number` is the worker's, as the log has it. `sockets` are the descriptors that the worker was started with: of UDP
+    and of TCP, by address.
     """
 
     config: Config
     secret: bytes
     texts: dict[str, str]
+    number: int = 0
     sockets: dict[str, tuple[list[int], list[int]]] = {}
 
 

@@ -248,7 +248,8 @@ class Workers:
         """Send a worker the present zone, and from the same moment on every event."""
         addresses = self._dns.addresses
         config = msgspec.structs.replace(self._config, listen=addresses)
-        worker.send(worker_protocol.Settings(config, self._dns.secret, dict(self._dns.texts), sockets))
+        texts = dict(self._dns.texts)
+        worker.send(worker_protocol.Settings(config, self._dns.secret, texts, worker.number, sockets))
         self._fed.add(worker)
         reason = self._sync.stale_reason()
         if reason is not None:

@@ -22,8 +22,9 @@ _LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to b
 class _Output:
     """The output for the lines of this process; of several that were configured, the last one is in force."""
 
-    def __init__(self, stream: TextIO | None, *, as_json: bool) -> None:
+    def __init__(self, stream: TextIO | None, process: Event, *, as_json: bool) -> None:
         self.as_json = as_json
+        self._process = process  # what every line says of this process
         self._line = renderer(as_json=as_json, colors=_has_colors(stream))
         self.limiter = Limiter(monotonic, self._held)
         self.writer = LineWriter(_descriptor(stream), self._lost_lines, self._overdue)
@@ -34,7 +35,11 @@ class _Output:
         if shown is not None:
             self.writer.write(self._line(shown))
 
-    def stamp(self) -> str:
+    def head(self, level: str, event: str, logger: str) -> Event:
+        """Return what every line has."""
+        return {"timestamp": self._stamp(), "level": level, "event": event, "logger": logger, **self._process}
+
+    def _stamp(self) -> str:
         """Return the time as lines have it: UTC for machines, the time of the place for people."""
         if self.as_json:
             return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -48,8 +53,7 @@ class _Output:
         return None if due is None else [self._line(event) for event in due]
 
     def _lost_lines(self, count: int) -> bytes:
-        event = {"event": "log lines were lost", "level": "warning", "logger": "dnsserver.log", "count": count}
-        return self._line({"timestamp": self.stamp(), **event})
+        return self._line({**self.head("warning", "log lines were lost", "dnsserver.log"), "count": count})
 
 
 class _Handler(logging.Handler):
@@ -65,8 +69,8 @@ class _Handler(logging.Handler):
             text = record.getMessage()
         except Exception:
             text = str(record.msg)
-        head = {"timestamp": self._output.stamp(), "level": record.levelname.lower(), "event": text.strip()}
-        self._output.take({**head, "logger": record.name, "exc_info": record.exc_info}, str(record.msg))
+        head = self._output.head(record.levelname.lower(), text.strip(), record.name)
+        self._output.take({**head, "exc_info": record.exc_info}, str(record.msg))
 
 
 _output: _Output | None = None
@@ -76,11 +80,17 @@ def configure_logging(
     level: Literal["debug", "info", "warning", "error"] = "info",
     style: Literal["auto", "json", "text"] = "auto",
     file: TextIO | None = None,
+    *,
+    worker: int | None = None,
 ) -> None:
-    """Set up every logger of this process; `file` None is standard error. Can be called again."""
+    """Set up every logger of this process; `file` None is standard error. Can be called again.
+
+    With the number of a `worker` every line has it, so that one can tell which process it is of.
+    """
     global _output  # noqa: PLW0603 - where loggers and `logging` write to is the process's, too
     stream = sys.stderr if file is None else file
-    output = _Output(stream, as_json=style == "json" or (style == "auto" and not is_read_by_a_person(stream)))
+    as_json = style == "json" or (style == "auto" and not is_read_by_a_person(stream))
+    output = _Output(stream, {} if worker is None else {"worker": worker}, as_json=as_json)
     if _output is None:
         atexit.register(flush, _LAST_WORDS)
     else:  # counters do not go back
@@ -90,8 +100,7 @@ def configure_logging(
     _output = output
 
     def take(level: str, name: str, event: Event) -> None:
-        head = {"timestamp": output.stamp(), "level": level, "event": event["event"], "logger": name}
-        output.take({**head, **event})
+        output.take({**output.head(level, event["event"], name), **event})
 
     send_to(take, level)
     root = logging.getLogger()

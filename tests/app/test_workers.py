@@ -1,5 +1,6 @@
 """Several processes that answer as one: they get events through a pipe, are counted together, and are replaced."""
 
+import json
 import os
 import signal
 import socket
@@ -264,6 +265,16 @@ async def wait_frame(
             if wanted(frame):
                 return frame
     raise AssertionError("the worker has ended")
+
+
+@pytest.mark.slow
+async def test_a_workers_lines_have_its_number() -> None:
+    twice = worker_protocol.encode(worker_protocol.Settings(SETTINGS.config, SETTINGS.secret, {}, number=7)) * 2
+    command = [sys.executable, "-m", "dnsserver.app.worker"]
+    with trio.fail_after(PATIENCE):
+        done = await trio.run_process(command, stdin=twice, capture_stdout=True, capture_stderr=True)
+    (line,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (line["event"], line["worker"]) == ("unexpected frame from the first process", 7)
 
 
 @pytest.mark.slow

@@ -58,6 +58,15 @@ def test_json_has_one_object_a_line(stream: TextIO) -> None:
     assert line == {"event": "hello", "level": "info", "logger": "dnsserver.early", "kind": "pods"}
 
 
+def test_every_line_of_a_worker_has_its_number(stream: TextIO) -> None:
+    configure_logging("info", "json", stream, worker=3)
+    get_logger("ours").info("hello", kind="pods")
+    get_logger("ours").info("about another one", worker=4)
+    logging.getLogger("library").warning("odd")
+    numbers = {line["event"]: line["worker"] for line in lines(stream)}
+    assert (numbers["hello"], numbers["about another one"], numbers["odd"]) == (3, 4, 3)
+
+
 def test_text_has_the_date(stream: TextIO) -> None:
     configure_logging("info", "text", stream)
     get_logger("x").info("hello")
