@@ -13,12 +13,11 @@ import msgspec
 import trio
 
 from dnsserver import metrics
-from dnsserver.kube import shallow
+from dnsserver.kube import answers
 from dnsserver.kube.credentials import ApiEndpoint, Credentials, CredentialsError, tls_context
 from dnsserver.kube.decode import UNREADABLE, Change, line
 from dnsserver.kube.endpoint_states import SERVICE_LABEL, EndpointState, of_list
 from dnsserver.kube.errors import (
-    ApiError,
     Disconnected,
     Forbidden,
     Malformed,
@@ -43,37 +42,10 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applica
 
 LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
 LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
-_LONGEST_FAILURE = 64 << 10
 _MORE = "more of a list"
 
 
-class Page(msgspec.Struct):
-    """One page of a list: the list's version, its objects, and how many are still to come if the server says."""
-
-    version: str
-    items: list[msgspec.Raw]
-
-
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
-
-
 _status = msgspec.json.Decoder(Status)
-_list = msgspec.json.Decoder(_List)
-
-
-class _Wait:
-    """Something that the API server has to send, and the `trio.current_time` since which we wait for it."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.since = trio.current_time()
 
 
 def _unnoticed() -> None:
@@ -110,7 +82,7 @@ class Client:
         self._list_encoding = "gzip"
         self._session: Session | None = None
         self._lock = trio.Lock()
-        self._waits: set[_Wait] = set()
+        self._waits: set[answers.Wait] = set()
         self._requests = RequestCounts()
 
     def use(self, *, page_size: int, read_timeout: float) -> None:
@@ -147,16 +119,18 @@ class Client:
             await self._credentials.current()
 
     @contextmanager
-    def _waiting_for(self, what: str) -> Generator[_Wait]:
+    def _waiting_for(self, what: str) -> Generator[answers.Wait]:
         """Record that this block waits for something; the block may change what that is, and since when it waits."""
-        wait = _Wait(what)
+        wait = answers.Wait(what)
         self._waits.add(wait)
         try:
             yield wait
         finally:
             self._waits.discard(wait)
 
-    async def pages(self, scope: Scope, *, version: str = "", received: Received | None = None) -> AsyncGenerator[Page]:
+    async def pages(
+        self, scope: Scope, *, version: str = "", received: Received | None = None
+    ) -> AsyncGenerator[answers.Page]:
         """Yield all objects of one consistent state: the newest, or exactly that of `version`. Raises ApiError.
 
         With no version given the server answers from its newest state, never an older one (version "0" could be older,
@@ -172,7 +146,7 @@ class Client:
                 asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
                 async with self._asked(scope, params, asking, self._answer_timeout) as answer:
                     with self._waiting_for(_MORE) as wait:
-                        body = await _body(answer, LARGEST_PAGE, received, wait)
+                        body = await answers.body(answer, LARGEST_PAGE, received, wait)
             except Undecodable:
                 self._list_encoding = "identity"  # something in between spoils it
                 raise
@@ -182,13 +156,13 @@ class Client:
                 params = {**params, "limit": str(max(1, int(params["limit"]) // 8))}
                 continue
             try:
-                page = _page(body)
+                page = answers.page(body)
             except UNREADABLE as error:
                 raise Malformed(f"a page of {scope.kind} is not a list: {error}") from None
-            yield Page(page.metadata.resource_version, page.items or [])
-            if not page.metadata.continue_:
+            yield page
+            if not page.next:
                 return
-            params = {"limit": params["limit"], "continue": page.metadata.continue_}
+            params = {"limit": params["limit"], "continue": page.next}
 
     async def watch(
         self,
@@ -243,7 +217,7 @@ class Client:
             body = await self.get(f"{path}/{quote(name, safe='')}", {})
         except Forbidden as denied:
             try:
-                found = _page(await self.get(path, {"fieldSelector": f"metadata.name={name}"})).items or []
+                found = answers.page(await self.get(path, {"fieldSelector": f"metadata.name={name}"})).items
             except Forbidden:
                 raise denied from None
             if not found:
@@ -267,7 +241,7 @@ class Client:
         """Return what is at a path, as JSON. Raises ApiError."""
         answer = await self._send(path, params, {"accept": "application/json"}, self._answer_timeout)
         try:
-            return await _body(answer, LARGEST_PAGE)
+            return await answers.body(answer, LARGEST_PAGE)
         finally:
             await answer.aclose()
 
@@ -296,7 +270,7 @@ class Client:
             return await self._sent(path, params, asking, read_timeout, wait)
 
     async def _sent(
-        self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float, wait: _Wait
+        self, path: str, params: dict[str, str], asking: dict[str, str], read_timeout: float, wait: answers.Wait
     ) -> ApiResponse:
         asked_again = False
         while True:
@@ -326,7 +300,7 @@ class Client:
             finally:
                 self._requests.add(session.host, code, trio.current_time() - began)
             try:
-                return await _checked(answer)
+                return await answers.checked(answer)
             except Unauthorized:
                 self._credentials.invalidate(endpoint)
                 if asked_again or await self._credentials.current() == endpoint:
@@ -342,61 +316,6 @@ class Client:
                 if old is not None:
                     await old.aclose()
             return self._session
-
-
-def _page(body: bytes) -> _List:
-    """Return a page; an object that is nested too deeply costs no other object. Raises one of UNREADABLE."""
-    try:
-        return _list.decode(body)
-    except RecursionError:
-        parts = shallow.fields(body)
-        metadata = msgspec.json.decode(parts.get("metadata", b"{}"), type=_ListMeta)
-        return _List(metadata, [msgspec.Raw(item) for item in shallow.elements(parts.get("items", b"[]"))])
-
-
-async def _checked(answer: ApiResponse) -> ApiResponse:
-    """Return an answer with JSON, and raise ApiError for any other.
-
-    No frame may hold an error that it raises: the error holds the frame, and the frames of callers hold pages of lists.
-    """
-    if answer.status != 200:
-        raise await _failure(answer)
-    kind = answer.headers.get("content-type", "application/json")
-    if "json" in kind:
-        return answer
-    await answer.aclose()
-    raise Malformed(f"expected JSON, got {kind.partition(';')[0][:60]}: is this an API server?")
-
-
-async def _failure(answer: ApiResponse) -> ApiError:
-    try:
-        body = await _body(answer, _LONGEST_FAILURE)
-    except (Disconnected, TooLarge):
-        body = b""
-    finally:
-        await answer.aclose()
-    try:
-        status = _status.decode(body)
-    except UNREADABLE:
-        # A proxy's or load balancer's own page.
-        status = Status(message=body[:200].decode(errors="replace"))
-    return error_of(status, answer.status, answer.headers.get("retry-after", ""))
-
-
-async def _body(
-    answer: ApiResponse, longest: int, received: Received | None = None, wait: _Wait | None = None
-) -> bytes:
-    """Return a whole body; each piece of it restarts `wait`. Raises Disconnected and TooLarge."""
-    pieces, size = [], 0
-    async with aclosing(answer.iter_body(received or Received())) as arriving:
-        async for piece in arriving:
-            pieces.append(piece)
-            size += len(piece)
-            if wait is not None:
-                wait.since = trio.current_time()
-            if size > longest:
-                raise TooLarge(f"an answer of more than {longest} octets")
-    return b"".join(pieces)
 
 
 def _is_tls(error: BaseException) -> bool:

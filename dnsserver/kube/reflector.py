@@ -22,7 +22,8 @@ from cachetools import TTLCache
 
 from dnsserver import metrics
 from dnsserver.faults import Faults
-from dnsserver.kube.api import Client, Page
+from dnsserver.kube.answers import Page
+from dnsserver.kube.api import Client
 from dnsserver.kube.check import WatchCursor, check
 from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
 from dnsserver.kube.discovery import lists_best_by_pages

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 import trio
 
-from dnsserver.kube import api, errors
+from dnsserver.kube import answers, errors
 from dnsserver.kube.api import LARGEST_PAGE, Client
 from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.decode import Change
@@ -34,7 +34,7 @@ async def client_of(server: ApiServer, ca: str = "") -> AsyncIterator[Client]:
     await client.aclose()
 
 
-async def pages(client: Client, scope: Scope = SERVICES, version: str = "") -> list[api.Page]:
+async def pages(client: Client, scope: Scope = SERVICES, version: str = "") -> list[answers.Page]:
     async with aclosing(client.pages(scope, version=version)) as found:
         return [page async for page in found]
 
