@@ -32,7 +32,9 @@ _OPEN_WINDOW = 1 << 15
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 80})
 @click.argument("target", required=False, metavar="[ADDR[:PORT]]")
 @click.option("-s", "--server", metavar="ADDR", help="Address of the server.  [default: where `make run` serves]")
-@click.option("-p", "--port", type=click.IntRange(1, 65535), help="Port of the server.  [default: 53 of a given ADDR]")
+@click.option(
+    "-p", "--port", type=click.IntRange(1, 65535), help="Port of the server.  [default: 53, or 1053 without ADDR]"
+)
 @click.option(
     "-d",
     "--questions",
@@ -53,17 +55,17 @@ _OPEN_WINDOW = 1 << 15
 @click.option(
     "--headless", type=click.IntRange(0), default=0, help="With --services: number of headless ones in addition."
 )
-@click.option("--namespaces", type=click.IntRange(1), default=1, help="With --services: the namespaces they are in.")
-@click.option("--service-pattern", default="svc-{i}", help="With --services: their names.")
-@click.option("--headless-pattern", default="headless-{i}", help="With --headless: their names.")
-@click.option("--namespace-pattern", default="ns-{i}", help="With --services: the namespaces' names.")
+@click.option("--namespaces", type=click.IntRange(1), default=1, help="With --services: number of namespaces for them.")
+@click.option("--service-pattern", default="svc-{i}", help="With --services: pattern of their names.")
+@click.option("--headless-pattern", default="headless-{i}", help="With --headless: pattern of their names.")
+@click.option("--namespace-pattern", default="ns-{i}", help="With --services: pattern of their namespaces.")
 @click.option("--port-pattern", default="_http._tcp", help="With --services: the port that SRV asks for.")
 @click.option(
     "--external", multiple=True, metavar="NAME",
     help="A name outside the cluster for the mixes `search` and `external`, which the server asks its upstreams for; "
     "may be repeated.",
 )  # fmt: skip
-@click.option("--missing", type=click.IntRange(1), default=10_000, help="Different names in the mix `missing`.")
+@click.option("--missing", type=click.IntRange(1), default=10_000, help="Number of names in the mix `missing`.")
 @click.option("--most", type=click.IntRange(1), default=200_000, help="The most questions in a mix.")
 @click.option(
     "--zipf", type=click.FloatRange(0, 10), metavar="EXPONENT",
@@ -74,12 +76,12 @@ _OPEN_WINDOW = 1 << 15
     "--print-questions", is_flag=True, help="Print the questions as a file that dnsperf can read too; send nothing."
 )
 @click.option(
-    "-m", "--protocol", type=click.Choice(["udp", "tcp"]), default="udp", help="TCP is persistent and pipelined."
+    "-m", "--protocol", type=click.Choice(["udp", "tcp"]), default="udp", help="TCP connections are kept and pipelined."
 )
-@click.option("-c", "--clients", type=click.IntRange(1), default=8, help="Client sockets or connections.")
+@click.option("-c", "--clients", type=click.IntRange(1), default=8, help="Number of client sockets or connections.")
 @click.option(
     "-q", "--outstanding", type=click.IntRange(1), metavar="N",
-    help="Outstanding questions over all clients; 100 in closed loop, in open loop as many as there are IDs.",
+    help="Most outstanding questions of all clients together; 100 in closed loop, 32,768 for each client in open loop.",
 )  # fmt: skip
 @click.option("-Q", "--rate", type=click.FloatRange(0, min_open=True), help="Open loop: number of questions a second.")
 @click.option(
@@ -109,13 +111,13 @@ _OPEN_WINDOW = 1 << 15
     "pids",
     type=click.IntRange(1),
     multiple=True,
-    help="Report the processor time of this process and its children.",
+    help="Report the processor time of the process with this ID and its descendants; may be repeated.",
 )
 @click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, writable=True, allow_dash=True),
-    help="Write the report as JSON; with - the table goes to stderr.",
+    help="Write the report as JSON; - is stdout, and the table then goes to stderr.",
 )
 @click.option("--progress/--no-progress", default=True, help="Print the progress every second, on stderr.")
 @click.option("--batches/--no-batches", default=None, help="Use sendmmsg and recvmmsg.  [default: where they exist]")
@@ -163,7 +165,8 @@ def main(
     The questions come from a file (-d) or from mixes (--mix) over the names of --objects, --names or --services.
     Without a server it asks 127.0.0.1:1053, where `make run` serves, and never the resolver of this machine. Closed
     loop keeps -q questions outstanding; open loop (-Q) asks at a fixed rate, and counts latency from when each question
-    was due. Exit status 1 if nothing was answered, 2 for options or files that cannot be used.
+    was due. Exit status 1 if nothing was answered or the server's address cannot be used, 2 for options or files that
+    cannot be used.
     """
     pattern = inventory.Pattern(
         services or 0, namespaces, headless, service_pattern, namespace_pattern, headless_pattern, port_pattern
@@ -217,7 +220,7 @@ def main(
 
 
 def address_of(target: str | None, server: str | None, port: int | None) -> tuple[str, int]:
-    """Return whom to ask: ADDR, ADDR:PORT, [ADDR]:PORT or ADDR#PORT, or what -s and -p say."""
+    """Return the address and port of the server: from ADDR, ADDR:PORT, [ADDR]:PORT or ADDR#PORT, or from -s and -p."""
     if target is None:
         return (_DEFAULT[0], port or _DEFAULT[1]) if server is None else (server, port or _DNS)
     if server is not None or port is not None:

@@ -9,8 +9,8 @@ from loadtest.outstanding import Outstanding
 from loadtest.tally import Tally
 
 clock = time_ns
-"""Nanoseconds on the real-time clock, not the monotonic one, because the kernel stamps arrivals with it; the report
-says if it was set during a run."""
+"""Nanoseconds on the real-time clock, not the monotonic one, because the kernel notes arrivals by it; the report says
+if this clock was set during a run."""
 
 
 class Client(Protocol):
@@ -22,24 +22,25 @@ class Client(Protocol):
         """Return the socket's number, for the Poller."""
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
-        """Ask up to `count` questions from that position of the deck on; give how many left.
+        """Send up to `count` questions, from `position` of the deck on, and return how many were sent.
 
-        In open loop the first was `due` at that time and each next one `interval` ns later; in closed loop (None) they
-        are due when they leave. Never waits, never raises for what the network does.
+        In open loop the first question was due at `due`, in ns, and each next one `interval` ns later; in closed loop
+        `due` is None, and questions are due when they are sent. It does not wait for replies or for room to send, and
+        does not raise for errors of the network.
         """
 
     def receive(self, tally: Tally) -> None:
-        """Take all replies that are here, and do what else the socket is ready for."""
+        """Read replies that have arrived, perhaps not all, and do everything else for which the socket is ready."""
 
     def close(self, tally: Tally) -> None:
-        """Close the socket, and add to the tally what only the kernel counted."""
+        """Close the socket, and add the counts of the kernel to the tally."""
 
 
 class Poller:
-    """Waits until clients have something to receive.
+    """Waits until clients have something to receive, or room to send.
 
-    epoll counts time in whole milliseconds, so a shorter wait is a `select` on the epoll descriptor itself. Where there
-    is no epoll, `select` on all sockets does both (and bounds their number to what it can).
+    epoll counts time in whole milliseconds, so a shorter wait is a `select` on the epoll descriptor itself. Without
+    epoll, one `select` waits for all sockets; it takes no descriptor above its limit, often 1,023.
     """
 
     def __init__(self, *, epoll: bool = sys.platform == "linux") -> None:
@@ -86,6 +87,6 @@ class Poller:
         return [clients[fileno] for fileno, _ in events]
 
     def close(self) -> None:
-        """Close what the waiting needed, not the clients."""
+        """Close the epoll descriptor; the clients stay open."""
         if self._epoll is not None:
             self._epoll.close()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-_UTIME, _STIME = 11, 12  # of /proc/PID/stat, counted behind the command name, which may hold spaces and parentheses
+_UTIME, _STIME = 11, 12  # in /proc/PID/stat, counted after the command name, which may have spaces and parentheses
 
 
 class ProcessGoneError(LookupError):
@@ -12,8 +12,8 @@ class ProcessGoneError(LookupError):
 
 
 class ProcessTimes:
-    """The processor time of processes and of all their descendants, as they are when this is made: servers such as NSD
-    answer in a child, and the process that was started does nothing. Raises ProcessGoneError.
+    """The processor time of processes and of the descendants that they have when this is made. Servers such as NSD
+    answer in a child process, and the process that was started does nothing. Raises ProcessGoneError.
     """
 
     def __init__(self, pids: Sequence[int], proc: Path = Path("/proc")) -> None:

@@ -8,8 +8,8 @@ _LEAST = 4096
 
 
 class Deck:
-    """The questions as bytes, by position. A batch is a run of positions that ends at the deck's end, so a short list
-    is laid out several times over: else a file of one question could only be sent in batches of one.
+    """The questions as bytes, by position. A batch cannot go beyond the end of the deck, so a short list is repeated:
+    otherwise a file with one question could only be sent in batches of one.
     """
 
     __slots__ = ("different", "questions", "reply_size", "tails")

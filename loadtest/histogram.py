@@ -1,7 +1,7 @@
 """Latencies counted in buckets: fixed memory, any number of values, and no percentile off by more than 1/128.
 
 The buckets are those of an HDR histogram: linear below 256 ns, then 128 equal ones for each doubling. The
-`hdrhistogram` package has the same, but takes values one call at a time, and that the loop cannot afford.
+`hdrhistogram` package has the same, but needs one call for each value, which costs the loop too much time.
 """
 
 import math
@@ -11,13 +11,13 @@ _BITS = 8  # a value keeps its 8 leading bits: half of those 256 steps, 128, to 
 _EXACT = (1 << _BITS) - 1
 _LIMIT_BITS = 40
 LIMIT = (1 << _LIMIT_BITS) - 1
-"""The largest value told apart, in nanoseconds: 18 minutes, above any time-out."""
+"""Where the buckets end, in nanoseconds: 18 minutes, above any time-out; larger values share the last bucket."""
 
 _BUCKETS = ((_LIMIT_BITS - _BITS + 2) << (_BITS - 1)) + 1
 
 
 class Histogram:
-    """Counts of durations in whole nanoseconds; negative ones, which only a clock set back can give, count as 0."""
+    """Counts of durations in whole nanoseconds; negative ones, which only a clock set back gives, count as 0."""
 
     __slots__ = ("_buckets", "count", "maximum", "minimum", "total")
 
@@ -29,7 +29,7 @@ class Histogram:
         self.maximum = 0
 
     def record_all(self, values: Collection[int]) -> None:
-        """Count each value once: the one loop over replies that is on the hot path, so it stays without calls."""
+        """Count each value once; there has to be one. This loop runs for every reply, so it does not call `record`."""
         buckets = self._buckets
         for value in values:
             shift = value.bit_length() - _BITS
@@ -45,7 +45,7 @@ class Histogram:
         self.maximum = max(self.maximum, *values)
 
     def record(self, value: int, times: int = 1) -> None:
-        """Count one value so many times."""
+        """Count one value `times` times."""
         value = min(max(value, 0), LIMIT)
         shift = max(value.bit_length() - _BITS, 0)
         self._buckets[(shift << (_BITS - 1)) + (value >> shift)] += times
@@ -77,7 +77,7 @@ class Histogram:
         return twin
 
     def since(self, earlier: "Histogram") -> "Histogram":
-        """Return what was counted after `earlier`, a copy of this one; its minimum and maximum stay those of all."""
+        """Return what was counted after `earlier`, a copy of this one; minimum and maximum are those of all values."""
         part = self.copy()
         both = zip(self._buckets, earlier._buckets, strict=True)  # noqa: SLF001 - its own class
         part._buckets = [now - then for now, then in both]  # noqa: SLF001 - its own class

@@ -16,7 +16,7 @@ class InventoryError(ValueError):
 
 
 class Inventory(msgspec.Struct, frozen=True):
-    """Names without the last dot. `ports` are the SRV names of services, `addresses` the addresses that have a PTR."""
+    """Names without the dot at the end. `ports` are the SRV names of services, `addresses` the addresses with a PTR."""
 
     domain: str
     namespaces: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Inventory(msgspec.Struct, frozen=True):
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """Numbered names: service I is in namespace I modulo their number, and has one port."""
+    """Numbered names: service I is in the namespace I modulo `namespaces`, and has one port."""
 
     services: int
     namespaces: int
@@ -62,13 +62,15 @@ def from_pattern(pattern: Pattern, domain: str, external: tuple[str, ...] = EXTE
 
 
 def from_names(lines: Iterable[str], domain: str, external: tuple[str, ...] = EXTERNAL) -> Inventory:
-    """Return an inventory of services listed one name a line; `;` and `#` begin comments. Names of one or two labels,
-    `SERVICE` or `SERVICE.NAMESPACE`, are completed with the namespace `default` and the domain.
+    """Return an inventory of services, from lines with one name each; a line that begins with `;` or `#` is a comment.
+
+    Names of one or two labels, `SERVICE` or `SERVICE.NAMESPACE`, are completed with the namespace `default` and the
+    domain. Raises InventoryError if there is no name.
     """
     stripped = (line.strip().removesuffix(".") for line in lines)
     names = tuple(_complete(name, domain) for name in stripped if name and name[0] not in ";#")
     if not names:
-        raise InventoryError("expected a file with a name a line, got one without names")
+        raise InventoryError("expected a file with one name on each line, got one without names")
     ending = f".svc.{domain}"
     namespaces = dict.fromkeys(name.removesuffix(ending).rpartition(".")[2] for name in names if name.endswith(ending))
     return Inventory(domain=domain, namespaces=tuple(namespaces), services=names, external=external)
@@ -94,7 +96,7 @@ def from_objects(paths: Iterable[Path], domain: str, external: tuple[str, ...] =
                     try:
                         found.add(item)
                     except (KeyError, TypeError, ValueError, AttributeError) as error:
-                        raise InventoryError(f"{file}: expected a Kubernetes object, missed {error}") from None
+                        raise InventoryError(f"{file}: expected a Kubernetes object, not found: {error}") from None
     return found.inventory(external)
 
 
@@ -109,7 +111,7 @@ def _documents(file: Path) -> list[Any]:
         content = file.read_bytes()
         if file.suffix == ".json":
             return [msgspec.json.decode(content)]
-        # The C loader, where PyYAML has it: 10,000 services are minutes in the other.
+        # The C loader, if PyYAML has it: the loader in Python needs minutes for 10,000 services.
         return list(yaml.load_all(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except OSError as error:
         raise InventoryError(f"{file}: expected a readable file, got: {error.strerror}") from None
@@ -127,7 +129,7 @@ def _items(document: Any) -> Iterator[Any]:
 
 
 class _Found:
-    """What the objects name, each name once and in the order of the objects."""
+    """The names that objects have, each once, in the order of the objects."""
 
     def __init__(self, domain: str) -> None:
         self._domain = domain

@@ -8,7 +8,7 @@ from loadtest.tally import Tally
 
 HEADER = 12
 QR = struct.unpack("=H", b"\x80\0")[0]
-"""The flag of a reply in the second word of a header, read in the machine's byte order as IDs and flags are here."""
+"""The flag QR in the second word of a header. IDs and flags are in the machine's byte order in this package."""
 
 _WORDS = struct.Struct("=HH")
 
@@ -16,10 +16,10 @@ _WORDS = struct.Struct("=HH")
 def take(
     message: bytes | bytearray, length: int, arrival: int, deck: Deck, outstanding: Outstanding, tally: Tally
 ) -> None:
-    """Count one reply, of `length` octets, of which `message` holds the first.
+    """Count one reply of `length` octets; `message` has all of them, or the first ones.
 
-    A reply that cannot be matched leaves its question waiting, as a resolver would (RFC 5452, 9.1). An error reply that
-    is a header alone is taken for what it says: servers answer so when they could not read the question.
+    After a reply that does not match, the question still waits, as with a resolver (RFC 5452, 9.1). A reply with an
+    error and without a question is accepted: servers send it when they could not read the question.
     """
     if len(message) < HEADER:
         tally.mismatched += 1

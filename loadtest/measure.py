@@ -18,11 +18,14 @@ from loadtest.run import SECOND, Outcome, Plan, Progress, Run
 from loadtest.tally import Tally
 
 OUTSTANDING = 100
-"""The questions outstanding over all clients if nothing else is wanted, as many as dnsperf's."""
+"""The default number of outstanding questions of all clients together; it is the same as in dnsperf."""
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How to ask: `outstanding` counts over all clients, times are in seconds, None is no bound or no rate."""
+    """How to ask. `outstanding` is for all clients together, `rate` is in questions per second, times are in seconds.
+
+    `rate` None means closed loop, any other None means no limit.
+    """
 
     address: tuple[str, int]
     protocol: Literal["udp", "tcp"] = "udp"
@@ -39,9 +42,10 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def measure(options: Options, asked: Sequence[Question], progress: Callable[[Progress], None] | None = None) -> Report:
-    """Ask the questions as the options say, and give the report; SIGINT and SIGTERM end it early.
+    """Ask the questions as the options say, and return the report; SIGINT and SIGTERM end the run early.
 
-    Raises OSError if the server's address cannot be used, QuestionError, ProcessGoneError.
+    Raises OSError if the server's address cannot be used, QuestionError if a question cannot be encoded, and
+    ProcessGoneError if a process of `pids` does not exist.
     """
     deck = Deck(asked, options.manner)
     processes = ProcessTimes(options.pids) if options.pids else None
@@ -57,7 +61,7 @@ def measure(options: Options, asked: Sequence[Question], progress: Callable[[Pro
     position = 0
     try:
         if options.warmup:
-            # What is outstanding when the warm-up ends is waited for, but not for as long as the run would.
+            # The warm-up also waits for its outstanding questions, but for 1 s at most.
             duration, patience = int(options.warmup * SECOND), min(plan.timeout, SECOND)
             warmup = msgspec.structs.replace(plan, duration=duration, count=None, timeout=patience)
             run = Run(deck, clients, poller, warmup, Tally())

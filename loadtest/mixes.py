@@ -11,42 +11,42 @@ _SEEDED = 2782  # the number of the RFC of SRV; any would do, as long as two run
 
 
 class MixError(ValueError):
-    """A mix that cannot be made; the text says which names it lacks."""
+    """A mix that cannot be made; the text says which kind of question has no names."""
 
 
 def services(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """The A of each service with a cluster address."""
+    """Return the A question of each service with a cluster IP."""
     return (Question(name, "A") for name in inventory.services)
 
 
 def dual(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """A and AAAA of each service, as glibc's and musl's getaddrinfo ask."""
+    """Return the A and the AAAA question of each service, as getaddrinfo of glibc and musl asks."""
     return (Question(name, kind) for name in inventory.services for kind in ("A", "AAAA"))
 
 
 def headless(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """The A of each headless service."""
+    """Return the A question of each headless service."""
     return (Question(name, "A") for name in inventory.headless)
 
 
 def srv(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """The SRV of each named port of each service."""
+    """Return the SRV question of each named port of each service."""
     return (Question(name, "SRV") for name in inventory.ports)
 
 
 def pods(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """The A of each pod's address name."""
+    """Return the A question of each pod's name, which is made of its address."""
     return (Question(name, "A") for name in inventory.pods)
 
 
 def reverse(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """The PTR of each address of a service."""
+    """Return the PTR question of each address of a service."""
     return (Question(ipaddress.ip_address(text).reverse_pointer, "PTR") for text in inventory.addresses)
 
 
 def search(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """What a pod asks for an external name with `ndots:5`: each search domain in turn, which fails, then the name
-    itself; A and AAAA each time, from a pod in each namespace.
+    """Yield what a pod of each namespace asks for external names with `ndots:5`: the name with each search domain,
+    which does not exist, and then the name itself; each of them with A and AAAA.
     """
     domain = inventory.domain
     for namespace in inventory.namespaces:
@@ -57,12 +57,12 @@ def search(inventory: Inventory, _missing: int) -> Iterator[Question]:
 
 
 def external(inventory: Inventory, _missing: int) -> Iterator[Question]:
-    """A and AAAA of each external name."""
+    """Return the A and the AAAA question of each external name."""
     return (Question(name, kind) for name in inventory.external for kind in ("A", "AAAA"))
 
 
 def missing(inventory: Inventory, count: int) -> Iterator[Question]:
-    """The A of `count` different services that do not exist, in the namespaces that do: the same ones in every run."""
+    """Yield A questions for `count` services that do not exist, in existing namespaces; each run has the same ones."""
     draw = random.Random(_SEEDED)  # noqa: S311 - names to ask, no secrets
     for number in range(count if inventory.namespaces else 0):
         namespace = inventory.namespaces[number % len(inventory.namespaces)]
@@ -76,8 +76,10 @@ KINDS: Mapping[str, Callable[[Inventory, int], Iterator[Question]]] = {
 
 
 def mix(weights: Mapping[str, int], inventory: Inventory, *, missing_names: int, most: int) -> list[Question]:
-    """Return the questions of several kinds, spread evenly by weight, each kind in its own order and over again as
-    often as needed: so long that every question of every kind is in it once, but at most `most`.
+    """Return the questions of several kinds, mixed evenly by weight.
+
+    Each kind keeps its order, and is repeated until every question of every kind is in the list. The list has at most
+    `most` questions.
 
     Raises MixError if the inventory has no names of a kind.
     """
@@ -92,16 +94,16 @@ def mix(weights: Mapping[str, int], inventory: Inventory, *, missing_names: int,
 
 
 def zipf(questions: Sequence[Question], exponent: float, count: int) -> list[Question]:
-    """Return `count` questions drawn from a list; a question's chance falls with its place to the power `exponent`.
+    """Return `count` random questions of a list; chances are in proportion to 1 / place ** `exponent`.
 
-    So a few questions make up most of them, as with what pods ask. They are the same ones in every run.
+    So a few questions are asked most of the time, as pods do. They are the same in each run.
     """
     draw = random.Random(_SEEDED)  # noqa: S311 - names to ask, no secrets
     return draw.choices(questions, [place**-exponent for place in range(1, len(questions) + 1)], k=count)
 
 
 def _interleave(weights: Mapping[str, int], lists: Mapping[str, Sequence[Question]], total: int) -> Iterator[Question]:
-    # Smooth weighted round robin: each kind earns its weight at every step, the richest pays all and is asked.
+    # Smooth weighted round robin: each kind earns its weight at every step; the richest is asked and pays all weights.
     credit = dict.fromkeys(weights, 0)
     asked = dict.fromkeys(weights, 0)
     whole = sum(weights.values())

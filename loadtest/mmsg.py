@@ -1,7 +1,7 @@
-"""`sendmmsg` and `recvmmsg` by ctypes: many datagrams a system call, with the kernel's time of arrival of each.
+"""`sendmmsg` and `recvmmsg` by ctypes: many datagrams with one system call, each with the kernel's time of arrival.
 
-Linux on 64-bit machines only; `available()` says whether that is here. The structures are arrays of 64-bit words filled
-once: building ctypes objects a packet would cost more than the system calls that are saved.
+Linux on 64-bit machines only; `available()` tells whether this machine is one. The structures are arrays of 64-bit
+words that are filled once: ctypes objects for each packet would cost more time than the saved system calls.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from loadtest.deck import Deck
 from loadtest.outstanding import IDS
 
 BATCH = 64
-"""Datagrams a call; at 64 the call itself is below a fiftieth of its cost."""
+"""Datagrams in one call; with 64, less than a fiftieth of the time is that of the call itself."""
 
 # struct mmsghdr in 64-bit words: name, its length, iovec, their number, control, its length, flags; octets moved.
 _HEADER_WORDS = 8
@@ -31,7 +31,7 @@ def available() -> bool:
 
 
 class Calls:
-    """The two system calls; each gives the number of datagrams moved and raises OSError, BlockingIOError included."""
+    """The two system calls. Each returns the number of datagrams, and raises OSError, which may be BlockingIOError."""
 
     __slots__ = ("_receive", "_send")
 
@@ -43,7 +43,7 @@ class Calls:
         self._receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
 
     def send(self, fileno: int, headers: int, count: int) -> int:
-        """Send the datagrams whose headers stand at that address; fewer than `count` where the kernel stopped."""
+        """Send the datagrams whose headers are at that address; the kernel may send fewer than `count`."""
         moved: int = self._send(fileno, headers, count, _MSG_DONTWAIT)
         if moved < 0:
             _raise()
@@ -63,10 +63,10 @@ def _raise() -> None:
 
 
 class Outbox:
-    """The deck as messages made once: a batch of queries is then an address and a number, and their IDs one copy of
-    memory. It takes about 100 octets a position beside the queries themselves.
+    """The deck as messages that are made once. To send a batch then takes an address, a number, and one copy of memory
+    for the IDs. Each position needs about 100 octets in addition to the query itself.
 
-    Each message is gathered from two places, its ID and the rest, so the same octets serve every socket.
+    The kernel gathers each message from two places, its ID and the rest, so all sockets share the same octets.
     """
 
     __slots__ = ("_address", "_headers", "_ids", "_numbers", "_octets", "_pieces")
@@ -90,16 +90,16 @@ class Outbox:
         self._address = self._headers.buffer_info()[0]
 
     def number(self, position: int, first: int, count: int) -> int:
-        """Return the queries from `position` on the IDs from `first` on, in native byte order; say where they are."""
+        """Give the queries from `position` on the IDs from `first` on; return the address of their headers."""
         self._ids[position : position + count] = self._numbers[first : first + count]
         return self._address + 8 * _HEADER_WORDS * position
 
 
 class Inbox:
-    """Room for BATCH replies, shared by all sockets: what a receive loop reads after each call.
+    """Room for BATCH replies, shared by all sockets; a receive loop reads it after each call.
 
-    Reply i stands in `octets` at `i * stride`. `halves` are the same octets in 16 bits, `lengths[16 * i]` is its
-    length, and it arrived at `times[4 * i]` seconds and `times[4 * i + 1]` nanoseconds of the real-time clock.
+    Reply i begins at `octets[i * stride]`. `halves` are the same octets as 16-bit numbers. `lengths[16 * i]` is the
+    length of reply i. It arrived at `times[4 * i]` seconds and `times[4 * i + 1]` nanoseconds of the real-time clock.
     """
 
     __slots__ = (
@@ -116,7 +116,7 @@ class Inbox:
     )
 
     def __init__(self, reply_size: int) -> None:
-        self.stride = reply_size + 63 & ~63  # what is longer is cut: nobody looks that far
+        self.stride = reply_size + 63 & ~63  # longer replies are cut: nothing reads the rest
         self.octets = bytearray(BATCH * self.stride)
         self.halves = memoryview(self.octets).cast("H")
         self._octets = (ctypes.c_char * len(self.octets)).from_buffer(self.octets)
@@ -139,5 +139,5 @@ class Inbox:
 
 
 def stamp_arrivals(sock: socket.socket) -> None:
-    """Have the kernel note when each datagram came in, on the real-time clock, where `Inbox.times` shows it."""
+    """Let the kernel note on the real-time clock when each datagram arrives; `Inbox.times` has these times."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)

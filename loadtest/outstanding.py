@@ -8,11 +8,11 @@ _FREE, _WAITING, _GIVEN_UP = 0, 1, 2
 
 
 class Outstanding:
-    """A table with a row an ID. IDs go out in runs of consecutive numbers, so that a batch is begun with four copies
-    of memory and no step a query; an ID comes back into use only after all others have been.
+    """A table with one row for each ID. IDs are used in runs of consecutive numbers, so that a batch takes a few copies
+    of memory and no step for each query. An ID is used again only after all others that are free.
 
-    `state` (1: waiting), `since` and `asked` are indexed by ID and open to the batch client's receive loop, which does
-    for many replies what `finish` does for one.
+    `state` (1 means waiting), `since` and `asked` are indexed by ID. They are public, because the receive loop of the
+    batch client does for many replies what `finish` does for one.
     """
 
     __slots__ = ("_next", "_size", "_window", "asked", "count", "since", "state")
@@ -31,11 +31,11 @@ class Outstanding:
 
     @property
     def room(self) -> int:
-        """How many more questions may be out at once."""
+        """How many more questions may be outstanding."""
         return self._window - self.count
 
     def reserve(self, wanted: int) -> tuple[int, int]:
-        """Return the first of a run of unused IDs and the run's length, up to `wanted`; length 0 if all are out."""
+        """Return the first of a run of unused IDs and the run's length, up to `wanted`; length 0 if all are in use."""
         if self.count >= self._size:
             return 0, 0
         state = self.state
@@ -51,7 +51,7 @@ class Outstanding:
         return first, (end if busy < 0 else busy) - first
 
     def begin(self, first: int, question: int, since: "array[int]") -> None:
-        """Wait for the IDs from `first` on, asked with the questions from `question` on, each since its own time."""
+        """Wait for the IDs from `first` on, which ask the questions from `question` on; `since` has their times."""
         number = len(since)
         end = first + number
         self.state[first:end] = b"\1" * number
@@ -61,7 +61,7 @@ class Outstanding:
         self.count += number
 
     def give_up(self, before: int) -> int:
-        """Stop waiting for what was asked before that time; give how many that were."""
+        """Stop waiting for questions that were asked before that time; return how many there were."""
         state, since = self.state, self.since
         given_up = 0
         ident = state.find(_WAITING, 0, self._size)
@@ -74,11 +74,11 @@ class Outstanding:
         return given_up
 
     def is_waiting(self, ident: int) -> bool:
-        """Tell whether that ID is out."""
+        """Tell whether a question with that ID waits for its reply."""
         return self.state[ident] == _WAITING
 
     def was_given_up(self, ident: int) -> bool:
-        """Tell whether a reply of that ID comes late, rather than unasked."""
+        """Tell whether a reply with that ID is late, rather than unexpected."""
         return self.state[ident] == _GIVEN_UP
 
     def forgive(self, ident: int) -> None:
@@ -86,7 +86,7 @@ class Outstanding:
         self.state[ident] = _FREE
 
     def finish(self, ident: int) -> int:
-        """Take an ID back that was out; give since when."""
+        """Stop waiting for an ID, and return since when it waited."""
         self.state[ident] = _FREE
         self.count -= 1
         return self.since[ident]

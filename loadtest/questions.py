@@ -35,16 +35,16 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class Encoded(NamedTuple):
-    """A question as bytes: the whole message behind its ID, and the part of it that a reply must repeat."""
+    """A question as bytes: the whole message after its ID, and the part of it that a reply must repeat."""
 
     tail: bytes
     question: bytes
 
 
 def read(lines: Iterable[str], source: str) -> list[Question]:
-    """Return the questions of a file in dnsperf's format: `name type` a line, `;` or `#` begins a comment line.
+    """Return the questions of a file in dnsperf's format: a `name type` on each line; `;` or `#` begins a comment line.
 
-    `source` names the file in errors. Raises QuestionError with file and line, also when there is no question at all.
+    `source` names the file in errors. Raises QuestionError with file and line, or with the file if it has no question.
     """
     found = list(_parse(lines, source))
     if not found:
@@ -131,7 +131,7 @@ def _labels(text: str) -> list[bytes]:
 def _escaped(octets: Iterator[int], text: str) -> int:
     first = next(octets, None)
     if first is None:
-        raise QuestionError(rf"expected a character or three digits behind `\`, got the end of the name {text!r}")
+        raise QuestionError(rf"expected a character or three digits after `\`, got the end of the name {text!r}")
     if not 0x30 <= first <= 0x39:
         return first
     digits = bytes((first, next(octets, 0), next(octets, 0)))

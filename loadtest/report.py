@@ -48,7 +48,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Questions and replies; the fields of Tally say what each one counts. `lost` holds the `closed` ones too."""
+    """Questions and replies; `Tally` explains each count, but here `lost` includes `closed`."""
 
     sent: int
     answered: int
@@ -65,7 +65,9 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Open loop: questions a second wanted and sent, and how many that were due were never sent."""
+    """Open loop: the wanted and the sent questions per second, how many due questions were never sent, and the share of
+    the wanted rate that was not reached, from 0 to 1.
+    """
 
     wanted: float
     sent: float
@@ -82,8 +84,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All of a run. `latency` counts from the send, or in open loop from when the question was due; `lateness` is the
-    part of that which is the tool's own. Both are None where nothing was answered or sent.
+    """The results of a run. `latency` counts from the send, or in open loop from when the question was due. `lateness`,
+    only in open loop, is the part of it that the tool itself causes. Each is None if it has no values.
     """
 
     schema: int
@@ -200,7 +202,7 @@ def render(report: Report) -> Group:
         table.add_row("rate", f"{rate.sent:,.0f} of {rate.wanted:,.0f} a second sent, {rate.unsent:,} never sent")
     table.add_row("latency", _times(report.latency))
     if report.setting.rate:
-        table.add_row("our share", _times(report.lateness))
+        table.add_row("sent late", _times(report.lateness))
     table.add_row("questions", f"{counts.sent:,} sent, {counts.answered:,} answered, {counts.truncated:,} truncated")
     table.add_row("lost", f"{counts.lost:,} ({report.loss:.3%}), {counts.closed:,} of them with their connection")
     table.add_row("rcodes", "  ".join(f"{name} {times:,}" for name, times in report.rcodes.items()) or "none")
@@ -240,7 +242,7 @@ def _times(spread: Spread | None) -> str:
 
 
 def _time(microseconds: float) -> str:
-    """Return it with three digits."""
+    """Return a time with three digits and its unit."""
     for unit, size in (("µs", 1.0), ("ms", 1e3)):
         if microseconds < 999.5 * size:
             return f"{microseconds / size:.3g} {unit}"
@@ -248,7 +250,7 @@ def _time(microseconds: float) -> str:
 
 
 class ProgressLine:
-    """A line on a terminal, written over once a second, or a line a second where the output is no terminal."""
+    """The progress of a run: on a terminal one line, which is overwritten each time, elsewhere a new line each time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -274,6 +276,6 @@ class ProgressLine:
         self._console.file.flush()
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Erase the line, if the output is a terminal."""
         if self._console.is_terminal:
             self._console.file.write("\x1b[K")

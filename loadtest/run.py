@@ -14,19 +14,20 @@ from loadtest.tally import Tally
 SECOND = 1_000_000_000
 NEVER = sys.maxsize
 _LOOK_AROUND = SECOND // 10
-"""How often time-outs are looked for and clients that are short of questions refilled."""
+"""Nanoseconds between two looks for time-outs, at which clients with room also get new questions in closed loop."""
 
 _SPIN = 200_000
-"""The end of each wait in open loop is spent polling: waking up takes up to 0.1 ms, and would count as the server's."""
+"""Nanoseconds at the end of each wait in open loop that are spent polling: a wake-up takes up to 0.1 ms, which would
+count as the server's."""
 
 _BURST = 256
-"""Questions that may leave in open loop before replies are taken again, when the loop is behind."""
+"""The most questions that are sent in open loop before replies are read again, when the loop is behind."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The pace and the bounds of one run: as many questions outstanding as the clients have room for, or with a
-    `rate` (a second) open loop. Sending ends after `duration` or `count` questions, whichever comes first. Times are in
-    nanoseconds.
+    """The rate and the limits of one run. Without `rate` it is in closed loop: as many questions are outstanding as the
+    clients have room for. With `rate`, in questions per second, it is in open loop. Sending ends after `duration` or
+    after `count` questions, whichever comes first. Times are in nanoseconds.
     """
 
     timeout: int
@@ -36,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """A look at a run that goes on: the time since its start, and what is counted so far."""
+    """The state of a run in progress: the nanoseconds since its start, and the counts so far."""
 
     elapsed: int
     outstanding: int
@@ -44,9 +45,10 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a run gave. `elapsed` ends when sending ended or, if later, with the last reply, so that waiting for replies
-    that never come does not thin the rate; `due` is the number of questions that open loop asked for, None in closed
-    loop; `clock_step` is how far the clock was set in between, which falsifies the latencies of that moment.
+    """The result of a run; times are in nanoseconds. `elapsed` ends when sending ended or, if later, with the last
+    reply, so that waiting for lost replies does not lower the rate. `due` is the number of questions that were due in
+    open loop, None in closed loop. `clock_step` is how far the clock was set meanwhile, which makes the latencies of
+    that moment wrong.
     """
 
     tally: Tally
@@ -58,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """One run of these clients over the deck, from `position` on, counted in `tally`; `report` hears every second."""
+    """One run of clients over the deck, from `position` on, counted in `tally`; `report` is called each second."""
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Run:
         position: int = 0,
     ) -> None:
         self.position = position
-        """Where the next run goes on, so that a warm-up does not ask what is to be asked for the first time."""
+        """Where the next run goes on, so that the run after a warm-up begins with questions that were not asked yet."""
         self._deck = deck
         self._clients = clients
         self._poller = poller
@@ -87,7 +89,7 @@ class Run:
         self._stopped = True
 
     def go(self) -> Outcome:
-        """Run to the plan's bounds, then until the last reply or its time-out."""
+        """Send until a limit of the plan is reached, wait for the last reply or its time-out; return the outcome."""
         monotonic = monotonic_ns()
         self._start = clock()
         sending_ended = self._ask_on()
@@ -136,7 +138,7 @@ class Run:
                 return
 
     def _send_due(self, now: int) -> int:
-        """Send what is due by now, and give the nanoseconds until the next is."""
+        """Send the questions that are due, and return the nanoseconds until the next one is due."""
         plan, tally = self._plan, self._tally
         interval = SECOND / (plan.rate or 1)
         backlog = min(self._due(now + 1) - tally.sent, _BURST)

@@ -11,7 +11,7 @@ RCODES = {
 
 
 class Tally:
-    """The mutable sums of one run; every reply that matched its question is in `latency` and in `flags`, once."""
+    """The counts of one run; each reply that matched its question is counted once in `latency` and once in `flags`."""
 
     __slots__ = (
         "closed",
@@ -39,9 +39,9 @@ class Tally:
         self.lost = 0  # given up after the time-out
         self.closed = 0  # lost with their TCP connection
         self.late = 0  # replies after the time-out
-        self.unexpected = 0  # replies whose ID was not out
-        self.mismatched = 0  # replies of a known ID to another question, or that are no replies
-        self.refused = 0  # sends that the kernel refused: an ICMP error came back, or no buffer was left
+        self.unexpected = 0  # replies with an ID that nothing waited for
+        self.mismatched = 0  # messages that answer another question than that of their ID, or are no replies
+        self.refused = 0  # sends or receives that failed: an ICMP error came back, or no buffer was left
         self.reconnects = 0
         self.dropped_here = 0  # replies that this machine's socket buffers had no room for
         self.last_reply = 0  # on the run's clock

@@ -33,8 +33,8 @@ def connect(address: tuple[str, int], deck: Deck, windows: Sequence[int], poller
 
 
 class TcpClient:
-    """A client on a stream. When the server closes it, what was outstanding is counted as lost by that, and the client
-    connects anew; the poller follows it from socket to socket.
+    """A client over one TCP connection. When the connection ends, its outstanding questions count as `closed`, and the
+    client connects again; the poller then watches the new socket.
     """
 
     __slots__ = (
@@ -50,10 +50,10 @@ class TcpClient:
         self._deck = deck
         self._prefixes = prefixes
         self._poller = poller
-        self._backlog = b""  # what the socket had no room for yet
+        self._backlog = b""  # octets for which the socket had no room yet
         self._received = bytearray(_ROOM)
         self._view = memoryview(self._received)
-        self._end = 0  # of what was received and not taken yet
+        self._end = 0  # of the octets that were received and not handled yet
         self._state = _State.UP
         self._retry = 0  # no connection is tried before that time
         self._sock = socket.create_connection(address, _CONNECT_SECONDS)
@@ -69,7 +69,7 @@ class TcpClient:
         return self._sock.fileno()
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
-        """Ask questions; see Client. Nothing leaves while earlier questions wait for room in the socket."""
+        """Send questions; see Client. While some of them wait for room in the socket, no more are accepted."""
         if self._state is _State.DOWN and clock() >= self._retry:
             self._reconnect(tally)
         if self._backlog or self._state is not _State.UP:
@@ -99,7 +99,7 @@ class TcpClient:
         self._poller.watch_room(self, bool(self._backlog))
 
     def receive(self, tally: Tally) -> None:
-        """Take what is here, send on what had no room; see Client."""
+        """Send what had no room before, and read replies; see Client."""
         if self._state is _State.CONNECTING:
             if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self._lose(tally)

@@ -1,4 +1,4 @@
-"""Clients over UDP: one connected socket each; in batches where the kernel has them, else a datagram a call."""
+"""Clients over UDP, each with one connected socket: many datagrams in a call if the kernel can do that, else one."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ from loadtest.tally import Tally
 _SO_MEMINFO = 55  # asm-generic/socket.h
 _MEMINFO_DROPS = 8
 _RECEIVE_BUFFER = 4 << 20
-_ENOUGH = 8  # datagrams in a call to learn from it how fast they leave
+_ENOUGH = 8  # the fewest datagrams of a call that show how fast they are sent
 
 
 def connect(
@@ -25,7 +25,7 @@ def connect(
 ) -> list[Client]:
     """Return a client of the server at that address for each window, the questions it may have outstanding.
 
-    `batches` chooses between the two ways of I/O; by default the machine does. Raises OSError.
+    `batches` tells whether to use `sendmmsg` and `recvmmsg`; None means wherever they exist. Raises OSError.
     """
     if available() if batches is None else batches:
         calls, outbox, inbox = Calls(), Outbox(deck), Inbox(deck.reply_size)
@@ -44,8 +44,8 @@ def _socket(address: tuple[str, int]) -> socket.socket:
 
 
 class BatchClient:
-    """A client by `sendmmsg` and `recvmmsg`. A question costs this process no step of its own when it is sent, and one
-    turn of the loop in `_take` when it is answered.
+    """A client that uses `sendmmsg` and `recvmmsg`. This process takes no step of its own for each question that it
+    sends, and one turn of the loop in `_take` for each reply.
     """
 
     __slots__ = ("_calls", "_deck", "_fileno", "_inbox", "_outbox", "_sock", "_step", "outstanding")
@@ -61,14 +61,14 @@ class BatchClient:
         self._calls = calls
         self._outbox = outbox
         self._inbox = inbox
-        self._step = sys.maxsize  # nanoseconds from one datagram of a call to the next, the least seen
+        self._step = sys.maxsize  # nanoseconds from one datagram of a call to the next, the fewest seen
 
     def fileno(self) -> int:
         """Return the socket's number."""
         return self._fileno
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
-        """Ask questions; see Client."""
+        """Send questions; see Client."""
         first, room = self.outstanding.reserve(min(count, BATCH))
         if not room:
             return 0
@@ -86,11 +86,11 @@ class BatchClient:
         return sent
 
     def _spread(self, start: int, end: int, count: int) -> "array[int]":
-        """Say when each datagram of a call left: a send on the loopback interface does the receiver's share of the
-        kernel's work too, and the last of 64 leaves 0.1 ms after the first.
+        """Return when each datagram of a call was sent. On loopback, a send includes the kernel's work for the
+        receiver, and the last of 64 datagrams is sent 0.1 ms after the first.
 
-        They are taken to have left as closely together as they ever did, for nobody knows where a longer call was held
-        up: that makes some latencies too long, but none too short.
+        They are assumed to follow each other as closely as in the fastest call so far, as nobody knows where a slower
+        call was held up. This makes some latencies too long, but none too short.
         """
         if count >= _ENOUGH:
             self._step = max(1, min(self._step, (end - start) // count))
@@ -98,7 +98,7 @@ class BatchClient:
         return _from(start, step, count)
 
     def receive(self, tally: Tally) -> None:
-        """Take all replies that are here; see Client."""
+        """Read all replies that have arrived; see Client."""
         while True:
             try:
                 count = self._calls.receive(self._fileno, self._inbox.address, BATCH)
@@ -150,7 +150,7 @@ class BatchClient:
 
 
 class PlainClient:
-    """A client by `send` and `recv_into`, for every other system; arrival is when this process got round to it."""
+    """A client that uses `send` and `recv_into`, for other systems; a reply arrives when this process reads it."""
 
     __slots__ = ("_buffer", "_deck", "_sock", "outstanding")
 
@@ -165,7 +165,7 @@ class PlainClient:
         return self._sock.fileno()
 
     def send(self, tally: Tally, position: int, count: int, due: int | None, interval: int) -> int:
-        """Ask questions; see Client."""
+        """Send questions; see Client."""
         first, room = self.outstanding.reserve(min(count, BATCH))
         sent = 0
         times = array("q")
@@ -184,7 +184,7 @@ class PlainClient:
         return sent
 
     def receive(self, tally: Tally) -> None:
-        """Take the replies that are here, a batch at most; see Client."""
+        """Read the replies that have arrived, at most BATCH of them; see Client."""
         buffer = self._buffer
         for _ in range(BATCH):
             try:
@@ -197,7 +197,7 @@ class PlainClient:
             take(buffer[:length], length, clock(), self._deck, self.outstanding, tally)
 
     def close(self, tally: Tally) -> None:  # noqa: ARG002 - the batch client needs it
-        """Close the socket; see Client. What the kernel dropped is not known here."""
+        """Close the socket; see Client. How many replies the kernel dropped is not known here."""
         self._sock.close()
 
 

@@ -47,8 +47,8 @@ def test_objects_give_the_names_that_they_make(tmp_path: Path) -> None:
     [
         ("x.json", "{", "expected Kubernetes objects in YAML or JSON"),
         ("x.yaml", "a: [", "expected Kubernetes objects in YAML or JSON"),
-        ("x.yaml", "a: 1", "expected a Kubernetes object, missed 'kind'"),
-        ("x.yaml", "kind: Service\nmetadata: {}", "expected a Kubernetes object, missed 'name'"),
+        ("x.yaml", "a: 1", "expected a Kubernetes object, not found: 'kind'"),
+        ("x.yaml", "kind: Service\nmetadata: {}", "expected a Kubernetes object, not found: 'name'"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:

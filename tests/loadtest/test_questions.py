@@ -32,7 +32,7 @@ def test_a_question_file_is_read_as_dnsperf_reads_it() -> None:
         (["x" * 64 + " A"], "f:1: expected labels of 1 to 63 octets, got 64 octets"),
         (["a." * 128 + " A"], "f:1: expected a name of at most 255 octets, got 257"),
         ([r"a\25 A"], r"f:1: expected `\` and three digits up to 255"),
-        (["a\\ A"], r"f:1: expected a character or three digits behind `\`"),
+        (["a\\ A"], r"f:1: expected a character or three digits after `\`"),
         (["; nothing"], "f: expected at least one line `name type`, found none"),
     ],
 )
