@@ -15,15 +15,14 @@ An Attempt is one query. With its lookup's end, or once another one stands in fo
 and it only tells how its upstream does, until it is answered or `late`.
 
 What always holds:
-- one that has begun and is not done is in `Means.lookups` under its question, on the wheel for `due` or earlier;
+- one that has begun and is not done is in `Means.lookups` under its question, on the wheel for `due` or earlier; one
+  that is done has left both, as many thousands may end before the first of them would have been due;
 - one that is not done has an attempt, or an end that comes with its deadline;
 - an attempt is in `attempts` of its lookup exactly while it leads to it;
 - nobody who waits is called from `Forwarder.start`: what fails there is queued (`delivery`).
 
-Rejected: a task for each question (a trio task costs 25 us, a forwarded question 30 in all); the wheel holding lookups
-rather than questions (most have ended long before they come up, and their memory would not serve the next ones while it
-is still in the processor's cache); opening an ended lookup again for a chain that leaves its route (a Join waits for
-the rest, so `done` is final).
+Rejected: a task for each question (a trio task costs 25 us, a forwarded question 30 in all); opening an ended lookup
+again for a chain that leaves its route (a Join waits for the rest, so `done` is final).
 
 Over 400 lines: one state with one writer, and this head, which says what holds of it.
 """
@@ -232,6 +231,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.done = True
         means, question = self.means, self.question
         if means.lookups.pop(question, None) is not None:
+            if self.due < NEVER:
+                means.wheel.discard(question, self.due)
             self.route.in_flight -= 1
             if means.shares.held:
                 means.shares.leave(question)
@@ -304,14 +305,16 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def _ask_again(self, upstream: Upstream, again: int, now: float) -> bool:
         """Send a query to an upstream that was silent `again` times; False if it cannot be sent.
 
-        The query has no EDNS, as some upstreams drop such queries; the third time it also goes over TCP. With DO the
-        second query still has EDNS: the first packet may simply be lost, and only EDNS brings signatures.
+        The query has no EDNS, as some upstreams drop such queries; the third time it also goes over TCP, once for all
+        later times. With DO the second query still has EDNS: the first packet may simply be lost, and only EDNS brings
+        signatures.
         """
         sent = self._ask(upstream, now, no_edns=again > self.question.do)
-        if upstream.udp and (again > 1 or not upstream.health.up) and upstream not in self.streamless:
+        if not upstream.udp or (again == 1 and upstream.health.up) or upstream in self.streamless:
+            return sent
+        if not any(attempt.over_stream and attempt.upstream is upstream for attempt in self.attempts):
             self._ask_stream(upstream, now)
-            return True
-        return sent
+        return True
 
     def _ask_stream(self, upstream: Upstream, now: float, *, no_edns: bool = False) -> None:
         """Send one query over TCP or TLS, as soon as a connection is there."""

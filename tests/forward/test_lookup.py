@@ -3,15 +3,18 @@
 import gc
 import itertools
 import socket
+import sys
 import weakref
+from collections import Counter
 
 import dns.message
 import dns.rrset
+import pytest
 import trio
 import trio.testing
 
 from dnsserver.forward.outcome import Asker, Outcome
-from dnsserver.forward.settings import Limits, Policy, UpstreamSpec
+from dnsserver.forward.settings import CacheSettings, Limits, Policy, UpstreamSpec
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
     HOST,
@@ -84,6 +87,29 @@ async def test_a_question_that_the_limit_gives_rise_to_joins_the_one_that_needed
         assert ended[0] == "old: forward-overload"
         assert sorted(ended[1:]) == ["new: upstream-timeout", "old goes on: upstream-timeout"]
         assert forward.statistics().in_flight == 0
+
+
+async def test_nothing_keeps_a_question_that_has_its_outcome(clock: LoopbackClock) -> None:
+    """A flood of answered questions would else be held until each of them would have been asked again."""
+    asked = ask("www.example.com")
+    before = sys.getrefcount(asked)
+    cache = CacheSettings(size=0)
+    async with upstream() as server, forwarder(route(server), cache=cache) as forward:
+        await wait_outcome(forward, asked)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert sys.getrefcount(asked) == before
+
+
+@pytest.mark.parametrize("timeouts", [1, 3])
+async def test_a_question_is_asked_over_tcp_once_however_often_udp_is_silent(
+    timeouts: int, clock: LoopbackClock
+) -> None:
+    async with upstream(silent) as server, forwarder(route(server)) as forward:
+        for number in range(timeouts):  # with the second one it is down, and TCP is asked earlier
+            await wait_outcome(forward, ask(f"n{number}.example.com"))
+        count = Counter((query.name.lower(), query.protocol) for query in server.queries)
+        assert {count[f"n{each}.example.com.", "tcp"] for each in range(timeouts)} == {1}
+        assert min(count[f"n{each}.example.com.", "udp"] for each in range(timeouts)) > 1
 
 
 async def test_who_asked_for_a_chain_that_goes_round_between_two_routes_is_let_go(clock: LoopbackClock) -> None:
