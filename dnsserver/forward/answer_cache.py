@@ -243,6 +243,10 @@ class AnswerCache:
             self.failures.forget(question)
         return len(dropped)
 
+    def sweep(self, now: float) -> None:
+        """Give back the room of failures that do not count any more; answers stay, as they may be given out stale."""
+        self.failures.sweep(now)
+
     def forget_failures(self) -> None:
         """Forget every failure: an upstream is back."""
         self.failures.clear()

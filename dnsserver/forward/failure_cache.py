@@ -4,6 +4,7 @@ Bounded in octets, because failures have texts of different lengths about what t
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -17,12 +18,17 @@ MOST = 6_000_000  # octets: at least 10,000 of the usual ones
 # CPython 3.11. A text that is no ASCII takes up to twice its octets.
 _OVERHEAD = 450
 _PER_ERROR = 160
+_SWEPT = 2000  # at once, which takes 1 ms
 
 
 class _Failure(msgspec.Struct, gc=False):
     outcome: Outcome
     lasts: float
     size: int
+
+    def counts(self, now: float) -> bool:
+        """Tell whether it is given out, or makes the next one last longer."""
+        return now < self.outcome.expires + self.lasts
 
 
 class FailureCache:
@@ -45,7 +51,7 @@ class FailureCache:
         """Keep a failure for `ttl` seconds, twice as long each time it follows on another, up to `cap`."""
         previous = self._failures.get(question)
         lasts = ttl
-        if previous is not None and now < previous.outcome.expires + previous.lasts:
+        if previous is not None and previous.counts(now):
             lasts = min(previous.lasts * 2, cap)
         self.forget(question)
         again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text, reason.also)
@@ -66,6 +72,13 @@ class FailureCache:
         failure = self._failures.pop(question, None)
         if failure is not None:
             self.size -= failure.size
+
+    def sweep(self, now: float) -> None:
+        """Forget the oldest ones that do not count any more; call it every second, as it forgets a part at a time."""
+        for question, failure in tuple(islice(self._failures.items(), _SWEPT)):
+            if failure.counts(now):
+                return
+            self.forget(question)
 
     def clear(self) -> None:
         """Forget all of them."""

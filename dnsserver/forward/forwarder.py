@@ -397,13 +397,14 @@ class Forwarder:
             self._on_batch_end()
 
     async def _maintain_upstreams(self) -> None:
-        """Probe upstreams and close old sockets, from time to time."""
+        """Probe upstreams, close old sockets and forget old failures, from time to time."""
         while True:
             now = self._clock()
             upstreams = self._routes.upstreams()
             self._probes.send_due_probes(upstreams, now)
             self._engine.udp.sweep(now)
             self._engine.streams.sweep(upstreams)
+            self._cache.sweep(now)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep_until(next_look(_TICK if well else _TICK_DEGRADED))
 

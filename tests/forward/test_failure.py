@@ -5,6 +5,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+import trio
 
 from dnsserver.forward import failure
 from dnsserver.forward import outcome as o
@@ -243,3 +244,12 @@ async def test_what_is_told_takes_room_in_the_cache(clock: LoopbackClock) -> Non
 
 def _size(forward: Forwarder) -> int:
     return forward.statistics().cache.size
+
+
+async def test_a_failure_takes_no_room_once_it_counts_for_nothing(clock: LoopbackClock) -> None:
+    async with upstream(answers(rcode=2)) as server, forwarder(route(server)) as forward:
+        for number in range(10):
+            await wait_outcome(forward, ask(f"n{number}.example.com"))
+        assert forward.statistics().cache.failed == 10
+        await trio.sleep(2 * CacheSettings().failure_ttl + 2)
+        assert forward.statistics().cache.failed == 0

@@ -46,6 +46,24 @@ def test_room_is_bounded_in_octets_and_the_oldest_goes(reason: Reason, least: in
     assert next(iter(cache)) == name(15_000 - len(cache))
 
 
+def test_failures_that_do_not_count_any_more_are_swept_part_by_part() -> None:
+    cache = FailureCache()
+    for number in range(5_000):
+        cache.add(name(number), SLOW, 0.0, 1.0, 5.0)
+    cache.add(name(4_000), SLOW, 1.0, 1.0, 5.0)  # once more: until 3.0, and 2 s in which the next one lasts longer
+    cache.sweep(1.9)
+    assert len(cache) == 5_000
+    sizes = []
+    for _ in range(4):
+        cache.sweep(2.0)
+        sizes.append(len(cache))
+    assert sizes[0] >= 2_000
+    assert sizes == sorted(sizes, reverse=True)
+    assert list(cache) == [name(4_000)]
+    cache.sweep(5.0)
+    assert (len(cache), cache.size) == (0, 0)
+
+
 def test_what_is_forgotten_takes_no_room() -> None:
     cache = FailureCache()
     for number in range(3):

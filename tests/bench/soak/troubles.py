@@ -35,7 +35,8 @@ FAULTS = (
 FLOOD = 20_000 // 50  # packets each 20 ms
 CLIENTS = 250  # addresses that a crowd comes from
 CROWD = 200  # connections
-WORST = 5  # times at the beginning
+WORST = ("", "servfail", "silent") * 2  # what the upstream does at the beginning, one after the other
+_WORST_TIME = 8.0  # seconds; longer than floods
 _AFTER = 6.0  # seconds that a trouble may be felt after its end
 _REMEMBERED = 32.0  # seconds that an outside name may fail after it: `cache.failure_cap`, and one more question
 _APPLIED = 15.0  # seconds until a changed file is in force in all processes
@@ -79,8 +80,8 @@ class Troubles:
 
     async def run(self) -> None:
         """Do the worst of all, and then both rows, for ever."""
-        for _ in range(WORST):
-            await self._worst()
+        for mode in WORST:
+            await self._worst(mode)
         world = [self._api_away, self._api_faults, self._watches, self._compacted, self._upstream_wrong]
         server = [
             self._flood, self._flood_of_many, self._crowd, self._reload, self._bad_reload, self._kill, self._stop,
@@ -90,12 +91,12 @@ class Troubles:
             nursery.start_soon(self._row, [*world, self._upstream_wrong])
             nursery.start_soon(self._row, server)
 
-    async def _worst(self) -> None:
-        """Let come together what takes most memory."""
+    async def _worst(self, mode: str) -> None:
+        """Let come together what takes most memory, while the upstream answers, fails or is silent (`mode`)."""
         async with trio.open_nursery() as nursery:
-            for trouble in (self._upstream_silent, self._flood, self._flood_of_many, self._crowd, self._lookers):
+            for trouble in (self._flood, self._flood_of_many, self._crowd, self._lookers, self._compacted):
                 nursery.start_soon(trouble)
-            nursery.start_soon(self._compacted)
+            nursery.start_soon(self._upstream_is, mode, _WORST_TIME)
         await trio.sleep(REST)
 
     async def _row(self, troubles: Sequence[Callable[[], Awaitable[None]]]) -> None:
@@ -163,15 +164,12 @@ class Troubles:
             await trio.sleep(3)
 
     async def _upstream_wrong(self) -> None:
-        await self._upstream_is(self._chance.choice(outside.MODES))
+        await self._upstream_is(self._chance.choice(outside.MODES), self._chance.uniform(1, 10))
 
-    async def _upstream_silent(self) -> None:
-        await self._upstream_is("silent")
-
-    async def _upstream_is(self, mode: str) -> None:
-        with self._during(f"upstream {mode}"):
+    async def _upstream_is(self, mode: str, seconds: float) -> None:
+        with self._during(f"upstream {mode}" if mode else "all well"):
             self._upstream.be(mode)
-            await trio.sleep(self._chance.uniform(1, 10))
+            await trio.sleep(seconds)
             self._upstream.be("")
 
     # ---- clients
