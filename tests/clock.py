@@ -1,4 +1,4 @@
-"""Virtual time for tests with real loopback sockets: it jumps only if no packet is under way any more."""
+"""Virtual time for tests with real loopback sockets: it jumps only when no packet is under way."""
 
 import math
 import os
@@ -7,23 +7,23 @@ import socket
 import trio
 from trio.abc import Clock, Instrument
 
-_ROUNDS = 3  # a handshake goes to and fro within one wait
+_ROUNDS = 3  # a handshake goes back and forth within one wait
 
 
 class LoopbackClock(Clock, Instrument):
     """A clock that stands still while something happens, and then jumps to the next deadline.
 
     trio's own `MockClock` jumps when nothing came for a moment of real time, and on a busy machine the kernel may keep
-    a packet on loopback for longer than that. Here a packet of its own is sent after the others on every processor
-    before each wait: when it has arrived, so have they. What a thread does is waited for as well.
+    a packet on loopback for longer than that. This clock sends a packet of its own on every processor before each wait:
+    when that packet has arrived, all earlier ones have arrived as well. It also waits for work in threads.
     """
 
     def __init__(self, patience: float = 0.015) -> None:
-        """`patience`: seconds without an event that make a jump. It has to be longer than the cushion of any
-        `wait_all_tasks_blocked`, and than a timer of the kernel's that a test relies on."""
+        """`patience`: the clock jumps after so many real seconds without an event. It has to be longer than the cushion
+        of any `wait_all_tasks_blocked`, and longer than any timer of the kernel on which a test relies."""
         self._patience = patience
         self._now = 0.0
-        self._quiet = False  # nothing was run since the wait began
+        self._quiet = False  # no task has run since the wait began
 
     def start_clock(self) -> None:
         """See `trio.abc.Clock`."""
@@ -62,9 +62,9 @@ class LoopbackClock(Clock, Instrument):
         self._quiet = False
 
     def _wait_delivered(self) -> None:
-        """Wait until what was sent over loopback earlier is there: each processor has a queue, and keeps its order."""
+        """Wait until all that was sent over loopback has arrived: each processor has a queue that keeps the order."""
         if not hasattr(os, "sched_getaffinity"):
-            return  # the patience has to do
+            return  # `patience` has to suffice
         ours = os.sched_getaffinity(0)
         try:
             for processor in ours:

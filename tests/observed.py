@@ -1,8 +1,8 @@
 """Everything that the server in a test's process sends is read strictly, whatever else the test checks.
 
-`watch()` stands at the few places where finished octets come out: the reply of a miss, a kept reply and its renewals,
-what goes out late, and the queries to upstreams. A message that no strict client could read is an error there and then;
-since the server's own borders would catch it, it is also kept in `spoilt`, which each test is asked about at its end.
+`watch()` wraps the few functions that give finished octets: the reply of a miss, a cached reply and its renewals, late
+replies, and queries to upstreams. If a strict client could not read a message, the function raises an error. The server
+itself may catch that error, so its text is also kept in `spoilt`, which has to be empty at the end of each test.
 """
 
 import functools
@@ -22,7 +22,7 @@ from tests import strict
 _RECENT = 4096
 
 spoilt: list[str] = []
-_recent: set[bytes] = set()  # of messages that were found to be well-formed, less their IDs
+_recent: set[bytes] = set()  # messages that were found to be well-formed, without their IDs
 seen = 0
 watching = True
 
@@ -30,7 +30,7 @@ watching = True
 def _check(wire: bytes, parse: Callable[[bytes], strict.Message]) -> None:
     global seen  # noqa: PLW0603 - one number for the whole run
     seen += 1
-    if wire[2:] in _recent:  # it passes by several of the places, and repeats itself
+    if wire[2:] in _recent:  # a message passes several of these functions, and is often repeated
         return
     try:
         parse(wire)
@@ -43,7 +43,7 @@ def _check(wire: bytes, parse: Callable[[bytes], strict.Message]) -> None:
 
 
 def _after(of: Any, name: str, wire_of: Callable[..., bytes | None], parse: Callable[[bytes], Any]) -> None:
-    """After each call of a method, read what `wire_of` finds in its result and arguments."""
+    """After each call of a method, read the message that `wire_of` finds in its result and arguments."""
     plain = getattr(of, name)
 
     @functools.wraps(plain)
@@ -58,7 +58,7 @@ def _after(of: Any, name: str, wire_of: Callable[..., bytes | None], parse: Call
 
 
 def watch() -> None:
-    """Read everything that is sent from now on, and each message that a test reads with dnspython."""
+    """Read everything that is sent from now on, and each reply that a test reads with dnspython."""
     _after(Responder, "respond", lambda result, _, packet, *__: result and packet[:2] + result[2:], strict.reply)
     for kept in (RingReply, AgingReply):
         _after(kept, "renew", lambda result, *_: result and b"\0\0" + result, strict.reply)

@@ -1,4 +1,4 @@
-"""A server in this process, on loopback sockets that the system chooses, and the questions put to it."""
+"""A server in this process, on loopback ports that the system chooses, and ways to ask it."""
 
 import base64
 import json
@@ -20,21 +20,21 @@ _PATIENCE = 20.0  # seconds until a test gives up
 
 
 def config(**settings: Any) -> Config:
-    """Return a configuration for one test: loopback, no admin, no upstreams unless it says so."""
+    """Return a configuration for one test: free loopback ports, no upstreams and no drain, unless `settings` say so."""
     common: dict[str, Any] = {"listen": (Address(HOST, 0),), "admin": Address(HOST, 0), "upstreams": (), "drain": 0.0}
     return msgspec.structs.replace(Config(), **{**common, **settings})
 
 
 def upstream_at(port: int) -> tuple[Upstream, ...]:
-    """Return the upstream on a loopback port, as the configuration has it."""
+    """Return the upstream on a loopback port, in the form of the configuration."""
     return (Upstream(HOST, port),)
 
 
 @asynccontextmanager
 async def running(settings: Config, loaded: Loaded | None = None) -> AsyncIterator[Server]:
-    """Run a server, less its admin HTTP and its signals, and wait until its first sync is complete.
+    """Run a server without its admin HTTP and its signal handlers; the block begins when its first sync is complete.
 
-    `loaded` is where the settings are written, if they are; changes are not followed.
+    `loaded` tells where the settings come from, if they were read from files; changes of the files are not followed.
     """
     server = Server(settings, loaded=loaded)
     server.dns.listen()
@@ -50,12 +50,12 @@ async def running(settings: Config, loaded: Loaded | None = None) -> AsyncIterat
 
 
 def port_of(server: Server) -> int:
-    """Return the port of UDP and TCP."""
+    """Return the port on which a server answers over UDP and TCP."""
     return server.dns.udp[0][0].port
 
 
 def kubeconfig(folder: Path, api: ApiServer) -> Path:
-    """Write the file that leads to an API server, and return its path."""
+    """Write a kubeconfig for an API server, and return its path."""
     cluster = {"server": api.url, "certificate-authority-data": base64.b64encode(api.ca.encode()).decode()}
     content = {
         "apiVersion": "v1",
@@ -78,7 +78,7 @@ def write_objects(folder: Path, things: Sequence[dict[str, Any]]) -> Path:
 
 
 async def ask_udp(port: int, packets: Sequence[bytes]) -> list[bytes]:
-    """Return the reply to each packet; packets are sent with IDs of their own."""
+    """Return the reply to each packet; each packet is sent with its number as the ID."""
     replies: dict[int, bytes] = {}
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
         await sock.connect((HOST, port))
@@ -94,7 +94,7 @@ async def ask_udp(port: int, packets: Sequence[bytes]) -> list[bytes]:
 
 
 async def ask_tcp(port: int, packets: Sequence[bytes]) -> list[bytes]:
-    """Return the reply to each packet, all of them asked on one connection without waiting (RFC 7766)."""
+    """Return the reply to each packet; all are sent on one connection without waiting for replies (RFC 7766)."""
     replies: dict[int, bytes] = {}
     stream = await trio.open_tcp_stream(HOST, port)
 
@@ -116,7 +116,7 @@ async def ask_tcp(port: int, packets: Sequence[bytes]) -> list[bytes]:
 
 
 def take_messages(buffer: bytearray) -> list[bytes]:
-    """Take the whole messages from the front of what a TCP connection brought."""
+    """Remove the complete messages from the front of what was received over TCP, and return them."""
     found = []
     while len(buffer) >= 2 and len(buffer) >= 2 + int.from_bytes(buffer[:2]):
         size = 2 + int.from_bytes(buffer[:2])

@@ -1,6 +1,6 @@
-"""A server in scenes that lead to every reason of an answer, with clients, and an upstream that does what names say.
+"""A server in scenes that bring every reason of an answer, with clients, and an upstream that does what names say.
 
-Time is virtual, sockets are real. What is asked in which scene, and what is told then, is in `tests/reasons.py`.
+Time is virtual, sockets are real. `tests/reasons.py` has the questions of each scene, and what their clients are told.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -49,7 +49,7 @@ ZONE = "$ORIGIN corp.example.\n@ 300 IN SOA ns hostmaster 1 7200 1800 86400 60\n
 SOA = "example. 60 IN SOA ns.example. hostmaster.example. 1 7200 1800 86400 60"
 LONG = ".".join(("d" * 40, "e" * 40))
 DOMAINS = [f"n{n}.example" for n in range(29)]  # as many as nodes may have
-UP = "ADDRESS"  # stands for the upstream's
+UP = "ADDRESS"  # stands for the address of the upstream
 _PATIENCE = 60.0  # seconds of virtual time
 
 SCENES: dict[str, str] = {
@@ -106,11 +106,11 @@ domains = ["internal"]""",
 
 
 class Example(NamedTuple):
-    """A reason, and a question "NAME [TYPE [CLASS]]" that brings it in a scene.
+    """A reason, and a question "NAME [TYPE [CLASS]]" whose answer has this reason in a scene.
 
-    The rest is the rcode, or "no reply", and the errors that a client is told. With `again` it is asked twice, so many
-    seconds apart; `meanwhile` is a question under way. With `told` the outside says so, as bringing it takes thousands
-    of questions, or a bug. `alter` makes another packet of it.
+    `rcode`, which may be "no reply", and `errors` (extended errors) are what the client is told. With `again`, the
+    question is asked twice, so many seconds apart. `meanwhile` is a question that is under way then. With `told`, a
+    made-up outside gives this reason, which otherwise needs thousands of questions, or a bug. `alter` makes the packet.
     """
 
     code: str
@@ -138,7 +138,7 @@ def _errors(query: Query, rcode: int, *errors: tuple[int, str]) -> bytes:
 
 
 def option(code: int, data: bytes) -> dns.edns.Option:
-    """Return an EDNS option as it stands."""
+    """Return an EDNS option with exactly these octets."""
     return dns.edns.GenericOption(dns.edns.OptionType.make(code), data)
 
 
@@ -168,7 +168,7 @@ def _junk(query: Query) -> bytes:
     return query.reply()[:4] + b"\0\1\0\1\0\0\0\0" + question + b"\xff\xff"
 
 
-# What is answered by the first label of a name; to all else there is no reply.
+# The reply to a name by its first label; other names get no reply.
 REPLIES: dict[str, Callable[[Query], bytes]] = {
     "ok": _ok,
     "nodata": lambda query: query.reply(authority=(SOA,)),
@@ -186,7 +186,7 @@ REPLIES: dict[str, Callable[[Query], bytes]] = {
 
 
 async def does_what_names_say(query: Query) -> None:
-    """Answer as the first label of the name says, or close a connection."""
+    """Answer, or close the connection, as the first label of the name says; other names get no reply."""
     label = query.name.lower().partition(".")[0]
     if label in REPLIES:
         await query.send(REPLIES[label](query))
@@ -195,7 +195,7 @@ async def does_what_names_say(query: Query) -> None:
 
 
 class Once:
-    """The script that answers a name once, and is silent from then on."""
+    """The script that answers each name `once.…` a single time, and does what all other names say."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -210,7 +210,7 @@ class Once:
 
 
 def back_to(port: Callable[[], int]) -> Callable[[Query], Any]:
-    """Return the script of an upstream that forwards all that it is asked to a port."""
+    """Return the script of an upstream that forwards all queries to a loopback port."""
 
     async def script(query: Query) -> None:
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
@@ -226,7 +226,7 @@ def back_to(port: Callable[[], int]) -> Callable[[Query], Any]:
 
 
 class Asked(NamedTuple):
-    """What a client is told: the rcode, or "no reply"; the extended errors; the reason that it is counted under."""
+    """What a client is told: the rcode, or "no reply"; the extended errors; the reason that the server counts."""
 
     rcode: str
     errors: tuple[tuple[int, str], ...]
@@ -261,7 +261,7 @@ class Scene:
         return Asked(*self.shown(wire), code)
 
     def shown(self, wire: bytes | None) -> tuple[str, tuple[tuple[int, str], ...]]:
-        """Return the rcode and the errors of a reply, with words in place of what differs from run to run."""
+        """Return the rcode and the errors of a reply, with fixed words in place of what differs from run to run."""
         rcode, errors = told_by(wire)
         for found, word in self._names.items():
             errors = tuple((code, text.replace(found, word)) for code, text in errors)
@@ -277,7 +277,7 @@ class Scene:
 
 
 def query_of(example: Example) -> bytes:
-    """Return the packet, as dig sends it: with a cookie."""
+    """Return the packet of an example. It has a cookie, as packets of dig have, and is changed by `alter`."""
     name, *more = example.question.split()
     type_, class_ = (*more, *("A", "IN")[len(more) :])
     query = dns.message.make_query(name, type_, class_, id=7, use_edns=0, options=[option(10, b"12345678")])
@@ -344,13 +344,13 @@ def _config(name: str, folder: Path, other: Upstream) -> Config:
 
 
 def ask_told(example: Example) -> Asked:
-    """Return what the client of an example is told where the outside is made up."""
+    """Return what the client of an example is told, if a made-up outside gives the reason `told`."""
     reason = example.told
     assert reason is not None
 
     def tell(ask: Question, now: float) -> Outcome:
         del ask
-        if reason is o.FORWARDED:  # what cannot be read: whoever made it has a bug
+        if reason is o.FORWARDED:  # a body that cannot be read, as a bug would make it
             return Outcome(0, Body(3, 0, 0, b"\xc0\x0c"), False, o.FORWARDED, now, now + 60, b"\3web\0")
         return Outcome(SERVFAIL, Body(0, 0, 0, b""), False, reason, now, now)
 

@@ -1,7 +1,7 @@
 """The outside of the cluster: a server of one zone file, on loopback, UDP and TCP.
 
-Names of the zone are answered with authority, everything else does not exist. Also a program of its own, for the tests
-that start processes: `python -m tests.upstream` prints the port that it got.
+It is authoritative for the names of the zone; all other names do not exist. For tests that start processes, it is also
+a program: `python -m tests.upstream` prints the port that it got.
 """
 
 import sys
@@ -23,7 +23,7 @@ _MAX_ALIASES = 8
 
 
 def answering_from(path: Path = ZONE) -> Script:
-    """Return the script of an upstream that knows this zone and nothing else."""
+    """Return the script of an upstream that knows only this zone."""
     zone = dns.zone.from_text(path.read_text(), relativize=False)
 
     async def script(query: Query) -> None:
@@ -33,7 +33,7 @@ def answering_from(path: Path = ZONE) -> Script:
 
 
 def answer(zone: dns.zone.Zone, query: dns.message.Message) -> dns.message.Message:
-    """Return what the zone's server says (RFC 1034 section 4.3.2), CNAMEs inside the zone followed."""
+    """Return the answer of the zone's server (RFC 1034 section 4.3.2, no wildcards); it follows CNAMEs in the zone."""
     reply = dns.message.make_response(query, recursion_available=True)
     question = query.question[0]
     assert zone.origin is not None

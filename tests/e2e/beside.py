@@ -1,7 +1,7 @@
 """CoreDNS and this server beside each other: the same Corefile, cluster and outside, the same questions.
 
-Everything is on loopback: the two servers, and an outside in which every address of the Corefile's upstreams is another
-one, so that an answer tells who was asked.
+Everything is on loopback: the two servers, and the upstreams of the Corefile. The answers of an upstream tell which
+`forward` line it stands in.
 """
 
 import base64
@@ -57,7 +57,7 @@ def why_not() -> str:
 
 
 class NumberedUpstream:
-    """An upstream for both servers, so in threads beside the test; its answers tell by `number` that it was asked."""
+    """An upstream for both servers, in threads beside the test; its `number` in an answer tells that it was asked."""
 
     def __init__(self, address: str, port: int, number: int) -> None:
         self._number = number
@@ -126,7 +126,7 @@ class NumberedUpstream:
         return reply.to_wire(max_size=65535)
 
     def _alias(self, reply: dns.message.Message, target: str) -> None:
-        """Answer with a CNAME, and what stands at its end."""
+        """Answer with a CNAME and the record of its target."""
         name, rtype = reply.question[0].name, reply.question[0].rdtype
         reply.answer.append(dns.rrset.from_text(name, _TTL, "IN", "CNAME", target))
         reply.answer.append(dns.rrset.from_text(target, _TTL, "IN", dns.rdatatype.to_text(rtype), self._data(rtype)))
@@ -188,9 +188,9 @@ Place = tuple[str, int, int]  # an upstream's address and port, and the number o
 
 
 def on_loopback(text: str, kubeconfig: Path, resolvconf: Path) -> tuple[str, set[Place]]:
-    """Return a Corefile for this machine: its upstreams on loopback, and where these are to be.
+    """Return a Corefile for this machine, with its upstreams on loopback, and the places of these upstreams.
 
-    Those of one line give the same answers, as CoreDNS asks them at random.
+    The upstreams of one `forward` line give the same answers, as CoreDNS chooses one of them at random.
     """
     places: set[Place] = set()
 
@@ -222,7 +222,7 @@ def on_loopback(text: str, kubeconfig: Path, resolvconf: Path) -> tuple[str, set
 
 @contextmanager
 def both(corefile: Path, folder: Path) -> Iterator[str]:
-    """Start both servers on one Corefile; give what was said of the import."""
+    """Start both servers with one Corefile; yield the messages of the import."""
     with ExitStack() as stack:
         cluster = Cluster(folder)
         stack.callback(cluster.close)
@@ -254,9 +254,9 @@ def both(corefile: Path, folder: Path) -> Iterator[str]:
 
 
 def _bound(text: str) -> str:
-    """Return a Corefile every block of which listens at one address.
+    """Return a Corefile in which every block listens on one address.
 
-    Without its multicluster zone, for which CoreDNS waits until the API server knows of ServiceImports.
+    The multicluster zone is left out: CoreDNS would wait for it until the API server knows ServiceImports.
     """
     text = re.sub(r" clusterset\.local( in-addr)|^\s+multicluster .*$", r"\1", text, flags=re.MULTILINE)
     return re.sub(r"^([^\s(].*\{)$", rf"\1\n    bind {THEIRS}", text, flags=re.MULTILINE)
@@ -273,7 +273,7 @@ def _import(path: Path) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def _program(command: Sequence[str], folder: Path, host: str, log: Path) -> Iterator[None]:
-    """Run a server, from the time it answers for the cluster on."""
+    """Run a server; the block begins when it answers for the cluster."""
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
     try:
@@ -297,7 +297,7 @@ def _answers(host: str) -> bool:
 
 
 def ask(host: str, name: str, rtype: str) -> dns.message.Message:
-    """Return what a server says, over TCP where it does not fit."""
+    """Return the reply of a server, over TCP if it does not fit into UDP."""
     query = dns.message.make_query(name, rtype, use_edns=0, payload=1232)
     reply, _ = dns.query.udp_with_fallback(query, host, timeout=6)
     return reply

@@ -1,4 +1,4 @@
-"""Ways to an API server, and API servers, with one fault each, and the message about it."""
+"""Kubeconfigs and API servers with one fault each, and the message about it."""
 
 import base64
 from collections.abc import Callable
@@ -69,7 +69,7 @@ HOPELESS = [
 
 
 class Passing(NamedTuple):
-    """`reason` and `says` are of the one line about it; `mend` makes it right."""
+    """A fault that may pass: `reason` and `says` are in the one line of the log about it."""
 
     name: str
     spoil: Callable[[ApiServer, Content], Any]

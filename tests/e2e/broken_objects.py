@@ -17,7 +17,7 @@ SLICE = "{kind: EndpointSlice, metadata: {name: a, namespace: shop, labels: {kub
 
 
 class Row(NamedTuple):
-    """`text` is of a file beside a good one; `says` is in one line of the log, whose level it is."""
+    """`text` is the text of a file beside a good one, or makes it; `says` is in a line of the log, of that `level`."""
 
     name: str
     text: str | bytes | Callable[[Path], object]
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     file: str = "broken.yaml"
 
     def make(self, path: Path) -> None:
-        """Put what is broken at the path."""
+        """Make the broken file at the path."""
         if isinstance(self.text, str):
             path.write_text(self.text)
         elif isinstance(self.text, bytes):

@@ -10,14 +10,14 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Where screenshots are kept, one after each run; git ignores it.
+# The folder of the screenshots of the last run; git ignores it.
 ARTEFACTS = Path(os.environ.get("ARTEFACTS", Path(__file__).parents[2] / "artefacts"))
 PATIENCE = 15_000  # ms
 
 
 @contextmanager
 def chromium(*arguments: str) -> Iterator[Browser]:
-    """Run a browser; in a container it has no sandbox of its own."""
+    """Run a browser without its sandbox, which does not work in a container."""
     assert CHROMIUM is not None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -30,7 +30,7 @@ def chromium(*arguments: str) -> Iterator[Browser]:
 
 
 class Tab:
-    """A tab, the requests that it sent, and what was wrong in it."""
+    """A tab, the requests that it sent, and the errors and warnings in it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -55,7 +55,7 @@ class Tab:
         return [[_plain(cell) for cell in row.locator("th, td").all_inner_texts()] for row in rows]
 
     def hide(self, hidden: bool) -> None:
-        """Have the page think that it is in a tab that nobody sees, or that it is seen again."""
+        """Tell the page that its tab is hidden, or visible again."""
         self.page.evaluate(
             "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });"
             "document.dispatchEvent(new Event('visibilitychange')); }",
@@ -63,13 +63,13 @@ class Tab:
         )
 
     def keep(self, name: str) -> None:
-        """Keep a picture of the whole page."""
+        """Save a screenshot of the whole page."""
         ARTEFACTS.mkdir(exist_ok=True)
         self.page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
 
 
 def _plain(text: str) -> str:
-    """Return what is shown with usual spaces, where those of the page keep a number and its unit together."""
+    """Return a shown text with ordinary spaces; those of the page keep a number and its unit on one line."""
     return text.strip().replace("\N{NO-BREAK SPACE}", " ")
 
 

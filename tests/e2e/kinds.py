@@ -26,7 +26,7 @@ from tests.reasons import EXAMPLES
 from tests.running import write_objects
 from tests.scenes import SCENES, THINGS, UP, ZONE, Example, Once, back_to
 
-# What is wrong, by the scene and the question that bring it, and the reason where there are several.
+# What is wrong: the scene and the question that bring it, and the reason if there are several.
 KINDS: dict[str, tuple[str, ...]] = {
     "The namespace does not exist": ("plain", "web.nowhere.svc.cluster.local"),
     "The Service does not exist": ("plain", "nobody.shop.svc.cluster.local"),
@@ -65,7 +65,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "The client asks too much": ("a rate", "web.shop.svc.cluster.local"),
 }
 _LOOPS = re.compile(r"^dnsserver_upstream_looping\{.*\} 1", re.MULTILINE)
-_FIXED = ("a loop", "no API server")  # whose port is known before it serves: the latter does not say that it does
+# Scenes whose ports are chosen before the server starts; without an API server it never logs that it serves.
+_FIXED = ("a loop", "no API server")
 _SOON = 2.0  # seconds
 _MORE = '[cache]\nttl_cap = 1\n[log]\nformat = "json"\n[[query_log]]\nclasses = ["all"]\n'
 _LEFT_OUT = ("timestamp", "level", "logger", "client", "port", "protocol", "id", "seconds", "request", "reply", "do")
@@ -85,7 +86,7 @@ class Seen(NamedTuple):
 
 @contextmanager
 def outside() -> Iterator[tuple[int, Callable[[Script], None]]]:
-    """Run an upstream that does what names say; give its port, and the way to have it do something else."""
+    """Run an upstream that does what names say; yield its port, and a function that gives it another script."""
     ready, ended = threading.Event(), trio.Event()
     found: list[Any] = []
 
@@ -111,7 +112,7 @@ def outside() -> Iterator[tuple[int, Callable[[Script], None]]]:
 
 
 def seen(scene: str) -> dict[str, Seen]:
-    """Run the server in a scene, ask what brings its kinds of failure, and return what is seen of each by its title."""
+    """Run the server in a scene, ask what brings its kinds of failure, and return what is seen of each, by title."""
     with outside() as (port, use), tempfile.TemporaryDirectory() as folder:
         ports = (free_port(), free_port()) if scene in _FIXED else (0, 0)
         if scene == "a loop":
@@ -188,7 +189,7 @@ def _dig(server: Served, question: str) -> str:
 
 
 def _logged(server: Served, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the lines of the log about these names and reasons, less what differs from run to run."""
+    """Return the lines of the log about these names and reasons, without the fields that differ from run to run."""
     found: dict[tuple[str, str], str] = {}
     while found.keys() < wanted:
         line = server.wait_for("query")
@@ -223,7 +224,7 @@ def _explained(server: Served, question: str) -> str:
 
 
 def _plain(part: Any, words: dict[str, str]) -> Any:
-    """Return a text, or texts, with words in place of what another run or machine says otherwise."""
+    """Return a text, or texts, with fixed words in place of what differs between runs or machines."""
     if isinstance(part, tuple):
         return tuple(_plain(each, words) for each in part)
     for found, word in words.items():
@@ -237,19 +238,19 @@ _BEGIN, _END = "<!-- kinds: begin -->\n\n", "\n<!-- kinds: end -->"
 
 
 def page(found: dict[str, Seen]) -> str:
-    """Return the part of the page."""
+    """Return the part of the page that has all kinds of failure."""
     return "\n".join(_block(found[title]) for title in KINDS)
 
 
 def written() -> dict[str, str]:
-    """Return what the page has, by title."""
+    """Return the blocks that the page has now, by title."""
     part = PAGE.read_text("utf-8").partition(_BEGIN)[2].partition(_END)[0]
     blocks = re.split(r"^(?=### )", part, flags=re.MULTILINE)[1:]
     return {block.partition("\n")[0].removeprefix("### "): block.strip() for block in blocks}
 
 
 def block(one: Seen) -> str:
-    """Return what the page has to have of a kind."""
+    """Return the block that the page has to have about a kind."""
     return _block(one).strip()
 
 
@@ -274,7 +275,7 @@ _KUBECONFIG = json.dumps(
 
 
 def main() -> None:
-    """Write the part of the page."""
+    """Write the part of the page that has all kinds of failure."""
     found: dict[str, Seen] = {}
     for scene in dict.fromkeys(scene for scene, *_ in KINDS.values()):
         found |= seen(scene)

@@ -1,4 +1,4 @@
-"""One run of the program with something wrong: what it says until it serves or ends, and what /readyz is meanwhile."""
+"""One run of the program with a mistake: what it logs until it serves or ends, and what /readyz says then."""
 
 import json
 import os
@@ -19,7 +19,7 @@ Line = dict[str, Any]
 
 
 class Observed(NamedTuple):
-    """`status` is None where it went on; `ready` and `page` are of /readyz then."""
+    """`status`: the exit status, None if the program went on; `ready` and `page`: status and body of /readyz then."""
 
     status: int | None
     log: list[Line]
@@ -41,9 +41,9 @@ def observe(
     environment: dict[str, str] | None = None,
     linger: float = 0.0,
 ) -> Observed:
-    """Run `serve` until a line of its log is the one that is waited for, or it ends; `folder` is for its settings.
+    """Run `serve` until `until` accepts a line of its log, or until it ends; `folder` is for its settings.
 
-    `linger`: seconds that it runs on, so that what it repeats is seen.
+    `linger`: seconds that it runs on after that line, so that repeated lines are seen.
     """
     settings = folder / "observed.toml"
     settings.write_text('listen = ["127.0.0.1:0"]\nupstreams = []\ndrain = 0\n')
@@ -86,7 +86,7 @@ def readiness(flags: tuple[str, ...]) -> tuple[int, str]:
 
 
 def in_page(table: str, name: str, seen: Observed, says: str, folder: Path) -> None:
-    """Expect that the page of mistakes has what was seen."""
+    """Expect that docs/troubleshooting.md has what was seen."""
     line = seen.line(says)
     text = (
         str(line["event"]) if says == line["event"] and "error" not in line else str(line.get("error", line["event"]))

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md, whose rows are what the tests of mistakes see.
+"""docs/troubleshooting.md: its rows are what the tests of mistakes see.
 
 Each test compares its row with the page; with DNSSERVER_TABLE=1 it writes the row instead:
 `DNSSERVER_TABLE=1 pytest tests/e2e/test_broken_config.py tests/e2e/test_broken_objects.py tests/e2e/test_broken_api.py`
@@ -13,7 +13,7 @@ from tests.e2e.process import FOLDER
 PAGE = FOLDER / "docs" / "troubleshooting.md"
 _LONGEST = 200  # characters of a sentence
 _HEAD = 2  # lines of a table before its rows
-# What another run or another Python says in other words.
+# What differs in another run or with another Python.
 _VARYING = [
     (re.compile(r" ?\(_ssl\.c:\d+\)"), ""),
     (re.compile(r"127\.0\.0\.1:\d{5}"), "127.0.0.1:PORT"),
@@ -24,7 +24,10 @@ _VARYING = [
 
 
 def agree(table: str, name: str, says: str, text: str, *columns: object) -> None:
-    """Expect that a row of the page has these columns, and `says` in its sentence; or write it, with all of `text`."""
+    """Expect that a row of the page has these columns, and `says` in its sentence.
+
+    With DNSSERVER_TABLE set, write the row first; its sentence is then `text`, cut if it is long.
+    """
     row = [name, _sentence(says, text), *map(str, columns)]
     if "DNSSERVER_TABLE" in os.environ:
         _write(table, row)

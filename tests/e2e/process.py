@@ -76,7 +76,7 @@ class Program:
 
 
 class Served(Program):
-    """A server that serves; `port` and `admin` are where."""
+    """A server; `port` and `admin` are where it serves, after `wait_serving`."""
 
     def __init__(self, *flags: str, before: Sequence[str] = ()) -> None:
         super().__init__("dnsserver", "serve", *flags, before=before)
@@ -107,7 +107,7 @@ class Served(Program):
 
 @contextmanager
 def served(*flags: str, before: Sequence[str] = ()) -> Iterator[Served]:
-    """Run a server until the block ends; it serves when the block begins."""
+    """Run a server during the block; the block begins when it serves."""
     server = Served(*flags, before=before)
     try:
         server.wait_serving()
@@ -117,7 +117,7 @@ def served(*flags: str, before: Sequence[str] = ()) -> Iterator[Served]:
 
 
 def wait_until(condition: Callable[[], object]) -> float:
-    """Wait for a condition of another process, which nothing but looking tells; return how many seconds it took."""
+    """Look again and again until a condition of another process holds; return how many seconds it took."""
     began = monotonic()
     while not condition():
         assert monotonic() < began + PATIENCE, f"never true: {condition}"

@@ -61,14 +61,14 @@ COMPILERS = {"glibc": ("gcc", "gcc"), "musl": ("musl-gcc", "musl-tools"), "go": 
 
 
 class Asked(NamedTuple):
-    """A name that was asked, with all types until another one was."""
+    """A name, and all types that were asked for it before another name was asked."""
 
     name: str
     types: frozenset[str]
 
 
 def built(resolver: str, folder: Path) -> list[str]:
-    """Return the command of a program that looks up a name, given with a type's number or 0 for addresses."""
+    """Build a program that looks up a name, and return its command; it takes the name and a type, 0 for addresses."""
     if resolver == "go":
         (folder / "main.go").write_text(GO)
         command = ["go", "build", "-o", "look", "main.go"]
@@ -97,7 +97,7 @@ def in_space(make: Callable[[], socket.socket]) -> socket.socket:
 
 
 class Nameserver:
-    """Says of each name what `says` has of it: `A`, `AAAA`, `both`, `nodata`, `silent` or an rcode; else NXDOMAIN."""
+    """Answers each name as `says` has it: a type, `both`, `nodata`, `silent` or an rcode; other names with NXDOMAIN."""
 
     def __init__(self, says: Mapping[str, str]) -> None:
         self.says = says
@@ -107,7 +107,7 @@ class Nameserver:
         self._thread.start()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # that it is not connected: it ends the wait all the same
+        with contextlib.suppress(OSError):  # it is not connected; the wait ends all the same
             self._socket.shutdown(socket.SHUT_RD)
         self._thread.join()
         self._socket.close()
@@ -159,7 +159,7 @@ def _bound(kind: int) -> socket.socket:
 
 @contextlib.contextmanager
 def space() -> Iterator[None]:
-    """Have the namespace, for the length of the block."""
+    """Make the namespace, and delete it after the block."""
     settings = Path("/etc/netns") / SPACE
     settings.mkdir(parents=True, exist_ok=True)
     (settings / "resolv.conf").touch()
@@ -175,7 +175,7 @@ def space() -> Iterator[None]:
 
 
 def look_up(command: Sequence[str], resolv_conf: str, name: str, qtype: int) -> bool:
-    """Have a program look up a name by a resolv.conf; return whether it was found."""
+    """Let a program look up a name with a resolv.conf; return whether it was found."""
     (Path("/etc/netns") / SPACE / "resolv.conf").write_text(resolv_conf)
     inside = ["ip", "netns", "exec", SPACE, *command, name, str(qtype)]
     done = subprocess.run(inside, capture_output=True, text=True, timeout=_PATIENCE, check=False)

@@ -1,6 +1,6 @@
 """`python -m tests.fuzz TARGET...`: run targets under atheris, one after the other, and say what they reached.
 
-New inputs that reach more are kept below `--kept`, findings beside them; the end is status 1 if there were any.
+Inputs that reach new code are kept below `--kept`, with the findings beside them. Exit status 1 if there was a finding.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import click
 from tests.fuzz.pieces import mutator
 
 CORPUS = Path(__file__).parent / "corpus"
-# Each target, what it is about (whose lines are counted), and the octets of its longest input.
+# Each target, the modules that it is about (their lines are counted), and the octets of its longest input.
 TARGETS = {
     "packet": (
         [
@@ -49,22 +49,22 @@ TARGETS = {
 }
 _STATISTICS = re.compile(r"^stat::(\w+):\s+(\d+)$", re.MULTILINE)
 _STALL = 10  # seconds of processor time for one input, after which it counts as one that hangs
-_STANDSTILL = 600  # seconds of the clock, for what Python cannot interrupt
+_STANDSTILL = 600  # seconds of the clock, for code that Python cannot interrupt
 _MEMORY = 1024  # MiB that a target may come to hold
 
 
 @click.command()
 @click.argument("targets", nargs=-1, type=click.Choice(list(TARGETS)))
-@click.option("--runs", default=100_000, show_default=True, help="Inputs a target.")
-@click.option("--seconds", default=600, show_default=True, help="At most, a target.")
-@click.option("--seed", default=1, show_default=True, help="Of the fuzzer's chances; 0 chooses one.")
+@click.option("--runs", default=100_000, show_default=True, help="Number of inputs for each target.")
+@click.option("--seconds", default=600, show_default=True, help="The most seconds for each target.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the fuzzer's random numbers; 0 chooses one.")
 @click.option("--kept", type=click.Path(path_type=Path), help="A folder for inputs and findings.  [default: a new one]")
-@click.option("--lines/--no-lines", default=True, help="Count the lines that the inputs kept have reached.")
+@click.option("--lines/--no-lines", default=True, help="Count the lines that the kept inputs reach.")
 @click.option("--inside", is_flag=True, hidden=True, help="Run the one target in this process.")
 def main(
     targets: tuple[str, ...], runs: int, seconds: int, seed: int, kept: Path | None, lines: bool, inside: bool
 ) -> None:
-    """Run all targets, or some."""
+    """Run all targets, or the given ones."""
     folder = kept or Path(tempfile.mkdtemp(prefix="fuzz-"))
     if inside:
         _fuzz(targets[0], folder / targets[0], runs, seconds, seed)
@@ -88,7 +88,7 @@ def main(
 def _fuzz(target: str, folder: Path, runs: int, seconds: int, seed: int) -> None:
     """Run a target in this process, which ends with it."""
     atheris = importlib.import_module("atheris")  # late: it instruments what is imported from then on
-    with atheris.instrument_imports(include=TARGETS[target][0]):  # the rest is half of the time and no news
+    with atheris.instrument_imports(include=TARGETS[target][0]):  # the rest takes half of the time for nothing new
         module = importlib.import_module(f"tests.fuzz.{target}")
     words = CORPUS / f"{target}.dict"
     options = [f"-runs={runs}", f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={TARGETS[target][1]}"]
@@ -102,7 +102,7 @@ def _fuzz(target: str, folder: Path, runs: int, seconds: int, seed: int) -> None
 
 
 def _bounded(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """Return it with a bound on its processor time: on a busy machine the clock says nothing."""
+    """Return `run` with a limit on its processor time: on a busy machine, the time of the clock means nothing."""
 
     def give_up(*_: object) -> None:
         raise AssertionError(f"one input takes more than {_STALL} s of processor time")
@@ -116,13 +116,13 @@ def _bounded(run: Callable[[bytes], None]) -> Callable[[bytes], None]:
 
 
 def _octetwise(data: bytes, most: int) -> bytes:
-    """Return it changed by the fuzzer, which puts its own function there when it starts."""
+    """Return an input changed by the fuzzer itself; its function is only there after the fuzzer has started."""
     changed: bytes = importlib.import_module("atheris").Mutate(data, most)
     return changed
 
 
 def _reached(target: str, folder: Path) -> str:
-    """Return how many of the lines that a target is about its inputs reach."""
+    """Return in words which share of the lines of a target's modules its inputs reach."""
     script = (
         "import sys, coverage, importlib, pathlib\n"
         f"measured = coverage.Coverage(source={TARGETS[target][0]!r}, data_file=None, config_file=False)\n"

@@ -12,10 +12,10 @@ from tests.fuzz.pieces import separated
 from tests.fuzz.quick import remember_fields
 
 _FILE = Path("/etc/dnsserver/dnsserver.toml")
-_MOST = 4_000  # octets of a sentence
+_MOST = 4_000  # characters of a message
 
 remember_fields()
-# What the file with all settings has: the lines of each table, its head first; the first ones stand in none.
+# The lines of the file with all settings, by table, each with its head first; the first lines are in no table.
 _LINES = re.findall(
     r"^#?((?:\w+ = .+|\[.+\]))$", (Path(__file__).parents[2] / "zones/dnsserver.toml").read_text(), re.MULTILINE
 )
@@ -45,7 +45,7 @@ localhost 10.in-addr.arpa 1.10.in-addr.arpa d.f.ip6.arpa 10.0.0.0/8 example.:53 
 
 
 def _table(chance: random.Random) -> bytes:
-    """Return a table with all or some of its lines, perhaps with a value or a domain that another one has."""
+    """Return a table with all or some of its lines, perhaps with a value or a domain of another table."""
     head, *lines = chance.choice(_TABLES)
     if chance.random() < 0.4 or len(lines) > 20:
         lines = chance.sample(lines, min(len(lines), 1 + chance.randrange(4)))
@@ -62,7 +62,7 @@ PIECES = separated(b"\n\n", _table)
 
 
 def run(data: bytes) -> None:
-    """Read a text, and what is printed of it."""
+    """Read a text as a configuration; print a valid one, read that again, and expect that it is printed the same."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

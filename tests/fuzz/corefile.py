@@ -11,7 +11,7 @@ from tests.fuzz.pieces import separated
 from tests.fuzz.quick import remember_fields
 
 _IMPORTED = {"a.example": "errors\n"}
-_MOST = 2_000  # octets of a sentence
+_MOST = 2_000  # characters of a message
 
 remember_fields()
 _WORDS = (*VALUES, *(f'"{text}"' for text in QUOTED))
@@ -42,7 +42,7 @@ PIECES = separated(b"\n", _directive)
 
 
 def run(data: bytes) -> None:
-    """Import a text."""
+    """Import a text; if it is accepted, load the configuration that it becomes, and check the findings."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

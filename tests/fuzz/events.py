@@ -1,4 +1,4 @@
-"""Lines of watches, as octets: the zone after them is that of one list of what there is then, and all names answer."""
+"""Lines of watches, as octets: after them, the zone answers like one that lists the remaining objects at once."""
 
 import json
 import random
@@ -19,7 +19,7 @@ from tests.universe import BASE, NAMESPACES, PACKETS, QUESTIONS, Truth, normal, 
 _KINDS = tuple(Kind)
 _NUMBERS = {"Namespace": 0, "Service": 1, "EndpointSlice": 2, "Pod": 3}
 _SYNCED = listed(BASE)
-_ASKED = 4  # questions of one input, about what its events are about
+_ASKED = 4  # questions of one input, about the objects of its events
 _LINES = 8  # of one input
 _ANYWHERE = [packet for packet, (name, _) in zip(PACKETS, QUESTIONS, strict=True) if ".svc." not in name]
 _IN = {
@@ -42,7 +42,7 @@ PIECES = separated(b"\n", _line)
 
 
 def events_of(data: bytes) -> Iterator[Event]:
-    """Give the events that the lines make: the first octet of a line chooses its kind, the rest is the API's JSON."""
+    """Yield the events of the lines: the first octet of a line chooses the kind, the rest is the API's JSON."""
     for line in data.split(b"\n")[:_LINES]:
         if not line:
             continue
@@ -67,7 +67,7 @@ def events_of(data: bytes) -> Iterator[Event]:
 
 
 def run(data: bytes) -> None:
-    """Apply the events to a zone that has something, asking all the while, and compare it with one made at once."""
+    """Apply the events to a zone that has objects, ask it meanwhile, and compare it with one that is filled at once."""
     events = tuple(events_of(data))
     if not events:
         return
@@ -91,7 +91,7 @@ def run(data: bytes) -> None:
 
 
 def _questions(data: bytes, events: Iterable[Event]) -> list[bytes]:
-    """Return some of the questions that the events may be about, by chance but always the same for the same octets."""
+    """Return some questions about the objects of the events, at random but always the same for the same octets."""
     spaces = set()
     for event in events:
         match event:

@@ -1,4 +1,4 @@
-"""Files of objects: any content is read within bounds, reported, and served, at least in part, or not at all."""
+"""Files of objects: any content is read within limits, its mistakes are reported, and its valid objects are served."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from tests.fuzz.quick import strictly
 from tests.fuzz.things import thing
 from tests.universe import PACKETS, zone
 
-_MOST_SENTENCES = 4_000  # octets of one
+_MOST_SENTENCES = 4_000  # characters of one
 _EVERY = 31
 _FORMS = ("{}", "&a {}", "- {}", "{{kind: List, apiVersion: v1, items: [{}, {}]}}", "{{<<: {}}}", "--- {}", "# {}")
 
@@ -26,7 +26,7 @@ def _document(chance: random.Random) -> bytes:
 
 
 def _bomb(chance: random.Random) -> str:
-    """Return a document in which each line stands for several of the line before it."""
+    """Return a document in which each line refers several times to the line before it."""
     width, depth = 2 + chance.randrange(9), 1 + chance.randrange(9)
     form = chance.choice(("[{}]", "{{kind: List, apiVersion: v1, items: [{}]}}"))
     lines = [f"a{at}: &a{at} {form.format(', '.join(width * [f'*a{at - 1}']))}" for at in range(1, depth)]
@@ -37,7 +37,7 @@ PIECES = separated(b"\n---\n", _document, head=1)
 
 
 def run(data: bytes) -> None:
-    """Read a file, as YAML or as JSON, and serve what it says."""
+    """Read a file as YAML or as JSON, check its findings, and serve its objects."""
     if not data:
         return
     content = documents.read(data[1:], json=bool(data[0] & 1), name="objects.yaml")

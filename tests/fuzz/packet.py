@@ -1,4 +1,4 @@
-"""Packets of a client, one after the other: the reply by a template, by the long way and from the cache is the same."""
+"""Packets of clients, one after the other: the reply is the same by a template, without one and from the cache."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from tests.server.ways import OUTCOMES, THINGS, Server
 _MOST = 6  # packets of one input
 _ZONE = Cluster()  # no packet changes it
 _UDP_SIZE = 1232  # octets of a reply over UDP at the most, by default
-# All but octets that no reader of an upstream would let pass.
+# All outcomes but those with octets that the reader of upstream replies refuses.
 _TELLERS = tuple(tell for name, tell in OUTCOMES.items() if name != "unreadable")
 
 for _event in listed(THINGS):
@@ -23,7 +23,7 @@ for _event in listed(THINGS):
 
 
 def packets(data: bytes) -> Iterator[bytes]:
-    """Give the packets of an input: each is the octets behind one that says how many there are."""
+    """Yield the packets of an input: before each packet, one octet tells its length."""
     at = 0
     for _ in range(_MOST):
         if at >= len(data):
@@ -46,12 +46,12 @@ _SIZES = (512, 1232, 4096, 0)
 
 
 def _packet(chance: random.Random) -> bytes:
-    """Return a query that is right or nearly so, with flags and options that few have."""
+    """Return a query that is valid or nearly valid, with usual and rare flags and options."""
     opt = b""
     if chance.random() < 0.5:
         do = chance.choice((0, 0x8000))
         options = chance.choice((b"", b"", bytes(4), b"\0\x0a\0\x08" + bytes(8), b"\0\x0b\0\0", b"\0\x0b\0\2\0\1"))
-        size = len(options) + chance.choice((0, 0, 0, 1, 9))  # which may end behind the packet
+        size = len(options) + chance.choice((0, 0, 0, 1, 9))  # the size may go beyond the end of the packet
         opt = b"\0\0\x29" + chance.choice(_SIZES).to_bytes(2) + bytes(2) + do.to_bytes(2) + size.to_bytes(2) + options
     head = b"\x12\x34" + chance.choice(_FLAGS).to_bytes(2) + b"\0\1\0\0\0\0\0" + bytes((len(opt) > 0,))
     return head + chance.choice(_NAMES) + chance.choice(_TYPES).to_bytes(2) + b"\0\1" + opt
@@ -65,12 +65,12 @@ PIECES = Pieces(lambda data: (data[:1], [*packets(data[1:])]), _joined, _packet)
 
 
 def _tell(ask: Question, now: float) -> Outcome | None:
-    """Return what is said of a question outside: always the same, of the kind that its name chooses."""
+    """Return the outcome of an outside question; its kind depends only on the name."""
     return _TELLERS[sum(ask.name) % len(_TELLERS)](ask, now)
 
 
 def _replies(server: Server, packet: bytes, number: int) -> list[tuple[int, bytes]]:
-    """Return the reply at once, or the one that came late, or none."""
+    """Return (client, reply) for the reply that comes at once or late; nothing if there is none."""
     at_once = server.port.ask(packet, number)
     server.outside.finish(_tell)
     late = [*server.port.sent]
@@ -80,13 +80,13 @@ def _replies(server: Server, packet: bytes, number: int) -> list[tuple[int, byte
 
 
 def _comparable(wire: bytes) -> object:
-    """Return what of a reply is always the same: a cached one may have its addresses in another order."""
+    """Return the parts of a reply that are always the same: a cached reply may have its addresses in another order."""
     read = strictly(wire)
     return read.flags, read.questions, sorted(read.records)
 
 
 def run(data: bytes) -> None:
-    """Ask two servers, one of which knows the long way only, and both once more, with TCP if the first octet is odd."""
+    """Ask two servers, the second without templates, each packet three times; over TCP if the first octet is odd."""
     if not data:
         return
     stream = data[0] % 2 == 1

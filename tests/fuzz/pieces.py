@@ -1,7 +1,7 @@
-"""Inputs changed piece by piece, beside octet by octet: a line, a document, a packet comes, goes or is another one.
+"""Changes of an input by pieces instead of octets: a line, a document or a packet is added, removed or replaced.
 
-Octets that change by chance hardly ever make one more table of a configuration, or a whole object. A target that knows
-how its input falls into pieces and how to make one says so with `PIECES`.
+Random changes of octets hardly ever make another table of a configuration, or a complete object. A target that can
+split its input into pieces, and make new ones, has `PIECES`.
 """
 
 import random
@@ -12,7 +12,7 @@ _OCTETWISE = 0.4  # of the changes are the fuzzer's own
 
 
 class Pieces(NamedTuple):
-    """How an input falls into a head and pieces, how it is put together, and how a piece is made by chance."""
+    """How to split an input into a head and pieces, how to join them, and how to make a random piece."""
 
     split: Callable[[bytes], tuple[bytes, list[bytes]]]
     join: Callable[[bytes, Sequence[bytes]], bytes]
@@ -20,7 +20,7 @@ class Pieces(NamedTuple):
 
 
 def separated(separator: bytes, make: Callable[[random.Random], bytes], *, head: int = 0) -> Pieces:
-    """Return that the pieces stand between separators, behind so many octets."""
+    """Return how to handle inputs whose pieces stand between separators, after `head` octets."""
     return Pieces(
         lambda data: (data[:head], data[head:].split(separator)),
         lambda first, pieces: (first or bytes(head)) + separator.join(pieces),
@@ -29,7 +29,7 @@ def separated(separator: bytes, make: Callable[[random.Random], bytes], *, head:
 
 
 def mutator(pieces: Pieces, octetwise: Callable[[bytes, int], bytes]) -> Callable[[bytes, int, int], bytes]:
-    """Return a mutator for atheris; `octetwise` is the fuzzer's own."""
+    """Return a mutator for atheris; `octetwise` is the fuzzer's own mutator."""
 
     def changed(data: bytes, most: int, seed: int) -> bytes:
         chance = random.Random(seed)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-RUNS = 50_000  # inputs a bug, at the most
-SECONDS = 240  # at the most
+RUNS = 50_000  # the most inputs for each bug
+SECONDS = 240  # the most for each bug
 
 
 class Bug(NamedTuple):
@@ -98,15 +98,15 @@ BUGS = {
 
 
 def tried(bug: Bug, folder: Path, runs: int, seconds: int) -> tuple[bool, str]:
-    """Tell whether its target ends in a finding, in a copy of the project that has the bug, and after how many inputs.
+    """Run the target of a bug in a copy of the project that has the bug.
 
-    The first inputs are those of the corpus.
+    Return whether there was a finding, and how many inputs were tried; the first inputs are those of the corpus.
     """
     for name in ("dnsserver", "tests", "zones"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     path = folder / "dnsserver" / bug.file
     text = path.read_text()
-    assert text.count(bug.old) == 1, f"{bug.file} has not once what is to be replaced: {bug.old!r}"
+    assert text.count(bug.old) == 1, f"{bug.file} does not have exactly once what is to be replaced: {bug.old!r}"
     path.write_text(text.replace(bug.old, bug.new))
     command = [sys.executable, "-P", "-m", "tests.fuzz", bug.target, "--no-lines", "--kept", str(folder / "kept")]
     command += ["--runs", str(runs), "--seconds", str(seconds)]
@@ -120,7 +120,7 @@ def tried(bug: Bug, folder: Path, runs: int, seconds: int) -> tuple[bool, str]:
 
 
 def main() -> None:
-    """Plant one after the other, and say which were found."""
+    """Plant one bug after the other, and print which were found."""
     missed = 0
     for name, bug in BUGS.items():
         if sys.argv[1:] and bug.target not in sys.argv[1:]:

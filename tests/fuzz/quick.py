@@ -1,4 +1,4 @@
-"""What targets do with the same values again and again, done once: a million inputs have to fit into half an hour."""
+"""Work that targets repeat with the same values, done only once: a million inputs have to fit into half an hour."""
 
 import functools
 
@@ -6,10 +6,10 @@ import msgspec
 
 from tests import strict
 
-# Replies read strictly: reading takes longer than making them.
+# Remembers strict reads of replies, which take longer than making the replies.
 strictly = functools.lru_cache(maxsize=1 << 12)(strict.reply)
 
 
 def remember_fields() -> None:
-    """Let the fields of tables be looked up once: their types are worked out from text each time."""
+    """Let msgspec find out the fields of each struct only once: it works out their types from text each time."""
     msgspec.structs.fields = functools.cache(msgspec.structs.fields)

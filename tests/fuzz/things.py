@@ -13,7 +13,7 @@ _ODD: tuple[object, ...] = (
 
 
 def thing(chance: random.Random) -> Thing:
-    """Return an object; in one of four something is what it should not be."""
+    """Return a random object; in one of four objects, a value is wrong or missing."""
     pick = chance.choice
     space, name = pick(NAMESPACES), pick(SERVICES)
     ends = [
@@ -46,7 +46,7 @@ def thing(chance: random.Random) -> Thing:
 
 
 def _spoil(found: Thing, chance: random.Random) -> None:
-    """Let one value, at whatever depth, be another one or be missing."""
+    """Replace or remove one value, at any depth."""
     at: dict[str, object] | list[object] = found
     while True:
         keys = list(at) if isinstance(at, dict) else list(range(len(at)))

@@ -27,7 +27,7 @@ _SCOPES = (
 )
 _NOW = 1000.0
 _DAY = 86_400
-_WEB = bytes((10, 9, 0, 1))  # what a Service of the server has, where a chain leads into the cluster
+_WEB = bytes((10, 9, 0, 1))  # the address of a Service of the server, if a chain leads into the cluster
 _CLUSTER = names.from_text("cluster.local")
 
 
@@ -40,7 +40,7 @@ _TTLS = (0, 1, 60, 86_401, 0x8000_0000)
 
 
 def _record(chance: random.Random) -> bytes:
-    """Return a record such as there are."""
+    """Return a record of a type that is in use."""
     type_ = chance.choice((m.A, m.AAAA, m.CNAME, m.CNAME, m.CNAME, m.SOA, 2, 15, 16, 33, 39, 46, 47, 65))
     target = chance.choice(_OWNERS)
     rdata = {
@@ -59,7 +59,7 @@ def _record(chance: random.Random) -> bytes:
 
 
 def _records(data: bytes) -> tuple[bytes, list[bytes]]:
-    """Return what stands before the records, and the records as far as they can be told apart."""
+    """Return the octets before the records, and the records, as far as they can be separated."""
     found, begun = [], 5
     while begun < len(data):
         at = begun
@@ -73,7 +73,7 @@ def _records(data: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _joined(head: bytes, pieces: Sequence[bytes]) -> bytes:
-    """Return them with as many records in the answer as the other two sections leave."""
+    """Return an input whose answer section has the records that the other two sections leave."""
     what, flags, _, authority, additional = head.ljust(5, b"\0")
     answer = max(0, len(pieces) - authority - additional)
     return bytes((what, flags, min(answer, 255), authority, additional)) + b"".join(pieces)
@@ -83,7 +83,7 @@ PIECES = Pieces(_records, _joined, _record)
 
 
 def run(data: bytes) -> None:
-    """Take a reply to `NAME`: what is asked with, flags and rcode, three counts, and then the octets behind it."""
+    """Read a reply about `NAME`: the input has the kind of question, flags and rcode, three counts, and the records."""
     if len(data) < 5:
         return
     what, flags, *counts = data[:5]
@@ -107,7 +107,7 @@ def run(data: bytes) -> None:
 
 
 def _see_by_clients(ask: Question, cache: AnswerCache, outcome: Outcome, *, open_to_all: bool) -> None:
-    """Ask for it over UDP and TCP, with and without EDNS, when it is new, later, and when it is stale."""
+    """Ask for the outcome over UDP and TCP, with and without EDNS, when it is new, later, and when it is stale."""
 
     def tell(asked: Question, now: float) -> Outcome | None:
         if asked != ask:  # where a chain leads on

@@ -5,8 +5,8 @@
     token, ca
 
 Offers list (limit, continue, Exact, selectors, metadata only), watch (versions, bookmarks, initial events, timeouts),
-PUT and DELETE of single objects. `faults` meet requests, `disturb` meets watches that are open. Over 400 lines, because
-every fault has to cut into the protocol at its own place.
+GET, PUT and DELETE of single objects. `faults` apply to requests, `disturb` to open watches. Over 400 lines, as each
+fault interrupts the protocol at another place.
 """
 
 import base64
@@ -33,17 +33,18 @@ from tests.kube.apistore import API_VERSION, BOOKMARK_REST, Entry, GoneError, Se
 from tests.kube.compressed import encoded
 
 WRITE_SIZE = 4096
-BATCH = 64  # changes sent between two looks at what is to happen to a watch
+BATCH = 64  # changes that are sent between two looks at the command of a watch
 INITIAL_END = b',"annotations":{"k8s.io/initial-events-end":"true"}'
 
 
 class Fault(msgspec.Struct):
-    """What happens to the next `times` requests that it fits.
+    """What happens to the next `times` requests that match `kind` and `verb`.
 
-    action: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer), `silent` (a head,
-    then nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200 and HTML),
-    `slow` (pieces with `delay` seconds between), `goaway` (a good answer, then a close), `gone` (as each verb says
-    it: see recordings), and for lists those of `tests.kube.compressed`.
+    `action` is one of: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer),
+    `silent` (a head, then nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200
+    and HTML), `slow` (pieces with `delay` seconds between), `goaway` (a good list, then a close), `too-large` (the
+    resource version is too large), `gone` (410, in the words for each verb: see recordings), and for lists those of
+    `tests.kube.compressed`.
     """
 
     action: str
@@ -57,7 +58,7 @@ class Fault(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """What was asked; kept in `ApiServer.requests`."""
+    """An authorized request; kept in `ApiServer.requests`."""
 
     method: str
     kind: Kind
@@ -75,7 +76,7 @@ class Request(msgspec.Struct):
 
 
 class _Denied(Exception):  # noqa: N818
-    """An answer with a Status, mostly a failure."""
+    """A failure, which is answered with a Status."""
 
     def __init__(self, code: int, reason: str, message: str, **rest: object) -> None:
         super().__init__(message)
@@ -101,11 +102,11 @@ class _Hangup(Exception):  # noqa: N818
 
 
 class _Watch:
-    """An open watch, and what is to happen to it."""
+    """An open watch, and the command of `disturb` that it has to obey."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.version = 0  # what it has been told
+        self.version = 0  # the last one that was sent
         self.command = ""
         self.wake = trio.Event()
 
@@ -121,7 +122,7 @@ class ApiServer:
         bookmark_interval: float = 60.0,
         host: str = "localhost",
     ) -> None:
-        """`version`: the last one whose clients are better served by streaming lists; 1.36 is one for pages."""
+        """`version` is that of Kubernetes: up to 1.33, dnsserver asks for streaming lists, from 1.34 on for pages."""
         self.host = host
         self.version = version
         self.store = Store()
@@ -151,7 +152,7 @@ class ApiServer:
         return f"https://{self.host}:{self.port}"
 
     def new_certificate(self, authority: trustme.CA | None = None) -> None:
-        """A new certificate, of a new CA if none is given; connections made from now on see it."""
+        """Use a new certificate, of `authority` or of a new CA; connections from now on get it."""
         self.authority = authority or trustme.CA()
         self.ca = self.authority.cert_pem.bytes().decode()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -177,9 +178,9 @@ class ApiServer:
         self.store.compact()
 
     def disturb(self, command: str, kind: Kind | None = None) -> None:
-        """To all open watches: `end` (as by timeout), `cut` (mid-stream close), `reset`, `silence` (for ever),
-        `half` (half an event, then a close), `gone` (ERROR event), `garbage` (a line that is no JSON),
-        `repeat` (the last event again), `bookmark`, `idle-event` (an event of an unknown type).
+        """Give a command to all open watches, or to those of `kind`: `end` (as by timeout), `cut` (mid-stream close),
+        `reset`, `silence` (for ever), `half` (half an event, then a normal end), `gone` (ERROR event), `garbage` (a
+        line that is no JSON), `repeat` (the last event again), `bookmark`, `idle-event` (an event of unknown type).
         """
         for watch in self.watches:
             if kind is None or watch.kind is kind:
@@ -187,7 +188,7 @@ class ApiServer:
                 watch.wake.set()
 
     def stop(self) -> None:
-        """Refuse new connections and reset the present ones."""
+        """Refuse new connections and reset the open ones."""
         self._up = trio.Event()
         self._accepting.cancel()
         for stream in list(self._connected):
@@ -197,7 +198,7 @@ class ApiServer:
         self._up.set()
 
     async def wait_told(self) -> None:
-        """Until every watch has been sent everything there is."""
+        """Wait until all changes have been sent to every watch."""
         while not self.all_told:  # noqa: ASYNC110
             await trio.sleep(0.001)
 
@@ -295,7 +296,7 @@ class ApiServer:
             raise _Denied(404, "NotFound", "the server could not find the requested resource", details={})
 
     async def _write(self, exchange: "_Exchange", request: Request, body: bytes) -> None:
-        """PUT creates or replaces, DELETE deletes; both say at which version."""
+        """Create or replace an object for PUT, delete it for DELETE; answer with the new resource version."""
         if request.method == "PUT":
             self.put(request.kind, json.loads(body))
         else:
@@ -312,8 +313,8 @@ class ApiServer:
         await exchange.whole(200, found.full(), {})
 
     async def _control(self, exchange: "_Exchange", url: SplitResult) -> None:
-        """For a benchmark: `POST /-/compact`, `/-/churn?count=1000`, `/-/restart?seconds=3&compact=1`, any command of
-        `disturb` (`?kind=pods`).
+        """Obey a benchmark: `POST /-/compact`, `/-/churn?count=1000`, `/-/restart?seconds=3&compact=1`, or any command
+        of `disturb` (`?kind=pods`).
         """
         query = parse_qs(url.query)
         kind = query.get("kind")
@@ -445,7 +446,7 @@ class ApiServer:
 
 
 class _WatchStream:
-    """One watch being answered."""
+    """The answer to one watch."""
 
     def __init__(
         self,
@@ -500,7 +501,7 @@ class _WatchStream:
         await self._exchange.end()
 
     async def _send_bookmark(self, store: Store, version: int) -> int:
-        """Only where everything up to the store's version has been sent."""
+        """Send a bookmark of `version`, or of the store's version if no change is left to send; return that version."""
         if next(store.since(self._watch.kind, version), None) is None:
             version = store.version
         await self._send(b"BOOKMARK", self._bookmark(version))
@@ -578,7 +579,7 @@ def _line(change: bytes, thing: bytes) -> bytes:
 
 
 class _Exchange:
-    """One request's answer on its connection."""
+    """The answer to one request on its connection."""
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection) -> None:
         self._stream = stream
@@ -586,7 +587,7 @@ class _Exchange:
 
     @asynccontextmanager
     async def while_client_listens(self) -> AsyncIterator[None]:
-        """Ends the block when the client closes the connection."""
+        """Cancel the block when the client closes the connection, and raise _Hangup then."""
 
         async def listen() -> None:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -631,9 +632,10 @@ class _Exchange:
         await self._out(h11.Data(data=data))
 
     async def send_all(self, pieces: Iterable[bytes]) -> None:
-        """Each piece a chunk, but not each a packet: while more is waiting, Go's server writes 4 KiB at a time.
+        """Send each piece as a chunk, but several chunks at once, as Go's server writes 4 KiB while more is waiting.
 
-        h11 takes longer for a chunk than any client, so the chunks are written here; it keeps no count of them.
+        h11 needs more time to write a chunk than any client to read it, so the chunks are written here. h11 does not
+        notice, as it does not count chunks.
         """
         waiting = bytearray()
         for piece in pieces:
@@ -672,7 +674,7 @@ PAGE_GONE = (
 
 
 async def _misbehave(exchange: _Exchange, request: Request, fault: Fault) -> bool:
-    """True if the request is dealt with."""
+    """Do what the fault says; return True if the request needs no other answer."""
     action = fault.action
     if action == "status":
         body = fault.body
@@ -734,7 +736,7 @@ def _reset(stream: trio.SSLStream[trio.SocketStream]) -> None:
 async def _receive(
     stream: trio.SSLStream[trio.SocketStream], connection: h11.Connection
 ) -> tuple[h11.Request, bytes] | None:
-    """The next request and its body; None at the end."""
+    """Return the next request and its body; None at the end of the connection."""
     request = None
     body = b""
     while True:
@@ -774,7 +776,7 @@ def _parse(head: h11.Request) -> Request:
 
 @asynccontextmanager
 async def serving(server: ApiServer) -> AsyncIterator[ApiServer]:
-    """The server, running."""
+    """Run the server during the block."""
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
         yield server
@@ -792,7 +794,7 @@ async def _main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--token", default="the-token")
     parser.add_argument("--no-streaming", action="store_true", help="refuse streaming lists, as before Kubernetes 1.32")
-    parser.add_argument("--version", default="1.33", help="of Kubernetes; from 1.34 on lists are asked for by pages")
+    parser.add_argument("--version", default="1.33", help="of Kubernetes; from 1.34 on, dnsserver asks for pages")
     parser.add_argument("--changes", type=float, default=0.0, help="changes a second, from the first watch on")
     options = parser.parse_args(arguments)
     server = ApiServer(streaming=not options.no_streaming, version=options.version)

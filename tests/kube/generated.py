@@ -19,7 +19,7 @@ Made = tuple[str, str, bytes, bytes, dict[str, str], str]
 
 
 class Size(msgspec.Struct, frozen=True):
-    """How many; `endpoints` is all slices' together."""
+    """The number of objects of each kind; `endpoints` is the sum of all slices."""
 
     namespaces: int = 100
     services: int = 1000
@@ -37,7 +37,7 @@ def fill(store: Store, size: Size) -> None:
 
 
 async def keep_changing(server: "ApiServer", rate: float) -> None:
-    """So many changes a second, for ever: in some slice the first endpoint turns not ready, or ready again."""
+    """Make `rate` changes per second, for ever: an endpoint of a random slice turns not ready, or ready again."""
     rng = random.Random(1)
     keys = list(server.store.objects[Kind.ENDPOINTSLICES])
     start = trio.current_time()
@@ -47,10 +47,10 @@ async def keep_changing(server: "ApiServer", rate: float) -> None:
 
 
 async def churn(server: "ApiServer", count: int) -> None:
-    """So many changes as fast as the watches take them; what goes comes back under another name.
+    """Make `count` changes, as fast as the watches take them.
 
-    Of ten changes five are an endpoint that turns ready or not; the rest are slices, services and pods, one of each
-    removed and another created.
+    In half of the changes, an endpoint turns ready or not ready. In the other half, a slice, a service or a pod is
+    removed, and then created again: services under the same name, the others under another one.
     """
     rng = random.Random(count)
     kinds = [kind for kind in (Kind.ENDPOINTSLICES, Kind.SERVICES, Kind.PODS) if server.store.objects[kind]]
@@ -70,7 +70,7 @@ async def churn(server: "ApiServer", count: int) -> None:
 
 
 def _toggle(server: "ApiServer", key: str) -> None:
-    """The first endpoint of a slice turns not ready, or ready again."""
+    """Let the first endpoint of a slice turn not ready, or the first one that is not ready turn ready again."""
     thing = server.store.objects[Kind.ENDPOINTSLICES][key]
     ready, unready = b'"ready":true', b'"ready":false'
     before, found, after = thing.tail.partition(unready)
@@ -80,7 +80,10 @@ def _toggle(server: "ApiServer", key: str) -> None:
 
 
 def _replaced(server: "ApiServer", kind: Kind, key: str) -> str:
-    """The key of what comes in place of an object: another name, the same addresses; a service comes back itself."""
+    """Delete an object, create another one in its place, and return its key.
+
+    The new object has the same addresses and another name; a service keeps its name as well.
+    """
     old = server.store.objects[kind][key]
     stem, _, number = old.name.partition(".")
     name = old.name if kind is Kind.SERVICES else f"{stem}.{int(number or 0) + 1}"
@@ -96,7 +99,7 @@ def namespace_name(number: int) -> str:
 
 
 def service(number: int, size: Size) -> dict[str, Any]:
-    """Every tenth is headless, every fiftieth an ExternalName."""
+    """Return a Service: of 50 of them, 4 are headless, and one is an ExternalName."""
     name, namespace = f"service-{number}", namespace_name(number % size.namespaces)
     ip = f"10.{96 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
     ports = [
