@@ -42,7 +42,7 @@ from dnsserver.forward.route import Route
 from dnsserver.forward.runtime import Counts
 from dnsserver.forward.shares import Shares
 from dnsserver.forward.upstream import Upstream
-from dnsserver.forward.wheel import Wheel
+from dnsserver.forward.wheel import Bucket, Wheel
 from dnsserver.wire import upstream_query
 from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
@@ -144,9 +144,9 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
     the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
-    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel. `streamless`
-    are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of attempts, and at
-    its end the one for those who wait. When `crowd` wait it is looked who they are.
+    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel, in `bucket`.
+    `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of
+    attempts, and at its end the one for those who wait. When `crowd` wait it is looked who they are.
     """
 
     means: Means
@@ -161,6 +161,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     retry_at: float = NEVER
     hedge_at: float = NEVER
     due: float = NEVER
+    bucket: Bucket[Question | Attempt] | None = None
     stale_given: bool = False
     failure: Reason | None = None
     failures: tuple[tuple[Upstream, Reason], ...] = ()
@@ -231,8 +232,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         self.done = True
         means, question = self.means, self.question
         if means.lookups.pop(question, None) is not None:
-            if self.due < NEVER:
-                means.wheel.discard(question, self.due)
+            if self.bucket is not None:
+                self.bucket.pop(question, None)
             self.route.in_flight -= 1
             if means.shares.held:
                 means.shares.leave(question)
@@ -261,7 +262,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         if self.stale_at < at:  # noqa: PLR1730
             at = self.stale_at
         self.due = at
-        self.means.wheel.add(self.question, at)
+        self.bucket = self.means.wheel.add(self.question, at)
 
     # ---- queries
 
