@@ -227,7 +227,7 @@ OWN: tuple[Family, ...] = (
            ("kind",), _kind(lambda kind: kind.bad_values)),
     Family("counter", "dnsserver_received_bytes", "Octets of lists and watches as received, compressed or not.",
            ("kind",), _kind(lambda kind: kind.bytes_received)),
-    Family("counter", "dnsserver_lists", "Full lists started.",
+    Family("counter", "dnsserver_lists", "Full lists completed.",
            ("kind",), _kind(lambda kind: kind.lists)),
     Family("counter", "dnsserver_resyncs", "Full lists after the first, by reason.",
            ("kind", "reason"), _counted(lambda kind: kind.resyncs)),
