@@ -30,17 +30,17 @@ class ApiClient:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of the API server."""
         return self._url.port or 443
 
     def connect(self) -> http.client.HTTPSConnection:
-        """A connection for `ask`."""
+        """Return a connection for `ask`."""
         return http.client.HTTPSConnection(self._url.hostname or "", self._url.port, context=self._tls, timeout=60)
 
     def ask(
         self, connection: http.client.HTTPSConnection, method: str, path: str, body: object = None, kind: str = _JSON
     ) -> str:
-        """What it answers; raises RuntimeError."""
+        """Return the body of the answer. Raises RuntimeError if the status is neither 200 nor 201."""
         headers = {"authorization": f"Bearer {self._token}", "content-type": kind}
         connection.request(method, path, json.dumps(body) if body else None, headers)
         answer = connection.getresponse()
@@ -59,7 +59,7 @@ class ApiClient:
             self.ask(connection, "POST", path, thing)
 
     def once(self, method: str, path: str, body: object = None) -> Any:
-        """What it answers on a connection of this question's own, decoded; raises RuntimeError, OSError.
+        """Send one request on a new connection, and return the decoded answer. Raises RuntimeError, OSError.
 
         A PATCH is a merge patch (RFC 7386).
         """

@@ -18,13 +18,13 @@ from loadtest.questions import Manner, Question, encode
 SERVICES = 2000
 Address = tuple[str, int]
 
-_NAMES = 60_000  # different ones of an attack: more than what does not exist is kept of
+_NAMES = 60_000  # different names of an attack: more than the cache keeps of names that do not exist
 _LOOK = 0.02  # seconds between two looks at connections that wait for their next octet
-_OPENED = 100  # connections that are begun at each look
+_OPENED = 100  # connections that are opened at each look
 
 
 def _asking(pattern: str, type_: str = "A", manner: Manner | None = None) -> Callable[[], list[bytes]]:
-    """Return what makes questions about a name, with `{n}` for a service's number or `{:x}` for something random."""
+    """Return a function that makes questions; in the name, `{n}` is a service's number and `{:x}` a random number."""
 
     def made() -> list[bytes]:
         count = _NAMES if "{" in pattern else 1
@@ -35,21 +35,21 @@ def _asking(pattern: str, type_: str = "A", manner: Manner | None = None) -> Cal
 
 
 def _spellings() -> list[bytes]:
-    """Return questions about one name in upper and lower case (draft-vixie-dnsext-dns0x20)."""
+    """Return questions about one name, with random upper and lower case (draft-vixie-dnsext-dns0x20)."""
     name = "abcdefghijklmnop.shop.svc.cluster.local"
     spelt = ("".join(random.choice((letter, letter.upper())) for letter in name) for _ in range(_NAMES))
     return [encode(Question(each, "A"), Manner()).tail for each in spelt]
 
 
 def _addresses() -> list[bytes]:
-    """Return questions for the names of all addresses of the cluster's network, and of others."""
+    """Return PTR questions about random addresses of the cluster's network, and of another one."""
     numbers = (random.getrandbits(16) for _ in range(_NAMES))
     names = (f"{number & 255}.{number >> 8}.{96 + number % 2}.10.in-addr.arpa" for number in numbers)
     return [encode(Question(name, "PTR"), Manner()).tail for name in names]
 
 
 def _padded() -> list[bytes]:
-    """Return questions with 3,900 octets of padding behind (RFC 7830)."""
+    """Return questions with 3,900 octets of padding in their EDNS options (RFC 7830)."""
     padding = b"\0\0\x29\x10\0\0\0\0\0" + (3904).to_bytes(2) + b"\0\x0c" + (3900).to_bytes(2) + bytes(3900)
     tails = _asking("s{n}.shop.svc.cluster.local")()[:2048]
     return [tail[:8] + b"\0\1" + tail[10:] + padding for tail in tails]
@@ -60,11 +60,11 @@ def _garbage() -> list[bytes]:
 
 
 def _unreadable() -> list[bytes]:
-    """Return what has the header of a question and ends in its middle: each gets a reply."""
+    """Return headers of queries with a few random octets in place of the question: each gets a reply."""
     return [b"\1\0\0\1\0\0\0\0\0\0" + random.randbytes(random.randrange(0, 20)) for _ in range(4096)]
 
 
-# What stands behind the ID of each packet.
+# The octets after the ID of each packet.
 FLOODS: dict[str, Callable[[], list[bytes]]] = {
     "existing names": _asking("s{n}.shop.svc.cluster.local"),
     "missing names": _asking("n{:x}.shop.svc.cluster.local"),
@@ -86,7 +86,7 @@ FLOODS: dict[str, Callable[[], list[bytes]]] = {
 
 
 def flood(target: Address, kind: str, sources: Sequence[str], rate: float, seconds: float) -> None:
-    """Send packets from these addresses, a batch from each in turn, so many a second; 0 for as many as can be."""
+    """Send `rate` packets per second, 0 for as many as possible; the addresses take turns, with one batch each."""
     deck = Deck([Question("x", "A")], Manner())
     tails = FLOODS[kind]()
     deck.tails = tails * -(-len(deck) // len(tails))
@@ -110,9 +110,9 @@ def flood(target: Address, kind: str, sources: Sequence[str], rate: float, secon
 
 
 class Stream(NamedTuple):
-    """What each of so many connections does: it sends `data`, all or `step` octets, and again after `pause` seconds.
+    """What each of so many connections does: it sends `data`, all or `step` octets, and more after `pause` seconds.
 
-    It takes at most `reads` octets at a time, none if that is 0; with `once` it ends after the first reply.
+    It reads at most `reads` octets at a time, nothing if that is 0; with `once` it ends after the first reply.
     """
 
     data: bytes
@@ -151,7 +151,7 @@ STREAMS = {
 
 
 def connect(target: Address, kind: str, sources: Sequence[str], seconds: float) -> None:
-    """Hold connections, each from the next of these addresses; closed ones begin again."""
+    """Hold connections, each from the next of these addresses; for each closed one, open another."""
     stream, end = STREAMS[kind], time.monotonic() + seconds
     selector = selectors.DefaultSelector()
     clients: dict[socket.socket, _Client] = {}
@@ -176,7 +176,7 @@ def connect(target: Address, kind: str, sources: Sequence[str], seconds: float) 
 
 
 class _Client:
-    """One connection: where it is in its data, and when it goes on."""
+    """One connection: how much of its data it has sent, and when it sends more."""
 
     def __init__(self, selector: selectors.BaseSelector, stream: Stream, target: Address, source: str) -> None:
         self.sock = socket.socket(_family(source))

@@ -49,7 +49,7 @@ class Balancer:
         run("nft", "-f", "-", stdin=_TABLE)
 
     def apply(self, endpoints: Endpoints) -> None:
-        """Have the rules lead to these endpoints: the ready ones, or else those that still serve."""
+        """Let the rules lead to the ready endpoints, or to those that still serve if none is ready."""
         used = [address for address, each in endpoints.items() if each.ready]
         used = used or [address for address, each in endpoints.items() if each.serving]
         lines = []
@@ -71,7 +71,7 @@ class Balancer:
                 run("conntrack", "-D", "-p", "udp", "--orig-dst", SERVICE, "--reply-src", address, check=False)
 
     async def follow(self, changes: "trio.MemoryReceiveChannel[tuple[float, Endpoints]]") -> None:
-        """Apply each change, which comes with the time that it was made at, once it is so late."""
+        """Apply each change `late` seconds after the time at which it was made, which comes with it."""
         async for made, endpoints in changes:
             await trio.sleep_until(made + self._late)
             await trio.to_thread.run_sync(self.apply, endpoints)
@@ -82,7 +82,7 @@ def _chain(address: str, protocol: str) -> str:
 
 
 def run(*command: str, stdin: str = "", check: bool = True) -> None:
-    """Run a program to its end; raises RuntimeError with what it said."""
+    """Run a program to its end. Raises RuntimeError with its standard error if it fails, unless `check` is false."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=30)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")

@@ -17,7 +17,7 @@ from tests.kube.read_lists import plain
 
 
 async def read(text: str) -> tuple[float, float]:
-    """All pages of all kinds, one after the other, thrown away; `text` is a kubeconfig, as JSON."""
+    """Read all pages of all kinds; return the seconds, and those of processor time. `text` is a kubeconfig, as JSON."""
     config = json.loads(text)
     cluster = config["clusters"][0]["cluster"]
     token = config["users"][0]["user"]["token"]

@@ -50,7 +50,7 @@ class Group:
     """A memory cgroup of either version."""
 
     def __init__(self, limit: int) -> None:
-        """Make it; raises OSError where that is not possible."""
+        """Make the group. Raises OSError if that is not possible."""
         root = Path("/sys/fs/cgroup")
         self.first = (root / "memory/memory.limit_in_bytes").exists()
         self.path = (root / "memory" if self.first else root) / f"dnsserver-ceiling-{os.getpid()}"
@@ -58,20 +58,20 @@ class Group:
         (self.path / ("memory.limit_in_bytes" if self.first else "memory.max")).write_text(str(limit))
 
     def enter(self) -> None:
-        """Move this process into it."""
+        """Move this process into the group."""
         (self.path / "cgroup.procs").write_text(str(os.getpid()))
 
     def peak(self) -> int:
-        """Return the most octets that were used, pages of files included."""
+        """Return the peak of the memory in use, in octets, including the page cache."""
         return int((self.path / ("memory.max_usage_in_bytes" if self.first else "memory.peak")).read_text())
 
     def kills(self) -> int:
-        """Return how many processes the kernel has killed."""
+        """Return how many processes the kernel has killed because the group was full."""
         text = (self.path / ("memory.oom_control" if self.first else "memory.events")).read_text()
         return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
     def remove(self) -> None:
-        """Remove it; its processes have ended."""
+        """Remove the group, after its processes have ended."""
         for _ in range(50):
             with contextlib.suppress(OSError):
                 self.path.rmdir()
@@ -83,7 +83,7 @@ class Group:
 
 
 def upstream(port: str) -> None:
-    """Answer TXT with 63 KiB over TCP and TC over UDP, `silent` names never, the rest with one address."""
+    """Answer TXT with 63 kB over TCP and TC over UDP, other types with one address; ignore `silent` names over UDP."""
     address = (HOST, int(port))
     udp = socket.socket(type=socket.SOCK_DGRAM)
     udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MIB)
@@ -135,7 +135,7 @@ def _answer(packet: bytes, *, stream: bool) -> bytes:
 
 
 def _query(name: str, kind: int = _A, flags: int = 0x100, edns: tuple[int, int] | None = None) -> bytes:
-    """Return a query with a random ID; `edns` is the size and the flags of an OPT. By hand: they are many."""
+    """Return a query with a random ID; `edns` has the size and the flags of an OPT. A library would take too long."""
     head = struct.pack("!HHHHHH", random.getrandbits(16), flags, 1, 0, 0, edns is not None)
     labels = b"".join(bytes((len(label),)) + label for label in name.encode().split(b"."))
     opt = b"" if edns is None else struct.pack("!BHHIH", 0, 41, *edns, 0)
@@ -143,7 +143,7 @@ def _query(name: str, kind: int = _A, flags: int = 0x100, edns: tuple[int, int] 
 
 
 def spellings(port: int, until: float, share: int = 1) -> None:
-    """One question with a large answer, in all its spellings, over one TCP connection."""
+    """Ask one question with a large answer, with all sizes and flags, over one TCP connection."""
     del share
     with socket.create_connection((HOST, port), source_address=(ATTACKER, 0)) as sock, sock.makefile("rb") as replies:
         for size, do, flags in itertools.product(range(512, 1500), (0, 0x8000), range(0, 0x140, 0x10)):
@@ -156,20 +156,20 @@ def spellings(port: int, until: float, share: int = 1) -> None:
 
 
 def padded(port: int, until: float, share: int = 1) -> None:
-    """Packets of 4,000 octets for one silent name, 20,000 a second."""
+    """Ask for one silent name in packets of 4,000 octets, 20,000 a second."""
     query = _query("silent.example.org") + bytes(3950)
     _flood(port, until, 20_000 / share, lambda number: (number & 0xFFFF).to_bytes(2) + query[2:])
 
 
 def silent(port: int, until: float, share: int = 1) -> None:
-    """Ever new silent names, 5,000 a second, as long as a name may be."""
+    """Ask for 40,000 silent names of 183 octets, 5,000 a second."""
     label = "x" * 50
     queries = [_query(f"n{n:08}.{label}.{label}.{label}.silent.example.org") for n in range(40_000)]
     _flood(port, until, 5000 / share, lambda number: queries[number % len(queries)])
 
 
 def missing(port: int, until: float, share: int = 1) -> None:
-    """Names of the cluster that do not exist, each asked twice, and every type of one that does."""
+    """Ask for names of the cluster that do not exist, each three times, and for many types of one that exists."""
     names = [_query(f"n{n}.shop.svc.cluster.local") for n in range(15_000) for _ in range(3)]
     types = [_query("web.shop.svc.cluster.local", n) for n in range(256, 20_000)]
     queries = [query for pair in zip(names, itertools.cycle(types), strict=False) for query in pair]
@@ -177,7 +177,7 @@ def missing(port: int, until: float, share: int = 1) -> None:
 
 
 def outside(port: int, until: float, share: int = 1) -> None:
-    """Ever new names outside, 2,000 a second, each asked twice."""
+    """Ask for new outside names, 2,000 a second, each twice."""
     queries = [_query(f"o{n}.example.org") for n in range(60_000)]
     _flood(port, until, 4000 / share, lambda number: queries[number // 2 % len(queries)])
 
@@ -198,7 +198,7 @@ def _flood(port: int, until: float, rate: float, packet: Callable[[int], bytes])
 
 
 def large(port: int, until: float, share: int = 1) -> None:
-    """60 connections that ask for large answers, each for its own, and read them slowly or not at all."""
+    """Ask for large answers, each time another one, on 60 connections that read slowly or not at all."""
     del share
     socks = []
     for number in range(60):
@@ -221,7 +221,7 @@ def large(port: int, until: float, share: int = 1) -> None:
 
 
 def half_asked(port: int, until: float, share: int = 1) -> None:
-    """1,100 connections with half a message of 60,000 octets."""
+    """Send messages of 60,000 octets on 1,100 connections, in pieces of 3,000 octets."""
     del share
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     socks: list[socket.socket] = []
@@ -245,7 +245,7 @@ def half_asked(port: int, until: float, share: int = 1) -> None:
         time.sleep(0.01)
 
 
-# Each with the parts of the ceiling that it is after.
+# Each with the parts of the ceiling that it tries to fill.
 _REPLIES, _ANSWERS, _UNDER_WAY, _TCP = "finished replies", "answers from", "questions under way", "TCP connections"
 ATTACKS: dict[str, tuple[Callable[[int, float, int], None], tuple[str, ...]]] = {
     "spellings": (spellings, (_REPLIES,)),
@@ -259,7 +259,7 @@ ATTACKS: dict[str, tuple[Callable[[int, float, int], None], tuple[str, ...]]] = 
 
 
 def victim(port: str, seconds: str) -> None:
-    """Ask for a cluster name and ever new outside names, 50 a second each, and print what came of it."""
+    """Ask for a cluster name and for new outside names, up to 50 a second of each, and print how many were lost."""
     sock = socket.socket(type=socket.SOCK_DGRAM)
     sock.bind((VICTIM, 0))
     sock.connect((HOST, int(port)))
@@ -289,7 +289,7 @@ def victim(port: str, seconds: str) -> None:
 
 @contextlib.contextmanager
 def served(group: Group, workers: int = 1) -> Iterator[tuple[int, int]]:
-    """A server in the group; yields its port and process."""
+    """Run a server in the group; yield its port and its process ID."""
     with tempfile.TemporaryDirectory() as folder:
         objects = Path(folder, "objects.yaml")
         objects.write_text(_OBJECTS)
@@ -344,7 +344,7 @@ def _private(pid: int) -> int:
 
 
 def _under(attacks: list[str], port: int, pid: int, seconds: float, share: int = 1) -> int:
-    """Run attacks, those by UDP at a share of their rate, and return the most private memory of the server."""
+    """Run attacks, those by UDP at 1/`share` of their rate; return the peak of the first process's private memory."""
     own = [sys.executable, "-m", "tests.bench.ceiling", "attack"]
     running = [subprocess.Popen([*own, attack, str(port), str(seconds), str(share)]) for attack in attacks]
     most = 0
@@ -356,7 +356,7 @@ def _under(attacks: list[str], port: int, pid: int, seconds: float, share: int =
 
 @contextlib.contextmanager
 def beside(group: Group) -> Iterator[None]:
-    """Have in the group what else may run there: the loader of credentials, and a command by `kubectl exec`."""
+    """Run in the group what else may run there: the loader of credentials, and a command by `kubectl exec`."""
     stay = "import time; time.sleep(3600)"
     programs = (
         f"import dnsserver.kube.loader, kubernetes.client, kubernetes.config; {stay}",
@@ -372,7 +372,7 @@ def beside(group: Group) -> Iterator[None]:
 
 
 def main(seconds: float, workers: int = 1) -> int:
-    """Run each attack alone and all of them together; return 0 if it holds."""
+    """Run each attack alone and all of them together; return 0 if the limit holds."""
     config, limit = base()
     config = msgspec.structs.replace(config, workers=workers)
     parts = ceiling.parts(config)
@@ -393,7 +393,7 @@ def main(seconds: float, workers: int = 1) -> int:
 
 
 def _together(limit: int, seconds: float, workers: int, share: int, total: int) -> bool:
-    """Run all attacks together at a share of their rates, and return whether it holds."""
+    """Run all attacks together at 1/`share` of their rates, and return whether the limit holds."""
     group = Group(limit)
     try:
         with served(group, workers) as (port, pid), beside(group):

@@ -16,21 +16,21 @@ from tests.bench.table import Finding
 from tests.kube.generated import endpoint_slice, service
 
 CHANGES, RATE = 100, 10_000
-_ASKED = 1_000  # names, and all changes are to what is asked
-_PROBE_EVERY = 10  # of so many changes one is waited for
+_ASKED = 1_000  # names; all changes are about them
+_PROBE_EVERY = 10  # one of so many changes is waited for
 _PATIENCE = 1.0  # seconds for a change to show
-_PAUSE = 0.0002  # between two questions whether it shows
+_PAUSE = 0.0002  # seconds between two questions whether it shows
 
 
 class Cost(NamedTuple):
-    """Of a while: processor time a second, and the share of replies that were sent as they were held."""
+    """Processor seconds per second, and the share of replies that came from the reply cache."""
 
     busy: float
     hits: float
 
 
 def measure(at: Api, follower: Follower, folder: Path, seconds: float) -> list[Finding]:
-    """Quiet, with changes, and quiet again."""
+    """Measure without changes, with changes, and without them again."""
     things = [service(number, at.size) for number in range(2 * _ASKED)]
     things = [thing for thing in things if thing["spec"].get("clusterIP", "None") != "None"][:_ASKED]
     names = [f"{one['metadata']['name']}.{one['metadata']['namespace']}.svc.cluster.local" for one in things]
@@ -75,7 +75,7 @@ def _asked(follower: Follower, questions: Path, seconds: float) -> Cost:
 
 
 class _Writer:
-    """Changes slices of services that are asked for, and now and then the address of one, which it waits for."""
+    """Changes slices of the asked services, and sometimes the address of one, and then waits until answers have it."""
 
     def __init__(self, at: Api, follower: Follower, things: list[dict[str, Any]], names: list[str]) -> None:
         self._at, self._follower = at, follower
@@ -85,7 +85,7 @@ class _Writer:
         self.seconds = 0.0
 
     async def run(self, work: Any) -> Cost:
-        """Write until `work`, in a thread, has returned; return what it returned."""
+        """Write until `work`, which runs in a thread, has returned; return its result."""
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, self._write, stop)
@@ -114,7 +114,7 @@ class _Writer:
         connection.close()
 
     def _probe(self, connection: Any) -> None:
-        """Give a service another address, and ask until it shows."""
+        """Give a service another address, and ask until the answer has it."""
         place = self.made % len(self._things)
         thing = self._things[place]
         address = f"10.97.{self.made >> 8 & 255}.{self.made & 255}"

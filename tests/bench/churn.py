@@ -14,7 +14,7 @@ from tests.bench.table import Finding
 
 _LOOK = 0.5  # seconds between two looks at the memory
 _WARM_UP = 1 / 2  # of the events
-_GRACE = 2.0  # seconds until what is held for its grace is let go
+_GRACE = 2.0  # seconds until the last addresses of removed objects are no longer kept
 _SAMPLE = 300
 _KINDS = {
     "namespaces": "/api/v1/namespaces",
@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def measure(at: Api, follower: Follower, events: int) -> list[Finding]:
-    """The events, looked at meanwhile and compared at the end."""
+    """Make the events, look at the memory meanwhile, and compare zone and API at the end."""
     before = follower.metrics()["dnsserver_events_total"]
     looks: list[tuple[float, float]] = []
     churning = threading.Thread(target=at.command, args=(f"churn?count={events}",))
@@ -57,7 +57,7 @@ def measure(at: Api, follower: Follower, events: int) -> list[Finding]:
 
 
 def _slope(looks: list[tuple[float, float]]) -> float:
-    """MiB a second, by least squares."""
+    """Return the growth in MiB per second, by least squares."""
     if len(looks) < 2:
         return 0.0
     return linear_regression(*zip(*looks, strict=True)).slope
@@ -76,7 +76,7 @@ def _counts(at: Api, follower: Follower) -> list[str]:
 
 
 def _answers(at: Api, follower: Follower) -> list[str]:
-    """A sample of services, headless ones among them, and of pods."""
+    """Return a text for each name, in a sample of services and pods, that has other addresses than in the API."""
     connection, rng = at.connect(), random.Random(1)
     services = at.ask(connection, "GET", _KINDS["services"])["items"]
     slices = at.ask(connection, "GET", _KINDS["endpointslices"])["items"]
@@ -106,7 +106,7 @@ def _answers(at: Api, follower: Follower) -> list[str]:
 
 
 def _addresses(reply: bytes) -> set[str]:
-    """The addresses of a reply of which every record has its name compressed, and is an A record if it has 4 octets."""
+    """Return the addresses of a reply whose answer has only A records with compressed names."""
     found, position = set(), reply.index(b"\0", 12) + 5
     for _ in range(int.from_bytes(reply[6:8])):
         size = int.from_bytes(reply[position + 10 : position + 12])

@@ -26,7 +26,7 @@ _SERVICES = "/api/v1/namespaces/{}/services/{}"
 
 
 class Changes:
-    """A writer's progress; `rate` is what it reached a second, known at the end."""
+    """A writer's progress; `rate` is how many changes per second it reached, which is known at the end."""
 
     def __init__(self) -> None:
         self.begun, self.stop = threading.Event(), threading.Event()
@@ -35,7 +35,7 @@ class Changes:
 
 
 class Cluster(Names):
-    """Its names, how to reach it, and how to change it."""
+    """The names of the cluster, how to reach its API server, and how to change its objects."""
 
     def __init__(self, folder: Path, access: dict[str, str]) -> None:
         super().__init__(folder)
@@ -45,7 +45,7 @@ class Cluster(Names):
 
     @contextmanager
     def changing(self, rate: float) -> Iterator["Changes"]:
-        """So often a second an endpoint of one of the asked services turns ready or not, as long as the block lasts."""
+        """Until the block ends, turn an endpoint of an asked service ready or not ready, `rate` times a second."""
         changes = Changes()
         writer = threading.Thread(target=self._change, args=(rate, changes))
         writer.start()
@@ -73,20 +73,20 @@ class Cluster(Names):
         connection.close()
 
     def move(self, connection: http.client.HTTPSConnection, address: str) -> Question:
-        """Give a service another ClusterIP; return the question that tells."""
+        """Give a service another ClusterIP; return the question whose answer shows it."""
         thing = {**self.cluster_ips[-1]}
         thing["spec"] = {**thing["spec"], "clusterIP": address, "clusterIPs": [address]}
         self.put(connection, _SERVICES, thing)
         return Question(name_of(thing), "A")
 
     def connect(self) -> http.client.HTTPSConnection:
-        """A connection to the API server, for `move`."""
+        """Return a connection to the API server, for `move`."""
         url = urlsplit(self._access["server"])
         context = ssl.create_default_context(cadata=self._access["ca"])
         return http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=10)
 
     def put(self, connection: http.client.HTTPSConnection, path: str, thing: dict[str, Any]) -> None:
-        """Write one object; raises RuntimeError."""
+        """Write one object. Raises RuntimeError if the status is not 200."""
         metadata = thing["metadata"]
         headers = {"authorization": f"Bearer {self._access['token']}", "content-type": "application/json"}
         target = path.format(metadata["namespace"], metadata["name"])
@@ -99,7 +99,7 @@ class Cluster(Names):
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """The cluster, with its API server on a processor that nothing is measured on."""
+    """Run the API server of the cluster, on a processor on which nothing is measured."""
     command: list[str | Path] = [sys.executable, "-m", "tests.kube.apiserver"]
     command += [f"--{name}={getattr(SIZE, name)}" for name in ("namespaces", "services", "slices", "endpoints")]
     with subprocess.Popen(pinned(command, OTHERS), stdout=subprocess.PIPE) as process:

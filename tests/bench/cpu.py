@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-_UTIME, _STIME = 11, 12  # of /proc/PID/stat, counted behind the command name, which may hold spaces and parentheses
+_UTIME, _STIME = 11, 12  # in /proc/PID/stat, counted after the command name, which may have spaces and parentheses
 _RESIDENT = 1  # of /proc/PID/statm, in pages
 _PROC = Path("/proc")
 
@@ -24,10 +24,10 @@ class Clock:
         self.pids = tuple(family)
 
     def seconds(self) -> float:
-        """User and system time together.
+        """Return user and system time together, in seconds.
 
         /proc/PID/stat counts in steps of 0.01 s, which is 7 % of what 10,000 questions cost; the scheduler's own figure
-        is exact. It covers threads that are alive, and a server's are.
+        is exact. It covers only threads that are alive, and those of a server are.
         """
         try:
             return sum(_run_time(task) for pid in self.pids for task in (_PROC / str(pid) / "task").iterdir()) / 1e9
@@ -35,13 +35,13 @@ class Clock:
             return sum(self.split())
 
     def split(self) -> tuple[float, float]:
-        """User and system time, in seconds, in steps of 0.01 s and sampled: right over seconds."""
+        """Return user and system time, in seconds; they are sampled every 0.01 s, so they are right over seconds."""
         ticks = [_stat(pid) for pid in self.pids]
         hertz = os.sysconf("SC_CLK_TCK")
         return sum(user for user, _ in ticks) / hertz, sum(system for _, system in ticks) / hertz
 
     def resident(self) -> int:
-        """Octets of memory in use."""
+        """Return the octets of resident memory."""
         pages = sum(int((_PROC / str(pid) / "statm").read_text().split()[_RESIDENT]) for pid in self.pids)
         return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -47,17 +47,17 @@ _ASKED, _ASKED_RATE = 2, 50.0  # servers that are asked, and how often a second
 _KINDS = 3
 _LOOK = 0.05  # seconds between two looks at the connections
 _PATIENCE = 10.0  # seconds for a change to show
-_NICE = 10  # of all others, which on a node of their own would not be in the way of those that are asked
+_NICE = 10  # of all other servers, which on nodes of their own would not disturb those that are asked
 
 
 class Fleet(NamedTuple):
-    """The servers, and whom they follow."""
+    """The servers, and the API server that they follow."""
 
     servers: list[Follower]
     at: Payer
 
     def told(self) -> tuple[float, float]:
-        """Octets received and lists begun, of all servers together."""
+        """Return how many octets and complete lists all servers together have received."""
         all_metrics = [one.metrics() for one in self.servers]
         octets, lists = (
             sum(metrics.get(name, 0.0) for metrics in all_metrics)
@@ -66,20 +66,20 @@ class Fleet(NamedTuple):
         return octets, lists
 
     def watching(self) -> int:
-        """How many connections they have with the API server, each of which is a watch when nothing is listed."""
+        """Return how many connections to the API server there are; each is a watch, unless something is listed."""
         return _connections(self.at.port)
 
     def seconds(self) -> float:
-        """Processor time of all of them."""
+        """Return the processor time of all servers, in seconds."""
         return sum(one.clock.seconds() for one in self.servers)
 
     def resident(self) -> float:
-        """MiB, of the one in the middle."""
+        """Return the median of the servers' resident memory, in MiB."""
         return median(one.memory().now for one in self.servers)
 
 
 def _connections(port: int) -> int:
-    """Established connections whose far end has this port (proc(5), net/tcp)."""
+    """Return the number of established connections to this port (proc(5), net/tcp)."""
     count = 0
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
@@ -89,7 +89,7 @@ def _connections(port: int) -> int:
 
 
 def started(fleet: Fleet, count: int, stack: ExitStack, folder: Path) -> list[Finding]:
-    """All at once."""
+    """Start all servers at once."""
     before, began = fleet.at.used(), time.monotonic()
     for number in range(count):
         nice = _NICE if number >= _ASKED else 0
@@ -108,7 +108,7 @@ def started(fleet: Fleet, count: int, stack: ExitStack, folder: Path) -> list[Fi
 
 
 def rested(fleet: Fleet, seconds: float) -> list[Finding]:
-    """While nothing changes."""
+    """Measure while nothing changes."""
     wait_until(lambda: fleet.watching() >= len(fleet.servers) * _KINDS, "nothing but watches", 120)
     before, octets, used = fleet.at.used(), fleet.told()[0], fleet.seconds()
     scraped = fleet.at.used()  # what it costs to look, which is not what is looked for
@@ -126,7 +126,7 @@ def rested(fleet: Fleet, seconds: float) -> list[Finding]:
 
 
 def unfollowed(at: Payer, seconds: float) -> float:
-    """What the API server pays for a change that nobody follows, in seconds of processor time."""
+    """Return what the API server pays for a change that nobody follows, in seconds of processor time."""
     before = at.used()
     with at.changing(RATE) as made:
         time.sleep(seconds)
@@ -134,7 +134,7 @@ def unfollowed(at: Payer, seconds: float) -> float:
 
 
 def changed(fleet: Fleet, seconds: float, alone: float) -> list[Finding]:
-    """While slices change, and the address of a name that is asked for until it shows."""
+    """Measure while slices change, among them the slice of a name that is asked for until the answer shows it."""
     octets, used, before = fleet.told()[0], fleet.seconds(), fleet.at.used()
     start, delays = time.monotonic(), list[float]()
     with fleet.at.changing(RATE) as made:
@@ -159,7 +159,7 @@ def changed(fleet: Fleet, seconds: float, alone: float) -> list[Finding]:
 
 
 def _probe(fleet: Fleet, end: float, delays: list[float]) -> None:
-    """Now and then move the probe, and ask the servers in turn until one shows it."""
+    """Change the probe's address from time to time, and ask one server each time until it answers with the new one."""
     connection, number = fleet.at.connect(), 0
     query = b"\0\1" + encode(Question(PROBE, "A"), Manner()).tail
     while time.monotonic() < end:
@@ -185,7 +185,7 @@ def _shows(client: socket.socket, query: bytes, address: str) -> bool:
 
 
 def restarted(fleet: Fleet, seconds: float, *, compacted: bool) -> list[Finding]:
-    """The API server is killed and started again, while names are asked for."""
+    """Kill the API server and start it again, while a name is asked for."""
     octets, lists = fleet.told()
     looks = list[tuple[float, int]]()
     stop = threading.Event()
@@ -240,13 +240,13 @@ def _all_watch(fleet: Fleet) -> bool:
 
 
 def _reached(looks: Sequence[tuple[float, int]], wanted: float) -> float:
-    """When there were so many connections; for ever if never."""
+    """Return when there were so many connections; infinity if that was never so."""
     return next((at for at, count in looks if count >= wanted), math.inf)
 
 
 @contextmanager
 def _asked(servers: Sequence[Follower]) -> Iterator[list[dict[str, Any]]]:
-    """Ask servers all along until the block ends; what became of it is in the list then."""
+    """Ask servers until the block ends; the results are in the list then."""
     results: list[dict[str, Any]] = []
     command = [sys.executable, asking.__file__, "127.0.0.1"]
     askers = [
@@ -284,7 +284,7 @@ def _mib(octets: float) -> str:
 
 
 def measure(at: Payer, count: int, seconds: float, *, restarts: bool) -> Iterator[list[Finding]]:
-    """Each scene's rows, one scene after the other."""
+    """Play one scene after the other, and yield the rows of each."""
     at.prepare()
     alone = unfollowed(at, seconds / 2)
     with TemporaryDirectory(prefix="fleet-") as folder, ExitStack() as stack:
@@ -298,7 +298,7 @@ def measure(at: Payer, count: int, seconds: float, *, restarts: bool) -> Iterato
 
 
 def main() -> None:
-    """Measure all of it and print the table."""
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30.0, help="for each scene")

@@ -32,7 +32,7 @@ _TICK = 0.001  # seconds between two bursts
 
 
 def main(port: str, questions: str, rate: str, seconds: str) -> None:
-    """Send, and say how many a second."""
+    """Send questions, and print how many there were per second."""
     with Path(questions).open() as lines:
         outbox = Outbox(deck := Deck(read(lines, questions), Manner()))
     clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(_SOCKETS)]
@@ -57,7 +57,7 @@ def main(port: str, questions: str, rate: str, seconds: str) -> None:
 
 
 class Watched(NamedTuple):
-    """What was seen during a flood; `offered` and `answered` a second, times in seconds, memory in octets."""
+    """What was seen during a flood: `offered` and `answered` per second, times in seconds, memory in octets."""
 
     offered: float
     answered: float
@@ -68,7 +68,7 @@ class Watched(NamedTuple):
 
 
 def measure(cluster: Cluster, server: Running, peak: float, seconds: float) -> list[Finding]:
-    """Flood the server with twice what it can answer; `peak` is an estimate of that, a second."""
+    """Flood the server with twice what it can answer; `peak` is an estimate of what it can, in questions per second."""
     questions = cluster.asked()
     at_peak = _flooded(cluster, server, questions, peak, seconds)
     most = max(at_peak.answered, peak if at_peak.offered < peak else 0.0)
@@ -96,7 +96,7 @@ def _times(what: str, seconds: list[float], limit: float) -> Finding:
 
 
 def _flooded(cluster: Cluster, server: Running, questions: Path, rate: float, seconds: float) -> Watched:
-    """Flood, and meanwhile change the cluster and look at the server's health."""
+    """Flood the server, and meanwhile change the cluster and look at the server's health."""
     command: list[str | Path] = [sys.executable, "-m", "tests.bench.flood", str(server.port), questions]
     command += [str(rate), str(seconds)]
     with subprocess.Popen(pinned(command, OTHERS), stdout=subprocess.PIPE, text=True) as flood:
@@ -123,7 +123,7 @@ def _repeat(work: Callable[[], object], seconds: float) -> None:
 
 
 def _changes(cluster: Cluster, server: Running, end: float) -> Iterator[float]:
-    """Change a service's address until then; give the seconds from each request to the API to the new answer."""
+    """Change a service's address until `end`; yield the seconds from each request to the API until the new answer."""
     connection = cluster.connect()
     number = 0
     while time.perf_counter() < end:
@@ -140,7 +140,7 @@ def _changes(cluster: Cluster, server: Running, end: float) -> Iterator[float]:
 
 
 def _ask(client: socket.socket, question: Question) -> bytes:
-    """The reply over TCP: packets would be lost among the flood's."""
+    """Return the reply over TCP: over UDP it could be lost in the flood."""
     message = b"\0\1" + encode(question, Manner()).tail
     client.sendall(len(message).to_bytes(2, "big") + message)
     reply = bytearray()
@@ -153,20 +153,20 @@ def _ask(client: socket.socket, question: Question) -> bytes:
 
 
 def health(server: Running) -> float:
-    """The seconds that /healthz took."""
+    """Return the seconds that /healthz took."""
     start = time.perf_counter()
     page(server, "/healthz")
     return time.perf_counter() - start
 
 
 def answered(server: Running) -> float:
-    """How many replies the server has sent since it started."""
+    """Return how many replies the server has sent since it started."""
     lines = page(server, "/metrics").splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("coredns_dns_responses_total{"))
 
 
 def page(server: Running, path: str) -> str:
-    """A page of its admin HTTP."""
+    """Return a page of the server's admin HTTP."""
     connection = http.client.HTTPConnection("127.0.0.1", server.admin, timeout=10)
     connection.request("GET", path)
     answer = connection.getresponse().read().decode()

@@ -31,7 +31,7 @@ _METRIC = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
 class Api:
-    """The API server."""
+    """The API server, in a process of its own."""
 
     def __init__(self, folder: Path, size: Size, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None  # asked for below
@@ -42,13 +42,13 @@ class Api:
         self.kubeconfig.write_text(json.dumps(_kubeconfig(self.access)))  # JSON is YAML
 
     def connect(self) -> http.client.HTTPSConnection:
-        """A connection for `ask`."""
+        """Return a connection for `ask`."""
         url = urlsplit(self.access["server"])
         context = ssl.create_default_context(cadata=self.access["ca"])
         return http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=600)
 
     def ask(self, connection: http.client.HTTPSConnection, method: str, path: str, body: object = None) -> Any:
-        """What it answers, as values; raises RuntimeError."""
+        """Return the decoded answer. Raises RuntimeError if the status is not 200."""
         headers = {"authorization": f"Bearer {self.access['token']}", "content-type": "application/json"}
         connection.request(method, path, json.dumps(body) if body else None, headers)
         answer = connection.getresponse()
@@ -59,7 +59,7 @@ class Api:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Have it say nothing at all during the block."""
+        """Stop the API server during the block, so that it sends nothing at all."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -67,11 +67,11 @@ class Api:
             self.process.send_signal(signal.SIGCONT)
 
     def give_way(self) -> None:
-        """From here on, let the program that asks questions go first: what is late there looks like a late answer."""
+        """Let the program that asks questions run first from now on: if it is late, answers look late."""
         os.setpriority(os.PRIO_PROCESS, self.process.pid, 15)
 
     def command(self, path: str) -> None:
-        """Have it do something to all who watch; see `ApiServer.disturb`."""
+        """Send a command to the API server, such as those of `ApiServer.disturb`, and wait until it is done."""
         connection = self.connect()
         self.ask(connection, "POST", f"/-/{path}")
         connection.close()
@@ -79,7 +79,7 @@ class Api:
 
 @contextmanager
 def api(folder: Path, size: Size, *options: str) -> Iterator[Api]:
-    """The API server, on a processor that nothing is measured on."""
+    """Run the API server, on a processor on which nothing is measured."""
     command = [sys.executable, "-m", "tests.kube.apiserver", *options]
     command += [f"--{name}={getattr(size, name)}" for name in Size.__struct_fields__]
     with subprocess.Popen(pinned(command, OTHERS), stdout=subprocess.PIPE) as process:
@@ -90,7 +90,7 @@ def api(folder: Path, size: Size, *options: str) -> Iterator[Api]:
 
 
 class Memory(NamedTuple):
-    """In MiB: now, and the most since it was last reset."""
+    """Resident memory in MiB: now, and the peak since it was last reset."""
 
     now: float
     peak: float
@@ -104,17 +104,17 @@ class Follower:
         self.clock = Clock(process.pid)
 
     def memory(self) -> Memory:
-        """What it holds."""
+        """Return the memory of the server."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         now, peak = (int(re.findall(rf"{field}:\s+(\d+) kB", text)[0]) / 1024 for field in ("VmRSS", "VmHWM"))
         return Memory(now, peak)
 
     def reset_peak(self) -> None:
-        """Begin to look for the most memory from here on."""
+        """Let the peak of the memory begin anew."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text(_RESET_PEAK)
 
     def page(self, path: str) -> str:
-        """A page of the admin address; of an unready server as well."""
+        """Return a page of admin HTTP, also one with an error status."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as answer:
                 return str(answer.read().decode())
@@ -122,7 +122,7 @@ class Follower:
             return error.read().decode()
 
     def metrics(self) -> dict[str, float]:
-        """Each metric's sum over its labels, and with `name{kind}` its sum for a kind."""
+        """Return each metric's sum over its labels, and as `name{kind}` its sum for one kind."""
         found: dict[str, float] = {}
         for name, labels, value in _METRIC.findall(self.page("/metrics")):
             kind = re.search(r'kind="(\w+)"', labels)
@@ -131,14 +131,14 @@ class Follower:
         return found
 
     def wait_relisted(self, before: float) -> None:
-        """Until every kind has been listed once more than `before` times in all; asked seldom, as it costs time."""
+        """Wait until each kind has been listed again since there were `before` lists; look seldom, as it costs time."""
         kinds = sum(key.startswith("dnsserver_lists_total{") for key in self.metrics())
         while self.metrics()["dnsserver_lists_total"] < before + kinds:
             time.sleep(0.1)
 
     @property
     def serving(self) -> bool:
-        """Whether it has said that it serves all."""
+        """Tell whether the server has logged that it serves. Raises RuntimeError if it has ended."""
         if self.process.poll() is not None:
             raise RuntimeError(f"it ended: {self.log.read_text()[-2000:]}")
         return '"event": "serving"' in self.log.read_text()
@@ -148,7 +148,7 @@ class Follower:
 def following(
     folder: Path, api: Api, *options: str | Path, processors: Sequence[int] = PROCESSORS, ready: bool = True
 ) -> Iterator[tuple[Follower, float]]:
-    """A server from its first sync on (or from its start), and the seconds that took; then killed."""
+    """Run a server and yield it after its first sync, or at once without `ready`, with the seconds that it took."""
     port, admin = free_port(), free_port()
     log = folder / f"dnsserver-{port}.log"
     pods = "verified" if api.size.pods else "insecure"
@@ -171,21 +171,21 @@ def following(
 
 
 class Asked(NamedTuple):
-    """How long answers took, in seconds and in order of length, and how many never came."""
+    """How long answers took, sorted and in seconds, and how many never came."""
 
     delays: list[float]
     lost: int
 
     @property
     def p99(self) -> float:
-        """In milliseconds."""
+        """The time in which 99 of 100 answers came, in milliseconds."""
         return self.delays[int(len(self.delays) * 0.99)] * 1000
 
 
 def asking(port: int, questions: Path, rate: float, seconds: float) -> "subprocess.Popen[str]":
-    """A program that asks at a fixed rate, whatever is still unanswered, and does little else; see `asked`.
+    """Start dnsperf, which asks at a fixed rate even if answers are missing; `asked` returns what it found.
 
-    The project's load tool would be late where the API server takes its processor, and count that.
+    The project's load tool would be late when the API server uses its processor, and would count that.
     """
     command: list[str | Path] = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", questions, "-v"]
     command += ["-Q", str(rate), "-q", "5000", "-c", "8", "-l", f"{seconds:g}"]
@@ -193,7 +193,7 @@ def asking(port: int, questions: Path, rate: float, seconds: float) -> "subproce
 
 
 def asked(process: "subprocess.Popen[str]") -> Asked:
-    """What it found."""
+    """Return what dnsperf found, after it has ended. Raises ValueError if it found nothing."""
     text = process.communicate()[0]
     delays = sorted(map(float, re.findall(r"^> NOERROR .* ([\d.]+)$", text, re.MULTILINE)))
     sent = re.search(r"Queries sent:\s+(\d+)", text)

@@ -107,7 +107,7 @@ def find(program: str) -> str:
 
 @contextmanager
 def running(command: Sequence[str], port: int, processor: int, log: Path) -> Iterator[int]:
-    """Run a server on one processor and give its process number once it answers."""
+    """Run a server on one processor, and yield its process ID when it answers."""
     with log.open("ab") as out:
         process = subprocess.Popen(["taskset", "-c", str(processor), *command], stdout=out, stderr=out)
     try:
@@ -131,7 +131,7 @@ def running(command: Sequence[str], port: int, processor: int, log: Path) -> Ite
 
 
 def ask(port: int, name: str, timeout: float = 3.0) -> dns.message.Message:
-    """Return one answer; raises OSError when there is none in time."""
+    """Return one answer. Raises OSError if none comes in time."""
     query = dns.message.make_query(name, "A", use_edns=0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
@@ -141,7 +141,7 @@ def ask(port: int, name: str, timeout: float = 3.0) -> dns.message.Message:
 
 
 class Names:
-    """Names that nobody asked before."""
+    """Names for which nobody has asked before."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -173,7 +173,7 @@ def load(port: int, pid: int, names: Sequence[str], folder: Path, times: int = 1
 
 
 class Waits:
-    """Latencies of questions asked one after the other, in milliseconds, and how many came to nothing."""
+    """Latencies of questions asked one after the other, in milliseconds, and how many failed."""
 
     def __init__(self, port: int, names: Sequence[str], pause: float = 0.0) -> None:
         self.times: list[float] = []
@@ -203,7 +203,7 @@ def percentile(times: Sequence[float], percent: int) -> float:
 
 @contextmanager
 def lossy(loss: float) -> Iterator[int]:
-    """Relay UDP to NSD and drop this share of the queries; gives the port."""
+    """Relay UDP to NSD and drop this share of the queries; yield the port."""
     pid = os.fork()
     if pid == 0:
         os.sched_setaffinity(0, {FIRST})
@@ -216,7 +216,7 @@ def lossy(loss: float) -> Iterator[int]:
 
 
 def _relay(loss: float) -> None:
-    """Pass on what is not lost, for ever, one question after the other."""
+    """Pass on the queries that are not dropped, for ever, one after the other."""
     outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     outside.bind(("127.0.0.1", LOSSY_PORT))
     inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -307,7 +307,7 @@ class Bench:
         print(f"2 TTLs seen: {ttls}")
 
     def _sick_upstreams(self) -> None:
-        """Ask four servers in turns, so that what else the machine does is late for all of them alike."""
+        """Ask four servers in turns, so that other work of the machine delays all of them alike."""
         with ExitStack() as stack:
             silent = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             silent.bind(("127.0.0.1", 0))
@@ -338,7 +338,7 @@ class Bench:
                 print(f"4 {title}: p99 {p99:.2f} ms ({p99 / healthy:.2f} of healthy), failures {failures[title]}")
 
     def _in_flight(self) -> None:
-        """Ask 10,000 names of an upstream that says nothing, and a cluster name all the while."""
+        """Ask for 10,000 names of an upstream that does not answer, and for a cluster name all the time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
             with self._silent_server(silent.getsockname()[1]) as pid:

@@ -22,14 +22,14 @@ class Run(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """In µs."""
+    """Percentiles in µs."""
 
     p50: float
     p99: float
 
 
 def dnsperf(server: Running, questions: Path, *options: str) -> Run:
-    """Ask with dnsperf, in closed loop; `options` say for how long, and may overrule clients and transport."""
+    """Ask with dnsperf, in closed loop; `options` say how long, and may override clients and transport."""
     command: list[str | Path] = ["dnsperf", "-s", "127.0.0.1", "-p", str(server.port), "-d", questions]
     command += ["-c", str(CLIENTS), "-q", str(OUTSTANDING), "-t", "1", *options]
     before, split = server.clock.seconds(), server.clock.split()
@@ -51,7 +51,7 @@ def dnsperf(server: Running, questions: Path, *options: str) -> Run:
 
 
 def one_at_a_time(server: Running, questions: Path, seconds: float) -> Latency:
-    """Ask with the project's load tool, which has percentiles; dnsperf knows a mean only."""
+    """Ask with the project's load tool, which has percentiles; dnsperf has only the mean."""
     command: list[str | Path] = [sys.executable, "-m", "loadtest", f"127.0.0.1#{server.port}", "-d", questions]
     command += ["-c", "1", "-q", "1", "-l", str(seconds), "--warmup", "0.3", "--json", "-", "--no-progress"]
     done = subprocess.run(pinned(command, OTHERS), capture_output=True, check=True, text=True)

@@ -75,7 +75,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 @contextmanager
 def nsd(folder: Path) -> Iterator[int]:
-    """Serve the names from NSD and give its process's number, once it answers."""
+    """Serve the names from NSD, and yield its process ID when it answers."""
     inventory = from_pattern(Pattern(services=NAMES, namespaces=50), "cluster.local")
     questions = mix({"services": 1}, inventory, missing_names=1, most=NAMES)
     (folder / "questions").write_text(write(questions))
@@ -104,7 +104,7 @@ def nsd(folder: Path) -> Iterator[int]:
 
 
 def answers(folder: Path) -> bool:
-    """Say whether the server answers yet, by the load tool itself."""
+    """Tell whether the server answers the load tool yet."""
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -127,7 +127,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def pinned(processor: int) -> list[str]:
-    """Give the words that put a command on one processor, where there are two and the program for it."""
+    """Return the words that pin a command to a processor; none if there is only one, or no `taskset`."""
     enough = (os.cpu_count() or 1) > 1 and shutil.which("taskset")
     return ["taskset", "-c", str(processor)] if enough else []
 
@@ -157,7 +157,7 @@ def loadtool(folder: Path, server: ProcessTimes, seconds: float, rate: int | Non
 
 
 def dnsperf(folder: Path, server: ProcessTimes, seconds: float, rate: int | None) -> Measured:
-    """Run dnsperf once; it knows no percentiles."""
+    """Run dnsperf once; it has no percentiles."""
     arguments: list[str | Path] = [
         "-s",
         "127.0.0.1",
@@ -190,14 +190,14 @@ def dnsperf(folder: Path, server: ProcessTimes, seconds: float, rate: int | None
 
 
 def pace_options(rate: int | None) -> list[str]:
-    """Give the options for a pace, which are the same words for both tools; a rate of 1 stands for one at a time."""
+    """Return the options for a pace, which are the same for both tools; a rate of 1 stands for one at a time."""
     if rate == 1:
         return ["-c", "1", "-q", "1"]
     return ["-c", str(CLIENTS), "-q", str(OUTSTANDING)] + ([] if rate is None else ["-Q", str(rate)])
 
 
 def timed(command: Sequence[str | Path], server: ProcessTimes) -> tuple[str, float, float]:
-    """Run a command; give its output, its own processor time and the server's meanwhile, in seconds."""
+    """Run a command; return its output, its own processor time and the server's meanwhile, in seconds."""
     own, before = os.times(), server.seconds()
     text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     after, done = server.seconds(), os.times()
@@ -205,7 +205,7 @@ def timed(command: Sequence[str | Path], server: ProcessTimes) -> tuple[str, flo
 
 
 def main() -> None:
-    """Measure both in turns and print the medians."""
+    """Measure both tools in turns and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.5, help="of each of 2 tools x 3 paces x rounds")
@@ -237,7 +237,7 @@ def main() -> None:
 
 
 def cells(runs: list[Measured]) -> list[str]:
-    """Give the medians of some runs as text, and how far their rates lie apart."""
+    """Return the medians of some runs as texts, and how far their rates are apart."""
     rates = [run.qps for run in runs]
     p99 = [run.p99 for run in runs if run.p99 is not None]
     late = [run.late for run in runs if run.late is not None]

@@ -32,7 +32,7 @@ _OUTSIDE = Zone("example", ["@ 3600 SOA ns hm 1 7200 1800 86400 300", "@ 3600 NS
 
 
 def logs(rate: int) -> dict[str, str]:
-    """The configurations, by their names; the first one has no log."""
+    """Return the configurations by name; the first one has no query log."""
     return {
         "no log": "",
         "denial, error": f"[[query_log]]\nrate = {rate}\n",
@@ -41,7 +41,10 @@ def logs(rate: int) -> dict[str, str]:
 
 
 def questions(folder: Path) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
-    """What is asked in one round: a name of it, the questions, and how; names that are to be new are so each time."""
+    """Yield a name, a file of questions and options of dnsperf for each kind of question, round after round.
+
+    In the kinds `missing` and `forward` all names are new each time.
+    """
     number = itertools.count()
 
     def file(name: str, asked: list[Question]) -> Path:
@@ -111,7 +114,7 @@ def main() -> None:
 
 
 def show(costs: dict[tuple[str, str], list[float]], names: list[str]) -> None:
-    """Print the medians, and those of the ratios to the server without a log."""
+    """Print the medians, and the medians of the ratios to the server without a log."""
     print("| processor time a query | " + " | ".join(names) + " |")
     print("|---|" + "---:|" * len(names))
     for what in dict.fromkeys(what for what, _ in costs):

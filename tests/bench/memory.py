@@ -9,7 +9,7 @@ from tests.bench.processes import wait_until
 
 _LIMIT = 32 * 1024 * 1024
 _FIRST, _UNIFIED = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-# Takes memory of the cgroup until it is full, and may not be killed for it: then the kernel kills who else is in there.
+# Takes memory of the cgroup until it is full, and may not be killed for that: the kernel kills the other process in it.
 _TAKER = """
 import os, sys, time
 open("/proc/self/oom_score_adj", "w").write("-1000")
@@ -27,7 +27,7 @@ def can_run_out() -> bool:
 
 
 def run_out(process: "subprocess.Popen[bytes]") -> None:
-    """Return when the kernel has killed a process for want of memory. Raises TimeoutError."""
+    """Let a process run out of memory, and wait until the kernel has killed it. Raises TimeoutError."""
     parent = _parent()
     assert parent is not None
     folder = parent / f"dnsserver-bench-{process.pid}"

@@ -22,7 +22,7 @@ _TTL = 5
 
 
 class Names:
-    """Names and records; question files are written into `folder`."""
+    """Names and records. Methods that return a path write a file of questions into `folder`."""
 
     def __init__(self, folder: Path) -> None:
         things = [service(number, SIZE) for number in range(SIZE.services)]
@@ -33,11 +33,11 @@ class Names:
 
     @property
     def question(self) -> Question:
-        """One that has an answer as soon as the zone is there."""
+        """A question that has an answer as soon as the zone is loaded."""
         return Question(name_of(self.cluster_ips[0]), "A")
 
     def zone(self) -> Zone:
-        """What a server answers from this cluster, as records."""
+        """Return what a server answers from this cluster, as records."""
         records = [
             f"@ {_TTL} SOA ns.dns hostmaster 1 7200 1800 86400 {_TTL}",
             f"@ {_TTL} NS ns.dns",
@@ -56,27 +56,27 @@ class Names:
         return Zone(DOMAIN, records, self.question)
 
     def asked(self) -> Path:
-        """Addresses of services, few enough to be asked again and again."""
+        """Return A questions about services, few enough to be asked again and again."""
         return self._write("asked", [Question(name_of(thing), "A") for thing in self.cluster_ips[:ASKED]])
 
     def ports(self) -> Path:
-        """SRV of services."""
+        """Return SRV questions about the same services."""
         return self._write("ports", [Question("_http._tcp." + name_of(s), "SRV") for s in self.cluster_ips[:ASKED]])
 
     def endpoints(self) -> Path:
-        """Addresses of headless services."""
+        """Return A questions about headless services."""
         return self._write("endpoints", [Question(name_of(thing), "A") for thing in self.headless])
 
     def endpoint_ports(self) -> Path:
-        """SRV of headless services."""
+        """Return SRV questions about headless services."""
         return self._write("endpoint-ports", [Question("_http._tcp." + name_of(s), "SRV") for s in self.headless])
 
     def every(self) -> Path:
-        """Addresses of all services."""
+        """Return A questions about all services with a ClusterIP."""
         return self._write("every", [Question(name_of(thing), "A") for thing in self.cluster_ips])
 
     def missing(self, count: int) -> Path:
-        """Names that do not exist and were never asked for before."""
+        """Return A questions about names that do not exist and were never asked for before."""
         names = itertools.islice(self._missing, count)
         return self._write("missing", [Question(f"absent-{n}.team-{n % 50:03d}.svc.{DOMAIN}", "A") for n in names])
 
@@ -87,12 +87,12 @@ class Names:
 
 
 def slice_of(thing: dict[str, Any]) -> dict[str, Any]:
-    """The slice of a service."""
+    """Return the EndpointSlice of a service."""
     return endpoint_slice(int(thing["metadata"]["name"].rpartition("-")[2]), SIZE)
 
 
 def name_of(thing: dict[str, Any]) -> str:
-    """The name of a service."""
+    """Return the DNS name of a service."""
     return f"{_relative(thing)}.{DOMAIN}"
 
 

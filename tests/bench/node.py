@@ -71,7 +71,7 @@ class Node:
         return pod
 
     def kill(self) -> None:
-        """End all that runs here."""
+        """Kill everything that runs on the node."""
         for pod in self.pods:
             pod.kill()
         self.nodelocal.kill()
@@ -192,7 +192,7 @@ SCENARIOS: dict[str, Callable[[Node], Awaitable[None]]] = {
 
 @asynccontextmanager
 async def asked_all_along(rates: dict[str, float]) -> AsyncIterator[dict[str, Any]]:
-    """Ask from the pod's namespace until the block ends; what became of it is in the dictionary then."""
+    """Ask from the pod's namespace, from 3 s before the block to 6 s after it; the results are added then."""
     result: dict[str, Any] = {}
     space = f"rollout-{os.getpid()}-pod"
     connect(space, "pod", "10.250.0.1", "10.250.0.2")
@@ -206,14 +206,14 @@ async def asked_all_along(rates: dict[str, float]) -> AsyncIterator[dict[str, An
 
 
 def tracked() -> int:
-    """Return how many entries of connection tracking are about the node's own address, or the Service as such."""
+    """Return how many entries of connection tracking are about the node's own address, or the Service's on the node."""
     lines = subprocess.run(["conntrack", "-L"], capture_output=True, text=True, check=False).stdout.splitlines()
     # An entry of the Service whose replies come from elsewhere is one that kube-proxy's rules made.
     return sum(f"dst={OWN} " in line or f"src={SERVICE} " in line for line in lines)
 
 
 async def measure(scenario: str, rate: float, folder: Path, node_cache: str = "") -> dict[str, Any]:
-    """One scenario in this namespace: what became of the questions each way, and what was tracked."""
+    """Play one scenario in this namespace; return the results of the questions each way, and how many were tracked."""
     (folder / "state").mkdir()
     (folder / "dnsserver.toml").write_text(_CONFIG.format(folder=folder))
     space = f"rollout-{os.getpid()}-central"
@@ -292,7 +292,7 @@ def _inside(scenario: str, rate: float, node_cache: str) -> None:
 
 
 def measured(scenario: str, rate: float = RATE, node_cache: str = "") -> dict[str, Any]:
-    """Return what one scenario comes to, in a process and namespaces of its own. Raises RuntimeError."""
+    """Return the results of one scenario, which runs in a process and namespaces of its own. Raises RuntimeError."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.bench.node", "--inside", scenario, "--rate", str(rate)]
     command += ["--node-cache", node_cache] if node_cache else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -308,7 +308,7 @@ def _clean(pid: int) -> None:
 
 
 def main() -> None:
-    """Measure all of it and print the tables."""
+    """Measure everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), help="a scenario; default all")
     parser.add_argument("--rate", type=float, default=RATE, help="questions a second over UDP with new sockets")

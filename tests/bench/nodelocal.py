@@ -18,8 +18,8 @@ from tests.bench.balancer import run, shown
 from tests.bench.memory import run_out
 from tests.bench.processes import PATH, found, wait_until
 
-KUBELET = 1.0  # seconds until it starts a container that ended anew
-LIVENESS = 6.0  # seconds after which it kills one that hangs here; the manifests have 50, those of NodeLocal 30
+KUBELET = 1.0  # seconds until it starts a container again that has ended
+LIVENESS = 6.0  # seconds after which it kills a container that hangs; the manifests have 50, those of NodeLocal 30
 _MINUTE = 100.0  # seconds in which it looks after addresses and rules once
 _INTERFACE = "nodelocaldns"
 _UNTRACKED = """
@@ -67,7 +67,7 @@ class NodeLocal:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Have it answer, as soon as it can."""
+        """Start the cache; it answers as soon as it can."""
         if self._program:
             run("ip", "link", "add", _INTERFACE, "type", "dummy", check=False)
             run("ip", "link", "add", _INTERFACE, "type", "ifb", check=False)
@@ -83,11 +83,11 @@ class NodeLocal:
         self._start(found("coredns") or "coredns", "-conf", str(path))
 
     def settle(self) -> None:
-        """Wait until it has addresses and rules: all that it does of itself is done."""
+        """Wait until the cache has set its addresses and rules."""
         wait_until(lambda: self._has_addresses() and self._has_rules(), "NodeLocal's addresses and rules", _MINUTE)
 
     def end(self) -> None:
-        """Tell it to end, which takes addresses and rules away, and wait for that."""
+        """End the cache in order, which removes its addresses and rules, and wait for that."""
         if not self._program:
             run("ip", "link", "delete", _INTERFACE)
             run("nft", "delete", "table", "ip", "nodelocal")
@@ -96,28 +96,28 @@ class NodeLocal:
             self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it."""
+        """Send a signal to the cache."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, if it runs: addresses and rules stay."""
+        """Kill the cache, if it runs: its addresses and rules stay."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def run_out_of_memory(self) -> None:
-        """Have the kernel kill it."""
+        """Let the kernel kill the cache, because its memory is full."""
         if self._process is not None:
             run_out(self._process)
 
     def remove_addresses(self) -> None:
-        """Remove what it has given."""
+        """Remove the addresses that the cache has set."""
         for address in self._addresses:
             run("ip", "address", "delete", f"{address}/32", "dev", _INTERFACE)
 
     async def wait_settled(self) -> None:
-        """Wait until it has looked after addresses and rules."""
+        """Wait as `settle` does, in a thread."""
         await trio.to_thread.run_sync(self.settle)
 
     def _flags(self) -> list[str]:
@@ -147,7 +147,7 @@ async def nothing(_: NodeLocal, __: trio.CancelScope) -> None:
 
 
 async def update(cache: NodeLocal, _: trio.CancelScope) -> None:
-    """One pod after the other, as in its manifest: both have the same port for health."""
+    """Replace the pod as by its manifest: the old one ends first, as both need the same port for health."""
     await trio.to_thread.run_sync(cache.end)
     await trio.sleep(KUBELET)
     cache.start()

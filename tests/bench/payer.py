@@ -43,20 +43,20 @@ class Payer(ApiClient):
         self._restart = restart
 
     def used(self) -> Used:
-        """What it has used, by its own metrics."""
+        """Return what the API server has used, by its own metrics."""
         connection = self.connect()
         found = dict(_USED.findall(self.ask(connection, "GET", "/metrics")))
         connection.close()
         return Used(float(found["cpu_seconds_total"]), float(found["resident_memory_bytes"]))
 
     def restart(self, *, compacted: bool) -> None:
-        """Kill it and start it again, and return when it is there; `compacted`: it has forgotten all versions."""
+        """Kill the API server, and return when it is there again; with `compacted` it has forgotten all versions."""
         subprocess.run(
             ["/bin/sh", "-c", self._restart], check=True, env={"COMPACT": "1" if compacted else "", "PATH": _path()}
         )
 
     def prepare(self) -> None:
-        """Have what is changed and asked for."""
+        """Create the objects that are changed and asked for."""
         connection = self.connect()
         self.write(connection, "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         spec = {"clusterIP": "None", "clusterIPs": ["None"], "ports": [{"name": "a", "port": 80, "protocol": "TCP"}]}
@@ -74,7 +74,7 @@ class Payer(ApiClient):
 
     @contextmanager
     def changing(self, rate: float) -> Iterator[list[int]]:
-        """So often a second an endpoint turns ready or not, as long as the block lasts; the list grows by each."""
+        """Until the block ends, turn endpoints ready or not ready, `rate` times a second; the list grows with each."""
         stop, made = threading.Event(), list[int]()
         writers = [
             threading.Thread(target=self._change, args=(number, rate / _WRITERS, stop, made))
@@ -102,25 +102,25 @@ class Payer(ApiClient):
 
 
 class InProcess(Payer):
-    """The API server of the tests, in a process of its own. It hands all its objects out as they are, so it is dear."""
+    """The API server of the tests, in a process of its own. What it pays is not what a real one pays."""
 
     def __init__(self, at: Api) -> None:
         super().__init__(at.kubeconfig, "")
         self._at, self._clock = at, Clock(at.process.pid)
 
     def used(self) -> Used:
-        """By /proc."""
+        """Return what the API server has used, by /proc."""
         return Used(self._clock.seconds(), self._clock.resident())
 
     def restart(self, *, compacted: bool) -> None:
-        """Away for three seconds, with all connections reset."""
+        """Let the API server reset all connections, and be away for three seconds."""
         self._at.command(f"restart?seconds=3&compact={int(compacted)}")
         time.sleep(3.0)
 
 
 @contextmanager
 def payer(kubeconfig: Path | None, restart: str, size: Size) -> Iterator[Payer]:
-    """The API server of the kubeconfig; with none, that of the tests with a cluster of this size."""
+    """Yield the API server of the kubeconfig; without one, that of the tests, with a cluster of this size."""
     if kubeconfig is not None:
         yield Payer(kubeconfig, restart)
         return

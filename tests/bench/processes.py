@@ -20,7 +20,7 @@ PROCESSORS = sorted(os.sched_getaffinity(0))
 MEASURED, OTHERS = PROCESSORS[0], PROCESSORS[-1]
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 DEADLINE = 60.0  # seconds for a program to answer its first question
-_QUIET, _LOOK = 0.02, 0.25  # a program is idle when it used this share of so many seconds
+_QUIET, _LOOK = 0.02, 0.25  # a program is idle if it uses less than this share of so many seconds
 _NOERROR, _RCODE = 0, 15
 
 
@@ -34,19 +34,19 @@ class Running(NamedTuple):
 
 
 def found(program: str) -> str | None:
-    """Where a program is; Debian keeps servers out of an ordinary user's PATH."""
+    """Return the path of a program, None if it is missing; Debian's servers are not in an ordinary user's PATH."""
     return shutil.which(program, path=PATH)
 
 
 def pinned(command: Sequence[str | Path], *processors: int) -> list[str | Path]:
-    """The command on these processors, where there is a choice."""
+    """Return the command pinned to these processors, if there are several."""
     if len(PROCESSORS) < 2 or not found("taskset"):
         return list(command)
     return ["taskset", "-c", ",".join(map(str, processors)), *command]
 
 
 def ask(port: int, question: Question, seconds: float = 0.2) -> bytes:
-    """The reply to one question over UDP; raises TimeoutError, or another OSError when nobody listens."""
+    """Return the reply to one question over UDP. Raises TimeoutError, or another OSError if nobody listens."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(seconds)
         client.connect(("127.0.0.1", port))
@@ -55,7 +55,7 @@ def ask(port: int, question: Question, seconds: float = 0.2) -> bytes:
 
 
 def answers(port: int, question: Question) -> bool:
-    """Whether a server answers a question with data."""
+    """Tell whether a server answers a question with records."""
     try:
         reply = ask(port, question)
     except OSError:
@@ -64,7 +64,7 @@ def answers(port: int, question: Question) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> float:
-    """The seconds until the condition held; raises TimeoutError."""
+    """Wait until the condition holds, and return the seconds that took. Raises TimeoutError."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > seconds:
@@ -74,7 +74,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLI
 
 
 def wait_idle(clock: Clock) -> None:
-    """Return when a server that has just started has nothing left to do; raises TimeoutError."""
+    """Wait until a server that has just started has nothing left to do. Raises TimeoutError."""
 
     def quiet() -> bool:
         before = clock.seconds()
@@ -95,7 +95,7 @@ def running(
     processors: Sequence[int] = (MEASURED,),
     admin: int = 0,
 ) -> Iterator[Running]:
-    """A server from when it answers `question` until the block ends; raises RuntimeError with its log's end."""
+    """Run a server; the block begins when it answers `question`. Raises RuntimeError with its log if it ends before."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             pinned(command, *processors), stdout=out, stderr=out, env={**os.environ, "PATH": PATH}
@@ -123,7 +123,7 @@ def dnsserver(
     *,
     processors: Sequence[int] = (MEASURED,),
 ) -> Iterator[Running]:
-    """The server under test, with what it ships switched on; `arguments` say where its objects come from."""
+    """Run the server under test with its default settings; `arguments` say where its objects come from."""
     port, admin = free_port(), free_port()
     command: list[str | Path] = [sys.executable, "-m", "dnsserver", "serve", *arguments]
     command += ["--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--upstream", "127.0.0.1:9"]

@@ -35,7 +35,7 @@ _PER_SECOND = 1999  # samples; not a multiple of anything the kernel does at reg
 
 
 def in_process(folder: Path, rounds: int) -> Iterator[str]:
-    """The stages of an answer, and the batch around them, as lines."""
+    """Yield the stages of an answer, and the batch around them, as lines."""
     names, of = Names(folder), zone()
     gc.collect()
     gc.freeze()
@@ -64,7 +64,7 @@ def in_process(folder: Path, rounds: int) -> Iterator[str]:
 
 
 def live(folder: Path, stack: ExitStack, seconds: float) -> Iterator[str]:
-    """The server and NSD under load, as lines."""
+    """Yield the times of the server and NSD under load, as lines."""
     of = stack.enter_context(cluster(folder))
     servers = [stack.enter_context(dnsserver(folder, ["--kubeconfig", of.kubeconfig], of.question))]
     servers += [
@@ -80,7 +80,7 @@ def live(folder: Path, stack: ExitStack, seconds: float) -> Iterator[str]:
         run = dnsperf(server, asked, "-l", f"{seconds:g}")
         yield f"| {server.name}, known names | {_split(run)} |"
     server = servers[0]
-    # As many as take some seconds: the split is sampled a hundred times a second.
+    # So many take some seconds: the split is sampled a hundred times a second.
     run = dnsperf(server, of.missing(int(seconds * 60_000)), "-n", "1")
     yield f"| {server.name}, missing names, first time | {_split(run)} |"
     if not found("perf"):
@@ -104,7 +104,7 @@ def _split(run: Run) -> str:
 
 @contextmanager
 def _recorded(server: Running, path: Path) -> Iterator[None]:
-    """Note where the server's processor is, for as long as the block lasts."""
+    """Record which functions the server runs, until the block ends."""
     command = ["perf", "record", "-e", "cpu-clock", "-F", str(_PER_SECOND), "-o", str(path)]
     command += ["-p", ",".join(map(str, server.clock.pids))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as perf:
@@ -115,7 +115,7 @@ def _recorded(server: Running, path: Path) -> Iterator[None]:
 
 
 def _report(path: Path, sort: str, cost: float, most: int) -> Iterator[str]:
-    """The places with most samples, as µs of a query."""
+    """Yield the places with most samples, with their µs per query."""
     command = ["perf", "report", "-i", str(path), "--stdio", "--no-children", "-g", "none", "-t", ";", "--sort", sort]
     text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     lines = [line.split(";") for line in text.splitlines() if line.strip() and not line.startswith("#")]

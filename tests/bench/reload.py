@@ -29,7 +29,7 @@ _PAUSE = 0.05  # seconds between two changes
 
 
 async def under_load(folder: Path, rate: int, changes: int, workers: int) -> list[tuple[str, str, str]]:
-    """Rows of what became of questions while the files changed."""
+    """Return rows about the questions that were asked while the files changed."""
     lag = 2 if workers > 1 else 0
     async with changing(folder, "--workers", str(workers), lag=lag) as server, trio.open_nursery() as nursery:
         done = trio.Event()
@@ -56,7 +56,7 @@ async def under_load(folder: Path, rate: int, changes: int, workers: int) -> lis
 
 
 def full_caches() -> list[tuple[str, str, str]]:
-    """Rows of what it takes to look through full caches for what a change of one domain, or of 100, can alter."""
+    """Return rows about the time to search full caches for entries that a change of 1 or of 100 domains can alter."""
     replies = ReplyCache()
     table = replies.add_table("udp", "1")
     answers = AnswerCache(CacheSettings())
@@ -90,7 +90,7 @@ def _look_through(replies: ReplyCache, answers: AnswerCache, alteration: Alterat
 
 
 def watching() -> tuple[str, str, str]:
-    """A row of what a look at ten files costs."""
+    """Return a row about the time that a look at ten files takes."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/{number}" for number in range(10)]
         for file in files:

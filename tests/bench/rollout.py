@@ -113,7 +113,7 @@ class Pod:
         self._process.send_signal(signal.SIGTERM)
 
     async def probe(self, changed: Callable[[], None]) -> None:
-        """Probe until it has ended, and say when its readiness changes; the first success is looked for each second."""
+        """Probe until the pod has ended, every 0.5 s until it is ready; call `changed` when its readiness changes."""
         failures = 0
         while self._process.poll() is None:
             if await passes(self.address, *self.software.ready, _PROBE_WITHIN):
@@ -136,7 +136,7 @@ class Pod:
                 await trio.sleep(0.05)
 
     async def wait_end(self) -> None:
-        """Wait for the end, which the kubelet enforces after the grace period."""
+        """Wait until the process has ended; kill it after the grace period, as the kubelet does."""
         with trio.move_on_after(self.software.grace):
             await self.ended.wait()
         self.kill()
@@ -148,7 +148,7 @@ class Pod:
 
 
 class Deployment:
-    """Replicas, the Service that leads to them, and who is told of changes."""
+    """Replicas, the Service that leads to them, and those who follow its changes."""
 
     def __init__(self, software: Software, late: float, folder: Path, api: ApiServer, nursery: trio.Nursery) -> None:
         self._software = software
@@ -181,7 +181,7 @@ class Deployment:
         self._tell()
 
     def settle(self) -> None:
-        """Have the rules lead to what there is, at once, before anybody asks; and follow late from here on."""
+        """Let the rules lead to the present replicas at once, before anybody asks; from then on they follow late."""
         self._balancer.apply(self._endpoints())
         self._changes, following = trio.open_memory_channel[tuple[float, Endpoints]](1000)
         self._nursery.start_soon(self._balancer.follow, following)
@@ -198,7 +198,7 @@ class Deployment:
 
 
 def _services() -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """What is there besides: the name that is asked, and the Service that leads to the replicas."""
+    """Yield the other objects: for the name that is asked, and for the Service that leads to the replicas."""
     for name, space, address in (("kubernetes", "default", "10.96.0.1"), ("kube-dns", "kube-system", SERVICE)):
         yield Kind.NAMESPACES, {"metadata": {"name": space}}
         spec = {"clusterIP": address, "clusterIPs": [address], "ports": _PORTS}
@@ -220,7 +220,7 @@ def _slice(endpoints: Endpoints) -> dict[str, Any]:
 
 @asynccontextmanager
 async def asked_all_along(rate: float) -> AsyncIterator[dict[str, Any]]:
-    """Ask from a namespace of the client's own until the block ends; what became of it is in the dictionary then."""
+    """Ask from a namespace of the client's own, from 3 s before the block to 3 s after it; results are added then."""
     result: dict[str, Any] = {}
     space = f"rollout-{os.getpid()}-client"
     connect(space, "client", _NODE, _CLIENT)
@@ -233,7 +233,7 @@ async def asked_all_along(rate: float) -> AsyncIterator[dict[str, Any]]:
 
 
 async def measure(software: Software, late: float, scenario: str, rate: float, folder: Path) -> dict[str, Any]:
-    """One rollout in this namespace: what became of the questions each way."""
+    """Play one rollout in this namespace; return the results of the questions each way."""
     async with trio.open_nursery() as nursery:
         api = ApiServer(host=_API)
         await nursery.start(api.run)
@@ -274,7 +274,7 @@ def _inside(name: str, late: float, scenario: str, rate: float) -> None:
 async def _measure_apart(
     name: str, late: float, scenario: str, rate: float, results: dict[str, dict[str, Any]]
 ) -> None:
-    """The same in a process and a namespace of its own, whose namespaces for pods go with it."""
+    """Measure in a process and a namespace of its own; that process also deletes the namespaces of its pods."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.bench.rollout", "--inside", name, str(late), scenario]
     done = await trio.run_process([*command, "--rate", str(rate)], capture_stdout=True, check=False)
     if done.returncode:
@@ -283,7 +283,7 @@ async def _measure_apart(
 
 
 async def _measure_all(names: Sequence[str], late: Iterable[float], rate: float) -> None:
-    """Servers beside each other, one scenario after the other; print a row of each."""
+    """Measure all servers at the same time, one scenario after the other; print a row for each scenario."""
     for scenario, each in itertools.product(SCENARIOS, late):
         results: dict[str, dict[str, Any]] = {}
         async with trio.open_nursery() as nursery:
@@ -301,7 +301,7 @@ def _clean(pid: int) -> None:
 
 
 def main() -> None:
-    """Measure all of it and print the table."""
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--late", type=float, action="append", help=f"seconds; default {LATE}")
     parser.add_argument("--only", action="append", help="a server of the table; default all that are there")

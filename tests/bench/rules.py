@@ -21,7 +21,7 @@ _ROUNDS = 30
 
 
 def rules(count: int) -> str:
-    """Return so many rules of every kind that is looked up, as TOML."""
+    """Return `count` rules as TOML, of every kind that a look-up finds."""
     part = count // 5
     found = [f"[[rewrite]]\nname = 'db{n}.shop.svc.cluster.local'\nto = 'x.test'" for n in range(part)]
     found += [f"[[rewrite]]\nsuffix = '.s{n}.example.com'\nto = 'x.test'" for n in range(part)]
@@ -32,7 +32,7 @@ def rules(count: int) -> str:
 
 
 def packets(name: str, rtype: str) -> list[bytes]:
-    """Return a question for each service, `{}` in the name being its number."""
+    """Return a question for each service, with its number in place of `{}` in the name."""
     made = (dns.message.make_query(name.format(n), rtype, use_edns=0) for n in range(_SERVICES))
     return [message.to_wire() for message in made]
 

@@ -41,7 +41,7 @@ _ASK = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection
 
 
 class Steps(trio.abc.Instrument):
-    """The longest time between two turns of the event loop's tasks: seconds by the clock, and of the processor."""
+    """The longest step of a task of the event loop: seconds by the clock, and of the processor."""
 
     def __init__(self) -> None:
         self.longest = self.longest_cpu = 0.0
@@ -58,7 +58,7 @@ class Steps(trio.abc.Instrument):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One scrape: seconds, of the processor in this process too, and octets as they are sent and as they are meant."""
+    """One scrape: seconds by the clock and of the processor, and octets as sent (compressed) and as text."""
 
     total: float
     cpu: float
@@ -69,7 +69,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def objects(folder: Path) -> None:
-    """Write the generated cluster, in more namespaces than have a label, as files small enough to be read."""
+    """Write the generated cluster, with more namespaces than metrics have labels, as files small enough to be read."""
     size = msgspec.structs.replace(SIZE, namespaces=_NAMESPACES)
     things = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace_name(number)}}
@@ -88,13 +88,13 @@ def objects(folder: Path) -> None:
 
 
 def batched(things: list[Thing], count: int) -> Iterator[list[Thing]]:
-    """Yield so many at a time."""
+    """Yield lists of `count` objects; the last one may be shorter."""
     for start in range(0, len(things), count):
         yield things[start : start + count]
 
 
 def fill(server: Server, wanted: int) -> int:
-    """Have so many replies held: of services, in both families, with and without EDNS, some with endpoints."""
+    """Let the server keep so many replies about services, of four types, various EDNS; return how many it keeps."""
     port = Port(server.dns.udp[0][1].table)
     names = [
         f"{name.decode()}.{namespace.decode()}.svc.cluster.local."
@@ -114,7 +114,7 @@ def fill(server: Server, wanted: int) -> int:
 
 @asynccontextmanager
 async def serving(folder: Path, workers: int) -> AsyncIterator[tuple[Server, int]]:
-    """Run a server, and give the port of its admin HTTP."""
+    """Run a server; yield it, and the port of its admin HTTP."""
     with trio.socket.socket() as probe:
         await probe.bind((HOST, 0))
         admin = probe.getsockname()[1]
@@ -137,7 +137,7 @@ async def serving(folder: Path, workers: int) -> AsyncIterator[tuple[Server, int
 
 
 async def scrape(admin: int, steps: Steps) -> Row:
-    """Ask once."""
+    """Scrape once, and return what it took."""
     await trio.lowlevel.checkpoint()  # what the caller did is no part of it
     steps.longest = steps.longest_cpu = 0.0
     began, began_cpu = time.perf_counter(), time.thread_time()
@@ -151,7 +151,7 @@ async def scrape(admin: int, steps: Steps) -> Row:
 
 
 async def measure(folder: Path, workers: int, replies: int) -> tuple[int, list[Row]]:
-    """Scrape some times, with every reply sent once more before each."""
+    """Scrape some times, with one more hit of each reply before; return how many replies are kept, and the rows."""
     async with serving(folder, workers) as (server, admin):
         held = fill(server, replies)
         steps = Steps()
@@ -166,7 +166,7 @@ async def measure(folder: Path, workers: int, replies: int) -> tuple[int, list[R
 
 
 def main() -> None:
-    """Run it."""
+    """Measure with one process and with two, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--replies", type=int, default=65_000)
     arguments = parser.parse_args()

@@ -42,7 +42,7 @@ _PATIENCE = 20.0
 
 @contextmanager
 def _namespace() -> Iterator[list[str]]:
-    """Make a network namespace with that resolv.conf; gives the command that runs others in it."""
+    """Make a network namespace with that resolv.conf; yield the command that runs others in it."""
     folder = Path("/etc/netns") / _SPACE
     folder.mkdir(parents=True)
     (folder / "resolv.conf").write_text(_RESOLV)

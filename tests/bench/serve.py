@@ -49,18 +49,18 @@ class Bench:
         self.runs: dict[str, list[Run]] = {}
 
     def fresh(self) -> AbstractContextManager[Running]:
-        """Another server under test, which has answered one question."""
+        """Return another server under test, which has answered one question when its block begins."""
         return dnsserver(self.folder, self.arguments, self.cluster.question)
 
     def run(self, name: str, questions: Path, *options: str, server: Running | None = None) -> Run:
-        """One run of dnsperf."""
+        """Run dnsperf once."""
         length = () if "-n" in options else ("-l", f"{self.seconds:g}")
         done = dnsperf(server or self.servers[name], questions, *length, *options)
         self.runs.setdefault(name, []).append(done)
         return done
 
     def costs(self, names: Sequence[str], questions: Path, *options: str) -> dict[str, list[float]]:
-        """Each server's cost, round by round in turns."""
+        """Return the costs of each server, one for each round; the servers take turns."""
         present = [name for name in names if name in self.servers]
         for name in present:  # the first time is measured elsewhere
             dnsperf(self.servers[name], questions, "-n", "1", *options)
@@ -75,7 +75,7 @@ Measured = list[Row | Finding]
 
 
 def again(bench: Bench) -> Measured:
-    """Cluster names that were asked before."""
+    """Measure cluster names that were asked before."""
     everyone = [OURS, *(yardstick.name for yardstick in ALL)]
     pair = [OURS, "NSD", "Knot"]
     names = bench.cluster
@@ -88,7 +88,7 @@ def again(bench: Bench) -> Measured:
 
 
 def first(bench: Bench) -> Measured:
-    """Names that were never asked before, beside NSD's cost of any name: a new server each round."""
+    """Measure names that were never asked before, with a new server in each round, beside names at NSD."""
     asked, every = bench.cluster.asked(), bench.cluster.every()
     costs: dict[str, list[float]] = {"service": [], "missing": [], "NSD": []}
     for _ in range(bench.rounds):
@@ -104,7 +104,7 @@ def first(bench: Bench) -> Measured:
 
 
 def changes(bench: Bench) -> Measured:
-    """The cost of names asked before while what they are asked about changes."""
+    """Measure names that were asked before, while their endpoints change."""
     asked = bench.cluster.asked()
     costs: dict[str, list[float]] = {"quiet": [], OURS: []}
     each = []
@@ -120,7 +120,7 @@ def changes(bench: Bench) -> Measured:
 
 
 def latency(bench: Bench) -> Measured:
-    """How long one question takes when nobody else asks."""
+    """Measure how long one question takes if nobody else asks."""
     asked = bench.cluster.asked()
     times: dict[str, list[Latency]] = {OURS: [], "NSD": []}
     for _ in range(bench.rounds):
@@ -133,19 +133,19 @@ def latency(bench: Bench) -> Measured:
 
 
 def tcp(bench: Bench) -> Measured:
-    """A hundred persistent connections."""
+    """Measure a hundred persistent TCP connections."""
     costs = bench.costs([OURS, "NSD", "Knot", "Unbound"], bench.cluster.asked(), *_TCP)
     return [Row("TCP, 100 connections", costs, "Unbound", 2.5)]
 
 
 def flooded(bench: Bench) -> Measured:
-    """Twice as many questions as can be answered."""
+    """Measure with twice as many questions as the server can answer."""
     cost = median(run.cost for run in [bench.run(OURS, bench.cluster.asked()) for _ in range(bench.rounds)])
     return [*flood.measure(bench.cluster, bench.servers[OURS], 1e6 / cost, max(2.0, bench.seconds))]
 
 
 def processes(bench: Bench) -> Measured:
-    """Two workers on two processors."""
+    """Measure two workers on two processors."""
     return [*workers.measure(bench.cluster, bench.folder, bench.arguments, bench.rounds, bench.seconds)]
 
 
@@ -188,7 +188,7 @@ def main() -> None:
 
 
 def _check_tools() -> None:
-    """Stop without what nothing can be measured without, and tell what else would be measured."""
+    """Exit if a tool is missing that is always needed; name the packages that would add columns."""
     packages = {"dnsperf": "dnsperf", "nsd": "nsd", "taskset": "util-linux"}
     lacking = [package for program, package in packages.items() if not found(program)]
     optional = [yardstick.package for yardstick in ALL if not found(yardstick.program)]

@@ -56,7 +56,7 @@ _SOURCES = (
 
 
 class Attack(NamedTuple):
-    """What is done, from which addresses, to which of the server's: `at` is dns, second or admin."""
+    """What is done, from which addresses, and to which address of the server: `at` is dns, second or admin."""
 
     title: str
     kind: str
@@ -132,7 +132,7 @@ class Served(NamedTuple):
 
 
 def upstream(sock: socket.socket, kind: str) -> None:
-    """Answer every question with an address, or nothing."""
+    """Answer every question with an address; answer none if `kind` is not `answers`."""
     while True:
         packet, client = sock.recvfrom(4096)
         if kind == "answers":
@@ -143,7 +143,7 @@ def upstream(sock: socket.socket, kind: str) -> None:
 
 @contextmanager
 def served(folder: Path, upstream_kind: str = "answers", workers: int = 1, family: int = 4) -> Iterator[Served]:
-    """Give a server with 2,000 services."""
+    """Run a server with 2,000 services."""
     host, ports = (_IP6 if family == 6 else _IP4), {"dns": free_port(), "second": free_port(), "admin": free_port()}
     items: list[dict[str, object]] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}]
     items += (
@@ -188,7 +188,7 @@ def _processes(process: int) -> Iterator[int]:
 
 
 def _most_held(process: int) -> tuple[float, int]:
-    """Return the MiB of memory at most so far, and the descriptors now, of the process of a tree that has most."""
+    """Return the highest peak of memory (MiB) and the most open descriptors of any process of a tree."""
     peaks, descriptors = [0.0], [0]
     for each in _processes(process):
         status = Path(f"/proc/{each}/status").read_text()
@@ -225,7 +225,7 @@ def measure(attack: Attack, seconds: float) -> str:
 
 
 def honest(workers: int, seconds: float) -> str:
-    """Return the row of one client that asks for four fifths of the most that it can have answered, and is alone."""
+    """Return the row of a client that is alone, and asks at four fifths of the highest rate that is answered."""
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), workers=workers) as server:
         host, port = server.at["dns"]
         names = Path(folder, "names")
@@ -246,13 +246,13 @@ def honest(workers: int, seconds: float) -> str:
 
 
 class Spread(msgspec.Struct):
-    """Of the report of a load: microseconds."""
+    """The latency in the load tool's report, in microseconds."""
 
     p99: float
 
 
 class Load(msgspec.Struct):
-    """What is needed of the report of a load."""
+    """The needed part of the load tool's report."""
 
     qps: float
     loss: float
@@ -260,7 +260,7 @@ class Load(msgspec.Struct):
 
 
 def _limited(admin: Address) -> int:
-    """Return how many packets the server says that it has limited or given up."""
+    """Return how many packets the server has limited or given up, by its metrics."""
     with urllib.request.urlopen(f"http://{admin[0]}:{admin[1]}/metrics") as response:
         text = response.read().decode()
     found = re.findall(r"^dnsserver_(?:limited|udp_late_drops)_total\S* (\S+)", text, re.MULTILINE)
@@ -268,7 +268,7 @@ def _limited(admin: Address) -> int:
 
 
 def main() -> None:
-    """Print a row of each attack."""
+    """Print a row for each attack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=3.0)

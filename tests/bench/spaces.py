@@ -35,20 +35,20 @@ def connect(space: str, device: str, here: str, there: str, by: str = "") -> Non
 
 
 def within(space: str, *command: str) -> list[str]:
-    """The command, to be run in a namespace."""
+    """Return the words that run a command in a namespace."""
     return ["ip", "netns", "exec", space, *command]
 
 
 def asker(
     space: str, server: str, rate: float, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
-    """A program that asks a server until its standard input ends, and prints what became of it (`tests.asking`)."""
+    """Start a program that asks a server until its standard input ends, and prints the results (`tests.asking`)."""
     command = within(space, sys.executable, asking.__file__, server, "53", str(rate), NAME)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 async def passes(address: str, port: int, path: str, seconds: float) -> bool:
-    """Whether a probe by HTTP passes, as a kubelet sees it: 200 within so many seconds."""
+    """Tell whether a probe by HTTP passes: status 200 within so many seconds."""
     try:
         with trio.fail_after(seconds):
             stream = await trio.open_tcp_stream(address, port)
@@ -60,13 +60,13 @@ async def passes(address: str, port: int, path: str, seconds: float) -> bool:
 
 
 async def wait_for(condition: Callable[[], bool], seconds: float = math.inf, every: float = 0.1) -> None:
-    """Wait until it holds; times are in seconds. Raises trio.TooSlowError."""
+    """Wait until the condition holds; times are in seconds. Raises trio.TooSlowError."""
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - of processes and files, of which nobody tells
             await trio.sleep(every)
 
 
 def forward() -> None:
-    """Have this namespace pass on what is for others."""
+    """Let this namespace forward packets for other addresses."""
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     run("ip", "link", "set", "lo", "up")

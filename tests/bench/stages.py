@@ -31,7 +31,7 @@ _BUFFER = 4 * 1024 * 1024
 
 
 class Stages(NamedTuple):
-    """Of one answer, in µs."""
+    """The times of one answer, in µs."""
 
     read: float
     answer: float
@@ -41,7 +41,7 @@ class Stages(NamedTuple):
 
 
 def zone() -> Cluster:
-    """The zone, as the API would have filled it."""
+    """Return the zone as the API would have filled it."""
     made = Cluster(b"\x07cluster\x05local\0")
     spaces = ({"metadata": {"name": namespace_name(number)}} for number in range(SIZE.namespaces))
     services = (service(number, SIZE) for number in range(SIZE.services))
@@ -62,7 +62,7 @@ def zone() -> Cluster:
 
 
 def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
-    """What makes answers, with an empty reply cache."""
+    """Return a responder with an empty reply cache, its chain, and a port for it."""
     replies = ReplyCache(1 << 30)
     chain = Chain((of, SpecialNames()))
     # Nobody is asked outside: the names are the cluster's.
@@ -70,7 +70,7 @@ def responder(of: Cluster) -> tuple[Responder, Chain, Port]:
 
 
 def stages(of: Cluster, packets: Sequence[bytes]) -> Stages:
-    """Answer every packet for the first time, and see how long each stage takes."""
+    """Answer every packet for the first time, and return how long each stage takes."""
     made, chain, port = responder(of)
     queries = [read_query(packet) for packet in packets]
     answers = [chain.answer(query.name, query.type) for query in queries]
@@ -93,7 +93,7 @@ def stages(of: Cluster, packets: Sequence[bytes]) -> Stages:
 
 
 class Blind(BatchPort):
-    """Answers as a server does, or, with its eyes shut, sends the last batch's replies to whatever comes."""
+    """Answers as a server does; while `shut`, it sends the replies of the last batch to any packets."""
 
     shut = False
 
@@ -113,7 +113,7 @@ class Batch(NamedTuple):
 
 
 def batch(of: Cluster, questions: Path) -> Batch:
-    """Have full batches of questions answered that were asked before."""
+    """Measure full batches of questions that were asked before."""
     made, _, own = responder(of)
     with questions.open() as lines:
         deck = Deck(read(lines, str(questions)), Manner())
@@ -124,7 +124,7 @@ def batch(of: Cluster, questions: Path) -> Batch:
         port = Blind(server, own.table, made)
 
         def once(number: int) -> float:
-            """Send one batch, and time the answering of it."""
+            """Send one batch, and return the µs per question that its answers take."""
             position = number * BATCH % (len(deck) // BATCH * BATCH)
             calls.send(client.fileno(), outbox.number(position, number, BATCH), BATCH)
             start = time.perf_counter()

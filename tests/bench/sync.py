@@ -53,7 +53,7 @@ class Bench:
         self._apis: dict[str, Api] = {}
 
     def api(self, *, pods: bool, paged: bool = False) -> Api:
-        """One of full size."""
+        """Return an API server of full size."""
         key = f"pods={pods} paged={paged}"
         if key not in self._apis:
             size, flags = (FULL if pods else WITHOUT_PODS), (["--no-streaming"] if paged else [])
@@ -62,7 +62,7 @@ class Bench:
 
 
 def start(bench: Bench) -> list[Finding]:
-    """From the start of the process to ready."""
+    """Measure from the start of the process until it is ready."""
     imports = median(_imports() for _ in range(3))
     rows = [Finding("imports alone", f"{imports:.2f} s", "", True)]
     for way, paged in (("streaming list", False), ("pages", True)):
@@ -99,7 +99,7 @@ def start(bench: Bench) -> list[Finding]:
 
 
 def snapshot(bench: Bench) -> list[Finding]:
-    """From the start of the process to the first answer of the cluster, while the API is silent."""
+    """Measure from the start of the process to the first answer about the cluster, while the API is silent."""
     rows = []
     for what, pods in (("without pods", False), ("150,000 pods", True)):
         at = bench.api(pods=pods, paged=pods)
@@ -124,7 +124,7 @@ def snapshot(bench: Bench) -> list[Finding]:
 
 
 def memory(bench: Bench) -> list[Finding]:
-    """Resident memory in the steady state, and the most of it at a start and during a full list."""
+    """Measure resident memory in the steady state, and its peak at a start and during a full list."""
     rows = []
     for what, pods, paged, limit in (
         ("without pods, streaming list", False, False, 100),
@@ -153,7 +153,7 @@ def memory(bench: Bench) -> list[Finding]:
 
 
 def relist(bench: Bench) -> list[Finding]:
-    """Latency of answers while everything is listed, again and again."""
+    """Measure the latency of answers while everything is listed again and again."""
     rows = []
     questions = bench.folder / "relist.questions"
     questions.write_text("".join(f"{name} A\n" for name in _names(1000)))
@@ -181,16 +181,17 @@ def relist(bench: Bench) -> list[Finding]:
 
 
 def changed(bench: Bench) -> list[Finding]:
-    """100 changes a second while 10,000 names a second are asked for."""
+    """Measure 100 changes a second while 10,000 names a second are asked for."""
     at = bench.api(pods=False)
     with following(bench.folder, at, processors=(MEASURED,)) as (follower, _):
         return changes.measure(at, follower, bench.folder, bench.options.seconds)
 
 
 def churned(bench: Bench) -> list[Finding]:
-    """As many changes as there are in five hours, as fast as they go: after one, memory is still finding its level.
+    """Measure the changes of five hours, as fast as possible: after one hour, memory has not settled yet.
 
-    At a tenth of the size: there each object goes several times, and dicts have grown to hold their gaps by the half.
+    The cluster has a tenth of the size, so that each object is replaced several times. Halfway, the dicts have grown
+    enough to hold the gaps that removed objects leave.
     """
     with (
         api(bench.folder, TENTH) as at,
@@ -242,7 +243,7 @@ def main() -> None:
 
 
 def _relist(at: Api, follower: Follower, load: "subprocess.Popen[str]") -> None:
-    """While the load lasts, have all be listed as soon as the last list is complete."""
+    """While the load lasts, let everything be listed again as soon as the last list is complete."""
     while load.poll() is None:
         lists = follower.metrics()["dnsserver_lists_total"]
         at.command("gone")
@@ -256,7 +257,7 @@ def _imports() -> float:
 
 
 def _names(count: int) -> Sequence[str]:
-    """The first so many services with a ClusterIP."""
+    """Return the names of the first `count` services with a ClusterIP."""
     things = (service(number, FULL) for number in range(FULL.services))
     chosen = [thing for thing in things if thing["spec"].get("clusterIP", "None") != "None"][:count]
     return [f"{thing['metadata']['name']}.{thing['metadata']['namespace']}.svc.cluster.local" for thing in chosen]

@@ -8,7 +8,7 @@ OURS = "dnsserver"
 
 
 class Row(NamedTuple):
-    """One kind of load: each server's figures, one a round, in µs. Allowed is a ratio of ours to `beside`'s."""
+    """One kind of load: each server's figures, one a round, in µs; ours may be `allowed` times those of `beside`."""
 
     what: str
     figures: dict[str, list[float]]
@@ -17,7 +17,7 @@ class Row(NamedTuple):
 
     @property
     def ratios(self) -> list[float]:
-        """Ours to the yardstick's, of each round: what the machine does besides hits both."""
+        """The ratio of our figure to that of `beside`, for each round: other work of the machine delays both."""
         return [ours / other for ours, other in zip(self.figures[OURS], self.figures[self.beside], strict=True)]
 
 
@@ -31,13 +31,13 @@ class Finding(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far values lie from their median at most, as a share of it."""
+    """Return how far values are from their median at most, as a share of it."""
     middle = median(values)
     return max(abs(value - middle) for value in values) / middle if middle else 0.0
 
 
 def rows(found: Sequence[Row], columns: Sequence[str]) -> Iterable[str]:
-    """A table with a column a server."""
+    """Yield the lines of a table with a column for each server."""
     yield "| µs | " + " | ".join(columns) + " | ratio (lowest, highest) | wanted |"
     yield "|:---|" + "---:|" * len(columns) + "---:|---:|"
     for row in found:
@@ -50,7 +50,7 @@ def rows(found: Sequence[Row], columns: Sequence[str]) -> Iterable[str]:
 
 
 def findings(found: Sequence[Finding]) -> Iterable[str]:
-    """A table of properties."""
+    """Yield the lines of a table of properties."""
     yield "| | found | wanted |"
     yield "|:---|---:|---:|"
     for one in found:
@@ -59,7 +59,7 @@ def findings(found: Sequence[Finding]) -> Iterable[str]:
 
 
 def lost(ways: Mapping[str, Any]) -> str:
-    """A cell: what was lost or wrong each way, of all that `tests.asking` has asked."""
+    """Return a cell: how many questions of `tests.asking` were lost or wrong each way, of how many in all."""
     failed = ", ".join(f"{way['lost'] + way['wrong']:,}" for way in ways.values())
     return f"{failed} of {sum(way['asked'] for way in ways.values()):,}"
 

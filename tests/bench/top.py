@@ -62,7 +62,7 @@ def main(seconds: str = "55") -> None:
 
 @contextmanager
 def serving(workers: int) -> Iterator[tuple[int, int]]:
-    """Run a server of many services, and give the ports that it got."""
+    """Run a server with many services, and yield its ports of DNS and of admin HTTP."""
     with tempfile.TemporaryDirectory() as folder:
         items: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}]
         for number in range(_SERVICES):
@@ -84,7 +84,7 @@ def serving(workers: int) -> Iterator[tuple[int, int]]:
 
 
 def ask(port: int, case: Case, seconds: float) -> dict[str, Counter[str]]:
-    """Ask for so long, and return how many answers each client got, and how many there were of each name."""
+    """Ask for so long, and return how many answers each client got, and how many answers each name had."""
     chance = random.Random(1)
     names = [Question(f"s{number}.shop.svc.cluster.local.", "A") for number in range(_SERVICES)]
     tails = [encode(question, Manner()).tail for question in names]
@@ -129,7 +129,7 @@ def top(admin: int) -> dict[str, Any]:
 
 
 def row(case: Case, what: str, truth: Counter[str], top: dict[str, Any]) -> str:
-    """Compare a list with the truth."""
+    """Return a row that compares a list with the truth."""
     listing = top[what]
     shown = {item["client" if what == "clients" else "name"]: item for item in listing["items"]}
     first = [key for key, _ in truth.most_common(10)]
@@ -149,12 +149,12 @@ def row(case: Case, what: str, truth: Counter[str], top: dict[str, Any]) -> str:
 
 
 def _share(truth: Counter[str], first: list[str]) -> float:
-    """Return which part of all the first ones are."""
+    """Return the share that the first ones have of all answers."""
     return sum(truth[key] for key in first) / truth.total()
 
 
 def _every(listing: dict[str, Any]) -> float:
-    """Return how many packets a sample stood for, as its errors tell."""
+    """Return how many packets a sample stood for, computed from the error that the server gives."""
     item = listing["items"][0]
     rest = 1 - item["count"] / listing["total"]
     return float(1 + (item["plus_minus"] / 1.96) ** 2 / item["count"] / rest)

@@ -17,14 +17,14 @@ _NOERROR = 0
 
 
 class Loss(NamedTuple):
-    """Of the one who fares worst: the share lost, and the time in which 99 of 100 answers came, in seconds."""
+    """The largest share that a client lost, and the longest p99 of the answers to a client, in seconds."""
 
     lost: float
     p99: float
 
 
 def ask(target: Address, sources: Sequence[str], seconds: float) -> Loss:
-    """Ask over UDP, as one client from each address, at the moments when it is due."""
+    """Ask over UDP as one client from each address, each of them 100 times a second."""
     clients = []
     selector = selectors.DefaultSelector()
     for number, source in enumerate(sources):

@@ -14,7 +14,7 @@ from tests.bench.processes import PROCESSORS, Running, dnsserver
 from tests.bench.table import Finding
 
 _WORKERS = 2
-# The kernel spreads sockets over the workers by their ports; and many packets wait, so that each has whole batches.
+# The kernel spreads sockets over the workers by their ports; many packets wait, so that each worker has full batches.
 _CLIENTS = ("-c", "64", "-q", "1000")
 _ASKERS = 16
 _CHANGES = 20
@@ -24,7 +24,7 @@ _DEADLINE = 5.0
 def measure(
     cluster: Cluster, folder: Path, arguments: Sequence[str | Path], rounds: int, seconds: float
 ) -> list[Finding]:
-    """Two workers beside one."""
+    """Measure two workers beside one."""
     if len(PROCESSORS) < _WORKERS:
         return [Finding("two workers", "not measured: there is one processor")]
     question, asked = cluster.question, cluster.asked()
@@ -45,7 +45,7 @@ def measure(
 
 
 def _speed_up(one: Sequence[Run], two: Sequence[Run]) -> Finding:
-    """By answers a second where the load has a processor of its own, else by processor time a query."""
+    """Compare answers per second if the load has a processor of its own, else processor time per query."""
     if len(PROCESSORS) > _WORKERS:
         found = median(b.rate / a.rate for a, b in zip(one, two, strict=True))
         return Finding("two workers: answers a second", f"{found:.2f} times one worker's")
@@ -54,7 +54,7 @@ def _speed_up(one: Sequence[Run], two: Sequence[Run]) -> Finding:
 
 
 def _everywhere(cluster: Cluster, server: Running, number: int) -> float:
-    """Change a service; give the seconds from the request to the API until clients of all workers have seen it.
+    """Change a service; return the seconds from the request to the API until clients of all workers have seen it.
 
     Raises TimeoutError.
     """

@@ -116,7 +116,7 @@ def _unbound(folder: Path, port: int, zone: Zone) -> list[str | Path]:
 
 
 def _dnsmasq(folder: Path, port: int, zone: Zone) -> list[str | Path]:
-    """It reads no zone files: only addresses, which is all that it is asked for."""
+    """Return the command of dnsmasq, which reads no zone files: it gets the addresses, and is asked only for those."""
     hosts = folder / "hosts"
     words = [record.split() for record in zone.records]
     hosts.write_text("".join(f"{word[3]} {word[0]}.{zone.origin}\n" for word in words if word[2] == "A"))
@@ -152,7 +152,7 @@ ALL = (
 
 @contextmanager
 def serving(yardstick: Yardstick, folder: Path, zone: Zone) -> Iterator[Running]:
-    """One of them, answering."""
+    """Run one of the servers; the block begins when it answers."""
     own = folder / yardstick.name
     own.mkdir()
     port = free_port()

@@ -39,7 +39,7 @@ NEEDED = (*place.NEEDED, "nft", "conntrack", *PROGRAMS)
 
 
 async def measure(server: str, scenes: Iterable[str], rate: float, at: Place) -> None:
-    """Play the scenes one after the other with a server, and print what each comes to as a line of JSON."""
+    """Play the scenes one after the other with a server, and print each result as a line of JSON."""
     plane = Plane(at)
     nodes = [Node(letter, number, at) for number, letter in enumerate(ZONES, 1)]
     for node in nodes:
@@ -67,7 +67,7 @@ def _inside(server: str, scenes: Iterable[str], rate: float) -> None:
 
 
 def measured(server: str, scenes: Sequence[str], rate: float = RATE) -> Iterator[dict[str, Any]]:
-    """What each scene comes to with a server. Raises RuntimeError."""
+    """Yield the result of each scene with a server. Raises RuntimeError."""
     command = [sys.executable, "-m", "tests.bench.same_node", "--inside", server, "--rate", str(rate)]
     command += [f"--only={name}" for name in scenes]
     with apart(command) as process:
@@ -82,7 +82,7 @@ def measured(server: str, scenes: Sequence[str], rate: float = RATE) -> Iterator
 
 
 def main() -> None:
-    """Measure all of it and print the table."""
+    """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(SCENES), help="a scene; default all")
     parser.add_argument("--server", action="append", choices=servers(), help="default all that are on PATH")
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _print_table(names: Sequence[str], scenes: Sequence[str], rate: float) -> None:
-    """A row a scene: all of the first server, and of the others what was lost."""
+    """Print a row for each scene: all results of the first server, and what was lost with the others."""
     results: dict[str, dict[str, dict[str, Any]]] = {scene: {} for scene in scenes}
     for server in names:
         for result in measured(server, scenes, rate):

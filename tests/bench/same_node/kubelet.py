@@ -30,7 +30,7 @@ class Kubelet:
         self._asked = Counter[str]()
 
     async def run(self) -> None:
-        """Follow them for ever."""
+        """Follow the pods for ever."""
         connection = self._client.connect()
         async with trio.open_nursery() as nursery:
             while True:
@@ -63,16 +63,16 @@ class Kubelet:
         await trio.to_thread.run_sync(self._client.once, "DELETE", f"{_PODS}/{pod.name}", ended)
 
     def pods(self, node: Node) -> list[Pod]:
-        """The pods that a node has now."""
+        """Return the pods that a node has now."""
         return [pod for pod in self._pods.values() if pod.node is node]
 
     def asked(self) -> dict[str, int]:
-        """How many questions have come to the pods of each node since the start, answered or not."""
+        """Return how many questions have come to the pods of each node since the start, answered or not."""
         return {
             name: self._asked[name] + sum(pod.asked() for pod in self.pods(node)) for name, node in self._nodes.items()
         }
 
     async def wait_settled(self) -> None:
-        """Wait until each node has one pod, which serves; raises trio.TooSlowError."""
+        """Wait until each node has one pod, which serves. Raises trio.TooSlowError."""
         nodes = self._nodes.values()
         await wait_for(lambda: all([pod.serves for pod in self.pods(node)] == [True] for node in nodes), _READY_WITHIN)

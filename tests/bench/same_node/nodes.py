@@ -32,7 +32,7 @@ class Node:
         self.add(self._client)
 
     def _addresses(self) -> Iterator[tuple[str, str]]:
-        """The two ends of each link to a pod."""
+        """Yield the addresses of the two ends of each link to a pod."""
         for first in range(0, 256, 4):
             yield f"10.244.{self._number}.{first + 1}", f"10.244.{self._number}.{first + 2}"
 
@@ -43,7 +43,7 @@ class Node:
         return there
 
     def register(self, client: ApiClient) -> None:
-        """Make the Node, as its kubelet does."""
+        """Create the Node, as its kubelet does."""
         labels = {
             "kubernetes.io/hostname": self.name,
             "kubernetes.io/os": "linux",
@@ -60,12 +60,12 @@ class Node:
         client.once("POST", "/api/v1/nodes", thing)
 
     def label(self, client: ApiClient, **labels: str | None) -> None:
-        """Set labels of the group kubernetes.io, or remove them."""
+        """Set labels of the group kubernetes.io; None removes a label."""
         changed = {f"kubernetes.io/{key}": value for key, value in labels.items()}
         client.once("PATCH", f"/api/v1/nodes/{self.name}", {"metadata": {"labels": changed}})
 
     def start_proxy(self, kubeconfig: Path) -> None:
-        """Run kube-proxy here, as it is by default but for the mode."""
+        """Run kube-proxy on this node, with its defaults except for the mode and the limits of the machine."""
         config = {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
@@ -80,20 +80,20 @@ class Node:
         self._place.start(f"proxy-{self._letter}", within(self.name, "kube-proxy", f"--config={path}"))
 
     def asker(self, rate: float) -> "subprocess.Popen[str]":
-        """A client on this node that asks the Service until its standard input ends."""
+        """Start a client on this node that asks the Service until its standard input ends."""
         return asker(self._client, SERVICE, rate, self._place.environment)
 
     def forget(self) -> None:
-        """Have no entry of connection tracking: a new socket with the port of an old one would be led as that was."""
+        """Delete all entries of connection tracking: an old one would lead a new socket with its port as before."""
         run(*within(self.name, "conntrack", "-F"))
 
     def tracked(self) -> int:
-        """How many entries of connection tracking this node has for the Service."""
+        """Return how many entries of connection tracking this node has for the Service."""
         return len(shown(*within(self.name, "conntrack", "-L", "--orig-dst", SERVICE)).splitlines())
 
 
 def node_of(pod: dict[str, Any]) -> str:
-    """The node that a DaemonSet has made a pod for."""
+    """Return the name of the node for which a DaemonSet has made a pod."""
     required = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     name: str = required["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]
     return name

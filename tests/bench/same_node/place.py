@@ -50,7 +50,7 @@ class Place:
             )
 
     def logs(self) -> str:
-        """The end of each log."""
+        """Return the end of each log."""
         tail = -1 if os.environ.get("NODE_LOGS") else _TAIL
         texts = {path.name: path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log"))}
         return "\n".join(f"--- {name}\n{text[-tail:] if tail > 0 else text}" for name, text in texts.items())

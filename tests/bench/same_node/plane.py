@@ -45,7 +45,7 @@ class Plane:
         place.start("controllers", ["kube-controller-manager", *flags])
 
     def apply(self, things: list[dict[str, Any]]) -> None:
-        """What `kubectl apply --server-side --force-conflicts` does with these objects; raises RuntimeError."""
+        """Apply objects with `kubectl apply --server-side --force-conflicts`. Raises RuntimeError."""
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), "apply", "--server-side", "--force-conflicts"]
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": things})
         done = subprocess.run(

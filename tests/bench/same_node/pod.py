@@ -46,7 +46,7 @@ class Probe(NamedTuple):
 
 
 def probe(container: dict[str, Any], kind: str) -> Probe | None:
-    """The probe of that kind, whose defaults the API server has filled in; None if there is none."""
+    """Return the probe of that kind, None if there is none; the API server has filled in its defaults."""
     found = container.get(kind)
     if found is None:
         return None
@@ -79,7 +79,7 @@ class Pod:
         self._reported: bool | None = None
 
     async def run(self) -> None:
-        """Have its container run until the pod is deleted."""
+        """Run the container until the pod is deleted."""
         command = await trio.to_thread.run_sync(self._command)
         await self._report(False)
         async with trio.open_nursery() as nursery:
@@ -100,12 +100,12 @@ class Pod:
         run("ip", "netns", "delete", self.name)
 
     def delete(self) -> None:
-        """Have it end: the API has a time of deletion for it."""
+        """End the pod: the API has a time of deletion for it."""
         self._deleted.set()
 
     @property
     def serves(self) -> bool:
-        """Whether it is ready and does not end."""
+        """Whether the pod is ready and is not about to end."""
         return bool(self._reported) and not self._deleted.is_set()
 
     def signal(self, number: signal.Signals) -> None:
@@ -115,7 +115,7 @@ class Pod:
                 os.kill(pid, number)
 
     def asked(self) -> int:
-        """How many questions have come to it, answered or not."""
+        """Return how many UDP queries and TCP connections have come to the pod, answered or not."""
         text = shown(*within(self.name, "nft", "-j", "list", "counter", "inet", "asked", "questions"))
         (packets,) = (each["counter"]["packets"] for each in json.loads(text)["nftables"] if "counter" in each)
         return int(packets)
@@ -154,7 +154,7 @@ class Pod:
         return not self.probes_fail and await passes(self._address, probe.port, probe.path, probe.timeout)
 
     async def _report(self, ready: bool) -> None:
-        """Write the status, if it is the first or another one."""
+        """Write the status, unless it is the same as before."""
         if ready is self._reported:
             return
         self._reported = ready
@@ -171,7 +171,7 @@ class Pod:
         )
 
     def _command(self) -> list[str]:
-        """The command of its container, with the paths of this machine in place of those in the container."""
+        """Return the command of the container, with the paths of this machine in place of those in the container."""
         paths = {mount["name"]: mount["mountPath"] for mount in self._container["volumeMounts"]}
         entry = self._container.get("command", [sys.executable, "-m", "dnsserver"])
         arguments = list(self._container["args"])

@@ -65,7 +65,7 @@ async def pod_deleted(cluster: Cluster) -> None:
 
 
 async def pod_deleted_for_good(cluster: Cluster) -> None:
-    """The DaemonSet no more selects the node."""
+    """Change the node so that the DaemonSet no longer selects it; its pod ends."""
     old = cluster.pod
     await _label(cluster, None)
     await _gone(cluster, old)
@@ -140,7 +140,7 @@ SCENES = {
 
 
 async def played(scene: Scene, cluster: Cluster, rate: float) -> dict[str, Any]:
-    """What became of the questions, to whose pods they were led, and what the first node tracks."""
+    """Play a scene; return the results of the questions, which pods they reached, and what the first node tracks."""
     await cluster.kubelet.wait_settled()
     await trio.sleep(_QUIET)
     for node in cluster.nodes:
@@ -159,6 +159,6 @@ async def played(scene: Scene, cluster: Cluster, rate: float) -> dict[str, Any]:
 
 
 def _together(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The sum of what all askers have found, each way."""
+    """Return the sum of the results of all askers, for each way."""
     keys = ("asked", "lost", "wrong")
     return {way: {key: sum(result[way][key] for result in results) for key in keys} for way in results[0]}

@@ -15,12 +15,12 @@ _PORTS = [
 
 
 def servers() -> list[str]:
-    """Those that are here."""
+    """Return the servers that this machine has."""
     return [OURS, *([COREDNS] if found("coredns") else [])]
 
 
 def manifests(server: str) -> list[Manifest]:
-    """What is applied for a server."""
+    """Return the manifests that are applied for a server."""
     overlay = built(MANIFESTS / "same-node")
     if server == COREDNS:
         _turn_to_coredns(overlay)
@@ -31,7 +31,7 @@ def manifests(server: str) -> list[Manifest]:
 
 
 def _turn_to_coredns(overlay: list[Manifest]) -> None:
-    """Have the DaemonSet run CoreDNS, with its probes and its grace period, which are those of kubeadm."""
+    """Let the DaemonSet run CoreDNS, with the readiness probe and the grace period that kubeadm gives it."""
     (config,) = of_kind(overlay, "ConfigMap")
     config["data"] = {"Corefile": _COREFILE}
     spec, only = pod(overlay), container(overlay)

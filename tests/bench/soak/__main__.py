@@ -71,7 +71,7 @@ class Soak:
         self._folder = folder
 
     async def run(self, seconds: float) -> None:
-        """Run everything for so long."""
+        """Run everything for so many seconds."""
         fill(self.api.store, SIZE)
         async with trio.open_nursery() as nursery:
             await nursery.start(self.api.run)
@@ -121,7 +121,7 @@ class Soak:
         return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "SOAK_IN_USE": str(self._folder / "in-use")}
 
     async def _read(self, stream: trio.abc.ReceiveStream, *, task_status: trio.TaskStatus[tuple[str, str]]) -> None:
-        """Read the log while it is time to, and look for bugs in it."""
+        """Read the log and look for bugs in it; pause during the trouble that nobody reads it."""
         rest, started = b"", False
         while True:
             await self.troubles.reading.wait()
@@ -164,7 +164,7 @@ class Soak:
 
 
 def rows(soak: Soak, seconds: float) -> Iterator[tuple[str, str, str]]:
-    """Return what was found, beside what is wanted."""
+    """Yield what was found, beside what is wanted."""
     asker = soak.asker
     assert asker is not None
     counts = soak.troubles.counts
@@ -201,7 +201,7 @@ def _after_a_third(samples: Samples, every: Samples) -> Samples:
 
 
 def main() -> None:
-    """Run it, and print a table."""
+    """Run the soak, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=1)

@@ -22,7 +22,7 @@ _KINDS = ("A", "A", "A", "A", "AAAA", "search", "tcp", "outside", "outside", "ou
 
 
 class Asker:
-    """Asks all the time; `going_on(asked)` tells which troubles there were since then."""
+    """Asks all the time; `going_on(since)` tells which troubles there were since that time."""
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class Outside:
             await self._back.wait()
 
     def be(self, mode: str) -> None:
-        """Let another thing be wrong from now on, or nothing."""
+        """Set what is wrong from now on; an empty mode is nothing."""
         self.mode = mode
         self._back.set()
 

@@ -79,7 +79,7 @@ class Troubles:
     # ---- in general
 
     async def run(self) -> None:
-        """Do the worst of all, and then both rows, for ever."""
+        """Start with what takes most memory, and then run both rows for ever."""
         for mode in WORST:
             await self._worst(mode)
         world = [self._api_away, self._api_faults, self._watches, self._compacted, self._upstream_wrong]
@@ -92,7 +92,7 @@ class Troubles:
             nursery.start_soon(self._row, server)
 
     async def _worst(self, mode: str) -> None:
-        """Let come together what takes most memory, while the upstream answers, fails or is silent (`mode`)."""
+        """Do at the same time what takes most memory, while the upstream answers, fails or is silent (`mode`)."""
         async with trio.open_nursery() as nursery:
             for trouble in (self._flood, self._flood_of_many, self._crowd, self._lookers, self._compacted):
                 nursery.start_soon(trouble)
@@ -113,11 +113,11 @@ class Troubles:
         now[2] = trio.current_time()
 
     def going_on(self, since: float) -> str:
-        """Return what there was since then, and what was over a little before."""
+        """Return the troubles since that time, and those that ended a little before it."""
         return self._named(since - _AFTER, "")
 
     def outside_going_on(self, since: float) -> str:
-        """Return what was wrong with the upstream since then, and as long before as its failures are remembered."""
+        """Return the upstream's troubles since that time and as long before as failures are remembered, or else all."""
         return self._named(since - _REMEMBERED, "upstream") or self.going_on(since)
 
     def _named(self, since: float, begin: str) -> str:
@@ -153,7 +153,7 @@ class Troubles:
             await trio.sleep(2)
 
     async def _compacted(self) -> None:
-        """Let the history go while nobody watches: 410, and all is listed anew."""
+        """Compact the history while nobody watches, so that watches get 410 and everything is listed again."""
         with self._during("410"):
             self._truth.doubt()
             self._api.stop()
@@ -248,7 +248,7 @@ class Troubles:
                     pass
 
     async def _log_blocked(self) -> None:
-        """Leave what the server logs in the pipe."""
+        """Do not read what the server logs, so that its pipe becomes full."""
         with self._during("log that nobody reads"):
             self.reading = trio.Event()
             await trio.sleep(self._chance.uniform(2, 10))
@@ -300,7 +300,7 @@ class Troubles:
                 _send(stopped, signal.SIGCONT)
 
     def _signal(self, number: int) -> int:
-        """Send a signal to one of the further processes; return which."""
+        """Send a signal to one of the further processes; return its process ID, 0 if there is none."""
         others = children(self.pid)
         chosen = self._chance.choice(others) if others else 0
         if chosen:

@@ -22,7 +22,7 @@ Answer = frozenset[str] | None
 
 
 class _State:
-    """What a name is answered from a moment on: addresses, or None where it does not exist; `told` is when it was."""
+    """The answer of a name from a moment on: addresses, or None if it does not exist; `told` is when it was sent."""
 
     def __init__(self, since: float, answer: Answer) -> None:
         self.since = since
@@ -40,14 +40,14 @@ class Truth:
         self._states: dict[str, list[_State]] = collections.defaultdict(lambda: [_State(0.0, None)])
 
     def begin(self) -> None:
-        """Let the headless services be there, without endpoints, and change everything a little."""
+        """Create the headless services, without endpoints, and make some changes of all services."""
         for number in range(CLUSTER_NAMES, NAMES):
             self._api.put(Kind.SERVICES, service(f"soak-{number}", namespace=SPACE))
         for _ in range(3 * NAMES):
             self.change()
 
     def change(self) -> None:
-        """Let one of the services be another one, or go, or come: one object changes, as kinds are told apart."""
+        """Change, delete or create one object of a service: its Service or, if it is headless, its EndpointSlice."""
         number = self._chance.randrange(NAMES)
         name, address = f"soak-{number}", f"10.200.{self._chance.randrange(256)}.{self._chance.randrange(1, 255)}"
         kind = Kind.SERVICES if number < CLUSTER_NAMES else Kind.ENDPOINTSLICES
@@ -74,12 +74,12 @@ class Truth:
         return {state.answer for state, told in zip(states, ends, strict=True) if state.since <= came and told > asked}
 
     def told_of(self, name: str, now: float) -> str:
-        """Return when the last states of a name began and were told, in seconds from now."""
+        """Return when the last states of a name began and when they were sent to the server, in seconds from now."""
         states = self._states[name][-4:]
         return "; ".join(f"{state.since - now:.1f}/{state.told - now:.1f} {state.answer}" for state in states)
 
     def doubt(self) -> None:
-        """Take back that the server was told what is on its way just now: its watches are cut."""
+        """Take back that the latest changes were sent: its watches are cut, so what is on the way may be lost."""
         now = trio.current_time()
         for state in self._latest():
             if state.told > now - _ON_THE_WAY:
@@ -89,7 +89,7 @@ class Truth:
         return [state for states in self._states.values() for state in states[-5:]]
 
     async def keep_changing(self) -> None:
-        """Change something five times a second, and note when the server has been told: by all watches, all of them."""
+        """Change something five times a second, and note when all watches have sent all changes."""
         for number in itertools.count(1):
             if not number % 20:
                 self.change()

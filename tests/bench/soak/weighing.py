@@ -25,7 +25,7 @@ def mib(pid: int) -> float:
 
 
 class Growth(NamedTuple):
-    """What it was at first and at last, by the line, and how much more each hour with two standard errors."""
+    """The first and the last value by the line, the growth per hour, and two standard errors of that."""
 
     first: float
     last: float
@@ -33,12 +33,12 @@ class Growth(NamedTuple):
     error: float
 
     def text(self, unit: str) -> str:
-        """Return it as a cell of a table."""
+        """Return the growth as a cell of a table."""
         return f"{self.first:.1f} to {self.last:.1f} {unit}, {self.slope:+.1f} ± {self.error:.1f} an hour"
 
 
 def growth(samples: Samples) -> Growth | None:
-    """Return how the memory grew, from its medians of each minute; None of less than four minutes."""
+    """Return how the memory grew, by the medians of the minutes; None if there are fewer than four."""
     minutes = [
         (_MINUTE * number, statistics.median(mib for _, mib in group))
         for number, group in itertools.groupby(samples, lambda sample: sample[0] // _MINUTE)
