@@ -38,7 +38,7 @@ class TcpClient:
     """
 
     __slots__ = (
-        "_address", "_backlog", "_deck", "_end", "_poller", "_prefixes", "_received", "_retry", "_sock", "_state",
+        "_backlog", "_deck", "_end", "_peer", "_poller", "_prefixes", "_received", "_retry", "_sock", "_state",
         "_view", "outstanding",
     )  # fmt: skip
 
@@ -46,7 +46,6 @@ class TcpClient:
         self, address: tuple[str, int], deck: Deck, prefixes: list[bytes], window: int, poller: Poller
     ) -> None:
         self.outstanding = Outstanding(window)
-        self._address = address
         self._deck = deck
         self._prefixes = prefixes
         self._poller = poller
@@ -57,6 +56,7 @@ class TcpClient:
         self._state = _State.UP
         self._retry = 0  # no connection is tried before that time
         self._sock = socket.create_connection(address, _CONNECT_SECONDS)
+        self._peer = self._sock.getpeername()  # a name is resolved once: to resolve it anew may take long, or fail
         self._prepare()
 
     def _prepare(self) -> None:
@@ -147,13 +147,12 @@ class TcpClient:
     def _reconnect(self, tally: Tally) -> None:
         tally.reconnects += 1
         self._retry = clock() + _RETRY
-        family, kind, protocol, _, resolved = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)[0]
-        self._sock = socket.socket(family, kind, protocol)
+        self._sock = socket.socket(self._sock.family, socket.SOCK_STREAM)
         self._prepare()
         self._state = _State.CONNECTING
         self._poller.watch_room(self, True)
         try:
-            self._sock.connect(resolved)
+            self._sock.connect(self._peer)
         except BlockingIOError:
             pass
         except OSError:

@@ -30,9 +30,10 @@ async def test_answers_out_of_order_are_matched_by_id() -> None:
     assert (report.counts.answered, report.counts.mismatched, report.counts.lost) == (500, 0, 0)
 
 
-async def test_a_connection_that_is_closed_is_opened_anew_and_what_was_out_is_lost() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_connection_that_is_closed_is_opened_anew_and_what_was_out_is_lost(host: str) -> None:
     async with tcp_server(echo, close_after=10) as port:
-        report = await measured(Options(("127.0.0.1", port), protocol="tcp", count=100, clients=1, outstanding=4))
+        report = await measured(Options((host, port), protocol="tcp", count=100, clients=1, outstanding=4))
     counts = report.counts
     assert counts.sent == 100
     assert counts.answered + counts.lost == 100
