@@ -27,7 +27,7 @@ from dnsserver.traffic.window import Shown, Top
 from dnsserver.wire.message import DROP, NXDOMAIN, rcode_name, type_name
 from dnsserver.wire.name import to_text
 
-LISTS: Final = ("clients", "names", "missing", "slow", "upstreams")
+LISTS: Final = ("clients", "names", "domains", "missing", "slow", "upstreams")
 TICK: Final = 0.5  # seconds
 _SLICE: Final = 100  # samples or replies that are counted in one go: 0.5 ms
 _QUEUE: Final = 128  # of what was gathered: 64 processes, and one more turn of each
@@ -138,6 +138,9 @@ class TrafficCounter:
 
     def _list_names(self, minutes: int, limit: int, now: float) -> report.Listing[report.Name]:
         return _names(self._who.names.top(minutes, limit, now), {})
+
+    def _list_domains(self, minutes: int, limit: int, now: float) -> report.Listing[report.Name]:
+        return _names(self._who.domains.top(minutes, limit, now), {})
 
     def _list_missing(self, minutes: int, limit: int, now: float) -> report.Listing[report.Name]:
         return _names(self._who.missing.top(minutes, limit, now), self._missing())

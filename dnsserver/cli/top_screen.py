@@ -5,6 +5,7 @@ character that cannot be printed, or that changes how a line is read, is shown a
 """
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
@@ -58,9 +59,9 @@ def screen(view: View, size: Size) -> RenderableType:
     parts: list[RenderableType] = [_head(view)]
     if view.top is not None and view.failures is not None:
         wide = size.height > 0 and size.width >= _WIDE
-        room = _room(view, size, 4 if wide else 6)
-        clients, names, missing, slow = _lists(view.top, room)
-        parts += [_beside(clients, names), _beside(missing, slow)] if wide else [clients, names, missing, slow]
+        room = _room(view, size, 5 if wide else 7)
+        lists = _lists(view.top, room)
+        parts += [*starmap(_beside, zip(lists[::2], lists[1::2], strict=False)), lists[-1]] if wide else lists
         parts += [_upstreams(view.top, room), _failures(view.failures, room)]
     elif view.top is not None and (view.top.asks or view.top.asked):
         parts.append(_about(view.top))
@@ -137,8 +138,8 @@ def _looked_at(top: Top) -> str:
     return f"   {which}{processes}"
 
 
-def _lists(top: Top, room: _Room) -> tuple[Group, Group, Group, Group]:
-    return (
+def _lists(top: Top, room: _Room) -> list[Group]:
+    return [
         _table(
             "Clients that ask most",
             ("client", "questions", "share"),
@@ -149,6 +150,12 @@ def _lists(top: Top, room: _Room) -> tuple[Group, Group, Group, Group]:
             "Names asked most",
             ("name", "questions", "share"),
             [(row.name, _count(row), _share(row)) for row in _items(top.names)],
+            room,
+        ),
+        _table(
+            "Domains asked most",
+            ("domain", "questions", "share"),
+            [(row.name, _count(row), _share(row)) for row in _items(top.domains)],
             room,
         ),
         _table(
@@ -163,7 +170,7 @@ def _lists(top: Top, room: _Room) -> tuple[Group, Group, Group, Group]:
             [(row.name, f"{row.count:,}", f"{row.longest:.2f} s") for row in _items(top.slow)],
             room,
         ),
-    )
+    ]
 
 
 def _upstreams(top: Top, room: _Room) -> Group:
@@ -209,7 +216,7 @@ def _failures(failures: FailureList, room: _Room) -> Group:
 
 _UNSEEN = "none in the packets that were looked at"
 _RIGHT = {"questions", "share", "times", "longest", "ago", "queries", "round trip"}
-_LONG = {"client", "name", "upstream", "reason", "failures"}  # what is cut short where there is no room
+_LONG = {"client", "name", "domain", "upstream", "reason", "failures"}  # what is cut short where there is no room
 
 
 def _table(

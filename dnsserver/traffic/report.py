@@ -23,7 +23,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Name(msgspec.Struct, frozen=True):
-    """A name, as master files write it. `reason` is why it was missing the last time, where that is still known."""
+    """A name or a domain, as master files write it. `reason` is why a name was missing last, where that is still known."""
 
     name: str
     count: int
@@ -93,6 +93,7 @@ class Top(msgspec.Struct, frozen=True, omit_defaults=True):
     slow_from: float
     clients: Listing[Client] | None = None
     names: Listing[Name] | None = None
+    domains: Listing[Name] | None = None
     missing: Listing[Name] | None = None
     slow: Listing[SlowName] | None = None
     upstreams: Listing[UpstreamState] | None = None

@@ -1,8 +1,10 @@
 """What one server knows about who asks what: from samples of all packets, and from the replies it sent.
 
-Clients, names, and missing names come from the samples: a reply from the cache is seen by nothing else. A name that the
-outside says is missing is not known yet when its packet is sampled, so it is counted when the reply is made, each time.
-Slow names and failures are counted from replies that were made alone.
+Clients, names, domains and missing names come from the samples: a reply from the cache is seen by nothing else. A name
+that the outside says is missing is not known yet when its packet is sampled, so it is counted when the reply is made,
+each time. Slow names and failures are counted from replies that were made alone.
+
+A domain is a name without its first label. Of a flood of random names no name is asked often, but their domain is.
 """
 
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from dnsserver.traffic.observed import Observed
 from dnsserver.traffic.sampler import Sample
 from dnsserver.traffic.window import Window, most_octets
 from dnsserver.wire.message import NOERROR, NXDOMAIN
-from dnsserver.wire.name import MAX_NAME
+from dnsserver.wire.name import MAX_NAME, ancestors
 
 SLOW: Final = 0.1  # seconds that a reply took, for a name to be called slow: most upstreams take less than half of that
 _ADDRESS: Final = 16
@@ -27,6 +29,7 @@ class WhoAsks:
         """Begin with nothing seen."""
         self.clients = Window()
         self.names = Window()
+        self.domains = Window()
         self.missing = Window()
         self.slow = Window()
         self.recent = recent.RecentPackets()
@@ -35,11 +38,13 @@ class WhoAsks:
     def sampled(self, samples: Iterable[Sample], now: float) -> None:
         """Count packets that were sampled."""
         clients, names, missing = self.clients.pane(now), self.names.pane(now), self.missing.pane(now)
+        domains = self.domains.pane(now)
         for sample in samples:
             weight, name = sample.weight, sample.name
             clients.add(sample.client, weight)
             if name is not None:
                 names.add(name, weight)
+                domains.add(next(ancestors(name), name), weight)
                 self.recent.add(sample.client, name, weight, now)
                 if sample.rcode == NXDOMAIN:
                     missing.add(name, weight)
@@ -77,4 +82,4 @@ def is_telling(seen: Observed) -> bool:
 
 def most_held() -> int:
     """Return the octets that all of it takes at the most."""
-    return most_octets(_ADDRESS) + 3 * most_octets(MAX_NAME) + ROOM * FAILURE + recent.ROOM
+    return most_octets(_ADDRESS) + 4 * most_octets(MAX_NAME) + ROOM * FAILURE + recent.ROOM

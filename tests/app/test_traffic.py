@@ -199,8 +199,8 @@ async def test_lists_windows_and_limits_are_as_they_are_asked_for(tmp_path: Path
     ("path", "query", "told"),
     [
         ("/top", {"window": "2"}, "?window=2: expected 1, 5, 15\n"),
-        ("/top", {"what": "clients,all"}, "?what=all: expected some of clients,names,missing,slow,upstreams\n"),
-        ("/top", {"what": ""}, "?what=: expected some of clients,names,missing,slow,upstreams\n"),
+        ("/top", {"what": "clients,all"}, "?what=all: expected some of clients,names,domains,missing,slow,upstreams\n"),
+        ("/top", {"what": ""}, "?what=: expected some of clients,names,domains,missing,slow,upstreams\n"),
         ("/top", {"limit": "0"}, "?limit=0: expected a number from 1 to 100\n"),
         ("/top", {"limit": "²"}, "?limit=²: expected a number from 1 to 100\n"),
         ("/top", {"limit": "9" * 5000}, f"?limit={'9' * 5000}: expected a number from 1 to 100\n"),

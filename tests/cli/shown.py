@@ -31,6 +31,7 @@ TOP = Top(
         ),
     ),
     names=Listing(60.0, 90_000, 12, (Name("web.shop.svc.cluster.local.", 50_000, 900, 0.5556),)),
+    domains=Listing(60.0, 90_000, 0, (Name("shop.svc.cluster.local.", 70_000, 800, 0.7778),)),
     missing=Listing(60.0, 900, 0, (Name("web.shop.", 800, 30, 0.889, "forwarded"), Name("x.", 1, 0, 0.1))),
     slow=Listing(60.0, 3, 0, (SlowName("slow.example.", 3, 2.345),)),
     upstreams=Listing(

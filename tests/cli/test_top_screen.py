@@ -66,6 +66,9 @@ def test_everything_stands_in_plain_text() -> None:
         "Names asked most",
         "name questions share",
         "web.shop.svc.cluster.local. 50,000 ±900 55.6 %",
+        "Domains asked most",
+        "domain questions share",
+        "shop.svc.cluster.local. 70,000 ±800 77.8 %",
         "Missing names asked most",
         "name questions reason",
         "web.shop. 800 ±30 forwarded",
@@ -119,7 +122,7 @@ def test_it_fits_the_terminal(width: int, height: int, problem: str) -> None:
     assert max(map(len, lines)) <= width
     assert len(lines) <= height + 1  # the last one is empty
     if width >= 80:
-        for found in ("Clients", "Names", "Missing", "Slow", "Upstreams", "Recent"):
+        for found in ("Clients", "Names", "Domains", "Missing", "Slow", "Upstreams", "Recent"):
             assert found in text
     assert "no answer for 3 s" in text or not problem
 
@@ -146,13 +149,14 @@ def test_nothing_of_a_name_or_a_reason_is_markup_or_moves_the_cursor(evil: str, 
         server=replaced(STATE, verdict=evil, version=evil),
         clients=Listing(1.0, 1, 0, (Client(evil, (evil,), (evil,), 1, 0, 1.0),)),
         names=Listing(1.0, 1, 0, (Name(evil, 1, 0, 1.0),)),
+        domains=Listing(1.0, 1, 0, (Name(evil, 1, 0, 1.0),)),
         missing=Listing(1.0, 1, 0, (Name(evil, 1, 0, 1.0, evil),)),
         slow=Listing(1.0, 1, 0, (SlowName(evil, 1, 1.0),)),
         upstreams=Listing(1.0, 1, 0, (UpstreamState(evil, True, False, 0.0, 0.0, 1, 1, {evil: 1}),)),
     )
     view = View(evil, top, FailureList(0, (row,)), evil, keys=True)
     text = rendered(view, size)
-    assert text.count(plain(evil)) >= 15
+    assert text.count(plain(evil)) >= 16
     assert all(char.isprintable() or char == "\n" for char in text)
     colored = rendered(view, size, color=True)
     assert "\x1b[31mx" not in colored

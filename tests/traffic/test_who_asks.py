@@ -43,7 +43,26 @@ def test_samples_tell_clients_names_and_what_was_missing() -> None:
     assert found(who, "names") == [
         (from_text("web.shop"), 20), (from_text("gone.shop"), 5), (from_text("outside.example"), 5)
     ]  # fmt: skip
+    assert found(who, "domains") == [(from_text("shop"), 25), (from_text("example"), 5)]
     assert found(who, "missing") == [(from_text("gone.shop"), 5)]
+
+
+def test_a_flood_of_random_names_is_seen_by_its_domain() -> None:
+    who = WhoAsks()
+    for number in range(20):
+        flood = [Sample(ONE, 1, message(f"{number * 1000 + each:x}.flood.example")) for each in range(1000)]
+        who.sampled([*flood, Sample(OTHER, 100, message("web.shop"))], 0.4 * number)
+    (most, _), *random = found(who, "names")
+    assert most == from_text("web.shop")
+    assert max(count for _, count in random) < 200
+    assert found(who, "domains") == [(from_text("flood.example"), 20_000), (from_text("shop"), 2000)]
+
+
+@pytest.mark.parametrize(("name", "domain"), [(".", "."), ("com.", "."), ("a.b.", "b."), (r"x\.y.z.", "z.")])
+def test_the_domain_of_a_name_is_all_but_its_first_label(name: str, domain: str) -> None:
+    who = WhoAsks()
+    who.sampled([Sample(ONE, 1, message(name))], 5.0)
+    assert found(who, "domains") == [(from_text(domain), 1)]
 
 
 @pytest.mark.parametrize(

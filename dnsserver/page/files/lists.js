@@ -15,7 +15,7 @@ const who = (row) => [...row.pods, ...(row.pods.length ? [] : row.services)].joi
 async function showLists(signal) {
   const minutes = byId("lists-window").value;
   const [top, failures, missing, changes] = await Promise.all([
-    ask("/top", { window: minutes, what: "clients,names,missing,slow,upstreams", limit: LISTED }, signal),
+    ask("/top", { window: minutes, what: "clients,names,domains,missing,slow,upstreams", limit: LISTED }, signal),
     ask("/failures", { missing: "no", limit: FAILURES }, signal),
     ask("/failures", { missing: "yes", limit: 100 }, signal),
     ask("/changes", { limit: CHANGES }, signal),
@@ -24,6 +24,7 @@ async function showLists(signal) {
   lately = { minutes: top.window, most: most ? `${who(most) || most.client} (${share(most)})` : "–", clients: top.clients.items, upstreams: new Map(top.upstreams.items.map((one) => [one.name, one])) };
   showClients(top.clients);
   showNames("top-names", "Names asked most", top.names, "Nothing was asked.");
+  showDomains(top.domains);
   showNames("top-missing", "Names that do not exist", top.missing, "Every name existed.");
   showSlow(top);
   showFailures(failures, missing);
@@ -58,6 +59,13 @@ function showNames(place, caption, list, empty) {
   showTable(byId(place), caption, [
     { title: "Name", long: true }, ...(reasons ? [{ title: "Reason", extra: true }] : []), { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
   ], list.items.map((row) => ({ key: row.name, cells: [{ text: row.name, href: explainAddress(row.name) }, ...(reasons ? [row.reason || "–"] : []), about(row, list), share(row)] })), empty);
+}
+
+/** A domain is a name without its first label: a flood of random names shows here only. */
+function showDomains(list) {
+  showTable(byId("top-domains"), "Domains asked most", [
+    { title: "Domain", long: true }, { title: "Questions", number: true }, { title: "Share", number: true, extra: true },
+  ], list.items.map((row) => ({ key: row.name, cells: [row.name, about(row, list), share(row)] })), "Nothing was asked.");
 }
 
 function showSlow(top) {
