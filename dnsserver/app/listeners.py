@@ -28,7 +28,7 @@ from dnsserver.server.udp import bind, take_no_more, takes_no_more
 from dnsserver.server.udp_listener import UdpListener
 
 LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
-_LAST_LOOK = 0.05  # seconds in which the buffer of a socket that gets nothing more is emptied
+_LAST_LOOK = 0.05  # seconds after which it is looked whether the buffer of a socket that gets nothing more is empty
 
 Descriptors = tuple[list[int], list[int]]  # of the sockets of an address for one process: UDP, TCP
 Report = Callable[[str, str, bytes, int], None]
@@ -191,7 +191,7 @@ class Listeners:
         for listener in self.all:
             with suppress(OSError):
                 listener.udp.take_no_more()
-        await trio.sleep(_LAST_LOOK)
+        await _emptied(self.all)
 
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets that were opened for a worker, by address; also of those that are about to be closed."""
@@ -335,8 +335,16 @@ class Listeners:
             listener.udp.take_no_more()
             for sock in listener.others():
                 take_no_more(sock)
-        await trio.sleep(_LAST_LOOK)
+        await _emptied([listener])
         listener.scope.cancel()
+
+
+async def _emptied(listeners: Sequence[Listener]) -> None:
+    """Wait until the packets of sockets that get nothing more are answered: a busy machine may take long for it."""
+    with trio.move_on_after(LINGER):
+        await trio.sleep(_LAST_LOOK)
+        while any(listener.udp.is_behind for listener in listeners):  # noqa: ASYNC110 - no event tells
+            await trio.sleep(_LAST_LOOK)
 
 
 def _given(sockets: Iterator[socket.socket]) -> Callable[[int], socket.socket]:

@@ -5,6 +5,7 @@ answered after the socket was looked at, cluster names before outside names and 
 bounded part of the turn. So a flood of questions that are dear costs those nothing whose questions are cheap.
 """
 
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -133,6 +134,13 @@ class UdpServer:
     def take_no_more(self) -> None:
         """Tell the kernel to deliver nothing more; what waits in the buffer is still answered. Raises OSError."""
         take_no_more(self.sock)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether packets wait that were not answered: in the socket's buffer, or as there were too many at once."""
+        look = select.poll()
+        look.register(self.sock, select.POLLIN)
+        return bool(look.poll(0) or self._late.waiting)
 
     def rest(self, does: bool) -> None:
         """Read nothing new from now on, because another process reads this socket; or read again."""

@@ -39,6 +39,11 @@ class UdpListener:
         for server in self._servers:
             server.take_no_more()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether packets wait that were not answered."""
+        return any(server.is_behind for server in self._servers)
+
     def rest(self, does: bool) -> None:
         """Read nothing new from now on, because another process reads these sockets; or read again."""
         for server in self._servers:

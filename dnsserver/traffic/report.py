@@ -23,7 +23,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Name(msgspec.Struct, frozen=True):
-    """A name or a domain, as master files write it. `reason` is why a name was missing last, where that is still known."""
+    """A name or domain, as master files write it. `reason` is why a name was missing, where that is known."""
 
     name: str
     count: int
