@@ -21,14 +21,16 @@ from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
 from dnsserver.server.heavy import LANES
 from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
+from dnsserver.server.last_packets import has_waiting, take_no_more, takes_no_more
 from dnsserver.server.respond import Responder
 from dnsserver.server.room import Room
 from dnsserver.server.tcp import TcpLimits, TcpServer, listen
-from dnsserver.server.udp import bind, take_no_more, takes_no_more
+from dnsserver.server.udp import bind
 from dnsserver.server.udp_listener import UdpListener
 
 LINGER = 3.0  # seconds: longer than the outside takes to answer with the usual deadline
 _LAST_LOOK = 0.05  # seconds after which it is looked whether the buffer of a socket that gets nothing more is empty
+_LAST_WORDS = 0.5  # seconds that the end of the process waits for that, as its own end is awaited
 
 Descriptors = tuple[list[int], list[int]]  # of the sockets of an address for one process: UDP, TCP
 Report = Callable[[str, str, bytes, int], None]
@@ -52,10 +54,15 @@ class Listener:
         """Whether the kernel delivers nothing more to it, as a process that reads its sockets has let go of them."""
         return takes_no_more(self.udp.sock)
 
-    def others(self) -> list[socket.socket]:
-        """Return the UDP sockets that were opened for the workers."""
-        lanes = self.udp.lanes
-        return [sock for group in lanes.groups[1:] for sock in group] if isinstance(lanes, SteeredLanes) else []
+    @property
+    def is_behind(self) -> bool:
+        """Whether packets or connections wait in the sockets that this process reads."""
+        return self.udp.is_behind or any(map(has_waiting, self.tcp.lanes.sockets))
+
+    def sockets(self) -> list[socket.socket]:
+        """Return all sockets, also those that were opened for the workers."""
+        others = [sock for lanes in self.steered() for group in lanes.groups[1:] for sock in group]
+        return [*self.udp.lanes.sockets, *self.tcp.lanes.sockets, *others]
 
     def steered(self) -> list[SteeredLanes]:
         """Return the lanes that this process steers clients to."""
@@ -189,9 +196,8 @@ class Listeners:
     async def take_last(self) -> None:
         """Tell the kernel to deliver nothing more over UDP, and answer what waits in the buffers."""
         for listener in self.all:
-            with suppress(OSError):
-                listener.udp.take_no_more()
-        await _emptied(self.all)
+            _take_no_more(listener.udp.lanes.sockets)
+        await _emptied([listener.udp for listener in self.all], _LAST_WORDS)
 
     def descriptors(self, process: int) -> dict[str, Descriptors]:
         """Return the sockets that were opened for a worker, by address; also of those that are about to be closed."""
@@ -331,19 +337,25 @@ class Listeners:
             await trio.sleep(LINGER)
         if leaving.cancelled_caught:
             return
-        with suppress(OSError):
-            listener.udp.take_no_more()
-            for sock in listener.others():
-                take_no_more(sock)
-        await _emptied([listener])
+        _take_no_more(listener.sockets())
+        await _emptied([listener], LINGER)
         listener.scope.cancel()
 
 
-async def _emptied(listeners: Sequence[Listener]) -> None:
-    """Wait until the packets of sockets that get nothing more are answered: a busy machine may take long for it."""
-    with trio.move_on_after(LINGER):
+def _take_no_more(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        with suppress(OSError):  # then what comes until it is closed is lost
+            take_no_more(sock)
+
+
+async def _emptied(those: Sequence[Listener | UdpListener], most: float) -> None:
+    """Wait, `most` seconds at most, until what waits in sockets that get nothing more is answered.
+
+    That may take long on a busy machine.
+    """
+    with trio.move_on_after(most):
         await trio.sleep(_LAST_LOOK)
-        while any(listener.udp.is_behind for listener in listeners):  # noqa: ASYNC110 - no event tells
+        while any(each.is_behind for each in those):  # noqa: ASYNC110 - no event tells
             await trio.sleep(_LAST_LOOK)
 
 

@@ -60,11 +60,14 @@ def program(family: int, count: int, answering: Sequence[int], heavy: Iterable[H
     return b"".join(line.encode() for line in lines)
 
 
-def attach(sock: socket.socket, code: bytes) -> None:
-    """Have the group of a bound socket steered by a program from now on; raises OSError where the kernel cannot."""
+def attach(sock: socket.socket, code: bytes, how: int = SO_ATTACH_REUSEPORT_CBPF) -> None:
+    """Have the group of a bound socket steered by a program from now on; raises OSError where the kernel cannot.
+
+    `how` is another socket option by which the kernel uses the program for something else.
+    """
     lines = ctypes.create_string_buffer(code)
     described = struct.pack("@HP", len(code) // 8, ctypes.addressof(lines))  # struct sock_fprog
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)
+    sock.setsockopt(socket.SOL_SOCKET, how, described)
 
 
 def _unless(family: int, source: Heavy, behind: int) -> list[_Instruction]:

@@ -5,7 +5,6 @@ answered after the socket was looked at, cluster names before outside names and 
 bounded part of the turn. So a flood of questions that are dear costs those nothing whose questions are cheap.
 """
 
-import select
 import socket
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dnsserver.logger import get_logger
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.backlog import STUB_TIMEOUT, LateQuestions, catch_up
 from dnsserver.server.batch import BatchPort
+from dnsserver.server.last_packets import has_waiting
 from dnsserver.server.respond import Responder
 from dnsserver.server.udp_port import Screen, UdpPort
 from dnsserver.server.unbatched import UnbatchedPort
@@ -30,7 +30,6 @@ _REST = 0.01  # seconds of silence after a turn that failed, lest it fails a tho
 # are some, and finding them spares a wake-up of 15 us: 0.15 us a query less than with 8 here.
 _FEW = 2
 _BEHIND = 3  # full turns in a row: a burst that a batch or two takes in is answered as it came
-_DISCARD = 9  # RFC 863
 RECEIVE_BUFFER = 2 * 1024 * 1024
 SEND_BUFFER = 512 * 1024
 # The first lane is as large as the socket for everybody: one client alone that asks nearly as much as can be answered,
@@ -66,25 +65,6 @@ def bind(host: str, port: int, *, reuse_port: bool = False, lane: int = 0, free:
         sock.close()
         raise
     return sock
-
-
-def take_no_more(sock: socket.socket) -> None:
-    """Tell the kernel to deliver nothing more to a socket, whichever process reads it. Raises OSError.
-
-    A connected socket gets what its peer sends only, and at a port of our own that nobody has there is none.
-    """
-    host = sock.getsockname()[0]
-    nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    sock.connect((nobody, _DISCARD))
-
-
-def takes_no_more(sock: socket.socket) -> bool:
-    """Tell whether some process did that to a socket."""
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 def make_port(sock: socket.socket, table: ReplyTable, screen: Screen) -> UdpPort:
@@ -131,16 +111,10 @@ class UdpServer:
         """Use the responder's guard, which may have changed."""
         self.port.use_guard(self._responder.guard)
 
-    def take_no_more(self) -> None:
-        """Tell the kernel to deliver nothing more; what waits in the buffer is still answered. Raises OSError."""
-        take_no_more(self.sock)
-
     @property
     def is_behind(self) -> bool:
         """Whether packets wait that were not answered: in the socket's buffer, or as there were too many at once."""
-        look = select.poll()
-        look.register(self.sock, select.POLLIN)
-        return bool(look.poll(0) or self._late.waiting)
+        return has_waiting(self.sock) or bool(self._late.waiting)
 
     def rest(self, does: bool) -> None:
         """Read nothing new from now on, because another process reads this socket; or read again."""

@@ -34,11 +34,6 @@ class UdpListener:
         for server in self._servers:
             server.reconfigure()
 
-    def take_no_more(self) -> None:
-        """Tell the kernel to deliver nothing more; what waits in the buffers is still answered. Raises OSError."""
-        for server in self._servers:
-            server.take_no_more()
-
     @property
     def is_behind(self) -> bool:
         """Whether packets wait that were not answered."""

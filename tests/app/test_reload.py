@@ -339,26 +339,25 @@ async def test_a_new_address_is_opened_and_the_old_one_answers_what_has_come(
         assert await server.said(WEB, port=port, tcp=True) == "10.9.0.1"
 
 
+@pytest.mark.parametrize("tcp", [False, True])
 async def test_an_address_that_was_given_up_is_closed_once_its_last_packets_are_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tcp: bool
 ) -> None:
-    """However long the process takes for it: on a busy machine it gets its turn late."""
+    monkeypatch.setattr(listeners, "LINGER", 1.0)
     said: list[str] = []
     async with reloading(tmp_path, f'{NO_UPSTREAMS}listen = ["{HOST}:0"]\n', base="") as server:
         (old,) = server.server.dns.listeners.all
-        monkeypatch.setattr(listeners, "LINGER", 0.3)
         await server.change(f'{NO_UPSTREAMS}listen = ["0.0.0.0:{old.address.port}"]\n')
-        monkeypatch.setattr(listeners, "LINGER", 30.0)
-        old.udp.rest(True)
+        (rest := old.tcp.rest if tcp else old.udp.rest)(True)
 
         async def ask() -> None:
-            said.append(await server.said(WEB, port=old.address.port))
+            said.append(await server.said(WEB, port=old.address.port, tcp=tcp))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             await server.until(lambda: old.is_spent)
-            await trio.sleep(0.2)
-            old.udp.rest(False)
+            await trio.sleep(0.2)  # so late may it have its turn
+            rest(False)
         assert said == ["10.9.0.1"]
         await server.until(lambda: old not in server.server.dns.listeners.all)
 
