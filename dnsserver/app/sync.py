@@ -107,7 +107,7 @@ class Sync:
                     f" was followed {age_text(self.age())} ago at the latest" if self.age() else " was not followed yet"
                 )
                 return f"the API server{age}: {each.kind}: {each.last_error}"
-        return ""
+        return self.files.unheard() if self.files is not None else ""
 
     def apply(self, event: Event, *, from_snapshot: bool = False) -> bool:
         """Apply one event of the source to the zone, and return whether it changed; a bug in that costs this event."""

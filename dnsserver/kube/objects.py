@@ -89,6 +89,12 @@ class ObjectFiles:
             bad_values=dict(self._bad_values),
         )
 
+    def unheard(self) -> str:
+        """Return why the zone may lack what the files say now; "" where it has all of it."""
+        if self._unreadable:
+            return f"{self._path}: {self._unreadable}"
+        return next((f"{problem}; its last good content stays in use" for problem in self._broken.values()), "")
+
     def _all_wrong(self) -> Iterator[tuple[Path, str]]:
         if self._unreadable:
             yield self._path, self._unreadable

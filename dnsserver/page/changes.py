@@ -35,8 +35,8 @@ class ChangeList(msgspec.Struct, frozen=True):
     """The rows that were asked for, the last ones first; `now` is the server's unix time, and `most` what it keeps.
 
     `since` is the unix time from which on it has all changes, or 0 if it has not read the cluster yet. `unheard` says
-    why it may not know the last changes, as the API server does not answer; otherwise it is empty. `absent` says that
-    there is no such namespace or Service now as was asked for.
+    why it may not know the last changes, as the API server does not answer or a file is broken; otherwise it is empty.
+    `absent` says that there is no such namespace or Service now as was asked for.
     """
 
     now: float

@@ -1,7 +1,9 @@
 """`/changes` on admin HTTP: what changed, of a server whose objects change."""
 
+import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -62,6 +64,26 @@ async def test_while_the_api_server_does_not_answer_it_is_said_that_changes_may_
     assert began - 1 < before.since < time.time() + 1
     assert re.match(r"the API server was followed .* ago at the latest: \w+: [^\[]+$", during.unheard)
     assert (during.absent, during.since) == (True, before.since)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(lambda file: file.write_text('{"kind":'), r"line \d+.*"), (Path.unlink, "no such file or folder")],
+    ids=["broken", "gone"],
+)
+async def test_while_a_file_of_objects_cannot_be_read_it_is_said_that_changes_may_be_missing(
+    tmp_path: Path, spoil: Callable[[Path], object], told: str
+) -> None:
+    file = tmp_path / "objects.json"
+    good = json.dumps({"kind": "List", "items": THINGS})
+    file.write_text(good)
+    async with running(config(objects=str(file))) as server:
+        assert found(server).unheard == ""
+        spoil(file)
+        await wait_for(lambda: bool(server.sync.unheard()))
+        assert re.match(rf"{file}: {told}; its last good content stays in use$", found(server).unheard)
+        file.write_text(good)
+        await wait_for(lambda: not server.sync.unheard())
 
 
 @pytest.mark.parametrize(
