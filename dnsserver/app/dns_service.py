@@ -219,6 +219,8 @@ class DnsService:
         if "outside" in changes.parts:
             known = await self.forwarder.look_ahead(settings.routes(config))
         opens = "listeners" in changes.parts and self.listeners.is_open
+        if opens:
+            await self.listeners.wait_closed(config.listen)
         opened = self.listeners.open_new(config.listen) if opens else ()
         return Prepared(changes, local, known, opened)
 

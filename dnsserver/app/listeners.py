@@ -19,6 +19,7 @@ from dnsserver.app import listening
 from dnsserver.config import Address
 from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
+from dnsserver.server import steering
 from dnsserver.server.heavy import LANES
 from dnsserver.server.lanes import Alone, Lanes, ReportedLanes, SteeredLanes
 from dnsserver.server.last_packets import has_waiting, take_no_more, takes_no_more
@@ -48,6 +49,7 @@ class Listener:
         self.tcp = tcp
         self.scope = trio.CancelScope()
         self.leaving: trio.CancelScope | None = None  # of its last seconds, once its address is given up
+        self.closed = trio.Event()
 
     @property
     def is_spent(self) -> bool:
@@ -222,6 +224,15 @@ class Listeners:
             if str(listener.address) == address and isinstance(lanes, SteeredLanes):
                 lanes.report(network, bits)
 
+    async def wait_closed(self, addresses: Sequence[Address]) -> None:
+        """Wait until listeners of these addresses that get nothing more are closed.
+
+        New sockets would be in one group with those, and the kernel could still pick the old ones.
+        """
+        for listener in tuple(self.all):
+            if listener.address in addresses and listener.is_spent:
+                await listener.closed.wait()
+
     def open_new(self, addresses: Sequence[Address]) -> Opened:
         """Return open sockets for the addresses that are not answered on yet. Raises ListenError, with none left open.
 
@@ -312,6 +323,7 @@ class Listeners:
                 nursery.start_soon(listener.tcp.run)
         for lanes in listener.steered():
             lanes.close_others()
+        listener.closed.set()
         if listener.leaving is not None:
             self.all.remove(listener)
             for table in (listener.udp.table, listener.tcp.table):
@@ -343,9 +355,11 @@ class Listeners:
 
 
 def _take_no_more(sockets: Sequence[socket.socket]) -> None:
-    for sock in sockets:
-        with suppress(OSError):  # then what comes until it is closed is lost
-            take_no_more(sock)
+    """Tell the kernel to deliver nothing more, and to pick none of these where others of the same address are."""
+    for step in (take_no_more, steering.detach):
+        for sock in sockets:
+            with suppress(OSError):  # then what comes until it is closed may be lost
+                step(sock)
 
 
 async def _emptied(those: Sequence[Listener | UdpListener], most: float) -> None:

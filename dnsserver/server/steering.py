@@ -17,7 +17,9 @@ from typing import Final
 
 import msgspec
 
-SO_ATTACH_REUSEPORT_CBPF: Final = 51  # asm-generic/socket.h
+# asm-generic/socket.h
+SO_ATTACH_REUSEPORT_CBPF: Final = 51
+_SO_DETACH_REUSEPORT_BPF: Final = 68
 _NETWORK_HEADER: Final = -0x100000  # SKF_NET_OFF in linux/filter.h: from here on offsets count from the IP header
 _SOURCE: Final = {socket.AF_INET: 12, socket.AF_INET6: 8}  # where an IP header has the source address
 _PORT: Final = {socket.AF_INET: 20, socket.AF_INET6: 40}  # where UDP has the source port, behind a header of usual size
@@ -68,6 +70,11 @@ def attach(sock: socket.socket, code: bytes, how: int = SO_ATTACH_REUSEPORT_CBPF
     lines = ctypes.create_string_buffer(code)
     described = struct.pack("@HP", len(code) // 8, ctypes.addressof(lines))  # struct sock_fprog
     sock.setsockopt(socket.SOL_SOCKET, how, described)
+
+
+def detach(sock: socket.socket) -> None:
+    """Have the group of a bound socket steered by nothing from now on; raises OSError where it was not."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def _unless(family: int, source: Heavy, behind: int) -> list[_Instruction]:

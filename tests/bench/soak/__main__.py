@@ -38,6 +38,7 @@ from tests.bench.soak.outside import Outside
 from tests.bench.soak.troubles import Troubles, write_configuration
 from tests.bench.soak.truth import LAG, Truth
 from tests.bench.soak.weighing import Samples, growth, mib
+from tests.free_port import free_port
 from tests.kube.apiserver import ApiServer
 from tests.kube.generated import Size, fill, keep_changing
 from tests.running import kubeconfig
@@ -57,6 +58,7 @@ class Soak:
     def __init__(self, folder: Path, seed: int) -> None:
         chance = random.Random(seed)
         self.api = ApiServer(bookmark_interval=5)
+        self.api.port = free_port()  # nobody else gets it while it is away
         self.outside = Outside()
         self.truth = Truth(self.api, random.Random(seed + 1))
         self.troubles = Troubles(self.api, self.truth, self.outside, folder, chance)
@@ -90,7 +92,11 @@ class Soak:
             asking = trio.CancelScope()
             nursery.start_soon(self._disturb, asking)
             nursery.start_soon(self._keep_weighing)
-            await trio.sleep(seconds)
+            try:
+                await trio.sleep(seconds)
+            except BaseException:
+                process.kill()  # it is not to outlive what went wrong here
+                raise
             await self._count_bugs()
             asking.cancel()
             process.terminate()

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import trio
 
+from tests.free_port import free_port
+
 HOST = "127.0.0.1"
 FORGED = "203.0.113.66"  # what nobody may ever be told
 TTL = 20
@@ -33,7 +35,7 @@ class Outside:
 
     def __init__(self) -> None:
         self.mode = ""
-        self.port = 0
+        self.port = free_port()  # nobody else gets it while its sockets are closed
         self.asked = 0
         self._back = trio.Event()
 
@@ -43,7 +45,6 @@ class Outside:
         while True:
             self._back = trio.Event()
             (listener,) = await trio.open_tcp_listeners(self.port, host=HOST)
-            self.port = listener.socket.getsockname()[1]
             udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
             await udp.bind((HOST, self.port))
             if not started:
