@@ -198,7 +198,7 @@ class Listeners:
     async def take_last(self) -> None:
         """Tell the kernel to deliver nothing more over UDP, and answer what waits in the buffers."""
         for listener in self.all:
-            _take_no_more(listener.udp.lanes.sockets)
+            _have_each(listener.udp.lanes.sockets, take_no_more)
         await _emptied([listener.udp for listener in self.all], _LAST_WORDS)
 
     def descriptors(self, process: int) -> dict[str, Descriptors]:
@@ -349,17 +349,16 @@ class Listeners:
             await trio.sleep(LINGER)
         if leaving.cancelled_caught:
             return
-        _take_no_more(listener.sockets())
+        _have_each(listener.sockets(), take_no_more)
+        _have_each(listener.sockets(), steering.detach)  # so that the kernel picks those that come to the same address
         await _emptied([listener], LINGER)
         listener.scope.cancel()
 
 
-def _take_no_more(sockets: Sequence[socket.socket]) -> None:
-    """Tell the kernel to deliver nothing more, and to pick none of these where others of the same address are."""
-    for step in (take_no_more, steering.detach):
-        for sock in sockets:
-            with suppress(OSError):  # then what comes until it is closed may be lost
-                step(sock)
+def _have_each(sockets: Sequence[socket.socket], step: Callable[[socket.socket], None]) -> None:
+    for sock in sockets:
+        with suppress(OSError):  # then what comes until it is closed may be lost
+            step(sock)
 
 
 async def _emptied(those: Sequence[Listener | UdpListener], most: float) -> None:
