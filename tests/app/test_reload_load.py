@@ -51,12 +51,17 @@ async def test_no_question_is_lost_when_one_address_becomes_all_of_them_and_back
 
 
 async def _stopped_at_its_start(server: Changing) -> int:
-    """Replace the worker, and stop its successor before it can have read anything; return which process that is."""
+    """Replace the worker, and stop its successor before it can have read anything; return which process that is.
+
+    Until it runs a program of its own, the first process waits for it (vfork(2)): to stop it then would stop both.
+    """
     (before,) = children(server.pid)
     os.kill(before, signal.SIGKILL)
     while not (others := set(children(server.pid)) - {before}):  # noqa: ASYNC110
         await trio.sleep(0.001)
     (worker,) = others
+    while b"dnsserver.app.worker" not in Path(f"/proc/{worker}/cmdline").read_bytes():  # noqa: ASYNC110, ASYNC240
+        await trio.sleep(0.001)
     os.kill(worker, signal.SIGSTOP)
     return worker
 
