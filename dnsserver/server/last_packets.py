@@ -6,23 +6,23 @@ it gets nothing more, while others that have the same address get it; then it is
 
 import select
 import socket
-import struct
 from typing import Final
 
-from dnsserver.server.steering import attach
+from dnsserver.server.steering import AND, JUMP_IF_EQUAL, LOAD_OCTET, RETURN, Instruction, attach
 
 _DISCARD: Final = 9  # RFC 863
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
-# Classic BPF (linux/filter.h), as code, jump if true, jump if false, value. The packet begins with its TCP header; its
-# flags are in octet 13 (RFC 9293 section 3.1). What belongs to a connection that has begun passes.
+_SYN, _ACK = 0x02, 0x10
+# The packet begins with its TCP header; its flags are in octet 13 (RFC 9293 section 3.1). What belongs to a connection
+# that has begun passes.
 _NO_SYN: Final = b"".join(
-    struct.pack("=HBBI", *line)
+    line.encode()
     for line in (
-        (0x30, 0, 0, 13),  # load the flags
-        (0x54, 0, 0, 0x12),  # SYN and ACK
-        (0x15, 0, 1, 0x02),  # SYN alone?
-        (0x06, 0, 0, 0),  # then nothing of it
-        (0x06, 0, 0, 0xFFFFFFFF),  # else all
+        Instruction(LOAD_OCTET, 13),
+        Instruction(AND, _SYN | _ACK),
+        Instruction(JUMP_IF_EQUAL, _SYN, 0, 1),
+        Instruction(RETURN, 0),  # nothing of it
+        Instruction(RETURN, -1),  # all of it
     )
 )
 

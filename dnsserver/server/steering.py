@@ -26,9 +26,9 @@ _PORT: Final = {socket.AF_INET: 20, socket.AF_INET6: 40}  # where UDP has the so
 _GOLDEN: Final = 0x9E3779B1  # spreads neighbouring ports (Knuth, The Art of Computer Programming 3, section 6.4)
 
 # linux/filter.h, linux/bpf_common.h
-_LOAD_WORD, _LOAD_HALF, _COPY_TO_X = 0x20, 0x28, 0x07
-_XOR_X, _AND, _MULTIPLY, _SHIFT_RIGHT, _MODULO = 0xAC, 0x54, 0x24, 0x74, 0x94
-_JUMP_IF_EQUAL, _RETURN = 0x15, 0x06
+_LOAD_WORD, _LOAD_HALF, LOAD_OCTET, _COPY_TO_X = 0x20, 0x28, 0x30, 0x07
+_XOR_X, AND, _MULTIPLY, _SHIFT_RIGHT, _MODULO = 0xAC, 0x54, 0x24, 0x74, 0x94
+JUMP_IF_EQUAL, RETURN = 0x15, 0x06
 
 
 class Heavy(msgspec.Struct, frozen=True):
@@ -39,13 +39,16 @@ class Heavy(msgspec.Struct, frozen=True):
     lane: int
 
 
-class _Instruction(msgspec.Struct, frozen=True):
+class Instruction(msgspec.Struct, frozen=True):
+    """One instruction; `if_true` and `if_false` are how many of the next ones a jump leaves out."""
+
     code: int
     k: int
     if_true: int = 0
     if_false: int = 0
 
     def encode(self) -> bytes:
+        """Return a struct sock_filter."""
         return struct.pack("=HBBI", self.code, self.if_true, self.if_false, self.k & 0xFFFFFFFF)
 
 
@@ -54,7 +57,7 @@ def program(family: int, count: int, answering: Sequence[int], heavy: Iterable[H
 
     The flows of a lane, told apart by address and port, are spread over these processes.
     """
-    lines: list[_Instruction] = []
+    lines: list[Instruction] = []
     for source in heavy:
         found = _pick(family, count, answering, source.lane)
         lines += [*_unless(family, source, len(found)), *found]
@@ -77,41 +80,41 @@ def detach(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
 
 
-def _unless(family: int, source: Heavy, behind: int) -> list[_Instruction]:
+def _unless(family: int, source: Heavy, behind: int) -> list[Instruction]:
     """Return the instruction that skips the next `behind` instructions for packets of all other sources."""
-    found: list[_Instruction] = []
+    found: list[Instruction] = []
     starts = range(0, source.bits, 32)
     for number, start in enumerate(starts):
         mask = (-1 << max(0, 32 - (source.bits - start))) & 0xFFFFFFFF
         wanted = int.from_bytes(source.address[start // 8 : start // 8 + 4], "big") & mask
         left = 3 * (len(starts) - number - 1)
         found += [
-            _Instruction(_LOAD_WORD, _NETWORK_HEADER + _SOURCE[socket.AddressFamily(family)] + start // 8),
-            _Instruction(_AND, mask),
-            _Instruction(_JUMP_IF_EQUAL, wanted, if_false=left + behind),
+            Instruction(_LOAD_WORD, _NETWORK_HEADER + _SOURCE[socket.AddressFamily(family)] + start // 8),
+            Instruction(AND, mask),
+            Instruction(JUMP_IF_EQUAL, wanted, if_false=left + behind),
         ]
     return found
 
 
-def _pick(family: int, count: int, answering: Sequence[int], lane: int) -> list[_Instruction]:
+def _pick(family: int, count: int, answering: Sequence[int], lane: int) -> list[Instruction]:
     """Return the instructions that give a lane's packets to one of the processes."""
     first = lane * count
     if len(answering) == 1:
-        return [_Instruction(_RETURN, first + answering[0])]
+        return [Instruction(RETURN, first + answering[0])]
     of = socket.AddressFamily(family)
     last_word = _SOURCE[of] + (0 if of == socket.AF_INET else 12)
     found = [
-        _Instruction(_LOAD_WORD, _NETWORK_HEADER + last_word),
-        _Instruction(_COPY_TO_X, 0),
-        _Instruction(_LOAD_HALF, _NETWORK_HEADER + _PORT[of]),
-        _Instruction(_XOR_X, 0),
-        _Instruction(_MULTIPLY, _GOLDEN),
-        _Instruction(_SHIFT_RIGHT, 16),
-        _Instruction(_MODULO, len(answering)),
+        Instruction(_LOAD_WORD, _NETWORK_HEADER + last_word),
+        Instruction(_COPY_TO_X, 0),
+        Instruction(_LOAD_HALF, _NETWORK_HEADER + _PORT[of]),
+        Instruction(_XOR_X, 0),
+        Instruction(_MULTIPLY, _GOLDEN),
+        Instruction(_SHIFT_RIGHT, 16),
+        Instruction(_MODULO, len(answering)),
     ]
     for number, process in enumerate(answering[:-1]):
         found += [
-            _Instruction(_JUMP_IF_EQUAL, number, if_false=1),
-            _Instruction(_RETURN, first + process),
+            Instruction(JUMP_IF_EQUAL, number, if_false=1),
+            Instruction(RETURN, first + process),
         ]
-    return [*found, _Instruction(_RETURN, first + answering[-1])]
+    return [*found, Instruction(RETURN, first + answering[-1])]
