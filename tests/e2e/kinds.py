@@ -68,7 +68,9 @@ _LOOPS = re.compile(r"^dnsserver_upstream_looping\{.*\} 1", re.MULTILINE)
 # Scenes whose ports are chosen before the server starts; without an API server it never logs that it serves.
 _FIXED = ("a loop", "no API server")
 _SOON = 2.0  # seconds
-_MORE = '[cache]\nttl_cap = 1\n[log]\nformat = "json"\n[[query_log]]\nclasses = ["all"]\n'
+# What failed stays for longer than a scene takes: it is seen, whether an example asks one second or five after another.
+_CACHE = "[cache]\nttl_cap = 1\nfailure_ttl = 60\nfailure_cap = 60\n"
+_MORE = f'{_CACHE}[log]\nformat = "json"\n[[query_log]]\nclasses = ["all"]\n'
 _LEFT_OUT = ("timestamp", "level", "logger", "client", "port", "protocol", "id", "seconds", "request", "reply", "do")
 
 
