@@ -52,9 +52,11 @@ BATCHES = """
     MSG_TRUNC == 0x20
     IP_PKTINFO == 8
 """
-# server.steering: a program for the kernel.
+# server.classic_bpf, server.steering, server.last_packets: programs for the kernel.
 PROGRAMS = """
     SO_ATTACH_REUSEPORT_CBPF == 51
+    SO_DETACH_REUSEPORT_BPF == 68
+    SO_ATTACH_FILTER == 26
     SKF_NET_OFF == -0x100000
     sizeof(struct sock_fprog) == 16
     offsetof(struct sock_fprog, filter) == 8
@@ -64,6 +66,7 @@ PROGRAMS = """
     offsetof(struct sock_filter, k) == 4
     (BPF_LD | BPF_W | BPF_ABS) == 0x20
     (BPF_LD | BPF_H | BPF_ABS) == 0x28
+    (BPF_LD | BPF_B | BPF_ABS) == 0x30
     (BPF_MISC | BPF_TAX) == 0x07
     (BPF_ALU | BPF_XOR | BPF_X) == 0xAC
     (BPF_ALU | BPF_AND | BPF_K) == 0x54

@@ -8,16 +8,15 @@ import select
 import socket
 from typing import Final
 
-from dnsserver.server.steering import AND, JUMP_IF_EQUAL, LOAD_OCTET, RETURN, Instruction, attach
+from dnsserver.server.classic_bpf import AND, JUMP_IF_EQUAL, LOAD_OCTET, RETURN, Instruction, encoded, give
 
 _DISCARD: Final = 9  # RFC 863
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
 _SYN, _ACK = 0x02, 0x10
 # The packet begins with its TCP header; its flags are in octet 13 (RFC 9293 section 3.1). What belongs to a connection
 # that has begun passes.
-_NO_SYN: Final = b"".join(
-    line.encode()
-    for line in (
+_NO_SYN: Final = encoded(
+    (
         Instruction(LOAD_OCTET, 13),
         Instruction(AND, _SYN | _ACK),
         Instruction(JUMP_IF_EQUAL, _SYN, 0, 1),
@@ -34,7 +33,7 @@ def take_no_more(sock: socket.socket) -> None:
     listening TCP socket gets no SYN; who sent it sends it again after a second, when another socket gets it.
     """
     if sock.type == socket.SOCK_STREAM:
-        attach(sock, _NO_SYN, _SO_ATTACH_FILTER)
+        give(sock, _SO_ATTACH_FILTER, _NO_SYN)
         return
     host = sock.getsockname()[0]
     nobody = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
