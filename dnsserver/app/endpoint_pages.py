@@ -13,6 +13,7 @@ from dnsserver.config import Config
 from dnsserver.kube.endpoint_states import EndpointState, of_parsed
 from dnsserver.kube.errors import ApiError
 from dnsserver.server.admin import Request, Response, Route
+from dnsserver.server.queries import check
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # of an object (RFC 1123), and so of a selector
 _AT_ONCE = 2  # requests: each holds all slices of a Service
@@ -41,8 +42,7 @@ def endpoint_routes(parts: Parts) -> dict[str, Route]:
 
     async def endpoints(request: Request) -> Response:
         query = request.query
-        if query.keys() != {"namespace", "service"}:
-            return Response("say ?namespace=NAMESPACE and &service=NAME\n", 400)
+        check(query, needed=("namespace", "service"), namespace=(), service=())
         async with limit:
             found = await _found(parts, query["namespace"], query["service"])
         return Response(msgspec.json.encode(found), type="application/json")

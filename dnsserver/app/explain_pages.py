@@ -10,10 +10,10 @@ from dnsserver.app.explain import Parts, explainer_of
 from dnsserver.app.explainer import Wanted, WantedError
 from dnsserver.explain.text import lines
 from dnsserver.server.admin import Request, Response, Route
+from dnsserver.server.queries import check
 
 _AT_ONCE = 4  # explanations: each holds all that it asks
 _SLICE = 0.002  # seconds of lines between two turns of the event loop
-_KEYS = {"name", "type", "pod", "namespace", "resolv_conf"}
 
 
 def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route]:
@@ -21,8 +21,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
     limit = trio.CapacityLimiter(_AT_ONCE)
 
     async def explain(request: Request) -> Response:
-        if not request.query.keys() <= _KEYS or "name" not in request.query:
-            return Response(f"expected ?name=NAME, and at most {', '.join(sorted(_KEYS - {'name'}))}\n", 400)
+        check(request.query, needed=("name",), name=(), type=(), pod=(), namespace=(), resolv_conf=())
         try:
             wanted = msgspec.convert(request.query, Wanted)
             found = await explainer_of(parts, place, trio.current_time, limit).explain(wanted)
@@ -35,8 +34,7 @@ def explain_routes(parts: Parts, place: Callable[[str], str]) -> dict[str, Route
         return Response(msgspec.json.encode(found), type="application/json")
 
     def dump(request: Request) -> Response:
-        if not request.query.keys() <= {"name", "reverse"}:
-            return Response("expected at most ?name= and &reverse=1\n", 400)
+        check(request.query, name=(), reverse=())
         found = lines_of(
             parts.cluster, request.query.get("name", ""), reverse=request.query.get("reverse", "") not in {"", "0"}
         )

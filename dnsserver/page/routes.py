@@ -7,9 +7,11 @@ import msgspec
 from dnsserver.page import browse
 from dnsserver.page.overview import Overview
 from dnsserver.server.admin import Request, Response, Route
+from dnsserver.server.queries import check, number
 from dnsserver.zone.cluster import Cluster
 
 _JSON = "application/json"
+_LAST = 1_000_000  # row that a list may begin after
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -40,12 +42,8 @@ def page_routes(overview: Overview, cluster: Cluster, settings: Callable[[], Set
 
 
 async def _zone(cluster: Cluster, query: dict[str, str]) -> Response:
-    try:
-        offset, limit = int(query.get("offset", "0")), int(query.get("limit", "50"))
-    except ValueError:
-        return Response("offset and limit: expected whole numbers\n", 400)
-    if not (offset >= 0 and 0 < limit <= browse.MOST):
-        return Response(f"expected an offset of 0 or more, and a limit of 1 to {browse.MOST}\n", 400)
+    check(query, namespace=(), service=(), filter=(), offset=(), limit=())
+    offset, limit = number(query, "offset", 0, _LAST, least=0), number(query, "limit", 50, browse.MOST)
     wanted = browse.Slice(query.get("filter", ""), offset, limit)
     namespace, service = query.get("namespace"), query.get("service")
     if namespace is None:

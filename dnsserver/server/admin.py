@@ -17,6 +17,7 @@ from dnsserver.logger import get_logger
 from dnsserver.server.access import Access
 from dnsserver.server.http import TEXT, HttpLimits, Request, Response
 from dnsserver.server.http_server import EventualResponse, HttpServer
+from dnsserver.server.queries import QueryError
 
 __all__ = ["TEXT", "Admin", "Request", "Response", "Route", "bind"]
 
@@ -34,10 +35,11 @@ class Route(NamedTuple):
     """What answers the requests of one method (GET stands for HEAD too) to one path.
 
     `handle` runs on the event loop and must not wait; an `async` one may, and its steps must be short. It may give a
-    Response that goes on without end. `text` is for the index, empty to leave it out there; `costly` is one that takes
-    milliseconds, in one step or in many: of these, one is answered at a time. `open` lets everybody in, from anywhere:
-    for probes and Prometheus. All else is closed, as `Access` says; `denied` gives what a denied client gets in place
-    of a line of text, None for that. What changes something has the method POST, so that no link does it.
+    Response that goes on without end, and may raise QueryError. `text` is for the index, empty to leave it out there;
+    `costly` is one that takes milliseconds, in one step or in many: of these, one is answered at a time. `open` lets
+    everybody in, from anywhere: for probes and Prometheus. All else is closed, as `Access` says; `denied` gives what a
+    denied client gets in place of a line of text, None for that. What changes something has the method POST, so that
+    no link does it.
     """
 
     method: str
@@ -162,6 +164,8 @@ class Admin:
         return Response(f"no answer within {self._limits.wait:g} s\n", 504)
 
     def _failed(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, QueryError):
+            return Response(f"{error}\n", 400)
         self._faults.took("page", error, page=request.path)
         return Response("internal error, see the log\n", 500)
 

@@ -9,6 +9,7 @@ from dnsserver import __version__
 from dnsserver.metrics import Kind, Readings, ZoneSnapshot
 from dnsserver.metrics.exposition import Exposition
 from dnsserver.server.admin import Request, Response, Route
+from dnsserver.server.queries import QueryError, wrong
 from dnsserver.wire.message import FormatError
 from dnsserver.wire.name import from_text
 
@@ -246,11 +247,11 @@ def _flush(request: Request, flush: Flush) -> Response:
     """Remove the answers for a name, or for all names of a domain, from the caches."""
     name, domain = request.query.get("name"), request.query.get("domain")
     if (name is None) == (domain is None):
-        return Response("say either ?name=NAME or ?domain=NAME\n", 400)
+        raise QueryError("say either ?name=NAME or ?domain=NAME")
     try:
         wire = from_text(name or domain or "").lower()
     except FormatError as error:
-        return Response(f"{error}\n", 400)
+        raise wrong(request.query, "domain" if name is None else "name", str(error)) from None
     return Response(f"forgotten: {flush(wire, domain is not None)}\n")
 
 

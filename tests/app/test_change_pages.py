@@ -12,7 +12,7 @@ import pytest
 from dnsserver.app.change_pages import change_routes
 from dnsserver.app.server import Server
 from dnsserver.page.changes import ChangeList
-from dnsserver.server.admin import Request, Response
+from dnsserver.server.admin import Admin, Request, Response
 from dnsserver.zone.model import Kind, Put
 from tests.app.explaining import explaining
 from tests.cluster import decoded, endpoints, namespace, service
@@ -24,9 +24,8 @@ THINGS = [namespace("shop"), service("web", "10.9.0.1"), endpoints("web", "10.0.
 
 
 def asked(server: Server, **query: str) -> Response:
-    route = change_routes(server)["/changes"]
-    assert (route.method, route.open) == ("GET", False)
-    found = route.handle(Request("GET", "/changes", query, {}, "127.0.0.1"))
+    admin = Admin("", 0, change_routes(server))
+    found = admin.respond(Request("GET", "/changes", query, {"host": "localhost"}, "127.0.0.1"))
     assert isinstance(found, Response)
     return found
 

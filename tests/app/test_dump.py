@@ -17,7 +17,7 @@ from dnsserver.app.zone_at_hand import NoZoneError, zone_of
 from dnsserver.config import Network, ServiceName
 from dnsserver.config.changes import PARTS
 from dnsserver.kube.documents import read
-from dnsserver.server.admin import Request, Response
+from dnsserver.server.admin import Admin, Request, Response
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text
 from dnsserver.zone.cluster import Cluster
@@ -198,14 +198,13 @@ async def test_a_large_zone_is_printed_between_other_work(tmp_path: Path) -> Non
     ("query", "status", "text"),
     [
         ({"name": "a..b"}, 400, 'name: found "a..b": the label in front of a dot has 0 octets, expected 1 to 63\n'),
-        ({"x": "y"}, 400, "expected at most ?name= and &reverse=1\n"),
+        ({"x": "y"}, 400, "?x: expected name, reverse\n"),
     ],
 )
 async def test_mistakes_over_http(tmp_path: Path, query: dict[str, str], status: int, text: str) -> None:
     async with explaining(tmp_path, [namespace("shop")]) as made:
-        response = explain_routes(made.server, made.server.place)["/dump"].handle(
-            Request("GET", "/dump", query, {}, "127.0.0.1")
-        )
+        admin = Admin("", 0, explain_routes(made.server, made.server.place))
+        response = admin.respond(Request("GET", "/dump", query, {"host": "localhost"}, "127.0.0.1"))
         assert isinstance(response, Response)
         assert (response.status, response.body) == (status, text)
         await trio.lowlevel.checkpoint()

@@ -9,7 +9,7 @@ import pytest
 
 from dnsserver.app.endpoint_pages import EndpointStates, endpoint_routes
 from dnsserver.app.server import Server
-from dnsserver.server.admin import Request, Response
+from dnsserver.server.admin import Admin, Request, Response
 from dnsserver.zone.model import Kind
 from tests.app.explaining import explaining
 from tests.cluster import endpoints, kind_of, namespace, service
@@ -24,9 +24,8 @@ THINGS: list[dict[str, Any]] = [
 
 
 async def asked(server: Server, **query: str) -> Response:
-    route = endpoint_routes(server)["/endpoints"]
-    assert (route.method, route.open) == ("GET", False)
-    answer = route.handle(Request("GET", "/endpoints", query, {}, "127.0.0.1"))
+    admin = Admin("", 0, endpoint_routes(server))
+    answer = admin.respond(Request("GET", "/endpoints", query, {"host": "localhost"}, "127.0.0.1"))
     return answer if isinstance(answer, Response) else await answer
 
 
@@ -59,9 +58,9 @@ async def test_files_that_are_gone_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ({}, "say ?namespace=NAMESPACE and &service=NAME\n"),
-        ({"namespace": "shop"}, "say ?namespace=NAMESPACE and &service=NAME\n"),
-        ({"namespace": "shop", "service": "web", "x": "y"}, "say ?namespace=NAMESPACE and &service=NAME\n"),
+        ({}, "namespace: is missing\n"),
+        ({"namespace": "shop"}, "service: is missing\n"),
+        ({"namespace": "shop", "service": "web", "x": "y"}, "?x: expected namespace, service\n"),
     ],
 )
 async def test_what_cannot_be_understood_is_told(query: dict[str, str], told: str, tmp_path: Path) -> None:

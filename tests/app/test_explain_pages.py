@@ -9,7 +9,7 @@ import trio
 
 from dnsserver.app.explain_pages import explain_routes
 from dnsserver.explain.report import Explanation
-from dnsserver.server.admin import Request, Response
+from dnsserver.server.admin import Admin, Request, Response
 from tests.app.explaining import Explaining, explaining
 from tests.cluster import namespace, service
 
@@ -21,9 +21,9 @@ async def shop(tmp_path: Path) -> AsyncIterator[Explaining]:
 
 
 async def asked(shop: Explaining, accept: str = "", **query: str) -> Response:
-    route = explain_routes(shop.server, shop.server.place)["/explain"]
-    assert (route.method, route.open) == ("GET", False)
-    answer = route.handle(Request("GET", "/explain", query, {"accept": accept}, "127.0.0.1"))
+    admin = Admin("", 0, explain_routes(shop.server, shop.server.place))
+    headers = {"host": "localhost", "accept": accept}
+    answer = admin.respond(Request("GET", "/explain", query, headers, "127.0.0.1"))
     return answer if isinstance(answer, Response) else await answer
 
 
@@ -48,8 +48,8 @@ async def test_text(shop: Explaining) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
-        ({"name": "web", "x": "y"}, "expected ?name=NAME, and at most namespace, pod, resolv_conf, type\n"),
+        ({}, "name: is missing\n"),
+        ({"name": "web", "x": "y"}, "?x: expected name, type, pod, namespace, resolv_conf\n"),
         ({"name": "a..b"}, 'name: found "a..b": the label in front of a dot has 0 octets, expected 1 to 63\n'),
         ({"name": "web", "pod": "x"}, 'pod: found "x", expected NAMESPACE/NAME\n'),
     ],

@@ -61,7 +61,16 @@ async def test_the_zone_is_walked_down() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"offset": "-1"}, {"offset": "x"}, {"limit": "0"}, {"limit": "201"}, {"limit": "1e3"}, {"offset": "9" * 5000}],
+    [
+        {"offset": "-1"},
+        {"offset": "x"},
+        {"limit": "0"},
+        {"limit": "201"},
+        {"limit": "1e3"},
+        {"offset": "9" * 5000},
+        {"offset": "9" * 7},
+        {"namspace": "shop"},
+    ],
 )
 async def test_a_page_that_makes_no_sense(query: dict[str, str]) -> None:
     status, said = await ask("/zone", **query)
