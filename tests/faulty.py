@@ -21,6 +21,7 @@ from dnsserver.server import udp, unbatched
 from dnsserver.zone.model import Kind
 from tests.cluster import endpoints, listed, namespace, service
 from tests.forward.scripted import Query, upstream
+from tests.free_port import free_port
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing
 from tests.running import HOST, config, kubeconfig, take_messages, upstream_at, write_objects
@@ -196,9 +197,7 @@ async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> As
     if border.armed:
         fuse.arm()
     script: list[Any] = [helpful]
-    with trio.socket.socket() as probe:
-        await probe.bind((HOST, 0))
-        admin = probe.getsockname()[1]
+    admin = free_port()
     async with upstream(_as_told(script)) as outside, serving(ApiServer(streaming=False)) as api:
         settings = {"upstreams": upstream_at(outside.port), "admin": Address(HOST, admin), **border.settings}
         if border.api:

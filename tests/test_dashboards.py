@@ -24,10 +24,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dnsserver.app.server import Server
 from dnsserver.config import Address
+from dnsserver.config.model import Cache
 from dnsserver.zone.model import Kind
 from tests.dashboards import ABSENT, SOURCES, Asked
 from tests.faulty import Still
 from tests.forward.scripted import Query, upstream
+from tests.free_port import free_port
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing, wait_for
 from tests.monitoring import alerts, samples_of, shown
@@ -144,11 +146,12 @@ async def serve(folder: Path) -> AsyncIterator[tuple[Server, int, list[Query], A
                 ports=[],
             ),
         )
-        with trio.socket.socket() as probe:
-            await probe.bind((HOST, 0))
-            admin = probe.getsockname()[1]
+        admin = free_port()
         settings = config(
-            upstreams=upstream_at(outside.port), admin=Address(HOST, admin), kubeconfig=kubeconfig(folder, api)
+            upstreams=upstream_at(outside.port),
+            admin=Address(HOST, admin),
+            kubeconfig=kubeconfig(folder, api),
+            cache=Cache(failure_ttl=60.0, failure_cap=60.0),  # what failed is still there when all has been asked
         )
         server = Server(settings, loaded=Still.of(settings, folder))
         async with trio.open_nursery() as nursery:

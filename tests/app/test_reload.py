@@ -356,9 +356,7 @@ async def test_admin_http_moves(tmp_path: Path) -> None:
             await stream.send_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             return b"".join([piece async for piece in stream])
 
-    with trio.socket.socket() as probe:
-        await probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with reloading(tmp_path, NO_UPSTREAMS) as server:
         server.file.write_text(server.file.read_text().replace(f'admin = "{HOST}:0"', f'admin = "{HOST}:{port}"'))
         assert (await server.wait_says(RELOADED))["changed"] == ["admin"]

@@ -1,7 +1,6 @@
 """TCP and TLS to upstreams, and where upstreams come from."""
 
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from tests.forward.scripted import (
     upstream,
     wait_outcome,
 )
+from tests.free_port import free_port
 
 AUTHORITY = trustme.CA()
 
@@ -149,9 +149,7 @@ def unbound(tmp_path: Path) -> Iterator[int]:
     program = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
     if program is None:
         pytest.skip("Debian's unbound is not installed")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     certificate = AUTHORITY.issue_cert("dns.example")
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")

@@ -20,6 +20,7 @@ from dnsserver.wire import upstream_query
 from dnsserver.wire.name import from_text
 from dnsserver.zone.record import Reason
 from tests.forward.scripted import HOST, A
+from tests.free_port import free_port
 from tests.reach import reached
 
 SECTION, QUERY = upstream_query.write(from_text("www.example.com"), A, False, False)
@@ -138,9 +139,7 @@ class Unreachable(Receiver):
 @pytest.fixture
 def nobody() -> Upstream:
     """An upstream that does not listen, and whose host says so."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HOST, 0))
-        return Upstream(UpstreamSpec(HOST, sock.getsockname()[1]), HOST, b"\0")
+    return Upstream(UpstreamSpec(HOST, free_port()), HOST, b"\0")
 
 
 @pytest.mark.parametrize("corked", [False, True])
