@@ -81,6 +81,14 @@ def status_of(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def began(pid: int) -> int:
+    """When a process began, in ticks of the kernel's clock; 0 if it has ended (proc(5), field 22 of stat)."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+
+
 def children(parent: int) -> list[int]:
     """Processes that it has started itself and that still run."""
     found = []

@@ -16,7 +16,7 @@ from pathlib import Path
 import dns.message
 import trio
 
-from tests.app.started import children
+from tests.app.started import began, children
 from tests.bench.soak import outside
 from tests.bench.soak.asking import HOST, reply_to
 from tests.bench.soak.outside import Outside
@@ -74,7 +74,6 @@ class Troubles:
         self._folder = folder
         self._chance = chance
         self._log: list[list[float | str]] = []  # name, begin, end
-        self.killed: list[float] = []
 
     # ---- in general
 
@@ -111,6 +110,10 @@ class Troubles:
         self._log.append(now)
         yield
         now[2] = trio.current_time()
+
+    def workers(self) -> list[int]:
+        """Return the process IDs of the workers, the oldest first."""
+        return sorted(children(self.pid), key=began)
 
     def going_on(self, since: float) -> str:
         """Return the troubles since that time, and those that ended a little before it."""
@@ -282,7 +285,6 @@ class Troubles:
     async def _kill(self) -> None:
         with self._during("worker killed"):
             self._signal(signal.SIGKILL)
-            self.killed.append(trio.current_time())
             await trio.sleep(2)
 
     async def _stop(self) -> None:
@@ -290,7 +292,6 @@ class Troubles:
 
     async def _stop_long(self) -> None:
         await self._hold(6.0, "worker stopped for 6 s")
-        self.killed.append(trio.current_time())
 
     async def _hold(self, seconds: float, name: str) -> None:
         with self._during(name):
@@ -300,9 +301,9 @@ class Troubles:
                 _send(stopped, signal.SIGCONT)
 
     def _signal(self, number: int) -> int:
-        """Send a signal to one of the further processes; return its process ID, 0 if there is none."""
-        others = children(self.pid)
-        chosen = self._chance.choice(others) if others else 0
+        """Send a signal to one of the workers, but not to the oldest; return its process ID, 0 if there is none."""
+        younger = self.workers()[1:]
+        chosen = self._chance.choice(younger) if younger else 0
         if chosen:
             _send(chosen, number)
         return chosen
