@@ -78,7 +78,7 @@ def serve(config: Path | None, given: dict[str, Any]) -> None:
     loaded = load(config, given)
     # Late: a mistake in the configuration needs none of what these bring along.
     preflight = importlib.import_module("dnsserver.app.preflight")
-    found = preflight.findings(loaded.config, loaded.written)
+    found = [*preflight.findings(loaded.config, loaded.written), *preflight.hidden(loaded)]
     refused = [finding for finding in found if finding.level == "refused"]
     if refused:
         tell(loaded, refused)

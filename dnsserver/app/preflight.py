@@ -14,7 +14,7 @@ import msgspec
 
 from dnsserver.app import descriptors
 from dnsserver.app.exposure import exposed
-from dnsserver.config import Config, Upstream
+from dnsserver.config import Config, Loaded, Upstream
 from dnsserver.config.files import (
     UnusableFileError,
     expect_readable_folder,
@@ -65,6 +65,14 @@ def findings(config: Config, written: Container[str] = ()) -> list[Finding]:
         *_drain(config, written),
         *_without_effect(config, written),
     ]
+
+
+def hidden(loaded: Loaded) -> Iterator[Finding]:
+    """Find what the files say in vain, as a flag goes before it."""
+    for key in loaded.overrides:
+        if key in loaded.written:
+            source, line = loaded.written.place(key)
+            yield Finding(key, f"goes before {source}:{line}: {key}, which has no effect", "noted")
 
 
 def _token(config: Config) -> Iterator[Finding]:

@@ -161,7 +161,7 @@ class Reloader:
             if self._loaded.is_there and not (loaded.is_there and loaded.source.stat().st_size):
                 state = "is empty" if loaded.is_there else "is gone"
                 raise RefusedError((f"{loaded.source}: {state}, expected the configuration",))
-            found = preflight.findings(loaded.config, loaded.written)
+            found = [*preflight.findings(loaded.config, loaded.written), *preflight.hidden(loaded)]
             refused = tuple(f"{loaded.place(each.key)}: {each.text}" for each in found if each.level == "refused")
             if refused:
                 raise RefusedError(refused)
@@ -194,8 +194,8 @@ class Reloader:
         self._restart = wanted.restart
         self._texts, self._hashes = reading.texts, reading.hashes
         notes, self._notes = reading.notes - self._notes, reading.notes
+        say_of_settings(sorted(notes))
         if applied is not None:
-            say_of_settings(sorted(notes))
             self._durations.observe(applied.seconds)
             self._applied_at, self._applied_wall = trio.current_time(), time.time()
             log.info(

@@ -33,6 +33,7 @@ log = get_logger("dnsserver")
 
 _LOOK = 1.0  # seconds between two looks at the age of the data
 RETRY = 5.0  # seconds until a folder without objects is looked at again
+MOMENT = 3.0  # seconds for which a snapshot is served without a word, as each update begins with one
 _LISTED_LOOK = 0.1  # seconds between two looks at what is listed
 
 
@@ -54,7 +55,8 @@ class Sync:
         self._config = config
         self._cluster = cluster
         self._replies = replies
-        self._stale = False
+        self._stale = self._said_stale = False
+        self._quiet_until = 0.0  # since when a snapshot is served, and `MOMENT` more; 0 before
         self._told_stale: Reason | None = None  # what the stale listeners were told last
         self._loaded = trio.Event()
         self._synced = trio.Event()
@@ -299,7 +301,8 @@ class Sync:
         if not self._cluster.missing and not self.serving_snapshot:
             self._fresh.set()
         stale = self.serving_snapshot or self.age() > self._config.kubernetes.stale_after
-        changed, self._stale = stale != self._stale, stale
+        self._stale = stale
+        self._say_age()
         reason = self.stale_reason()
         if reason == self._told_stale:
             return
@@ -310,13 +313,22 @@ class Sync:
                 listener(reason)
             except Exception as error:
                 self._faults.took("age", error)
-        if not changed:
+
+    def _say_age(self) -> None:
+        """Log, once each, that the data is old and that it is not any more."""
+        if self._stale == self._said_stale:
             return
+        if self.serving_snapshot:
+            now = trio.current_time()
+            self._quiet_until = self._quiet_until or now + MOMENT
+            if now < self._quiet_until:
+                return
+        self._said_stale = self._stale
         if self.serving_snapshot and self._config.objects is not None:
             log.warning("the snapshot is served until the object files are read", seconds=round(self.age()))
         elif self.serving_snapshot:
             log.warning("the snapshot is served until the API server answers", seconds=round(self.age()))
-        elif stale:
+        elif self._stale:
             log.warning("cluster data is stale, the API server is not heard", seconds=round(self.age()))
         else:
             log.info("cluster data is fresh again")

@@ -45,6 +45,7 @@ def check(file: Path | None, config: Path | None, **given: Any) -> None:
     found = list(preflight.findings(loaded.config, loaded.written))
     keys = {finding.key for finding in found}  # of which the same would be said again in other words
     found += [finding for finding in rehearsal.rehearse(loaded.config) if finding.key not in keys]
+    found += preflight.hidden(loaded)
     tell(loaded, found)
     if loaded.is_there and not loaded.source.stat().st_size:
         text = "is empty, so every setting has its default; while a server runs, it refuses a change to an empty file"

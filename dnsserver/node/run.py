@@ -21,7 +21,7 @@ from dnsserver.node.asker import Asker
 from dnsserver.node.guardian import Guardian, Settings
 from dnsserver.node.untracked import Untracked
 
-log = get_logger(__name__)
+log = get_logger("dnsserver.node.run")  # which is run as a program
 
 _ASKS: Final = {"udp": 0.25, "tcp": 1.0}  # seconds between two questions to the server
 _ASKS_CLUSTER: Final = 0.5  # and at a cluster address

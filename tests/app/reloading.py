@@ -1,6 +1,6 @@
 """A server in this process that follows real files, and is asked over real sockets."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import trio
 
 from dnsserver.app.reload import Reloader
 from dnsserver.app.server import Server
-from dnsserver.config import read
+from dnsserver.config import Override, read
 from dnsserver.logger import redirected
 from tests.cluster import namespace, service
 from tests.running import HOST, ask_tcp, ask_udp, write_objects
@@ -90,7 +90,13 @@ class Reloading:
 
 @asynccontextmanager
 async def reloading(
-    folder: Path, text: str = "", base: str | None = None, *, objects: bool = True, interval: float = INTERVAL
+    folder: Path,
+    text: str = "",
+    base: str | None = None,
+    *,
+    objects: bool = True,
+    interval: float = INTERVAL,
+    overrides: Mapping[str, Override] | None = None,
 ) -> AsyncIterator[Reloading]:
     """Run a server with a file that says `text` besides the usual things, `base` in place of where it listens."""
     usual = f'admin = "{HOST}:0"\ndrain = 0\n'
@@ -99,7 +105,7 @@ async def reloading(
     usual += f'listen = ["{HOST}:0"]\n' if base is None else base
     file = folder / "dnsserver.toml"
     file.write_text(usual + text)
-    loaded = read(file)
+    loaded = read(file, overrides)
     lines: list[dict[str, Any]] = []
     with redirected(lambda _level, _name, event: lines.append(event)):
         server = Server(loaded.config, loaded=loaded)

@@ -12,6 +12,7 @@ import trio
 
 from dnsserver.app import listeners
 from dnsserver.app import server as server_module
+from dnsserver.config import Override
 from tests.app.reloading import INTERVAL, REFUSED, RELOADED, WEB, reloading
 from tests.forward.scripted import helpful, silent, upstream
 from tests.free_port import free_port
@@ -363,6 +364,14 @@ async def test_admin_http_moves(tmp_path: Path) -> None:
         body = await get(port)
         assert b"200" in body.splitlines()[0]
         assert b"configuration: sha512 " in body
+
+
+async def test_what_is_written_although_a_flag_goes_before_it_is_told(tmp_path: Path) -> None:
+    async with reloading(tmp_path, NO_UPSTREAMS, overrides={"ttl": Override("--ttl", 9)}) as server:
+        server.file.write_text(f"ttl = 3\n{server.file.read_text()}")
+        line = await server.wait_says("this setting is in force, but look at it")
+        assert (line["setting"], line["hint"]) == ("--ttl", f"goes before {server.file}:1: ttl, which has no effect")
+        assert await server.ttl() == 9
 
 
 async def test_what_is_to_be_said_of_a_setting_is_said_once(tmp_path: Path) -> None:

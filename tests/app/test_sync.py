@@ -112,7 +112,25 @@ async def test_a_start_without_the_api_serves_the_copy_until_the_api_is_back(ser
         await wait_for(lambda: rig.saves)
 
 
-async def test_a_start_of_files_that_are_not_there_yet_says_what_it_waits_for(tmp_path: Path) -> None:
+async def test_an_update_serves_the_copy_for_a_moment_and_says_nothing_of_it(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "MOMENT", 60.0)  # however slow the machine is
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    with capture_logs() as logs:
+        async with following(config) as rig:
+            await wait_for(lambda: not rig.cluster.missing)
+            assert rig.sync.serving_snapshot
+            await wait_for(lambda: not rig.sync.serving_snapshot)
+    said = {"the snapshot is served until the API server answers", "cluster data is fresh again"}
+    assert not said & set(events_of(logs))
+
+
+async def test_a_start_of_files_that_are_not_there_yet_says_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "MOMENT", 0.5)
     objects = write_objects(tmp_path, [namespace("shop"), service("web", "10.9.0.1")])
     config = Config(objects=objects, state=tmp_path / "state", upstreams=(), kubernetes=Kubernetes(snapshot_interval=1))
     await save_copy(config)
