@@ -14,6 +14,7 @@ from dnsserver.app.preflight import findings
 from dnsserver.app.rehearsal import rehearse
 from dnsserver.config import Address, Config, Domain, Network, Upstream
 from dnsserver.config.model import AnswerRule, Cache, Clients, Forward, Forwarding, Hosts, Kubernetes, Rewrite, Search
+from tests.free_port import free_port
 
 ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
 LOOPBACK = Config(listen=(Address("127.0.0.1", 0),), admin=Address("127.0.0.1", 0), upstreams=())
@@ -256,8 +257,8 @@ def test_the_default_file_of_upstreams_is_nobodys_mistake() -> None:
 
 
 def test_an_address_in_use_is_a_warning_for_it_may_be_ours() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        address = Address("127.0.0.1", other.getsockname()[1])
+    address = Address("127.0.0.1", free_port())  # over UDP it is free
+    with socket.create_server((address.host, address.port)):
         (found,) = (finding for finding in rehearse(with_(admin=address)) if finding.key == "admin")
         (dns,) = (finding for finding in rehearse(with_(listen=(address,))) if finding.key == "listen[0]")
     assert (found.level, found.text) == ("noted", f"cannot listen on {address}: address already in use")
