@@ -13,7 +13,6 @@ _MOST_IMPORTS = 10_000  # as CoreDNS has it
 _MOST_WORDS = 1_000_000
 _DEEPEST = 100  # blocks in each other; no plugin has more than two
 _ENVIRONMENT = (re.compile(r"\{%(.{1,256}?)%\}"), re.compile(r"\{\$(.{1,256}?)\}"))
-_ARGUMENT = re.compile(r"\{args(?:\.|\[)(\d{1,3})\]?\}")
 
 
 class CorefileError(Exception):
@@ -98,7 +97,7 @@ class _Parser:
         self._snippets: dict[str, list[Token]] = {}
         self._imports = 0
         # Those that what stands here came by: what was imported, and how many words are behind it.
-        self._inside: list[tuple[tuple[str, ...], int]] = []
+        self._inside: list[tuple[tuple[str, str], int]] = []
         self.remarks: list[Remark] = []
 
     def blocks(self) -> Iterable[ServerBlock]:
@@ -233,22 +232,24 @@ class _Parser:
         place = f"{word.file}:{word.line}"
         if not arguments or not arguments[0]:
             raise CorefileError(f"{place}: import: expected a file, a pattern or a snippet after it")
+        name, *more = arguments
+        if more:
+            found = f"found {more[0][:80]} after {name[:80]}"
+            raise CorefileError(f"{place}: import: {found}, expected one word; snippets take no arguments")
         self._imports += 1
         if self._imports > _MOST_IMPORTS:
             raise CorefileError(f"{place}: import: more than {_MOST_IMPORTS} imports; does a file import itself?")
-        name, *values = arguments
         snippet = self._snippets.get(name)
         while self._inside and len(self._words) - start <= self._inside[-1][1]:
             self._inside.pop()
-        meant = ("" if snippet is not None else word.file, *arguments)  # a file's name starts at the file it stands in
+        meant = ("" if snippet is not None else word.file, name)  # a file's name starts at the file it stands in
         if any(meant == outer for outer, _ in self._inside):
             raise CorefileError(f"{place}: import: {name} imports itself")
-        found = self._from_files(word, name) if snippet is None else snippet
-        found = [token._replace(text=_with_arguments(token.text, values)) for token in found]
-        if len(self._words) + len(found) > _MOST_WORDS:
+        words = self._from_files(word, name) if snippet is None else snippet
+        if len(self._words) + len(words) > _MOST_WORDS:
             raise CorefileError(f"{place}: import: the Corefile grows beyond {_MOST_WORDS} words")
         self._inside.append((meant, len(self._words) - self._at))
-        self._words[start : self._at] = found
+        self._words[start : self._at] = words
         self._at = start
 
     def _from_files(self, word: Token, pattern: str) -> list[Token]:
@@ -281,13 +282,3 @@ class _Parser:
         for pattern in _ENVIRONMENT:
             text = pattern.sub(value, text)
         return text
-
-
-def _with_arguments(text: str, values: list[str]) -> str:
-    """Replace `{args.0}` and `{args[0]}` in a snippet with the words behind its name."""
-
-    def value(found: re.Match[str]) -> str:
-        index = int(found[1])
-        return values[index] if index < len(values) else ""
-
-    return _ARGUMENT.sub(value, text) if "{args" in text else text
