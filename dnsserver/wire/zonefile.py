@@ -23,6 +23,7 @@ _CLASSES = {"IN", "CH", "HS", "CS"}
 _NS, _DNAME = 2, 39
 _DIRECTIVES = {"$INCLUDE": "files that include others are not read", "$GENERATE": "write out what it stands for"}
 _MOST_MISTAKES = 20
+NO_ORIGIN = "the zone is the root, and would have every name; expected $ORIGIN above the SOA"
 
 
 class ZoneFileError(FormatError):
@@ -219,6 +220,9 @@ class _Reader:
                 self.mistakes.append((line, f"{len(soas)} SOA records, expected one"))
             return None
         (soa,) = soas
+        if soa.owner == ROOT:
+            self.mistakes.append((soa.line, NO_ORIGIN))
+            return None
         for record in self._records:
             self._judge(record, soa.owner)
         self._judge_aliases()

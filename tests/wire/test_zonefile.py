@@ -52,6 +52,7 @@ ORIGIN = "$ORIGIN a.\n" + SOA
     ("text", "complaint"),
     [
         ("", "0 SOA records, expected one"),
+        ("@ 60 IN SOA ns h 1 2 3 4 5\n", "line 1: the zone is the root, and would have every name; expected $ORIGIN"),
         ("$ORIGIN a.\nwww 300 IN A 192.0.2.1\n", "0 SOA records, expected one"),
         (ORIGIN + "$ORIGIN b.\n" + SOA, "line 4: 2 SOA records, expected one"),
         (ORIGIN + "www.b. 300 IN A 192.0.2.1\n", "line 3: www.b. is not in the zone a."),
