@@ -15,7 +15,7 @@ _CLIENTS_BY = "clients that ask over {} are not answered: they have to use UDP o
 _NO_RECORDS = "names that {} are not found here: run a server of their own for them, and write a [[forward]] to it"
 
 LOST = {
-    "auto": "new zone files in a folder are not picked up: name each file in `static`",
+    "auto": "the zone files of a folder are not read: name each file in `static`, with its zone as `$ORIGIN`",
     "azure": _NO_RECORDS.format("come from Azure DNS"),
     "chaos": "questions of class CH, such as version.bind, are refused: the metrics show the version",
     "clouddns": _NO_RECORDS.format("come from Google Cloud DNS"),

@@ -11,6 +11,7 @@ _WEEK = 7 * 86_400
 _USUAL = {"ttl_cap": 3600, "negative_cap": 1800}
 _CAPS = {"success": "ttl_cap", "denial": "negative_cap"}
 _USUAL_CAPACITY = 9984
+CAPPED = "the longest TTL that `cache` let clients see"
 _SAID = "answers about the cluster are computed from its current state, so none is out of date"
 
 
@@ -46,6 +47,26 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
     if "servfail" not in {line.words[0] for line in directive.lines}:
         text = "failures are cached for 1 second, and longer while they continue (RFC 9520), instead of 5"
         draft.default(source, _WHAT, text)
+
+
+def shown_ttl(site: Site, zones: list[str], ttl: int) -> int:
+    """Return the TTL that clients saw of a record that a block has itself: its `cache` shortens what is longer."""
+    for directive in site.block.directives:
+        if directive.name != _WHAT or any(line.words[0] == "keepttl" for line in directive.lines):
+            continue
+        arguments = list(directive.args)
+        cap = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else _USUAL["ttl_cap"]
+        uncached: list[str] = []
+        for line in directive.lines:
+            match line.words:
+                case ["success", _, digits, *_] if digits.isdigit():
+                    cap = int(digits)
+                case ["disable", "success", *names_of]:
+                    uncached += names(names_of)[0] or ["."]
+        cached = names(arguments)[0] or ["."]
+        if all(belonging(zone, cached) and not belonging(zone, uncached) for zone in zones):
+            ttl = min(ttl, cap)
+    return ttl
 
 
 def _note(site: Site) -> str:

@@ -68,6 +68,7 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
     if not served:
         text = "no name reaches it, because of its server block or an earlier `forward`: left out"
         draft.differs(source, _WHAT, text)
+    _also_reverse(draft, [zone for zone in served if is_reverse(zone)], source)
     for zone in served:
         if zone == ROOT:
             _everything(context, upstreams, options, source)
@@ -77,6 +78,14 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
             _whole_cluster(context, upstreams, options, source)
         else:
             _one_domain(context, zone, upstreams, options, source)
+
+
+def _also_reverse(draft: Draft, zones: list[str], source: Source) -> None:
+    """Say that the cluster's reverse names are not forwarded, in one sentence for all zones of a network."""
+    if zones and "domain" in draft.settings:
+        several = f"{zones[0]} to {zones[-1]}: reverse names in these {len(zones)} zones"
+        which = several if zones[1:] else f"{zones[0]}: reverse names in it"
+        draft.differs(source, _WHAT, f"{which} that the cluster knows are answered here")
 
 
 def left_over(site: Site, directive: Directive) -> list[str]:
@@ -164,8 +173,6 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
         values |= {_OF_A_DOMAIN.get(key, key): value for key, value in options.values.items()} | {"trusted": True}
     entry = draft.add("forward", values, source, _WHAT)
     entry.sources += options.sources.values()
-    if is_reverse(zone) and "domain" in draft.settings:
-        draft.differs(source, _WHAT, f"{zone}: reverse names in it that the cluster knows are answered here")
 
 
 def _upstreams(context: Context, directive: Directive, options: _Options) -> list[str]:

@@ -2,11 +2,12 @@
 
 import ipaddress
 
+from dnsserver.config.corefile.cache import CAPPED, shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.kinds import did_you_mean
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import Context, Site, seconds, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import ROOT, belonging, names
+from dnsserver.config.corefile.zones import ROOT, belonging, is_reverse, names
 from dnsserver.config.values import Domain
 
 _WHAT = "hosts"
@@ -54,11 +55,18 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
         text = f"without fallthrough, a name below {', '.join(alone)} that is not in it gets NXDOMAIN, where CoreDNS"
         draft.differs(source, _WHAT, f"{text} said SERVFAIL")
         shared["authoritative_below"] = alone
+    if not any(zone == ROOT or is_reverse(zone) for zone in site.zones):
+        shared["reverse"] = False  # no reverse name comes to this block
+    ttl = int(str(shared.get("ttl", _USUAL_TTL)))
+    shown = shown_ttl(site, zones, ttl)
+    if shown < ttl:
+        shared["ttl"] = shown
     values: dict[str, object] = {"entries": entries} if entries else {}
     path = directive.args[0] if directive.args else "/etc/hosts"
     values["file"] = context.located(path, source, _WHAT)
-    note = "" if directive.args else "CoreDNS reads /etc/hosts as well if no file is named"
-    entry = draft.add("hosts", values | shared, source, _WHAT, note)
+    notes = [] if directive.args else ["CoreDNS reads /etc/hosts as well if no file is named"]
+    notes += [f"its TTL is {CAPPED}"] if shown < ttl else []
+    entry = draft.add("hosts", values | shared, source, _WHAT, "; ".join(notes))
     entry.sources += sources
 
 

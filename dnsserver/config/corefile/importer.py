@@ -182,7 +182,10 @@ def _end_of(context: Context, site: Site) -> None:
     """Handle names for which no plugin of a block answers: CoreDNS never goes on to another block."""
     draft = context.draft
     if not site.has("cache"):
-        draft.default(site.source, "cache", "answers from outside are cached for their whole TTL, without a setting")
+        cap = draft.settings.get("cache.ttl_cap")
+        whole = "their whole TTL, without a setting"
+        long = whole if cap is None else f"{cap.value} seconds at most, as {cap.sources[0].place()} says for all names"
+        draft.default(site.source, "cache", f"answers from outside are cached for {long}")
     if site.has("forward"):
         forward.refuse_excepted(context, site)
         return

@@ -3,10 +3,11 @@
 import re
 
 from dnsserver.config import selectors
+from dnsserver.config.corefile.cache import CAPPED, shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import belonging, is_reverse, names, network_of
+from dnsserver.config.corefile.zones import REVERSE, belonging, is_reverse, names, network_of
 from dnsserver.config.model import NAMESPACE
 
 _MODES = {"disabled", "insecure", "verified"}
@@ -45,7 +46,7 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
         draft.lost(source, _WHAT, f"{text}; run a server of its own for it, and write a [[forward]] to it")
         return
     draft.put("domain", domains[0], source, _WHAT)
-    multicluster = _options(context, directive)
+    multicluster = _options(context, site, directive)
     for zone in domains[1:]:
         if zone in multicluster:
             draft.extend("local.domains", [zone], source, "kubernetes multicluster")
@@ -59,7 +60,7 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
     _reverse(context, directive, [zone for zone in zones if is_reverse(zone)], domains)
 
 
-def _options(context: Context, directive: Directive) -> list[str]:
+def _options(context: Context, site: Site, directive: Directive) -> list[str]:
     """Import the lines of the block; return the zones that are `multicluster`."""
     draft = context.draft
     given = {line.words[0] for line in directive.lines}
@@ -86,12 +87,12 @@ def _options(context: Context, directive: Directive) -> list[str]:
             case "ignore" if arguments == ["empty_service"]:
                 text = "a Service of type ClusterIP without ready endpoints keeps its address here"
                 draft.lost(source, what, f"{text}: pods whose search list goes on to another cluster stop at it")
-            case _ if not _value(context, line, source, what):
+            case _ if not _value(context, site, line, source, what):
                 draft.lost(source, what, UNKNOWN)
     return multicluster
 
 
-def _value(context: Context, line: Line, source: Source, what: str) -> bool:
+def _value(context: Context, site: Site, line: Line, source: Source, what: str) -> bool:
     """Import an option that has a setting of its own; return False if it has none."""
     draft = context.draft
     option, arguments = line.words[0], list(line.words[1:])
@@ -106,7 +107,8 @@ def _value(context: Context, line: Line, source: Source, what: str) -> bool:
                 return False
             if ttl > 3600:
                 return False
-            draft.put("ttl", ttl, source, what)
+            shown = shown_ttl(site, [context.domain], ttl)
+            draft.put("ttl", shown, source, what, CAPPED if shown < ttl else "")
         case "namespaces", [_, *_]:
             good = [name for name in arguments if re.match(NAMESPACE, name)]
             for name in set(arguments) - set(good):
@@ -152,8 +154,9 @@ def _reverse(context: Context, directive: Directive, zones: list[str], domains: 
         else:
             note = "without fallthrough: unknown reverse names get NXDOMAIN"
             draft.extend("reverse_zones", [network], source_of(directive), _WHAT, note)
-    if not zones:
-        text = "no reverse zone: CoreDNS sent reverse names of the cluster to its upstreams, here they are answered"
+    if not set(REVERSE) <= set(zones):
+        which = "outside of its reverse zones" if zones else "no reverse zone"
+        text = f"{which}: CoreDNS sent reverse names of the cluster to its upstreams, here they are answered"
         draft.differs(source_of(directive), _WHAT, text)
 
 

@@ -4,10 +4,11 @@ import re
 from typing import NamedTuple
 
 from dnsserver.config.corefile import patterns
+from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
-from dnsserver.config.corefile.zones import names
+from dnsserver.config.corefile.zones import belonging, names
 
 _WHAT = "template"
 _RCODES = {"NXDOMAIN": "NXDOMAIN", "REFUSED": "REFUSED", "NOERROR": "NODATA"}
@@ -16,6 +17,7 @@ _CLASS = re.compile(r"\{\{-?\s*\.Class\s*-?\}\}")
 _RECORD = re.compile(
     r"(?:(?P<ttl>\d{1,10})\s+)?(?:IN\s+)?(?:(?P<later>\d{1,10})\s+)?(?P<type>[A-Za-z0-9]+)\s+(?P<rdata>.+)", re.DOTALL
 )
+_LONGEST_TTL = 2**31 - 1
 _USUAL_TTL = "3600"  # of a record without one, in CoreDNS
 
 
@@ -26,6 +28,7 @@ class _Template(NamedTuple):
     answers: list[tuple[str, Source]]
     rcode: str
     falls_through: bool
+    longest: int  # TTL that clients saw
 
 
 def template(context: Context, site: Site, directive: Directive) -> None:
@@ -43,9 +46,7 @@ def template(context: Context, site: Site, directive: Directive) -> None:
         draft.lost(source, _WHAT, f"{text} is not a zone name")
     if not zones:
         return
-    said = _read(context, directive)
-    if said is None:
-        return
+    said = _read(context, site, directive, zones)
     made = [_answer(context, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
     if not all(made) or not said.patterns or said.falls_through:
         return
@@ -57,8 +58,8 @@ def template(context: Context, site: Site, directive: Directive) -> None:
     draft.add("answer", {**values, "rcode": "REFUSED"}, source, _WHAT)
 
 
-def _read(context: Context, directive: Directive) -> _Template | None:
-    """Read the block; return None if it has something that our rules cannot express."""
+def _read(context: Context, site: Site, directive: Directive, zones: list[str]) -> _Template:
+    """Read the block."""
     draft = context.draft
     expressions: list[str] = []
     answers: list[tuple[str, Source]] = []
@@ -75,7 +76,7 @@ def _read(context: Context, directive: Directive) -> _Template | None:
                 rcode = arguments[0].upper()
             case "fallthrough":
                 through = True
-                if arguments and names(arguments)[0] != ["."]:
+                if arguments and not all(belonging(zone, names(arguments)[0]) for zone in zones):
                     draft.differs(
                         place, what, "names of all zones of the template fall through if no expression matches"
                     )
@@ -92,7 +93,7 @@ def _read(context: Context, directive: Directive) -> _Template | None:
                 draft.differs(place, what, "the extended error in the reply (RFC 8914) says that a rule answered")
             case _:
                 draft.lost(place, what, UNKNOWN)
-    return _Template(expressions, answers, rcode, through)
+    return _Template(expressions, answers, rcode, through, shown_ttl(site, zones, _LONGEST_TTL))
 
 
 def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: _Template, source: Source) -> bool:
@@ -104,7 +105,7 @@ def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: 
     records = []
     needs_whole = False
     for text, place in said.answers:
-        record = _record(text, pattern, zones[0])
+        record = _record(text, pattern, zones[0], said.longest)
         if record is None:
             what = "computes more than [[answer]] can: its names are looked up in the cluster and upstream"
             draft.lost(place, "template answer", f"{text[:80]} {what}")
@@ -132,7 +133,7 @@ def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: 
     return True
 
 
-def _record(text: str, pattern: str, zone: str) -> patterns.Text | None:
+def _record(text: str, pattern: str, zone: str, longest: int) -> patterns.Text | None:
     """Return the record of an answer in the form of our rules; without a written owner, that is the name asked."""
     parts = _OWNER.fullmatch(text)
     if parts is None:
@@ -143,5 +144,5 @@ def _record(text: str, pattern: str, zone: str) -> patterns.Text | None:
     rdata = patterns.from_template(found["rdata"], pattern, zone)
     if rdata is None:
         return None
-    ttl = found["ttl"] or found["later"] or _USUAL_TTL
+    ttl = min(int(found["ttl"] or found["later"] or _USUAL_TTL), longest)
     return patterns.Text(f"@ {ttl} IN {found['type'].upper()} {rdata.text}", rdata.needs_whole)

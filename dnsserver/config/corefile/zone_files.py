@@ -1,9 +1,14 @@
 """Imports the plugin `file`: zones that are read from files."""
 
+from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source, shown
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
 from dnsserver.config.corefile.zones import is_below, names
+from dnsserver.wire.name import to_text
+from dnsserver.wire.zonefile import NO_ORIGIN, ZoneFileError, read_zone
+
+_DAY = 86_400
 
 
 def file(context: Context, site: Site, directive: Directive) -> None:
@@ -19,9 +24,11 @@ def file(context: Context, site: Site, directive: Directive) -> None:
     draft.extend("static", [path], source, "file")
     context.zone_files.update(dict.fromkeys(zones, (path, source)))
     text = context.files.read(directive.args[0] if not context.root else path)
-    if text is not None and not _says_its_zone(text, zones):
-        said = f"the zone of a file is what its $ORIGIN and SOA say: write `$ORIGIN {zones[0]}.` at the top of {path}"
-        draft.lost(source, "file", f"{said}, or its names are not found")
+    if text is not None:
+        _judge(context, text, zones, path, source)
+    if shown_ttl(site, zones, _DAY) < _DAY:
+        text = "records keep the TTLs of the file, which `cache` shortened: clients may keep them longer"
+        draft.differs(source, "file", text)
     for line in directive.lines:
         place, option = source_of_line(line), line.words[0]
         if option in {"reload", "reload_by_mtime"}:
@@ -35,6 +42,22 @@ def file(context: Context, site: Site, directive: Directive) -> None:
             draft.default(place, f"file {option}", "CoreDNS itself ignores it now")
         else:
             draft.lost(place, f"file {option}", UNKNOWN)
+
+
+def _judge(context: Context, text: str, zones: list[str], path: str, source: Source) -> None:
+    """Say what in a file is not served as CoreDNS does: the server does not start with it, or has another zone."""
+    origin = f"write `$ORIGIN {zones[0]}.` at the top of {path}"
+    try:
+        zone = to_text(read_zone(text)[0].name).removesuffix(".")
+    except ZoneFileError as error:
+        for line, mistake in error.mistakes:
+            place = f"{path}:{line}" if line else path
+            hint = f"; {origin}" if not line or mistake == NO_ORIGIN else ""
+            context.draft.lost(source, "file", f"{place}: {mistake}: the server does not start with this file{hint}")
+        return
+    if zone not in zones:
+        text = f"the zone of a file is what its $ORIGIN and SOA say, here {zone}: {origin}"
+        context.draft.lost(source, "file", f"{text}, or its names are not found")
 
 
 def _has_place(context: Context, zones: list[str], path: str, source: Source) -> bool:
@@ -84,17 +107,3 @@ def settle(context: Context) -> None:
                 entry.sources[0], "forward", f"{text} does not have gets NXDOMAIN, and these upstreams are not asked"
             )
     draft.tables["forward"] = kept
-
-
-def _says_its_zone(text: str, zones: list[str]) -> bool:
-    """Tell whether a zone file has its zone's name in it: an $ORIGIN, or a SOA under a full name."""
-    for line in text.splitlines():
-        words = line.split(";")[0].split()
-        upper = [word.upper() for word in words]
-        if upper[:1] == ["$ORIGIN"] or not words:
-            if len(words) > 1:
-                return True
-            continue
-        if "SOA" in upper:
-            return words[0].lower().rstrip(".") in zones and words[0].endswith(".")
-    return False

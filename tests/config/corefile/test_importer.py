@@ -78,7 +78,20 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     (root("cache {\n serve_stale 2h verify 500ms 30s\n servfail 2m\n}"),
      {"cache": {"ttl_cap": 3600, "negative_cap": 1800, "stale": 7200.0, "stale_wait": 0.5, "failure_ttl": 120.0,
                 "failure_cap": 120.0}}),
-    # Hosts and files
+    # Hosts and files, whose TTLs `cache` shortened for clients
+    (root("cache 30 {\n success 9984 20\n}", "hosts /h", "kubernetes cluster.local {\n pods insecure\n ttl 25\n}"),
+     {"domain": "cluster.local", "pods": "insecure", "ttl": 20, "cache": {"ttl_cap": 20, "negative_cap": 30},
+      "hosts": [{"file": "/h", "ttl": 20, "authoritative_below": ["."]}]}),
+    (root("cache 30 cluster.local {\n disable success cluster.local\n}", "hosts /h {\n ttl 60\n fallthrough\n}",
+          "kubernetes cluster.local {\n pods insecure\n ttl 45\n}"),
+     {"domain": "cluster.local", "pods": "insecure", "ttl": 45, "cache": {"ttl_cap": 30, "negative_cap": 30},
+      "hosts": [{"file": "/h", "ttl": 60}]}),
+    (root("cache 30", "template IN A a.example {", ' answer "@ 15 A 192.0.2.1"', ' answer "@ A 192.0.2.2"', "}"),
+     {"cache": {"ttl_cap": 30, "negative_cap": 30},
+      "answer": [{"below": ["a.example"], "types": ["A"], "records": ["@ 15 IN A 192.0.2.1", "@ 30 IN A 192.0.2.2"]}]}),
+    ("a.example {\n hosts /h {\n  fallthrough\n }\n forward . 10.0.0.1\n}",
+     {"upstreams": [], "hosts": [{"file": "/h", "below": ["a.example"], "reverse": False}],
+      "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}]}),
     (root("hosts /h lab.example {\n ttl 60\n no_reverse\n reload 1s\n fallthrough\n}"),
      {"hosts": [{"file": "/h", "reverse": False, "ttl": 60, "below": ["lab.example"]}]}),
     (root("hosts {\n 192.0.2.1 a.example a\n 2001:db8::1 a.example\n fallthrough\n}"),
@@ -181,6 +194,8 @@ def test_what_is_taken_over(text: str, expected: dict[str, Any]) -> None:
     assert written(text, without=without) == expected
 
 
+ZONE = "$ORIGIN example.org.\n@ 60 IN SOA ns h 1 2 3 4 60\n"
+
 LOST = [
     (root("dns64"), ["2 dns64"]),
     (root('log . "{remote} {name}"'), ["2 log"]),
@@ -234,7 +249,7 @@ LOST = [
 
 @pytest.mark.parametrize(("text", "expected"), LOST)
 def test_what_is_lost_is_named_with_its_line(text: str, expected: list[str]) -> None:
-    result = imported(text, {"/etc/resolv.conf": "nameserver 192.0.2.1\n", "/db.example": "$ORIGIN example.org.\n"})
+    result = imported(text, {"/etc/resolv.conf": "nameserver 192.0.2.1\n", "/db.example": ZONE})
     config(result)
     assert losses(result) == expected
     assert all(len(finding.text) > 20 for finding in result.findings if finding.kind == "lost")

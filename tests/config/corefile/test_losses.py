@@ -47,6 +47,13 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("errors", "}", "b.example {", "log a.example"), "differs", "none of these names reaches this block"),
     (("kubernetes cluster.local", "file /a a.cluster.local"), "lost", "a.cluster.local is the cluster's"),
     (("file /a a.example b.example",), "lost", "a file holds one zone, that of its SOA"),
+    (("cache 30", "file /a a.example"), "differs", "records keep the TTLs of the file, which `cache` shortened"),
+    (("kubernetes cluster.local 10.96.0.0/12 fd00::/8",), "differs", "outside of its reverse zones: CoreDNS sent"),
+    (("kubernetes cluster.local",), "differs", "no reverse zone: CoreDNS sent reverse names of the cluster"),
+    (("kubernetes cluster.local", "}", "10.0.0.0/14 {", "forward . 10.0.0.1"), "differs",
+     "0.10.in-addr.arpa to 3.10.in-addr.arpa: reverse names in these 4 zones that the cluster knows are answered here"),
+    (("cache 60", "}", "b.example {", "forward . 10.0.0.1"), "default", "60 seconds at most, as Corefile:2 says"),
+    (("auto",), "lost", "the zone files of a folder are not read"),
     (("file /a a.example", "file /b a.example"), "lost", "a.example already has a zone file"),
     (("file /a a.example {", " reload 5s", "}"), "default", "the file is read again whenever it changes"),
     (("file /a a.example {", " fallthrough", "}"), "lost", "that the file does not have gets NXDOMAIN"),
@@ -54,6 +61,24 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     # CoreDNS refuses what it does not know there, and sets up nothing of the rest
     (("whoami", "}", "{$ZONE} {", "health a b"), "default", "it has no zone: CoreDNS answers nothing from it"),
 ]  # fmt: skip
+
+SOA = "@ 60 IN SOA ns h 1 2 3 4 60\n"
+ORIGIN = "$ORIGIN a.example.\n"
+ZONES = [
+    (ORIGIN + SOA, ""),
+    (SOA, "the root, and would have every name; expected $ORIGIN above the SOA: the server does not start with this"),
+    ("$ORIGIN b.example.\n" + SOA, "the zone of a file is what its $ORIGIN and SOA say, here b.example: write"),
+    (ORIGIN + SOA + "c 60 IN NS ns.c\n", "/z:3: c.a.example. NS is a delegation; zone files here have none"),
+    (ORIGIN + SOA + "c 60 IN DNAME d\n", "/z:3: c.a.example. DNAME is not followed"),
+    (ORIGIN, "/z: 0 SOA records, expected one: the server does not start with this file; write `$ORIGIN a.example.`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "text"), ZONES, ids=[row[1][:60] or "good" for row in ZONES])
+def test_what_is_said_of_a_zone_file(zone: str, text: str) -> None:
+    found = said(imported("a.example {\n file /z\n}", {"/z": zone}), "lost")
+    assert len(found) == bool(text)
+    assert all(text in line for line in found)
 
 
 @pytest.mark.parametrize(("lines", "kind", "text"), SAID, ids=[f"{row[0][-1].strip()} {row[2]}" for row in SAID])
