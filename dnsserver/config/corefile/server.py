@@ -10,6 +10,7 @@ from dnsserver.config.values import Address
 _PORT = 53
 _ADMIN = "all HTTP is served at one address, `admin`, by default [::]:8053"
 _DRAIN_MIN, _DRAIN = 10.0, 25.0
+_ACL = {"allow": "", "block": "REFUSED", "drop": "DROP", "filter": "NODATA"}
 _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 
 
@@ -131,27 +132,43 @@ def acl(context: Context, site: Site, directive: Directive) -> None:
     """Import who may ask: rules in their order, the first that fits counts."""
     draft, source = context.draft, source_of(directive)
     from_zones = directive.args or tuple(site.zones)
-    if any(line.words[0] not in {"allow", "block", "drop", "filter"} for line in directive.lines):
+    rules = [_rule(line.words) for line in directive.lines]
+    if any(action not in _ACL for action, _, _ in rules):
         draft.lost(source, "acl", "has a rule that CoreDNS does not start with: the whole plugin is left out")
         return
-    rules = [_rule(line.words) for line in directive.lines]
     by_address = all(types is None for _, types, _ in rules)
     if by_address and set(from_zones) & {"."} and all(action != "filter" for action, _, _ in rules):
         _allow(context, directive, source)
         return
-    for line, (action, types, networks) in zip(directive.lines, rules, strict=True):
+    _by_type(context, directive, [zone.rstrip(".") or "." for zone in from_zones])
+
+
+def _by_type(context: Context, directive: Directive, zones: list[str]) -> None:
+    """Turn rules on types of questions into answers; those on addresses cannot be for some names or types only."""
+    draft = context.draft
+    allowed: list[str] = []
+    some_are_admitted = False  # clients, by their address: what follows is not for them
+    for line in directive.lines:
         place = source_of_line(line)
-        if action == "allow" and line is directive.lines[-1]:
-            draft.default(place, "acl", "a client that is not refused is answered")
-        elif action != "allow" and networks is None and line is directive.lines[0]:
-            values: dict[str, object] = {"below": [zone.rstrip(".") or "." for zone in from_zones]}
-            if types is not None:
-                values["types"] = types
-            values["rcode"] = {"block": "REFUSED", "drop": "DROP", "filter": "NODATA"}[action]
-            draft.add("answer", values, place, "acl")
-        else:
-            text = "only addresses decide who may ask, for all names and types alike: here every client gets an answer"
+        action, types, networks = _rule(line.words)
+        refused = types if types is None else [rtype for rtype in types if rtype not in allowed]
+        if networks is not None or (action != "allow" and some_are_admitted):
+            text = "a rule on addresses is for all names and types here, and not for some: every client gets an answer"
             draft.lost(place, "acl", text)
+            some_are_admitted |= action == "allow"
+        elif action == "allow":
+            draft.default(place, "acl", "a question that is not refused is answered")
+            if types is None:
+                break  # CoreDNS never looks at what follows
+            allowed += types
+        elif refused is None and allowed:
+            text = f"all types but {', '.join(allowed)} cannot be named: questions of each type are answered"
+            draft.lost(place, "acl", text)
+        elif refused == []:
+            draft.default(place, "acl", "no type is left for it: an earlier line allows them")
+        else:
+            values = {"below": zones} if refused is None else {"below": zones, "types": refused}
+            draft.add("answer", {**values, "rcode": _ACL[action]}, place, "acl")
 
 
 def _rule(words: tuple[str, ...]) -> tuple[str, list[str] | None, list[str] | None]:
@@ -159,14 +176,14 @@ def _rule(words: tuple[str, ...]) -> tuple[str, list[str] | None, list[str] | No
     parts: dict[str, list[str]] = {}
     kind = ""
     for word in words[1:]:
-        if word in {"type", "net"} and word not in parts:
-            kind = word
+        if word.lower() in {"type", "net"} and word.lower() not in parts:
+            kind = word.lower()
             parts[kind] = []
         elif kind:
             parts[kind].append(word)
     types, networks = parts.get("type"), parts.get("net")
     return (
-        words[0],
+        words[0].lower(),
         None if types is None or "*" in types else [word.upper() for word in types],
         None if networks is None or "*" in networks else networks,
     )

@@ -68,6 +68,14 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
      {"clients": {"allow": ["10.1.0.0/16", "10.128.0.0/9"], "excess": "refuse"}}),
     (root("acl ads.example {\n filter type AAAA\n}"),
      {"answer": [{"below": ["ads.example"], "types": ["AAAA"], "rcode": "NODATA"}]}),
+    (root("acl a.example {\n filter type AAAA\n Block type TXT Net *\n allow type MX\n block type MX A\n}"),
+     {"answer": [{"below": ["a.example"], "types": [rtype], "rcode": rcode}
+                 for rtype, rcode in (("AAAA", "NODATA"), ("TXT", "REFUSED"), ("A", "REFUSED"))]}),
+    (root("acl a.example {\n filter type AAAA\n drop\n}"),
+     {"answer": [{"below": ["a.example"], "types": ["AAAA"], "rcode": "NODATA"},
+                 {"below": ["a.example"], "rcode": "DROP"}]}),
+    (root("acl {\n block type TXT\n allow\n block\n}"),
+     {"answer": [{"below": ["."], "types": ["TXT"], "rcode": "REFUSED"}]}),
     # Cache
     (root("cache"), {"cache": {"ttl_cap": 3600, "negative_cap": 1800}}),
     (root("cache 30"), {"cache": {"ttl_cap": 30, "negative_cap": 30}}),
@@ -237,6 +245,8 @@ LOST = [
     (root("file /db.example example.org") + "a.example.org {\n forward . 10.0.0.1\n}", ["5 forward"]),
     ("a.example.org {\n forward . 10.0.0.1\n}\nexample.org {\n file /db.example\n}", ["2 forward"]),
     (root("acl {\n block type A net 10.0.0.0/8\n allow\n}"), ["3 acl"]),
+    (root("acl a.example {\n allow net 10.0.0.0/8\n block\n}"), ["3 acl", "4 acl"]),
+    (root("acl a.example {\n allow type A\n block net 10.0.0.0/8\n filter type TXT\n block\n}"), ["4 acl", "6 acl"]),
     (root("loadbalance weighted /w {\n prefer 10.0.0.0/8\n}"), ["2 loadbalance weighted", "3 loadbalance prefer"]),
     (root("header {\n response set ra\n response clear aa\n}"), ["4 header"]),
     (root("bind eth0"), ["2 bind"]),
