@@ -115,7 +115,7 @@ def _hosts(
     """Return the tables, and the domains whose answers change because of tables that were replaced.
 
     If many lines of a file differ, its table is made anew here, in a thread: to change the table in use would delay
-    questions.
+    questions. So it is if a wildcard does, for which the rules have to know another domain.
     """
     known = {table.settings: table for table in before or ()}
     tables: list[_HostsTable] = []
@@ -124,7 +124,8 @@ def _hosts(
         text = hosts_text(settings, texts)
         old = known.pop(settings, None)
         difference = None if old is None else old.names.difference(text)
-        if old is not None and difference is not None and difference.lines <= _FEW_LINES:
+        few = difference is not None and difference.lines <= _FEW_LINES and not difference.has_wildcards
+        if old is not None and few:
             tables.append(_HostsTable(settings, text, old.names, is_kept=True))
             continue
         names = hosts_names(settings, text)

@@ -1,7 +1,8 @@
 """Names of a hosts file: addresses with the names that they have, a line each.
 
-They are kept by name and by address. A new text is compared with the one before, and only lines that are in one of them
-alone are read.
+They are kept by name and by address. `*.home.example` stands for the names with one label in place of the `*`, if they
+have no line of their own; it has no reverse name. A new text is compared with the one before, and only lines that are
+in one of them alone are read.
 """
 
 import ipaddress
@@ -22,6 +23,7 @@ _ARPA = b"\x04arpa\0"
 _SIZES = {m.A: 4, m.AAAA: 16}
 _FOUND = Reason("hosts")
 _NO_DATA = Reason("hosts-no-data")
+_WILDCARD = b"\1*"
 _MISSING = Reason("hosts-name-missing", m.EDE.OTHER, "the hosts table does not have the name")
 
 # One value or several: most names have one address, and a tuple for it would take as much room as the address.
@@ -39,6 +41,11 @@ class Difference(NamedTuple):
     def lines(self) -> int:
         """How many lines are others."""
         return len(self.gone) + len(self.come)
+
+    @property
+    def has_wildcards(self) -> bool:
+        """Whether one of them may be about more than single names."""
+        return any(b"*" in line for line in (*self.gone, *self.come))
 
 
 class Hosts:
@@ -59,6 +66,7 @@ class Hosts:
         """Know no name yet."""
         self.names: dict[bytes, _Values] = {}
         self.by_address: dict[bytes, _Values] = {}
+        self.wildcards: set[bytes] = set()  # the domains that have one
         self.authoritative_below = tuple(authoritative_below)
         self._ttl = ttl
         self._below = tuple(below)
@@ -81,7 +89,10 @@ class Hosts:
         return Difference(new, tuple(gone), tuple(come))
 
     def touched(self, difference: "Difference") -> set[bytes]:
-        """Return the names that may have another answer by a difference; as `difference`, it alters nothing."""
+        """Return the domains whose answers may differ by a difference; as `difference`, it alters nothing."""
+        return set(map(_without_wildcard, self._names_of(difference)))
+
+    def _names_of(self, difference: "Difference") -> set[bytes]:
         touched: set[bytes] = set()
         for line in (*difference.gone, *difference.come):
             for name, address in self._pairs(line):
@@ -93,22 +104,22 @@ class Hosts:
         return touched
 
     def replace(self, text: str) -> set[bytes]:
-        """Take another text in place of the one before; return the names whose answers are others now.
+        """Take another text in place of the one before; return the domains whose answers are others now.
 
         Takes some 25 us for a line that is another.
         """
         difference = self.difference(text)
-        before = {name: self._value(name) for name in self.touched(difference)}
+        before = {name: self._value(name) for name in self._names_of(difference)}
         self._text = difference.text
         for lines, is_new in ((difference.gone, False), (difference.come, True)):
             for line in lines:
                 for name, address in self._pairs(line):
                     self._change(name, address, is_new=is_new)
-        return {name for name, value in before.items() if self._value(name) != value}
+        return {_without_wildcard(name) for name, value in before.items() if self._value(name) != value}
 
     def domains(self) -> set[bytes]:
         """Return the names and the domains that this table has something to say of."""
-        found = {*self.names, *self.authoritative_below}
+        found = {*map(_without_wildcard, self.names), *self.authoritative_below}
         if self.has_reverse:
             found.update(map(_reverse_name, self.by_address))
         return found
@@ -125,6 +136,8 @@ class Hosts:
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None if it is not here."""
         found = self.names.get(name)
+        if found is None and self.wildcards and name[0]:
+            found = self.names.get(_WILDCARD + name[name[0] + 1 :])
         depends = (name_key(name),)
         if found is None:
             return self._reverse(name, qtype) or self._missing(name, qtype)
@@ -168,7 +181,9 @@ class Hosts:
         change(self.names, name, address)
         if was_known != (name in self.names):
             self._count_above(name, is_new=is_new)
-        if self.has_reverse:
+        if name.startswith(_WILDCARD):
+            (self.wildcards.add if name in self.names else self.wildcards.discard)(_without_wildcard(name))
+        elif self.has_reverse:
             change(self.by_address, address, name)
             if had_names != (address in self.by_address) and self._is_above_reverse:
                 self._count_above(_reverse_name(address), is_new=is_new)
@@ -212,6 +227,11 @@ def mistakes(text: str) -> Iterator[tuple[int, str]]:
             read_line(line)
         except FormatError as error:
             yield number, str(error)
+
+
+def _without_wildcard(name: bytes) -> bytes:
+    """Return the domain of a wildcard, or else the name itself."""
+    return name.removeprefix(_WILDCARD)
 
 
 def _reverse_name(address: bytes) -> bytes:

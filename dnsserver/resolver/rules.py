@@ -45,6 +45,7 @@ class Rules:
         self._names = frozenset(name for table in tables for name in table.names)
         self._domains = {domain for table in tables for domain in table.domains} | set(rules.handed_over)
         self._domains.update(domain for table in hosts for domain in table.authoritative_below)
+        self._domains.update(domain for table in hosts for domain in table.wildcards)
         if any(table.everywhere for table in tables):
             self._domains.add(ROOT)
         if any(table.has_reverse for table in hosts):

@@ -70,3 +70,18 @@ def _starts(name: bytes) -> list[int]:
         at += name[at] + 1
         starts.append(at)
     return starts
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(OTHERS, f"{OTHERS}192.0.2.9 *.home.test\n"), (None, "192.0.2.9 *.home.test")]
+)
+def test_a_wildcard_that_comes_or_goes_is_about_its_domain(old: str | None, new: str) -> None:
+    without, name = data(old), from_text("x.home.test")
+    come = data(new, without)
+    assert come.take_over(without) >= {from_text("home.test")}
+    assert come.rules is not None
+    assert come.rules.concerns(name)
+    assert come.rules.answer(name, m.A) is not None
+    gone = data(old, come)
+    assert gone.take_over(come) >= {from_text("home.test")}
+    assert gone.rules is None or gone.rules.answer(name, m.A) is None
