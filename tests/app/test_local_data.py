@@ -72,9 +72,7 @@ def _starts(name: bytes) -> list[int]:
     return starts
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [(OTHERS, f"{OTHERS}192.0.2.9 *.home.test\n"), (None, "192.0.2.9 *.home.test")]
-)
+@pytest.mark.parametrize(("old", "new"), [(OTHERS, f"{OTHERS}192.0.2.9 *.home.test"), (None, "192.0.2.9 *.home.test")])
 def test_a_wildcard_that_comes_or_goes_is_about_its_domain(old: str | None, new: str) -> None:
     without, name = data(old), from_text("x.home.test")
     come = data(new, without)

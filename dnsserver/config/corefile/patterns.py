@@ -11,6 +11,9 @@ _LONGEST = 1000  # characters of an expression that our rules take
 _GROUP = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\((?!\?)|\(\?P?<(?![=!])(\w+)>", re.DOTALL)
 _INDEX = re.compile(r"\{(\d{1,3})\}")
 _EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+# All names below a domain, with what is in front of it kept.
+_BELOW = re.compile(r"\^?\(\.[*+]\)\\\.((?:[a-z0-9_-]+\\\.)+)\$")
+_NEW_END = re.compile(r"\{1\}\.([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?")
 _FIELD = re.compile(r"\.Group\.(\w+)|index\s+\.Match\s+(\d{1,3})|index\s+\.Group\s+\"(\w+)\"")
 
 
@@ -42,6 +45,14 @@ def rewrite(pattern: str, to: str) -> dict[str, object] | None:
         position = found.end()
     parts.append(doubled(to[position:]))
     return {"regex": pattern, "to": "".join(parts)}
+
+
+def as_suffix(pattern: str, to: str) -> dict[str, object] | None:
+    """Return the keys of a rule on a suffix that says the same as one with an expression, None if none does."""
+    end, new = _BELOW.fullmatch(pattern), _NEW_END.fullmatch(to)
+    if end is None or new is None:
+        return None
+    return {"suffix": "." + end[1].replace("\\.", ".").removesuffix("."), "to": new[1]}
 
 
 def doubled(text: str) -> str:

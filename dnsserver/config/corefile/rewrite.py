@@ -66,6 +66,13 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
         text = "cannot be written as one rule on whole labels: names that it matched are looked up unchanged"
         draft.lost(source, f"rewrite name {kind}", text)
         return
+    if kind == "regex" and "value" in rest:
+        values = patterns.as_suffix(given, to) or values
+        if "regex" in values:
+            text = (
+                "a name to which a record leads is changed back if it is the one that was looked up, or lies below it"
+            )
+            draft.differs(source, "rewrite answer value", text)
     if answers:
         values["answers"] = "names"
     elif kind != "exact":

@@ -122,6 +122,10 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
      {"rewrite": [{"regex": r"(.*)-(us-west-1)\.example\.org", "to": "{1}.service.{2}.consul.", "answers": "names"}]}),
     (root(r"rewrite name regex ^(.*)\.a\.example\.$ {1}.svc.cluster.local answer name (.*) {1}.a.example"),
      {"rewrite": [{"regex": r"^(.*)\.a\.example\.$", "to": "{1}.svc.cluster.local."}]}),
+    (root(r"rewrite name regex ^(.*)\.a\.example\.$ {1}.b.example answer value (.*)\.b {1}.a"),
+     {"rewrite": [{"suffix": ".a.example", "to": "b.example", "answers": "names"}]}),
+    (root(r"rewrite name regex (.*)\.a\.example {1}.b.example answer value (.*)\.b {1}.a"),
+     {"rewrite": [{"regex": r"(.*)\.a\.example", "to": "{1}.b.example.", "answers": "names"}]}),
     # Templates
     (root("template ANY ANY legacy.example {\n rcode NXDOMAIN\n}"),
      {"answer": [{"below": ["legacy.example"], "rcode": "NXDOMAIN"}]}),
