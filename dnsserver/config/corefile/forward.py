@@ -89,15 +89,19 @@ def _also_reverse(draft: Draft, zones: list[str], source: Source) -> None:
 
 
 def left_over(site: Site, directive: Directive) -> list[str]:
-    """Return the domains that come to a `forward`: those before it in the same block have taken theirs."""
+    """Return the domains that come to a `forward`: those before it in the same block have taken theirs.
+
+    What one of these excepts comes here too. It is named by itself, as their own domain would have it otherwise.
+    """
     left = site.within(names(directive.args[:1])[0][0])
-    for other in site.block.directives:
-        if other is directive:
-            break
-        if other.name == _WHAT and len(other.args) > 1 and (zones := names(other.args[:1])[0]):
-            excepted = _excepted(other)
-            taken = site.within(zones[0])
-            left = [part for zone in left for part in _less(zone, taken, excepted)]
+    before = site.block.directives[: site.block.directives.index(directive)]
+    earlier = [other for other in before if other.name == _WHAT and len(other.args) > 1 and names(other.args[:1])[0]]
+    own = _excepted(directive)
+    passed_on = [zone for other in earlier for zone in _excepted(other) if site.within(zone) == [zone]]
+    left += [zone for zone in passed_on if belonging(zone, left) and not belonging(zone, own)]
+    for other in earlier:
+        taken, excepted = site.within(names(other.args[:1])[0][0]), _excepted(other)
+        left = [part for zone in left for part in _less(zone, taken, excepted)]
     return list(dict.fromkeys(left))
 
 

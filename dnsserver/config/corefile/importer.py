@@ -24,7 +24,7 @@ from dnsserver.config.corefile.parser import CorefileError, Directive, ImportedF
 from dnsserver.config.corefile.refusals import refusals
 from dnsserver.config.corefile.site import Context, Files, Site, source_of
 from dnsserver.config.corefile.sites import sites
-from dnsserver.config.corefile.zones import is_reverse, names
+from dnsserver.config.corefile.zones import is_below, is_reverse, names
 
 _Plugin = Callable[[Context, Site, Directive], None]
 
@@ -203,9 +203,16 @@ def _handed_on(context: Context) -> None:
     """Forward the domains that rules of a block lead to, in the same way as the block's own names."""
     draft = context.draft
     for site, domain, source in context.handed_on:
-        own = [entry for entry in draft.tables.get("forward", []) if entry.values["domain"] in site.zones]
-        taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])}
-        if own and domain not in taken:
+        tables = draft.tables.get("forward", [])
+        own = [entry for entry in tables if entry.values["domain"] in site.zones]
+        above = [entry for entry in tables if is_below(domain, entry.values["domain"])]
+        there = max(above, key=lambda entry: len(entry.values["domain"]), default=None)
+        if there is not None and (site.is_root or there.values["domain"] == domain):
+            if not own or own[0].values["upstreams"] != there.values["upstreams"]:
+                place = there.sources[0].place()
+                text = f"names below {domain} are asked for at the upstreams of {place}, and not at those of this block"
+                draft.lost(source, "rewrite", text)
+        elif own:
             draft.add("forward", {**own[0].values, "domain": domain}, source, "rewrite")
             text = f"a name below {domain} that a client asks for directly goes to these upstreams as well"
             draft.differs(source, "rewrite", text)

@@ -6,7 +6,7 @@ from dnsserver.config.corefile import patterns
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import Context, Site, source_of
-from dnsserver.config.corefile.zones import is_below
+from dnsserver.config.corefile.zones import ROOT, is_below
 from dnsserver.config.values import Domain
 
 _WHAT = "rewrite"
@@ -61,7 +61,7 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
         return
     given, to, *rest = words if len(words) == 2 else words[1:]
     answers = _answers(context, kind, rest, source)
-    values = _values(kind, given, to)
+    values = _values(site, kind, given, to)
     if values is None:
         text = "cannot be written as one rule on whole labels: names that it matched are looked up unchanged"
         draft.lost(source, f"rewrite name {kind}", text)
@@ -112,7 +112,7 @@ def _answers(context: Context, kind: str, words: list[str], source: Source) -> b
     return names
 
 
-def _values(kind: str, given: str, to: str) -> dict[str, object] | None:
+def _values(site: Site, kind: str, given: str, to: str) -> dict[str, object] | None:
     """Return the keys of our rule; None if the rule has no counterpart."""
     match kind:
         case "exact":
@@ -120,16 +120,22 @@ def _values(kind: str, given: str, to: str) -> dict[str, object] | None:
         case "prefix":
             good = _is_name(given) and _is_name(to)
             return {"prefix": f"{_name_of(given)}.", "to": f"{_name_of(to)}."} if good else None
-        case "suffix" if given.startswith(".") and to.startswith("."):
-            good = _is_name(given[1:]) and _is_name(to[1:])
-            return {"suffix": f".{_name_of(given[1:])}", "to": _name_of(to[1:])} if good else None
         case "suffix":
-            pattern = f"^(.*){re.escape(_dotted(given))}$"
-            return patterns.rewrite(pattern, f"{{1}}{_dotted(to)}")
+            return _suffix(site, given, to)
         case "substring":
             return patterns.rewrite(f"^(.*){re.escape(_dotted(given))}(.*)$", f"{{1}}{_dotted(to)}{{2}}")
         case _:
             return patterns.rewrite(given, _dotted(to))
+
+
+def _suffix(site: Site, given: str, to: str) -> dict[str, object] | None:
+    """Return the keys of our rule for an end of names, which CoreDNS compares as text."""
+    if given.startswith(".") and to.startswith("."):
+        good = _is_name(given[1:]) and _is_name(to[1:])
+        return {"suffix": f".{_name_of(given[1:])}", "to": _name_of(to[1:])} if good else None
+    if _is_name(given) and _is_name(to) and all(is_below(zone, _name_of(given)) for zone in site.zones):
+        return {"suffix": _name_of(given), "to": _name_of(to)}  # no name of the block ends so within a label
+    return patterns.rewrite(f"^(.*){re.escape(_dotted(given))}$", f"{{1}}{_dotted(to)}")
 
 
 def _dotted(text: str) -> str:
@@ -150,10 +156,19 @@ def _is_name(text: str) -> bool:
 
 
 def _hand_on(context: Context, site: Site, values: dict[str, object], source: Source) -> None:
-    """Forward names outside a block, to which its rules lead, to its upstreams: CoreDNS never leaves a block."""
-    if site.is_root or "regex" in values or "prefix" in values:
+    """Note the domain outside a block to which its rules lead: CoreDNS never leaves the block, and asks its upstreams.
+
+    A prefix, and what changes within a name, keep the names in their block.
+    """
+    to = str(values["to"]).removesuffix(".")
+    if "prefix" in values or (site.has("kubernetes") and is_below(to, context.domain)):
         return
-    to = str(values["to"])
-    if any(is_below(to, zone) for zone in site.zones) or site.has("kubernetes"):
+    before, brace, end = to.rpartition("}")
+    domain = end if not brace else end.removeprefix(".") if end.startswith(".") else ""
+    if any(is_below(to, zone) for zone in site.zones if zone != ROOT) or (not end and "{1}" in before):
         return
-    context.handed_on.append((site, to, source))
+    if _is_name(domain):
+        context.handed_on.append((site, domain, source))
+    elif not site.is_root:
+        text = "names outside of this block, to which it leads, are asked for like all others, and not at its upstreams"
+        context.draft.lost(source, _WHAT, text)
