@@ -29,6 +29,13 @@ CLUSTER = "kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n fa
 
 LOCAL = ["@ 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800", "@ 604800 IN NS localhost."]
 
+LEAVING = """a.example {
+ rewrite name suffix a.example b.example
+ rewrite name regex (x) {1}.c.example
+ forward . 10.0.0.1
+}
+"""
+
 TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     # kubernetes
     (root(CLUSTER), {"domain": "cluster.local", "pods": "insecure"}),
@@ -126,10 +133,10 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
      {"rewrite": [{"suffix": ".a.example", "to": "b.example", "answers": "names"}]}),
     (root(r"rewrite name regex (.*)\.a\.example {1}.b.example answer value (.*)\.b {1}.a"),
      {"rewrite": [{"regex": r"(.*)\.a\.example", "to": "{1}.b.example.", "answers": "names"}]}),
-    ("a.example {\n rewrite name suffix a.example b.example\n rewrite name regex ^(x) {1}.c.example\n forward . 10.0.0.1\n}",
+    (LEAVING,
      {"upstreams": [],
       "rewrite": [{"suffix": "a.example", "to": "b.example", "below": ["a.example"]},
-                  {"regex": "^(x)", "to": "{1}.c.example.", "below": ["a.example"]}],
+                  {"regex": "(x)", "to": "{1}.c.example.", "below": ["a.example"]}],
       "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True}
                   for domain in ("a.example", "b.example", "c.example")]}),
     # Templates
