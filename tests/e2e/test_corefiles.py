@@ -74,12 +74,25 @@ NAMED = {
     },
     "21-openshift": {"hostname.bind. TXT": _REFUSED},
     "24-many-blocks": {
-        "20.0.20.172.in-addr.arpa. PTR": "reverse names in it that the cluster knows are answered here",
+        "20.0.20.172.in-addr.arpa. PTR": "reverse names in them that the cluster knows are answered here",
         "host.secret.example. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL",
         "host.nobody.example. A": _REFUSED,
     },
     "30-zone-blocks": {"host.in.zone.example. A": "a name that the file does not have gets NXDOMAIN"},
     "29-search-junk": {"missing.nowhere.test. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL"},
+    "31-hosts-wildcards": {"missing.office.test. A": "gets NXDOMAIN, where CoreDNS said SERVFAIL"},
+    "32-odd-networks": {
+        "20.0.20.172.in-addr.arpa. PTR": "outside of its reverse zones: CoreDNS sent reverse names of the cluster",
+    },
+    "33-acl-types": {"host.ads.test. A": "a rule on addresses is for all names and types here, and not for some"},
+    "34-excepts": {
+        "host.node.consul. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL",
+        "host.us.corp.test. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL",
+    },
+    "35-rewrites-in-blocks": {
+        "host.new-home.test. A": "a name below new-home.test that a client asks for directly goes to these",
+        "host.taken.test. A": "names below lab.example are asked for at the upstreams of",
+    },
     "27-acl": {
         "1.0.96.10.in-addr.arpa. PTR": _SENT_REVERSE,
         "20.0.20.172.in-addr.arpa. PTR": _SENT_REVERSE,

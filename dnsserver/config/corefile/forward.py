@@ -9,6 +9,7 @@ from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_revers
 from dnsserver.config.values import Upstream
 
 _WHAT = "forward"
+_FEW = 3  # zones that are named one by one
 _PARTS = ("svc", "pod", "dns-version")  # all names below a cluster's domain but those of its name server
 _OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
 _BY_ITSELF = "what an upstream supports, and whether it is healthy, is learnt from its answers and from probes"
@@ -83,9 +84,9 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
 def _also_reverse(draft: Draft, zones: list[str], source: Source) -> None:
     """Say that the cluster's reverse names are not forwarded, in one sentence for all zones of a network."""
     if zones and "domain" in draft.settings:
-        several = f"{zones[0]} to {zones[-1]}: reverse names in these {len(zones)} zones"
-        which = several if zones[1:] else f"{zones[0]}: reverse names in it"
-        draft.differs(source, _WHAT, f"{which} that the cluster knows are answered here")
+        which = ", ".join(zones) if len(zones) <= _FEW else f"{zones[0]} and {len(zones) - 1} more zones"
+        text = f"reverse names in {'them' if zones[1:] else 'it'} that the cluster knows are answered here"
+        draft.differs(source, _WHAT, f"{which}: {text}")
 
 
 def left_over(site: Site, directive: Directive) -> list[str]:

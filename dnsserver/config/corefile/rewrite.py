@@ -10,6 +10,7 @@ from dnsserver.config.corefile.zones import ROOT, is_below
 from dnsserver.config.values import Domain
 
 _WHAT = "rewrite"
+_WITH_ALIASES = ("kubernetes", "file", "template")
 _KINDS = {"exact", "prefix", "suffix", "substring", "regex"}
 _LOST = {
     "class": "questions of classes other than IN are refused: clients that ask in class {0} get no answer",
@@ -86,6 +87,10 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
         draft.differs(source, f"rewrite name {kind}", text)
         return
     _hand_on(context, site, values, source)
+    first = next(other for other in site.block.directives if other.name == _WHAT)
+    if (first.file, first.line) == (source.file, source.line) and any(map(site.has, _WITH_ALIASES)):
+        text = "an alias, such as an ExternalName, that leads to such a name is not rewritten: write an [[answer]]"
+        draft.differs(source, _WHAT, text)
 
 
 def _answers(context: Context, kind: str, words: list[str], source: Source) -> bool:
