@@ -132,8 +132,8 @@ def _hosts(config: Config) -> Iterator[Finding]:
 def _never_used(config: Config) -> Iterator[Finding]:
     """Find rules for the same names as an earlier rule, which is used instead of them."""
     for table, rules, keys in (
-        ("rewrite", config.rewrite, ("name", "prefix", "suffix", "regex", "below")),
-        ("answer", config.answer, ("name", "regex", "below", "types")),
+        ("rewrite", config.rewrite, ("name", "prefix", "suffix", "regex", "below", "except_")),
+        ("answer", config.answer, ("name", "regex", "below", "except_", "types")),
     ):
         seen: dict[tuple[object, ...], int] = {}
         for index, rule in enumerate(rules):

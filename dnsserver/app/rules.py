@@ -34,6 +34,7 @@ def hosts_names(table: HostsSettings, text: str) -> Hosts:
         ttl=table.ttl,
         below=[domain.wire for domain in table.below],
         authoritative_below=[domain.wire for domain in table.authoritative_below],
+        excepted=[domain.wire for domain in table.except_],
         reverse=table.reverse,
     )
     names.load(text)

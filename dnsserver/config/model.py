@@ -135,6 +135,7 @@ class Rewrite(Table, frozen=True, kw_only=True):
     suffix: str | None = None
     regex: str | None = None
     below: tuple[Domain, ...] = ()
+    except_: tuple[Domain, ...] = msgspec.field(default=(), name="except")
     to: str
     answers: Literal["owner", "names"] = "owner"
 
@@ -145,6 +146,7 @@ class AnswerRule(Table, frozen=True):
     name: Domain | None = None
     regex: str | None = None
     below: tuple[Domain, ...] = ()
+    except_: tuple[Domain, ...] = msgspec.field(default=(), name="except")
     types: tuple[RecordType, ...] = ()
     records: tuple[str, ...] = ()
     rcode: Literal["NODATA", "NXDOMAIN", "REFUSED", "DROP"] | None = None
@@ -157,6 +159,7 @@ class Hosts(Table, frozen=True):
     file: Path | None = None
     below: tuple[Domain, ...] = ()
     authoritative_below: tuple[Domain, ...] = ()
+    except_: tuple[Domain, ...] = msgspec.field(default=(), name="except")
     ttl: Ttl = 3_600
     reverse: bool = True
 

@@ -49,6 +49,7 @@ def mistakes(config: Config) -> Iterator[Mistake]:
                     yield f"{key}.entries[{number}]", "is empty, expected an address and its names"
         yield from _domain_mistakes(f"{key}.below", hosts.below)
         yield from _domain_mistakes(f"{key}.authoritative_below", hosts.authoritative_below)
+        yield from _domain_mistakes(f"{key}.except", hosts.except_)
 
 
 def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
@@ -58,6 +59,7 @@ def _rewrite_mistakes(key: str, rewrite: Rewrite) -> Iterator[Mistake]:
         yield key, f"{found}; expected one of name, prefix, suffix and regex"
         return
     yield from _domain_mistakes(f"{key}.below", rewrite.below)
+    yield from _domain_mistakes(f"{key}.except", rewrite.except_)
     (way,) = given
     try:
         condition = _rewrite_condition(rewrite)
@@ -91,6 +93,7 @@ def _answer_mistakes(key: str, answer: AnswerRule) -> Iterator[Mistake]:
         found = "has records and rcode" if answer.records else "has neither records nor rcode"
         yield key, f"{found}; expected one of the two"
     yield from _domain_mistakes(f"{key}.below", answer.below)
+    yield from _domain_mistakes(f"{key}.except", answer.except_)
     yield from _name_mistakes(f"{key}.name", answer.name)
     condition = _answer_condition(answer)
     if _lies_nowhere(condition):
@@ -155,6 +158,7 @@ def _rewrite_condition(rule: Rewrite) -> Condition:
         inside=rule.suffix is not None and rule.suffix.startswith(".") and rule.suffix != ".",
         regex=rule.regex,
         below=_wires(rule.below),
+        excepted=_wires(rule.except_),
     )
 
 
@@ -174,6 +178,7 @@ def _answer_condition(rule: AnswerRule) -> Condition:
         name=None if rule.name is None else rule.name.wire,
         regex=rule.regex,
         below=_wires(rule.below),
+        excepted=_wires(rule.except_),
         types=frozenset(rtype.number for rtype in rule.types),
     )
 

@@ -52,7 +52,8 @@ class Hosts:
     """The names of one table; `ttl` in seconds.
 
     Of the file's names those `below` these domains are taken, all if there are none. In the domains
-    `authoritative_below` a name that is not there does not exist. With `reverse` reverse names are answered.
+    `authoritative_below` a name that is not there does not exist. Of names in `excepted` it says nothing. With
+    `reverse` reverse names are answered.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Hosts:
         ttl: int = TTL,
         below: Sequence[bytes] = (),
         authoritative_below: Sequence[bytes] = (),
+        excepted: Sequence[bytes] = (),
         reverse: bool = True,
     ) -> None:
         """Know no name yet."""
@@ -68,6 +70,7 @@ class Hosts:
         self.by_address: dict[bytes, _Values] = {}
         self.wildcards: set[bytes] = set()  # the domains that have one
         self.authoritative_below = tuple(authoritative_below)
+        self._excepted = tuple(excepted)
         self._ttl = ttl
         self._below = tuple(below)
         self.has_reverse = reverse
@@ -135,6 +138,8 @@ class Hosts:
 
     def answer(self, name: bytes, qtype: int) -> Answer | None:
         """Return the answer for a lower-case name, or None if it is not here."""
+        if self._excepted and any(is_below(name, domain) for domain in self._excepted):
+            return None
         found = self.names.get(name)
         if found is None and self.wildcards and name[0]:
             found = self.names.get(_WILDCARD + name[name[0] + 1 :])

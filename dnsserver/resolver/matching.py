@@ -36,7 +36,8 @@ class Condition(msgspec.Struct, frozen=True):
     """The names that a rule is for: one of `name`, `prefix`, `suffix` and `regex`, or all of those `below`.
 
     All names are lower-case. `suffix` is that domain and all below it, with `inside` only those below. `below` makes
-    any of them narrower: one of these domains has to have the name. `types` are those of the question, none is all.
+    any of them narrower: one of these domains has to have the name, and none that is `excepted`. `types` are those of
+    the question, none is all.
     """
 
     name: bytes | None = None
@@ -45,7 +46,14 @@ class Condition(msgspec.Struct, frozen=True):
     inside: bool = False
     regex: str | None = None
     below: tuple[bytes, ...] = ()
+    excepted: tuple[bytes, ...] = ()
     types: frozenset[int] = frozenset()
+
+    def excepts(self, name: bytes) -> bool:
+        """Tell whether a name lies in a domain of the rule, and the rule is not for it."""
+        if self.excepted and any(is_below(name, domain) for domain in self.excepted):
+            return True
+        return self.inside and name == self.suffix
 
     def domain_of(self, name: bytes) -> bytes:
         """Return the domain of the rule that a name, which fits it, lies in: the longest one."""
@@ -85,7 +93,7 @@ class _Entry(Generic[T]):
                 return None
             if condition.below and not any(is_below(name, domain) for domain in condition.below):
                 return None
-        if condition.inside and name == condition.suffix:
+        if condition.excepts(name):
             return None
         if self.pattern is not None:
             found = self.pattern.search(to_text(name))

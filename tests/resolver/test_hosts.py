@@ -128,6 +128,14 @@ def test_a_wildcard_stands_for_one_label_as_in_coredns(name: str, address: str |
     assert Rules(RuleSet(), [hosts]).concerns(from_text("x.apps.example"))
 
 
+def test_of_names_that_are_excepted_it_says_nothing() -> None:
+    hosts = Hosts(authoritative_below=[ROOT], excepted=[from_text("b.example"), from_text("in-addr.arpa")])
+    hosts.load("192.0.2.1 a.example x.b.example\n")
+    answers = [hosts.answer(from_text(name), m.A) for name in ("a.example", "c.example", "x.b.example", "b.example")]
+    assert [answer and answer.rcode for answer in answers] == [m.NOERROR, m.NXDOMAIN, None, None]
+    assert hosts.answer(from_text("1.2.0.192.in-addr.arpa"), m.PTR) is None
+
+
 @pytest.mark.parametrize(
     ("name", "rcode"),
     [

@@ -20,9 +20,9 @@ names = st.lists(st.sampled_from(LABELS), min_size=1, max_size=5).map(lambda fou
 below = st.lists(names, max_size=2).map(tuple)
 prefixes = st.sampled_from(["a", "ab", "x-", "a.", "a.b", "svc.z", "b.x-a."]).map(read_prefix)
 conditions = st.one_of(
-    st.builds(Condition, name=names),
-    st.builds(Condition, prefix=prefixes, below=below),
-    st.builds(Condition, suffix=names, inside=st.booleans(), below=below),
+    st.builds(Condition, name=names, excepted=below),
+    st.builds(Condition, prefix=prefixes, below=below, excepted=below),
+    st.builds(Condition, suffix=names, inside=st.booleans(), below=below, excepted=below),
     st.builds(Condition, regex=st.sampled_from([r"^a", r"b\.svc\.", r"x"]), below=below),
     st.builds(Condition, below=st.lists(names, min_size=1, max_size=2).map(tuple)),
 )
@@ -32,7 +32,8 @@ def fits(condition: Condition, name: bytes) -> bool:
     """Tell whether a condition fits, in the simplest way."""
     text = to_text(name)
     whole = {Prefix(b"", b""): ""}
-    if condition.below and condition.name is None and not any(is_below(name, domain) for domain in condition.below):
+    within = not condition.below or any(is_below(name, domain) for domain in condition.below)
+    if not (within or condition.name is not None) or any(is_below(name, domain) for domain in condition.excepted):
         return False
     if condition.name is not None:
         return name == condition.name

@@ -64,6 +64,7 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
     values: dict[str, object] = {"entries": entries} if entries else {}
     path = directive.args[0] if directive.args else "/etc/hosts"
     values["file"] = context.located(path, source, _WHAT)
+    shared |= context.others(site, zones)
     notes = [] if directive.args else ["CoreDNS reads /etc/hosts as well if no file is named"]
     notes += [f"its TTL is {CAPPED}"] if shown < ttl else []
     entry = draft.add("hosts", values | shared, source, _WHAT, "; ".join(notes))

@@ -81,6 +81,10 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
         draft.differs(source, f"rewrite name {kind}", text)
     if not site.is_root:
         values["below"] = site.zones
+    if not all(context.reaches(site, domain) for domain in _where(site, values)):
+        draft.differs(source, f"rewrite name {kind}", "no name reaches it, because of another server block: left out")
+        return
+    values |= context.others(site, _where(site, values))
     draft.add("rewrite", values, source, f"rewrite name {kind}")
     if not site.is_root and not site.has("kubernetes") and is_below(str(values["to"]).rstrip("."), context.domain):
         text = "names that it rewrites into the cluster are answered here, and not by the upstreams of this block"
@@ -131,6 +135,12 @@ def _values(site: Site, kind: str, given: str, to: str) -> dict[str, object] | N
             return patterns.rewrite(f"^(.*){re.escape(_dotted(given))}(.*)$", f"{{1}}{_dotted(to)}{{2}}")
         case _:
             return patterns.rewrite(given, _dotted(to))
+
+
+def _where(site: Site, values: dict[str, object]) -> list[str]:
+    """Return the domains in which names are that a rule is for, as far as it says so."""
+    given = str(values.get("name") or values.get("suffix") or "").removeprefix(".")
+    return [given] if given else site.zones
 
 
 def _suffix(site: Site, given: str, to: str) -> dict[str, object] | None:

@@ -5,6 +5,7 @@ import ipaddress
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import belonging
 from dnsserver.config.values import Address
 
 _PORT = 53
@@ -140,12 +141,16 @@ def acl(context: Context, site: Site, directive: Directive) -> None:
     if by_address and set(from_zones) & {"."} and all(action != "filter" for action, _, _ in rules):
         _allow(context, directive, source)
         return
-    _by_type(context, directive, [zone.rstrip(".") or "." for zone in from_zones])
+    _by_type(context, site, directive, [zone.rstrip(".") or "." for zone in from_zones])
 
 
-def _by_type(context: Context, directive: Directive, zones: list[str]) -> None:
+def _by_type(context: Context, site: Site, directive: Directive, zones: list[str]) -> None:
     """Turn rules on types of questions into answers; those on addresses cannot be for some names or types only."""
     draft = context.draft
+    others = context.others(site, zones)
+    admitted = [zone for zone in _admitted_before(site, directive) if belonging(zone, zones)]
+    if admitted:
+        others["except"] = list(dict.fromkeys([*others.get("except", []), *admitted]))
     allowed: list[str] = []
     some_are_admitted = False  # clients, by their address: what follows is not for them
     for line in directive.lines:
@@ -167,8 +172,16 @@ def _by_type(context: Context, directive: Directive, zones: list[str]) -> None:
         elif refused == []:
             draft.default(place, "acl", "no type is left for it: an earlier line allows them")
         else:
-            values = {"below": zones} if refused is None else {"below": zones, "types": refused}
+            values = {"below": zones, **others, **({} if refused is None else {"types": refused})}
             draft.add("answer", {**values, "rcode": _ACL[action]}, place, "acl")
+
+
+def _admitted_before(site: Site, directive: Directive) -> list[str]:
+    """Return the zones of which an earlier `acl` of the block lets every question pass: no later one looks at it."""
+    before = site.block.directives[: site.block.directives.index(directive)]
+    found = [other for other in before if other.name == "acl"]
+    passing = [other for other in found if ("allow", None, None) in [_rule(line.words) for line in other.lines]]
+    return [zone.rstrip(".") or "." for other in passing for zone in other.args or site.zones]
 
 
 def _rule(words: tuple[str, ...]) -> tuple[str, list[str] | None, list[str] | None]:

@@ -79,6 +79,18 @@ class Context(msgspec.Struct):
     handed_on: list[tuple[Site, str, Source]] = []
     zone_files: dict[str, tuple[str, Source]] = {}
 
+    def others(self, site: Site, zones: list[str]) -> dict[str, list[str]]:
+        """Return the key of a rule that keeps it from names of other blocks, which never come to this one."""
+        found = [zone for other in self.sites if other is not site for zone in other.zones if belonging(zone, zones)]
+        least = [zone for zone in found if not belonging(zone, [other for other in found if other != zone])]
+        return {"except": list(dict.fromkeys(least))} if least else {}
+
+    def reaches(self, site: Site, domain: str) -> bool:
+        """Tell whether a name of a domain comes to a block: the longest zone of all blocks decides."""
+        above = [(len(zone), other) for other in self.sites for zone in other.zones if is_below(domain, zone)]
+        first = max(above, key=lambda found: found[0], default=(0, site))[1]
+        return first is site or any(is_below(zone, domain) for zone in site.zones)
+
     @property
     def domain(self) -> str:
         """The cluster's domain."""

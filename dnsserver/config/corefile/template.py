@@ -44,15 +44,19 @@ def template(context: Context, site: Site, directive: Directive) -> None:
     zones, wrong = names(arguments) if arguments else (list(site.zones), [])
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name")
+    if zones and not any(context.reaches(site, zone) for zone in zones):
+        draft.differs(source, _WHAT, "no name reaches it, because of another server block: left out")
+        return
+    zones = [zone for zone in zones if context.reaches(site, zone)]
     if not zones:
         return
     said = _read(context, site, directive, zones)
-    made = [_answer(context, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
+    made = [_answer(context, site, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
     if not all(made) or not said.patterns or said.falls_through:
         return
     text = "without `fallthrough`, names that no expression matches are refused, where CoreDNS said SERVFAIL"
     draft.differs(source, _WHAT, text)
-    values: dict[str, object] = {"below": zones}
+    values: dict[str, object] = {"below": zones, **context.others(site, zones)}
     if type_.upper() != "ANY":
         values["types"] = [type_.upper()]
     draft.add("answer", {**values, "rcode": "REFUSED"}, source, _WHAT)
@@ -96,11 +100,13 @@ def _read(context: Context, site: Site, directive: Directive, zones: list[str]) 
     return _Template(expressions, answers, rcode, through, shown_ttl(site, zones, _LONGEST_TTL))
 
 
-def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: _Template, source: Source) -> bool:
+def _answer(
+    context: Context, site: Site, zones: list[str], type_: str, pattern: str, said: _Template, source: Source
+) -> bool:
     """Add the rule for one expression; tell whether that was possible."""
     draft = context.draft
     if len(zones) > 1 and any(".Zone" in text for text, _ in said.answers):
-        return all(_answer(context, [zone], type_, pattern, said, source) for zone in zones)
+        return all(_answer(context, site, [zone], type_, pattern, said, source) for zone in zones)
     values: dict[str, object] = {}
     records = []
     needs_whole = False
@@ -114,7 +120,7 @@ def _answer(context: Context, zones: list[str], type_: str, pattern: str, said: 
         needs_whole |= record.needs_whole
     if pattern:
         values["regex"] = patterns.around(pattern) if needs_whole else pattern
-    values["below"] = zones
+    values |= {"below": zones, **context.others(site, zones)}
     if type_.upper() != "ANY":
         values["types"] = [type_.upper()]
     if records and said.rcode == "NOERROR":

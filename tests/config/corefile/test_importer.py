@@ -83,6 +83,20 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
                  {"below": ["a.example"], "rcode": "DROP"}]}),
     (root("acl {\n block type TXT\n allow\n block\n}"),
      {"answer": [{"below": ["."], "types": ["TXT"], "rcode": "REFUSED"}]}),
+    # What a block has is for no name of another block
+    (root("acl a.example {\n allow\n}", "acl {\n block type TXT\n}")
+     + "b.example {\n errors\n}\nx.b.example {\n errors\n}",
+     {"answer": [{"below": ["."], "except": ["b.example", "a.example"], "types": ["TXT"], "rcode": "REFUSED"}],
+      "forward": [{"domain": "b.example", "upstreams": []}, {"domain": "x.b.example", "upstreams": []}]}),
+    (root("hosts /h", "template ANY ANY {\n rcode NXDOMAIN\n}") + "cluster.local {\n kubernetes\n}",
+     {"domain": "cluster.local", "pods": "disabled",
+      "answer": [{"below": ["."], "except": ["cluster.local"], "rcode": "NXDOMAIN"}],
+      "hosts": [{"file": "/h", "authoritative_below": ["."], "except": ["cluster.local"]}]}),
+    (root("rewrite name prefix x y", "rewrite name a.b.example c.d", "template IN A b.example {\n rcode REFUSED\n}")
+     + "b.example {\n rewrite name suffix .example .test\n forward . 10.0.0.1\n}",
+     {"rewrite": [{"prefix": "x.", "to": "y.", "except": ["b.example"]},
+                  {"suffix": ".example", "to": "test", "below": ["b.example"]}],
+      "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True} for domain in ("b.example", "test")]}),
     # Cache
     (root("cache"), {"cache": {"ttl_cap": 3600, "negative_cap": 1800}}),
     (root("cache 30"), {"cache": {"ttl_cap": 30, "negative_cap": 30}}),
