@@ -1,9 +1,11 @@
 """The import of a Corefile without a file system: only the files that a test gives exist."""
 
 import re
+import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from dnsserver.config import ConfigError
 from dnsserver.config.corefile import Files, Imported, ImportedFile, Located, import_text, sources
@@ -48,3 +50,10 @@ def said(result: Imported, kind: str) -> list[str]:
 def losses(result: Imported) -> list[str]:
     """Return what is lost, as `LINE WHAT`."""
     return [f"{found.source.line} {found.what}" for found in result.findings if found.kind == "lost"]
+
+
+def written(text: str, *, without: tuple[str, ...] = ("upstreams",)) -> dict[str, Any]:
+    """What the TOML says, less what every Corefile without `forward` leads to."""
+    result = imported(text)
+    config(result)
+    return {key: value for key, value in tomllib.loads(result.toml).items() if key not in without}

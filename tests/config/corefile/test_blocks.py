@@ -1,0 +1,81 @@
+"""What stands in one server block together: which names it is for, and what a plugin does to the answers of others."""
+
+from typing import Any
+
+import pytest
+
+from tests.config.corefile.reading import written
+
+
+def root(*lines: str) -> str:
+    """A Corefile of one block for all names."""
+    return "\n".join([".:53 {", *lines, "}"]) + "\n"
+
+
+LEAVING = """a.example {
+ rewrite name suffix a.example b.example
+ rewrite name regex (x) {1}.c.example
+ forward . 10.0.0.1
+}
+"""
+
+TOGETHER: list[tuple[str, dict[str, Any]]] = [
+    # What a block has is for no name of another block
+    (root("acl a.example {\n allow\n}", "acl {\n block type TXT\n}")
+     + "b.example {\n errors\n}\nx.b.example {\n errors\n}",
+     {"answer": [{"below": ["."], "except": ["b.example", "a.example"], "types": ["TXT"], "rcode": "REFUSED"}],
+      "forward": [{"domain": "b.example", "upstreams": []}, {"domain": "x.b.example", "upstreams": []}]}),
+    (root("hosts /h", "template ANY ANY {\n rcode NXDOMAIN\n}") + "cluster.local {\n kubernetes\n}",
+     {"domain": "cluster.local", "pods": "disabled",
+      "answer": [{"below": ["."], "except": ["cluster.local"], "rcode": "NXDOMAIN"}],
+      "hosts": [{"file": "/h", "authoritative_below": ["."], "except": ["cluster.local"]}]}),
+    (root("rewrite name prefix x y", "rewrite name a.b.example c.d", "template IN A b.example {\n rcode REFUSED\n}")
+     + "b.example {\n rewrite name suffix .example .test\n forward . 10.0.0.1\n}",
+     {"rewrite": [{"prefix": "x.", "to": "y.", "except": ["b.example"]},
+                  {"suffix": ".example", "to": "test", "below": ["b.example"]}],
+      "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True} for domain in ("b.example", "test")]}),
+    # Hosts and files, whose TTLs `cache` shortened for clients
+    (root("cache 30 {\n success 9984 20\n}", "hosts /h", "kubernetes cluster.local {\n pods insecure\n ttl 25\n}"),
+     {"domain": "cluster.local", "pods": "insecure", "ttl": 20, "cache": {"ttl_cap": 20, "negative_cap": 30},
+      "hosts": [{"file": "/h", "ttl": 20, "authoritative_below": ["."]}]}),
+    (root("cache 30 cluster.local {\n disable success cluster.local\n}", "hosts /h {\n ttl 60\n fallthrough\n}",
+          "kubernetes cluster.local {\n pods insecure\n ttl 45\n}"),
+     {"domain": "cluster.local", "pods": "insecure", "ttl": 45, "cache": {"ttl_cap": 30, "negative_cap": 30},
+      "hosts": [{"file": "/h", "ttl": 60}]}),
+    (root("cache 30", "template IN A a.example {", ' answer "@ 15 A 192.0.2.1"', ' answer "@ A 192.0.2.2"', "}"),
+     {"cache": {"ttl_cap": 30, "negative_cap": 30},
+      "answer": [{"below": ["a.example"], "types": ["A"], "records": ["@ 15 IN A 192.0.2.1", "@ 30 IN A 192.0.2.2"]}]}),
+    ("a.example {\n hosts /h {\n  fallthrough\n }\n forward . 10.0.0.1\n}",
+     {"upstreams": [], "hosts": [{"file": "/h", "below": ["a.example"], "reverse": False}],
+      "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}]}),
+    # Rules of acl, one after the other
+    (root("acl a.example {\n filter type AAAA\n Block type TXT Net *\n allow type MX\n block type MX A\n}"),
+     {"answer": [{"below": ["a.example"], "types": [rtype], "rcode": rcode}
+                 for rtype, rcode in (("AAAA", "NODATA"), ("TXT", "REFUSED"), ("A", "REFUSED"))]}),
+    (root("acl a.example {\n filter type AAAA\n drop\n}"),
+     {"answer": [{"below": ["a.example"], "types": ["AAAA"], "rcode": "NODATA"},
+                 {"below": ["a.example"], "rcode": "DROP"}]}),
+    (root("acl {\n block type TXT\n allow\n block\n}"),
+     {"answer": [{"below": ["."], "types": ["TXT"], "rcode": "REFUSED"}]}),
+    # What a forward excepts is for the next one
+    (root("forward a.example 10.0.0.1 {\n except b.a.example c.a.example d.a.example\n}",
+          "forward d.a.example 10.0.0.3", "forward . 192.0.2.1 {\n except c.a.example\n}"),
+     {"upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
+      "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True},
+                  {"domain": "d.a.example", "upstreams": ["10.0.0.3"], "trusted": True},
+                  {"domain": "b.a.example", "upstreams": ["192.0.2.1"], "trusted": True},
+                  {"domain": "c.a.example", "upstreams": []}]}),
+    # Rewrites that lead out of their block
+    (LEAVING,
+     {"upstreams": [],
+      "rewrite": [{"suffix": "a.example", "to": "b.example", "below": ["a.example"]},
+                  {"regex": "(x)", "to": "{1}.c.example.", "below": ["a.example"]}],
+      "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True}
+                  for domain in ("a.example", "b.example", "c.example")]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), TOGETHER)
+def test_what_is_taken_over_of_a_block(text: str, expected: dict[str, Any]) -> None:
+    without = () if "upstreams" in expected else ("upstreams",)
+    assert written(text, without=without) == expected
