@@ -22,8 +22,9 @@ def serve():
     server = subprocess.Popen([sys.executable, responder.__file__, "53", *ALL], stdout=subprocess.PIPE)
     server.stdout.readline()
     return server
-def guard():
-    return subprocess.Popen([*COMMAND, "--report", folder, "--metrics", "127.0.0.1:9353"])
+def guard(report=""):
+    (folder / report).mkdir(exist_ok=True)
+    return subprocess.Popen([*COMMAND, "--report", folder / report, "--metrics", "127.0.0.1:9353"])
 def within(seconds, wanted, look=has):
     began = time.monotonic()
     while look() != wanted and time.monotonic() - began < seconds:
@@ -130,8 +131,8 @@ def test_one_guardian_after_the_other_leaves_no_gap(tmp_path: Any) -> None:
     gaps, ended = scenario(
         tmp_path,
         """
-old, guardian = guardian, guard()
-time.sleep(3)
+old, guardian = guardian, guard("next")
+within(20, True, lambda: (said := read(folder / "next")) is not None and all(said.addresses.values()))
 old.terminate()
 gaps, ends = 0, time.monotonic() + 8
 while time.monotonic() < ends:
