@@ -27,6 +27,7 @@ from dnsserver.wire.message import NOERROR, RRset
 from dnsserver.wire.reply import compose
 from dnsserver.wire.zonefile import read_zone
 from dnsserver.zone.static import StaticZone
+from tests.free_port import free_port
 from tests.outside import Outside
 
 HOST = "127.0.0.1"
@@ -69,9 +70,9 @@ class Parts:
 
     @asynccontextmanager
     async def tcp(self, limits: TcpLimits | None = None, room: Room | None = None) -> AsyncIterator[TcpServer]:
-        """Answer on TCP; `address` tells where."""
+        """Answer on TCP; `address` tells where. No test's upstream has that port, so nobody else connects to it."""
         limits = limits or TcpLimits()
-        server = TcpServer(Alone(listen(HOST, 0)), self.responder, limits, room)
+        server = TcpServer(Alone(listen(HOST, free_port())), self.responder, limits, room)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             yield server
