@@ -21,9 +21,10 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
     arguments = list(directive.args)
     caps = dict(_USUAL)
     sources = dict.fromkeys(caps, source)
-    if arguments and arguments[0].isdigit():
-        ttl = min(int(arguments.pop(0)), _WEEK)
-        caps = dict.fromkeys(caps, ttl)
+    ttl = _number(arguments[:1])
+    if ttl is not None:
+        del arguments[0]
+        caps = dict.fromkeys(caps, min(ttl, _WEEK))
     zones, _ = names(arguments) if arguments else (site.zones, [])
     if arguments and any(not belonging(zone, zones) for zone in site.zones):
         text = f"CoreDNS cached only answers below {', '.join(zones)}; here all answers from outside are cached"
@@ -55,18 +56,28 @@ def shown_ttl(site: Site, zones: list[str], ttl: int) -> int:
         if directive.name != _WHAT or any(line.words[0] == "keepttl" for line in directive.lines):
             continue
         arguments = list(directive.args)
-        cap = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else _USUAL["ttl_cap"]
+        given = _number(arguments[:1])
+        cap = _USUAL["ttl_cap"] if given is None else given
+        arguments = arguments if given is None else arguments[1:]
         uncached: list[str] = []
         for line in directive.lines:
             match line.words:
-                case ["success", _, digits, *_] if digits.isdigit():
-                    cap = int(digits)
+                case ["success", _, digits, *_]:
+                    cap = cap if (own := _number([digits])) is None else own
                 case ["disable", "success", *names_of]:
                     uncached += names(names_of)[0] or ["."]
         cached = names(arguments)[0] or ["."]
         if all(belonging(zone, cached) and not belonging(zone, uncached) for zone in zones):
             ttl = min(ttl, cap)
     return ttl
+
+
+def _number(words: list[str]) -> int | None:
+    """Return the number that is the first of some words, None if it is none."""
+    try:
+        return whole(words[0]) if words else None
+    except ValueError:
+        return None
 
 
 def _note(site: Site) -> str:

@@ -1,5 +1,6 @@
 """What CoreDNS demands of several lines of one plugin together, and of words that no kind describes."""
 
+import re
 from collections.abc import Callable, Iterator
 
 from dnsserver.config.corefile import rewrite_rule
@@ -11,6 +12,7 @@ from dnsserver.config.corefile.zones import is_reverse, names, zones_of
 
 _Found = Iterator[tuple[Directive | Line, str]]  # where it stands, and what is wrong
 _MOST_UPSTREAMS = 15
+_AT_MOST_ZERO = re.compile(r"-[0-9]+|\+?0+")
 _TRANSPORTS = ("dns", "tls", "https")
 
 
@@ -98,7 +100,7 @@ def _is_upstream(text: str) -> bool:
 
 
 def _cache(directive: Directive, _: ServerBlock) -> _Found:
-    if directive.args and directive.args[0].lstrip("-+").isdigit() and int(directive.args[0]) <= 0:
+    if directive.args and _AT_MOST_ZERO.fullmatch(directive.args[0]):
         yield directive, f"cache: found {directive.args[0]}, expected a TTL of 1 second or more"
     policies = _lines(directive, "serve_stale_policy")
     if policies and not _lines(directive, "serve_stale"):

@@ -211,3 +211,8 @@ def test_a_variable_that_is_not_set_here_is_named_beside_what_it_leaves() -> Non
 def test_mistakes_of_an_imported_file_have_its_name() -> None:
     with pytest.raises(CorefileError, match=r"a\.conf:2: forward max_fail: "):
         imported(root("import a.conf"), {"a.conf": "forward . 192.0.2.1 {\n max_fail 3\n}\n"})
+
+
+@pytest.mark.parametrize("word", ["²", "--5", "9" * 5000])
+def test_a_word_that_is_nearly_a_number_is_a_name_of_the_cache(word: str) -> None:
+    imported(root("\n".join((f"cache {word}", block("hosts", "10.0.0.1 a.example")))))
