@@ -20,8 +20,9 @@ import pytest
 import trio
 
 from dnsserver import faults, metrics
-from dnsserver.app import digest, dns_service, reload, server, sync, worker, worker_protocol, workers, zone_snapshot
+from dnsserver.app import digest, reload, server, sync, worker, worker_protocol, workers, zone_snapshot
 from dnsserver.app.child import Child
+from dnsserver.app.dns_service import DnsService
 from dnsserver.app.metrics_collector import Lag, MetricsCollector
 from dnsserver.app.takeover import Offer
 from dnsserver.app.traffic import TrafficCounter
@@ -396,7 +397,7 @@ TABLE = [
     Border("snapshot", sync.Sync, "_versions", nothing_is_lost_since_the_start, armed=True, api=True),
     Border("observed", digest, "observed", one_failure_is_not_told),
     Border("observed", TrafficCounter, "count", one_look_is_not_counted),
-    Border("memory", dns_service, "keep_giving_back", nothing_is_lost_since_the_start, armed=True),
+    Border("memory", DnsService, "_let_go", nothing_is_lost_since_the_start, armed=True),
     Border("metrics", Lag, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("overview", Recorder, "watch", nothing_is_lost_since_the_start, armed=True),
     Border("page", MetricsCollector, "brief", one_page_is_an_error),

@@ -15,7 +15,7 @@ from dnsserver.app import descriptors, listening, settings
 from dnsserver.app.alteration import altered, recursion
 from dnsserver.app.audience import Audience
 from dnsserver.app.digest import Digest
-from dnsserver.app.heap import keep_giving_back
+from dnsserver.app.heap import give_back
 from dnsserver.app.listeners import Descriptors, Listeners, Opened, Report
 from dnsserver.app.local_data import LocalData, LocalDataError, Texts, read_texts
 from dnsserver.app.takeover import Handed
@@ -28,6 +28,7 @@ from dnsserver.forward.runtime import Runtime
 from dnsserver.forward.sources import Known
 from dnsserver.log import write
 from dnsserver.logger import get_logger
+from dnsserver.pace import next_look
 from dnsserver.resolver.altered import Alteration
 from dnsserver.resolver.chain import Chain
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -43,6 +44,7 @@ from dnsserver.zone.record import Reason
 log = get_logger("dnsserver")
 
 _ADDRESS_RETRY = 0.1  # seconds until an address that another user has is tried again
+_LET_GO_EVERY = 60.0  # seconds between two times that what nobody needs any more is let go
 
 
 class StartError(Exception):
@@ -285,6 +287,14 @@ class DnsService:
         except Exception as error:
             self.faults.took("grace", error)
 
+    async def _let_go(self) -> None:
+        """Forget the replies that have expired, and give back free memory, from time to time until cancelled."""
+        while True:
+            await trio.sleep_until(next_look(_LET_GO_EVERY))
+            for _ in self.replies.sweep(self._clock()):
+                await trio.lowlevel.checkpoint()
+            give_back()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled; started when names outside the cluster can be asked."""
         async with trio.open_nursery() as nursery:
@@ -293,7 +303,7 @@ class DnsService:
             await nursery.start(self.listeners.run)
             nursery.start_soon(self.faults.keep, "observed", self.digest.run)
             nursery.start_soon(self.faults.keep, "observed", self.audience.run)
-            nursery.start_soon(self.faults.keep, "memory", keep_giving_back)
+            nursery.start_soon(self.faults.keep, "memory", self._let_go)
             task_status.started()
 
 

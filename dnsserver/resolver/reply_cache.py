@@ -63,6 +63,7 @@ class Reply:
     __slots__ = ("counted", "depends", "hits", "home", "key", "labels", "queue", "reason", "seen", "size", "wire")
 
     due: float = FOREVER
+    expires: float = FOREVER  # when it is of no use any more, whatever changes until then
     firsts = 0  # 1 if the metrics do not yet have that it was sent when it was made
     more = _REPLY  # octets it takes beside its wire, its key and what it depends on
     home: "ReplyTable | None"  # these four are set when it is kept
@@ -143,7 +144,7 @@ class AgingReply(Reply):
     `record_hits` is told, as often, how many times it went out: the outside renews what is popular.
     """
 
-    __slots__ = ("_expires", "_record_hits", "_reported", "_since", "_ttls", "due", "more")
+    __slots__ = ("_record_hits", "_reported", "_since", "_ttls", "due", "expires", "more")
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class AgingReply(Reply):
         """Make a reply that was right at `since` and ends at `expires`; `ttls` are offsets of TTL fields in `wire`."""
         super().__init__(wire, labels, depends)
         self._since = since
-        self._expires = expires
+        self.expires = expires
         self._record_hits = record_hits
         self._reported = 0
         self._ttls = b"".join([offset.to_bytes(2, "big") + wire[offset : offset + 4] for offset in ttls])
@@ -168,11 +169,11 @@ class AgingReply(Reply):
     @property
     def lasts(self) -> float:
         """For how many seconds it is kept, from first to last."""
-        return self._expires - self._since
+        return self.expires - self._since
 
     def renew(self, now: float) -> bytes | None:
         """Return the octets with the TTLs that are left, or None after the end."""
-        if now >= self._expires:
+        if now >= self.expires:
             return None
         if self._record_hits is not None and self.hits > self._reported:
             self._record_hits(self.hits - self._reported)
@@ -182,7 +183,7 @@ class AgingReply(Reply):
         for offset, ttl in _TTL.iter_unpack(self._ttls):
             wire[offset : offset + 4] = max(0, ttl - age).to_bytes(4, "big")
         self.wire = bytes(wire)
-        self.due = min(self._since + age + 1, self._expires)
+        self.due = min(self._since + age + 1, self.expires)
         return self.wire
 
 
@@ -373,6 +374,19 @@ class ReplyCache:
                 self._dropped += 1
                 self._forget(reply)
         return self._dropped - dropped
+
+    def sweep(self, now: float) -> Iterator[None]:
+        """Forget what has expired, in steps of 0.5 ms at most.
+
+        What is asked for again is replaced then. What is not would stay until something else needs its room.
+        """
+        for table in tuple(self.tables):
+            for number, reply in enumerate(table.held(), 1):
+                if reply.expires <= now and reply.home is table:
+                    self._expired += 1
+                    self._forget(reply)
+                if not number % _STEP:
+                    yield
 
     def resize(self, size: int) -> None:
         """Hold at most so many octets from now on; the oldest entries are dropped first."""

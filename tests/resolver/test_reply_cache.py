@@ -266,6 +266,32 @@ def test_aging_replies_count_down_and_end() -> None:
     assert told == [5]
 
 
+def test_what_has_expired_is_swept_and_nothing_else() -> None:
+    replies, table = cache()
+    follows = replies.follow(lambda key, _: key == b"seen")
+    for number in range(600):
+        replies.keep(table, b"%d" % number, AgingReply(b"", LABELS, ((b"a",),), [], 0, 10 + number % 2))
+    replies.keep(table, b"seen", AgingReply(b"", LABELS, (), [], 0, 10))
+    replies.keep(table, b"stays", reply((b"a",)))
+    assert len(list(follows)) == 2
+    assert len(list(replies.sweep(9.9))) == 2
+    assert replies.statistics().expired == 0
+    steps = replies.sweep(10.0)
+    next(steps)
+    replies.drop({(b"a",)})  # in the middle of it: nothing goes twice
+    assert list(steps) == [None]
+    assert (held(table), set(table.followed)) == (set(), set())
+    found = replies.statistics()
+    assert (found.replies, found.size, found.expired + found.dropped) == (0, 0, 602)
+    for number in range(600):
+        replies.keep(table, b"%d" % number, AgingReply(b"", LABELS, ((b"a",),), [], 0, 10 + number % 2))
+    replies.keep(table, b"stays", reply((b"a",)))
+    assert len(list(replies.sweep(10.0))) == 2
+    assert held(table) == {b"stays", *(b"%d" % number for number in range(1, 600, 2))}
+    replies.drop({(b"a",)})
+    assert held(table) == set()
+
+
 def test_what_came_from_outside_can_be_cleared_alone() -> None:
     replies, table = cache()
     replies.keep(table, b"1", reply())
