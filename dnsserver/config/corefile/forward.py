@@ -7,6 +7,8 @@ from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_reverse, names
 from dnsserver.config.values import Upstream
+from dnsserver.wire.name import to_text
+from dnsserver.zone.static import SPECIAL
 
 _WHAT = "forward"
 _FEW = 3  # zones that are named one by one
@@ -138,6 +140,8 @@ def refuse_excepted(context: Context, site: Site) -> None:
 def _everything(context: Context, upstreams: list[str], options: _Options, source: Source) -> None:
     draft = context.draft
     draft.put("upstreams", upstreams, source, _WHAT)
+    special = ", ".join(to_text(name).removesuffix(".") for name in SPECIAL)
+    draft.differs(source, _WHAT, f"names in {special} are answered here, and never asked for (RFC 6761)")
     for key, value in options.values.items():
         draft.put(f"forwarding.{key}", value, options.sources[key], f"forward {_WORDS.get(key, key)}")
 

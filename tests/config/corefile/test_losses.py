@@ -40,6 +40,7 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("rewrite name suffix .a.example .b.example answer name (.*) {1}.x",), "differs", "this same rule, and not"),
     (("rewrite name regex (.*)[.]a {1}.b answer value (.*)[.]b {1}.a",), "differs", "is changed back if it is the one"),
     (("rewrite name a.b c.d", "kubernetes cluster.local"), "differs", "an alias, such as an ExternalName, that leads"),
+    (("forward . 192.0.2.1",), "differs", "names in localhost, resolver.arpa, invalid, onion, alt are answered here"),
     (("forward . 192.0.2.1", "forward b.example 192.0.2.2"), "differs", "no name reaches it"),
     (("cache 30 {", " success 500 60", "}"), "default", "the cache is measured in octets"),
     (("hosts /h {", " reload 0", " fallthrough", "}"), "differs", "here the file is read again"),
