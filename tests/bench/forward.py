@@ -29,6 +29,7 @@ import dns.message
 import dns.rcode
 
 from tests.bench.cpu import Clock
+from tests.bench.yardsticks import NSD
 
 # Each port of ours has its admin HTTP on the next one.
 NSD_PORT, UNBOUND_PORT, SERVER_PORT, LOSSY_PORT, SICK_PORT = 15401, 15402, 15403, 15405, 15411
@@ -49,27 +50,6 @@ apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: bench, resourceVersion: "2"}
 spec: {type: ClusterIP, clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{port: 80}]}
-"""
-
-NSD = """\
-server:
-  ip-address: 127.0.0.1
-  port: {port}
-  server-count: 1
-  username: ""
-  zonesdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-  zonelistfile: "{folder}/zone.list"
-  xfrdfile: "{folder}/xfrd.state"
-  xfrdir: "{folder}"
-  database: ""
-  rrl-ratelimit: 0
-  rrl-whitelist-ratelimit: 0
-remote-control:
-  control-enable: no
-zone:
-  name: {zone}
-  zonefile: bench.zone
 """
 
 # One thread, everything it caches in memory, no validation: what dnsserver does, too.
@@ -240,7 +220,7 @@ class Bench:
         self._names = Names()
         (folder / "objects.yaml").write_text(OBJECTS)
         (folder / "none.toml").write_text("")
-        (folder / "bench.zone").write_text(
+        (folder / "zone").write_text(
             f"$ORIGIN {ZONE}.\n$TTL 300\n@ SOA ns host 1 7200 1800 86400 60\n@ NS ns\nns A 192.0.2.53\n* A 192.0.2.1\n"
         )
         (folder / "nsd.conf").write_text(NSD.format(port=NSD_PORT, folder=folder, zone=ZONE))

@@ -33,32 +33,12 @@ from loadtest.inventory import Pattern, from_pattern
 from loadtest.mixes import mix
 from loadtest.questions import write
 from loadtest.report import Report
+from tests.bench.yardsticks import NSD
 
 PORT = 15399
 NAMES = 1000
 CLIENTS, OUTSTANDING = 8, 200
 PACES = (("closed loop", None), ("20,000 a second", 20_000), ("one at a time", 1))
-
-NSD = """\
-server:
-  ip-address: 127.0.0.1
-  port: {port}
-  server-count: 1
-  username: ""
-  zonesdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-  zonelistfile: "{folder}/zone.list"
-  xfrdfile: "{folder}/xfrd.state"
-  xfrdir: "{folder}"
-  database: ""
-  rrl-ratelimit: 0
-  rrl-whitelist-ratelimit: 0
-remote-control:
-  control-enable: no
-zone:
-  name: cluster.local
-  zonefile: cluster.zone
-"""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -86,8 +66,8 @@ def nsd(folder: Path) -> Iterator[int]:
         "@ 5 NS ns.dns",
         "ns.dns 5 A 10.0.0.1",
     ]
-    (folder / "cluster.zone").write_text("\n".join([*apex, *records]) + "\n")
-    (folder / "nsd.conf").write_text(NSD.format(port=PORT, folder=folder))
+    (folder / "zone").write_text("\n".join([*apex, *records]) + "\n")
+    (folder / "nsd.conf").write_text(NSD.format(port=PORT, folder=folder, zone="cluster.local"))
     command: list[str | Path] = [
         *pinned(0),
         shutil.which("nsd", path=os.environ["PATH"] + ":/usr/sbin") or "nsd",
