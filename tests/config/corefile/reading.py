@@ -15,6 +15,11 @@ from dnsserver.config.reader import load_text
 NAME = "Corefile"
 
 
+def root(*lines: str) -> str:
+    """A Corefile of one block for all names."""
+    return "\n".join([".:53 {", *lines, "}"]) + "\n"
+
+
 def imported(
     text: str, files: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None, name: str = NAME
 ) -> Imported:

@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.corefile.reading import written
-
-
-def root(*lines: str) -> str:
-    """A Corefile of one block for all names."""
-    return "\n".join([".:53 {", *lines, "}"]) + "\n"
-
+from tests.config.corefile.reading import root, written
 
 LEAVING = """a.example {
  rewrite name suffix a.example b.example

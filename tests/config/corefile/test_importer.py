@@ -7,14 +7,9 @@ import pytest
 
 from dnsserver.config.corefile import CorefileError, NotACorefileError
 from tests.config.corefile.plugins import PLUGINS, shortest
-from tests.config.corefile.reading import config, imported, losses, said, written
+from tests.config.corefile.reading import config, imported, losses, root, said, written
 
 FOLDER = Path(__file__).parents[2] / "corefiles"
-
-
-def root(*lines: str) -> str:
-    """A Corefile of one block for all names."""
-    return "\n".join([".:53 {", *lines, "}"]) + "\n"
 
 
 CLUSTER = "kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n fallthrough in-addr.arpa ip6.arpa\n}"

@@ -2,13 +2,7 @@
 
 import pytest
 
-from tests.config.corefile.reading import config, imported, said
-
-
-def root(*lines: str) -> str:
-    """A Corefile of one block for all names."""
-    return "\n".join([".:53 {", *lines, "}"]) + "\n"
-
+from tests.config.corefile.reading import config, imported, root, said
 
 # The lines, of what kind the finding is, and what it says.
 SAID: list[tuple[tuple[str, ...], str, str]] = [
