@@ -1,41 +1,13 @@
 """The pages and actions of admin HTTP, put together from the parts that know them."""
 
 import importlib
-from typing import Protocol
 
-from dnsserver.app.dns_service import DnsService
-from dnsserver.app.metrics_collector import MetricsCollector
-from dnsserver.app.sync import Sync
-from dnsserver.app.traffic import TrafficCounter
+from dnsserver.app.shown_parts import Parts
 from dnsserver.app.traffic_pages import traffic_routes
-from dnsserver.app.workers import Workers
-from dnsserver.config import Config
 from dnsserver.page.document import document
 from dnsserver.page.recorder import Recorder
 from dnsserver.server.admin import Route
 from dnsserver.server.pages import standard_routes
-from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.journal import Journal
-
-
-class Parts(Protocol):
-    """The parts of a server that are shown."""
-
-    is_alone: bool
-    config: Config
-    cluster: Cluster
-    journal: Journal
-    dns: DnsService
-    sync: Sync
-    collector: MetricsCollector
-    traffic: TrafficCounter
-    workers: Workers
-
-    def place(self, key: str) -> str:
-        """Return where a key of the configuration is written."""
-
-    def flush(self, name: bytes, below: bool) -> int:
-        """Forget what is kept of a name, and of those below it, in all processes; return how many entries went."""
 
 
 class AdminPages:

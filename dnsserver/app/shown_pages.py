@@ -1,9 +1,9 @@
 """The pages of admin HTTP for people. They are imported at the first request: most servers only get probes."""
 
-from dnsserver.app.admin_pages import Parts
 from dnsserver.app.change_pages import change_routes
 from dnsserver.app.endpoint_pages import endpoint_routes
 from dnsserver.app.explain_pages import explain_routes
+from dnsserver.app.shown_parts import Parts
 from dnsserver.config import order, render
 from dnsserver.page.history import History
 from dnsserver.page.overview import Overview
