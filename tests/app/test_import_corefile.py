@@ -57,7 +57,7 @@ def test_a_loss_ends_strict_with_1(tmp_path: Path, text: str, flags: tuple[str, 
 
 
 def test_what_is_said_stands_under_its_heading(tmp_path: Path) -> None:
-    path = written(tmp_path, {"Corefile": ". {\n errors\n ready\n dns64\n forward . 192.0.2.1\n}"})
+    path = written(tmp_path, {"Corefile": ". {\n errors\n ready\n dns64\n forward . ::1\n}"})
     _, _, err = run(path)
     lines = err.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
@@ -96,11 +96,11 @@ def test_what_cannot_be_imported_ends_with_2(tmp_path: Path, files: dict[str, st
 
 
 IMPORTED: list[tuple[dict[str, str], dict[str, Any]]] = [
-    ({"Corefile": ". {\n import part\n}", "part": "cache 7"}, {"ttl_cap": 7, "negative_cap": 7}),
-    ({"Corefile": ". {\n import sub/*.override\n}", "sub/b.override": "cache 9", "sub/a.override": "errors"},
-     {"ttl_cap": 9, "negative_cap": 9}),
+    ({"Corefile": ". {\n import part\n forward . ::1\n}", "part": "cache 7"}, {"ttl_cap": 7, "negative_cap": 7}),
+    ({"Corefile": ". {\n import sub/*.override\n forward . ::1\n}", "sub/b.override": "cache 9",
+      "sub/a.override": "errors"}, {"ttl_cap": 9, "negative_cap": 9}),
     # A file that is imported imports by its own folder.
-    ({"Corefile": "import sub/blocks", "sub/blocks": ". {\n import inner\n}", "sub/inner": "cache 8"},
+    ({"Corefile": "import sub/blocks", "sub/blocks": ". {\n import inner\n forward . ::1\n}", "sub/inner": "cache 8"},
      {"ttl_cap": 8, "negative_cap": 8}),
 ]  # fmt: skip
 
@@ -141,5 +141,5 @@ def test_keys_beside_the_corefile_are_files_beside_it(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_a_file(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["import-corefile", "-"], input=". {\n forward . 192.0.2.1\n}\n")
+    result = CliRunner().invoke(cli, ["import-corefile", "-"], input=". {\n forward . ::1\n}\n")
     assert (result.exit_code, tomllib.loads(result.stdout)) == (0, {"upstreams": ["192.0.2.1"]})

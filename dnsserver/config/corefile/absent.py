@@ -13,6 +13,11 @@ DEFAULT = {
 
 _CLIENTS_BY = "clients that ask over {} are not answered: they have to use UDP or TCP on port 53"
 _NO_RECORDS = "names that {} are not found here: run a server of their own for them, and write a [[forward]] to it"
+_NO_LISTS = "names are not blocked by lists: clients get their addresses; block single names with [[answer]]"
+_NO_POLICY = "no policy decides who gets an answer: [clients] allow admits clients by their address"
+_FIRST_ANSWER = "no other upstream is asked because of an rcode: clients get the first answer"
+_ADDRESS_IN_NAME = "names that hold an address are not answered: write an [[answer]] with a regex for them"
+_OTHER_CLUSTERS = "names of Services that other clusters export (ServiceImport) are not answered"
 
 LOST = {
     "auto": "the zone files of a folder are not read: name each file in `static`, with its zone as `$ORIGIN`",
@@ -47,21 +52,66 @@ LOST = {
     "transfer": "zones cannot be transferred from here (AXFR is refused): secondaries keep their copy until it expires",
     "tsig": "TSIG signatures of questions are not checked: [clients] allow admits clients by their address",
     "whoami": "no name tells a client its own address",
-    # Not of CoreDNS itself, but built in by people.
-    "ads": "names are not blocked by lists: clients get their addresses; block single names with [[answer]]",
-    "alternate": "no other upstream is asked because of an rcode: clients get the first answer",
+    # Not of CoreDNS itself, but built in by people, or by those who give it away.
+    "ads": _NO_LISTS,
+    "alternate": _FIRST_ANSWER,
+    "amazondns": _NO_RECORDS.format("Amazon's DNS has"),
+    "block": _NO_LISTS,
+    "blocker": _NO_LISTS,
+    "blocklist": _NO_LISTS,
+    "consul": _NO_RECORDS.format("Consul knows"),
+    "dnsredir": "lists of domains are not read: write a [[forward]] for each domain",
+    "docker": _NO_RECORDS.format("containers of Docker have"),
+    "dump": "questions are not dumped: [[query_log]] logs them",
+    "ens": _NO_RECORDS.format("the Ethereum Name Service has"),
+    "fallback": _FIRST_ANSWER,
     "fanout": "upstreams are not all asked at once: [[forward]] asks the fastest one first",
     "federation": "federated Services no longer exist in Kubernetes, and are not answered",
     "finalize": "CNAMEs are not flattened: clients get the chain as it is",
+    "firewall": _NO_POLICY,
+    "git": "zone files are not fetched with git: let something else fetch them, and name each file in `static`",
+    "gravwell": "nothing is sent to Gravwell: [[query_log]] logs questions",
+    "gslb": _NO_RECORDS.format("are balanced between sites (GSLB)"),
+    "handshake": _NO_RECORDS.format("Handshake has"),
+    "idetcd": _NO_RECORDS.format("nodes write into etcd"),
+    "ipecho": _ADDRESS_IN_NAME,
+    "ipin": _ADDRESS_IN_NAME,
+    "ipset": "addresses that are answered are put into no set of a firewall",
     "k8s_crd": _NO_RECORDS.format("custom resources hold"),
+    "k8s_event": "failures are not reported as Events of Kubernetes: the log and the metrics have them",
     "k8s_gateway": "names of Ingresses, Gateways and load balancers are not answered: use external-dns, or "
     "a [[forward]] to a server that has them",
+    "kubenodes": _NO_RECORDS.format("nodes of the cluster have"),
     "kubernetai": "one server answers for one cluster: each of the others needs a server and a [[forward]] to it",
+    "lighthouse": _OTHER_CLUSTERS,
     "mdns": _NO_RECORDS.format("multicast DNS knows"),
-    "proxy": "was removed in CoreDNS 1.5: write what it forwarded into upstreams and [[forward]]",
+    "meship": _NO_RECORDS.format("a mesh network has"),
+    "multicluster": _OTHER_CLUSTERS,
+    "mysql": _NO_RECORDS.format("a database holds"),
+    "netbox": _NO_RECORDS.format("NetBox holds"),
+    "nftables": "addresses that are answered are put into no set of a firewall",
+    "nodecache": "the address on the node is not set up by the server: `guard-node` does that, in manifests/node-local",
+    "ocp_dnsnameresolver": "objects of the kind DNSNameResolver (OpenShift) are not kept up to date: rules of an "
+    "egress firewall that name domains do not follow their addresses",
+    "omada": _NO_RECORDS.format("an Omada controller knows"),
+    "onlyone": "a reply has all records of a name, and not one of each type",
+    "opa": _NO_POLICY,
+    "pdsql": _NO_RECORDS.format("a database holds"),
+    "policy": _NO_POLICY,
+    "ratelimit": "questions are limited by [clients] instead, which is on without a setting",
     "records": "records in the Corefile are not imported: write them as [[answer]] tables or a zone file",
+    "recursor": "nothing is resolved from the root servers: the names of this block go to the upstreams",
     "redis": _NO_RECORDS.format("Redis holds"),
+    "redisc": "answers are not shared by way of Redis: each server has a cache of its own",
     "rrl": "replies are not rate-limited by their kind: [clients] rate limits the questions of one address",
+    "split": "clients are not distinguished by their network: all get the same records",
+    "tailscale": _NO_RECORDS.format("Tailscale knows"),
+    "traefik": _NO_RECORDS.format("Traefik routes"),
     "unbound": "nothing is resolved from the root servers: the names of this block go to the upstreams",
+    "vcluster": _NO_RECORDS.format("the cluster around a virtual one has"),
+    "warnlist": "names are not compared with lists: /top and [[query_log]] show who asks what",
     "wgsd": _NO_RECORDS.format("WireGuard peers have"),
 }
+
+# What plugins of former versions are called now.
+FORMER = {"proxy": "forward"}  # until 1.5

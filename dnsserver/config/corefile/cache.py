@@ -18,6 +18,9 @@ _SAID = "answers about the cluster are computed from its current state, so none 
 def cache(context: Context, site: Site, directive: Directive) -> None:
     """Import the plugin. There is one cache for all names from outside: the root block's numbers count first."""
     draft, source = context.draft, source_of(directive)
+    if not site.has("forward"):
+        draft.default(source, _WHAT, "no answer comes from outside: the others are computed from what is there now")
+        return
     arguments = list(directive.args)
     caps = dict(_USUAL)
     sources = dict.fromkeys(caps, source)
@@ -89,7 +92,7 @@ def _cap(context: Context, site: Site, key: str, value: int, source: Source) -> 
     draft = context.draft
     there = draft.settings.get(f"cache.{key}")
     which = "negative answers" if key == "negative_cap" else "answers"
-    if there is None and not site.is_root and any(other.is_root for other in context.sites):
+    if there is None and not site.is_root and any(other.is_root and other.has("forward") for other in context.sites):
         text = f"{which} for {', '.join(site.zones)} are cached for their whole TTL, not for {value} seconds at most"
         draft.lost(source, _WHAT, f"{text}, as the block for all names has no `cache`: clients see a change later")
         return

@@ -104,12 +104,12 @@ class Draft:
         """Report what has no counterpart, and what that means for whom."""
         self._say("lost", source, what, text)
 
-    def take_back(self, source: Source, beginning: str) -> None:
-        """Unsay what a line became, as it does not."""
+    def take_back(self, source: Source, beginning: str, kind: Kind = "became") -> None:
+        """Unsay what was said of a line, such as what it became, as it does not."""
         self.findings = [
             finding
             for finding in self.findings
-            if not (finding.kind == "became" and finding.source == source and finding.text.startswith(beginning))
+            if not (finding.kind == kind and finding.source == source and finding.text.startswith(beginning))
         ]
 
     def _say(self, kind: Kind, source: Source, what: str, text: str) -> None:

@@ -1,16 +1,22 @@
 """Imports the plugin `forward`: which upstreams are asked for outside names. kube-dns's ConfigMap uses parts of it."""
 
+import ipaddress
 from typing import Any
+
+import msgspec
 
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
+from dnsserver.config.corefile.sites import answered_as
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_reverse, names
 from dnsserver.config.values import Upstream
 from dnsserver.wire.name import to_text
 from dnsserver.zone.static import SPECIAL
 
 _WHAT = "forward"
+_PORT = 53
+_ANSWERING = {"acl", "auto", "dns64", "etcd", "file", "hosts", "kubernetes", "rewrite", "secondary", "template"}
 _FEW = 3  # zones that are named one by one
 _PARTS = ("svc", "pod", "dns-version")  # all names below a cluster's domain but those of its name server
 _OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
@@ -75,7 +81,7 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
     for zone in served:
         if zone == ROOT:
             _everything(context, upstreams, options, source)
-        elif is_below(zone, context.domain) and site.has_above(zone):
+        elif belonging(zone, [context.domain, *context.seconds]) and site.has_above(zone):
             draft.differs(source, _WHAT, f"names below {zone} belong to the cluster: none is left for these upstreams")
         elif zone == context.domain:
             _whole_cluster(context, upstreams, options, source)
@@ -188,6 +194,8 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
     """Return the upstreams in the form of our configuration; those that cannot be asked are reported."""
     draft, source = context.draft, source_of(directive)
     targets = list(directive.args[1:])
+    if through := _through_others(context, directive):
+        return through
     files = [target for target in targets if "/" in target and "://" not in target]
     if files and len(targets) == 1 and options.tcp is None:
         return [context.located(files[0], source, _WHAT)]
@@ -214,6 +222,50 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
     if not found:
         draft.lost(source, _WHAT, "no upstream is left: names that go there are not answered until you add one")
     return list(dict.fromkeys(found))
+
+
+def _through_others(context: Context, directive: Directive) -> list[str]:
+    """Return the upstreams of the blocks that a block hands its questions to, at other ports of this machine.
+
+    That is how CoreDNS asks several upstreams over TLS, as it knows one name of a certificate for each `forward`.
+    Nothing if not all targets are such blocks: there is no server at those ports any more.
+    """
+    found: list[str] = []
+    ways = []
+    for target in directive.args[1:]:
+        for other in context.aside:
+            there = [each for each in other.block.directives if each.name == _WHAT and each is not directive]
+            if there and not other.view and _is_here(target, other.ports) and len(there[0].args) > 1:
+                ways.append((target, other))
+                rest = [each for each in context.aside if each is not other]  # so that a circle comes to an end
+                within = msgspec.structs.replace(context, aside=rest)
+                found += _upstreams(within, there[0], _options(within, there[0], is_last=True))
+                break
+    if len(ways) < len(directive.args) - 1:
+        return []
+    for target, other in ways:
+        context.draft.take_back(other.source, answered_as(other.zones), "lost")
+        text = f"its upstreams are asked directly, in place of {target}; it has no port of its own any more"
+        context.draft.differs(other.source, "server block", text)
+        answering = sorted({each.name for each in other.block.directives} & _ANSWERING)
+        if answering:
+            text = f"{', '.join(answering)} of it are left out: only its upstreams are asked"
+            context.draft.lost(other.source, "server block", text)
+    return list(dict.fromkeys(found))
+
+
+def _is_here(target: str, ports: list[int]) -> bool:
+    """Tell whether an upstream is this machine at one of these ports."""
+    text = upstream_of(target)
+    if text is None or "://" in text:
+        return False
+    upstream = Upstream.parse(text)
+    if (upstream.port or _PORT) not in ports:
+        return False
+    try:
+        return ipaddress.ip_address(upstream.host).is_loopback
+    except ValueError:
+        return upstream.host == "localhost"
 
 
 def nameservers(text: str) -> list[str]:
@@ -297,7 +349,7 @@ def _option(context: Context, line: Line, options: _Options) -> None:
                 draft.lost(source, what, text)
         case "tls_servername", [name]:
             options.server_name = name
-            draft.became(source, what, f"the name after # in the addresses of these upstreams, {name}")
+            draft.became(source, what, f"the name after # in the addresses of upstreams over TLS, {name}")
         case "failover", [_, *_]:
             rest = [code for code in arguments if code.upper() not in _FAILING_OVER]
             if rest:

@@ -111,7 +111,7 @@ PLUGINS: dict[str, Plugin] = {
     "header": Plugin("word*", {"query": _FLAGS, "response": _FLAGS}),
     "dnssec": Plugin("word*", {"key": "file|aws_secretsmanager word+", "cache_capacity": "integer"}, once=True),
     "tls": Plugin(
-        "word+",
+        "word*",
         {
             "client_auth": "nocert|request|require|verify_if_given|require_and_verify",
             "keylog": "word",

@@ -6,21 +6,26 @@ from dnsserver.config.corefile.cache import CAPPED, shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.kinds import did_you_mean
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.site import NO_NAME, Context, Site, seconds, source_of, source_of_line, whole
 from dnsserver.config.corefile.zones import ROOT, belonging, is_reverse, names
 from dnsserver.config.values import Domain
 
 _WHAT = "hosts"
 _USUAL_TTL = 3600
+_NO_FILE = "/dev/null"  # what people write where they want no file but the entries of the block
 _OPTIONS = {"fallthrough", "fallthrough_unsupported", "no_reverse", "ttl", "reload"}
 
 
 def hosts(context: Context, site: Site, directive: Directive) -> None:
     """Import a hosts file, entries written in the block, or both; without a file CoreDNS reads /etc/hosts as well."""
     draft, source = context.draft, source_of(directive)
-    zones, wrong = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
+    given, wrong = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name")
+    zones = context.of_block(site, given)
+    if given and not zones:
+        draft.differs(source, _WHAT, NO_NAME)
+        return
     shared: dict[str, object] = {}
     through: list[str] = []
     entries: list[str] = []
@@ -50,11 +55,6 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
                 )
     if ROOT not in zones:
         shared["below"] = zones
-    alone = [zone for zone in zones if not belonging(zone, through)]
-    if alone:
-        text = f"without fallthrough, a name below {', '.join(alone)} that is not in it gets NXDOMAIN, where CoreDNS"
-        draft.differs(source, _WHAT, f"{text} said SERVFAIL")
-        shared["authoritative_below"] = alone
     if not any(zone == ROOT or is_reverse(zone) for zone in site.zones):
         shared["reverse"] = False  # no reverse name comes to this block
     ttl = int(str(shared.get("ttl", _USUAL_TTL)))
@@ -63,12 +63,38 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
         shared["ttl"] = shown
     values: dict[str, object] = {"entries": entries} if entries else {}
     path = directive.args[0] if directive.args else "/etc/hosts"
-    values["file"] = context.located(path, source, _WHAT)
-    shared |= context.others(site, zones)
+    if path != _NO_FILE:
+        values["file"] = context.located(path, source, _WHAT)
+    elif not entries:
+        draft.differs(source, _WHAT, f"{path} has no names: left out")
+        return
     notes = [] if directive.args else ["CoreDNS reads /etc/hosts as well if no file is named"]
     notes += [f"its TTL is {CAPPED}"] if shown < ttl else []
-    entry = draft.add("hosts", values | shared, source, _WHAT, "; ".join(notes))
-    entry.sources += sources
+    values |= shared
+    for table in _tables(context, site, zones, through, source):
+        draft.add("hosts", values | table, source, _WHAT, "; ".join(notes)).sources += sources
+
+
+def _tables(
+    context: Context, site: Site, zones: list[str], through: list[str], source: Source
+) -> list[dict[str, list[str]]]:
+    """Return the keys that say which names a hosts file is for, and which of them have no other source.
+
+    Where only some of the names fall through, these have a table of their own, before that of all others.
+    """
+    others = context.others(site, zones)
+    alone = [zone for zone in zones if not belonging(zone, through)]
+    if not alone:
+        return [others]
+    parts = [part for part in context.of_block(site, through) if belonging(part, alone)]
+    but = f", other than below {', '.join(parts)}," if parts else ""
+    text = f"without fallthrough, a name below {', '.join(alone)}{but} that is not in it gets NXDOMAIN, where CoreDNS"
+    context.draft.differs(source, _WHAT, f"{text} said SERVFAIL")
+    rest = {**others, "authoritative_below": alone}
+    if not parts:
+        return [rest]
+    excepted = [*others.get("except", []), *(part for part in parts if not belonging(part, others.get("except", [])))]
+    return [{"below": parts, **context.others(site, parts)}, {**rest, "except": excepted}]
 
 
 def _ttl(

@@ -20,7 +20,7 @@ from dnsserver.config.corefile import (
 )
 from dnsserver.config.corefile.configmap import Sources
 from dnsserver.config.corefile.draft import Draft, Finding, Source
-from dnsserver.config.corefile.parser import CorefileError, Directive, ImportedFile, Parsed, parse
+from dnsserver.config.corefile.parser import CorefileError, Directive, ImportedFile, Parsed, ServerBlock, parse
 from dnsserver.config.corefile.refusals import refusals
 from dnsserver.config.corefile.site import Context, Files, Site, source_of
 from dnsserver.config.corefile.sites import sites
@@ -89,10 +89,25 @@ def import_text(
         for remark in parsed.remarks:
             say = draft.lost if remark.lost else draft.differs
             say(Source(remark.file, remark.line, ""), "import", remark.text)
-        _blocks(Context(draft, sites(parsed.blocks, draft), files))
+        _blocks(Context(draft, *sites(_as_now(parsed.blocks, draft), draft), files))
     heading = f"From {given.name}, by `dnsserver import-corefile`; zones/dnsserver.toml explains each setting."
     text = _accepted(draft, heading, given.name, mistakes)
     return Imported(text, tuple(sorted(draft.findings, key=lambda finding: (finding.source.file, finding.source.line))))
+
+
+def _as_now(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[ServerBlock, ...]:
+    """Return the blocks with plugins of former versions under the names that they have now."""
+    made = []
+    for block in blocks:
+        directives = []
+        for directive in block.directives:
+            name = absent.FORMER.get(directive.name, directive.name)
+            if name != directive.name:
+                text = f"{directive.name}, which CoreDNS no longer has, is imported like {name}"
+                draft.differs(source_of(directive), directive.name, text)
+            directives.append(directive._replace(name=name))
+        made.append(block._replace(directives=tuple(directives)))
+    return tuple(made)
 
 
 def _refuse(parsed: Parsed, name: str) -> None:
@@ -128,6 +143,9 @@ def _blocks(context: Context) -> None:
     for _, directive in every:
         if directive.name not in _PLUGINS and directive.name != "root":
             _absent(context, directive)
+    if not any(directive.name == "kubernetes" for _, directive in every):
+        text = f"names of {context.domain}, and of the addresses of Services and pods, are answered here from the API"
+        context.draft.differs(context.sites[0].source, "server block", f"{text}, where no `kubernetes` did so")
     _silent(context, [directive for _, directive in every if directive.name != "view"])
     for site in context.sites:
         _end_of(context, site)
@@ -181,7 +199,7 @@ def _external(context: Context, directive: Directive) -> None:
 def _end_of(context: Context, site: Site) -> None:
     """Handle names for which no plugin of a block answers: CoreDNS never goes on to another block."""
     draft = context.draft
-    if not site.has("cache"):
+    if site.has("forward") and not site.has("cache"):
         cap = draft.settings.get("cache.ttl_cap")
         whole = "their whole TTL, without a setting"
         long = whole if cap is None else f"{cap.value} seconds at most, as {cap.sources[0].place()} says for all names"
@@ -192,7 +210,7 @@ def _end_of(context: Context, site: Site) -> None:
     if site.is_root:
         draft.put("upstreams", [], site.source, "server block", "no `forward`: names outside the cluster are refused")
         return
-    taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {context.domain}
+    taken = {entry.values["domain"] for entry in draft.tables.get("forward", [])} | {context.domain, *context.seconds}
     for zone in site.zones:
         if zone not in taken and not (is_reverse(zone) and site.has("kubernetes")):
             note = "no `forward` in this block: names that nothing in it answers are refused"

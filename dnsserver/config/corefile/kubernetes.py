@@ -12,6 +12,8 @@ from dnsserver.config.model import NAMESPACE
 
 _MODES = {"disabled", "insecure", "verified"}
 _WHAT = "kubernetes"
+_USUAL_TTL = 5  # seconds
+_OF_OBJECTS = {"endpoint", "tls", "kubeconfig", "namespaces", "labels", "namespace_labels", "ignore", "noendpoints"}
 _NO_EFFECT = {
     "startup_timeout": "cluster names get SERVFAIL until the first listing is complete, however long it takes",
     "apiserver_qps": "the API server gets one list and one watch request of each kind, and no more",
@@ -41,23 +43,37 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
         draft.lost(source, _WHAT, "has only reverse zones, and CoreDNS does not start like that: left out")
         return
     there = draft.settings.get("domain")
-    if there is not None and there.value != domains[0]:
+    if there is not None and there.value not in domains and _objects(directive) != _objects(_every(context)[0][1]):
         text = f"a second cluster, {domains[0]}: one server answers for one cluster, which is {there.value}"
         draft.lost(source, _WHAT, f"{text}; run a server of its own for it, and write a [[forward]] to it")
         return
-    draft.put("domain", domains[0], source, _WHAT)
+    if there is None:
+        draft.put("domain", domains[0], source, _WHAT)
     multicluster = _options(context, site, directive)
-    for zone in domains[1:]:
+    for zone in domains:
+        if zone == context.domain:
+            continue
+        context.seconds.append(zone)
         if zone in multicluster:
             draft.extend("local.domains", [zone], source, "kubernetes multicluster")
             text = "names of imported Services (ServiceImport) are not answered"
             draft.lost(source, "kubernetes multicluster", f"{text}: clients that ask for one below {zone} get NXDOMAIN")
         else:
-            values = {"suffix": zone, "to": domains[0], "answers": "names"}
+            values = {"suffix": zone, "to": context.domain, "answers": "names", **context.others(site, [zone])}
             draft.add(
                 "rewrite", values, source, _WHAT, "the cluster's second domain, whose names become those of the first"
             )
-    _reverse(context, directive, [zone for zone in zones if is_reverse(zone)], domains)
+    _reverse(context, site, directive, domains)
+
+
+def _every(context: Context) -> list[tuple[Site, Directive]]:
+    """Return all directives of the plugin with their blocks, in the order in which they are imported."""
+    return [(site, each) for site in context.sites for each in site.block.directives if each.name == _WHAT]
+
+
+def _objects(directive: Directive) -> list[tuple[str, ...]]:
+    """Return the lines that say which objects of which API server are answered for."""
+    return sorted(line.words for line in directive.lines if line.words[0] in _OF_OBJECTS)
 
 
 def _options(context: Context, site: Site, directive: Directive) -> list[str]:
@@ -67,7 +83,13 @@ def _options(context: Context, site: Site, directive: Directive) -> list[str]:
     if "pods" not in given:
         draft.put("pods", "disabled", source_of(directive), "kubernetes", "as in CoreDNS without `pods`")
     if "ttl" not in given:
-        draft.default(source_of(directive), "kubernetes", "ttl is 5 seconds, as in CoreDNS without `ttl`")
+        shown = shown_ttl(site, [context.domain], _USUAL_TTL)
+        if shown < _USUAL_TTL or len(_every(context)) > 1:
+            note = CAPPED if shown < _USUAL_TTL else "as in CoreDNS without `ttl`"
+            draft.put("ttl", shown, source_of(directive), _WHAT, note)
+        else:
+            text = f"ttl is {_USUAL_TTL} seconds, as in CoreDNS without `ttl`"
+            draft.default(source_of(directive), _WHAT, text)
     multicluster: list[str] = []
     for line in directive.lines:
         option, arguments, source = line.words[0], list(line.words[1:]), source_of_line(line)
@@ -129,9 +151,16 @@ def _value(context: Context, site: Site, line: Line, source: Source, what: str) 
     return True
 
 
-def _reverse(context: Context, directive: Directive, zones: list[str], domains: list[str]) -> None:
+def _reverse_zones(context: Context, site: Site, directive: Directive) -> list[str]:
+    """Return the reverse zones of a directive whose names come to its block."""
+    zones = names(directive.args)[0] if directive.args else site.zones
+    return context.of_block(site, [zone for zone in zones if is_reverse(zone)])
+
+
+def _reverse(context: Context, site: Site, directive: Directive, domains: list[str]) -> None:
     """Import how reverse names, and names that the cluster does not have, are answered."""
     draft, source = context.draft, source_of(directive)
+    zones = _reverse_zones(context, site, directive)
     through: list[str] = []
     for line in directive.lines:
         if line.words[0] == "fallthrough":
@@ -144,7 +173,7 @@ def _reverse(context: Context, directive: Directive, zones: list[str], domains: 
         draft.lost(source, what, f"{text}: write [[answer]] tables for names of your own below {handed_on[0]}")
     kept = [zone for zone in zones if not belonging(zone, through)]
     if [zone for zone in zones if zone not in kept]:
-        draft.default(source, what, "reverse names that the cluster does not know go to the upstreams")
+        draft.default(source, what, "reverse names that the cluster does not know are asked for like other names")
     for zone in kept:
         network = network_of(zone)
         if network is None:
@@ -154,9 +183,10 @@ def _reverse(context: Context, directive: Directive, zones: list[str], domains: 
         else:
             note = "without fallthrough: unknown reverse names get NXDOMAIN"
             draft.extend("reverse_zones", [network], source_of(directive), _WHAT, note)
-    if not set(REVERSE) <= set(zones):
-        which = "outside of its reverse zones" if zones else "no reverse zone"
-        text = f"{which}: CoreDNS sent reverse names of the cluster to its upstreams, here they are answered"
+    every = [zone for block, each in _every(context) for zone in _reverse_zones(context, block, each)]
+    if not set(REVERSE) <= set(every) and directive is _every(context)[0][1]:
+        which = "outside of its reverse zones" if every else "no reverse zone"
+        text = f"{which}: CoreDNS asked for reverse names of the cluster as for others, here they are answered"
         draft.differs(source_of(directive), _WHAT, text)
 
 

@@ -60,7 +60,7 @@ def _block(block: ServerBlock) -> Iterator[str]:
         place = f"{directive.file}:{directive.line}"
         plugin = PLUGINS.get(directive.name)
         if plugin is None:
-            if directive.name not in absent.LOST and directive.name not in absent.DEFAULT:
+            if not any(directive.name in known for known in (absent.LOST, absent.DEFAULT, absent.FORMER)):
                 yield f"{place}: {_unknown(directive)}"
             continue
         if not block.keys:

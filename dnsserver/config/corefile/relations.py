@@ -192,6 +192,13 @@ def _rewrite(directive: Directive, _: ServerBlock) -> _Found:
         yield directive, text
 
 
+def _tls(directive: Directive, _: ServerBlock) -> _Found:
+    if len(directive.args) == 1:
+        yield directive, "tls: found one word, expected a certificate and a key, or none and acme in a block"
+    elif not directive.args and not any(len(line.words) > 1 for line in _lines(directive, "acme")):
+        yield directive, "tls: expected a certificate and a key after it, or acme with a domain in a block"
+
+
 OF_PLUGIN: dict[str, Callable[[Directive, ServerBlock], _Found]] = {
     "kubernetes": _kubernetes,
     "forward": _forward,
@@ -200,6 +207,7 @@ OF_PLUGIN: dict[str, Callable[[Directive, ServerBlock], _Found]] = {
     "hosts": _hosts,
     "acl": _acl,
     "timeouts": _timeouts,
+    "tls": _tls,
     "header": _header,
     "transfer": _transfer,
     "secondary": _secondary,

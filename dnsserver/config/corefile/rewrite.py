@@ -76,7 +76,7 @@ def _name(context: Context, site: Site, words: list[str], source: Source) -> Non
             draft.differs(source, "rewrite answer value", text)
     if answers:
         values["answers"] = "names"
-    elif kind != "exact":
+    elif kind != "exact" and not rest:
         text = "the reply has the name that was asked for, where CoreDNS left the rewritten one in it"
         draft.differs(source, f"rewrite name {kind}", text)
     if not site.is_root:

@@ -4,8 +4,8 @@ import ipaddress
 
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import belonging
+from dnsserver.config.corefile.site import NO_NAME, UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.zones import ROOT, belonging, names
 from dnsserver.config.values import Address
 
 _PORT = 53
@@ -132,23 +132,26 @@ def local(context: Context, site: Site, directive: Directive) -> None:
 def acl(context: Context, site: Site, directive: Directive) -> None:
     """Import who may ask: rules in their order, the first that fits counts."""
     draft, source = context.draft, source_of(directive)
-    from_zones = directive.args or tuple(site.zones)
+    zones = context.of_block(site, names(directive.args)[0] if directive.args else site.zones)
     rules = [_rule(line.words) for line in directive.lines]
     if any(action not in _ACL for action, _, _ in rules):
         draft.lost(source, "acl", "has a rule that CoreDNS does not start with: the whole plugin is left out")
         return
+    if not zones:
+        draft.differs(source, "acl", NO_NAME)
+        return
     by_address = all(types is None for _, types, _ in rules)
-    if by_address and set(from_zones) & {"."} and all(action != "filter" for action, _, _ in rules):
+    if by_address and ROOT in zones and all(action != "filter" for action, _, _ in rules):
         _allow(context, directive, source)
         return
-    _by_type(context, site, directive, [zone.rstrip(".") or "." for zone in from_zones])
+    _by_type(context, site, directive, zones)
 
 
 def _by_type(context: Context, site: Site, directive: Directive, zones: list[str]) -> None:
     """Turn rules on types of questions into answers; those on addresses cannot be for some names or types only."""
     draft = context.draft
     others = context.others(site, zones)
-    admitted = [zone for zone in _admitted_before(site, directive) if belonging(zone, zones)]
+    admitted = [zone for zone in _admitted_before(context, site, directive) if belonging(zone, zones)]
     if admitted:
         others["except"] = list(dict.fromkeys([*others.get("except", []), *admitted]))
     allowed: list[str] = []
@@ -176,12 +179,13 @@ def _by_type(context: Context, site: Site, directive: Directive, zones: list[str
             draft.add("answer", {**values, "rcode": _ACL[action]}, place, "acl")
 
 
-def _admitted_before(site: Site, directive: Directive) -> list[str]:
+def _admitted_before(context: Context, site: Site, directive: Directive) -> list[str]:
     """Return the zones of which an earlier `acl` of the block lets every question pass: no later one looks at it."""
     before = site.block.directives[: site.block.directives.index(directive)]
     found = [other for other in before if other.name == "acl"]
     passing = [other for other in found if ("allow", None, None) in [_rule(line.words) for line in other.lines]]
-    return [zone.rstrip(".") or "." for other in passing for zone in other.args or site.zones]
+    given = [names(other.args)[0] if other.args else site.zones for other in passing]
+    return [zone for zones in given for zone in context.of_block(site, zones)]
 
 
 def _rule(words: tuple[str, ...]) -> tuple[str, list[str] | None, list[str] | None]:

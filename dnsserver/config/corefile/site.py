@@ -10,6 +10,7 @@ from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line, ServerBlock
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
 
+NO_NAME = "no name reaches it, because of its server block or another one: left out"
 UNKNOWN = "is not an option that this importer knows, or not with these words: left out"
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h)")
@@ -67,17 +68,20 @@ class Files(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct):
     """Everything that a plugin's function may use.
 
-    `root` is the folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its
+    `aside` are the server blocks whose zones another block has at another port, or for other clients. `root` is the
+    folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its
     upstreams are asked for them as well. `zone_files` are the zones that are read from files: the path of each, and the
-    line that says so.
+    line that says so. `seconds` are domains that the cluster has beside its first one.
     """
 
     draft: Draft
     sites: list[Site]
+    aside: list[Site]
     files: Files
     root: str = ""
     handed_on: list[tuple[Site, str, Source]] = []
     zone_files: dict[str, tuple[str, Source]] = {}
+    seconds: list[str] = []
 
     def others(self, site: Site, zones: list[str]) -> dict[str, list[str]]:
         """Return the key of a rule that keeps it from names of other blocks, which never come to this one."""
@@ -90,6 +94,11 @@ class Context(msgspec.Struct):
         above = [(len(zone), other) for other in self.sites for zone in other.zones if is_below(domain, zone)]
         first = max(above, key=lambda found: found[0], default=(0, site))[1]
         return first is site or any(is_below(zone, domain) for zone in site.zones)
+
+    def of_block(self, site: Site, zones: list[str]) -> list[str]:
+        """Return the parts of a plugin's zones whose names come to its block."""
+        parts = [part for zone in zones for part in site.within(zone)]
+        return [part for part in dict.fromkeys(parts) if self.reaches(site, part)]
 
     @property
     def domain(self) -> str:

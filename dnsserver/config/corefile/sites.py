@@ -1,5 +1,7 @@
 """Merges the server blocks into one server: which block answers which names, and at which addresses."""
 
+import msgspec
+
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import ServerBlock
 from dnsserver.config.corefile.site import Site
@@ -9,26 +11,36 @@ _PORT = 53
 _WHAT = "server block"
 
 
-def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> list[Site]:
-    """Return the server blocks that are imported, the root's first: its numbers count where there can be one only."""
+def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], list[Site]]:
+    """Return the server blocks that are imported, the root's first: its numbers count where there can be one only.
+
+    The others, with the zones that are taken from them, come second. Of several blocks with the same zone, one at port
+    53 stays, or else one that is asked over UDP and TCP.
+    """
     found = [site for block in blocks if (site := _site(block, draft)) is not None]
-    plain = [site for site in found if not site.view]
+    plain = sorted(
+        (site for site in found if not site.view), key=lambda site: (_PORT not in site.ports, not site.ports)
+    )
     kept: list[Site] = []
+    aside: list[Site] = []
     for site in [*plain, *(site for site in found if site.view)]:
         taken = {zone for other in kept for zone in other.zones}
         twice = [zone for zone in site.zones if zone in taken]
         if not twice:
             if site.view:
-                text = f"its rules now apply to all clients, and not only to those that match {site.view}"
+                text = f"its rules now apply to all questions, and not only to those that match {site.view}"
                 draft.lost(site.source, "view", text)
             kept.append(site)
             continue
-        _lose(site, twice, next(other for other in kept if twice[0] in other.zones), draft)
         site.zones = [zone for zone in site.zones if zone not in taken]
         if site.zones:
             kept.append(site)
+        aside.append(msgspec.structs.replace(site, zones=twice))
     _ports(kept, draft)
-    return sorted(kept, key=lambda site: not site.is_root)
+    ports = {port for site in kept for port in site.ports}
+    for site in aside:
+        _lose(site, next(other for other in kept if site.zones[0] in other.zones), ports, draft)
+    return sorted(kept, key=lambda site: not site.is_root), aside
 
 
 def _site(block: ServerBlock, draft: Draft) -> Site | None:
@@ -58,16 +70,25 @@ def _site(block: ServerBlock, draft: Draft) -> Site | None:
     return Site(block, zones, ports, source, view)
 
 
-def _lose(site: Site, twice: list[str], other: Site, draft: Draft) -> None:
-    names = ", ".join("all names" if zone == ROOT else zone for zone in twice)
+def answered_as(zones: list[str]) -> str:
+    """Return the beginning of a sentence about the zones of a block that another block has as well."""
+    return f"{', '.join('all names' if zone == ROOT else zone for zone in zones)} are answered as"
+
+
+def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
+    """Report what clients get for the zones that another block has; the server listens at `ports`."""
     if site.view:
-        text = f"clients that match {site.view} get for {names} what all others get, from {other.source.place()}"
+        names = ", ".join("all names" if zone == ROOT else zone for zone in site.zones)
+        text = f"what matches {site.view} gets for {names} what all others get, from {other.source.place()}"
         draft.lost(site.source, "view", text)
-    elif not site.ports:
-        draft.differs(site.source, _WHAT, f"{names} are answered as {other.source.place()} says")
-    else:
-        text = f"{names} are answered as {other.source.place()} says, at every port"
-        draft.lost(site.source, _WHAT, f"{text}: clients that asked at port {site.ports[0]} get other answers")
+        return
+    text = f"{answered_as(site.zones)} {other.source.place()} says"
+    if not site.ports:
+        draft.differs(site.source, _WHAT, text)
+        return
+    port = site.ports[0]
+    get = "other answers" if port in ports else "none, as the server does not listen there"
+    draft.lost(site.source, _WHAT, f"{text}, at every port: clients that asked at port {port} get {get}")
 
 
 def _ports(kept: list[Site], draft: Draft) -> None:

@@ -7,7 +7,7 @@ from dnsserver.config.corefile import patterns
 from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
+from dnsserver.config.corefile.site import NO_NAME, UNKNOWN, Context, Site, source_of, source_of_line
 from dnsserver.config.corefile.zones import belonging, names
 
 _WHAT = "template"
@@ -41,17 +41,16 @@ def template(context: Context, site: Site, directive: Directive) -> None:
     if class_.upper() not in {"IN", "ANY"}:
         draft.lost(source, _WHAT, f"questions of class {class_} are refused: clients that ask them get no answer")
         return
-    zones, wrong = names(arguments) if arguments else (list(site.zones), [])
+    given, wrong = names(arguments) if arguments else (list(site.zones), [])
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name")
-    if zones and not any(context.reaches(site, zone) for zone in zones):
-        draft.differs(source, _WHAT, "no name reaches it, because of another server block: left out")
-        return
-    zones = [zone for zone in zones if context.reaches(site, zone)]
+    zones = context.of_block(site, given)
     if not zones:
+        if given:
+            draft.differs(source, _WHAT, NO_NAME)
         return
     said = _read(context, site, directive, zones)
-    made = [_answer(context, site, zones, type_, pattern, said, source) for pattern in said.patterns or [""]]
+    made = [_answer(context, site, given, type_, pattern, said, source) for pattern in said.patterns or [""]]
     if not all(made) or not said.patterns or said.falls_through:
         return
     text = "without `fallthrough`, names that no expression matches are refused, where CoreDNS said SERVFAIL"
@@ -101,17 +100,20 @@ def _read(context: Context, site: Site, directive: Directive, zones: list[str]) 
 
 
 def _answer(
-    context: Context, site: Site, zones: list[str], type_: str, pattern: str, said: _Template, source: Source
+    context: Context, site: Site, given: list[str], type_: str, pattern: str, said: _Template, source: Source
 ) -> bool:
-    """Add the rule for one expression; tell whether that was possible."""
+    """Add the rule for one expression, in the zones `given` to the template; tell whether that was possible."""
     draft = context.draft
-    if len(zones) > 1 and any(".Zone" in text for text, _ in said.answers):
-        return all(_answer(context, site, [zone], type_, pattern, said, source) for zone in zones)
+    if len(given) > 1 and any(".Zone" in text for text, _ in said.answers):
+        return all(_answer(context, site, [zone], type_, pattern, said, source) for zone in given)
+    zones = context.of_block(site, given)
+    if not zones:
+        return True
     values: dict[str, object] = {}
     records = []
     needs_whole = False
     for text, place in said.answers:
-        record = _record(text, pattern, zones[0], said.longest)
+        record = _record(text, pattern, given[0], said.longest)
         if record is None:
             what = "computes more than [[answer]] can: its names are looked up in the cluster and upstream"
             draft.lost(place, "template answer", f"{text[:80]} {what}")

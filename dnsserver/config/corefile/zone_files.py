@@ -4,7 +4,7 @@ from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source, shown
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
-from dnsserver.config.corefile.zones import is_below, names
+from dnsserver.config.corefile.zones import ROOT, is_below, names
 from dnsserver.wire.name import to_text
 from dnsserver.wire.zonefile import NO_ORIGIN, ZoneFileError, read_zone
 
@@ -62,7 +62,18 @@ def _judge(context: Context, text: str, zones: list[str], path: str, source: Sou
 
 def _has_place(context: Context, zones: list[str], path: str, source: Source) -> bool:
     """Tell whether a file can answer for its zones: neither the cluster nor another file has them."""
+    others = [zone for zone, (other, _) in context.zone_files.items() if other == path and zone not in zones]
+    if others:
+        text = (
+            f"{path} already holds {others[0]}, and a file holds one zone: {', '.join(zones)} needs a file of its own"
+        )
+        context.draft.lost(source, "file", f"{text}, or its names are not found")
+        return False
     for zone in zones:
+        if zone == ROOT:
+            text = "the root zone does not come from a file here, as it would have every name: left out"
+            context.draft.lost(source, "file", text)
+            return False
         if is_below(zone, context.domain):
             text = (
                 f"{zone} is the cluster's, whose names never come from a file: write those of the file into [[answer]]"

@@ -6,6 +6,43 @@ import pytest
 
 from tests.config.corefile.reading import root, written
 
+HOSTS = {"entries": ["192.0.2.1 a.example"], "file": "/etc/hosts"}
+INNER = """b.a.example {
+ acl . {
+  block type TXT
+ }
+ acl a.example {
+  block type MX
+ }
+ template IN AAAA . {
+  rcode NOERROR
+ }
+ template IN A a.example {
+  answer "{{ .Name }} 60 IN CNAME x.{{ .Zone }}"
+ }
+ template IN TXT c.example {
+  rcode NXDOMAIN
+ }
+ hosts /h a.example {
+  fallthrough
+ }
+ forward . 10.0.0.1
+}
+"""
+SIBLINGS = """.:5301 {
+ forward . tls://9.9.9.9 {
+  tls_servername a.example
+ }
+}
+.:5302 {
+ forward . tls://8.8.8.8 {
+  tls_servername b.example
+ }
+}
+.:53 {
+ forward . 127.0.0.1:5301 localhost:5302
+}
+"""
 LEAVING = """a.example {
  rewrite name suffix a.example b.example
  rewrite name regex (x) {1}.c.example
@@ -29,16 +66,50 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
                   {"suffix": ".example", "to": "test", "below": ["b.example"]}],
       "forward": [{"domain": domain, "upstreams": ["10.0.0.1"], "trusted": True} for domain in ("b.example", "test")]}),
     # Hosts and files, whose TTLs `cache` shortened for clients
-    (root("cache 30 {\n success 9984 20\n}", "hosts /h", "kubernetes cluster.local {\n pods insecure\n ttl 25\n}"),
+    (root("cache 30 {\n success 9984 20\n}", "hosts /h", "kubernetes cluster.local {\n pods insecure\n ttl 25\n}",
+          "forward . 192.0.2.1"),
      {"domain": "cluster.local", "pods": "insecure", "ttl": 20, "cache": {"ttl_cap": 20, "negative_cap": 30},
       "hosts": [{"file": "/h", "ttl": 20, "authoritative_below": ["."]}]}),
     (root("cache 30 cluster.local {\n disable success cluster.local\n}", "hosts /h {\n ttl 60\n fallthrough\n}",
           "kubernetes cluster.local {\n pods insecure\n ttl 45\n}"),
-     {"domain": "cluster.local", "pods": "insecure", "ttl": 45, "cache": {"ttl_cap": 30, "negative_cap": 30},
+     {"domain": "cluster.local", "pods": "insecure", "ttl": 45,
       "hosts": [{"file": "/h", "ttl": 60}]}),
     (root("cache 30", "template IN A a.example {", ' answer "@ 15 A 192.0.2.1"', ' answer "@ A 192.0.2.2"', "}"),
-     {"cache": {"ttl_cap": 30, "negative_cap": 30},
-      "answer": [{"below": ["a.example"], "types": ["A"], "records": ["@ 15 IN A 192.0.2.1", "@ 30 IN A 192.0.2.2"]}]}),
+     {"answer": [{"below": ["a.example"], "types": ["A"], "records": ["@ 15 IN A 192.0.2.1", "@ 30 IN A 192.0.2.2"]}]}),
+    (root("cache 3", "kubernetes cluster.local"), {"domain": "cluster.local", "pods": "disabled", "ttl": 3}),
+    (root("cache 30") + "a.example {\n cache 5\n forward . 10.0.0.1\n}",  # nothing outside has the cache of the root
+     {"cache": {"ttl_cap": 5, "negative_cap": 5},
+      "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}]}),
+    # A hosts file of which only some names fall through, or that is no file
+    (root("hosts {", " 192.0.2.1 a.example", " fallthrough b.example in-addr.arpa", "}"),
+     {"hosts": [{**HOSTS, "below": ["b.example", "in-addr.arpa"]},
+                {**HOSTS, "authoritative_below": ["."], "except": ["b.example", "in-addr.arpa"]}]}),
+    (root("hosts /dev/null {", " 192.0.2.1 a.example", " fallthrough", "}"),
+     {"hosts": [{"entries": ["192.0.2.1 a.example"]}]}),
+    # Zones that do not lie within those of their block
+    (INNER + root("forward . 192.0.2.1"),
+     {"upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
+      "forward": [{"domain": "b.a.example", "upstreams": ["10.0.0.1"], "trusted": True}],
+      "answer": [{"below": ["b.a.example"], "types": ["TXT"], "rcode": "REFUSED"},
+                 {"below": ["b.a.example"], "types": ["MX"], "rcode": "REFUSED"},
+                 {"below": ["b.a.example"], "types": ["AAAA"], "rcode": "NODATA"},
+                 {"below": ["b.a.example"], "types": ["A"], "records": ["@ 60 IN CNAME x.a.example."]}],
+      "hosts": [{"file": "/h", "below": ["b.a.example"], "reverse": False}]}),
+    # Several blocks for the same names, at other ports or in other ways
+    ("tls://.:853 {\n forward . 10.0.0.1\n}\n.:5301 {\n forward . 10.0.0.2\n}\n" + root("forward . 192.0.2.1"),
+     {"upstreams": ["192.0.2.1"]}),
+    ("https://.:443 {\n forward . 10.0.0.1\n}\n.:5353 {\n forward . 10.0.0.2\n}",
+     {"upstreams": ["10.0.0.2"], "listen": ["0.0.0.0:5353", "[::]:5353"]}),
+    (SIBLINGS, {"upstreams": ["tls://9.9.9.9#a.example", "tls://8.8.8.8#b.example"]}),
+    (root("forward . 127.0.0.1:5301") + ".:5301 {\n forward . [::1]:5302\n}\n.:5302 {\n forward . 127.0.0.1:5301\n}\n",
+     {"upstreams": ["127.0.0.1:5301"]}),
+    # The same cluster under two domains, each in a block of its own
+    ("a.local {\n kubernetes a.local in-addr.arpa\n}\nb.local {\n kubernetes\n forward . 10.0.0.1\n}",
+     {"upstreams": [], "domain": "a.local", "pods": "disabled", "ttl": 5,
+      "rewrite": [{"suffix": "b.local", "to": "a.local", "answers": "names"}]}),
+    # Plugins of former versions
+    (root("proxy . 10.0.0.1 {", " policy round_robin", "}"),
+     {"upstreams": ["10.0.0.1"], "forwarding": {"policy": "round_robin"}}),
     ("a.example {\n hosts /h {\n  fallthrough\n }\n forward . 10.0.0.1\n}",
      {"upstreams": [], "hosts": [{"file": "/h", "below": ["a.example"], "reverse": False}],
       "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}]}),
