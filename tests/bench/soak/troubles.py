@@ -91,9 +91,16 @@ class Troubles:
             nursery.start_soon(self._row, server)
 
     async def _worst(self, mode: str) -> None:
-        """Do at the same time what takes most memory, while the upstream answers, fails or is silent (`mode`)."""
+        """Do at the same time what takes most memory, while the upstream answers, fails or is silent (`mode`).
+
+        A worker is killed, so that fewer processes share the floods for a moment, and nobody reads the log.
+        """
+        troubles = (
+            self._flood, self._flood_of_many, self._crowd, self._lookers, self._compacted, self._kill, self._reload,
+            self._log_blocked,
+        )  # fmt: skip
         async with trio.open_nursery() as nursery:
-            for trouble in (self._flood, self._flood_of_many, self._crowd, self._lookers, self._compacted):
+            for trouble in troubles:
                 nursery.start_soon(trouble)
             nursery.start_soon(self._upstream_is, mode, _WORST_TIME)
         await trio.sleep(REST)
