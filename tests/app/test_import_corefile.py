@@ -57,7 +57,7 @@ def test_a_loss_ends_strict_with_1(tmp_path: Path, text: str, flags: tuple[str, 
 
 
 def test_what_is_said_stands_under_its_heading(tmp_path: Path) -> None:
-    path = written(tmp_path, {"Corefile": ". {\n errors\n ready\n dns64\n forward . ::1\n}"})
+    path = written(tmp_path, {"Corefile": ". {\n errors\n ready\n dns64\n forward . 192.0.2.1\n}"})
     _, _, err = run(path)
     lines = err.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
@@ -141,5 +141,5 @@ def test_keys_beside_the_corefile_are_files_beside_it(tmp_path: Path) -> None:
 
 
 def test_standard_input_is_a_file(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["import-corefile", "-"], input=". {\n forward . ::1\n}\n")
+    result = CliRunner().invoke(cli, ["import-corefile", "-"], input=". {\n forward . 192.0.2.1\n}\n")
     assert (result.exit_code, tomllib.loads(result.stdout)) == (0, {"upstreams": ["192.0.2.1"]})

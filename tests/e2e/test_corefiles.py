@@ -62,7 +62,7 @@ host.k8s.example A
 
 # What no number explains: the import has said so, in these words.
 _REVERSE = "reverse names of Services and pods are answered here"
-_SENT_REVERSE = "CoreDNS sent reverse names of the cluster to its upstreams, here they are answered"
+_SENT_REVERSE = "CoreDNS asked for reverse names of the cluster as for others, here they are answered"
 _REFUSED = "refused"
 NAMED = {
     "13-kubespray": {"www.new.example. A": "a name below new.example that a client asks for directly goes to these"},
@@ -82,7 +82,7 @@ NAMED = {
     "29-search-junk": {"missing.nowhere.test. A": "clients get REFUSED for its names, where CoreDNS said SERVFAIL"},
     "31-hosts-wildcards": {"missing.office.test. A": "gets NXDOMAIN, where CoreDNS said SERVFAIL"},
     "32-odd-networks": {
-        "20.0.20.172.in-addr.arpa. PTR": "outside of its reverse zones: CoreDNS sent reverse names of the cluster",
+        "20.0.20.172.in-addr.arpa. PTR": "outside of its reverse zones: CoreDNS asked for reverse names",
     },
     "33-acl-types": {"host.ads.test. A": "a rule on addresses is for all names and types here, and not for some"},
     "34-excepts": {
@@ -92,6 +92,9 @@ NAMED = {
     "35-rewrites-in-blocks": {
         "host.new-home.test. A": "a name below new-home.test that a client asks for directly goes to these",
         "host.taken.test. A": "names below lab.example are asked for at the upstreams of",
+    },
+    "38-fallthrough-in-part": {
+        name: "gets NXDOMAIN, where CoreDNS said SERVFAIL" for name in ("www.corp.test. A",)
     },
     "27-acl": {
         "1.0.96.10.in-addr.arpa. PTR": _SENT_REVERSE,

@@ -87,8 +87,9 @@ def _tables(
     if not alone:
         return [others]
     parts = [part for part in context.of_block(site, through) if belonging(part, alone)]
-    but = f", other than below {', '.join(parts)}," if parts else ""
-    text = f"without fallthrough, a name below {', '.join(alone)}{but} that is not in it gets NXDOMAIN, where CoreDNS"
+    where = "" if ROOT in alone else f" below {', '.join(alone)}"
+    but = f", but for those below {', '.join(parts)}," if parts else ""
+    text = f"without fallthrough, a name{where}{but} that is not in it gets NXDOMAIN, where CoreDNS"
     context.draft.differs(source, _WHAT, f"{text} said SERVFAIL")
     rest = {**others, "authoritative_below": alone}
     if not parts:
