@@ -31,6 +31,7 @@ MOST_OF_A_ZONE = 16 * 1024 * 1024
 MOST_OF_HOSTS = 64 * 1024 * 1024
 _MOST_LINES = 10
 _MOST_OF_A_FILE = 1024 * 1024
+_THIS_MACHINE = ("127.0.0.1", "::1")
 _DNS = 53
 # Seconds until a probe as in manifests/ has failed twice, its EndpointSlice has changed, and kube-proxy follows it.
 _PROBES_NEED = 5.0
@@ -224,11 +225,15 @@ def _own(config: Config, key: str, upstream: Upstream, where: str) -> Iterator[F
     for listener in config.listen:
         host = ipaddress.ip_address(listener.host)
         everywhere = host.is_unspecified and host.version == address.version and address.is_loopback
-        if listener.port == port and upstream.transport != "tls" and (host == address or everywhere):
-            yield Finding(
-                key, f"{where}{upstream} is an address of this server itself: a loop, it is left out", "ignored"
-            )
-            return
+        if listener.port != port or upstream.transport == "tls" or not (host == address or everywhere):
+            continue
+        if host == address or str(address) in _THIS_MACHINE:
+            text = "is an address of this server itself: a loop, it is left out"
+            yield Finding(key, f"{where}{upstream} {text}", "ignored")
+        else:  # as in Docker, or of systemd-resolved
+            text = "is this machine: a loop, and left out, unless another program has this address"
+            yield Finding(key, f"{where}{upstream} {text}", "noted")
+        return
 
 
 def _authorities(config: Config) -> Iterator[Finding]:

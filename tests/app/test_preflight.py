@@ -140,6 +140,10 @@ def test_a_path_that_is_no_regular_file(
             lambda _: with_(upstreams=(Upstream("127.0.0.1", 53),), listen=(Address("0.0.0.0", 53),)),
             "ignored upstreams: 127.0.0.1:53 is an address of this server itself: a loop, it is left out",
         ),
+        (  # the resolver of Docker, or systemd-resolved
+            lambda _: with_(upstreams=(Upstream("127.0.0.11"),), listen=(Address("0.0.0.0", 53),)),
+            "noted upstreams: 127.0.0.11 is this machine: a loop, and left out, unless another program has this address",
+        ),
         (
             lambda _: with_(upstreams=(Upstream("resolv.conf"),)),
             'ignored upstreams: "resolv.conf" is taken as a hostname; for the file of that name write "./resolv.conf"',
