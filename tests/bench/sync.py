@@ -75,7 +75,7 @@ def start(bench: Bench) -> list[Finding]:
         shown = f"{median(times):.2f} s ({min(times):.2f} to {max(times):.2f}), {median(used):.2f} s of processor time"
         rows.append(Finding(f"start to ready, {way}", shown, "≤ 1.6 s", median(times) <= 1.6))
     at = bench.api(pods=True, paged=True)
-    bare, alone, times = [], [], []
+    bare, alone, times, used = [], [], [], []
     for _ in range(max(1, bench.options.rounds - 1)):
         done = subprocess.run(
             [sys.executable, "-m", "tests.bench.bare", at.kubeconfig], capture_output=True, check=True, text=True
@@ -83,14 +83,15 @@ def start(bench: Bench) -> list[Finding]:
         seconds, cpu = msgspec.json.decode(done.stdout, type=tuple[float, float])
         bare.append(seconds)
         alone.append(cpu)
-        with following(bench.folder, at) as (_, took):
+        with following(bench.folder, at) as (follower, took):
             times.append(took)
+            used.append(follower.clock.seconds())
     shown = f"bare client {median(bare):.2f} s ({median(alone):.2f} s of processor time)"
     ratio = median(ours / other for ours, other in zip(times, bare, strict=True))
     rows.append(
         Finding(
             "start to ready, 150,000 pods, pages",
-            f"{median(times):.2f} s; {shown}; {ratio:.2f} x",
+            f"{median(times):.2f} s, {median(used):.2f} s of processor time; {shown}; {ratio:.2f} x",
             "≤ 1.3 x",
             ratio <= 1.3,
         )
