@@ -231,7 +231,7 @@ def _own(config: Config, key: str, upstream: Upstream, where: str) -> Iterator[F
             text = "is an address of this server itself: a loop, it is left out"
             yield Finding(key, f"{where}{upstream} {text}", "ignored")
         else:  # as in Docker, or of systemd-resolved
-            text = "is this machine: a loop, and left out, unless another program has this address"
+            text = "is this machine: a loop, and left out, unless another program has it"
             yield Finding(key, f"{where}{upstream} {text}", "noted")
         return
 

@@ -142,7 +142,7 @@ def test_a_path_that_is_no_regular_file(
         ),
         (  # the resolver of Docker, or systemd-resolved
             lambda _: with_(upstreams=(Upstream("127.0.0.11"),), listen=(Address("0.0.0.0", 53),)),
-            "noted upstreams: 127.0.0.11 is this machine: a loop, and left out, unless another program has this address",
+            "noted upstreams: 127.0.0.11 is this machine: a loop, and left out, unless another program has it",
         ),
         (
             lambda _: with_(upstreams=(Upstream("resolv.conf"),)),
