@@ -94,6 +94,10 @@ NAMED = {
         "host.taken.test. A": "names below lab.example are asked for at the upstreams of",
     },
     "38-fallthrough-in-part": dict.fromkeys(("www.corp.test. A",), "gets NXDOMAIN, where CoreDNS said SERVFAIL"),
+    "40-second-domain": {
+        "1.0.96.10.in-addr.arpa. PTR": _SENT_REVERSE,
+        "20.0.20.172.in-addr.arpa. PTR": _SENT_REVERSE,
+    },
     "27-acl": {
         "1.0.96.10.in-addr.arpa. PTR": _SENT_REVERSE,
         "20.0.20.172.in-addr.arpa. PTR": _SENT_REVERSE,

@@ -80,7 +80,8 @@ def _tables(
 ) -> list[dict[str, list[str]]]:
     """Return the keys that say which names a hosts file is for, and which of them have no other source.
 
-    Where only some of the names fall through, these have a table of their own, before that of all others.
+    Where only some of the names fall through, a first table has what is in the file, and a second one says of the other
+    names that they do not exist.
     """
     others = context.others(site, zones)
     alone = [zone for zone in zones if not belonging(zone, through)]
@@ -95,7 +96,7 @@ def _tables(
     if not parts:
         return [rest]
     excepted = [*others.get("except", []), *(part for part in parts if not belonging(part, others.get("except", [])))]
-    return [{"below": parts, **context.others(site, parts)}, {**rest, "except": excepted}]
+    return [others, {**rest, "except": excepted}]
 
 
 def _ttl(

@@ -82,8 +82,11 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
       "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "trusted": True}]}),
     # A hosts file of which only some names fall through, or that is no file
     (root("hosts {", " 192.0.2.1 a.example", " fallthrough b.example in-addr.arpa", "}"),
-     {"hosts": [{**HOSTS, "below": ["b.example", "in-addr.arpa"]},
-                {**HOSTS, "authoritative_below": ["."], "except": ["b.example", "in-addr.arpa"]}]}),
+     {"hosts": [HOSTS, {**HOSTS, "authoritative_below": ["."], "except": ["b.example", "in-addr.arpa"]}]}),
+    (root("hosts /h a.example {", " fallthrough b.a.example", "}"),
+     {"hosts": [{"file": "/h", "below": ["a.example"]},
+                {"file": "/h", "below": ["a.example"], "authoritative_below": ["a.example"],
+                 "except": ["b.a.example"]}]}),
     (root("hosts /dev/null {", " 192.0.2.1 a.example", " fallthrough", "}"),
      {"hosts": [{"entries": ["192.0.2.1 a.example"]}]}),
     # Zones that do not lie within those of their block
