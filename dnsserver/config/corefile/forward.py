@@ -194,13 +194,15 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
     """Return the upstreams in the form of our configuration; those that cannot be asked are reported."""
     draft, source = context.draft, source_of(directive)
     targets = list(directive.args[1:])
-    if through := _through_others(context, directive):
-        return through
+    others = _of_others(context, directive)
     files = [target for target in targets if "/" in target and "://" not in target]
     if files and len(targets) == 1 and options.tcp is None:
         return [context.located(files[0], source, _WHAT)]
     found: list[str] = []
     for target in targets:
+        if target in others:
+            found += others[target]
+            continue
         if target not in files:
             upstream = upstream_of(target, tcp=options.tcp is not None, server_name=options.server_name)
             if upstream is None:
@@ -224,34 +226,30 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
     return list(dict.fromkeys(found))
 
 
-def _through_others(context: Context, directive: Directive) -> list[str]:
-    """Return the upstreams of the blocks that a block hands its questions to, at other ports of this machine.
+def _of_others(context: Context, directive: Directive) -> dict[str, list[str]]:
+    """Return the upstreams of the blocks that a block hands its questions to, by the addresses of these blocks.
 
-    That is how CoreDNS asks several upstreams over TLS, as it knows one name of a certificate for each `forward`.
-    Nothing if not all targets are such blocks: there is no server at those ports any more.
+    That is how CoreDNS asks several upstreams over TLS, as it knows one name of a certificate for each `forward`. There
+    is no server at these ports any more.
     """
-    found: list[str] = []
-    ways = []
+    found: dict[str, list[str]] = {}
     for target in directive.args[1:]:
         for other in context.aside:
             there = [each for each in other.block.directives if each.name == _WHAT and each is not directive]
-            if there and not other.view and _is_here(target, other.ports) and len(there[0].args) > 1:
-                ways.append((target, other))
-                rest = [each for each in context.aside if each is not other]  # so that a circle comes to an end
-                within = msgspec.structs.replace(context, aside=rest)
-                found += _upstreams(within, there[0], _options(within, there[0], is_last=True))
-                break
-    if len(ways) < len(directive.args) - 1:
-        return []
-    for target, other in ways:
-        context.draft.take_back(other.source, answered_as(other.zones), "lost")
-        text = f"its upstreams are asked directly, in place of {target}; it has no port of its own any more"
-        context.draft.differs(other.source, "server block", text)
-        answering = sorted({each.name for each in other.block.directives} & _ANSWERING)
-        if answering:
-            text = f"{', '.join(answering)} of it are left out: only its upstreams are asked"
-            context.draft.lost(other.source, "server block", text)
-    return list(dict.fromkeys(found))
+            if not there or other.view or not _is_here(target, other.ports):
+                continue
+            rest = [each for each in context.aside if each is not other]  # so that a circle comes to an end
+            within = msgspec.structs.replace(context, aside=rest)
+            found[target] = _upstreams(within, there[0], _options(within, there[0], is_last=True))
+            context.draft.take_back(other.source, answered_as(other.zones), "lost")
+            text = f"its upstreams are asked directly, in place of {target}; it has no port of its own any more"
+            context.draft.differs(other.source, "server block", text)
+            answering = sorted({each.name for each in other.block.directives} & _ANSWERING)
+            if answering:
+                text = f"{', '.join(answering)} of it are left out: only its upstreams are asked"
+                context.draft.lost(other.source, "server block", text)
+            break
+    return found
 
 
 def _is_here(target: str, ports: list[int]) -> bool:

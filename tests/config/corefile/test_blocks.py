@@ -104,8 +104,10 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
     ("https://.:443 {\n forward . 10.0.0.1\n}\n.:5353 {\n forward . 10.0.0.2\n}",
      {"upstreams": ["10.0.0.2"], "listen": ["0.0.0.0:5353", "[::]:5353"]}),
     (SIBLINGS, {"upstreams": ["tls://9.9.9.9#a.example", "tls://8.8.8.8#b.example"]}),
-    (root("forward . 127.0.0.1:5301") + ".:5301 {\n forward . [::1]:5302\n}\n.:5302 {\n forward . 127.0.0.1:5301\n}\n",
-     {"upstreams": ["127.0.0.1:5301"]}),
+    (root("forward . dns://10.0.0.1 dns://127.0.0.1:5301") + ".:5301 {\n forward . 10.0.0.2\n}\n",
+     {"upstreams": ["10.0.0.1", "10.0.0.2"]}),
+    (root("forward . 127.0.0.1:5301") + ".:5301 {\n forward . [::1]:5302 10.0.0.1\n}\n"
+     ".:5302 {\n forward . 127.0.0.1:5301\n}\n", {"upstreams": ["127.0.0.1:5301", "10.0.0.1"]}),
     # The same cluster under two domains, each in a block of its own
     ("a.local {\n kubernetes a.local in-addr.arpa\n}\nb.local {\n kubernetes\n forward . 10.0.0.1\n}",
      {"upstreams": [], "domain": "a.local", "pods": "disabled", "ttl": 5,
