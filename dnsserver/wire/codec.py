@@ -40,6 +40,7 @@ _NAMES = {
     "RRSIG": (7,),
 }
 _STRINGS = {"TXT", "SPF", "HINFO"}
+_STRING = 255  # octets of a character string at most
 _ESCAPE = re.compile(r"\\(\d{3}|.)", re.DOTALL)
 
 
@@ -107,7 +108,7 @@ def _data(rtype: str, number: int, words: Sequence[str], origin: bytes) -> bytes
     if rtype in {"A", "AAAA"}:
         return (ipaddress.IPv4Address if rtype == "A" else ipaddress.IPv6Address)(words[0]).packed
     if rtype in _STRINGS:
-        texts = [_octets(word) for word in words]
+        texts = [text for word in words for text in _pieces(_octets(word), rtype)]
         return b"".join(bytes((len(text),)) + text for text in texts)
     places = _NAMES.get(rtype, ())
     shown = ["." if place in places else _octets(word).decode() for place, word in enumerate(words)]
@@ -134,8 +135,18 @@ def _parameters(data: bytes) -> bytes:
     return b"".join(found[key] for key in sorted(found))
 
 
+def _pieces(text: bytes, rtype: str) -> list[bytes]:
+    """Return a text as character strings: a long one, such as a key of DKIM, becomes several, as CoreDNS writes it.
+
+    Who reads such a record joins them again (RFC 6376 section 3.6.2.2).
+    """
+    if rtype == "HINFO" or not text:
+        return [text]
+    return [text[at : at + _STRING] for at in range(0, len(text), _STRING)]
+
+
 def _octets(word: str) -> bytes:
-    """Return a character string's octets (RFC 1035 section 5.1); raises ValueError for one above 255 or an escape."""
+    """Return a character string's octets (RFC 1035 section 5.1); raises ValueError for a number above 255."""
     text = word[1:-1] if word.startswith('"') else word
     found = bytearray()
     for number, part in enumerate(_ESCAPE.split(text)):

@@ -75,6 +75,12 @@ def test_data_is_what_dnspython_reads(rtype: str, text: str) -> None:
     assert read(rtype, words) == (dns.rdatatype.from_text(rtype), other.to_wire())
 
 
+def test_a_long_text_becomes_several_strings() -> None:
+    """CoreDNS 1.14.7 does the same with a zone file."""
+    _, data = read("TXT", ['"' + "a" * 255 + r"\098" + "c" * 255 + '"', '""', "d"])
+    assert data == b"\xff" + b"a" * 255 + b"\xffb" + b"c" * 254 + b"\x01c\x00\x01d"
+
+
 def _words(text: str) -> list[str]:
     """Split at blanks outside of quotation marks."""
     found = [""]
@@ -106,7 +112,7 @@ def _words(text: str) -> list[str]:
         ("SOA", "ns hm 1 2 3 4", "SOA has 6 words of data, expected 7"),
         ("DS", "1 8 2", "DS has 3 words of data, expected at least 4"),
         ("TXT", "", "TXT has 0 words of data, expected at least 1"),
-        ("TXT", "a" * 256, "TXT aaa"),
+        ("HINFO", "a" + " " + "a" * 256, "HINFO a aaa"),
         ("TXT", r"\256", r"TXT \256: not the data of a record"),
         ("HTTPS", "1 . alpn=h2 alpn=h3", "HTTPS 1 . alpn=h2 alpn=h3: not the data of a record"),
         ("HTTPS", "1 . port=many", "HTTPS 1 . port=many: not the data of a record"),

@@ -85,7 +85,7 @@ ORIGIN = "$ORIGIN a.\n" + SOA
         (ORIGIN + "x TXT (a\n", "line 3: a parenthesis that is not closed"),
         (ORIGIN + "x TXT a)\n", "line 3: an unmatched parenthesis, `)`"),
         (ORIGIN + 'x TXT "a\n', "line 3: found '\"a\\n', a text that does not end"),
-        (ORIGIN + f"x TXT {'a' * 256}\n", f"line 3: TXT {'a' * 56}"),
+        (ORIGIN + f"x HINFO {'a' * 256} b\n", f"line 3: HINFO {'a' * 54}"),
         (" A 192.0.2.1\n", "line 1: a record without a name, and none before it"),
         (
             ORIGIN + "x TYPE999 \\# 3 0102\n",
