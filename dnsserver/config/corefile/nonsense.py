@@ -14,7 +14,8 @@ _KUBECTL = re.compile(
 _PLACEHOLDER = re.compile(r"__[A-Z][A-Z0-9_]*__")
 # In the place of a domain or an upstream: Helm, envsubst, and the names in the scripts of CoreDNS itself.
 _UNFILLED = re.compile(
-    r"\{\{|\$\(|\$\{|\$[A-Za-z_]|@[A-Z_]+@|\b(?:CLUSTER_DOMAIN|REVERSE_CIDRS|UPSTREAMNAMESERVERS?)\b"
+    r"\{\{|\$\(|\$\{|\$[A-Za-z_]|@[A-Z_]+@|<[A-Za-z][\w .-]*>|"
+    r"\b(?:CLUSTER_DOMAIN|REVERSE_CIDRS|UPSTREAMNAMESERVERS?)\b"
 )
 _VARIABLE = re.compile(r"\{[$%][^}]*\}")  # of the environment, which CoreDNS fills in itself
 _TOML = re.compile(r"\[\[?[A-Za-z_][\w.-]*\]\]?\s*(?:#.*)?\Z|[A-Za-z_][\w.-]*\s*=\s*\S")

@@ -42,6 +42,8 @@ NONSENSE = [
     (". {\n kubernetes CLUSTER_DOMAIN REVERSE_CIDRS {\n }\n}\n", "Corefile:2: CLUSTER_DOMAIN is a placeholder"),
     (". {\n forward . UPSTREAMNAMESERVER\n}\n", "Corefile:2: UPSTREAMNAMESERVER is a placeholder"),
     (". {\n forward . $UPSTREAM\n}\n", "Corefile:2: $U is a placeholder"),
+    (". {\n forward . <UPSTREAM_DNS>\n}\n", "Corefile:2: <UPSTREAM_DNS> is a placeholder"),
+    (". {\n errors\n}\n<your domain>:53 {\n errors\n}\n", "Corefile:4: <your domain> is a placeholder"),
     ("${DOMAIN}:53 {\n errors\n}\n", "Corefile:1: ${ is a placeholder"),
     # within a ConfigMap
     (config_map(""), "Corefile"),
