@@ -23,8 +23,9 @@ def hosts(context: Context, site: Site, directive: Directive) -> None:
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name")
     zones = context.of_block(site, given)
-    if given and not zones:
-        draft.differs(source, _WHAT, NO_NAME)
+    if not zones:
+        if given:
+            draft.differs(source, _WHAT, NO_NAME)
         return
     shared: dict[str, object] = {}
     through: list[str] = []

@@ -87,6 +87,7 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
      {"hosts": [{"file": "/h", "below": ["a.example"]},
                 {"file": "/h", "below": ["a.example"], "authoritative_below": ["a.example"],
                  "except": ["b.a.example"]}]}),
+    (root("hosts /h a..b"), {}),
     (root("hosts /dev/null {", " 192.0.2.1 a.example", " fallthrough", "}"),
      {"hosts": [{"entries": ["192.0.2.1 a.example"]}]}),
     # Zones that do not lie within those of their block

@@ -61,6 +61,7 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("forward . 127.0.0.1:5301", "}", ".:5301 {", "hosts /h", "forward . 10.0.0.2"), "lost", "hosts of it are left"),
     (("forward . 127.0.0.1:5301", "}", ".:5301 {", "forward . 10.0.0.2"), "differs",
      "its upstreams are asked directly, in place of 127.0.0.1:5301"),
+    (("hosts /h a..b",), "lost", "a..b is not a zone name"),
     (("hosts /dev/null",), "differs", "/dev/null has no names: left out"),
     (("proxy . 10.0.0.1",), "differs", "proxy, which CoreDNS no longer has, is imported like forward"),
     (("nodecache bind",), "lost", "`guard-node` does that, in manifests/node-local"),
