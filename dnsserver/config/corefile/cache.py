@@ -21,13 +21,9 @@ def cache(context: Context, site: Site, directive: Directive) -> None:
     if not site.has("forward"):
         draft.default(source, _WHAT, "no answer comes from outside: the others are computed from what is there now")
         return
-    arguments = list(directive.args)
-    caps = dict(_USUAL)
+    ttl, arguments = _words(directive)
+    caps = dict(_USUAL) if ttl is None else dict.fromkeys(_USUAL, min(ttl, _WEEK))
     sources = dict.fromkeys(caps, source)
-    ttl = _number(arguments[:1])
-    if ttl is not None:
-        del arguments[0]
-        caps = dict.fromkeys(caps, min(ttl, _WEEK))
     zones, _ = names(arguments) if arguments else (site.zones, [])
     if arguments and any(not belonging(zone, zones) for zone in site.zones):
         text = f"CoreDNS cached only answers below {', '.join(zones)}; here all answers from outside are cached"
@@ -58,15 +54,13 @@ def shown_ttl(site: Site, zones: list[str], ttl: int) -> int:
     for directive in site.block.directives:
         if directive.name != _WHAT or any(line.words[0] == "keepttl" for line in directive.lines):
             continue
-        arguments = list(directive.args)
-        given = _number(arguments[:1])
+        given, arguments = _words(directive)
         cap = _USUAL["ttl_cap"] if given is None else given
-        arguments = arguments if given is None else arguments[1:]
         uncached: list[str] = []
         for line in directive.lines:
             match line.words:
                 case ["success", _, digits, *_]:
-                    cap = cap if (own := _number([digits])) is None else own
+                    cap = cap if (own := _number(digits)) is None else own
                 case ["disable", "success", *names_of]:
                     uncached += names(names_of)[0] or ["."]
         cached = names(arguments)[0] or ["."]
@@ -75,10 +69,16 @@ def shown_ttl(site: Site, zones: list[str], ttl: int) -> int:
     return ttl
 
 
-def _number(words: list[str]) -> int | None:
-    """Return the number that is the first of some words, None if it is none."""
+def _words(directive: Directive) -> tuple[int | None, list[str]]:
+    """Return the TTL behind the plugin's name, None if there is none, and the words of its zones."""
+    ttl = _number(directive.args[0]) if directive.args else None
+    return ttl, list(directive.args if ttl is None else directive.args[1:])
+
+
+def _number(text: str) -> int | None:
+    """Return the number that a word is, None if it is none."""
     try:
-        return whole(words[0]) if words else None
+        return whole(text)
     except ValueError:
         return None
 

@@ -69,9 +69,9 @@ class Context(msgspec.Struct):
     """Everything that a plugin's function may use.
 
     `aside` are the server blocks whose zones another block has at another port, or for other clients. `root` is the
-    folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its
-    upstreams are asked for them as well. `zone_files` are the zones that are read from files: the path of each, and the
-    line that says so. `seconds` are domains that the cluster has beside its first one.
+    folder of the plugin of that name. `handed_on` are domains that rules of a block lead to: its upstreams are asked
+    for them as well. `zone_files` are the zones that are read from files: the path of each, and the line that says so.
+    `seconds` are domains that the cluster has beside its first one.
     """
 
     draft: Draft

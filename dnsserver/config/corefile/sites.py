@@ -72,17 +72,21 @@ def _site(block: ServerBlock, draft: Draft) -> Site | None:
 
 def answered_as(zones: list[str]) -> str:
     """Return the beginning of a sentence about the zones of a block that another block has as well."""
-    return f"{', '.join('all names' if zone == ROOT else zone for zone in zones)} are answered as"
+    return f"{_shown(zones)} are answered as"
+
+
+def _shown(zones: list[str]) -> str:
+    return ", ".join("all names" if zone == ROOT else zone for zone in zones)
 
 
 def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
     """Report what clients get for the zones that another block has; the server listens at `ports`."""
+    place = other.source.place()
     if site.view:
-        names = ", ".join("all names" if zone == ROOT else zone for zone in site.zones)
-        text = f"what matches {site.view} gets for {names} what all others get, from {other.source.place()}"
+        text = f"what matches {site.view} gets for {_shown(site.zones)} what all others get, from {place}"
         draft.lost(site.source, "view", text)
         return
-    text = f"{answered_as(site.zones)} {other.source.place()} says"
+    text = f"{answered_as(site.zones)} {place} says"
     if not site.ports:
         draft.differs(site.source, _WHAT, text)
         return
