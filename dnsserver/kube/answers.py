@@ -1,17 +1,22 @@
 """What the API server answers a request with: a page of a list, or why there is none."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Generic, TypeVar
 
 import msgspec
 import trio
 
 from dnsserver.kube import shallow
-from dnsserver.kube.decode import UNREADABLE
+from dnsserver.kube.decode import TYPES, UNREADABLE
 from dnsserver.kube.errors import ApiError, Disconnected, Malformed, Status, TooLarge, error_of
 from dnsserver.kube.progress import Received
 from dnsserver.kube.transport import ApiResponse
+from dnsserver.zone.model import Kind, Object
 
 _LONGEST_FAILURE = 64 << 10  # octets of it that are read
+
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 class Wait:
@@ -22,11 +27,11 @@ class Wait:
         self.since = trio.current_time()
 
 
-class Page(msgspec.Struct):
+class Page(msgspec.Struct, Generic[_T_co]):
     """One page of a list: the list's version, the page's objects, and what asks for the next page, if there is one."""
 
     version: str
-    items: list[msgspec.Raw]
+    items: Sequence[_T_co]
     next: str
 
 
@@ -35,24 +40,47 @@ class _ListMeta(msgspec.Struct, rename="camel"):
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class _List(msgspec.Struct):
+class _List(msgspec.Struct, Generic[_T_co]):
     metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
+    items: Sequence[_T_co] | None = None
 
 
 _status = msgspec.json.Decoder(Status)
-_list = msgspec.json.Decoder(_List)
+_split = msgspec.json.Decoder(_List[msgspec.Raw])
+# 500 pods take 2.3 ms in one go, and 1.9 ms to be split and then 2.3 to be decoded. A page of EndpointSlices may take
+# 40 ms in one go, with 100 endpoints in each: it is split, in 7 ms at most, and decoded slice by slice.
+_whole: dict[Kind, msgspec.json.Decoder[_List[Object]]] = {
+    kind: msgspec.json.Decoder(_List[type_])  # type: ignore[valid-type]
+    for kind, type_ in TYPES.items()
+    if kind is not Kind.ENDPOINTSLICES
+}
 
 
-def page(body: bytes) -> Page:
-    """Read a page; an object that is nested too deeply costs no other object. Raises one of UNREADABLE."""
+def page(kind: Kind, text: memoryview) -> Page[Object | msgspec.Raw]:
+    """Read a page of a kind, and keep nothing of `text`. Raises one of UNREADABLE.
+
+    Objects are raw JSON, all of them, where one cannot be used or the page is only split.
+    """
+    decoder = _whole.get(kind)
+    if decoder is not None:
+        try:
+            found = decoder.decode(text)
+        except UNREADABLE:  # an object that cannot be used costs no other one
+            return split(bytes(text))
+        if all(item.metadata.name for item in found.items or ()):
+            return Page(found.metadata.resource_version, found.items or (), found.metadata.continue_)
+    return split(bytes(text))
+
+
+def split(text: bytes) -> Page[msgspec.Raw]:
+    """Read a page whose objects stay raw; one that is nested too deeply costs no other. Raises one of UNREADABLE."""
     try:
-        found = _list.decode(body)
+        found = _split.decode(text)
     except RecursionError:
-        parts = shallow.fields(body)
+        parts = shallow.fields(text)
         metadata = msgspec.json.decode(parts.get("metadata", b"{}"), type=_ListMeta)
         found = _List(metadata, [msgspec.Raw(item) for item in shallow.elements(parts.get("items", b"[]"))])
-    return Page(found.metadata.resource_version, found.items or [], found.metadata.continue_)
+    return Page(found.metadata.resource_version, found.items or (), found.metadata.continue_)
 
 
 async def checked(answer: ApiResponse) -> ApiResponse:
@@ -84,15 +112,28 @@ async def _failure(answer: ApiResponse) -> ApiError:
     return error_of(status, answer.status, answer.headers.get("retry-after", ""))
 
 
-async def body(answer: ApiResponse, longest: int, received: Received | None = None, wait: Wait | None = None) -> bytes:
-    """Return a whole body; each piece of it restarts `wait`. Raises Disconnected and TooLarge."""
-    pieces, size = [], 0
+async def body(answer: ApiResponse, longest: int) -> bytes:
+    """Return a whole body. Raises Disconnected and TooLarge."""
+    room = bytearray()
+    await read_into(room, answer, longest)
+    return bytes(room)
+
+
+async def read_into(
+    room: bytearray, answer: ApiResponse, longest: int, received: Received | None = None, wait: Wait | None = None
+) -> int:
+    """Read a whole body into `room`, which grows if need be, and return how long it is; each piece restarts `wait`.
+
+    One room for all pages of a list: with new memory for each page, the kernel took longer than zlib. Raises
+    Disconnected and TooLarge.
+    """
+    size = 0
     async with aclosing(answer.iter_body(received or Received())) as arriving:
         async for piece in arriving:
-            pieces.append(piece)
+            room[size : size + len(piece)] = piece
             size += len(piece)
             if wait is not None:
                 wait.since = trio.current_time()
             if size > longest:
                 raise TooLarge(f"an answer of more than {longest} octets")
-    return b"".join(pieces)
+    return size

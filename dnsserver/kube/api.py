@@ -1,7 +1,6 @@
 """Requests to an API server: lists page by page and watches line by line.
 
-Objects of pages leave this module as raw JSON, those of watches as values of `decode`. `reflector` knows what they
-mean.
+Objects leave this module as values of `decode`, or as raw JSON. `reflector` knows what they mean.
 """
 
 import ssl
@@ -33,7 +32,7 @@ from dnsserver.kube.progress import Received
 from dnsserver.kube.request_counts import NO_ANSWER, RequestCounts
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import ApiResponse, Session
-from dnsserver.zone.model import Kind
+from dnsserver.zone.model import Kind, Object
 
 # Of namespaces only name and labels are wanted; a server that cannot cut an object down sends the whole one instead.
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -130,7 +129,7 @@ class Client:
 
     async def pages(
         self, scope: Scope, *, version: str = "", received: Received | None = None
-    ) -> AsyncGenerator[answers.Page]:
+    ) -> AsyncGenerator[answers.Page[Object | msgspec.Raw]]:
         """Yield all objects of one consistent state: the newest, or exactly that of `version`. Raises ApiError.
 
         With no version given the server answers from its newest state, never an older one (version "0" could be older,
@@ -141,12 +140,13 @@ class Client:
         params = {"limit": str(self._page_size)}
         if version:
             params |= {"resourceVersion": version, "resourceVersionMatch": "Exact"}
+        room = bytearray()
         while True:
             try:
                 asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
                 async with self._asked(scope, params, asking, self._answer_timeout) as answer:
                     with self._waiting_for(_MORE) as wait:
-                        body = await answers.body(answer, LARGEST_PAGE, received, wait)
+                        size = await answers.read_into(room, answer, LARGEST_PAGE, received, wait)
             except Undecodable:
                 self._list_encoding = "identity"  # something in between spoils it
                 raise
@@ -156,7 +156,8 @@ class Client:
                 params = {**params, "limit": str(max(1, int(params["limit"]) // 8))}
                 continue
             try:
-                page = answers.page(body)
+                with memoryview(room) as whole, whole[:size] as text:
+                    page = answers.page(scope.kind, text)
             except UNREADABLE as error:
                 raise Malformed(f"a page of {scope.kind} is not a list: {error}") from None
             yield page
@@ -217,7 +218,7 @@ class Client:
             body = await self.get(f"{path}/{quote(name, safe='')}", {})
         except Forbidden as denied:
             try:
-                found = answers.page(await self.get(path, {"fieldSelector": f"metadata.name={name}"})).items
+                found = answers.split(await self.get(path, {"fieldSelector": f"metadata.name={name}"})).items
             except Forbidden:
                 raise denied from None
             if not found:

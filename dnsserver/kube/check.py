@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+import msgspec
 import trio
 
 from dnsserver.kube.api import Client
@@ -48,9 +49,9 @@ async def check(
             pages = client.pages(cursor.scope, version=cursor.version, received=received)
             async with aclosing(pages):
                 async for page in pages:
-                    for raw in page.items:
+                    for item in page.items:
                         try:
-                            thing = from_json(kind, raw)
+                            thing = from_json(kind, item) if isinstance(item, msgspec.Raw) else item
                         except BadObject:
                             continue
                         if (thing.metadata.namespace, thing.metadata.name) not in touched:

@@ -7,7 +7,7 @@ stand for a thousand times as much, so no more than a piece of it is made at a t
 import zlib
 from collections.abc import Iterator
 
-PIECE = 256 * 1024  # octets of plain text made at a time; half a millisecond of work
+PIECE = 64 * 1024  # octets of plain text made at a time; malloc reuses that much, and asks the kernel for more
 _GZIP = 16 + zlib.MAX_WBITS  # so zlib calls gzip's header and trailer, and nothing else
 
 

@@ -173,22 +173,22 @@ class Reflector:
         nursery.start_soon(self._watch_forever, cursor)
 
     async def _list(self, cursor: WatchCursor) -> None:
-        """Apply the objects of a scope, page by page, each after it is decoded, while the next page arrives."""
+        """Apply the objects of a scope, page by page, while the next one arrives and the server makes the one after."""
         version = ""
-        send, receive = trio.open_memory_channel[Page](0)
+        send, receive = trio.open_memory_channel[Page[Object | msgspec.Raw]](1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_pages, cursor.scope, send)
             async for page in receive:
                 version = page.version
                 self._list_begins()
                 time_slice = TimeSlice()
-                for raw in page.items:
-                    self._put(raw, initial=True)
+                for item in page.items:
+                    self._put(item, initial=True)
                     if time_slice.over:
                         await time_slice.pause()
         self._listed(cursor, version)
 
-    async def _read_pages(self, scope: Scope, send: trio.MemorySendChannel[Page]) -> None:
+    async def _read_pages(self, scope: Scope, send: trio.MemorySendChannel[Page[Object | msgspec.Raw]]) -> None:
         async with send, aclosing(self._client.pages(scope, received=self._progress.received)) as pages:
             async for page in pages:
                 await send.send(page)

@@ -33,7 +33,7 @@ from dnsserver.kube.chunks import ChunkedDecoder
 from dnsserver.kube.credentials import ApiEndpoint
 from dnsserver.kube.errors import Disconnected, Undecodable
 from dnsserver.kube.inflate import InflateError, Inflater
-from dnsserver.kube.progress import Received
+from dnsserver.kube.progress import Received, TimeSlice
 
 _PIECE = 256 * 1024  # bytes asked of the socket at a time
 _READ = 64 * 1024  # bytes of a body taken at a time
@@ -73,10 +73,12 @@ class ApiResponse:
         """Yield the inflated pieces of a compressed body. Raises Undecodable and Disconnected."""
         async with aclosing(self._iter_sent(received)) as pieces:
             async for piece in pieces:
+                time_slice = TimeSlice()
                 try:
                     for plain in inflater.received(piece):
                         yield plain
-                        await trio.lowlevel.checkpoint()  # a piece may stand for a thousand times as much
+                        if time_slice.over:  # a piece may stand for a thousand times as much
+                            await time_slice.pause()
                 except InflateError as error:
                     raise Undecodable(str(error)) from None
         if not inflater.ended:

