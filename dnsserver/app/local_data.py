@@ -6,6 +6,7 @@ build it takes no event loop and may run in a thread: whoever has built it swaps
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from dnsserver.app.preflight import MOST_OF_A_ZONE, MOST_OF_HOSTS
@@ -33,7 +34,8 @@ def read_texts(config: Config) -> dict[str, str]:
     """Return the texts of the files that answers are made of. Raises LocalDataError."""
     hosts = [table.file for table in config.hosts if table.file is not None]
     texts = {}
-    for what, paths, most in (("static zone", config.static, MOST_OF_A_ZONE), ("hosts file", hosts, MOST_OF_HOSTS)):
+    zones = [each.path for each in config.static]
+    for what, paths, most in (("static zone", zones, MOST_OF_A_ZONE), ("hosts file", hosts, MOST_OF_HOSTS)):
         for path in paths:
             try:
                 texts[str(path)] = read_text(path, most)
@@ -49,15 +51,15 @@ class LocalData:
         """Build it, with what `before` has of the same text. Raises LocalDataError for a text that is wrong."""
         self.texts = texts
         self._domain = config.domain.wire
-        known = {} if before is None else before._zone_of  # noqa: SLF001 - of its own kind
-        self._zone_of: dict[str, StaticZone] = {}
-        for path in config.static:
-            text = texts[str(path)]
-            self._zone_of[text] = known.get(text) or _zone(str(path), text)
+        known = {} if before is None else before._zones  # noqa: SLF001 - of its own kind
+        self._zones: dict[tuple[str, str], tuple[Path, StaticZone]] = {}  # by the name that is given, and the text
+        for file in config.static:
+            key = "" if file.zone is None else str(file.zone), texts[str(file.path)]
+            self._zones[key] = file.path, known[key][1] if key in known else _zone(file.path, *key)
         self._local = [domain.wire for domain in config.local.domains]
         self._special = SpecialNames(self._local)
         # What each part says, and the domain that it is about.
-        self._parts = frozenset((text, zone.origin) for text, zone in self._zone_of.items()) | frozenset(
+        self._parts = frozenset((text, zone.origin) for (_, text), (_, zone) in self._zones.items()) | frozenset(
             ("", domain) for domain in self._local
         )
         self._hosts: list[_HostsTable]
@@ -66,19 +68,19 @@ class LocalData:
 
     def sources(self, cluster: Source) -> list[Source]:
         """Return the sources that are asked for a name, in this order."""
-        return [cluster, *self._zone_of.values(), self._special]  # most of what is asked is the cluster's
+        return [
+            cluster,
+            *(zone for _, zone in self._zones.values()),
+            self._special,
+        ]  # most of what is asked is the cluster's
 
     def zone_file(self, name: bytes) -> str | None:
         """Return the path of the zone file that has a name, if one has."""
-        for path, text in self.texts.items():
-            zone = self._zone_of.get(text)
-            if zone is not None and is_below(name, zone.origin):
-                return path
-        return None
+        return next((str(path) for path, zone in self._zones.values() if is_below(name, zone.origin)), None)
 
     def own(self) -> list[bytes]:
         """Return the domains for which no upstream is trusted."""
-        return [self._domain, *(zone.origin for zone in self._zone_of.values()), *self._local, *SPECIAL]
+        return [self._domain, *(zone.origin for _, zone in self._zones.values()), *self._local, *SPECIAL]
 
     def take_over(self, before: "LocalData") -> frozenset[bytes]:
         """Take the place of `before`, from which this was made; return the domains whose answers may have changed.
@@ -157,10 +159,10 @@ def _at_most(domains: set[bytes], most: int) -> frozenset[bytes]:
     return frozenset().union(*by_depth.values())
 
 
-def _zone(path: str, text: str) -> StaticZone:
+def _zone(path: Path, name: str, text: str) -> StaticZone:
     from dnsserver.wire.zonefile import read_zone  # noqa: PLC0415 - dnslib: only who has a zone needs it
 
     try:
-        return StaticZone(read_zone(text))
+        return StaticZone(read_zone(text, name))
     except FormatError as error:
         raise LocalDataError(f"static zone {path}: {error}") from error

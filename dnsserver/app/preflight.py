@@ -95,10 +95,10 @@ def _statics(config: Config) -> Iterator[Finding]:
     from dnsserver.wire.zonefile import ZoneFileError, read_zone  # noqa: PLC0415 - dnslib: only who has a zone needs it
 
     origins: list[tuple[bytes, Path]] = []
-    for index, path in enumerate(config.static):
-        key = f"static[{index}]"
+    for index, file in enumerate(config.static):
+        key, path = f"static[{index}]", file.path
         try:
-            zone = read_zone(read_text(path, MOST_OF_A_ZONE))
+            zone = read_zone(read_text(path, MOST_OF_A_ZONE), "" if file.zone is None else str(file.zone))
         except UnusableFileError as error:
             yield Finding(key, f"{path}: {error}", "refused")
         except ZoneFileError as error:

@@ -252,7 +252,7 @@ def say_of_settings(notes: Iterable[tuple[str, str, bool]]) -> None:
 def _files(loaded: Loaded) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the files to watch, and the patterns by which more files may be included."""
     config = loaded.config
-    names = [*loaded.files, *config.static, *_authorities(config)]
+    names = [*loaded.files, *(each.path for each in config.static), *_authorities(config)]
     names += [table.file for table in config.hosts if table.file is not None]
     if config.kubeconfig is not None:
         names.append(config.kubeconfig)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from dnsserver.config.values import Address, Domain, Network, QuestionType, RecordType, ServiceName, Upstream
+from dnsserver.config.values import Address, Domain, Network, QuestionType, RecordType, ServiceName, Upstream, ZoneFile
 from dnsserver.traffic.filters import Class
 from dnsserver.wire.name import ROOT
 
@@ -261,7 +261,7 @@ class Config(Table, frozen=True):
     pods: Literal["disabled", "insecure", "verified"] = "insecure"
     reverse_zones: tuple[Network, ...] = ()
     service: ServiceName = ServiceName("kube-system", "kube-dns")
-    static: tuple[Path, ...] = ()
+    static: tuple[ZoneFile, ...] = ()
 
     objects: Path | None = None
     kubeconfig: Path | None = None

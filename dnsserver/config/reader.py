@@ -16,7 +16,7 @@ from dnsserver.config.model import Config, Table
 from dnsserver.config.relations import mistakes
 from dnsserver.config.sound import sound
 from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, parse, printable
-from dnsserver.config.values import TextValue, Upstream
+from dnsserver.config.values import TextValue, Upstream, ZoneFile
 
 T = TypeVar("T", bound=Table)
 
@@ -255,6 +255,8 @@ class _Reader:
                 raise self._invalid(key, raw, phrase) from None
             if isinstance(value, Upstream) and value.transport == "file":
                 return msgspec.structs.replace(value, host=str(self._path(raw, key, phrase)))
+            if isinstance(value, ZoneFile):
+                return msgspec.structs.replace(value, path=self._path(str(value.path) if raw else "", key, phrase))
             return value
         if expected is Path:
             return self._path(raw, key, phrase)

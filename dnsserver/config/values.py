@@ -5,6 +5,7 @@
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import msgspec
@@ -141,6 +142,31 @@ class ServiceName(TextValue, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+class ZoneFile(TextValue, frozen=True):
+    """A zone file, and the zone that it is for; None if the file alone says which."""
+
+    EXPECTED: ClassVar[str] = (
+        'a path, as in "/etc/lab.zone", or a zone and the path of its file, as in "example.org=/etc/zones/db.example"'
+    )
+
+    path: Path
+    zone: Domain | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read PATH or ZONE=PATH; what has a slash before its first `=` is a path. Raises ValueError."""
+        zone, equals, path = text.partition("=")
+        if not equals or "/" in zone:
+            return cls(Path(text))
+        domain = Domain.parse(zone)
+        if domain.wire == ROOT or not path:
+            raise ValueError
+        return cls(Path(path), domain)
+
+    def __str__(self) -> str:
+        return str(self.path) if self.zone is None else f"{self.zone}={self.path}"
 
 
 class Upstream(TextValue, frozen=True):

@@ -53,8 +53,9 @@ class _Record(NamedTuple):
 def read_zone(text: str, origin: str = "") -> tuple[RRset, ...]:
     """Return the RRsets of a zone file, names in lower case, the SOA's owner first.
 
-    `origin` is what relative names stand below until the file says `$ORIGIN`. A record without a TTL has the file's
-    `$TTL`, or that of the record before it, or the SOA's MINIMUM. Raises ZoneFileError.
+    `origin` is the name of the zone, below which relative names stand until the file says `$ORIGIN`; by default only
+    the file says which zone it is. A record without a TTL has the file's `$TTL`, or that of the record before it, or
+    the SOA's MINIMUM. Raises ZoneFileError.
     """
     reader = _Reader(origin)
     try:
@@ -171,7 +172,7 @@ class _Reader:
 
     def __init__(self, origin: str) -> None:
         self.mistakes: list[tuple[int, str]] = []
-        self._origin = from_text(origin)
+        self._origin = self._zone = from_text(origin).lower()
         self._owner: bytes | None = None
         self._ttl: int | None = None
         self._last_ttl: int | None = None
@@ -220,6 +221,10 @@ class _Reader:
                 self.mistakes.append((line, f"{len(soas)} SOA records, expected one"))
             return None
         (soa,) = soas
+        if soa.owner != self._zone != ROOT:
+            text = f"the SOA is that of {to_text(soa.owner)}, expected {to_text(self._zone)}"
+            self.mistakes.append((soa.line, text))
+            return None
         if soa.owner == ROOT:
             self.mistakes.append((soa.line, NO_ORIGIN))
             return None

@@ -127,7 +127,7 @@ def test_paths_lead_to_where_the_files_are(tmp_path: Path) -> None:
     _, out, err = run(written(tmp_path, files))
     found = tomllib.loads(out)
     assert found["hosts"][0]["file"] == str(tmp_path / "names")
-    assert found["static"] == ["/zones/db.a"]
+    assert found["static"] == ["a.example=/zones/db.a"]
     assert "/zones/db.a does not exist on this machine: it has to exist where the server runs" in err
 
 

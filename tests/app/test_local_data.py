@@ -9,6 +9,7 @@ from dnsserver.app.local_data import LocalData
 from dnsserver.config.reader import load_text
 from dnsserver.wire import message as m
 from dnsserver.wire.name import from_text, is_below
+from dnsserver.zone.static import SpecialNames
 
 CONFIG = load_text('upstreams = []\n[[hosts]]\nfile = "/hosts"\n', Path("c.toml"))
 WITHOUT = load_text("upstreams = []\n", Path("c.toml"))
@@ -30,6 +31,19 @@ CHANGES = [
 
 def data(text: str | None, before: LocalData | None = None) -> LocalData:
     return LocalData(WITHOUT if text is None else CONFIG, {} if text is None else {"/hosts": text}, before)
+
+
+def test_one_file_may_serve_several_zones() -> None:
+    config = load_text('upstreams = []\nstatic = ["a.test=/db", "b.test=/db"]\n', Path("c.toml"))
+    text = "@ 60 IN SOA ns h 1 2 3 4 60\nwww 60 IN A 192.0.2.1\n"
+    first = LocalData(config, {"/db": text})
+    for domain in ("a.test", "b.test"):
+        name = from_text(f"www.{domain}")
+        assert first.zone_file(name) == "/db"
+        found = [answer for source in first.sources(SpecialNames()) if (answer := source.answer(name, m.A))]
+        assert [rrset.rdatas for answer in found for rrset in answer.answer] == [(b"\xc0\0\2\1",)]
+    changed = LocalData(config, {"/db": text.replace("2.1", "2.2")}, first).take_over(first)
+    assert changed == {from_text("a.test"), from_text("b.test")}
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)

@@ -14,6 +14,7 @@ from dnsserver.app.preflight import findings
 from dnsserver.app.rehearsal import rehearse
 from dnsserver.config import Address, Config, Domain, Network, Upstream
 from dnsserver.config.model import AnswerRule, Cache, Clients, Forward, Forwarding, Hosts, Kubernetes, Rewrite, Search
+from dnsserver.config.values import ZoneFile
 from tests.free_port import free_port
 
 ZONE = "@ 60 IN SOA ns h 1 2 3 4 5\n"
@@ -60,7 +61,7 @@ UNUSABLE = [
     ("x" * 300, "cannot be read: File name too long"),
 ]
 KEYS: list[tuple[str, str, str, Callable[[Path], Config]]] = [
-    ("refused", "static[0]", "", lambda path: with_(static=(path,))),
+    ("refused", "static[0]", "", lambda path: with_(static=(ZoneFile(path),))),
     (
         "ignored", "admin_token", "; until it can be read, only this machine gets more than probes and metrics",
         lambda path: with_(admin_token=path),
@@ -93,9 +94,12 @@ def test_a_path_that_is_no_regular_file(
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda f: with_(static=(f / "empty",)), "refused static[0]: empty: 0 SOA records, expected one"),
-        (lambda f: with_(static=(f / "text",)), "refused static[0]: text:1: hello. has no type"),
-        (lambda f: with_(static=(f / "binary",)), "refused static[0]: binary: is UTF-16 text, expected UTF-8"),
+        (lambda f: with_(static=(ZoneFile(f / "empty"),)), "refused static[0]: empty: 0 SOA records, expected one"),
+        (lambda f: with_(static=(ZoneFile(f / "text"),)), "refused static[0]: text:1: hello. has no type"),
+        (
+            lambda f: with_(static=(ZoneFile(f / "binary"),)),
+            "refused static[0]: binary: is UTF-16 text, expected UTF-8",
+        ),
         (
             lambda f: with_(admin_token=f / "empty"),
             ("ignored admin_token: empty: is empty; until it holds a token, "
@@ -176,7 +180,7 @@ def test_a_file_and_a_folder_that_this_user_may_not_read(open_folder: Path) -> N
     secret.chmod(0)
     closed.mkdir(0o000)
     fixed.mkdir(0o500)
-    config = with_(static=(secret, closed / "x"), objects=closed, state=fixed)
+    config = with_(static=(ZoneFile(secret), ZoneFile(closed / "x")), objects=closed, state=fixed)
     if os.geteuid() == 0:
         said = as_nobody(config)
     else:
@@ -218,7 +222,7 @@ def test_static_zones_that_are_never_asked(tmp_path: Path) -> None:
     for name, origin in origins.items():
         (tmp_path / name).write_text(f"$ORIGIN {origin}\n{ZONE}")
     forward = Forward(domain=Domain.parse("y.lab.example"), upstreams=())
-    config = with_(static=tuple(tmp_path / name for name in origins), forward=(forward,))
+    config = with_(static=tuple(ZoneFile(tmp_path / name) for name in origins), forward=(forward,))
     found = {finding.key: finding.text.replace(f"{tmp_path}/", "") for finding in findings(config)}
     assert found == {
         "forward[0].domain": '"y.lab.example" lies in the zone lab.example. of twice, which answers first',
@@ -236,7 +240,7 @@ def test_what_is_in_order(tmp_path: Path) -> None:
     (tmp_path / "o.yaml").write_text("kind: Namespace\napiVersion: v1\nmetadata: {name: a}\n")
     config = with_(
         admin_token=tmp_path / "token",
-        static=(tmp_path / "zone",),
+        static=(ZoneFile(tmp_path / "zone"),),
         upstreams=(Upstream(str(tmp_path / "resolv.conf"), transport="file"),),
         forward=(Forward(domain=Domain.parse("x"), upstreams=(Upstream("192.0.2.1", transport="tls"),)),),
         forwarding=Forwarding(authorities=tmp_path / "ca.pem"),

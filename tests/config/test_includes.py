@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dnsserver.config import Config, ConfigError, Override, load, read
+from dnsserver.config.values import ZoneFile
 
 BASE = 'include = ["conf.d/*.toml"]\n'
 
@@ -87,7 +88,7 @@ def test_a_relative_path_starts_at_the_file_that_it_stands_in(tmp_path: Path) ->
         },
     )
     assert config.state == tmp_path / "state"
-    assert config.static == (tmp_path / "conf.d" / "x.zone",)
+    assert config.static == (ZoneFile(tmp_path / "conf.d" / "x.zone"),)
     assert config.forward[0].upstreams[0].host == str(tmp_path / "conf.d" / "resolv.conf")
 
 

@@ -13,6 +13,7 @@ from dnsserver.config import (
     load,
     selectors,
 )
+from dnsserver.config.values import ZoneFile
 from tests.config.reading import loaded, problems
 
 SECONDS = "expected a number of seconds from"
@@ -74,7 +75,10 @@ DOMAIN = 'expected a domain name, as in "cluster.local"'
             "service = 'kube-dns'",
             'c.toml:1: service: found "kube-dns", expected a namespace and a Service, as in "kube-system/kube-dns"',
         ),
-        ("static = ['']", 'c.toml:1: static[0]: found "", expected a path'),
+        ("static = ['']", f'c.toml:1: static[0]: found "", expected {ZoneFile.EXPECTED}'),
+        ("static = ['a.example=']", f'c.toml:1: static[0]: found "a.example=", expected {ZoneFile.EXPECTED}'),
+        ("static = ['.=db']", f'c.toml:1: static[0]: found ".=db", expected {ZoneFile.EXPECTED}'),
+        ("static = ['a..b=db']", f'c.toml:1: static[0]: found "a..b=db", expected {ZoneFile.EXPECTED}'),
         ("objects = 3", "c.toml:1: objects: found 3, expected a path"),
         ("context = 3", "c.toml:1: context: found 3, expected text"),
         ("udp = 3", "c.toml:1: udp: found 3, expected a table"),
@@ -248,7 +252,8 @@ def test_paths_start_at_the_file_and_those_of_flags_at_the_working_folder(
     folder = tmp_path / "etc"
     folder.mkdir()
     (folder / "c.toml").write_text(
-        "admin_token = 'demo'\nstatic = ['lab.zone', '/srv/x.zone']\nkubeconfig = '~/.kube/config'\n"
+        "admin_token = 'demo'\nstatic = ['lab.zone', '/srv/x.zone', 'A.Example.=db', './a=b']\n"
+        "kubeconfig = '~/.kube/config'\n"
         "upstreams = ['./resolv.conf']\n[[forward]]\ndomain = 'x'\nupstreams = ['~/resolv.conf']\n"
         "[[forward]]\ndomain = 'y'\nupstreams = ['sub/dir']"
     )
@@ -263,7 +268,12 @@ def test_paths_start_at_the_file_and_those_of_flags_at_the_working_folder(
     ]
     flag = load(Path("etc/c.toml"), {"upstreams": Override("--upstream", ("./resolv.conf",))})
     assert flag.upstreams == (Upstream(str(tmp_path / "resolv.conf"), transport="file"),)
-    assert config.static == (folder / "lab.zone", Path("/srv/x.zone"))
+    assert config.static == (
+        ZoneFile(folder / "lab.zone"),
+        ZoneFile(Path("/srv/x.zone")),
+        ZoneFile(folder / "db", Domain.parse("a.example")),
+        ZoneFile(folder / "a=b"),
+    )
     assert config.kubeconfig == Path("/home/me/.kube/config")
     assert config.state == tmp_path / "here"
 

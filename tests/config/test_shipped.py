@@ -21,6 +21,7 @@ from dnsserver.config import (
 )
 from dnsserver.config.changes import PARTS
 from dnsserver.config.model import Forward, Table
+from dnsserver.config.values import ZoneFile
 from tests.config.reading import loaded
 
 SHIPPED = Path(__file__).parents[2] / "zones" / "dnsserver.toml"
@@ -127,7 +128,7 @@ configs = st.builds(
     ttl=st.integers(0, 3600),
     pods=st.sampled_from(["disabled", "insecure", "verified"]),
     reverse_zones=st.lists(hosts.map(Network.parse)).map(tuple),
-    static=st.lists(paths).map(tuple),
+    static=st.lists(st.builds(ZoneFile, paths, st.none() | names.map(Domain.parse))).map(tuple),
     kubeconfig=paths,
     context=st.none() | st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"))),
     upstreams=upstreams,

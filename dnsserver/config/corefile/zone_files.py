@@ -5,8 +5,7 @@ from dnsserver.config.corefile.draft import Source, shown
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
 from dnsserver.config.corefile.zones import ROOT, is_below, names
-from dnsserver.wire.name import to_text
-from dnsserver.wire.zonefile import NO_ORIGIN, ZoneFileError, read_zone
+from dnsserver.wire.zonefile import ZoneFileError, read_zone
 
 _DAY = 86_400
 
@@ -19,9 +18,10 @@ def file(context: Context, site: Site, directive: Directive) -> None:
         return
     zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
     path = context.located(directive.args[0], source, "file")
-    if not _has_place(context, zones, path, source):
+    zones = [zone for zone in zones if _has_place(context, zone, path, source)]
+    if not zones:
         return
-    draft.extend("static", [path], source, "file")
+    draft.extend("static", [f"{zone}={path}" for zone in zones], source, "file")
     context.zone_files.update(dict.fromkeys(zones, (path, source)))
     text = context.files.read(directive.args[0] if not context.root else path)
     if text is not None:
@@ -45,50 +45,33 @@ def file(context: Context, site: Site, directive: Directive) -> None:
 
 
 def _judge(context: Context, text: str, zones: list[str], path: str, source: Source) -> None:
-    """Say what in a file is not served as CoreDNS does: the server does not start with it, or has another zone."""
-    origin = f"write `$ORIGIN {zones[0]}.` at the top of {path}"
-    try:
-        zone = to_text(read_zone(text)[0].name).removesuffix(".")
-    except ZoneFileError as error:
-        for line, mistake in error.mistakes:
-            place = f"{path}:{line}" if line else path
-            hint = f"; {origin}" if not line or mistake == NO_ORIGIN else ""
-            context.draft.lost(source, "file", f"{place}: {mistake}: the server does not start with this file{hint}")
-        return
-    if zone not in zones:
-        text = f"the zone of a file is what its $ORIGIN and SOA say, here {zone}: {origin}"
-        context.draft.lost(source, "file", f"{text}, or its names are not found")
+    """Say what in a file is not served as CoreDNS does: the server does not start with it."""
+    for number, zone in enumerate(zones):
+        try:
+            read_zone(text, zone)
+        except ZoneFileError as error:
+            more = len(zones) - number - 1
+            after = f" for {zone}{f', and perhaps for {more} more zones' if more else ''}" if len(zones) > 1 else ""
+            for line, mistake in error.mistakes:
+                place = f"{path}:{line}" if line else path
+                sentence = f"{place}: {mistake}: the server does not start with this file{after}"
+                context.draft.lost(source, "file", sentence)
+            return
 
 
-def _has_place(context: Context, zones: list[str], path: str, source: Source) -> bool:
-    """Tell whether a file can answer for its zones: neither the cluster nor another file has them."""
-    others = [zone for zone, (other, _) in context.zone_files.items() if other == path and zone not in zones]
-    if others:
-        text = (
-            f"{path} already holds {others[0]}, and a file holds one zone: {', '.join(zones)} needs a file of its own"
-        )
-        context.draft.lost(source, "file", f"{text}, or its names are not found")
-        return False
-    for zone in zones:
-        if zone == ROOT:
-            text = "the root zone does not come from a file here, as it would have every name: left out"
-            context.draft.lost(source, "file", text)
-            return False
-        if is_below(zone, context.domain):
-            text = (
-                f"{zone} is the cluster's, whose names never come from a file: write those of the file into [[answer]]"
-            )
-            context.draft.lost(source, "file", text)
-            return False
-        there = context.zone_files.get(zone)
-        if there is not None and there[0] != path:
-            text = f"{zone} already has a zone file, from {there[1].place()}: this one is left out"
-            context.draft.lost(source, "file", text)
-            return False
-    if len(zones) > 1:
-        text = f"a file holds one zone, that of its SOA: {', '.join(zones[1:])} need a file each, or are not found"
-        context.draft.lost(source, "file", text)
-    return True
+def _has_place(context: Context, zone: str, path: str, source: Source) -> bool:
+    """Tell whether a file can answer for a zone: neither the cluster nor another file has it."""
+    there = context.zone_files.get(zone)
+    if zone == ROOT:
+        text = "the root zone does not come from a file here, as it would have every name: left out"
+    elif is_below(zone, context.domain):
+        text = f"{zone} is the cluster's, whose names never come from a file: write those of the file into [[answer]]"
+    elif there is not None and there[0] != path:
+        text = f"{zone} already has a zone file, from {there[1].place()}: this one is left out"
+    else:
+        return True
+    context.draft.lost(source, "file", text)
+    return False
 
 
 def settle(context: Context) -> None:
@@ -101,7 +84,7 @@ def settle(context: Context) -> None:
     if not context.zone_files:
         return
     deepest = sorted(context.zone_files, key=lambda zone: -zone.count("."))
-    draft.settings["static"].value = list(dict.fromkeys(context.zone_files[zone][0] for zone in deepest))
+    draft.settings["static"].value = [f"{zone}={context.zone_files[zone][0]}" for zone in deepest]
     kept = []
     for entry in draft.tables.get("forward", []):
         domain = entry.values["domain"]
