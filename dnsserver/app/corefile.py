@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from dnsserver.config import ConfigError
@@ -39,7 +40,7 @@ def import_corefile(path: Path, text: str | None = None) -> Imported:
     Raises UnusableFileError, NotACorefileError or CorefileError.
     """
     given = sources(str(path), read_text(path, _MOST_OCTETS) if text is None else text)
-    files = Files(lambda name: _find(path, name), lambda name: _read(path, name))
+    files = Files(lambda name: _find(path, name), lambda name: _read(path, name), lambda name: _below(path, name))
     return import_text(given, files, _Imports(path, given), os.environ, _mistakes)
 
 
@@ -103,6 +104,16 @@ def _read(corefile: Path, name: str) -> str | None:
         return read_text(Path(found.path), _MOST_OCTETS) if found.is_there else None
     except UnusableFileError:
         return None
+
+
+def _below(corefile: Path, name: str) -> list[str]:
+    """Return the files in a folder and below it, the first ones if there are very many."""
+    found = _find(corefile, name)
+    paths = Path(found.path).rglob("*") if found.is_there else ()
+    try:
+        return sorted(str(path) for path in islice(paths, _MOST_FILES) if path.is_file())
+    except OSError:
+        return []
 
 
 def _mistakes(text: str) -> list[tuple[int, str]]:

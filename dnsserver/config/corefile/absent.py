@@ -20,7 +20,6 @@ _ADDRESS_IN_NAME = "names that hold an address are not answered: write an [[answ
 _OTHER_CLUSTERS = "names of Services that other clusters export (ServiceImport) are not answered"
 
 LOST = {
-    "auto": "the zone files of a folder are not read: name each file in `static`, with its zone: 'ZONE=PATH'",
     "azure": _NO_RECORDS.format("come from Azure DNS"),
     "chaos": "questions of class CH, such as version.bind, are refused: the metrics show the version",
     "clouddns": _NO_RECORDS.format("come from Google Cloud DNS"),

@@ -46,6 +46,7 @@ _PLUGINS: dict[str, _Plugin] = {
     "template": template.template,
     "hosts": hosts.hosts,
     "kubernetes": kubernetes.kubernetes,
+    "auto": zone_files.auto,
     "file": zone_files.file,
     "cache": cache.cache,
     "forward": forward.forward,

@@ -1,7 +1,7 @@
 """The context in which a plugin is imported: its server block, the other blocks, and the machine's files."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -59,10 +59,13 @@ class Located(NamedTuple):
 
 
 class Files(msgspec.Struct, frozen=True):
-    """What importing may ask of the machine: where a path of a Corefile leads, and the text of a file or None."""
+    """What importing may ask of the machine: where a path of a Corefile leads, the text of a file or None, and the
+    files in a folder and below it.
+    """
 
     find: Callable[[str], Located]
     read: Callable[[str], str | None]
+    below: Callable[[str], Sequence[str]]
 
 
 class Context(msgspec.Struct):

@@ -1,4 +1,6 @@
-"""Imports the plugin `file`: zones that are read from files."""
+"""Imports the plugins `file` and `auto`: zones that are read from files."""
+
+import re
 
 from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source, shown
@@ -8,6 +10,11 @@ from dnsserver.config.corefile.zones import ROOT, is_below, names
 from dnsserver.wire.zonefile import ZoneFileError, read_zone
 
 _DAY = 86_400
+_AUTO_NAME, _AUTO_ZONE = r"db\.(.*)", "{1}"  # what `auto` takes where it does not say
+_GAP = re.compile(r"\{(\w+)\}")
+_NO_FILES = (
+    "has no zone files on this machine: import where they are, or name each in `static` with its zone, as ZONE=PATH"
+)
 
 
 def file(context: Context, site: Site, directive: Directive) -> None:
@@ -26,9 +33,7 @@ def file(context: Context, site: Site, directive: Directive) -> None:
     text = context.files.read(directive.args[0] if not context.root else path)
     if text is not None:
         _judge(context, text, zones, path, source)
-    if shown_ttl(site, zones, _DAY) < _DAY:
-        text = "records keep the TTLs of the file, which `cache` shortened: clients may keep them longer"
-        draft.differs(source, "file", text)
+    _say_of_ttls(context, site, zones, source, "file")
     for line in directive.lines:
         place, option = source_of_line(line), line.words[0]
         if option in {"reload", "reload_by_mtime"}:
@@ -42,6 +47,63 @@ def file(context: Context, site: Site, directive: Directive) -> None:
             draft.default(place, f"file {option}", "CoreDNS itself ignores it now")
         else:
             draft.lost(place, f"file {option}", UNKNOWN)
+
+
+def auto(context: Context, site: Site, directive: Directive) -> None:
+    """Import the zone files of a folder that are there now: the name of each says which zone it is."""
+    draft, source = context.draft, source_of(directive)
+    within, _ = names(directive.args) if directive.args else (site.zones, [])
+    folder, expression, template = "", _AUTO_NAME, _AUTO_ZONE
+    for line in directive.lines:
+        option, *words = line.words
+        if option == "directory":
+            folder = words[0] if words else ""
+            expression, template = (words[1], words[2]) if len(words) > 2 else (expression, template)
+        else:
+            again = "a file that is named is read again whenever it changes"
+            draft.default(source_of_line(line), f"auto {option}", again)
+    if not folder:
+        draft.default(source, "auto", "it names no folder: CoreDNS answers nothing from it")
+        return
+    try:
+        name_of = re.compile(expression)
+    except re.error as error:
+        draft.lost(source, "auto", f"found {expression}, expected a regular expression: {error}")
+        return
+    if context.root and not folder.startswith("/"):
+        folder = f"{context.root.rstrip('/')}/{folder}"
+    found: dict[str, str] = {}
+    for path in context.files.below(folder):
+        zone = _zone_of(path, name_of, template)
+        if zone and any(is_below(zone, each) for each in within) and _has_place(context, zone, path, source):
+            found.setdefault(zone, path)
+    if not found:
+        draft.lost(source, "auto", f"{folder} {_NO_FILES}")
+        return
+    draft.extend("static", [f"{zone}={path}" for zone, path in found.items()], source, "auto")
+    draft.differs(source, "auto", "a file that comes into the folder later is not found until `static` names it")
+    for zone, path in found.items():
+        context.zone_files[zone] = path, source
+        text = context.files.read(path)
+        if text is not None:
+            _judge(context, text, [zone], path, source)
+    _say_of_ttls(context, site, list(found), source, "auto")
+
+
+def _zone_of(path: str, name_of: re.Pattern[str], template: str) -> str:
+    """Return the zone that the name of a file stands for; empty if it stands for none."""
+    match = name_of.search(path.rpartition("/")[2])
+    if match is None:
+        return ""
+    groups = {**{str(number): text for number, text in enumerate((match[0], *match.groups()))}, **match.groupdict()}
+    zones, _ = names([_GAP.sub(lambda gap: groups.get(gap[1]) or "", template)])
+    return zones[0] if zones else ""
+
+
+def _say_of_ttls(context: Context, site: Site, zones: list[str], source: Source, what: str) -> None:
+    if shown_ttl(site, zones, _DAY) < _DAY:
+        text = "records keep the TTLs of the file, which `cache` shortened: clients may keep them longer"
+        context.draft.differs(source, what, text)
 
 
 def _judge(context: Context, text: str, zones: list[str], path: str, source: Source) -> None:

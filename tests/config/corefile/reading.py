@@ -29,7 +29,11 @@ def imported(
     def imports(_: str, pattern: str) -> list[ImportedFile]:
         return [ImportedFile(name, known[name]) for name in sorted(known) if fnmatch(name, pattern)]
 
-    machine = Files(lambda path: Located(f"/{path.lstrip('/')}", is_there=path in known), known.get)
+    machine = Files(
+        lambda path: Located(f"/{path.lstrip('/')}", is_there=path in known),
+        known.get,
+        lambda folder: sorted(path for path in known if path.startswith(f"{folder}/")),
+    )
     return import_text(sources(name, text), machine, imports, environment or {}, mistakes)
 
 

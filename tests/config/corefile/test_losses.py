@@ -65,7 +65,10 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("proxy . 10.0.0.1",), "differs", "proxy, which CoreDNS no longer has, is imported like forward"),
     (("nodecache bind",), "lost", "`guard-node` does that, in manifests/node-local"),
     (("file /a",), "lost", "the root zone does not come from a file here"),
-    (("auto",), "lost", "the zone files of a folder are not read"),
+    (("auto",), "default", "it names no folder: CoreDNS answers nothing from it"),
+    (("auto {", " directory /z (", "}"), "lost", "/z has no zone files on this machine: import where they are"),
+    (("auto {", " directory /z ( {1}", "}"), "lost", "found (, expected a regular expression"),
+    (("auto {", " directory /z", " reload 5s", "}"), "default", "a file that is named is read again"),
     (("file /a a.example", "file /b a.example"), "lost", "a.example already has a zone file"),
     (("file /a a.example {", " reload 5s", "}"), "default", "the file is read again whenever it changes"),
     (("file /a a.example {", " fallthrough", "}"), "lost", "that the file does not have gets NXDOMAIN"),
@@ -92,6 +95,31 @@ def test_what_is_said_of_a_zone_file(zone: str, text: str) -> None:
     found = said(imported("a.example {\n file /z\n}", {"/z": zone}), "lost")
     assert len(found) == bool(text)
     assert all(text in line for line in found)
+
+
+AUTO = [
+    ("directory /z", [], {"a.example": "/z/db.a.example", "x": "/z/deep/db.x"}),
+    ("directory /z", ["a.example", "cluster.local"], {"a.example": "/z/db.a.example"}),
+    (r"directory /z ^(?P<zone>.*)\.zone$ {zone}.test", [], {"b.test": "/z/b.zone"}),
+    (r"directory /z ^(.*)\.zone$ {1}.test", [], {"b.test": "/z/b.zone"}),
+    ("directory /z db\\.(.*)", [], {"a.example": "/z/db.a.example", "x": "/z/deep/db.x"}),
+]
+
+
+@pytest.mark.parametrize(("line", "zones", "expected"), AUTO)
+def test_auto_is_the_files_that_are_there(line: str, zones: list[str], expected: dict[str, str]) -> None:
+    files = [
+        "/z/db.a.example",
+        "/z/b.zone",
+        "/z/deep/db.x",
+        "/z/db.ns.cluster.local",
+        "/other/db.c.example",
+        "/z/db..y",
+    ]
+    result = imported(root(f"auto {' '.join(zones)} {{", f" {line}", "}"), dict.fromkeys(files, SOA))
+    found = {str(file.zone): str(file.path) for file in config(result).static}
+    assert found == expected
+    assert bool(found) == any("comes into the folder later" in text for text in said(result, "differs"))
 
 
 def test_a_mistake_of_a_file_is_said_once_for_all_its_zones() -> None:
