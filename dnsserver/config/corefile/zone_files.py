@@ -67,7 +67,7 @@ def auto(context: Context, site: Site, directive: Directive) -> None:
         return
     try:
         name_of = re.compile(expression)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         draft.lost(source, "auto", f"found {expression}, expected a regular expression: {error}")
         return
     if context.root and not folder.startswith("/"):

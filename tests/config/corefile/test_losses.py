@@ -68,6 +68,7 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("auto",), "default", "it names no folder: CoreDNS answers nothing from it"),
     (("auto {", " directory /z (", "}"), "lost", "/z has no zone files on this machine: import where they are"),
     (("auto {", " directory /z ( {1}", "}"), "lost", "found (, expected a regular expression"),
+    (("auto {", f" directory /z a{{{'9' * 30}}} {{1}}", "}"), "lost", "expected a regular expression: the repetition"),
     (("auto {", " directory /z", " reload 5s", "}"), "default", "a file that is named is read again"),
     (("file /a a.example", "file /b a.example"), "lost", "a.example already has a zone file"),
     (("file /a a.example {", " reload 5s", "}"), "default", "the file is read again whenever it changes"),
