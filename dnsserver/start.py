@@ -107,10 +107,10 @@ def tell(loaded: Loaded, found: list[Any]) -> None:
     """Print findings on standard error, each with its file and line, not more than anybody reads."""
     warnings = ("warning: " if finding.level == "noted" else "" for finding in found)
     said = [
-        f"{loaded.place(finding.key)}: {warning}{finding.text}"
+        loaded.problem(finding.key, f"{warning}{finding.text}")
         for finding, warning in zip(found, warnings, strict=True)
     ]
-    for sentence in in_order(said)[:_MOST_TOLD]:
-        _say(sentence)
+    for problem in in_order(said)[:_MOST_TOLD]:
+        _say(problem)
     if len(found) > _MOST_TOLD:
         _say(f"and {len(found) - _MOST_TOLD} more")

@@ -1,7 +1,6 @@
 """`import-corefile`: the files that an import needs, and what the command prints."""
 
 import os
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -30,7 +29,6 @@ _HEADINGS = {
     "differs": "What is different now:",
     "lost": "What has no counterpart:",
 }
-_PROBLEM = re.compile(r":(\d+)(?::\d+)?: (.*)", re.DOTALL)
 _WRITTEN = Path("imported.toml")  # what the text is called while it is looked at
 
 
@@ -121,13 +119,8 @@ def _mistakes(text: str) -> list[tuple[int, str]]:
     try:
         load_text(text, _WRITTEN)
     except ConfigError as error:
-        return [_problem(problem) for problem in error.problems]
+        return [(problem.line or 0, problem.text) for problem in error.problems]
     return []
-
-
-def _problem(problem: str) -> tuple[int, str]:
-    found = _PROBLEM.match(problem.removeprefix(str(_WRITTEN)))
-    return (int(found[1]), found[2]) if found else (0, problem)
 
 
 def report(imported: Imported) -> Iterator[str]:

@@ -168,7 +168,7 @@ class Reloader:
             notes = frozenset((loaded.place(each.key), each.text, each.level == "noted") for each in found)
             return Reading(loaded, read_texts(loaded.config), _hashes(loaded.config), notes)
         except ConfigError as error:
-            raise RefusedError(error.problems) from error
+            raise RefusedError(tuple(map(str, error.problems))) from error
         except (LocalDataError, OSError) as error:
             raise RefusedError((str(error),)) from error
 

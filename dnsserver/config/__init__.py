@@ -8,7 +8,7 @@ and what was expected. What `render` prints loads back equal. This package knows
 from dnsserver.config.model import Config, Route
 from dnsserver.config.reader import DEFAULT_FILE, Loaded, Override, load, read
 from dnsserver.config.render import order, render
-from dnsserver.config.syntax import ConfigError, in_order
+from dnsserver.config.syntax import ConfigError, Problem, in_order
 from dnsserver.config.values import Address, Domain, Network, ServiceName, Upstream
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Loaded",
     "Network",
     "Override",
+    "Problem",
     "Route",
     "ServiceName",
     "Upstream",

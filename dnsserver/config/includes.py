@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dnsserver.config.files import UnusableFileError, read_text
 from dnsserver.config.places import Places, above
-from dnsserver.config.syntax import ConfigError, parse, printable
+from dnsserver.config.syntax import ConfigError, Problem, parse, printable
 
 HASH = "sha512"
 _MOST_OCTETS = 1024 * 1024  # as much as a ConfigMap holds
@@ -63,6 +63,11 @@ class Written:
             key = above(key)
         return self._source, None
 
+    def problem(self, key: str, text: str) -> Problem:
+        """Return what is to be said of a key, with its place."""
+        source, line = self.place(key)
+        return Problem(str(source), f"{printable(key)}: {text}", line)
+
     def _holders(self, key: str) -> Iterator[tuple[_Part, str]]:
         for part in self._parts:
             own = part.own(key)
@@ -79,7 +84,7 @@ class Files(NamedTuple):
 
     data: dict[str, Any]
     written: Written
-    problems: list[str]
+    problems: list[Problem]
     broken: set[str]
     files: tuple[Path, ...]
     patterns: tuple[str, ...]
@@ -98,7 +103,7 @@ def read_files(source: Path, *, may_be_missing: bool) -> Files:
         text = read_text(source, _MOST_OCTETS)
     except UnusableFileError as error:
         if not (may_be_missing and isinstance(error.__cause__, FileNotFoundError)):
-            raise ConfigError([f"{source}: {error}"]) from error
+            raise ConfigError([Problem(str(source), str(error))]) from error
         text, is_there = "", False
     hashed.update(text.encode())
     whole = _Whole(source)
@@ -108,7 +113,7 @@ def read_files(source: Path, *, may_be_missing: bool) -> Files:
         try:
             text = read_text(name, _MOST_OCTETS)
         except UnusableFileError as error:
-            whole.problems.append(f"{whole.place('include')}: {name}: {error}")
+            whole.problems.append(whole.written.problem("include", f"{name}: {error}"))
             continue
         hashed.update(text.encode())
         whole.add(name, text)
@@ -137,12 +142,13 @@ def _included(source: Path, whole: "_Whole") -> tuple[tuple[Path, ...], tuple[st
     """Return the files that the first one includes, each once, and the patterns that name them."""
     wanted = whole.data.pop("include", [])
     if not isinstance(wanted, list) or not all(isinstance(name, str) and name and "\0" not in name for name in wanted):
-        whole.problems.append(f"{whole.place('include')}: expected {_EXPECTED}")
+        whole.problems.append(whole.written.problem("include", f"expected {_EXPECTED}"))
         return (), ()
     patterns = tuple(str((source.parent / name).absolute()) for name in wanted)
     names = tuple(dict.fromkeys(name for pattern in patterns for name in matches(pattern)))
     if len(names) > _MOST_FILES:
-        whole.problems.append(f"{whole.place('include')}: names {len(names)} files, expected at most {_MOST_FILES}")
+        many = f"names {len(names)} files, expected at most {_MOST_FILES}"
+        whole.problems.append(whole.written.problem("include", many))
         return (), patterns
     return names, patterns
 
@@ -153,7 +159,7 @@ class _Whole:
     def __init__(self, source: Path) -> None:
         self.data: dict[str, Any] = {}
         self.written = Written(source)
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         self.broken: set[str] = set()
         self.is_unread = False  # one of them is no TOML, so that what is missing or unknown cannot be told
         self._source = source
@@ -170,18 +176,12 @@ class _Whole:
         self.broken |= parsed.broken
         if source != self._source and "include" in parsed.data:
             line = parsed.places.line_of("include")
-            self.problems.append(
-                f"{source}:{line}: include: an included file cannot include others; list them all in the first file"
-            )
+            text = "include: an included file cannot include others; list them all in the first file"
+            self.problems.append(Problem(str(source), text, line))
             del parsed.data["include"]
         first = {key: len(value) for key, value in self.data.items() if _is_array(value)}
         self._merge(self.data, parsed.data, "", source, parsed.places)
         self.written.add(source, parsed.places, first)
-
-    def place(self, key: str) -> str:
-        """Return where a key is written, for the beginning of a message about it."""
-        source, line = self.written.place(key)
-        return f"{source}:{line}: {printable(key)}" if line else f"{source}: {printable(key)}"
 
     def _merge(self, into: dict[str, Any], data: dict[str, Any], path: str, source: Path, places: Places) -> None:
         for key, value in data.items():
@@ -195,9 +195,8 @@ class _Whole:
             else:
                 name = f"{path}{key}"
                 other, line = self.written.place(name)
-                self.problems.append(
-                    f"{source}:{places.line_of(name)}: {printable(name)}: is already in {other}:{line}; write it once"
-                )
+                text = f"{printable(name)}: is already in {other}:{line}; write it once"
+                self.problems.append(Problem(str(source), text, places.line_of(name)))
 
 
 def _is_array(value: Any) -> bool:

@@ -15,7 +15,7 @@ from dnsserver.config.includes import Written, read_files
 from dnsserver.config.model import Config, Table
 from dnsserver.config.relations import mistakes
 from dnsserver.config.sound import sound
-from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, parse, printable
+from dnsserver.config.syntax import MOST_PROBLEMS, ConfigError, Problem, parse, printable
 from dnsserver.config.values import TextValue, Upstream, ZoneFile
 
 T = TypeVar("T", bound=Table)
@@ -61,9 +61,13 @@ class Loaded(NamedTuple):
 
     def place(self, key: str) -> str:
         """Return where a key's value was written, for the beginning of a message about it."""
+        return str(self.problem(key, "")).removesuffix(": ")
+
+    def problem(self, key: str, text: str) -> Problem:
+        """Return what is to be said of a key's value, with the place where it was written."""
         if not self.is_there and _top(key) not in self.overrides:
-            return f"{printable(key)}, by default"  # there is no file to look at
-        return _place(key, self.written, self.overrides)
+            return Problem(f"{printable(key)}, by default", text)  # there is no file to look at
+        return _problem(key, text, self.written, self.overrides)
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Override] | None = None) -> Config:
@@ -99,7 +103,7 @@ def table_of(kind: type[T], data: dict[str, Any], source: Path) -> T:
 
     Raises ConfigError.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     reader = _Reader(source, Written(source), {}, problems, frozenset())
     try:
         return reader.table(kind, data)
@@ -107,14 +111,10 @@ def table_of(kind: type[T], data: dict[str, Any], source: Path) -> T:
         raise ConfigError(problems) from None
 
 
-def _place(key: str, written: Written, overrides: Mapping[str, Override]) -> str:
-    """Put the place in front as compilers do, so that editors can jump to it."""
+def _problem(key: str, text: str, written: Written, overrides: Mapping[str, Override]) -> Problem:
+    """Return what is to be said of a key, with the flag, or the file and line, where it is."""
     override = overrides.get(_top(key))
-    if override is not None:
-        return override.flag
-    source, line = written.place(key)
-    key = printable(key)
-    return f"{source}:{line}: {key}" if line else f"{source}: {key}"
+    return written.problem(key, text) if override is None else Problem(override.flag, text)
 
 
 class _InvalidError(Exception):
@@ -133,7 +133,7 @@ class _Reader:
         source: Path,
         written: Written,
         overrides: Mapping[str, Override],
-        problems: list[str],
+        problems: list[Problem],
         broken: AbstractSet[str],
     ) -> None:
         self._source = source
@@ -296,9 +296,10 @@ class _Reader:
     def _problem(self, key: str, message: str) -> None:
         """Note a mistake at its place: the flag, or the key and its line. Raises _TooManyError after very many."""
         self._wrong.append(key)
-        self._problems.append(f"{_place(key, self._written, self._overrides)}: {message}")
+        self._problems.append(_problem(key, message, self._written, self._overrides))
         if len(self._problems) >= MOST_PROBLEMS:
-            self._problems.append(f"{self._source}: there may be more mistakes; these are the first {MOST_PROBLEMS}")
+            more = f"there may be more mistakes; these are the first {MOST_PROBLEMS}"
+            self._problems.append(Problem(str(self._source), more))
             raise _TooManyError
 
 

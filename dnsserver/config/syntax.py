@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,27 +17,39 @@ _NO_QUOTE = "text in this line has no closing quote"
 _TWICE_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'")
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""  # of a key; `_KEY` ends with its equals sign
 _KEY = re.compile(rf"[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART})*[ \t]*=")
-_PLACE = re.compile(r"((?:(?!: ).)+?):([0-9]{1,9}):")  # of a sentence: its file and line
 MOST_PROBLEMS = 100
+
+
+class Problem(NamedTuple):
+    """A mistake: the file or flag that it stands in, what is wrong, and its line and column if they are known."""
+
+    source: str
+    text: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """Put the place in front as compilers do, so that editors can jump to it."""
+        numbers = (f":{number}" for number in (self.line, self.column) if number)
+        return f"{self.source}{''.join(numbers)}: {self.text}"
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; its text has a line for each mistake, in the order of the file."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(dict.fromkeys(in_order(problems)))
-        super().__init__("\n".join(self.problems))
+        super().__init__("\n".join(map(str, self.problems)))
 
 
-def in_order(problems: list[str]) -> list[str]:
-    """Return sentences in the order of the lines that they begin with; those that name no line come last."""
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return mistakes in the order of their lines, file by file; those that have no line come last."""
     files: dict[str, int] = {}
 
-    def place(problem: str) -> tuple[float, int]:
-        found = _PLACE.match(problem)
-        if found is None:
-            return len(problems), 0
-        return files.setdefault(found[1], len(files)), int(found[2])
+    def place(problem: Problem) -> tuple[bool, int, int]:
+        if problem.line is None:
+            return True, 0, 0
+        return False, files.setdefault(problem.source, len(files)), problem.line
 
     return sorted(problems, key=place)
 
@@ -46,7 +59,7 @@ class Parsed(NamedTuple):
 
     data: dict[str, Any]
     places: Places
-    problems: list[str]
+    problems: list[Problem]
     broken: set[str]
 
 
@@ -56,12 +69,12 @@ def parse(text: str, source: Path) -> Parsed:
     tomllib stops at its first error. A key that was there before is taken away, and so is a line whose value alone is
     wrong, as one without quotes, so that what follows is told as well.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     broken: set[str] = set()
     try:
         places = Places(text)
     except TooDeepError as error:
-        raise ConfigError([f"{source}:{error.line}: {error}"]) from error
+        raise ConfigError([Problem(str(source), str(error), error.line)]) from error
     while True:
         try:
             return Parsed(tomllib.loads(text), places, problems, broken)
@@ -74,16 +87,17 @@ def parse(text: str, source: Path) -> Parsed:
         if repeated is not None:
             statement, before = repeated
             name = printable(statement.name)
-            problems.append(f"{source}:{statement.first}: {name}: is already in line {before}; write it once")
+            said = f"{name}: is already in line {before}; write it once"
+            problems.append(Problem(str(source), said, statement.first))
             begin, end = statement.span if statement.is_key else (0, 0)
         elif key is not None and (value := _value(text, key)).words:
-            said = _said(text, key, value)
-            problems += (f"{source}:{word}{_mistaken(source)}" for word in said[: MOST_PROBLEMS - len(problems)])
+            problems += _said(text, key, value, source)[: MOST_PROBLEMS - len(problems)]
             begin, end = key.span if value.is_closed else (0, 0)
             broken.add(_last(key.name))
         else:
-            place = f"{source}:{line}:{column}" if line else f"{source}"
-            problems.append(f"{place}: {_in_words(message)}{_mistaken(source)}")
+            problems.append(
+                Problem(str(source), f"{_in_words(message)}{_mistaken(source)}", line or None, column or None)
+            )
             begin, end = key.span if key is not None and key.first == key.last else (0, 0)
             broken.add(_last(key.name) if key is not None else "")
         if begin == end or len(problems) >= MOST_PROBLEMS:
@@ -104,14 +118,14 @@ def _value_begin(text: str, key: Statement) -> int:
     return end if found is None else found.end()
 
 
-def _said(text: str, key: Statement, value: Value) -> list[str]:
-    """Return what is to be said of text without quotes in a value, each with its line and column."""
+def _said(text: str, key: Statement, value: Value, source: Path) -> list[Problem]:
+    """Return what is to be said of text without quotes in a value."""
     begin = _value_begin(text, key)
     said = []
     for word in value.words:
         at = begin + word.begin
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-        said.append(f"{line}:{column}: {word.problem}")
+        said.append(Problem(str(source), f"{word.problem}{_mistaken(source)}", line, column))
     return said
 
 

@@ -21,7 +21,8 @@ from dnsserver import metrics
 from dnsserver.app import worker_protocol
 from dnsserver.app.child import Child
 from dnsserver.app.server import Server
-from dnsserver.config import Address, Config, Upstream
+from dnsserver.config import Address, Config, Domain, Upstream
+from dnsserver.config.values import ZoneFile
 from dnsserver.forward.entropy import Entropy
 from dnsserver.forward.nonce import Nonces
 from dnsserver.metrics.families import FAMILIES
@@ -109,7 +110,7 @@ def test_the_whole_configuration_goes_through_the_pipe() -> None:
         Config(),
         listen=(Address("::", 53),),
         admin_token=Path("/run/token"),
-        static=(Path("/etc/zone"),),
+        static=(ZoneFile(Path("/etc/zone")), ZoneFile(Path("/etc/zone"), Domain.parse("lab.example"))),
         state=Path("/state"),
         upstreams=(Upstream("192.0.2.1", 853, "tls", "dns.example"),),
     )

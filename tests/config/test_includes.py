@@ -28,7 +28,7 @@ def problems(folder: Path, files: dict[str, str], overrides: dict[str, Override]
     """Return the messages for these files, without the folder."""
     with pytest.raises(ConfigError) as caught:
         load(write(folder, files), overrides)
-    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
 def forward(domain: str, upstream: str = "10.0.0.2") -> str:

@@ -77,7 +77,7 @@ def test_a_rule_that_cannot_be_says_why(tmp_path: Path, text: str, messages: lis
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(path)
-    found = [problem.removeprefix(f"{path}:") for problem in caught.value.problems]
+    found = [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
     assert len(found) == len(messages), found
     for told, wanted in zip(found, messages, strict=True):
         assert told.startswith(wanted)

@@ -70,7 +70,7 @@ def run(data: bytes) -> None:
     try:
         shown = render(load_text(text, _FILE))
     except ConfigError as error:
-        _check(error.problems)
+        _check([*map(str, error.problems)])
     else:
         assert render(load_text(shown, _FILE)) == shown
 

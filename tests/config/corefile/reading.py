@@ -1,6 +1,5 @@
 """The import of a Corefile without a file system: only the files that a test gives exist."""
 
-import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatch
@@ -41,8 +40,7 @@ def mistakes(text: str) -> list[tuple[int, str]]:
     try:
         load_text(text, Path("imported.toml"))
     except ConfigError as error:
-        found = [re.match(r"imported\.toml:(\d+)(?::\d+)?: (.*)", problem, re.DOTALL) for problem in error.problems]
-        return [(int(match[1]), match[2]) for match in found if match is not None]
+        return [(problem.line or 0, problem.text) for problem in error.problems]
     return []
 
 
