@@ -5,7 +5,7 @@ import re
 from dnsserver.config.corefile.cache import shown_ttl
 from dnsserver.config.corefile.draft import Source, shown
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line
+from dnsserver.config.corefile.site import NO_NAME, UNKNOWN, Context, Site, source_of, source_of_line
 from dnsserver.config.corefile.zones import ROOT, is_below, names
 from dnsserver.wire.zonefile import ZoneFileError, read_zone
 
@@ -25,7 +25,7 @@ def file(context: Context, site: Site, directive: Directive) -> None:
         return
     zones, _ = names(directive.args[1:]) if directive.args[1:] else (site.zones, [])
     path = context.located(directive.args[0], source, "file")
-    zones = [zone for zone in zones if _has_place(context, zone, path, source)]
+    zones = [zone for zone in zones if _has_place(context, site, zone, path, source, "file")]
     if not zones:
         return
     draft.extend("static", [f"{zone}={path}" for zone in zones], source, "file")
@@ -75,8 +75,9 @@ def auto(context: Context, site: Site, directive: Directive) -> None:
     found: dict[str, str] = {}
     for path in context.files.below(folder):
         zone = _zone_of(path, name_of, template)
-        if zone and any(is_below(zone, each) for each in within) and _has_place(context, zone, path, source):
-            found.setdefault(zone, path)
+        is_within = bool(zone) and zone not in found and any(is_below(zone, each) for each in within)
+        if is_within and _has_place(context, site, zone, path, source, "auto"):
+            found[zone] = path
     if not found:
         draft.lost(source, "auto", f"{folder} {_NO_FILES}")
         return
@@ -121,9 +122,13 @@ def _judge(context: Context, text: str, zones: list[str], path: str, source: Sou
             return
 
 
-def _has_place(context: Context, zone: str, path: str, source: Source) -> bool:
-    """Tell whether a file can answer for a zone: neither the cluster nor another file has it."""
+def _has_place(context: Context, site: Site, zone: str, path: str, source: Source, what: str) -> bool:
+    """Tell whether a file can answer for a zone: its names reach the block, and no other source has them."""
     there = context.zone_files.get(zone)
+    reached = context.of_block(site, [zone])
+    if not reached:
+        context.draft.differs(source, what, NO_NAME)
+        return False
     if zone == ROOT:
         text = "the root zone does not come from a file here, as it would have every name: left out"
     elif is_below(zone, context.domain):
@@ -131,8 +136,11 @@ def _has_place(context: Context, zone: str, path: str, source: Source) -> bool:
     elif there is not None and there[0] != path:
         text = f"{zone} already has a zone file, from {there[1].place()}: this one is left out"
     else:
+        if zone not in reached:
+            text = f"all names of {zone} come from the file, and not only those in {', '.join(reached)}"
+            context.draft.differs(source, what, text)
         return True
-    context.draft.lost(source, "file", text)
+    context.draft.lost(source, what, text)
     return False
 
 

@@ -65,6 +65,8 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("proxy . 10.0.0.1",), "differs", "proxy, which CoreDNS no longer has, is imported like forward"),
     (("nodecache bind",), "lost", "`guard-node` does that, in manifests/node-local"),
     (("file /a",), "lost", "the root zone does not come from a file here"),
+    (("}", "b.example {", "file /a a.example"), "differs", "file: no name reaches it, because of its server block"),
+    (("}", "b.a.example {", "file /a a.example"), "differs", "all names of a.example come from the file, and not only"),
     (("auto",), "default", "it names no folder: CoreDNS answers nothing from it"),
     (("auto {", " directory /z (", "}"), "lost", "/z has no zone files on this machine: import where they are"),
     (("auto {", " directory /z ( {1}", "}"), "lost", "found (, expected a regular expression"),
