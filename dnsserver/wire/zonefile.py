@@ -23,7 +23,7 @@ _CLASSES = {"IN", "CH", "HS", "CS"}
 _NS, _DNAME = 2, 39
 _DIRECTIVES = {"$INCLUDE": "files that include others are not read", "$GENERATE": "write out what it stands for"}
 _MOST_MISTAKES = 20
-NO_ORIGIN = "the zone is the root, and would have every name; expected $ORIGIN above the SOA"
+_NO_ORIGIN = "the zone is the root, and would have every name; expected $ORIGIN above the SOA, or ZONE=PATH in `static`"
 
 
 class ZoneFileError(FormatError):
@@ -226,7 +226,7 @@ class _Reader:
             self.mistakes.append((soa.line, text))
             return None
         if soa.owner == ROOT:
-            self.mistakes.append((soa.line, NO_ORIGIN))
+            self.mistakes.append((soa.line, _NO_ORIGIN))
             return None
         for record in self._records:
             self._judge(record, soa.owner)
