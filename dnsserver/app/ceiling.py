@@ -32,7 +32,8 @@ _SECOND = 20 * MIB
 _SHARED = 22 * MIB
 
 # A service with a slice of two endpoints takes 1.6 KiB of the zone (tracemalloc over 12,500 of them), with pods 2.4.
-# A page of a list is held twice while it is read, and the whole zone as octets while its snapshot is written.
+# The memory into which pages of a list are read has room for the largest, EndpointSlices that wait to be applied are up
+# to three pages more, and the whole zone is held as octets while its snapshot is written.
 _SERVICE = 2560
 # A line of a hosts file with two names, of 40 octets or so, takes 390 and its text three times (tracemalloc, 100,000).
 _HOSTS = 14
