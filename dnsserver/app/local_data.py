@@ -68,11 +68,8 @@ class LocalData:
 
     def sources(self, cluster: Source) -> list[Source]:
         """Return the sources that are asked for a name, in this order."""
-        return [
-            cluster,
-            *(zone for _, zone in self._zones.values()),
-            self._special,
-        ]  # most of what is asked is the cluster's
+        zones = (zone for _, zone in self._zones.values())
+        return [cluster, *zones, self._special]  # most of what is asked is the cluster's
 
     def zone_file(self, name: bytes) -> str | None:
         """Return the path of the zone file that has a name, if one has."""
