@@ -55,6 +55,7 @@ async def test_what_is_asked(server: ApiServer) -> None:
         assert [len(page.items) for page in await pages(client, version=version)] == [2, 1]
         await lines(client, version)
         await lines(client, "")
+        await pages(client, Scope(Kind.PODS))
         await pages(client, Scope(Kind.NAMESPACES))
     queries = [dict(request.query) for request in server.requests]
     assert queries.pop(2).pop("continue")
@@ -69,6 +70,7 @@ async def test_what_is_asked(server: ApiServer) -> None:
             "sendInitialEvents": "true",
             "resourceVersionMatch": "NotOlderThan",
         },
+        {"limit": "1"},
         {"limit": "2"},
     ]
     accepts = [request.headers["accept"] for request in server.requests]
