@@ -1,5 +1,8 @@
 """Merges the server blocks into one server: which block answers which names, and at which addresses."""
 
+import ipaddress
+import re
+
 import msgspec
 
 from dnsserver.config.corefile.draft import Draft, Source
@@ -9,27 +12,25 @@ from dnsserver.config.corefile.zones import ROOT, read_key
 
 _PORT = 53
 _WHAT = "server block"
+_IN_NETWORK = r"incidr\(client_ip\(\), *['\"]([0-9a-fA-F.:/]+)['\"]\)"
+_NETWORKS = re.compile(rf"expr {_IN_NETWORK}(?: (?:or|\|\|) {_IN_NETWORK})*")
 
 
 def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], list[Site]]:
     """Return the server blocks that are imported, the root's first: its numbers count where there can be one only.
 
-    The others, with the zones that are taken from them, come second. Of several blocks with the same zone, one at port
-    53 stays, or else one that is asked over UDP and TCP.
+    The others, with the zones that are taken from them, come second. Of several blocks with the same zone, one stays
+    that answers somebody, without a view, at port 53, or else one that is asked over UDP and TCP.
     """
     found = [site for block in blocks if (site := _site(block, draft)) is not None]
-    plain = sorted(
-        (site for site in found if not site.view), key=lambda site: (_PORT not in site.ports, not site.ports)
-    )
     kept: list[Site] = []
     aside: list[Site] = []
-    for site in [*plain, *(site for site in found if site.view)]:
+    for site in sorted(found, key=_rank):
         taken = {zone for other in kept for zone in other.zones}
         twice = [zone for zone in site.zones if zone in taken]
         if not twice:
             if site.view:
-                text = f"its rules now apply to all questions, and not only to those that match {site.view}"
-                draft.lost(site.source, "view", text)
+                _widen(site, found, draft)
             kept.append(site)
             continue
         site.zones = [zone for zone in site.zones if zone not in taken]
@@ -41,6 +42,40 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], li
     for site in aside:
         _lose(site, next(other for other in kept if site.zones[0] in other.zones), ports, draft)
     return sorted(kept, key=lambda site: not site.is_root), aside
+
+
+def _rank(site: Site) -> tuple[bool, bool, bool, bool]:
+    """Return what decides which block stays: the one with the lowest."""
+    return _answers_nobody(site), bool(site.view), not site.view and _PORT not in site.ports, not site.ports
+
+
+def _answers_nobody(site: Site) -> bool:
+    """Tell whether a block is there to turn everybody away, as behind a view of those who are answered."""
+    for directive in site.block.directives:
+        if directive.name == "acl":
+            for line in directive.lines:
+                if len(line.words) == 1 and line.words[0].lower() in {"block", "drop"}:
+                    return not directive.args
+                if line.words[0].lower() == "allow":
+                    break
+    return False
+
+
+def _widen(site: Site, found: list[Site], draft: Draft) -> None:
+    """Say that the block of a view is for all questions now, or for its clients alone if no other block answers any."""
+    others = [other for other in found if other is not site and set(other.zones) & set(site.zones)]
+    networks = re.findall(_IN_NETWORK, site.view) if _NETWORKS.fullmatch(site.view) else []
+    if site.is_root and others and networks and all(map(_answers_nobody, others)):
+        try:
+            allowed = [str(ipaddress.ip_network(network, strict=False)) for network in networks]
+        except ValueError:
+            pass
+        else:
+            draft.put("clients.allow", allowed, site.source, "view")
+            draft.put("clients.excess", "refuse", site.source, "view")
+            return
+    text = f"its rules now apply to all questions, and not only to those that match {site.view}"
+    draft.lost(site.source, "view", text)
 
 
 def _site(block: ServerBlock, draft: Draft) -> Site | None:
@@ -85,6 +120,12 @@ def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
     if site.view:
         text = f"what matches {site.view} gets for {_shown(site.zones)} what all others get, from {place}"
         draft.lost(site.source, "view", text)
+        return
+    if _answers_nobody(site):
+        if "clients.allow" in draft.settings:
+            draft.default(site.source, _WHAT, "whoever is not in clients.allow is refused")
+        else:
+            draft.lost(site.source, _WHAT, f"whom it turned away gets for {_shown(site.zones)} what {place} says")
         return
     text = f"{answered_as(site.zones)} {place} says"
     if not site.ports:

@@ -14,6 +14,10 @@ FOLDER = Path(__file__).parents[2] / "corefiles"
 
 CLUSTER = "kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n fallthrough in-addr.arpa ip6.arpa\n}"
 
+# A block for some questions only, and one behind it that turns away all others.
+VIEW = ". {{\n view v {{\n  expr {}\n }}\n forward . {}\n}}\n"
+NOBODY = ". {\n acl {\n  block\n }\n forward . 192.0.2.9\n}\n"
+
 LOCAL = ["@ 604800 IN SOA localhost. root.localhost. 1 0 0 0 604800", "@ 604800 IN NS localhost."]
 
 TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
@@ -65,6 +69,12 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     (root("cache {\n serve_stale 2h verify 500ms 30s\n servfail 2m\n}", "forward . 192.0.2.1"),
      {"cache": {"ttl_cap": 3600, "negative_cap": 1800, "stale": 7200.0, "stale_wait": 0.5, "failure_ttl": 120.0,
                 "failure_cap": 120.0}}),
+    # Views
+    (VIEW.format("incidr(client_ip(), '10.0.0.0/8') || incidr(client_ip(), 'fd00::1/8')", "192.0.2.1") + NOBODY,
+     {"upstreams": ["192.0.2.1"], "clients": {"allow": ["10.0.0.0/8", "fd00::/8"], "excess": "refuse"}}),
+    (VIEW.format("type() == 'A'", "192.0.2.1") + NOBODY, {"upstreams": ["192.0.2.1"]}),
+    (VIEW.format("incidr(client_ip(), '10.0.0.0/8')", "192.0.2.1") + root("forward . 192.0.2.2"),
+     {"upstreams": ["192.0.2.2"]}),
     # Hosts and files
     (root("hosts /h lab.example {\n ttl 60\n no_reverse\n reload 1s\n fallthrough\n}"),
      {"hosts": [{"file": "/h", "reverse": False, "ttl": 60, "below": ["lab.example"]}]}),
@@ -235,6 +245,9 @@ LOST = [
     ("tls://.:853 {\n forward . 9.9.9.9\n}", ["1 server block"]),
     (root("forward . 9.9.9.9") + ".:5353 {\n forward . 8.8.8.8\n}", ["4 server block"]),
     ("a.example {\n view v {\n  expr true\n }\n forward . 9.9.9.9\n}\na.example {\n forward . 8.8.8.8\n}", ["1 view"]),
+    (VIEW.format("type() == 'A'", "9.9.9.9") + NOBODY, ["1 view", "7 server block"]),
+    (VIEW.format("incidr(client_ip(), 'here')", "9.9.9.9") + NOBODY, ["1 view", "7 server block"]),
+    (VIEW.format("not incidr(client_ip(), '10.0.0.0/8')", "9.9.9.9") + NOBODY, ["1 view", "7 server block"]),
 ]  # fmt: skip
 
 
