@@ -65,7 +65,7 @@ def page(kind: Kind, text: memoryview) -> Page[Object | msgspec.Raw]:
     if decoder is not None:
         try:
             found = decoder.decode(text)
-        except UNREADABLE:  # an object that cannot be used costs no other one
+        except Exception:  # whatever is wrong with an object costs no other one: each is decoded by itself
             return split(bytes(text))
         if all(item.metadata.name for item in found.items or ()):
             return Page(found.metadata.resource_version, found.items or (), found.metadata.continue_)
