@@ -9,6 +9,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +39,7 @@ CLIENTS = 250  # addresses that a crowd comes from
 CROWD = 200  # connections
 WORST = ("", "servfail", "silent") * 2  # what the upstream does at the beginning, one after the other
 _WORST_TIME = 8.0  # seconds; longer than floods
+_BUSY = 5.0  # seconds
 _AFTER = 6.0  # seconds that a trouble may be felt after its end
 _REMEMBERED = 32.0  # seconds that an outside name may fail after it: `cache.failure_cap`, and one more question
 _APPLIED = 15.0  # seconds until a changed file is in force in all processes
@@ -84,7 +87,7 @@ class Troubles:
         world = [self._api_away, self._api_faults, self._watches, self._compacted, self._upstream_wrong]
         server = [
             self._flood, self._flood_of_many, self._crowd, self._reload, self._bad_reload, self._kill, self._stop,
-            self._stop_long, self._lookers, self._log_blocked,
+            self._stop_long, self._lookers, self._log_blocked, self._busy,
         ]  # fmt: skip
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._row, [*world, self._upstream_wrong])
@@ -93,11 +96,12 @@ class Troubles:
     async def _worst(self, mode: str) -> None:
         """Do at the same time what takes most memory, while the upstream answers, fails or is silent (`mode`).
 
-        A worker is killed, so that fewer processes share the floods for a moment, and nobody reads the log.
+        A worker is killed, so that fewer processes share the floods for a moment, nobody reads the log, and other
+        programs want the processors.
         """
         troubles = (
             self._flood, self._flood_of_many, self._crowd, self._lookers, self._compacted, self._kill, self._reload,
-            self._log_blocked,
+            self._log_blocked, self._busy,
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             for trouble in troubles:
@@ -299,6 +303,18 @@ class Troubles:
 
     async def _stop_long(self) -> None:
         await self._hold(6.0, "worker stopped for 6 s")
+
+    async def _busy(self) -> None:
+        """Have other programs take the processors, as neighbours do."""
+        command = [sys.executable, "-c", "while True: pass"]
+        with self._during("busy processors"):
+            neighbours = [subprocess.Popen(command) for _ in range(2 * (os.cpu_count() or 1))]  # noqa: ASYNC220
+            try:
+                await trio.sleep(_BUSY)
+            finally:
+                for neighbour in neighbours:
+                    neighbour.kill()
+                    neighbour.wait()
 
     async def _hold(self, seconds: float, name: str) -> None:
         with self._during(name):
