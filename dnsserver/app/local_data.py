@@ -54,7 +54,7 @@ class LocalData:
         known = {} if before is None else before._zones  # noqa: SLF001 - of its own kind
         self._zones: dict[tuple[str, str], tuple[Path, StaticZone]] = {}  # by the name that is given, and the text
         for file in config.static:
-            key = "" if file.zone is None else str(file.zone), texts[str(file.path)]
+            key = file.origin, texts[str(file.path)]
             self._zones[key] = file.path, known[key][1] if key in known else _zone(file.path, *key)
         self._local = [domain.wire for domain in config.local.domains]
         self._special = SpecialNames(self._local)

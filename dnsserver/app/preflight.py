@@ -98,7 +98,7 @@ def _statics(config: Config) -> Iterator[Finding]:
     for index, file in enumerate(config.static):
         key, path = f"static[{index}]", file.path
         try:
-            zone = read_zone(read_text(path, MOST_OF_A_ZONE), "" if file.zone is None else str(file.zone))
+            zone = read_zone(read_text(path, MOST_OF_A_ZONE), file.origin)
         except UnusableFileError as error:
             yield Finding(key, f"{path}: {error}", "refused")
         except ZoneFileError as error:

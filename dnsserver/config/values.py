@@ -165,6 +165,11 @@ class ZoneFile(TextValue, frozen=True):
             raise ValueError
         return cls(Path(path), domain)
 
+    @property
+    def origin(self) -> str:
+        """The name of the zone; empty if the file alone says which it is."""
+        return "" if self.zone is None else str(self.zone)
+
     def __str__(self) -> str:
         return str(self.path) if self.zone is None else f"{self.zone}={self.path}"
 
