@@ -203,9 +203,7 @@ async def running(border: Border, folder: Path, patch: pytest.MonkeyPatch) -> As
         if border.api:
             api.put(Kind.NAMESPACES, thing("shop", namespace="", spec={}))
             api.put(Kind.SERVICES, thing("odd", spec={"clusterIP": "10.9.0.7"}))
-            api.put(
-                Kind.SERVICES, thing("bad", spec={"ports": 7})
-            )  # so that each object of the page is decoded by itself
+            api.put(Kind.SERVICES, thing("bad", spec={"ports": 7}))  # each object of its page is decoded by itself
             api.put(Kind.SERVICES, thing("web", spec={"clusterIP": ADDRESS}))
             settings |= {"kubeconfig": kubeconfig(folder, api), "state": folder / "state"}
             settings["kubernetes"] = Kubernetes(snapshot_interval=1.0)

@@ -109,11 +109,13 @@ class Context(msgspec.Struct):
         there = self.draft.settings.get("domain")
         return "cluster.local" if there is None else str(there.value)
 
+    def below_root(self, path: str) -> str:
+        """Return a path of the Corefile in the folder of the plugin `root`, where there is one."""
+        return f"{self.root.rstrip('/')}/{path}" if self.root and not path.startswith("/") else path
+
     def located(self, path: str, source: Source, what: str) -> str:
         """Return a path of the Corefile for our configuration, and say so if there is no such file here."""
-        if self.root and not path.startswith("/"):
-            path = f"{self.root.rstrip('/')}/{path}"
-        found = self.files.find(path)
+        found = self.files.find(self.below_root(path))
         if not found.is_there:
             self.draft.differs(
                 source, what, f"{found.path} does not exist on this machine: it has to exist where the server runs"

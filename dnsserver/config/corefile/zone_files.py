@@ -70,8 +70,7 @@ def auto(context: Context, site: Site, directive: Directive) -> None:
     except (re.error, OverflowError, RecursionError) as error:
         draft.lost(source, "auto", f"found {expression}, expected a regular expression: {error}")
         return
-    if context.root and not folder.startswith("/"):
-        folder = f"{context.root.rstrip('/')}/{folder}"
+    folder = context.below_root(folder)
     found: dict[str, str] = {}
     for path in context.files.below(folder):
         zone = _zone_of(path, name_of, template)
