@@ -5,6 +5,8 @@ failures, so they are bounded here. A text for a client is cut once more, and th
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
 from dnsserver.forward.outcome import UPSTREAM_REFUSED, UPSTREAM_SERVFAIL, UPSTREAM_UNREACHABLE
 from dnsserver.forward.upstream import Upstream
@@ -24,6 +26,11 @@ _ABOUT_SENDER = {
     20: "Not Authoritative",
     21: "Not Supported",
 }
+
+# In a flood of names that fail there are few reasons, each for thousands of questions that are remembered: for equal
+# ones it is one value, of some 200 octets.
+_SHARED: Final = 256
+_shared = lru_cache(_SHARED)(Reason)
 
 
 def passed_on(upstream: str, errors: Iterable[ExtendedError]) -> tuple[ExtendedError, ...]:
@@ -87,7 +94,7 @@ def verdict(
             silent = f"silent for {_milliseconds(now - asked[upstream.name])} ms"
             said[upstream.name] = f"{failed[upstream.name]}, and {silent}" if upstream.name in failed else silent
     also = _few(error for _, reason in failures for error in reason.also)
-    return Reason(last.code, last.ede, _joined(said.items()) if said else last.text, also or last.also)
+    return _shared(last.code, last.ede, _joined(said.items()) if said else last.text, also or last.also)
 
 
 def looping(upstreams: Iterable[Upstream], reason: Reason) -> Reason:

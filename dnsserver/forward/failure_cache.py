@@ -12,23 +12,30 @@ from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.wire.message import EDE, EMPTY, SERVFAIL
 from dnsserver.zone.record import Reason
 
-MOST = 6_000_000  # octets: at least 10,000 of the usual ones
+MOST = 5_300_000  # octets: at least 10,000 of the usual ones
 
 # What a failure holds beside the octets of its name and texts: measured with tracemalloc over 10,000 of them, 64-bit
 # CPython 3.11. A text that is no ASCII takes up to twice its octets.
-_OVERHEAD = 450
-_PER_ERROR = 160
+_OVERHEAD = 330
+_PER_ERROR = 130
 _SWEPT = 2000  # at once, which takes 1 ms
 
 
-class _Failure(msgspec.Struct, gc=False):
-    outcome: Outcome
+class _Failure(msgspec.Struct, gc=False, eq=False):
+    """Why a question failed, and until when it is given out; what it is given out as is made for who asks."""
+
+    reason: Reason
     lasts: float
-    size: int
+    expires: float
 
     def counts(self, now: float) -> bool:
         """Tell whether it is given out, or makes the next one last longer."""
-        return now < self.outcome.expires + self.lasts
+        return now < self.expires + self.lasts
+
+    def outcome(self) -> Outcome:
+        """Return it as it is given out."""
+        reason = Reason("failure-cached", EDE.CACHED_ERROR, self.reason.text, self.reason.also)
+        return Outcome(SERVFAIL, EMPTY, False, reason, self.expires - self.lasts, self.expires)
 
 
 class FailureCache:
@@ -54,24 +61,21 @@ class FailureCache:
         if previous is not None and previous.counts(now):
             lasts = min(previous.lasts * 2, cap)
         self.forget(question)
-        again = Reason("failure-cached", EDE.CACHED_ERROR, reason.text, reason.also)
-        size = _OVERHEAD + len(question.name) + 2 * len(reason.text)
-        size += sum(_PER_ERROR + 2 * len(text) for _, text in reason.also)
-        self._failures[question] = _Failure(Outcome(SERVFAIL, EMPTY, False, again, now, now + lasts), lasts, size)
-        self.size += size
+        self._failures[question] = _Failure(reason, lasts, now + lasts)
+        self.size += _size(question, reason)
         while self.size > MOST:
             self.forget(next(iter(self._failures)))
 
     def get(self, question: Question, now: float) -> Outcome | None:
         """Return the failure of a moment ago, if there was one."""
         failure = self._failures.get(question)
-        return None if failure is None or failure.outcome.expires <= now else failure.outcome
+        return None if failure is None or failure.expires <= now else failure.outcome()
 
     def forget(self, question: Question) -> None:
         """Forget a failure, if there is one."""
         failure = self._failures.pop(question, None)
         if failure is not None:
-            self.size -= failure.size
+            self.size -= _size(question, failure.reason)
 
     def sweep(self, now: float) -> None:
         """Forget the oldest ones that do not count any more; call it every second, as it forgets a part at a time."""
@@ -84,3 +88,8 @@ class FailureCache:
         """Forget all of them."""
         self._failures.clear()
         self.size = 0
+
+
+def _size(question: Question, reason: Reason) -> int:
+    texts = sum(_PER_ERROR + 2 * len(text) for _, text in reason.also)
+    return _OVERHEAD + len(question.name) + 2 * len(reason.text) + texts

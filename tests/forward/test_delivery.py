@@ -91,3 +91,18 @@ async def test_other_tasks_get_their_turn_while_20_000_are_answered() -> None:
                 await trio.lowlevel.checkpoint()
         assert turns > 80
         nursery.cancel_scope.cancel()
+
+
+async def test_those_who_keep_coming_do_not_wait_for_more_and_more_turns() -> None:
+    deliveries = Deliveries(Runtime())
+    longest = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deliveries.run)
+        for _ in range(300):
+            deliveries.queue([OwnQuestion(lambda _: None)] * 150, OUTCOME)
+            await trio.lowlevel.checkpoint()
+            longest = max(longest, deliveries.queued)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert deliveries.queued == 0
+    assert longest < 1200  # 6,000 with as many in each turn as of a crowd
