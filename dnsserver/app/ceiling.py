@@ -46,6 +46,7 @@ _SNAPSHOT = 640  # octets for each service
 _SEEN_ONCE = 1 / 16
 _FLIGHT = 2560  # a question under way with all its attempts, the name at its longest
 _WAITER = 800  # who waits for it: the question at its longest, the address, and what makes the reply
+_FAILING = MIB  # who waits in a flood until it is their turn to be told that it failed: some 1,200 at the longest names
 _SILENT = 6 * MIB  # queries that may still be answered: 480 octets each with the longest names, some 12,000
 _ARRIVING = 8 * MIB  # what streams have brought of answers of up to 64 KiB, and what is made of them
 _TEMPLATES = 4 * MIB  # 256 of each kind
@@ -101,6 +102,7 @@ def _parts(config: Config, services: int) -> Iterator[Part]:
     yield Part("answers from outside", config.cache.size + processes * failure_cache.MOST, "cache.size")
     in_flight = config.forwarding.in_flight
     yield Part("questions under way, and who waits", in_flight * (_FLIGHT + 2 * _WAITER), "forwarding.in_flight")
+    yield Part("failures on their way to who waits", processes * _FAILING)
     yield Part("queries that silent upstreams may still answer", processes * _SILENT)
     yield Part("answers on their way from upstreams", processes * _ARRIVING)
     yield Part("templates of replies", processes * _TEMPLATES)

@@ -14,7 +14,7 @@ from dnsserver.forward.runtime import Runtime
 
 SLICE = 64  # given in one go: 1 ms
 # Given in one go at most, where as many keep coming. In a flood of names that fail, 100 to 200 come from turn to turn:
-# with SLICE alone up to 18,000 waited, at 0.5 KiB each.
+# with SLICE alone up to 6,700 waited, at 0.5 KiB each.
 _MOST = 256
 _WEIGHT = 1 / 8  # of the last turn in the mean of how many come
 _CROWD = int(SLICE / _WEIGHT)  # who come at once count as so many at most, so that they are given SLICE at a time
