@@ -6,6 +6,7 @@ import msgspec
 
 from dnsserver.config.corefile import (
     absent,
+    acl,
     cache,
     forward,
     hosts,
@@ -41,7 +42,7 @@ _PLUGINS: dict[str, _Plugin] = {
     "loadbalance": server.loadbalance,
     "rewrite": rewrite.rewrite,
     "autopath": kubernetes.autopath,
-    "acl": server.acl,
+    "acl": acl.acl,
     "header": server.header,
     "template": template.template,
     "hosts": hosts.hosts,

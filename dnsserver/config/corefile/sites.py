@@ -5,6 +5,7 @@ import re
 
 import msgspec
 
+from dnsserver.config.corefile.acl import answers_nobody
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import ServerBlock
 from dnsserver.config.corefile.site import Site
@@ -46,26 +47,14 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], li
 
 def _rank(site: Site) -> tuple[bool, bool, bool, bool]:
     """Return what decides which block stays: the one with the lowest."""
-    return _answers_nobody(site), bool(site.view), not site.view and _PORT not in site.ports, not site.ports
-
-
-def _answers_nobody(site: Site) -> bool:
-    """Tell whether a block is there to turn everybody away, as behind a view of those who are answered."""
-    for directive in site.block.directives:
-        if directive.name == "acl":
-            for line in directive.lines:
-                if len(line.words) == 1 and line.words[0].lower() in {"block", "drop"}:
-                    return not directive.args
-                if line.words[0].lower() == "allow":
-                    break
-    return False
+    return answers_nobody(site), bool(site.view), not site.view and _PORT not in site.ports, not site.ports
 
 
 def _widen(site: Site, found: list[Site], draft: Draft) -> None:
     """Say that the block of a view is for all questions now, or for its clients alone if no other block answers any."""
     others = [other for other in found if other is not site and set(other.zones) & set(site.zones)]
     networks = re.findall(_IN_NETWORK, site.view) if _NETWORKS.fullmatch(site.view) else []
-    if site.is_root and others and networks and all(map(_answers_nobody, others)):
+    if site.is_root and others and networks and all(map(answers_nobody, others)):
         try:
             allowed = [str(ipaddress.ip_network(network, strict=False)) for network in networks]
         except ValueError:
@@ -121,7 +110,7 @@ def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
         text = f"what matches {site.view} gets for {_shown(site.zones)} what all others get, from {place}"
         draft.lost(site.source, "view", text)
         return
-    if _answers_nobody(site):
+    if answers_nobody(site):
         if "clients.allow" in draft.settings:
             draft.default(site.source, _WHAT, "whoever is not in clients.allow is refused")
         else:

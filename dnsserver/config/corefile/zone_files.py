@@ -32,7 +32,7 @@ def file(context: Context, site: Site, directive: Directive) -> None:
     context.zone_files.update(dict.fromkeys(zones, (path, source)))
     text = context.files.read(directive.args[0] if not context.root else path)
     if text is not None:
-        _judge(context, text, zones, path, source)
+        _judge(context, text, zones, path, source, "file")
     _say_of_ttls(context, site, zones, source, "file")
     for line in directive.lines:
         place, option = source_of_line(line), line.words[0]
@@ -86,7 +86,7 @@ def auto(context: Context, site: Site, directive: Directive) -> None:
         context.zone_files[zone] = path, source
         text = context.files.read(path)
         if text is not None:
-            _judge(context, text, [zone], path, source)
+            _judge(context, text, [zone], path, source, "auto")
     _say_of_ttls(context, site, list(found), source, "auto")
 
 
@@ -106,7 +106,7 @@ def _say_of_ttls(context: Context, site: Site, zones: list[str], source: Source,
         context.draft.differs(source, what, text)
 
 
-def _judge(context: Context, text: str, zones: list[str], path: str, source: Source) -> None:
+def _judge(context: Context, text: str, zones: list[str], path: str, source: Source, what: str) -> None:
     """Say what in a file is not served as CoreDNS does: the server does not start with it."""
     for number, zone in enumerate(zones):
         try:
@@ -117,7 +117,7 @@ def _judge(context: Context, text: str, zones: list[str], path: str, source: Sou
             for line, mistake in error.mistakes:
                 place = f"{path}:{line}" if line else path
                 sentence = f"{place}: {mistake}: the server does not start with this file{after}"
-                context.draft.lost(source, "file", sentence)
+                context.draft.lost(source, what, sentence)
             return
 
 

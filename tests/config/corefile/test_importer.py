@@ -73,6 +73,8 @@ TAKEN_OVER: list[tuple[str, dict[str, Any]]] = [
     (VIEW.format("incidr(client_ip(), '10.0.0.0/8') || incidr(client_ip(), 'fd00::1/8')", "192.0.2.1") + NOBODY,
      {"upstreams": ["192.0.2.1"], "clients": {"allow": ["10.0.0.0/8", "fd00::/8"], "excess": "refuse"}}),
     (VIEW.format("type() == 'A'", "192.0.2.1") + NOBODY, {"upstreams": ["192.0.2.1"]}),
+    (VIEW.format("type() == 'A'", "192.0.2.1") + NOBODY.replace("block", "block type * net *"),
+     {"upstreams": ["192.0.2.1"]}),
     (VIEW.format("incidr(client_ip(), '10.0.0.0/8')", "192.0.2.1") + root("forward . 192.0.2.2"),
      {"upstreams": ["192.0.2.2"]}),
     # Hosts and files
