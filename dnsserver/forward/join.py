@@ -5,6 +5,7 @@ import msgspec
 from dnsserver.forward.crowd import CROWD
 from dnsserver.forward.failure import with_errors
 from dnsserver.forward.outcome import Outcome, Question, Waiter
+from dnsserver.forward.wheel import Bucket
 from dnsserver.wire.records import rrsets
 from dnsserver.wire.reply import whole_body
 from dnsserver.wire.upstream_reply import Reading
@@ -13,7 +14,7 @@ from dnsserver.wire.upstream_reply import Reading
 class Join(msgspec.Struct, gc=False, eq=False):
     """The beginning of the chain, read at `read_at`, and who waits for the whole.
 
-    When `crowd` wait it is looked who they are.
+    When `crowd` wait it is looked who they are. The timer wheel has it in `bucket`.
     """
 
     question: Question
@@ -21,9 +22,12 @@ class Join(msgspec.Struct, gc=False, eq=False):
     head: Reading
     read_at: float
     crowd: int = CROWD
+    bucket: "Bucket[Join] | None" = None
 
     def close(self) -> list[Waiter]:
         """Record that nobody waits any more; return who did."""
+        if self.bucket is not None:
+            self.bucket.pop(self, None)
         waiting, self.waiting = self.waiting, []
         return waiting
 

@@ -49,6 +49,7 @@ from dnsserver.zone.record import Reason
 
 NEVER = float("inf")
 _MOST_ATTEMPTS = 6
+_MOST_EACH = 3  # queries of a question to one upstream (RFC 9520 section 3.1: for each transport)
 
 
 class Owner(Protocol):
@@ -142,11 +143,12 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 class Lookup(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
 
-    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
-    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
-    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel, in `bucket`.
-    `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of
-    attempts, and at its end the one for those who wait. When `crowd` wait it is looked who they are.
+    It `began` when it was asked for. `tries` counts the queries sent for it, to all upstreams. The `_at` times are when
+    to ask the next upstream because the last one is silent, or ahead of that because it is late; and when not to let a
+    stale answer wait any longer, which is `stale_given` to whoever comes then. `due` is the first of them, for which it
+    is on the wheel, in `bucket`. `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the
+    last of the `failures` of attempts, and at its end the one for those who wait. When `crowd` wait it is looked who
+    they are.
     """
 
     means: Means
@@ -154,6 +156,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     route: Route
     order: list[Upstream]
     waiting: list[Waiter]
+    began: float
     deadline: float
     stale_at: float = NEVER
     attempts: list[Attempt] = []
@@ -235,8 +238,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             if self.bucket is not None:
                 self.bucket.pop(question, None)
             self.route.in_flight -= 1
-            if means.shares.held:
-                means.shares.leave(question)
+        if means.shares.held:  # its place was taken before it began, also if it could not
+            means.shares.leave(question)
         attempts, self.attempts = self.attempts, []
         for attempt in attempts:
             attempt.lookup = None
@@ -266,10 +269,14 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     # ---- queries
 
+    @property
+    def _most_tries(self) -> int:
+        return min(_MOST_ATTEMPTS, _MOST_EACH * len(self.order))
+
     def _next(self, now: float) -> bool:
         """Ask the next upstream to which a query can be sent; False if there is none, and no query is under way."""
         order = self.order
-        while (tries := self.tries) < _MOST_ATTEMPTS:
+        while (tries := self.tries) < self._most_tries:
             self.tries = tries + 1
             again, place = divmod(tries, len(order))
             upstream = order[place]
@@ -306,9 +313,8 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     def _ask_again(self, upstream: Upstream, again: int, now: float) -> bool:
         """Send a query to an upstream that was silent `again` times; False if it cannot be sent.
 
-        The query has no EDNS, as some upstreams drop such queries; the third time it also goes over TCP, once for all
-        later times. With DO the second query still has EDNS: the first packet may simply be lost, and only EDNS brings
-        signatures.
+        The query has no EDNS, as some upstreams drop such queries; the third time it also goes over TCP. With DO the
+        second query still has EDNS: the first packet may simply be lost, and only EDNS brings signatures.
         """
         sent = self._ask(upstream, now, no_edns=again > self.question.do)
         if not upstream.udp or (again == 1 and upstream.health.up) or upstream in self.streamless:
@@ -351,7 +357,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
             self.failed(looping, o.LOOP, now)
         elif spoilt is not None:
             self.to_tcp(spoilt, now)
-        elif self.tries < _MOST_ATTEMPTS:
+        elif self.tries < self._most_tries:
             self.means.counts.retries += 1
             if not self._next(now):
                 self.end(self.verdict(now), now)

@@ -4,7 +4,7 @@ Nothing else proves a loop. A client can repeat a question, and guess what this 
 like a loop only makes the server probe the upstream, at most once a second.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from dnsserver.forward.lookup import Attempt, Owner
 from dnsserver.forward.nonce import Nonces
@@ -67,6 +67,11 @@ class Probes:
         wanted = not health.up or upstream.looping or health.suspected or not health.asked
         if wanted and now >= health.probe_at:
             self._probe(upstream, now)
+
+    def forget_others(self, upstreams: Collection[Upstream]) -> None:
+        """Forget the probes of upstreams that are not asked any more: no reply can tell anything now."""
+        for gone in {upstream for upstream in self.names.values() if upstream not in upstreams}:
+            self.forget(gone)
 
     def suspect(self, upstream: Upstream, now: float) -> None:
         """Record a sign that the upstream loops or is dead, and probe it if it was not probed a moment ago."""

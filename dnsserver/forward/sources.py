@@ -127,6 +127,8 @@ async def _follow_names(route: Route, limits: Limits, known: Known, task_status:
     while hosts:
         for spec in hosts.values():
             await _look_up(spec, found, troubles)
+            if route.settings.upstreams != specs:  # a reload came just before this task was to be cancelled
+                return
             _apply(route, specs, found, troubles)
         if any(host not in found for host in hosts):
             await trio.sleep(min(pause, limits.resolve_interval))

@@ -224,7 +224,7 @@ class StreamTransport:
             self._faults.took("upstream-reply", error, upstream=pool.upstream.name)
             kind = None
         if kind is None and question is not None:
-            del connection.waiting[message[:2]]
+            connection.waiting.pop(message[:2], None)  # a sweep within the judgement may have taken it
             connection.took(now)
             pool.took(question, now)
             if connection.answered == 1:

@@ -41,7 +41,10 @@ _NEVER = float("inf")
 
 
 class UpstreamSocket(msgspec.Struct, eq=False):
-    """One socket, connected to an upstream, and the queries that wait for their replies on it, by ID."""
+    """One socket, connected to an upstream, and the queries that wait for their replies on it, by ID.
+
+    Of `bad` replies nobody asked for, but for as many as queries were `forgotten`: an upstream may answer late.
+    """
 
     sock: socket.socket
     upstream: Upstream
@@ -52,15 +55,21 @@ class UpstreamSocket(msgspec.Struct, eq=False):
     left: int = QUESTIONS
     retired: bool = False
     bad: int = 0
+    forgotten: int = 0
 
     def forget_ended(self, now: float, most: int) -> None:
         """Make room where an upstream is silent: what has ended elsewhere needs its reply least, what is old less."""
         ended = [key for key, attempt in self.waiting.items() if attempt.lookup is None]
         for key in ended[: max(0, len(ended) - most)]:
-            del self.waiting[key]
+            self.forget(key)
         for key in ended[-most:]:
             if self.waiting[key].sent + RECENT < now:
-                del self.waiting[key]
+                self.forget(key)
+
+    def forget(self, identifier: bytes) -> None:
+        """Wait for a reply no longer."""
+        del self.waiting[identifier]
+        self.forgotten += 1
 
 
 class Sockets:
@@ -250,6 +259,9 @@ class UdpTransport:
             self._refused(port, error, now)
             return
         attempt = port.waiting.pop(reply[:2], None)
+        if attempt is None and port.forgotten and len(reply) >= 12:
+            port.forgotten -= 1
+            return
         if attempt is None:
             self._reject(port, "malformed" if len(reply) < 12 else "id", now)
             return
@@ -300,7 +312,7 @@ class UdpTransport:
             waiting = port.waiting
             if waiting:
                 for identifier in [i for i, attempt in waiting.items() if attempt.sent + FORGET_AFTER < now]:
-                    del waiting[identifier]
+                    port.forget(identifier)
             if not waiting and (port.retired or port.opened + LIFETIME < now):
                 self._close(port)
         for upstream in [upstream for upstream, s in self.sockets.items() if not s.ports and not s.retired]:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from dnsserver.forward.outcome import Outcome, OwnQuestion, Waiter
-from dnsserver.forward.settings import CacheSettings, Limits
+from dnsserver.forward.settings import CacheSettings, Limits, UpstreamSpec
 from dnsserver.forward.shares import Shares, domains
 from dnsserver.wire.name import from_text
 from tests.clock import LoopbackClock
@@ -234,3 +234,19 @@ async def test_alone_on_the_server_one_domain_may_fill_the_table(clock: Loopback
         assert forward.statistics().in_flight == MOST
         await trio.sleep(0.01)
         assert client.outcomes == []
+
+
+async def test_a_question_that_cannot_be_sent_gives_its_place_back(clock: LoopbackClock) -> None:
+    unsendable = UpstreamSpec("255.255.255.255", 53)  # a socket without SO_BROADCAST cannot be connected to it
+    async with (
+        upstream(silent) as dumb,
+        forwarder(route(dumb), route(unsendable, domain="example.org"), limits=Limits(in_flight=MOST)) as forward,
+    ):
+        for n in range(MOST // 4):
+            begin_for(forward, ask(f"n{n}.x{n}.test"), Client())
+        failed = Client()
+        for n in range(2 * MOST):
+            begin_for(forward, ask(f"n{n}.example.org"), failed)
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(0.1)
+        assert failed.reasons == {"upstream-unreachable": 2 * MOST}

@@ -241,6 +241,31 @@ def test_what_waits_on_silent_sockets_is_bounded_over_all_of_them(
         assert all(any(each.sent == number / 2000 for each in held()) for number in range(19_990, 20_000))
 
 
+def test_a_reply_that_comes_after_its_query_was_forgotten_is_no_forgery() -> None:
+    with (
+        closing(UdpTransport(Receiver(), Runtime(clock=lambda: 0.0))) as transport,
+        socket.socket(type=socket.SOCK_DGRAM) as server,
+    ):
+        server.bind((HOST, 0))
+        server.settimeout(10)
+        upstream = Upstream(UpstreamSpec(HOST, server.getsockname()[1]), HOST, b"\0")
+        for number in range(3):
+            assert transport.send(Attempt(None, upstream, SECTION, 0.0, number.to_bytes(2)), QUERY, 0.0) is None
+        queries = [server.recvfrom(4096) for _ in range(3)]
+        kept = Attempt(None, upstream, SECTION, 6.0, b"zz")
+        assert transport.send(kept, QUERY, 6.0) is None
+        transport.sweep(6.0)
+        for query, asker in queries:
+            server.sendto(query[:2] + b"\x81\x82" + query[4:], asker)
+        transport.drain()
+        assert not upstream.bad
+        assert not kept.spoilt
+        port = queries[0][1]
+        server.sendto(b"??\x81\x80" + queries[0][0][4:], port)  # one more than were forgotten
+        transport.drain()
+        assert upstream.bad == {"id": 1}
+
+
 def test_without_descriptors_the_sockets_that_are_there_do() -> None:
     with (
         closing(UdpTransport(Receiver(), Runtime(clock=lambda: 0.0))) as transport,
