@@ -168,6 +168,9 @@ class BatchPort:
 
     def _send(self, at: int, count: int) -> None:
         """Send the messages whose heads begin at an address."""
+        if self._sock.fileno() < 0:  # closed: by now the number may be another's
+            self._unsent += count
+            return
         while count:
             sent: int = self._sendmmsg(self._fd, at, count, socket.MSG_DONTWAIT)
             if sent <= 0:  # the first one could not be sent (buffer full, no route): it is lost, the others go on

@@ -7,7 +7,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dnsserver.forward.outcome import FORWARDED, FORWARDED_NO_DATA, UNASKED, Asker, Cork, Outcome, Question, Waiter
+from dnsserver.forward.outcome import (
+    FORWARDED,
+    FORWARDED_NO_DATA,
+    STALE,
+    UNASKED,
+    Asker,
+    Cork,
+    Outcome,
+    Question,
+    Waiter,
+)
 from dnsserver.resolver.reply_cache import FOREVER, AgingReply, Reply, ReplyCache, ReplyTable, RingReply
 from dnsserver.resolver.tally import Labels
 from dnsserver.server.observer import CACHE, LOCAL, UPSTREAM, Noted, Observer
@@ -156,7 +166,7 @@ class ReplyWriter:
             self.observer.noted = Noted(labels, reason, source, outcome.upstream)
         now = self.clock()
         expires = outcome.expires if outcome.expires < until else until  # noqa: FURB136 - a third of the cost of min()
-        keep = from_cache and answer.depends is not None and expires > now + 1
+        keep = from_cache and answer.depends is not None and expires > now + 1 and not _ends_with_outage(outcome)
         if not keep:
             port.table.namespaces.count(answer.depends, labels)
             if now < outcome.stored + 1:
@@ -338,6 +348,11 @@ class ForwardedTemplate(msgspec.Struct, frozen=True, gc=False):
         if labels is not self.answered or observer.everything:
             observer.noted = Noted(labels, FORWARDED, UPSTREAM, outcome.upstream)
         return wire
+
+
+def _ends_with_outage(outcome: Outcome) -> bool:
+    """Tell whether an outcome is over as soon as an upstream is back, which nobody tells the reply cache."""
+    return outcome.rcode == m.SERVFAIL or outcome.reason.code == STALE.code
 
 
 def _code(outcome: Outcome) -> str:

@@ -160,7 +160,10 @@ class UdpServer:
                 else:
                     await trio.lowlevel.wait_readable(self.sock)
                 if self._resting is not None:
-                    await self._resting.wait()
+                    if late.waiting:
+                        self._answer_late()
+                    else:
+                        await self._resting.wait()
                     continue
                 try:
                     now = clock()
@@ -194,6 +197,13 @@ class UdpServer:
                 except Exception as error:
                     self._faults.took("udp", error)
                     await self._recover()
+
+    def _answer_late(self) -> None:
+        """Answer what was put off before another process came to read this socket."""
+        try:
+            self._late.answer()
+        except Exception as error:
+            self._faults.took("udp", error)
 
     async def _recover(self) -> None:
         """Finish the work that a failed turn has left."""

@@ -140,6 +140,25 @@ def test_a_reply_that_gives_way_to_another_of_its_batch_still_goes_out(kind: Kin
                 assert bench.ask(asked, other, *others[:20])[0] == expected
 
 
+def test_nothing_goes_out_through_a_descriptor_that_is_anothers_by_now(bench: Bench) -> None:
+    (reply,) = bench.ask(WEB)
+    bench.send(WEB)
+    client = bench.port.take()[0][1]
+    number = bench.sock.fileno()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        bench.sock.close()
+        os.dup2(ours.fileno(), number)
+        theirs.setblocking(False)
+        for _ in range(BATCH + 1):
+            bench.port.send(reply, client)
+        bench.port.flush()
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1000)
+        os.close(number)
+    assert bench.port.statistics().unsent == BATCH + 1
+
+
 def test_a_packet_that_the_kernel_had_to_cut_is_dropped(bench: Bench) -> None:
     assert bench.ask(WEB + bytes(5000), b"\0\1" + WEB[2:])[0][:2] == b"\0\1"
 

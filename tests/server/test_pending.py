@@ -6,7 +6,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from dnsserver.forward.outcome import LOOP, Outcome, Question
+from dnsserver.forward.outcome import LOOP, STALE, UPSTREAM_TIMEOUT, Outcome, Question
 from dnsserver.server.guard import Guard
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -109,6 +109,16 @@ def test_a_failure_says_why_and_is_not_kept(server: Server) -> None:
         reply = server.late()
         assert said(reply) == ("SERVFAIL", [])
         assert "no upstream answered in time" in reply.options[0].to_text()
+
+
+def test_what_ends_when_an_upstream_is_back_is_not_kept(server: Server) -> None:
+    packet = dns.message.make_query(WWW, "A", id=7, use_edns=0, payload=1232).to_wire()
+    for rcode, reason in ((m.SERVFAIL, UPSTREAM_TIMEOUT), (m.NOERROR, STALE)):
+        assert server.udp.ask(packet) is None
+        server.outside.answer(rcode=rcode, reason=reason, lasts=30)
+        with server.outside.remembering():
+            assert server.udp.ask(packet) is not None
+        assert packet[2:] not in server.udp.table.replies
 
 
 def test_popularity_is_told(server: Server) -> None:
