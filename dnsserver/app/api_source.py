@@ -45,6 +45,7 @@ class ApiSource:
         self._on_programmed = on_programmed
         self._faults = faults
         self._followed = trio.CancelScope()  # of the present reflectors
+        self._heard_before: dict[Kind, float] = {}  # by the reflectors that were here before
         self.reflectors = self._make_reflectors(config)
 
     def _make_reflectors(self, config: Config) -> list[Reflector]:
@@ -72,11 +73,17 @@ class ApiSource:
         kubernetes = wanted.config.kubernetes
         self.client.use(page_size=kubernetes.page_size, read_timeout=kubernetes.silence)
         if "selectors" in wanted.parts:
+            self._heard_before = self.heard()
             self.reflectors = self._make_reflectors(wanted.config)
             self._followed.cancel()
         elif "source" in wanted.parts:
             for reflector in self.reflectors:
                 reflector.use(settings.timing(wanted.config))
+
+    def heard(self) -> dict[Kind, float]:
+        """Return when what is known of each kind was heard last; a kind that was never listed is not there."""
+        now = {stat.kind: stat.last_heard for stat in (each.statistics() for each in self.reflectors) if stat.synced}
+        return {**self._heard_before, **{Kind(kind): moment for kind, moment in now.items() if moment is not None}}
 
     async def run(self) -> None:
         """List and watch all kinds until cancelled, and from the beginning when other objects are wanted."""

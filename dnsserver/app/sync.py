@@ -130,7 +130,7 @@ class Sync:
         if isinstance(event, ListDone):
             if self.snapshot is not None and not from_snapshot:
                 self.snapshot.listed(event.kind)
-            unseen = self._cluster.unseen(event.kind)
+            unseen = self._cluster.unseen(event.kind, event.kept)
             dropped += (Remove(event.kind, namespace.decode(), name.decode()) for namespace, name in unseen)
         changed = self.updater.apply(event)
         self._pass_on(*dropped, event)
@@ -169,9 +169,8 @@ class Sync:
         """
         if self.snapshot is not None and self.snapshot.serving:
             return self.snapshot.age()
-        heard = [stat.last_heard for stat in (r.statistics() for r in self.reflectors) if stat.synced]
-        known = [moment for moment in heard if moment is not None]
-        return trio.current_time() - min(known) if known else 0.0
+        heard = {} if self._api is None else self._api.heard()
+        return trio.current_time() - min(heard.values()) if heard else 0.0
 
     @property
     def stale(self) -> bool:
@@ -195,7 +194,9 @@ class Sync:
         """Wait until every kind is there, and listed by the API, or `most` seconds if there is a snapshot to serve."""
         await self.wait_synced()
         with trio.move_on_after(most):
-            while not all(each.statistics().synced for each in self.reflectors):  # noqa: ASYNC110 - each one tells the zone
+            while not all(  # noqa: ASYNC110 - each one tells the zone
+                each.statistics().synced or each.kind in self._cluster.denied for each in self.reflectors
+            ):
                 await trio.sleep(_LISTED_LOOK)
 
     async def run(self) -> None:

@@ -7,18 +7,24 @@ import msgspec
 import trio
 
 from dnsserver.kube.api import Client
-from dnsserver.kube.decode import BadObject, from_json
+from dnsserver.kube.decode import BadObject
 from dnsserver.kube.progress import Received, TimeSlice
 from dnsserver.kube.scope import Scope
-from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put
+from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put
 
 
 class WatchCursor:
-    """Where the watch of one scope stands: the version up to which all is applied, "" before its list is complete."""
+    """Where the watch of one scope stands: the version up to which all is applied, "" before its list is complete.
 
-    def __init__(self, scope: Scope) -> None:
+    It was `last_heard` then, on the event loop's clock, maybe before the present list. It is `denied` by Forbidden or
+    NotFound.
+    """
+
+    def __init__(self, scope: Scope, last_heard: float | None = None) -> None:
         self.scope = scope
         self.version = ""
+        self.last_heard = last_heard
+        self.denied = False
         self.heard = 0  # events and bookmarks
         self.touched: set[tuple[str, str]] | None = None  # by the watch, since a running check began
 
@@ -28,11 +34,14 @@ async def check(
     kind: Kind,
     cursors: Sequence[WatchCursor],
     apply: Callable[[Event], bool],
+    decoded: Callable[[Object | msgspec.Raw], Object | None],
     *,
     received: Received,
     page_pause: float,
 ) -> int:
     """Put all in the zone right; return how many events that took, 0 where nothing was wrong. Raises ApiError.
+
+    `decoded` makes an object of JSON: None if it cannot, or it raises BadObject.
 
     The list is taken at exactly the version up to which the watch has been applied. There the API's state and the
     zone's must be the same, so putting an object again changes nothing, unless something was wrong. Objects that the
@@ -51,10 +60,10 @@ async def check(
                 async for page in pages:
                     for item in page.items:
                         try:
-                            thing = from_json(kind, item) if isinstance(item, msgspec.Raw) else item
+                            thing = decoded(item)
                         except BadObject:
                             continue
-                        if (thing.metadata.namespace, thing.metadata.name) not in touched:
+                        if thing is not None and (thing.metadata.namespace, thing.metadata.name) not in touched:
                             repairs += apply(Put(thing))
                         if time_slice.over:
                             await time_slice.pause()

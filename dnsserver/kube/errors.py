@@ -1,6 +1,8 @@
 """The ways in which a request to an API server can fail, and which response means which."""
 # ruff: noqa: N818  (they are named for what happened; each is caught by that name, and all by ApiError)
 
+from typing import Final
+
 import msgspec
 
 
@@ -88,6 +90,8 @@ def first_of(group: BaseExceptionGroup[ApiError]) -> ApiError:
     return first_of(error) if isinstance(error, BaseExceptionGroup) else error
 
 
+_LONGEST_WAIT: Final = 600.0  # seconds that are waited at most where a server, or a page in its place, says more
+
 _BY_CODE: dict[int, type[ApiError]] = {
     400: Refused,
     401: Unauthorized,
@@ -130,4 +134,4 @@ def error_of(status: Status, code: int, retry_after: str = "") -> ApiError:
         return TooLargeVersion(message, retry_after=wait)
     if status.reason in {"Expired", "Gone"}:
         return Gone(message)
-    return _BY_CODE.get(code, ServerFailure)(message, retry_after=wait)
+    return _BY_CODE.get(code, ServerFailure)(message, retry_after=None if wait is None else min(wait, _LONGEST_WAIT))

@@ -67,11 +67,12 @@ class Progress:
         self.last_check: float | None = None
         self.last_error = ""
 
-    def listed(self, now: float) -> None:
-        """Record that all of the kind has been listed."""
+    def listed(self, now: float, last_heard: float | None) -> None:
+        """Record that all of the kind has been listed; the part that was silent longest was heard at `last_heard`."""
         self.synced = True
         self.lists += 1
-        self.last_list = self.last_check = self.last_heard = now
+        self.last_list = self.last_check = now
+        self.last_heard = last_heard
 
     def effect_of_denial(self) -> str:
         """Return what it means that the kind may not be read."""

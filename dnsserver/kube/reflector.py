@@ -2,7 +2,8 @@
 
     run                 for ever, with back-off: whatever ends below is told, counted and begun again
     _list_then_watch    a full list framed by ListStarted and ListDone, then watches, until a version is gone (410)
-    _sync_scope         one scope of it (all namespaces, or one of those named): its list, then its watch
+    _sync_scope         one scope of it (all namespaces, or one of those named): its list, then its watch; if one of
+                        several may not be read, the others go on, and the zone keeps what it knew of that one
     _watch_forever      one watch for ever: cuts, silence and the server's own time limit are resumed where it stopped
     Client.watch        one HTTP stream
 
@@ -10,11 +11,13 @@ An object that cannot be decoded counts as absent, in a list as in a watch, so t
 Over 400 lines, because the layers share one cursor of the stream and are read as one.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
 
 import msgspec
 import trio
@@ -25,7 +28,7 @@ from dnsserver.faults import Faults
 from dnsserver.kube.answers import Page
 from dnsserver.kube.api import Client
 from dnsserver.kube.check import WatchCursor, check
-from dnsserver.kube.decode import UNREADABLE, BadObject, Change, from_json, identity
+from dnsserver.kube.decode import UNREADABLE, BadObject, Change, Identity, from_json, identity
 from dnsserver.kube.discovery import lists_best_by_pages
 from dnsserver.kube.errors import (
     ApiError,
@@ -42,7 +45,7 @@ from dnsserver.kube.outage import Outage
 from dnsserver.kube.progress import Backoff, Progress, State, TimeSlice, Timing
 from dnsserver.kube.scope import Scope, rbac_rule
 from dnsserver.logger import get_logger
-from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.zone.model import EndpointSlice, Event, Kind, ListDone, ListStarted, Metadata, Object, Put, Remove
 
 # Written by the endpoint slice controller: when the pod or service changed that made it change the slice.
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -99,11 +102,15 @@ class Reflector:
         self._cursors: list[WatchCursor] = []
         self._unlisted: set[Scope] = set()
         self._started = False  # ListStarted is out for the present list
+        self._in_part = False  # the present list ended without the scopes that may not be read
+        self._retimed = trio.Event()  # by `use`
         self._bad_seen = TTLCache[tuple[str, str, str], None](_BAD_LOGGED, _BAD_SILENCE, trio.current_time)
 
     def use(self, timing: Timing) -> None:
-        """Go by these times from the next wait on."""
+        """Go by these times from the next wait on; the time of the next check begins anew."""
         self._timing = timing
+        self._retimed.set()
+        self._retimed = trio.Event()
 
     @property
     def kind(self) -> Kind:
@@ -136,17 +143,37 @@ class Reflector:
         """List everything, then watch it. Raises ApiError, mostly Gone, in an exception group."""
         if self._progress.denied is None:
             self._progress.state = State.LISTING
-        self._started = False
+        self._started = self._in_part = False
         self._unlisted = set(self._scopes)
-        self._cursors = [WatchCursor(scope) for scope in self._scopes]
+        heard = {cursor.scope: cursor.last_heard for cursor in self._cursors}
+        self._cursors = [WatchCursor(scope, heard.get(scope)) for scope in self._scopes]
         async with trio.open_nursery() as nursery:
             for cursor in self._cursors:
                 nursery.start_soon(self._sync_scope, cursor, nursery)
-            if self._timing.check_interval:
-                nursery.start_soon(self._check_forever)
+            nursery.start_soon(self._check_forever)
 
     async def _sync_scope(self, cursor: WatchCursor, nursery: trio.Nursery) -> None:
         """List one scope, and start to watch its changes in `nursery`. Raises Gone, or what broke the list."""
+        backoff = Backoff(self._timing, self._rng)
+        while True:
+            denied: ApiError | None = None
+            try:
+                pause = await self._list_scope(cursor)
+            except* (Forbidden, NotFound) as group:
+                if len(self._scopes) == 1:
+                    raise
+                denied = first_of(group)
+            if denied is None:
+                break
+            cursor.denied = True
+            self._note(denied)
+            self._end_list()
+            await trio.sleep(backoff.next(denied))
+        await trio.sleep(pause)
+        nursery.start_soon(self._watch_forever, cursor)
+
+    async def _list_scope(self, cursor: WatchCursor) -> float:
+        """List one scope, and return the seconds to wait before it is watched. Raises Gone, or what broke the list."""
         pause = 0.0
         if self._progress.streaming and await lists_best_by_pages(self._client):
             self._progress.streaming = False
@@ -169,8 +196,7 @@ class Reflector:
                 pause = self._backoff.next(None) if cursor.version and ended_early else 0.0
         if not cursor.version:
             await self._list(cursor)
-        await trio.sleep(pause)
-        nursery.start_soon(self._watch_forever, cursor)
+        return pause
 
     async def _list(self, cursor: WatchCursor) -> None:
         """Apply the objects of a scope, page by page, while the next one arrives and the server makes the one after."""
@@ -212,14 +238,15 @@ class Reflector:
                 backoff.reset()
             if cursor.heard > heard:
                 fruitless = 0
-            elif isinstance(error, Malformed | TooLargeVersion) or (error is None and lived < 1.0):
-                # The same line again and again; or a version the server has not reached, to which it answers with an
-                # empty stream. Its state may have been restored from a backup: then waiting for it to reach our
-                # version would skip everything it did until then.
+            elif isinstance(error, Malformed | Refused | TooLargeVersion) or (error is None and lived < 1.0):
+                # The same line again and again; or a version that the server does not take, or has not reached, to
+                # which it answers with an empty stream. Its state may have been restored from a backup: then waiting
+                # for it to reach our version would skip everything it did until then.
                 fruitless += 1
                 if fruitless >= _FRUITLESS:
                     raise error or TooLargeVersion("watches end at once, without an event")
             if error is not None:
+                cursor.denied |= isinstance(error, Forbidden | NotFound)
                 self._note_cut(error)
             elif not ended_early:
                 continue
@@ -236,11 +263,11 @@ class Reflector:
             cursor.scope,
             cursor.version,
             seconds=seconds,
-            on_started=self._on_started,
+            on_started=partial(self._on_started, cursor),
             received=self._progress.received,
         )
         async with aclosing(lines):
-            count, time_slice = 0, TimeSlice()
+            count, time_slice, shows_any = 0, TimeSlice(), False
             async for line in lines:
                 count += 1
                 if count % _LOOK == 0 and time_slice.over:  # a read may bring hundreds
@@ -253,8 +280,14 @@ class Reflector:
                         self._list_begins()  # of an empty kind
                         self._listed(cursor, mark.resource_version)
                 elif line.type in _PUTS:
+                    shows_any = True
                     self._list_begins()
                     self._put(line.object, initial=True)
+                elif line.type == "DELETED":  # while the list was being sent
+                    with suppress(*UNREADABLE):  # it was not put either
+                        self._remove(identity(line.object))
+            if shows_any and not cursor.version:
+                raise Disconnected("a streaming list ended before its last object")
         return trio.current_time() - began < seconds - _EARLY
 
     def _watched(self, cursor: WatchCursor, line: Change) -> None:
@@ -262,7 +295,7 @@ class Reflector:
         now = trio.current_time()
         thing = line.object
         try:
-            who = identity(thing) if isinstance(thing, msgspec.Raw) else thing.metadata
+            who = identity(thing)
         except UNREADABLE:
             # Its version is unknown as well, so the place to resume from stays where it is.
             self._put(thing, initial=False)
@@ -271,9 +304,8 @@ class Reflector:
             self._progress.bookmarks += 1
             self._progress.last_bookmark = now
         elif line.type == "DELETED":
-            self._progress.removes += 1
             self._progress.last_event = now
-            self._apply(Remove(self._kind, who.namespace, who.name))
+            self._remove(who)
         elif line.type in _PUTS:
             self._progress.last_event = now
             self._put(thing, initial=False)
@@ -281,20 +313,33 @@ class Reflector:
             cursor.touched.add((who.namespace, who.name))
         cursor.version = who.resource_version or cursor.version
         cursor.heard += 1
-        self._progress.last_heard = now
+        self._note_heard(cursor, now)
         if self._progress.state is not State.WATCHING:
-            self._recovered()
+            self._recovered(cursor)
+
+    def _remove(self, who: Identity | Metadata) -> None:
+        self._progress.removes += 1
+        self._apply(Remove(self._kind, who.namespace, who.name))
+
+    def _decoded(self, raw: Object | msgspec.Raw) -> Object | None:
+        """Return an object; None after a bug in reading it, which must not cost the others theirs. Raises BadObject."""
+        try:
+            return from_json(self._kind, raw) if isinstance(raw, msgspec.Raw) else raw
+        except BadObject:
+            raise
+        except Exception as error:
+            self._faults.took("event", error, kind=str(self._kind))
+            return None
 
     def _put(self, raw: Object | msgspec.Raw, *, initial: bool) -> None:
         try:
-            thing = from_json(self._kind, raw) if isinstance(raw, msgspec.Raw) else raw
+            thing = self._decoded(raw)
         except BadObject as bad:
             self._found_bad(bad)
             if bad.name:
                 self._apply(Remove(self._kind, bad.namespace, bad.name))
             return
-        except Exception as error:  # a bug in reading one object must not cost the others theirs
-            self._faults.took("event", error, kind=str(self._kind))
+        if thing is None:
             return
         changed = self._apply(Put(thing))
         self._progress.puts += 1
@@ -312,21 +357,50 @@ class Reflector:
             self._apply(ListStarted(self._kind))
 
     def _listed(self, cursor: WatchCursor, version: str) -> None:
-        """Record that a scope's list is complete; after the last scope, the list of the kind is complete, too."""
+        """Record that a scope's list is complete; after the last scope, the list of the kind is complete, too.
+
+        Raises Gone if that list has already ended without this scope.
+        """
+        if self._in_part:
+            raise Gone(f"{cursor.scope.about} may be read again")
         cursor.version = version
+        self._note_heard(cursor, trio.current_time())
         self._unlisted.discard(cursor.scope)
-        if self._unlisted:
+        self._recovered(cursor)
+        self._end_list()
+
+    def _end_list(self) -> None:
+        """Complete the list of the kind, if nothing more is to come.
+
+        What may not be read is waited for only at the start, as nothing is known of it then.
+        """
+        denied = {cursor.scope for cursor in self._cursors if cursor.denied}
+        if self._in_part or self._unlisted - denied or len(self._unlisted) == len(self._scopes):
             return
-        self._apply(ListDone(self._kind))
-        self._progress.listed(trio.current_time())
+        if self._unlisted and not self._progress.synced:
+            return
+        self._in_part = bool(self._unlisted)
+        self._list_begins()
+        self._apply(ListDone(self._kind, tuple(scope.about for scope in self._unlisted)))
+        self._progress.listed(trio.current_time(), min(self._heard(), default=None))
         self._backoff.reset()
-        self._recovered()
+
+    def _heard(self) -> list[float]:
+        return [cursor.last_heard for cursor in self._cursors if cursor.last_heard is not None]
+
+    def _note_heard(self, cursor: WatchCursor, now: float) -> None:
+        """Record that a scope was heard; the kind is as old as the scope that was silent longest."""
+        cursor.last_heard = now
+        self._progress.last_heard = now if len(self._cursors) == 1 else min(self._heard())
 
     async def _check_forever(self) -> None:
-        wait = self._timing.check_interval
+        done = True
         while True:
-            await trio.sleep(wait * self._rng.uniform(0.75, 1.25))
-            wait = self._timing.check_interval if await self._check() else self._timing.check_retry
+            timing = self._timing
+            wait = (timing.check_interval if done else timing.check_retry) if timing.check_interval else math.inf
+            with trio.move_on_after(wait * self._rng.uniform(0.75, 1.25)) as over:
+                await self._retimed.wait()
+            done = await self._check() if over.cancelled_caught else True
 
     async def _check(self) -> bool:
         """Compare the zone with the API, and repair the zone; return False if that is not possible now."""
@@ -339,6 +413,7 @@ class Reflector:
                 self._kind,
                 self._cursors,
                 self._apply,
+                self._decoded,
                 received=progress.received,
                 page_pause=self._timing.check_page_pause,
             )
@@ -361,14 +436,18 @@ class Reflector:
             self._bad_seen[key] = None
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
-    def _on_started(self) -> None:
+    def _on_started(self, cursor: WatchCursor) -> None:
         """Record that a stream is open again, although it has brought nothing yet."""
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
-            self._recovered()
+            self._recovered(cursor)
 
-    def _recovered(self) -> None:
+    def _recovered(self, cursor: WatchCursor) -> None:
+        """Record that a scope can be read; the kind can, if no other scope is denied."""
         self._outage.works(self._kind)
+        cursor.denied = False
+        if any(other.denied for other in self._cursors):
+            return
         if self._progress.denied is not None:
             self._log.info("these objects can be read again")
         self._progress.denied = None

@@ -14,6 +14,9 @@ _GROUPS = {
 }
 
 
+_NAME = "metadata.name="
+
+
 class Scope(msgspec.Struct, frozen=True):
     """Which objects one list and one watch are about: a kind, in one namespace or in all, cut down by selectors."""
 
@@ -27,6 +30,11 @@ class Scope(msgspec.Struct, frozen=True):
         """Return the path of the URL."""
         root, _ = _GROUPS[self.kind]
         return f"{root}/namespaces/{self.namespace}/{self.kind}" if self.namespace else f"{root}/{self.kind}"
+
+    @property
+    def about(self) -> str:
+        """Return the one namespace that it is about, or of which it has all objects; empty for all namespaces."""
+        return self.fields.removeprefix(_NAME) if self.fields.startswith(_NAME) else self.namespace
 
     @property
     def group(self) -> str:
@@ -44,9 +52,7 @@ def scopes_of(
     """
     if kind is Kind.NAMESPACES:
         if namespaces:
-            return tuple(
-                Scope(kind, labels=namespace_labels, fields=f"metadata.name={namespace}") for namespace in namespaces
-            )
+            return tuple(Scope(kind, labels=namespace_labels, fields=f"{_NAME}{namespace}") for namespace in namespaces)
         return (Scope(kind, labels=namespace_labels),)
     fields = "status.phase!=Succeeded,status.phase!=Failed" if kind is Kind.PODS else ""
     return tuple(Scope(kind, namespace, labels, fields) for namespace in namespaces or ("",))

@@ -6,7 +6,7 @@ An answer is computed from the index when it is asked and names the keys that it
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dnsserver.wire import message as m
 from dnsserver.wire import name as names
@@ -112,10 +112,10 @@ class Cluster:
                 self._remove(kind, (namespace.encode().lower(), name.encode().lower()))
             case model.ListStarted(kind=kind):
                 self._listings[kind] = Listing(self.index, kind)
-            case model.ListDone(kind=kind):
-                listing = self._listings.pop(kind, None)
-                for own in listing.unseen() if listing is not None else ():
+            case model.ListDone(kind=kind, kept=kept):
+                for own in self.unseen(kind, kept):
                     self._remove(kind, own)
+                self._listings.pop(kind, None)
                 self._synced.add(kind)
                 self._denied.discard(kind)
                 self._note_known()
@@ -156,10 +156,12 @@ class Cluster:
 
     def _mark_seen(self, obj: model.Object) -> bool:
         """Note that the list of its kind has shown an object, and tell whether there is such a list now."""
-        listing = self._listings.get(model.KINDS[type(obj)])
+        kind = model.KINDS[type(obj)]
+        listing = self._listings.get(kind)
         if listing is None:
             return False
-        listing.mark_seen(obj.metadata.namespace.encode().lower(), obj.metadata.name.encode().lower())
+        namespace = b"" if kind is Kind.NAMESPACES else obj.metadata.namespace.encode().lower()
+        listing.mark_seen(namespace, obj.metadata.name.encode().lower())
         return True
 
     def _note_known(self) -> None:
@@ -175,10 +177,16 @@ class Cluster:
         if self._pods is not None:
             self._pods.pods_known = Kind.PODS in self._synced
 
-    def unseen(self, kind: Kind) -> list[Pair]:
-        """Return namespace and name of what the running list of a kind has not shown; its end will drop them."""
+    def unseen(self, kind: Kind, kept: Collection[str] = ()) -> list[Pair]:
+        """Return namespace and name of what the running list of a kind has not shown; its end will drop them.
+
+        That is nothing of the namespaces `kept`.
+        """
         listing = self._listings.get(kind)
-        return [] if listing is None else list(listing.unseen())
+        if listing is None:
+            return []
+        place, left = int(kind is Kind.NAMESPACES), {namespace.encode().lower() for namespace in kept}
+        return [own for own in listing.unseen() if own[place] not in left]
 
     def expire(self, now: float, wall: float) -> set[Key]:
         """Release the endpoints whose grace is over, and return the keys that changed; see `next_expiry`."""

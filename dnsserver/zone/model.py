@@ -151,9 +151,13 @@ class ListStarted(msgspec.Struct, frozen=True, gc=False):
 
 
 class ListDone(msgspec.Struct, frozen=True, gc=False):
-    """The list is complete: objects not seen in it are dropped, and the kind counts as synced."""
+    """The list is complete: objects not seen in it are dropped, and the kind counts as synced.
+
+    What is in the namespaces `kept`, and these themselves, could not be listed this time: it stays as it was.
+    """
 
     kind: Kind
+    kept: tuple[str, ...] = ()
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ import trio
 from dnsserver.app import sync
 from dnsserver.app.sync import Sync
 from dnsserver.config import Config
+from dnsserver.config.changes import changes
 from dnsserver.config.model import Kubernetes
 from dnsserver.kube import snapshot
 from dnsserver.kube.objects import ObjectFiles
@@ -324,6 +325,20 @@ class Aging(Sync):
 
     def age(self) -> float:
         return self.seconds
+
+
+async def test_another_choice_of_objects_does_not_make_old_data_fresh(server: ApiServer, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(config_of(server, tmp_path), state=None)
+    async with following(config) as rig:
+        await rig.sync.wait_synced()
+        server.stop()
+        await trio.sleep(0.5)
+        old = rig.sync.age()
+        assert old > 0.4
+        other = msgspec.structs.replace(config.kubernetes, labels="team=dns")
+        rig.sync.reconfigure(changes(config, msgspec.structs.replace(config, kubernetes=other)))
+        await trio.sleep(0.1)
+        assert rig.sync.age() > old
 
 
 def test_how_old_the_data_is_is_told_by_steps_and_replies_that_tell_less_go(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ class Fault(msgspec.Struct):
     `action` is one of: `status` (with `status`, `headers`, `body`), `reset`, `close`, `hang` (never an answer),
     `silent` (a head, then nothing), `half` (half a page, or half an event, then a close), `half-reset`, `garbage` (200
     and HTML), `slow` (pieces with `delay` seconds between), `goaway` (a good list, then a close), `too-large` (the
-    resource version is too large), `gone` (410, in the words for each verb: see recordings), and for lists those of
-    `tests.kube.compressed`.
+    resource version is too large), `gone` (410, in the words for each verb: see recordings), for lists those of
+    `tests.kube.compressed`, and for streaming lists `late-end` (`delay` seconds before the bookmark at its end, for
+    changes to be shown) and `no-end` (a normal end of the stream instead).
     """
 
     action: str
@@ -73,6 +74,12 @@ class Request(msgspec.Struct):
         if self.query.get("watch") in {"true", "1"}:
             return "watch"
         return "page" if "continue" in self.query else "list"
+
+    @property
+    def about(self) -> set[str]:
+        """The one namespace that it is about, if it is."""
+        _, _, name = self.query.get("fieldSelector", "").partition("metadata.name=")
+        return {self.namespace, name} - {""}
 
 
 class _Denied(Exception):  # noqa: N818
@@ -130,6 +137,7 @@ class ApiServer:
         self.bookmark_interval = bookmark_interval
         self.token = "the-token"
         self.forbidden: set[Kind] = set()
+        self.closed: set[str] = set()  # namespaces that may not be read, as those without a Role
         self.may_get = True  # single objects, where their kind may be read
         self.missing: set[Kind] = set()
         self.versions_told = 0
@@ -286,7 +294,7 @@ class ApiServer:
         if request.headers.get("authorization") != f"Bearer {self.token}":
             raise _Denied(401, "Unauthorized", "Unauthorized")
         self.requests.append(request)
-        if request.kind in self.forbidden:
+        if request.kind in self.forbidden or request.about & self.closed:
             message = (
                 f'{request.kind} is forbidden: User "dns" cannot list resource "{request.kind}" '
                 'in API group "" at the cluster scope'
@@ -438,6 +446,7 @@ class ApiServer:
                     self.store,
                     version,
                     initial=initial,
+                    fault=fault,
                     deadline=trio.current_time() + int(query.get("timeoutSeconds", "1800")),
                     bookmark_interval=self.bookmark_interval,
                 )
@@ -466,13 +475,28 @@ class _WatchStream:
         self._last = b""
 
     async def run(
-        self, store: Store, version: int, *, initial: bool, deadline: float, bookmark_interval: float
+        self,
+        store: Store,
+        version: int,
+        *,
+        initial: bool,
+        fault: Fault | None,
+        deadline: float,
+        bookmark_interval: float,
     ) -> None:
         kind = self._watch.kind
         if initial:
             version = store.version
             shown = filter(self._shown, store.lists(kind, version))
             await self._exchange.send_all(_line(b"ADDED", self._object(thing)) for thing in shown)
+            if fault is not None and fault.action == "no-end":
+                await self._exchange.end()
+                return
+            if fault is not None and fault.action == "late-end":
+                await trio.sleep(fault.delay)
+                changes = list(store.since(kind, version))
+                await self._exchange.send_all(filter(None, map(self._change, changes)))
+                version = store.version
             await self._send(b"BOOKMARK", self._bookmark(version, INITIAL_END))
         self._watch.version = version
         next_bookmark = trio.current_time() + bookmark_interval

@@ -12,7 +12,7 @@ from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.progress import Timing
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
-from dnsserver.zone.model import KINDS, Event, Kind, ListStarted, Object, Put, Remove
+from dnsserver.zone.model import KINDS, Event, Kind, ListDone, ListStarted, Object, Put, Remove
 from tests.kube.apiserver import ApiServer, Fault
 from tests.kube.apistore import Store
 
@@ -80,8 +80,10 @@ class Sink:
         elif isinstance(event, ListStarted):
             self._unseen[event.kind] = {key for key in self.objects if key[0] is event.kind}
         else:
+            kept = event.kept if isinstance(event, ListDone) else ()
             for key in self._unseen.pop(event.kind):
-                self._drop(key)
+                if key[2 if event.kind is Kind.NAMESPACES else 1] not in kept:
+                    self._drop(key)
             self.synced.add(event.kind)
         return self.changes > before
 

@@ -8,15 +8,18 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
+from dnsserver.faults import Faults
 from dnsserver.kube import api
+from dnsserver.kube.decode import from_json
 from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
 from dnsserver.kube.scope import scopes_of
-from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Object, Put, Remove
 from tests.kube import generated
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.generated import Size, fill
@@ -375,6 +378,25 @@ async def test_an_object_of_a_mebibyte(server: ApiServer) -> None:
             await mirror.wait_equal()
 
 
+async def test_what_is_deleted_while_a_streaming_list_is_sent_is_gone(server: ApiServer) -> None:
+    server.faults = [Fault("late-end", verb="watch", delay=0.2)]
+    async with mirroring(filled(server)) as mirror:
+        await wait_for(lambda: len(mirror.sink.objects) == 10)
+        server.delete(Kind.SERVICES, "shop", "s3")
+        server.put(Kind.SERVICES, thing("s4", labels={"changed": "yes"}))
+        await settled(mirror)
+        assert mirror.reflector.statistics().lists == 1
+
+
+async def test_a_streaming_list_that_ends_too_early_begins_again(server: ApiServer) -> None:
+    server.faults = [Fault("no-end", verb="watch")]
+    async with mirroring(filled(server)) as mirror:
+        await wait_for(lambda: len(mirror.sink.objects) == 10)
+        server.delete(Kind.SERVICES, "shop", "s3")
+        await settled(mirror)
+        assert mirror.sink.count(ListStarted) == 2
+
+
 async def test_a_forbidden_kind_costs_itself_only(server: ApiServer) -> None:
     filled(server)
     server.put(Kind.PODS, thing("pod", status={"phase": "Running"}))
@@ -436,6 +458,58 @@ async def test_named_namespaces_are_followed_one_by_one(server: ApiServer) -> No
         await wait_for(lambda: services.reflector.statistics().lists == 2)
         assert set(services.sink.objects) == both
         assert not services.sink.lost
+
+
+async def test_one_namespace_that_may_not_be_read_costs_itself_only(server: ApiServer) -> None:
+    for namespace in ("a", "b"):
+        server.put(Kind.NAMESPACES, thing(namespace, "", status={}))
+        server.put(Kind.SERVICES, thing("web", namespace))
+    server.closed.add("b")
+    with capture_logs() as logs:
+        async with (
+            mirroring(server, namespaces=("a", "b"), timing=CHECKED) as services,
+            mirroring(server, Kind.NAMESPACES, namespaces=("a", "b")) as namespaces,
+        ):
+            # At the start nothing is known of b: the kind is not there, but a is followed.
+            server.put(Kind.SERVICES, thing("more", "a"))
+            await wait_for(lambda: services.sink.names(Kind.SERVICES) == {"web", "more"})
+            await wait_for(lambda: services.reflector.statistics().forbidden)
+            assert not services.sink.synced
+            server.closed.clear()
+            for mirror in (services, namespaces):
+                await mirror.wait_equal()
+                await wait_for(lambda mirror=mirror: server.streams(mirror.kind) == 2)  # type: ignore[misc]
+            # The right is taken away, and then a's history is compacted: what is known of b stays, and a is right.
+            before = services.reflector.statistics().last_heard
+            server.closed.add("b")
+            services.sink.guarded = {(Kind.SERVICES, "b", "web")}
+            namespaces.sink.guarded = {(Kind.NAMESPACES, "", "b")}
+            lists = services.reflector.statistics().lists
+            server.disturb("gone")
+            server.put(Kind.SERVICES, thing("new", "a"))
+            server.delete(Kind.SERVICES, "a", "web")
+            server.delete(Kind.SERVICES, "b", "web")
+            left = {(Kind.SERVICES, "a", "new"), (Kind.SERVICES, "a", "more"), (Kind.SERVICES, "b", "web")}
+            await wait_for(lambda: services.reflector.statistics().lists > lists)
+            await wait_for(lambda: set(services.sink.objects) == left)
+            for _ in range(5):
+                server.put(Kind.SERVICES, thing("new", "a", labels={"n": str(server.store.version)}))
+                await trio.sleep(0.05)
+            statistics = services.reflector.statistics()
+            assert (statistics.forbidden, statistics.state) == (True, State.FORBIDDEN)
+            assert before is not None
+            assert statistics.last_heard is not None
+            assert statistics.last_heard < trio.current_time() - 0.2, "as old as what is known of b"
+            assert not services.sink.lost
+            assert not namespaces.sink.lost
+            # It may be read again: all is as the server has it.
+            services.sink.guarded = set()
+            server.closed.clear()
+            await services.wait_equal()
+            await wait_for(lambda: services.reflector.statistics().state is State.WATCHING)
+            assert not services.reflector.statistics().forbidden
+    denials = [log for log in logs if log["log_level"] == "error" and log.get("kind") == "services"]
+    assert len(denials) == 2, "once each time, and not with each event of the other namespace"
 
 
 async def test_namespace_labels_choose_namespaces(server: ApiServer) -> None:
@@ -543,6 +617,39 @@ async def test_the_check_heals_what_went_wrong(server: ApiServer) -> None:
         mirror.sink.objects[Kind.SERVICES, "shop", "ghost"] = wrong
         await mirror.wait_equal()
         assert mirror.reflector.statistics().repairs == 2
+        assert mirror.reflector.statistics().lists == 1
+
+
+async def test_checks_are_turned_off_and_on_while_it_runs(server: ApiServer) -> None:
+    async with mirroring(filled(server), timing=CHECKED) as mirror:
+        await wait_for(lambda: mirror.reflector.statistics().checks >= 2)
+        mirror.reflector.use(FAST)
+        await trio.sleep(0.1)  # one may be under way
+        checks = mirror.reflector.statistics().checks
+        await trio.sleep(0.3)
+        assert mirror.reflector.statistics().checks == checks
+        mirror.reflector.use(CHECKED)
+        await wait_for(lambda: mirror.reflector.statistics().checks >= checks + 2)
+
+
+async def test_a_bug_in_reading_an_object_costs_a_check_that_object_only(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(kind: Kind, raw: msgspec.Raw) -> Object:
+        if b'"odd"' in bytes(raw):
+            raise ZeroDivisionError
+        return from_json(kind, raw)
+
+    monkeypatch.setattr("dnsserver.kube.reflector.from_json", read)
+    # A page with an object that cannot be read in one go is read object by object.
+    server.put(Kind.SERVICES, thing("bad", spec={"clusterIP": 7}))
+    server.put(Kind.SERVICES, thing("odd"))
+    server.put(Kind.SERVICES, thing("good"))
+    faults = Faults()
+    async with mirroring(server, timing=CHECKED, faults=faults) as mirror:
+        await wait_for(lambda: mirror.reflector.statistics().checks >= 2)
+        assert mirror.sink.names(Kind.SERVICES) == {"good"}
+        assert faults.counts["event"] >= 2
         assert mirror.reflector.statistics().lists == 1
 
 
