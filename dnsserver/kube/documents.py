@@ -209,9 +209,11 @@ def _sentence(document: Document, path: _Path, who: str, flaw: Flaw) -> str:
 
 
 def _with_namespace(kind: Kind, thing: Object) -> Object:
-    if kind is Kind.NAMESPACES or thing.metadata.namespace:
+    metadata = thing.metadata
+    namespace = "" if kind is Kind.NAMESPACES else metadata.namespace or "default"
+    if namespace == metadata.namespace:
         return thing
-    return msgspec.structs.replace(thing, metadata=msgspec.structs.replace(thing.metadata, namespace="default"))
+    return msgspec.structs.replace(thing, metadata=msgspec.structs.replace(metadata, namespace=namespace))
 
 
 def _group(thing: dict[Any, Any]) -> str | None:

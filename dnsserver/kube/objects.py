@@ -113,6 +113,7 @@ class ObjectFiles:
         if not any(self._content.values()):
             expected = "expected Namespaces, Services, EndpointSlices or Pods in *.yaml, *.yml or *.json"
             self._log.warning("no objects found, so no name of the cluster exists", path=str(self._path), hint=expected)
+        self._served = {}  # what is not put again is gone at the end of the list
         for kind in Kind:
             self._apply(ListStarted(kind))
         await self._serve()
@@ -142,11 +143,13 @@ class ObjectFiles:
         while True:
             await trio.sleep_until(next_look(self._poll if quiet else self._poll / 2))
             folder = await trio.to_thread.run_sync(look_around, self._path)
+            was_unreadable = bool(self._unreadable)
             self._unreadable = f"{folder.problem}; its last good content stays in use" if folder.problem else ""
             if self._unreadable:
                 self._report(self._path, [self._unreadable])
                 continue
-            self._reported.pop(self._path, None) if before.problem else None
+            if was_unreadable:
+                self._reported.pop(self._path, None)  # what comes again is told again
             if folder.looks == before.looks and folder.looks != self._looks:
                 self._note_passed_over(folder)
                 await self._reload(folder.looks)
@@ -227,16 +230,18 @@ class ObjectFiles:
         origin: dict[Key, Path] = {}
         self._shadowed = {}
         for path in sorted(self._content):
-            for key, thing in self._content[path].items():
+            for written, thing in self._content[path].items():
+                key = _same(written)
                 if key in wanted:
-                    who = f"{type(thing).__name__} {'/'.join(filter(None, key[1:]))}"
+                    who = f"{type(thing).__name__} {'/'.join(filter(None, written[1:]))}"
                     said = f"{who} is in {path} as well, and that one counts"
                     self._shadowed.setdefault(origin[key], []).append(said)
                     self._report_more(origin[key], said)
                 wanted[key], origin[key] = thing, path
         self._imply_namespaces(wanted)
         puts = [Put(thing) for key, thing in wanted.items() if self._served.get(key) != thing]
-        removes = [Remove(*key) for key in self._served.keys() - wanted.keys()]
+        gone = [(key[0], self._served[key].metadata) for key in self._served.keys() - wanted.keys()]
+        removes = [Remove(kind, who.namespace, who.name) for kind, who in gone]
         self._served = wanted
         await self._hand_on(puts)
         await self._hand_on(removes)
@@ -244,8 +249,8 @@ class ObjectFiles:
 
     def _imply_namespaces(self, wanted: dict[Key, Object]) -> None:
         """Treat namespaces that other objects name as existing: most manifests come without their Namespace."""
-        there = {key[2].lower() for key in wanted if key[0] is Kind.NAMESPACES}
-        named = {key[1].lower() for key in wanted if key[0] is not Kind.NAMESPACES}
+        there = {name for kind, _, name in wanted if kind is Kind.NAMESPACES}
+        named = {namespace for kind, namespace, _ in wanted if kind is not Kind.NAMESPACES}
         implied: dict[Key, Object] = {
             (Kind.NAMESPACES, "", name): Namespace(Metadata(name)) for name in sorted(named - there)
         }
@@ -296,3 +301,9 @@ class ObjectFiles:
 def _some(names: Sequence[str]) -> list[str]:
     more = len(names) - _NAMED
     return [*names[:_NAMED], f"and {more} more"] if more > 0 else list(names)
+
+
+def _same(key: Key) -> Key:
+    """Return the key under which the zone has an object: to DNS, upper and lower case are the same (RFC 4343)."""
+    kind, namespace, name = key
+    return kind, namespace.encode().lower().decode(), name.encode().lower().decode()

@@ -5,6 +5,7 @@ each, and a msgpack pair: "header" and a Header, then a kind and an array of its
 and how many parts of objects there were. All of it is verified before any of it is believed.
 """
 
+import fcntl
 import os
 import re
 import stat
@@ -146,6 +147,17 @@ async def save(folder: Path, header: Header, objects: Callable[[Kind], Iterator[
     return writer.size
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Remove a file that was begun by a process that is gone. Whoever still writes one, as in an update, locks it."""
+    with suppress(OSError):
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(file)
+
+
 class _Writer:
     """Writes a new file beside the old one; at the end it takes the place of the old one. All methods block.
 
@@ -156,12 +168,14 @@ class _Writer:
         """Begin a file. Raises OSError."""
         self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{NAME}.*.new"):  # by a process that was killed
-            left.unlink(missing_ok=True)
+        for left in folder.glob(f"{NAME}.*.new"):
+            _remove_abandoned(left)
         self._folder = folder
         # As tempfile.mkstemp does it, which takes 0.6 MiB with what it imports.
         path = str(folder / f"{NAME}.{os.urandom(8).hex()}.new")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._path: str | None = path
         self.size = 0
 

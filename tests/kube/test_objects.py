@@ -8,6 +8,8 @@ import pytest
 import trio
 
 from dnsserver.kube.objects import ObjectFiles, ObjectsError
+from dnsserver.wire.name import from_text
+from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind, ListDone, ListStarted, Put, Remove, Service
 from tests.kube.files import SHOP, polled, services, serving_files, shows
 from tests.kube.support import Sink, thing, wait_for
@@ -301,3 +303,39 @@ async def test_the_same_mistake_is_said_again_after_it_was_mended(tmp_path: Path
             assert files.statistics().bad_values == {Kind.SERVICES: 3}
     told = [log["error"] for log in logs if log["log_level"] == "warning"]
     assert told == ["line 3: Service shop/a: spec.clusterIP: `10.0.0.300` is not an IP address"] * 3
+
+
+async def test_an_object_whose_name_changes_its_case_only_stays(tmp_path: Path) -> None:
+    path = tmp_path / "objects.yaml"
+    path.write_text(services("Web", namespace="Shop"))
+    async with serving_files(path) as (_, sink):
+        before = len(sink.events)
+        path.write_text(services("web", namespace="shop"))
+        await wait_for(lambda: any(isinstance(event, Put) for event in sink.events[before:]))
+        await trio.sleep(0.1)
+        assert not [event for event in sink.events[before:] if isinstance(event, Remove)]
+
+
+async def test_a_namespace_with_a_namespace_stays_after_the_list(tmp_path: Path) -> None:
+    path = tmp_path / "objects.yaml"
+    path.write_text('{"kind": "Namespace", "metadata": {"name": "shop", "namespace": "default"}}')
+    cluster = Cluster()
+    files = ObjectFiles(path, lambda event: bool(cluster.apply(event, 0.0, 0.0)), poll=0.02)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(files.run)
+        answer = cluster.answer(from_text("web.shop.svc.cluster.local"), 1)
+        assert answer is not None
+        assert answer.reason.code == "service-missing"
+        nursery.cancel_scope.cancel()
+
+
+async def test_files_that_are_followed_anew_are_served_whole(tmp_path: Path) -> None:
+    path = tmp_path / "objects.yaml"
+    path.write_text(services("a"))
+    sink = Sink()
+    files = ObjectFiles(path, sink.apply, poll=0.02)
+    for _ in range(2):  # as after a bug that ended it
+        async with trio.open_nursery() as nursery:
+            await nursery.start(files.run)
+            assert sink.names(Kind.SERVICES) == {"a"}
+            nursery.cancel_scope.cancel()

@@ -58,6 +58,21 @@ async def test_what_is_saved_comes_back_as_lists(tmp_path: Path) -> None:
     assert files(folder) == [NAME]
 
 
+async def test_two_servers_that_save_at_the_same_time_leave_each_others_file_alone(tmp_path: Path) -> None:
+    begun = trio.Event()
+
+    def many(kind: Kind) -> Iterator[Object]:
+        begun.set()
+        return (each for each in held(kind) for _ in range(50))
+
+    (tmp_path / f"{NAME}.of-a-killed-server.new").write_bytes(MAGIC)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(snapshot.save, tmp_path, header(), many)
+        await begun.wait()
+        await snapshot.save(tmp_path, header(), held)
+    assert files(tmp_path) == [NAME]
+
+
 async def test_no_file_is_no_warning(tmp_path: Path) -> None:
     with capture_logs() as logs:
         assert await load(tmp_path) is None
