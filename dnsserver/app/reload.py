@@ -31,6 +31,8 @@ from dnsserver.pace import next_look
 log = get_logger("dnsserver")
 
 INTERVAL = 1.0  # seconds between two looks at the files
+# Seconds after which what was refused is tried again: it may name a file, or an address, that comes a moment later.
+AGAIN = 5.0
 _SHOWN = 10  # mistakes in one log line
 
 
@@ -95,6 +97,7 @@ class Reloader:
         self._applied_at = 0.0
         self._applied_wall = time.time()
         self._failed = 0
+        self._tried_at = 0.0
         self._doubt: tuple[str, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._restart: tuple[str, ...] = ()
@@ -136,11 +139,13 @@ class Reloader:
                 await self._wake.wait()
             told, self._wake = self._wake.is_set(), trio.Event()
             stamps = await trio.to_thread.run_sync(look, *self._files)
-            if self._watch.has_settled(stamps) or told:
+            waits = bool(self._problems) and trio.current_time() >= self._tried_at + AGAIN
+            if self._watch.has_settled(stamps) or told or waits:
                 await self._reload(told=told)
 
     async def _reload(self, *, told: bool) -> None:
         """Read the files, and put their configuration in force if possible."""
+        self._tried_at = trio.current_time()
         stamps = await trio.to_thread.run_sync(look, *self._files)
         try:
             reading = await trio.to_thread.run_sync(self._read_all)

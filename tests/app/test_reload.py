@@ -10,7 +10,7 @@ import dns.flags
 import pytest
 import trio
 
-from dnsserver.app import listeners
+from dnsserver.app import listeners, reload
 from dnsserver.app import server as server_module
 from dnsserver.config import Override
 from tests.app.reloading import INTERVAL, REFUSED, RELOADED, WEB, reloading
@@ -337,6 +337,21 @@ async def test_a_new_address_is_opened_and_the_old_one_answers_what_has_come(
         await server.change(f'{NO_UPSTREAMS}listen = ["{HOST}:0", "0.0.0.0:{port}"]\n')
         assert await server.said(WEB, port=port) == "10.9.0.1"
         assert await server.said(WEB, port=port, tcp=True) == "10.9.0.1"
+
+
+async def test_what_was_refused_is_tried_again_as_the_file_that_it_names_may_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "AGAIN", 0.2)
+    names = tmp_path / "names"
+    async with reloading(tmp_path, NO_UPSTREAMS) as server:
+        line = await server.spoil(f'{NO_UPSTREAMS}[[hosts]]\nfile = "{names}"\n')
+        assert str(names) in str(line["mistakes"])
+        await trio.sleep(0.5)
+        assert server.has_said(REFUSED) == 1, "the same mistake is said once"
+        names.write_text("192.0.2.7 printer.example\n")
+        await server.wait_says(RELOADED)
+        assert await server.said("printer.example.") == "192.0.2.7"
 
 
 async def test_an_address_that_cannot_be_had_refuses_the_whole_change(tmp_path: Path) -> None:
