@@ -44,7 +44,7 @@ def plugin(reason: str) -> str:
 
 
 def _rcode(rcode: int) -> str:
-    return m.RCODE_NAMES.get(rcode, str(rcode))
+    return m.RCODE_NAMES.get(rcode, "other")
 
 
 def _servers(s: Readings) -> set[str]:

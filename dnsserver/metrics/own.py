@@ -38,7 +38,7 @@ def _tcp(s: Readings) -> Iterator[TcpListener]:
 def _answers(s: Readings) -> Iterator[Sample]:
     for part in traffic(s):
         for (_, rcode, reason), count in part.replies.items():
-            yield (reason, m.RCODE_NAMES.get(rcode, str(rcode))), count
+            yield (reason, m.RCODE_NAMES.get(rcode, "other")), count
 
 
 def _upstream(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
@@ -83,7 +83,7 @@ OWN: tuple[Family, ...] = (
            ("namespace",), lambda s: (((name,), counts.questions) for name, counts in s.namespaces.items())),
     Family("counter", "dnsserver_namespace_failures",
            "Questions for names in a namespace whose response code is not NOERROR.",
-           ("namespace", "rcode"), lambda s: (((name, m.RCODE_NAMES.get(rcode, str(rcode))), count)
+           ("namespace", "rcode"), lambda s: (((name, m.RCODE_NAMES.get(rcode, "other")), count)
                                               for name, counts in s.namespaces.items()
                                               for rcode, count in counts.failures.items())),
     Family("counter", "dnsserver_limited",
@@ -235,7 +235,8 @@ OWN: tuple[Family, ...] = (
            ("kind", "reason"), _counted(lambda kind: kind.reconnects)),
     Family("counter", "dnsserver_checks", "Comparisons with the API, by result.",
            ("kind", "result"), _counted(_checks)),
-    Family("counter", "dnsserver_repairs", "Differences that a comparison found and repaired; each one is a bug.",
+    Family("counter", "dnsserver_repairs",
+           "Differences that a comparison found and repaired: a bug, or an event that the API server lost.",
            ("kind",), _kind(lambda kind: kind.repairs)),
     Family("histogram", "dnsserver_programming_duration_seconds",
            "Time from a change of a Service or Pod until it is answered, lists left out.",

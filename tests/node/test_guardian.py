@@ -12,6 +12,7 @@ import pytest
 from dnsserver.node.addresses import FOREVER, Address, Given
 from dnsserver.node.guardian import LEASE, Guardian, Settings
 from dnsserver.node.untracked import Rule, rules
+from tests.logs import capture_logs
 
 OWN, CLUSTER, OTHER = ip_address("169.254.20.10"), ip_address("10.96.0.10"), ip_address("fd00:10:96::a")
 SETTINGS = Settings((OWN,), (CLUSTER, OTHER))
@@ -225,9 +226,12 @@ def test_who_keeps_off_an_address_does_not_take_it_from_another_guardian(life: L
     assert (first.report(life.node.now).withdrawals, second.report(life.node.now).withdrawals) == (1, 0)
 
 
-def test_with_ipvs_a_cluster_address_is_not_taken(life: Life) -> None:
+def test_with_ipvs_a_cluster_address_is_not_taken_and_the_log_says_so_once(life: Life) -> None:
     life.node.held[CLUSTER, IPVS] = (float("inf"), float("inf"))
-    life.pass_(3)
+    with capture_logs() as logged:
+        life.pass_(3)
+    said = [line for line in logged if line["event"] == "kube-proxy has a cluster address itself"]
+    assert [(line["address"], line["interface"]) for line in said] == [(str(CLUSTER), "kube-ipvs0")]
     assert life.node.has() == {OWN, OTHER}
     assert life.guardians[0].report(0.0).problems == (f"{CLUSTER} is on kube-ipvs0: with IPVS it cannot be the node's",)
 
