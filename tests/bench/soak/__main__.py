@@ -12,7 +12,7 @@ names are asked whose right answer is known. Ends with status 1 if an answer was
 
 A question is lost after three seconds. An answer is right if it was so at some moment from two seconds before it was
 asked until it came. Memory is the proportional set size, and its slope is that after the first third, in which caches
-(of 4 MiB here) become full. What a process needed at one time stays with it, in part, when it is free. So that this
+(of 1 MiB here) become full. What a process needed at one time stays with it, in part, when it is free. So that this
 does not pass for growth, the worst comes first, twice: floods while the upstream answers, fails, is gone or is silent,
 lists begin anew, a worker is killed, the configuration changes, and nobody reads the log. And what is in use in the
 first process is shown beside. Real clocks are not moved: they are those of the machine, and `tests/log`, `tests/kube`

@@ -51,7 +51,7 @@ def write_configuration(folder: Path, number: int) -> Path:
     return _write(
         folder,
         f'[[answer]]\nname = "own-{number}.example"\nrecords = ["60 A 192.0.2.{number % 250}"]\n'
-        "[kubernetes]\nsilence = 10.0\n[reply_cache]\nsize = 4194304\n[cache]\nsize = 4194304\n"
+        "[kubernetes]\nsilence = 10.0\n[reply_cache]\nsize = 1048576\n[cache]\nsize = 1048576\n"
         '[[query_log]]\nclasses = ["all"]\nbelow = ["outside.example"]\n',
     )
 
