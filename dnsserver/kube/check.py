@@ -34,7 +34,7 @@ async def check(
     kind: Kind,
     cursors: Sequence[WatchCursor],
     apply: Callable[[Event], bool],
-    decoded: Callable[[Object | msgspec.Raw], Object | None],
+    decoded: Callable[[msgspec.Raw], Object | None],
     *,
     received: Received,
     page_pause: float,
@@ -60,7 +60,7 @@ async def check(
                 async for page in pages:
                     for item in page.items:
                         try:
-                            thing = decoded(item)
+                            thing = decoded(item) if isinstance(item, msgspec.Raw) else item
                         except BadObject:
                             continue
                         if thing is not None and (thing.metadata.namespace, thing.metadata.name) not in touched:

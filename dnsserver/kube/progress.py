@@ -62,17 +62,15 @@ class Progress:
         self.reconnects: Counter[str] = Counter()
         self.last_event: float | None = None
         self.last_bookmark: float | None = None
-        self.last_heard: float | None = None
         self.last_list: float | None = None
         self.last_check: float | None = None
         self.last_error = ""
 
-    def listed(self, now: float, last_heard: float | None) -> None:
-        """Record that all of the kind has been listed; the part that was silent longest was heard at `last_heard`."""
+    def listed(self, now: float) -> None:
+        """Record that all of the kind has been listed."""
         self.synced = True
         self.lists += 1
         self.last_list = self.last_check = now
-        self.last_heard = last_heard
 
     def effect_of_denial(self) -> str:
         """Return what it means that the kind may not be read."""
@@ -82,7 +80,7 @@ class Progress:
             return "names of pods fail until it is allowed"
         return "not ready: names of the cluster fail until it is allowed, unless a snapshot has them"
 
-    def statistics(self) -> metrics.Kind:
+    def statistics(self, last_heard: float | None) -> metrics.Kind:
         """Return the counts of this moment, times as `trio.current_time`."""
         return metrics.Kind(
             kind=self.kind,
@@ -102,7 +100,7 @@ class Progress:
             repairs=self.repairs,
             last_event=self.last_event,
             last_bookmark=self.last_bookmark,
-            last_heard=self.last_heard,
+            last_heard=last_heard,
             last_list=self.last_list,
             last_check=self.last_check,
             last_error=self.last_error,

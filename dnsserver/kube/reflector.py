@@ -122,8 +122,9 @@ class Reflector:
         return tuple(cursor.version for cursor in self._cursors)
 
     def statistics(self) -> metrics.Kind:
-        """Return the counts of this moment."""
-        return self._progress.statistics()
+        """Return the counts of this moment; the kind is as old as the scope that was silent longest."""
+        heard = [cursor.last_heard for cursor in self._cursors if cursor.last_heard is not None]
+        return self._progress.statistics(min(heard, default=None))
 
     async def run(self) -> None:
         """Keep the kind until cancelled; whatever fails is begun again, with back-off."""
@@ -295,7 +296,7 @@ class Reflector:
         now = trio.current_time()
         thing = line.object
         try:
-            who = identity(thing)
+            who = identity(thing) if isinstance(thing, msgspec.Raw) else thing.metadata
         except UNREADABLE:
             # Its version is unknown as well, so the place to resume from stays where it is.
             self._put(thing, initial=False)
@@ -313,7 +314,7 @@ class Reflector:
             cursor.touched.add((who.namespace, who.name))
         cursor.version = who.resource_version or cursor.version
         cursor.heard += 1
-        self._note_heard(cursor, now)
+        cursor.last_heard = now
         if self._progress.state is not State.WATCHING:
             self._recovered(cursor)
 
@@ -321,10 +322,10 @@ class Reflector:
         self._progress.removes += 1
         self._apply(Remove(self._kind, who.namespace, who.name))
 
-    def _decoded(self, raw: Object | msgspec.Raw) -> Object | None:
+    def _decoded(self, raw: msgspec.Raw) -> Object | None:
         """Return an object; None after a bug in reading it, which must not cost the others theirs. Raises BadObject."""
         try:
-            return from_json(self._kind, raw) if isinstance(raw, msgspec.Raw) else raw
+            return from_json(self._kind, raw)
         except BadObject:
             raise
         except Exception as error:
@@ -333,7 +334,7 @@ class Reflector:
 
     def _put(self, raw: Object | msgspec.Raw, *, initial: bool) -> None:
         try:
-            thing = self._decoded(raw)
+            thing = self._decoded(raw) if isinstance(raw, msgspec.Raw) else raw
         except BadObject as bad:
             self._found_bad(bad)
             if bad.name:
@@ -364,7 +365,7 @@ class Reflector:
         if self._in_part:
             raise Gone(f"{cursor.scope.about} may be read again")
         cursor.version = version
-        self._note_heard(cursor, trio.current_time())
+        cursor.last_heard = trio.current_time()
         self._unlisted.discard(cursor.scope)
         self._recovered(cursor)
         self._end_list()
@@ -382,16 +383,8 @@ class Reflector:
         self._in_part = bool(self._unlisted)
         self._list_begins()
         self._apply(ListDone(self._kind, tuple(scope.about for scope in self._unlisted)))
-        self._progress.listed(trio.current_time(), min(self._heard(), default=None))
+        self._progress.listed(trio.current_time())
         self._backoff.reset()
-
-    def _heard(self) -> list[float]:
-        return [cursor.last_heard for cursor in self._cursors if cursor.last_heard is not None]
-
-    def _note_heard(self, cursor: WatchCursor, now: float) -> None:
-        """Record that a scope was heard; the kind is as old as the scope that was silent longest."""
-        cursor.last_heard = now
-        self._progress.last_heard = now if len(self._cursors) == 1 else min(self._heard())
 
     async def _check_forever(self) -> None:
         done = True

@@ -208,9 +208,9 @@ class Guardian:
         proxies = {self._addresses.name(each.device) for each in given if each.address == address} & _PROXIES
         known = self._problems.pop(f"proxy {address}", None)
         for name in proxies:
-            self._problems[f"proxy {address}"] = f"{address} is on {name}: with IPVS it cannot be the node's"
+            problem = self._problems[f"proxy {address}"] = f"{address} is on {name}: with IPVS it cannot be the node's"
             if known is None:
-                log.error("kube-proxy has a cluster address itself", address=str(address), interface=name)
+                log.error("kube-proxy has a cluster address itself", address=str(address), error=problem)
         if not proxies and self._server.answers and self._rules and now >= withheld.until:
             if self._give(address, device, given, LEASE) and health is None:
                 self.asked[address] = Health(("udp",), now)

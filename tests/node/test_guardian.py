@@ -231,9 +231,10 @@ def test_with_ipvs_a_cluster_address_is_not_taken_and_the_log_says_so_once(life:
     with capture_logs() as logged:
         life.pass_(3)
     said = [line for line in logged if line["event"] == "kube-proxy has a cluster address itself"]
-    assert [(line["address"], line["interface"]) for line in said] == [(str(CLUSTER), "kube-ipvs0")]
+    problem = f"{CLUSTER} is on kube-ipvs0: with IPVS it cannot be the node's"
+    assert [(line["address"], line["error"]) for line in said] == [(str(CLUSTER), problem)]
     assert life.node.has() == {OWN, OTHER}
-    assert life.guardians[0].report(0.0).problems == (f"{CLUSTER} is on kube-ipvs0: with IPVS it cannot be the node's",)
+    assert life.guardians[0].report(0.0).problems == (problem,)
 
 
 def test_beside_nodelocal_it_has_the_same_addresses(life: Life) -> None:
