@@ -4,6 +4,7 @@ Over 400 lines, so that the rows stand in their order in one place.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -285,6 +286,16 @@ async def test_row_48_silence_ends_with_the_deadline(clock: LoopbackClock) -> No
         outcome = await wait_outcome(forward, ask("www.example.com"))
         assert (outcome.rcode, outcome.reason.ede) == (SERVFAIL, 22)
         assert 1.9 < trio.current_time() - began < 2.1
+
+
+async def test_row_48_one_upstream_is_asked_three_times_over_udp_at_most(clock: LoopbackClock) -> None:
+    async with upstream(helpful) as server, forwarder(route(server)) as forward:
+        for number in range(20):  # it is known to be fast, so there would be time for many more
+            await wait_outcome(forward, ask(f"n{number}.example.com"))
+        server.script = server.script_probes = silent
+        server.queries.clear()
+        await wait_outcome(forward, ask("www.example.com"))
+        assert Counter(query.protocol for query in server.queries) == {"udp": 3, "tcp": 1}
 
 
 async def test_row_48_a_question_has_its_own_time_also_after_one_of_the_same_name(clock: LoopbackClock) -> None:
