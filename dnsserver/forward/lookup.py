@@ -143,7 +143,7 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 class Lookup(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
 
-    It `began` when it was asked for. `tries` counts the queries sent for it, to all upstreams. The `_at` times are when
+    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when
     to ask the next upstream because the last one is silent, or ahead of that because it is late; and when not to let a
     stale answer wait any longer, which is `stale_given` to whoever comes then. `due` is the first of them, for which it
     is on the wheel, in `bucket`. `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the
@@ -156,7 +156,6 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     route: Route
     order: list[Upstream]
     waiting: list[Waiter]
-    began: float
     deadline: float
     stale_at: float = NEVER
     attempts: list[Attempt] = []
