@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from dnsserver.kube.errors import ApiError, Forbidden, Gone, TooManyRequests
+from dnsserver.kube.errors import ApiError, Forbidden, Gone, Status, TooManyRequests, error_of
 from dnsserver.kube.progress import Backoff, TimeSlice, Timing
 
 
@@ -42,3 +42,10 @@ async def test_a_bite_is_over_in_time() -> None:
     assert time.perf_counter() - start < 2  # half a millisecond, on a machine that may stall
     with trio.testing.assert_checkpoints():
         await time_slice.pause()
+
+
+@pytest.mark.parametrize(
+    ("said", "waited"), [("7", 7.0), ("86400", 600.0), ("9" * 400, 600.0), ("Fri, 01 Jan 2027", None)]
+)
+def test_what_a_server_says_about_coming_back_has_a_bound(said: str, waited: float | None) -> None:
+    assert error_of(Status(), 503, said).retry_after == waited
