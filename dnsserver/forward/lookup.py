@@ -143,12 +143,11 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 class Lookup(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
 
-    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when
-    to ask the next upstream because the last one is silent, or ahead of that because it is late; and when not to let a
-    stale answer wait any longer, which is `stale_given` to whoever comes then. `due` is the first of them, for which it
-    is on the wheel, in `bucket`. `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the
-    last of the `failures` of attempts, and at its end the one for those who wait. When `crowd` wait it is looked who
-    they are.
+    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
+    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
+    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel, in `bucket`.
+    `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of
+    attempts, and at its end the one for those who wait. When `crowd` wait it is looked who they are.
     """
 
     means: Means

@@ -259,11 +259,13 @@ class UdpTransport:
             self._refused(port, error, now)
             return
         attempt = port.waiting.pop(reply[:2], None)
-        if attempt is None and port.forgotten and len(reply) >= 12:
-            port.forgotten -= 1
-            return
         if attempt is None:
-            self._reject(port, "malformed" if len(reply) < 12 else "id", now)
+            if len(reply) < 12:
+                self._reject(port, "malformed", now)
+            elif port.forgotten:
+                port.forgotten -= 1
+            else:
+                self._reject(port, "id", now)
             return
         # The question; QR, opcode 0, which is the 3rd octet less AA, TC, RD; QDCOUNT.
         if reply.startswith(attempt.section, 12) and reply[2] & 0xF8 == 0x80 and reply.startswith(b"\0\1", 4):
