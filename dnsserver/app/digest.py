@@ -1,10 +1,10 @@
 """Passes the replies that were sent on to the observers, a few times a second and a few at a time."""
 
-import time
 from collections.abc import Callable
 
 import trio
 
+from dnsserver.app.clock import Calendar
 from dnsserver.faults import Faults
 from dnsserver.pace import next_look
 from dnsserver.server.observer import Observer, observed
@@ -23,6 +23,7 @@ class Digest:
         self.every = EVERY
         self._observer = observer
         self._clock = clock
+        self._calendar = Calendar(clock)
         self._faults = faults
 
     async def run(self) -> None:
@@ -35,7 +36,7 @@ class Digest:
         """Tell what there is to tell now."""
         clock = self._clock
         end = clock() + _SLICE
-        epoch = time.time() - clock()
+        epoch = self._calendar.epoch()
         for row in self._observer.take():
             try:
                 seen = observed(row, epoch)
