@@ -200,9 +200,12 @@ class AnswerCache:
                 if entry is not None:
                     yield entry
 
-    def fail(self, question: Question, reason: Reason, now: float) -> Outcome:
-        """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2)."""
-        self.failures.add(question, reason, now, self._settings.failure_ttl, self._settings.failure_cap)
+    def fail(self, question: Question, reason: Reason, now: float, began: float | None = None) -> Outcome:
+        """Keep a failure for a short time, longer each time it follows on another (RFC 9520 section 3.2).
+
+        The question `began` to be asked then, or now.
+        """
+        self.failures.add(question, reason, now, self._settings.failure_ttl, self._settings.failure_cap, began)
         return Outcome(SERVFAIL, EMPTY, False, reason, now, now)
 
     def failure(self, question: Question, now: float, *, counts: bool = True) -> Outcome | None:
@@ -243,9 +246,12 @@ class AnswerCache:
             self.failures.forget(question)
         return len(dropped)
 
-    def sweep(self, now: float) -> None:
-        """Give back the room of failures that do not count any more; answers stay, as they may be given out stale."""
-        self.failures.sweep(now)
+    def sweep(self, then: float) -> None:
+        """Give back the room of failures that did not count any more then.
+
+        Answers stay, as they may be given out stale.
+        """
+        self.failures.sweep(then)
 
     def forget_failures(self) -> None:
         """Forget every failure: an upstream is back."""

@@ -54,11 +54,17 @@ class FailureCache:
         """Iterate over their questions."""
         return iter(self._failures)
 
-    def add(self, question: Question, reason: Reason, now: float, ttl: float, cap: float) -> None:
-        """Keep a failure for `ttl` seconds, twice as long each time it follows on another, up to `cap`."""
+    def add(
+        self, question: Question, reason: Reason, now: float, ttl: float, cap: float, began: float | None = None
+    ) -> None:
+        """Keep a failure for `ttl` seconds, twice as long each time it follows on another, up to `cap`.
+
+        It follows on one that counted when its question `began` to be asked, which is now if nothing is said: to wait
+        for an answer in vain takes longer than most failures are kept.
+        """
         previous = self._failures.get(question)
         lasts = ttl
-        if previous is not None and previous.counts(now):
+        if previous is not None and previous.counts(now if began is None else began):
             lasts = min(previous.lasts * 2, cap)
         self.forget(question)
         self._failures[question] = _Failure(reason, lasts, now + lasts)
@@ -77,10 +83,13 @@ class FailureCache:
         if failure is not None:
             self.size -= _size(question, failure.reason)
 
-    def sweep(self, now: float) -> None:
-        """Forget the oldest ones that do not count any more; call it every second, as it forgets a part at a time."""
+    def sweep(self, then: float) -> None:
+        """Forget the oldest ones that did not count any more then; call it every second, as it forgets some at a time.
+
+        Then is when the oldest question under way may have begun.
+        """
         for question, failure in tuple(islice(self._failures.items(), _SWEPT)):
-            if failure.counts(now):
+            if failure.counts(then):
                 return
             self.forget(question)
 

@@ -137,7 +137,7 @@ class Forwarder:
             stale_at += self._cache_settings.stale_wait
         else:  # with every upstream down there is nothing to wait for; the question is asked all the same
             self._all_down += 1
-        lookup = Lookup(self._means, question, route, order, waiting, now + route.settings.deadline, stale_at)
+        lookup = Lookup(self._means, question, route, order, waiting, now, now + route.settings.deadline, stale_at)
         try:
             if not lookup.begin(now):
                 failed = self._failure(question, lookup.failure or o.UPSTREAM_UNREACHABLE, now)
@@ -224,7 +224,8 @@ class Forwarder:
         """Give out what has become of a question, and keep it; a failure is that which the lookup carries."""
         try:
             if reading is None:
-                outcome = self._failure(lookup.question, lookup.failure or o.UPSTREAM_TIMEOUT, now)
+                failure = lookup.failure or o.UPSTREAM_TIMEOUT
+                outcome = self._failure(lookup.question, failure, now, lookup.counts_from(now))
             else:
                 follow = reading.follow
                 if follow is not None and not any(is_below(follow, zone) for zone in self._own):
@@ -246,12 +247,15 @@ class Forwarder:
         """Have done with a question that a bug has stopped: whoever asks the same from now on must not join it."""
         self._deliveries.queue(self._close(lookup), Outcome(SERVFAIL, EMPTY, False, o.BUG, now, now))
 
-    def _failure(self, question: Question, reason: Reason, now: float) -> Outcome:
-        """Return the outcome for those who wait if there is no answer; a failure is kept for some time."""
+    def _failure(self, question: Question, reason: Reason, now: float, began: float | None = None) -> Outcome:
+        """Return the outcome for those who wait if there is no answer; a failure is kept for some time.
+
+        It follows on one that counted when it `began`, or now.
+        """
         if reason.code in o.FULL:  # who asks next may find room
             failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
         else:
-            failed = self._cache.fail(question, reason, now)
+            failed = self._cache.fail(question, reason, now, began)
         return self._cache.stale(question, now, self._cache_settings.failure_ttl, why=reason) or failed
 
     def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
@@ -289,7 +293,8 @@ class Forwarder:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.question) is join:
-                self._deliveries.give(self._close(join), self._failure(join.question, o.CHAIN_TOO_SLOW, now))
+                failed = self._failure(join.question, o.CHAIN_TOO_SLOW, now, join.read_at)
+                self._deliveries.give(self._close(join), failed)
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
@@ -406,7 +411,7 @@ class Forwarder:
             self._probes.send_due_probes(upstreams, now)
             self._engine.udp.sweep(now)
             self._engine.streams.sweep(upstreams)
-            self._cache.sweep(now)
+            self._cache.sweep(now - self._routes.longest_deadline())
             self._probes.forget_others(upstreams)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep_until(next_look(_TICK if well else _TICK_DEGRADED))

@@ -143,11 +143,12 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
 class Lookup(msgspec.Struct, gc=False, eq=False):
     """One question under way, and who waits for it.
 
-    `tries` counts the queries sent for it, to all upstreams. The `_at` times are when to ask the next upstream because
-    the last one is silent, or ahead of that because it is late; and when not to let a stale answer wait any longer,
-    which is `stale_given` to whoever comes then. `due` is the first of them, for which it is on the wheel, in `bucket`.
-    `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the last of the `failures` of
-    attempts, and at its end the one for those who wait. When `crowd` wait it is looked who they are.
+    It `began` when it was asked for. `tries` counts the queries sent for it, to all upstreams. The `_at` times are when
+    to ask the next upstream because the last one is silent, or ahead of that because it is late; and when not to let a
+    stale answer wait any longer, which is `stale_given` to whoever comes then. `due` is the first of them, for which it
+    is on the wheel, in `bucket`. `streamless` are the UDP upstreams that cannot be reached over TCP. `failure` is the
+    last of the `failures` of attempts, and at its end the one for those who wait. When `crowd` wait it is looked who
+    they are.
     """
 
     means: Means
@@ -155,6 +156,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
     route: Route
     order: list[Upstream]
     waiting: list[Waiter]
+    began: float
     deadline: float
     stale_at: float = NEVER
     attempts: list[Attempt] = []
@@ -222,6 +224,14 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
         troubles = (upstream.trouble for upstream, _, over_stream in waiting if over_stream)
         last = self.failure or next((why for why in troubles if why), o.UPSTREAM_TIMEOUT)
         return f.verdict(last, self.failures, waiting, now)
+
+    def counts_from(self, now: float) -> float:
+        """Return since when its failure counts: from its beginning, as silence lasts longer than failures are kept.
+
+        From now, if nobody has heard of its upstreams since then: they are silent, whatever the name is.
+        """
+        heard = any(upstream.health.heard > self.began for upstream in self.order)
+        return self.began if heard else now
 
     def end(self, failure: Reason | None, now: float) -> None:
         """End without an answer, or with one that could not be confirmed."""

@@ -47,6 +47,10 @@ class RouteTable:
         """Return all upstreams of all routes."""
         return [upstream for route in self._routes.values() for upstream in route.upstreams]
 
+    def longest_deadline(self) -> float:
+        """Return the seconds that a question may take, on the route where it is most."""
+        return max((route.settings.deadline for route in self._routes.values()), default=0.0)
+
     def replace(self, settings: Sequence[ForwardSettings], own: Sequence[bytes], known: Known) -> list[Upstream]:
         """Use these routes from now on, and return the upstreams that are no longer used.
 

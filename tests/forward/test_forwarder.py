@@ -6,6 +6,7 @@ Over 400 lines, so that the rows stand in their order in one place.
 import os
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import dns.edns
 import dns.flags
@@ -262,6 +263,28 @@ async def test_row_47_a_failure_is_remembered(clock: LoopbackClock) -> None:
         await trio.sleep(1.1)  # the second failure in a row lasts longer
         await wait_outcome(forward, asked)
         assert len(server.queries) == 2
+
+
+@pytest.mark.parametrize(
+    ("probes", "pauses"),
+    [
+        pytest.param(None, [3, 4, 6, 10], id="to this name: a deadline of 2 seconds, and 1, 2, 4, 8"),
+        pytest.param(silent, [3, 3, 3, 3], id="to everybody, which says nothing of the name"),
+    ],
+)
+async def test_row_47_silence_is_remembered_longer_each_time(
+    clock: LoopbackClock, probes: Script | None, pauses: list[int]
+) -> None:
+    async with upstream() as server, forwarder(route(server)) as forward:
+        server.script, server.script_probes = silent, probes
+        asked, times = ask("www.example.com"), []
+        for _ in range(100):
+            before = len(server.queries)
+            await wait_outcome(forward, asked)
+            if len(server.queries) > before:
+                times.append(trio.current_time())
+            await trio.sleep(0.5)
+        assert [round(after - before) for before, after in pairwise(times)][:4] == pauses
 
 
 async def test_row_48_silence_ends_with_the_deadline(clock: LoopbackClock) -> None:
