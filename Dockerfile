@@ -21,7 +21,8 @@ COPY dnsserver /build/dnsserver
 RUN mv /build/dnsserver "$(/opt/dnsserver/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
     /opt/dnsserver/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dnsserver/lib && \
     printf '#!/bin/sh\nexec /opt/dnsserver/bin/python -m dnsserver "$@"\n' > /opt/dnsserver/bin/dnsserver && \
-    chmod 755 /opt/dnsserver/bin/dnsserver
+    chmod 755 /opt/dnsserver/bin/dnsserver && \
+    chmod -R a+rX /opt/dnsserver
 
 
 FROM ${BASE}
@@ -39,6 +40,8 @@ COPY --from=build /opt/dnsserver /opt/dnsserver
 COPY LICENSE /srv/dnsserver/
 # `serve` reads zones/dnsserver.toml of the folder it runs in, if no flag names another file.
 COPY zones/dnsserver.toml /srv/dnsserver/zones/
+# COPY keeps the modes of the checkout; whatever its umask was, the user below can read all of it.
+RUN chmod -R a+rX /srv/dnsserver
 WORKDIR /srv/dnsserver
 
 # SAFEPATH: nothing that is mounted into the working folder can become a module.

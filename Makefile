@@ -142,7 +142,7 @@ sbom: venv ## what it is made of, as CycloneDX, of the lock
 
 release-check: ## TAG=vX.Y.Z is the version, and the changelog tells of it
 	@version=$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' dnsserver/__init__.py); \
-		[ "$(TAG)" = "v$$version" ] || { echo "the tag is $(TAG), expected v$$version, as dnsserver/__init__.py says" >&2; exit 1; }; \
+		[ "$$TAG" = "v$$version" ] || { echo "the tag is $$TAG, expected v$$version, as dnsserver/__init__.py says" >&2; exit 1; }; \
 		mkdir -p dist; awk -v wanted="## $$version" '/^## /{found = $$0 == wanted; next} found' CHANGELOG.md > dist/NOTES.md; \
 		grep -q . dist/NOTES.md || { echo "CHANGELOG.md says nothing of $$version, expected a section \"## $$version\"" >&2; exit 1; }
 
