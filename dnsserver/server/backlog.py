@@ -41,8 +41,8 @@ class _Late(NamedTuple):
 class LateQuestions:
     """The questions of one socket that were put off: those for the cluster's names, and those for all others.
 
-    `waiting` is how many there are. `dropped` counts those that were given up: there were too many, or they were too
-    old.
+    `waiting` is how many there are. `dropped` counts those of the socket that were given up: there were too many, or
+    they were too old.
     """
 
     def __init__(self, responder: Responder, port: UdpPort, domain: bytes) -> None:

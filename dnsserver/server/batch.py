@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import socket
+import sys
 from collections.abc import Hashable
 from typing import Any
 
@@ -20,6 +21,9 @@ from dnsserver.server.udp_port import BATCH, PACKET, Miss, PortStatistics, Scree
 from dnsserver.zone.record import Reason
 
 _MSG_TRUNC = 0x20
+_LINK_LOCAL = int.from_bytes(
+    b"\xfe\x80", sys.byteorder
+)  # fe80::/64, of all that is kept for it (RFC 4291 section 2.5.6)
 
 
 class BatchPort:
@@ -60,10 +64,10 @@ class BatchPort:
         self._in_words = memoryview(self._in.heads).cast("B").cast("Q")
         self._lengths = memoryview(self._in.heads).cast("B").cast("I")[HEAD // 4 - 2 :: HEAD // 4]
         self._octets = memoryview(self._packets).cast("B")
-        # A reply's source address is the one that was asked; its way out is for the routing table to find, which the
-        # interface that the query came by would override. One strided copy clears it in the whole batch.
         index_at = (CONTROL_AT + 16 + (0 if four else 16)) // 4
         self._interfaces = memoryview(self._peers).cast("B").cast("I")[index_at :: PEER // 4]
+        # The first two octets of the addresses that were asked.
+        self._asked = None if four else memoryview(self._peers).cast("B").cast("H")[(CONTROL_AT + 16) // 2 :: PEER // 2]
         self._no_interfaces = memoryview(bytes(4 * BATCH)).cast("I")
         self._outbox = Outbox(self._send, *sizes)
         self.send = self._outbox.add  # a reply that comes late; it goes out with the others at the next `flush`
@@ -81,7 +85,7 @@ class BatchPort:
         self._received += count
         self.unanswered = 0
         if self._wildcard:
-            self._interfaces[:count] = self._no_interfaces[:count]
+            self._clear_interfaces(count)
         if self._guard is not None:
             self._turn_away(self._guard, count, now)
         get = self.table.replies.get
@@ -124,10 +128,29 @@ class BatchPort:
             return []
         self._received += count
         if self._wildcard:
-            self._interfaces[:count] = self._no_interfaces[:count]
-        starts = range(0, count * SLOT, SLOT)
-        packets = [self._packets[at : at + length] for at, length in zip(starts, self._lengths, strict=False)]
+            self._clear_interfaces(count)
+        packets = [
+            b"" if self._is_useless(i) else self._packets[i * SLOT : i * SLOT + self._lengths[i]] for i in range(count)
+        ]
         return [(packet, self.begin_deferred(i), self.peer_address(i)) for i, packet in enumerate(packets)]
+
+    def _clear_interfaces(self, count: int) -> None:
+        """Let the routing table find the way out of replies, which the interface of the query would override.
+
+        A reply from a link-local address needs its interface (RFC 4007 section 6).
+        """
+        asked = self._asked
+        if asked is None or _LINK_LOCAL not in asked[:count].tolist():
+            self._interfaces[:count] = self._no_interfaces[:count]
+            return
+        for i in range(count):
+            if asked[i] != _LINK_LOCAL:
+                self._interfaces[i] = 0
+
+    def _is_useless(self, i: int) -> bool:
+        """Tell whether a packet gets no reply: it was cut, or nobody listens where it comes from."""
+        # What is shorter than the room was not cut.
+        return not self._sources[i] or (self._lengths[i] >= PACKET and self._in_words[i * 8 + 6] & _MSG_TRUNC > 0)
 
     def _turn_away(self, guard: Guard, count: int, now: float) -> None:
         """Empty the packets that get no answer.

@@ -157,9 +157,9 @@ class Connection:
             return self._write_by
         if self._held:
             return _NEVER
-        if self._in:
+        if self._in and (not self._waiting or self._has_room()):
             return self._partial_since + self._limits.partial * self._room.patience
-        if self._waiting:  # it waits for us, not we for it
+        if self._waiting:  # it waits for us, not we for it; nothing more of a message is read while there is no room
             return _NEVER
         return self._heard + self.idle_timeout
 
@@ -268,10 +268,12 @@ class Connection:
     def send(self, wire: bytes, client: Any) -> None:
         """Send an answer that had to wait."""
         del client
+        now = self._clock()
+        if self._in and not self._has_room():
+            self._partial_since = now
         self._waiting -= 1
         if self.is_gone:
             return
-        now = self._clock()
         self._heard = now
         self._expected = max(len(wire), self._expected // 2, _EXPECTED)
         self._put(len(wire).to_bytes(2, "big") + wire, now)

@@ -11,6 +11,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from dnsserver.clients import source_of
+
 LARGEST = 65_535 + 2  # octets of a message with its length
 _SCARCE = 0.5  # of the places, from where on connections may be silent for a shorter time
 _LEAST_PATIENCE = 0.1
@@ -121,12 +123,19 @@ class Room:
         return half_asked is not None
 
     def _vacate_most(self, newcomer: bytes) -> bool:
-        """Close a connection of the client with most connections, if it has at least two more than the newcomer."""
-        most, count = self._hosts.most_common(1)[0]
-        if count < self._hosts[newcomer] + 2:
-            return False
-        next(tenant for tenant in self._tenants if tenant.peer == most).give_way()
-        return True
+        """Close a connection of the client with most connections, if it has at least two more than the newcomer.
+
+        Where no address has so many, it is looked who has many addresses.
+        """
+        for who in (bytes, source_of):
+            clients: Counter[bytes] = Counter()
+            for host, count in self._hosts.items():
+                clients[who(host)] += count
+            most, count = clients.most_common(1)[0]
+            if count >= clients[who(newcomer)] + 2:
+                next(tenant for tenant in self._tenants if who(tenant.peer) == most).give_way()
+                return True
+        return False
 
     # ---- octets
 

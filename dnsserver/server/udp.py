@@ -8,6 +8,7 @@ bounded part of the turn. So a flood of questions that are dear costs those noth
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -38,6 +39,8 @@ LANE_RECEIVE_BUFFER = 256 * 1024  # some 700 questions, as the kernel doubles it
 LANE_SEND_BUFFER = 64 * 1024
 _STOOD_STILL = STUB_TIMEOUT + 2.0  # seconds, after which questions are looked at for who has given up
 FAMILIES = {socket.AF_INET: "1", socket.AF_INET6: "2"}
+# IP_MTU_DISCOVER, IP_PMTUDISC_OMIT (linux/in.h): nobody makes us send fragments with a forged ICMP message (RFC 9715).
+_NO_FRAGMENTS = (socket.IPPROTO_IP, 10, 5)
 # IP_FREEBIND, IPV6_FREEBIND (linux/in.h, linux/in6.h): an address that no interface has can be bound. No privilege.
 FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 
@@ -56,6 +59,9 @@ def bind(host: str, port: int, *, reuse_port: bool = False, lane: int = 0, free:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if free:
             sock.setsockopt(*FREE_BIND[family], 1)
+        if family == socket.AF_INET:
+            with suppress(OSError):  # another system than Linux
+                sock.setsockopt(*_NO_FRAGMENTS)
         # A burst has to wait somewhere; the kernel grants what net.core.rmem_max allows.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LANE_RECEIVE_BUFFER if lane > 1 else RECEIVE_BUFFER)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LANE_SEND_BUFFER if lane > 1 else SEND_BUFFER)
@@ -143,6 +149,7 @@ class UdpServer:
         except Exception as error:
             self._faults.took("udp", error)
         else:
+            self._late.dropped += dropped
             log.warning(
                 "the process stood still, late questions were dropped", seconds=round(seconds, 1), count=dropped
             )
@@ -216,7 +223,7 @@ class UdpServer:
 
     @property
     def dropped(self) -> int:
-        """How many questions were given up because they had waited while others were answered first."""
+        """How many questions were given up because they had waited while others were answered, or the process stood."""
         return self._late.dropped
 
     def kernel_drops(self) -> int:

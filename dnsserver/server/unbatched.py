@@ -12,6 +12,7 @@ from dnsserver.server.guard import Guard
 from dnsserver.server.udp_port import BATCH, PACKET, Miss, PortStatistics, Screen, ask_for_destination, is_wildcard
 
 _CONTROL = 64  # octets, which hold one in_pktinfo or in6_pktinfo with its header
+_LINK_LOCAL = b"\xfe\x80"  # fe80::/64
 _INTERNET = {socket.IPPROTO_IP, socket.IPPROTO_IPV6}
 
 
@@ -80,12 +81,13 @@ class UnbatchedPort:
         taken = []
         for _ in range(BATCH):
             try:
-                packet, control, _, address = self._sock.recvmsg(PACKET, self._control)
+                packet, control, flags, address = self._sock.recvmsg(PACKET, self._control)
             except (BlockingIOError, ConnectionRefusedError):
                 break
             self._received += 1
             self._client = (address, [_source(*item) for item in control if item[0] in _INTERNET])
-            taken.append((packet, self._client, self.peer_address(0)))
+            is_useless = flags & socket.MSG_TRUNC or not address[1]
+            taken.append((b"" if is_useless else packet, self._client, self.peer_address(0)))
         return taken
 
     def begin_deferred(self, index: int) -> Any:
@@ -141,5 +143,10 @@ class UnbatchedPort:
 
 
 def _source(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
-    """Return the control data with which a reply leaves from the address that was asked, by any interface."""
-    return level, kind, bytes(4) + data[4:] if level == socket.IPPROTO_IP else data[:16] + bytes(4)
+    """Return the control data with which a reply leaves from the address that was asked.
+
+    It leaves by any interface, but from a link-local address (RFC 4007 section 6).
+    """
+    if level == socket.IPPROTO_IP:
+        return level, kind, bytes(4) + data[4:]
+    return level, kind, data if data.startswith(_LINK_LOCAL) else data[:16] + bytes(4)

@@ -33,14 +33,15 @@ def write_reply(query: Query, rcode: int, flags: int, body: Body, limit: int, op
     """Return the reply's octets after the ID, at most `limit - 2` of them.
 
     `flags` are those beyond what the query asks to be copied; `opt` is the whole OPT record, or empty. Records of the
-    additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9).
+    additional section go first when it is too long; TC is set only when answers are missing (RFC 2181 section 9), or
+    what proves them to who validates (RFC 4035 section 3.1.1).
     """
     base = query.end or m.HEADER_SIZE
     room = limit - base - len(opt)
     if len(body.data) > room:
-        answers = body.an
+        answers, proofs = body.an, body.ns if query.do else 0
         body = cut(body, room, base)
-        if body.an < answers:
+        if body.an < answers or body.ns < proofs:
             flags |= m.TC
     head = _HEAD.pack(
         m.QR | query.opcode << 11 | query.flags & (m.RD | m.CD) | flags | rcode & 15,

@@ -1,13 +1,16 @@
 """The table of docs/security.md: how many octets a UDP reply has for each octet of the query that caused it."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import dns.message
+import dns.rcode
 import pytest
 
 from dnsserver.config import Config
 from dnsserver.forward.outcome import FORWARDED, Outcome, Question
+from dnsserver.server.guard import NOT_ALLOWED, Guard
 from dnsserver.wire.message import NOERROR, Body
 from tests.cluster import endpoints, namespace, service
 from tests.server.unplugged import Server
@@ -101,3 +104,14 @@ def test_what_is_refused_is_no_longer_than_the_query(change: object, edns: bool)
     reply = Server(*THINGS).udp.ask(packet)
     assert reply is not None
     assert len(reply) <= len(packet)
+
+
+def test_the_documented_factor_of_who_may_not_ask_is_that_which_is_measured() -> None:
+    (written,) = (cells for row, cells in rows().items() if row.startswith("from outside of `clients.allow`"))
+    server = Server(*THINGS, guard=Guard([ip_network("192.0.2.0/24")], refuses=True))
+    for edns, cell in zip((False, True), written, strict=True):
+        packet = make(".", "A", edns=edns)
+        reply = server.responder.turn_away(packet, server.udp, 0, NOT_ALLOWED)
+        assert reply is not None
+        assert dns.message.from_wire(reply).rcode() == dns.rcode.REFUSED
+        assert cell == f"{len(reply)} / {len(packet)} = {len(reply) / len(packet):.1f}"

@@ -13,10 +13,10 @@ from tests.reach import reached
 class Tenant:
     """A connection: idle, new (has not asked yet), half (has half asked) or busy."""
 
-    def __init__(self, room: Room, name: str) -> None:
+    def __init__(self, room: Room, name: str, peer: bytes = b"") -> None:
         self.room, self.name = room, name
         self.has_left = False
-        self.peer = name[0].encode()
+        self.peer = peer or name[0].encode()
         self.is_new = "new" in name
         self.is_idle = self.is_new or "idle" in name
         self.is_half_asked = self.is_idle or "half" in name
@@ -64,6 +64,17 @@ def test_who_gives_way(places: int, there: list[str], comes: str, goes: str | No
     if goes:
         gone = tenants[there.index(goes)]
         assert [tenant for tenant in tenants if tenant.has_left] == [gone]
+
+
+def test_who_has_many_addresses_of_one_network_keeps_nobody_out() -> None:
+    def address(network: int, host: int) -> bytes:
+        return bytes((0xFD, 0, 0, 0, 0, 0, 0, network, *bytes(7), host))
+
+    room = Room(4, 1 << 20)
+    tenants = [Tenant(room, f"{number} busy", address(1, number)) for number in range(4)]
+    assert room.admit(address(1, 9)) == (False, False)
+    assert room.admit(address(2, 1)) == (True, False)
+    assert [tenant.has_left for tenant in tenants] == [True, False, False, False]
 
 
 _steps = st.tuples(st.sampled_from("abc"), st.sampled_from(["idle", "half", "busy"]), st.integers(0, 900))

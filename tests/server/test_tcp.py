@@ -108,6 +108,23 @@ async def test_row_14_half_a_message_is_waited_for_from_its_first_octet(clock: L
     assert LIMITS.partial <= clock.current_time() < LIMITS.partial + 1.0
 
 
+async def test_half_a_message_that_is_not_read_on_has_its_time_once_it_is(clock: LoopbackClock) -> None:
+    """Not the client keeps the rest back: the server does not read while as much as it allows is under way."""
+    parts = Parts()
+    octets = framed(query("web.shop", 9))
+    async with parts.tcp(TcpLimits(in_flight=2)) as server, tcp_client(server) as client:
+        await client.stream.send_all(b"".join(framed(query(f"{n}.example.com", n)) for n in range(2)) + octets[:9])
+        await parts.outside.wait_asked(2)
+        await trio.sleep(2 * LIMITS.partial)
+        parts.deliver()
+        assert {(await client.receive()).id for _ in range(2)} == {0, 1}
+        await trio.sleep(LIMITS.partial - 0.5)
+        await client.stream.send_all(octets[9:])
+        assert (await client.receive()).id == 9
+        await client.stream.send_all(octets[:9])
+        assert await client.wait_closed() == b""
+
+
 async def test_each_message_has_its_own_time(clock: LoopbackClock) -> None:
     parts = Parts()
     octets = framed(query("web.shop"))

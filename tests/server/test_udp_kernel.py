@@ -75,6 +75,41 @@ async def test_replies_leave_from_the_ipv6_address_that_was_asked(kind: Kind, ip
                 assert source[:2] == (ipv6[reply[1]], port)
 
 
+@kinds
+async def test_replies_leave_from_a_link_local_address_to_any_other(
+    kind: Kind, link_local: tuple[str, int, str]
+) -> None:
+    """Such a source needs its interface, which the destination does not name here (RFC 4007 section 6)."""
+    address, interface, other = link_local
+    parts = Parts()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.bind((other, 0))
+        async with parts.udp("::", kind) as port:
+            for name in ("web.shop", "www.example.com"):
+                client.sendto(query(name, 7), (address, port, 0, interface))
+                if name == "www.example.com":
+                    await parts.outside.wait_asked(1)
+                    parts.deliver()
+                with trio.fail_after(5):
+                    await trio.lowlevel.wait_readable(client)
+                assert client.recvfrom(4096)[1] == (address, port, 0, interface)
+
+
+@pytest.fixture
+def link_local() -> tuple[str, int, str]:
+    """Return a link-local address of this machine, the number of its interface, and another address of the same."""
+    table = Path("/proc/net/if_inet6")
+    found: dict[str, dict[str, str]] = {}
+    for line in table.read_text().splitlines() if table.exists() else ():
+        raw, index, _, scope, *_ = line.split()
+        found.setdefault(index, {})[scope] = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(raw))
+    for index, by_scope in found.items():
+        if {"20", "00"} <= by_scope.keys():
+            return by_scope["20"], int(index, 16), by_scope["00"]
+    pytest.skip("no interface of this machine has a link-local IPv6 address and another one")
+
+
 @pytest.fixture
 def ipv6() -> list[str]:
     """Return this machine's IPv6 addresses that a socket can be bound to, link-local ones apart."""
@@ -107,3 +142,10 @@ async def test_packets_that_found_the_buffer_full_are_counted() -> None:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
         assert server.port.statistics().received == sent - dropped
+
+
+def test_no_icmp_message_makes_the_kernel_send_fragments() -> None:
+    """RFC 9715: 1232 octets fit everywhere, whatever somebody says of the way."""
+    ip_mtu_discover, ip_pmtudisc_omit = 10, 5  # linux/in.h
+    with bind(HOST, 0) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IP, ip_mtu_discover) == ip_pmtudisc_omit

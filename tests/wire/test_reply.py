@@ -3,6 +3,7 @@
 import dns.flags
 import dns.message
 import dns.rdatatype
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +173,19 @@ def test_a_reply_is_cut_at_a_record_from_its_end_and_says_so_if_an_answer_is_mis
     if len(wire) < whole:  # what was left out had no room
         assert len(wire) + 12 + 16 + 16 > limit
     assert (message.edns == 0) is edns
+
+
+@pytest.mark.parametrize(("do", "is_cut"), [(True, True), (False, False)])
+def test_a_reply_without_room_for_its_proofs_says_so_to_who_asked_for_them(do: bool, is_cut: bool) -> None:
+    """RFC 4035 section 3.1.1: without TC, a validator takes what is left for forged."""
+    query = read_query(d(WEB, ednsflags=dns.flags.DO if do else 0).to_wire())
+    proofs = tuple(RRset(names.from_text(f"{n}.local"), 50, 5, (bytes(300),)) for n in range(5))  # NSEC3
+    wire = query.id + write_reply(
+        query, m.NXDOMAIN, 0, compose(query.name, (), proofs), LIMIT, opt_record(LIMIT, do=do)
+    )
+    assert len(wire) <= LIMIT
+    assert 0 < int.from_bytes(wire[8:10]) < 5
+    assert bool(wire[2] & 2) is is_cut
 
 
 def test_cutting_keeps_the_offsets_of_the_ttls_that_are_left() -> None:
