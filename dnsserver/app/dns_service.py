@@ -152,7 +152,7 @@ class DnsService:
     def mark_stale(self, reason: Reason | None) -> None:
         """Start or stop marking answers of the zone as too old."""
         self.responder.mark_stale(reason)
-        self.replies.clear()
+        self.replies.clear_own()
 
     def leave(self) -> None:
         """Tell TCP clients after their answers that this server is about to end."""

@@ -33,6 +33,7 @@ log = get_logger("dnsserver")
 
 _LOOK = 1.0  # seconds between two looks at the age of the data
 RETRY = 5.0  # seconds until a folder without objects is looked at again
+DENIED_FOR = 60.0  # seconds that pods may not be read, while all else is, before those of a snapshot go
 MOMENT = 3.0  # seconds for which a snapshot is served without a word, as each update begins with one
 _LISTED_LOOK = 0.1  # seconds between two looks at what is listed
 
@@ -58,6 +59,7 @@ class Sync:
         self._stale = self._said_stale = False
         self._quiet_until = 0.0  # since when a snapshot is served, and `MOMENT` more; 0 before
         self._told_stale: Reason | None = None  # what the stale listeners were told last
+        self._denied_since: float | None = None  # pods, which a snapshot had, while all else was listed
         self._loaded = trio.Event()
         self._synced = trio.Event()
         self._fresh = trio.Event()
@@ -286,18 +288,32 @@ class Sync:
         if self._api is not None:
             self._api.look()
         for reflector in self.reflectors:
-            # What a snapshot has is served on: an API server says 403 to everything for a moment when it starts. Kinds
-            # other than pods stay missing, and the server not ready, until they may be read.
-            if reflector.kind is Kind.PODS and reflector.kind in self._cluster.missing:
+            if reflector.kind is Kind.PODS:  # other kinds are waited for, and the server is not ready
                 stat = reflector.statistics()
-                if stat.forbidden or stat.missing:
-                    self.apply(Denied(reflector.kind))
+                if Kind.PODS in self._cluster.missing and (stat.forbidden or stat.missing):
+                    self.apply(Denied(Kind.PODS))
+                self._judge_pods(is_denied=stat.state in {"forbidden", "missing"})
         self._judge_age()
+
+    def _judge_pods(self, *, is_denied: bool) -> None:
+        """Go on without the pods of a snapshot, if they may not be read for long, as nobody says what became of them.
+
+        At first they are served on: an API server says 403 to everything for a moment when it starts.
+        """
+        now, snapshot = trio.current_time(), self.snapshot
+        if not is_denied or snapshot is None or snapshot.copied != {Kind.PODS}:
+            self._denied_since = None
+        elif self._denied_since is None:
+            self._denied_since = now
+        elif now - self._denied_since >= DENIED_FOR:
+            log.warning("pods of the snapshot are not served any more", seconds=round(self.age()))
+            snapshot.listed(Kind.PODS)
+            self.apply(Denied(Kind.PODS))
 
     def _judge_age(self) -> None:
         """Mark answers as stale once the data is too old, and no longer once it is not; by steps they say how old.
 
-        With each step the finished replies go, as they tell the last one.
+        With each step the finished replies about the zone go, as they tell the last one.
         """
         if not self._cluster.missing and not self.serving_snapshot:
             self._fresh.set()
@@ -308,7 +324,7 @@ class Sync:
         if reason == self._told_stale:
             return
         self._told_stale = reason
-        self._replies.clear()
+        self._replies.clear_own()
         for listener in self.stale_listeners:
             try:
                 listener(reason)

@@ -25,14 +25,15 @@ Versions = Callable[[], dict[Kind, tuple[str, ...]]]
 
 
 class ZoneSnapshot:
-    """What there is of a snapshot, and which kinds of the zone in force still come from it."""
+    """What there is of a snapshot, and which kinds of the zone in force are still `copied` from it."""
 
     def __init__(self, folder: Path, whose: Identity, interval: float) -> None:
         """Keep the snapshot of a zone in `folder`, written at most every `interval` seconds."""
         self._folder = folder
         self.whose = whose
         self._interval = interval
-        self._copied: set[Kind] = set()
+        self._wake = trio.Event()  # by `reconfigure`
+        self.copied: set[Kind] = set()
         self._saved: float | None = None  # trio time, which goes on evenly where somebody sets the system's clock
         self._saves = self._failures = self._size = 0
         self._problem = ""
@@ -40,27 +41,29 @@ class ZoneSnapshot:
     def reconfigure(self, config: Config) -> None:
         """Save as often as another configuration says, as the snapshot of what that chooses."""
         self._interval = config.kubernetes.snapshot_interval
+        self._wake.set()
+        self._wake = trio.Event()
         self.whose = _identity(config)
 
     @property
     def serving(self) -> bool:
         """Tell whether some of the zone in force came from the snapshot and was not listed since."""
-        return bool(self._copied)
+        return bool(self.copied)
 
     def age(self) -> float:
         """Return how old the snapshot is, in seconds."""
         return 0.0 if self._saved is None else trio.current_time() - self._saved
 
     def listed(self, kind: Kind) -> None:
-        """Note that a kind is as the API has it."""
-        self._copied.discard(kind)
+        """Note that a kind is as the API has it, or that it is not served any more."""
+        self.copied.discard(kind)
 
     async def load(self, apply: Callable[[Event], object]) -> None:
         """Hand on what the snapshot holds; nothing if it is of no use."""
 
         def take(event: Event) -> None:
             if isinstance(event, ListDone):
-                self._copied.add(event.kind)
+                self.copied.add(event.kind)
             apply(event)
 
         found = await snapshot.find(self._folder, self.whose)
@@ -83,7 +86,8 @@ class ZoneSnapshot:
                 before = changes()
                 if await self._save(index, versions()):
                     saved_changes = before
-            await trio.sleep(self._interval)
+            with trio.move_on_after(self._interval):
+                await self._wake.wait()
 
     async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
         began, header = trio.current_time(), Header(self.whose, time.time(), versions)

@@ -16,13 +16,13 @@ from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put
 class WatchCursor:
     """Where the watch of one scope stands: the version up to which all is applied, "" before its list is complete.
 
-    It was `last_heard` then, on the event loop's clock, maybe before the present list. It is `denied` by Forbidden or
-    NotFound.
+    The version is one of `server`, whose URL this is. It was `last_heard` then, on the event loop's clock, maybe before
+    the present list. It is `denied` by Forbidden or NotFound.
     """
 
     def __init__(self, scope: Scope, last_heard: float | None = None) -> None:
         self.scope = scope
-        self.version = ""
+        self.version = self.server = ""
         self.last_heard = last_heard
         self.denied = False
         self.heard = 0  # events and bookmarks

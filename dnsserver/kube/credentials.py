@@ -88,7 +88,8 @@ def _from_loader(begin: Callable[[], Process], loader_process: Process | None) -
         except subprocess.TimeoutExpired:
             raise CredentialsError(f"loading credentials took longer than {LOAD_TIMEOUT:.0f} s") from None
         finally:
-            loader.end(process)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(loader.end, process)
         try:
             answer = json.loads(out)
         except ValueError:

@@ -27,6 +27,7 @@ _NOWHERE = (
     "no cluster to follow: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and neither kubeconfig nor objects "
     "says where else its objects are"
 )
+_END = 1.0  # seconds for its end to be known; later it is init's
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -44,10 +45,11 @@ def begin(kubeconfig: str = "", context: str = "", service_account: str = "") ->
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End it, and the plugin that it waits for, if it has not ended by itself."""
+    """End it, and the plugin that it waits for, if it has not ended by itself. Blocks for a second at most."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a file system that hangs holds it
+            process.wait(_END)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -23,6 +23,7 @@ Process = subprocess.Popen[bytes]
 _PIECE = 1 << 16
 _LONGEST = 64 << 20  # octets in a frame
 _NAMES = 32 << 10  # octets of names that one process is given
+_END = 1.0  # seconds for its end to be known; later it is init's
 
 _FRAME = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 _DONE = msgspec.msgpack.Decoder(Done)
@@ -50,7 +51,7 @@ async def read_files(paths: Sequence[Path]) -> AsyncGenerator[tuple[Path, Look, 
                     if not whole:
                         break
         finally:
-            _end(process)
+            await _end(process)
 
 
 def _batch(paths: Sequence[Path]) -> list[Path]:
@@ -72,7 +73,7 @@ async def _one(frames: "_Frames", content: Content, path: Path, process: Process
     except trio.TooSlowError:
         problem = f"reading it took longer than {TIME} s"
     except _ReaderDiedError:
-        problem = f"reading it {_death(process)}"
+        problem = f"reading it {await _death(process)}"
     except (msgspec.MsgspecError, ValueError) as error:
         problem = f"reading it gave invalid output: {error}"
     content.objects = {}
@@ -127,23 +128,30 @@ def _begin(paths: Sequence[Path]) -> Process:
         )
 
 
-def _end(process: Process) -> None:
+async def _end(process: Process) -> None:
     process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):  # a file system that hangs holds it; it is init's in the end
-        process.wait(1.0)
+    with trio.CancelScope(shield=True):
+        await _status(process)
     if process.stdout is not None:
         process.stdout.close()
 
 
-def _death(process: Process) -> str:
+async def _death(process: Process) -> str:
+    status = await _status(process)
+    if status is None:
+        return "broke off"
+    if status == -signal.SIGXCPU:
+        return f"took more than {TIME} s of processor time"
+    if status < 0:
+        return f"ended its process by {signal.Signals(-status).name}"
+    return f"ended its process with status {status}"
+
+
+async def _status(process: Process) -> int | None:
+    """Return how a process has ended, None if it has not within a second: a file system that hangs may hold it."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        status = process.wait(1.0)
-        if status == -signal.SIGXCPU:
-            return f"took more than {TIME} s of processor time"
-        if status < 0:
-            return f"ended its process by {signal.Signals(-status).name}"
-        return f"ended its process with status {status}"
-    return "broke off"
+        return await trio.to_thread.run_sync(process.wait, _END)
+    return None
 
 
 def _key(kind: Kind, thing: Object) -> Key:

@@ -206,6 +206,8 @@ class Reflector:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_pages, cursor.scope, send)
             async for page in receive:
+                if not version:
+                    self._on_started(cursor)
                 version = page.version
                 self._list_begins()
                 time_slice = TimeSlice()
@@ -364,6 +366,7 @@ class Reflector:
         """
         if self._in_part:
             raise Gone(f"{cursor.scope.about} may be read again")
+        self._expect_same_server(cursor)
         cursor.version = version
         cursor.last_heard = trio.current_time()
         self._unlisted.discard(cursor.scope)
@@ -430,10 +433,19 @@ class Reflector:
             self._log.warning("object skipped", object_namespace=bad.namespace, object_name=bad.name, error=bad.problem)
 
     def _on_started(self, cursor: WatchCursor) -> None:
-        """Record that a stream is open again, although it has brought nothing yet."""
+        """Record that a list or stream is open, although a stream may have brought nothing yet. Raises Gone."""
+        if cursor.version:
+            self._expect_same_server(cursor)
+        else:
+            cursor.server = self._client.server
         self._outage.works(self._kind)
         if self._progress.state in {State.WAITING, State.FORBIDDEN, State.MISSING}:
             self._recovered(cursor)
+
+    def _expect_same_server(self, cursor: WatchCursor) -> None:
+        """Raise Gone if the credentials lead to another server by now: a version says nothing there."""
+        if cursor.server != self._client.server:
+            raise Gone(f"the API server was {cursor.server}, and is {self._client.server} now")
 
     def _recovered(self, cursor: WatchCursor) -> None:
         """Record that a scope can be read; the kind can, if no other scope is denied."""

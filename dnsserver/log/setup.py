@@ -17,6 +17,7 @@ from dnsserver.logger import LEVELS, get_logger, send_to
 from dnsserver.metrics import Log
 
 _LAST_WORDS = 1.0  # seconds that the end of the process may wait for lines to be written
+_MOMENT = 0.01  # seconds that lines of before may take to be written when it is set up anew: nobody waits for the log
 
 
 class _Output:
@@ -94,7 +95,7 @@ def configure_logging(
     if _output is None:
         atexit.register(flush, _LAST_WORDS)
     else:  # counters do not go back
-        _output.writer.close(_LAST_WORDS)
+        _output.writer.close(_MOMENT)
         output.writer.lost = _output.writer.lost
         output.limiter.suppressed = _output.limiter.suppressed
     _output = output

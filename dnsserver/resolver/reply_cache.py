@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dnsserver.clock_queue import ClockQueue
 from dnsserver.metrics import Replies
 from dnsserver.resolver.tally import Labels, Sent, Tally
-from dnsserver.zone.record import ADDRESSES, Key, Reason
+from dnsserver.zone.record import ADDRESSES, Key, Reason, names_of
 
 FOREVER = float("inf")
 _MANY = 64
@@ -45,6 +45,7 @@ _AGING = 440
 _RING = 120
 _TTL = struct.Struct("!HI")  # where a TTL stands, and what it was at first
 
+_AA = 0x04  # in the first octet of the flags
 _LARGE = 4096  # octets of a reply that only TCP can have carried
 # Octets of room for replies, for each question that is remembered by its number (two sets, 200 octets).
 _SEEN_ONCE = 1024
@@ -350,11 +351,18 @@ class ReplyCache:
 
     def clear_outside(self) -> None:
         """Forget every reply with records from outside."""
+        self._clear(lambda reply: isinstance(reply, AgingReply))
+
+    def clear_own(self) -> None:
+        """Forget every reply that is this server's own (AA), if only its beginning."""
+        self.changes += 1
+        self._clear(lambda reply: reply.wire[0] & _AA)
+
+    def _clear(self, fits: Callable[[Reply], object]) -> None:
         for table in self.tables:
-            for reply in table.held():
-                if isinstance(reply, AgingReply):
-                    self._dropped += 1
-                    self._forget(reply)
+            for reply in [reply for reply in table.held() if fits(reply)]:
+                self._dropped += 1
+                self._forget(reply)
 
     def drop_altered(self, is_altered: Callable[[Reply], bool] | None, labels: Collection[bytes] = ()) -> int:
         """Forget the replies of which `is_altered` is true, as the configuration has changed; return how many.
@@ -369,7 +377,7 @@ class ReplyCache:
         for table in self.tables:
             found: Iterable[Reply] = table.held()
             if labels:
-                found = dict.fromkeys(reply for label in labels for reply in found if label in reply.wire.lower())
+                found = dict.fromkeys(reply for label in labels for reply in found if _has_label(reply, label))
             for reply in [reply for reply in found if is_altered(reply)]:
                 self._dropped += 1
                 self._forget(reply)
@@ -469,3 +477,8 @@ class ReplyCache:
                     services.remove(dependency)
                     if not services:
                         del self._services[dependency[0]]
+
+
+def _has_label(reply: Reply, label: bytes) -> bool:
+    """Tell whether a lower-case label is in a reply, or in a name that it depends on."""
+    return label in reply.wire.lower() or any(label in name for name in names_of(reply.depends))

@@ -7,7 +7,7 @@ from dnsserver.wire import name as names
 from dnsserver.wire.message import RRset
 from dnsserver.zone import reverse
 from dnsserver.zone.answer_builder import NAME_TOO_LONG, AnswerBuilder, not_ready
-from dnsserver.zone.index import Entry, Index, pack
+from dnsserver.zone.index import Entry, Index
 from dnsserver.zone.model import Kind
 from dnsserver.zone.record import NO_DATA, Answer, Key, Reason
 from dnsserver.zone.services import NAMESPACE_MISSING, endpoint_label
@@ -36,7 +36,7 @@ class PodNames:
             return self._build.nxdomain(((namespace,),), NAMESPACE_MISSING)
         if len(labels) == 1:
             return self._build.nodata(((namespace,),))
-        address = _pod_address(labels[-2])
+        address = reverse.undashed(labels[-2])
         if len(labels) > 2 or address is None:
             return self._build.nxdomain(((namespace,),), _NOT_AN_ADDRESS)
         depends: tuple[Key, ...] = ((namespace,), address)
@@ -120,17 +120,3 @@ def _labels_of(entry: Entry | None, address: bytes) -> Iterable[bytes]:
     return dict.fromkeys(
         endpoint_label((address, name)) for part in entry.slices if not part.fqdn for name in part.names_of(address)
     )
-
-
-def _pod_address(label: bytes) -> bytes | None:
-    """Return the address that a pod's name has with dashes."""
-    try:
-        text = label.decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    if "." in text:
-        return None
-    address = pack(text.replace("-", ".") if text.count("-") == 3 and "--" not in text else text.replace("-", ":"))
-    if address is not None and address.startswith(reverse.MAPPED):
-        return address[-4:]
-    return address

@@ -120,7 +120,11 @@ class Cluster:
                 self._denied.discard(kind)
                 self._note_known()
             case model.Denied(kind=kind):
-                self._denied |= {kind} & _OPTIONAL
+                if kind in _OPTIONAL:
+                    if kind in self._synced:
+                        self.index.changed.add(ADDRESSES)  # also which pods there are not is unknown from now on
+                    self._synced.discard(kind)
+                    self._denied.add(kind)
                 self._note_known()
             case None:
                 self._release_retained(now)

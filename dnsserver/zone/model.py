@@ -161,7 +161,11 @@ class ListDone(msgspec.Struct, frozen=True, gc=False):
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
-    """A kind cannot be had (403, or the API lacks it): names of pods fail without it, and no others wait for pods."""
+    """A kind cannot be had (403, or the API lacks it): names of pods fail without it, and no others wait for pods.
+
+    What was known of pods is not given out any more: nobody will say what has become of them. The next list shows which
+    of them there are.
+    """
 
     kind: Kind
 

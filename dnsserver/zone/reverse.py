@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from dnsserver.wire import name as names
+from dnsserver.zone.index import pack
 
 MAPPED = b"\0" * 10 + b"\xff\xff"
 _HEX = {format(nibble, "x").encode(): nibble for nibble in range(16)}
@@ -68,6 +69,18 @@ def dashed(packed: bytes) -> bytes:
         return b"%d-%d-%d-%d" % tuple(packed)
     label = socket.inet_ntop(socket.AF_INET6, packed).replace(":", "-").encode()
     return label + b"0" if label.endswith(b"-") else label
+
+
+def undashed(label: bytes) -> bytes | None:
+    """Return the packed address that a label writes with dashes, in whatever way; None if it is none."""
+    try:
+        text = label.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    if "." in text:
+        return None
+    packed = pack(text.replace("-", ".") if text.count("-") == 3 and "--" not in text else text.replace("-", ":"))
+    return packed[-4:] if packed is not None and packed.startswith(MAPPED) else packed
 
 
 class Networks:

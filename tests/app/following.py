@@ -38,7 +38,7 @@ class Rig:
 
     def keep_reply(self) -> None:
         """Something in the reply cache that no event touches."""
-        self.replies.keep(self.table, b"a question", Reply(b"a reply", (1, 0, "found")))
+        self.replies.keep(self.table, b"a question", Reply(b"\x84\0 and a reply of our own", (1, 0, "found")))
 
     @property
     def saves(self) -> int:

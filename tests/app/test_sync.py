@@ -261,6 +261,26 @@ async def test_a_kind_that_the_copy_has_is_served_on_when_it_is_forbidden(server
         assert not rig.cluster.denied
 
 
+async def test_pods_of_a_copy_go_when_they_stay_forbidden(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says what became of them. The copy is renewed without them, and they are back when they may be read."""
+    monkeypatch.setattr(sync, "DENIED_FOR", 0.2)
+    config = config_of(server, tmp_path)
+    await save_copy(config)
+    server.forbidden = {Kind.PODS}
+    put(server, "new", "10.0.0.9")
+    async with following(config) as rig:
+        await wait_for(lambda: rig.cluster.denied == {Kind.PODS})
+        assert rig.ask(POD)[0] == m.SERVFAIL
+        assert rig.ask("new") == (m.NOERROR, ("10.0.0.9",))
+        assert not rig.sync.serving_snapshot
+        await wait_for(lambda: rig.saves)
+        server.forbidden.clear()
+        await wait_for(lambda: rig.ask(POD) == (m.NOERROR, ("10.1.0.1",)))
+        assert not rig.cluster.denied
+
+
 async def test_a_folder_that_cannot_be_written_is_said_once_and_ends_nothing(server: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("no folder")
     with capture_logs() as logs:
@@ -350,7 +370,7 @@ def test_how_old_the_data_is_is_told_by_steps_and_replies_that_tell_less_go(tmp_
     kept = []
     with capture_logs() as logs:
         for seconds in (0, 300, 301, 400, 599, 600, 1199, 1200, 4000, 90_000, 100_000, 1):
-            replies.keep(table, b"a question", Reply(b"a reply", (1, 0, "found")))
+            replies.keep(table, b"a question", Reply(b"\x84\0 and a reply of our own", (1, 0, "found")))
             following.seconds = seconds
             following.look()
             kept.append(bool(table.replies))

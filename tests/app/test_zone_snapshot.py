@@ -154,6 +154,20 @@ async def test_a_zone_that_does_not_change_is_not_saved_again(tmp_path: Path) ->
     assert 2 <= loaded.statistics().saves <= 12
 
 
+async def test_another_interval_is_gone_by_at_once(tmp_path: Path) -> None:
+    config = Config(state=tmp_path, kubernetes=Kubernetes(snapshot_interval=86_400.0))
+    loaded = snapshot_of(config)
+    assert loaded is not None
+    index, changes = shop(), 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loaded.keep, index, lambda: changes, versions)
+        await wait_for(lambda: loaded.statistics().saves == 1)
+        changes = 2
+        loaded.reconfigure(msgspec.structs.replace(config, kubernetes=Kubernetes(snapshot_interval=0.01)))
+        await wait_for(lambda: loaded.statistics().saves == 2)
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("step", [366 * 86_400, -366 * 86_400, -3600], ids=str)
 async def test_a_clock_that_is_set_alters_no_age(
     step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock

@@ -562,6 +562,22 @@ async def test_a_new_certificate_of_a_new_authority(server: ApiServer) -> None:
         assert mirror.reflector.statistics().lists == 1
 
 
+async def test_a_kubeconfig_that_leads_to_another_server(server: ApiServer) -> None:
+    """What the other one has is listed, although it takes the version of the first one, and all else is gone."""
+    async with serving(ApiServer()) as other, mirroring(filled(server)) as mirror:
+        await settled(mirror)
+        filled(other, 5)
+        for number in range(8):
+            other.put(Kind.SERVICES, thing("s1", labels={"changed": str(number)}))
+        old, mirror.server = server, other
+        old.token = "nobody-has-it"
+        old.disturb("cut")
+        await settled(mirror)
+        assert mirror.sink.names(Kind.SERVICES) == {f"s{number}" for number in range(5)}
+        assert mirror.reflector.statistics().lists == 2
+        assert mirror.reflector.statistics().resyncs == {"gone": 1}
+
+
 async def test_a_wall_clock_that_jumps(server: ApiServer) -> None:
     wall = [1e9]
     async with mirroring(filled(server), wall=lambda: wall[0]) as mirror:

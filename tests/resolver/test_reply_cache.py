@@ -298,6 +298,12 @@ def test_what_came_from_outside_can_be_cleared_alone() -> None:
     replies.keep(table, b"2", AgingReply(b"", LABELS, ((b"a",),), [], 0, 10))
     replies.clear_outside()
     assert held(table) == {b"1"}
+    replies.keep(table, b"3", AgingReply(b"\x80\0", LABELS, (), [], 0, 10))
+    replies.keep(table, b"4", AgingReply(b"\x84\0", LABELS, ((b"a",),), [], 0, 10))
+    replies.keep(table, b"5", Reply(b"\x85\0", LABELS))
+    replies.discard(table, b"1")
+    replies.clear_own()
+    assert held(table) == {b"3"}
     replies.clear()
     assert held(table) == set()
 

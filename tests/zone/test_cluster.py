@@ -9,7 +9,8 @@ from dns.reversename import from_address
 from dnsserver.wire import name as names
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Denied, EndpointSlice, Kind, ListDone, ListStarted, Put, Remove
-from tests.cluster import Thing, decoded, endpoint, endpoints, namespace, pod, service
+from dnsserver.zone.record import ADDRESSES
+from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, pod, service
 from tests.zone.asking import answer, ask, zone
 
 HTTP = ("http", "TCP", 80)
@@ -424,6 +425,54 @@ def test_a_kind_that_is_denied_costs_its_own_names_only() -> None:
     assert cluster.missing == set()
     assert cluster.denied == {Kind.PODS}
     assert not not_ready(cluster, "web.shop.svc")
+
+
+def test_pods_that_were_known_are_not_once_they_are_denied() -> None:
+    cluster = Cluster(pods="verified")
+    for event in listed([namespace("shop"), pod("a", "10.0.0.1")]):
+        cluster.apply(event, 0, 0)
+    assert ask(cluster, "10-0-0-1.shop.pod").rcode == "NOERROR"
+    assert ask(cluster, "10-0-0-9.shop.pod").rcode == "NXDOMAIN"
+    changed = cluster.apply(Denied(Kind.PODS), 0, 0)
+    assert ADDRESSES in changed  # a reply that there is no such pod is kept by its address
+    assert all(not_ready(cluster, f"10-0-0-{number}.shop.pod") for number in (1, 9))
+
+
+def test_a_list_of_pods_that_meets_a_denial_has_all_that_it_showed() -> None:
+    """One scope may be denied for a moment, or one request of several, while others show their pods."""
+    cluster = Cluster(pods="verified")
+    for event in listed([namespace("shop"), pod("gone", "10.0.0.9")]):
+        cluster.apply(event, 0, 0)
+    events = (
+        ListStarted(Kind.PODS),
+        Put(decoded(pod("a", "10.0.0.1"))),
+        Denied(Kind.PODS),
+        Put(decoded(pod("b", "10.0.0.2"))),
+        ListDone(Kind.PODS),
+    )
+    for event in events:
+        cluster.apply(event, 0, 0)
+    rcodes = {number: ask(cluster, f"10-0-0-{number}.shop.pod").rcode for number in (1, 2, 9)}
+    assert rcodes == {1: "NOERROR", 2: "NOERROR", 9: "NXDOMAIN"}
+
+
+def test_an_endpoint_without_a_hostname_has_its_address_as_a_name_in_one_way_only() -> None:
+    cluster = Cluster()
+    things = [
+        namespace("shop"),
+        service("db"),
+        endpoints("db", "10.1.0.1", "10.1.0.2"),
+        endpoints("db", endpoint("10.1.0.3", "db-3"), endpoint("10.1.0.4"), name="db-mixed"),
+        endpoints("db", "fd00::", "fd00::1:0:0:2", name="db-6", family="IPv6"),
+    ]
+    for event in listed(things):
+        cluster.apply(event, 0, 0)
+    found = {"10-1-0-1": "A", "10-1-0-4": "A", "db-3": "A", "fd00--0": "AAAA", "fd00--1-0-0-2": "AAAA"}
+    for label, qtype in found.items():
+        assert ask(cluster, f"{label}.db.shop.svc", qtype).rcode == "NOERROR", label
+    missing = ("10-1-0-3", "010-1-0-1", "10-1-0-9", "db-4", "fd00--", "fd00-0--1-0-0-2", "FD00--9", "--1", "x")
+    for label in missing:
+        assert ask(cluster, f"{label}.db.shop.svc").rcode == "NXDOMAIN", label
 
 
 @pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.SERVICES, Kind.ENDPOINTSLICES])
