@@ -27,6 +27,8 @@ def altered(before: Config, changes: Changes, domains: frozenset[bytes]) -> Alte
         for name in ("ttl_cap", "negative_cap")
         if getattr(after.cache, name) < getattr(before.cache, name)
     ]
+    # A name that only has addresses of a family that is not asked for outside counts as missing in a search list.
+    is_completed_otherwise = any(key.startswith("search.") for key in keys) or ("ipv6" in keys and after.search.enabled)
     return Altered(
         everything="udp.size" in keys or recursion(before) != recursion(after),
         cluster="ttl" in keys,
@@ -34,7 +36,7 @@ def altered(before: Config, changes: Changes, domains: frozenset[bytes]) -> Alte
         routes=routes,
         other_routes=frozenset((old.keys() & new.keys()) - routes),
         types=frozenset({AAAA} if "ipv6" in keys else ()),
-        completed=b"\x03svc" + after.domain.wire if any(key.startswith("search.") for key in keys) else b"",
+        completed=b"\x03svc" + after.domain.wire if is_completed_otherwise else b"",
         longer_than=min(lower, default=None),
     )
 

@@ -10,7 +10,7 @@ from dnsserver.wire import message as m
 from dnsserver.wire.message import RRset
 from dnsserver.wire.renaming import Renaming
 from dnsserver.zone import reverse
-from dnsserver.zone.record import Answer, Reason, joined, looked_up_as, minimal_any, name_key
+from dnsserver.zone.record import CNAME_LOOP, Answer, Reason, joined, looked_up_as, minimal_any, name_key
 from dnsserver.zone.services import SERVICE_MISSING
 
 _COMPLETED = Reason("search-completed")
@@ -128,7 +128,10 @@ class Chain:
         for _ in range(m.MAX_CHAIN):
             if (name := found.follow) is None:
                 return found
-            found = self._noted(found, name)
+            found = _noted(found, name)
+            if any(rrset.name == name for rrset in found.answer):
+                missing = self._first(name, m.SOA) or found  # the SOA, as all of it are aliases
+                return msgspec.structs.replace(found, authority=missing.authority, reason=CNAME_LOOP, follow=None)
             rest = self._first(name, qtype)
             if rest is None:
                 return found
@@ -138,7 +141,7 @@ class Chain:
                 depends=joined(found.depends, rest.depends),
                 aa=True,
             )
-        return Answer(m.SERVFAIL, reason=_TOO_LONG, depends=found.depends)
+        return Answer(m.SERVFAIL, found.answer, reason=_TOO_LONG, depends=found.depends)
 
     def _completed(self, name: bytes, qtype: int, missing: Answer, search: Search) -> Answer:
         """Try the rest of the search list in place of the pod, as far as this server knows the names."""
@@ -168,17 +171,9 @@ class Chain:
     def _answer_candidate(self, name: bytes, qtype: int) -> Answer:
         """Return the answer for the name that the pod would ask next according to its search list."""
         rules = self.rules
-        if rules is None:
-            return self.answer_as_is(name, qtype)
-        if rules.concerns(name):
-            return self._noted(self._by_rules(name, qtype, rules, completes=False), name)
-        return self._noted(self.answer_as_is(name, qtype), name)
-
-    def _noted(self, found: Answer, name: bytes) -> Answer:
-        """Return the answer with one more dependency: what hosts files say about `name`, which is not the one asked."""
-        if self.rules is None or not self.rules.hosts:
-            return found
-        return msgspec.structs.replace(found, depends=joined(found.depends, (name_key(name),)))
+        if rules is not None and rules.concerns(name):
+            return _noted(self._by_rules(name, qtype, rules, completes=False), name)
+        return _noted(self.answer_as_is(name, qtype), name)
 
     def _first(self, name: bytes, qtype: int) -> Answer | None:
         """Return the first answer of the rules, then of the sources; None leaves the question to the upstreams."""
@@ -192,6 +187,11 @@ class Chain:
             if found is not None:
                 return found
         return None
+
+
+def _noted(found: Answer, name: bytes) -> Answer:
+    """Return the answer with one more dependency: what rules, hosts and zone files say of a name that is not asked."""
+    return msgspec.structs.replace(found, depends=joined(found.depends, (name_key(name),)))
 
 
 def _renamed(found: Answer, renaming: Renaming) -> Answer:

@@ -70,6 +70,15 @@ def config(folder: Path, text: str) -> Config:
             f"{UP}[search]\nenabled = true\n",
             Altered(completed=b"\x03svc" + from_text("cluster.local"), other_routes=frozenset({ROOT})),
         ),
+        (
+            f"{UP}[search]\nenabled = true\n",
+            f'{UP}ipv6 = "off"\n[search]\nenabled = true\n',
+            Altered(
+                types=frozenset({AAAA}),
+                completed=b"\x03svc" + from_text("cluster.local"),
+                other_routes=frozenset({ROOT}),
+            ),
+        ),
         (UP, f"{UP}[cache]\nttl_cap = 60\n", Altered(longer_than=60.0, other_routes=frozenset({ROOT}))),
         (f"{UP}[cache]\nttl_cap = 60\n", UP, Altered(other_routes=frozenset({ROOT}))),
         (
