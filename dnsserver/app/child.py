@@ -27,7 +27,12 @@ class Child:
     def __init__(self, module: str, descriptors: Collection[int] = ()) -> None:
         """Start `python -m module PID`, PID being ours, with these open `descriptors`; raises OSError."""
         down_end, down = os.pipe()
-        up, up_end = os.pipe()
+        try:
+            up, up_end = os.pipe()
+        except OSError:
+            os.close(down_end)
+            os.close(down)
+            raise
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             command = [sys.executable, "-m", module, str(os.getpid())]

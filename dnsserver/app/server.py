@@ -1,11 +1,12 @@
 """The whole server: it answers, follows the cluster, and serves HTTP. It starts, drains and ends its parts in order."""
 
+import errno
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,18 @@ def _each(group: BaseExceptionGroup[StartError]) -> Iterator[StartError]:
             yield error
 
 
+async def _first_of(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Wait until one of them has come."""
+    async with trio.open_nursery() as nursery:
+
+        async def end(wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
+            nursery.cancel_scope.cancel()
+
+        for wait in waits:
+            nursery.start_soon(end, wait)
+
+
 def _end_within(seconds: float) -> None:
     """End this process at that time, whatever still delays it, such as a file on a network."""
     timer = threading.Timer(seconds, os._exit, (0,))
@@ -107,6 +120,8 @@ class Server:
         self.pages = AdminPages(self)
         self.admin = self._make_admin()
         self._admin_scope = trio.CancelScope()
+        self._admin_closed = trio.Event()
+        self._admin_closed.set()
         self._nursery: trio.Nursery | None = None
         self.draining = False
         self._drained = False
@@ -124,11 +139,14 @@ class Server:
 
         The last ready endpoint of this server's Service stays ready while it drains: nobody else could answer.
         """
-        if self.cluster.missing or not self.dns.listeners.all or self._handed_over:
-            return False
-        if self.guardian is not None and self.guardian.problems():
+        if not self._serves or (self.guardian is not None and self.guardian.problems()):
             return False
         return not self.draining or (not self._drained and self.cluster.has_another_server() is False)
+
+    @property
+    def _serves(self) -> bool:
+        """Whether clients may be asking here: there is a zone, and sockets that are read."""
+        return not self.cluster.missing and bool(self.dns.listeners.all) and not self._handed_over
 
     async def run(self) -> int:
         """Serve until told to end, and return the exit status. Raises StartError."""
@@ -152,8 +170,26 @@ class Server:
         *,
         task_status: trio.TaskStatus[tuple[str, int] | None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        with trio.CancelScope() as self._admin_scope:
-            await self.dns.faults.keep_started("admin", self.admin.run, sock, task_status=task_status)
+        self._admin_closed = trio.Event()
+        try:
+            with trio.CancelScope() as self._admin_scope:
+                await self.dns.faults.keep_started("admin", self.admin.run, sock, task_status=task_status)
+        finally:
+            self._admin_closed.set()
+
+    async def _close_admin(self) -> None:
+        """Close admin HTTP; its address is free for another one then."""
+        self._admin_scope.cancel()
+        await self._admin_closed.wait()
+
+    def _bind_admin(self, address: Address) -> socket.socket | None:
+        """Return what listens on another address for admin HTTP; None if ours is in its way. Raises ListenError."""
+        try:
+            return bind(address.host, address.port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and address.port == self.config.admin.port:
+                return None
+            raise ListenError(f"cannot listen on {address}: {(error.strerror or str(error)).lower()}") from error
 
     async def reconfigure(self, wanted: Changes, texts: dict[str, str], authorities: tuple[str, ...]) -> Applied:
         """Put another configuration in force, in one step, after all that takes time or may fail.
@@ -161,13 +197,8 @@ class Server:
         `texts` are those of the files that answers are made of, `authorities` other files that say something else now.
         Raises LocalDataError, ListenError, or OSError, without any effect.
         """
-        config, sock = wanted.config, None
-        if config.admin != self.config.admin:
-            try:
-                sock = bind(config.admin.host, config.admin.port)
-            except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise ListenError(f"cannot listen on {config.admin}: {why}") from error
+        config = wanted.config
+        sock = self._bind_admin(config.admin) if config.admin != self.config.admin else None
         try:
             prepared = await self.dns.prepare(wanted, texts)
         except BaseException:
@@ -176,20 +207,22 @@ class Server:
             raise
         began = time.perf_counter()
         dropped = self.dns.apply(prepared)
-        self.config = config
+        before, self.config = self.config, config
         self.sync.reconfigure(wanted)
         for file in authorities:
             self.dns.forwarder.authorities_changed(file)
             if file == str(config.kubeconfig):
                 self.sync.credentials_changed()
         self.workers.reconfigure(config, authorities)
-        if "admin" in wanted.parts and self._nursery is not None:
-            self.admin = self._make_admin()
-            self._admin_scope.cancel()
-            self._nursery.start_soon(self._run_admin, sock)
         if "log" in wanted.parts:
             configure_logging(config.log.level, config.log.format)
         seconds = time.perf_counter() - began
+        if config.admin != before.admin and self._nursery is not None:
+            await self._close_admin()
+            self.admin = self._make_admin()
+            self._nursery.start_soon(self._run_admin, sock)
+        elif "admin" in wanted.parts:
+            self.admin.let_in(config.admin_token)
         return Applied(dropped, sum(len(table.held()) for table in self.dns.replies.tables), seconds)
 
     async def _start(self, nursery: trio.Nursery) -> None:
@@ -218,7 +251,7 @@ class Server:
         wait_listed = partial(self.sync.wait_listed, _LISTED_WITHIN)
         if last is not None:
             log.info("another server has the addresses, this one takes them over when it is ready")
-            await wait_listed()
+            await _first_of(wait_listed, last.wait_gone)
             handed = await last.take()
         await self.dns.listen_beside(handed or {}, wait_listed)
         if last is not None:
@@ -234,8 +267,7 @@ class Server:
 
     async def _release(self) -> None:
         """Release the address of admin HTTP, which the next server uses from now on."""
-        self._admin_scope.cancel()
-        await trio.lowlevel.checkpoint()
+        await self._close_admin()
 
     def _rest(self, does: bool) -> None:
         """Stop reading new packets, because the next server reads them; or start to read again."""
@@ -250,7 +282,7 @@ class Server:
         A server that was never ready has no clients that have to know of the end first.
         """
         first = await anext(signals)
-        most = self.config.drain if self.ready else UNDER_WAY if self._handed_over else 0.0
+        most = self.config.drain if self._serves else UNDER_WAY if self._handed_over else 0.0
         # A person waits for the end, or the nodes have to hear of it first.
         least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
         hint = "press Ctrl-C again to end it at once" if first == signal.SIGINT else "SIGKILL ends it at once"

@@ -73,6 +73,10 @@ class Predecessor:
                     each.close()
             return None
 
+    async def wait_gone(self) -> None:
+        """Wait until it has ended; before it is asked to, it says nothing."""
+        await trio.lowlevel.wait_readable(self._connection)
+
     async def confirm(self) -> None:
         """Tell the old server that this one answers at its addresses."""
         with suppress(OSError):

@@ -20,7 +20,7 @@ from dnsserver.zone import model
 from dnsserver.zone.record import Reason
 
 _HEAD = 5
-_LIMIT = 64 * 1024 * 1024
+_LIMIT = 1024 * 1024 * 1024  # octets of a frame: what the zone and hosts files of a configuration take together
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -115,6 +115,10 @@ class Admin:
         """Serve on a duplicate of the socket, which is closed at the end: if that fails, the port stays ours."""
         await self._http.serve(sock.dup())
 
+    def let_in(self, token: Path | None) -> None:
+        """Go by another file with the secret from now on."""
+        self._access = Access(self._host, token)
+
     def end_streams(self) -> None:
         """End the endless responses, and begin no more: this server is about to end."""
         self._http.end_streams()

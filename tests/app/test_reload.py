@@ -1,4 +1,7 @@
-"""A new configuration while the server runs: it is applied completely or not at all, and no client notices."""
+"""A new configuration while the server runs: it is applied completely or not at all, and no client notices.
+
+Over 400 lines: each part of a server in turn, all of them followed in the same way.
+"""
 
 import os
 import signal
@@ -223,6 +226,26 @@ async def test_zone_and_hosts_files_are_followed_and_nothing_else_leaves_the_cac
         assert await server.said(names[0]) == "192.0.2.2"
 
 
+async def test_a_kept_reply_follows_what_is_said_of_the_names_that_it_led_to(tmp_path: Path) -> None:
+    """An alias in a zone file, and a search list that came to its end: neither name is below what changes."""
+    zone, other = tmp_path / "lan.zone", tmp_path / "other.zone"
+    zone.write_text(ZONE.format(address="192.0.2.1"))
+    other.write_text(ZONE.replace("lan.test", "other.test").replace("A {address}", "CNAME nas.lan.test."))
+    text = f'{NO_UPSTREAMS}static = ["lan.zone", "other.zone"]\n[search]\nenabled = true\n'
+    completed = "tv.lan.test.shop.svc.cluster.local."
+    async with reloading(tmp_path, text) as server:
+        for _ in range(3):
+            assert await server.said("nas.other.test.") == "192.0.2.1 nas.lan.test."
+            assert await server.said(completed) == "NXDOMAIN"
+        zone.write_text(f"{ZONE.format(address='192.0.2.1')}tv 60 IN A 192.0.2.5\n")
+        await server.wait_says(RELOADED)
+        assert await server.said(completed) == "192.0.2.5 tv.lan.test."
+        await server.change(f"{text}[[answer]]\nname = 'nas.lan.test'\nrecords = ['A 192.0.2.9']\n")
+        assert await server.said("nas.other.test.") == "192.0.2.9 nas.lan.test."
+
+
+ALIASED = "[[answer]]\nname = 'x.test'\nrecords = ['CNAME y.test.']\n[[answer]]\nname = 'y.test'\nrecords = ['A "
+
 # What is put in force, and what a client is told before and after: (before, after, changed keys, name, type, told).
 # A number is the TTL of the records.
 FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str | int, str | int]]] = [
@@ -241,6 +264,14 @@ FOLLOWED: list[tuple[str, str, list[str], str, str, tuple[str | int, str | int]]
         "x.test.",
         "A",
         ("REFUSED", "192.0.2.7"),
+    ),
+    (
+        ALIASED + "192.0.2.1']",
+        ALIASED + "192.0.2.9']",
+        ["answer"],
+        "x.test.",
+        "A",
+        ("192.0.2.1 y.test.", "192.0.2.9 y.test."),
     ),
     ("", f"[[rewrite]]\nname = 'x.test'\nto = '{WEB}'", ["rewrite"], "x.test.", "A", ("REFUSED", "10.9.0.1")),
     (f"[[rewrite]]\nname = 'x.test'\nto = '{WEB}'", "", ["rewrite"], "x.test.", "A", ("10.9.0.1", "REFUSED")),
@@ -379,6 +410,39 @@ async def test_admin_http_moves(tmp_path: Path) -> None:
         body = await get(port)
         assert b"200" in body.splitlines()[0]
         assert b"configuration: sha512 " in body
+
+
+async def test_admin_http_stays_open_with_another_token_and_moves_to_another_host_at_its_port(tmp_path: Path) -> None:
+    async def status(host: str, path: str, token: str) -> bytes:
+        async with await trio.open_tcp_stream(host, port) as stream:
+            head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            await stream.send_all(head.encode())
+            return b"".join([piece async for piece in stream]).splitlines()[0].split()[1]
+
+    port = free_port()
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"the-secret-{name}")
+    text = f'{NO_UPSTREAMS}admin_token = "one"\n'
+    async with reloading(tmp_path, text) as server:
+        usual = server.file.read_text().replace(f'admin = "{HOST}:0"', f'admin = "0.0.0.0:{port}"')
+        server.file.write_text(usual)
+        await server.wait_says(RELOADED)
+        await server.until(lambda: server.server.admin)
+        assert await status(HOST, "/dump", "the-secret-two") == b"403"
+        server.file.write_text(usual.replace('"one"', '"two"'))
+        await server.wait_says(RELOADED)
+        assert await status(HOST, "/dump", "the-secret-two") == b"200"
+        server.file.write_text(usual.replace("0.0.0.0", HOST))
+        assert (await server.wait_says(RELOADED))["changed"] == ["admin", "admin_token"]
+        with trio.fail_after(2):  # it is closed first, and opened at once
+            while True:
+                try:
+                    assert await status(HOST, "/dump", "the-secret-one") == b"200"
+                except OSError:
+                    await trio.sleep(0.01)
+                else:
+                    break
+        assert not server.has_said("admin HTTP cannot listen")
 
 
 async def test_what_is_written_although_a_flag_goes_before_it_is_told(tmp_path: Path) -> None:

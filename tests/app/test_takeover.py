@@ -135,6 +135,23 @@ async def test_a_server_that_hangs_hands_nothing_over(tmp_path: Path, autojump_c
         found.close()
 
 
+async def test_one_that_has_ended_is_noticed_by_who_waits(tmp_path: Path) -> None:
+    """The next server need not wait for the API then: nobody else answers."""
+    path = tmp_path / "takeover"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as ends:
+        ends.bind(str(path))
+        ends.listen()
+        found = await predecessor(path)
+        assert found is not None
+        with trio.move_on_after(0.2) as waited:
+            await found.wait_gone()
+        assert waited.cancelled_caught
+    with trio.fail_after(5):
+        await found.wait_gone()
+        assert await found.take() is None
+    found.close()
+
+
 async def test_a_folder_that_is_missing_is_made(giver: Giver, tmp_path: Path) -> None:
     path = tmp_path / "run" / "dnsserver" / "takeover"
     async with trio.open_nursery() as nursery:
