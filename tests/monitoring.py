@@ -42,6 +42,10 @@ def _top(of: str, *by: str, having: str = "") -> str:
     return f"topk(10, {_rate(of, *by, having=having)})"
 
 
+def _sum(*of: str, by: str) -> str:
+    return " + ".join(_rate(each, by) for each in of)
+
+
 def _share(part: str, whole: str) -> str:
     return f"{_rate(part)} / {_rate(whole)}"
 
@@ -91,7 +95,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Questions that upstreams failed, and expired answers",
             "reqps",
             {
-                _rate("dnsserver_upstream_failures_total", "to"): "{{to}}",
+                _sum("dnsserver_upstream_failures_total", "dnsserver_upstream_timeouts_total", by="to"): "{{to}}",
                 _rate("coredns_cache_served_stale_total"): "expired answers given",
             },
         ),

@@ -96,7 +96,7 @@ PROCESS = Process(
     forward=Forward(
         upstreams=(
             Upstream(
-                name="9.9.9.9:53", queries=11, probes=5, replies=9, failures=2, timeouts=1, probe_failures=3,
+                name="9.9.9.9:53", queries=11, probes=5, replies=9, failures=2, timeouts=7, probe_failures=3,
                 rtt=0.02, bad={"id": 1},
                 durations={0: histogram(0.02), 2: histogram(0.1)},
             ),
@@ -248,6 +248,9 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_upstream_bad_replies_total", {"problem": "id"}, 2),
         ("dnsserver_loop_lag_seconds_count", {}, 2),
         ("dnsserver_objects", {"kind": "services"}, 10_000),
+        ("dnsserver_upstream_replies_total", {"to": "9.9.9.9:53", "domain": "."}, 18),
+        ("dnsserver_upstream_failures_total", {"to": "9.9.9.9:53", "domain": "."}, 4),
+        ("dnsserver_upstream_timeouts_total", {"to": "9.9.9.9:53", "domain": "."}, 8),  # without those of probes
         ("dnsserver_last_event_age_seconds", {"kind": "services"}, 2.5),
         ("dnsserver_resyncs_total", {"kind": "services", "reason": "gone"}, 1),
         ("dnsserver_events_total", {"kind": "services", "event": "put"}, 3),

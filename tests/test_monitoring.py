@@ -49,6 +49,11 @@ def test_the_dashboard_is_the_one_of_the_table() -> None:
     assert chosen("x{#}") == 'x{instance=~"$instance"}'
 
 
+def test_what_upstreams_failed_is_shown_with_their_silence() -> None:
+    (expression,) = [each for each in shown().values() if "dnsserver_upstream_failures_total" in each]
+    assert samples_of(expression) == {"dnsserver_upstream_failures_total", "dnsserver_upstream_timeouts_total"}
+
+
 @pytest.mark.parametrize("name", alerts())
 def test_an_alert_says_what_it_is_and_leads_to_what_to_do(name: str) -> None:
     rule = alerts()[name]

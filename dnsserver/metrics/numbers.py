@@ -100,7 +100,8 @@ class AnswerCache(Numbers, frozen=True):
 class Upstream(Numbers, frozen=True):
     """One upstream; `bad` counts unusable replies by what was wrong, `durations` is by rcode.
 
-    `probes` were sent besides the `queries`.
+    `probes` were sent besides the `queries`. `timeouts` are of both, and `probe_failures` those of them that are of
+    probes; `failures` are what failed without a timeout.
     """
 
     name: str
