@@ -68,7 +68,10 @@ PROCESS = Process(
             server="dns://:53",
             protocol="udp",
             family="1",
-            replies={(1, 0, "found"): 10, (1, 3, "service-missing"): 5, (28, 0, "forwarded"): 3, (99, 4, "class-x"): 1},
+            replies={
+                (1, 0, "found"): 10, (1, 3, "service-missing"): 5, (28, 0, "forwarded"): 1, (28, 0, "stale"): 2,
+                (99, 4, "class-x"): 1,
+            },
             from_cache={
                 (1, 0, "found"): 8, (28, 0, "forwarded"): 2, (28, 0, "forwarded-no-data"): 1, (1, 3, "stale"): 4,
             },
@@ -102,7 +105,7 @@ PROCESS = Process(
             ),
         ),
         cache=AnswerCache(
-            entries=30, denials=10, failed=2, size=4000, hits=200, denial_hits=60, misses=40, stale=2, failures=3,
+            entries=30, denials=10, failed=2, size=4000, hits=200, denial_hits=60, misses=40, failures=3,
             renewals=4, evicted=9, denials_evicted=5,
         ),
         in_flight=6, coalesced=5, hedges=4, retries=3, over_tcp=2, dropped=1, loops=1, all_down=2,
@@ -245,12 +248,12 @@ def value(families: dict[str, Metric], sample: str, **labels: str) -> float:
         ("dnsserver_reply_cache_gone_total", {"cause": "change"}, 14),
         ("dnsserver_upstream_up", {"to": "9.9.9.9:53", "domain": "."}, 1),
         ("dnsserver_upstream_rtt_seconds", {}, 0.02),
-        ("dnsserver_upstream_bad_replies_total", {"problem": "id"}, 2),
-        ("dnsserver_loop_lag_seconds_count", {}, 2),
-        ("dnsserver_objects", {"kind": "services"}, 10_000),
         ("dnsserver_upstream_replies_total", {"to": "9.9.9.9:53", "domain": "."}, 18),
         ("dnsserver_upstream_failures_total", {"to": "9.9.9.9:53", "domain": "."}, 4),
         ("dnsserver_upstream_timeouts_total", {"to": "9.9.9.9:53", "domain": "."}, 8),  # without those of probes
+        ("dnsserver_upstream_bad_replies_total", {"problem": "id"}, 2),
+        ("dnsserver_loop_lag_seconds_count", {}, 2),
+        ("dnsserver_objects", {"kind": "services"}, 10_000),
         ("dnsserver_last_event_age_seconds", {"kind": "services"}, 2.5),
         ("dnsserver_resyncs_total", {"kind": "services", "reason": "gone"}, 1),
         ("dnsserver_events_total", {"kind": "services", "event": "put"}, 3),

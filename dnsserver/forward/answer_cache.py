@@ -76,7 +76,7 @@ class AnswerCache:
         self._entries: dict[Question, _Entry] = {}
         self._queue: ClockQueue[_Entry] = ClockQueue(settings.size)
         self.failures = FailureCache()
-        self._hits = self._misses = self._stale = self._failed = self._renewals = self._evicted = 0
+        self._hits = self._misses = self._failed = self._renewals = self._evicted = 0
         self._denials = self._denial_hits = self._denials_evicted = 0
 
     def get(self, question: Question, now: float) -> Outcome | None:
@@ -155,9 +155,7 @@ class AnswerCache:
         self._renewals += 1
         return True
 
-    def stale(
-        self, question: Question, now: float, lasts: float = 0.0, *, why: Reason | None = None, counts: bool = True
-    ) -> Outcome | None:
+    def stale(self, question: Question, now: float, lasts: float = 0.0, *, why: Reason | None = None) -> Outcome | None:
         """Return an expired outcome in the form in which it may be given out (RFC 8767), for `lasts` seconds.
 
         `why` there is none that is fresh is told with it.
@@ -165,7 +163,6 @@ class AnswerCache:
         entry = self._stale_entry(question, now)
         if entry is None:
             return None
-        self._stale += counts
         old = entry.outcome
         code = EDE.STALE_NXDOMAIN if old.rcode == NXDOMAIN else EDE.STALE_ANSWER
         age, why = age_text(now - old.expires), why or STALE
@@ -281,7 +278,6 @@ class AnswerCache:
             size=self._queue.size,
             hits=self._hits,
             misses=self._misses,
-            stale=self._stale,
             failures=self._failed,
             renewals=self._renewals,
             evicted=self._evicted,

@@ -96,16 +96,16 @@ class Forwarder:
             return outcome
         lookup = self._lookups.get(question)
         if lookup is not None:
-            return cache.stale(question, now, why=lookup.verdict(now), counts=counts) if lookup.stale_given else None
+            return cache.stale(question, now, why=lookup.verdict(now)) if lookup.stale_given else None
         if cache.failures.size and (outcome := cache.failure(question, now, counts=counts)) is not None:
-            return cache.stale(question, now, outcome.expires - now, why=outcome.reason, counts=counts) or outcome
+            return cache.stale(question, now, outcome.expires - now, why=outcome.reason) or outcome
         if question.type == HINFO and self._probes.is_probe(question.name):
             self._probes.came_back(question.name, now)
             return Outcome(REFUSED, EMPTY, False, o.LOOP, now, now)
         route = self._routes.default or self._routes.find(question.name)
         if route is None or not route.usable:
             nobody = unasked(route, now)
-            return cache.stale(question, now, why=nobody.reason, counts=counts) or nobody
+            return cache.stale(question, now, why=nobody.reason) or nobody
         return None
 
     def start(self, question: Question, waiter: Waiter | None, now: float, packet: bytes = b"") -> None:

@@ -203,8 +203,8 @@ _NEW: tuple[Family, ...] = (
            _CACHE, _cached(_cache_requests)),
     Family("counter", "coredns_cache_prefetch", "Outside answers asked for again before they expired.",
            _CACHE, _cached(lambda s: (((), process.forward.cache.renewals) for process in s.processes))),
-    Family("counter", "coredns_cache_served_stale", "Outside answers given after they expired.",
-           _CACHE, _cached(lambda s: (((), process.forward.cache.stale) for process in s.processes))),
+    Family("counter", "coredns_cache_served_stale", "Replies with an outside answer that had expired.",
+           _CACHE, _cached(by_process(lambda process: process.stale))),
     Family("counter", "coredns_cache_evictions", "Outside answers evicted to make room.",
            _CACHE_TYPE, _cached(_cache_evictions)),
     # --- Upstreams

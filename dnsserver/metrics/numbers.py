@@ -12,6 +12,7 @@ import msgspec
 from dnsserver.metrics.histogram import LAG, SIZES, Histogram
 
 MISSING, OTHER = "(missing)", "(other)"  # for all namespaces that do not exist, and for those beyond a bound
+_STALE = "stale"  # the reason's code of replies with an expired answer from outside
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,6 @@ class AnswerCache(Numbers, frozen=True):
     size: int = 0
     hits: int = 0
     misses: int = 0
-    stale: int = 0
     failures: int = 0
     renewals: int = 0
     evicted: int = 0
@@ -199,6 +199,11 @@ class Process(Numbers, frozen=True):
     audience: Audience = Audience()
     left_out: int = 0
     usage: Usage | None = None
+
+    @property
+    def stale(self) -> int:
+        """Replies with an outside answer that had expired: by reason, as one such answer may go to many clients."""
+        return sum(count for part in self.traffic for (_, _, why), count in part.replies.items() if why == _STALE)
 
 
 class Kind(Numbers, frozen=True):

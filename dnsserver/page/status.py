@@ -230,7 +230,7 @@ def _outside(processes: Sequence[metrics.Process], limit: int) -> CacheStatus:
         limit=limit,
         hits=sum(each.hits for each in found),
         evicted=sum(each.evicted for each in found),
-        stale=sum(each.stale for each in found),
+        stale=sum(process.stale for process in processes),
         failures=sum(each.failed for each in found),
     )
 

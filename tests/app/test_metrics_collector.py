@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import dns.message
 import pytest
 import trio
 
@@ -15,8 +16,12 @@ from dnsserver.resolver.reply_cache import Reply
 from dnsserver.server.admin import Request, Response
 from dnsserver.server.pages import standard_routes
 from dnsserver.zone.model import Kind
+from tests.clock import LoopbackClock
+from tests.forward.scripted import answers, ask, silent, upstream
 from tests.kube.apiserver import ApiServer, serving
 from tests.kube.support import thing, wait_for
+from tests.running import ask_udp, port_of, running, upstream_at, write_objects
+from tests.running import config as running_config
 
 
 def config_of(api: ApiServer, folder: Path) -> Config:
@@ -123,3 +128,27 @@ async def test_draining_is_no_missing_data(api: ApiServer, tmp_path: Path) -> No
         status, body = readyz(server)
     assert (status, body.splitlines()[0].split(":")[0]) == (503, "draining")
     assert "not read yet" not in body
+
+
+async def test_an_expired_answer_counts_once_for_each_client_that_gets_it(tmp_path: Path, clock: LoopbackClock) -> None:
+    packet = dns.message.make_query("www.example.com", "A").to_wire()
+    async with upstream(answers("{} 10 IN A 192.0.2.1")) as outside:
+        settings = running_config(upstreams=upstream_at(outside.port), objects=write_objects(tmp_path, []))
+        async with running(settings) as server:
+
+            async def stale() -> int:
+                return sum(process.stale for process in await server.collector.processes())
+
+            port, forwarder = port_of(server), server.dns.forwarder
+            await ask_udp(port, [packet])
+            outside.script = outside.script_probes = silent
+            await trio.sleep(11)
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(ask_udp, port, [packet])
+            assert (await stale(), forwarder.statistics().in_flight) == (3, 1)
+            await trio.sleep(1)
+            assert (await stale(), forwarder.statistics().in_flight) == (3, 0), "nobody waited for its end"
+            forwarder.start(ask("www.example.com"), None, trio.current_time())
+            await trio.sleep(5)
+            assert (await stale(), forwarder.statistics().in_flight) == (3, 0), "a prefetch is for no client"

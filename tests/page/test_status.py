@@ -146,10 +146,11 @@ def test_processes_and_what_they_hold() -> None:
     )
     process = Process(
         usage=usage, panics=1, faults={"page": 2}, limited={"rate": 3},
+        traffic=(Traffic(server="a", protocol="udp", family="1", replies={(1, 0, "stale"): 4, (1, 0, "found"): 7}),),
         udp=(UdpListener(server="a", family="1", kernel_drops=1, late_drops=2, unsent=4, lane_drops=100),),
         tcp=(TcpListener(server="a", family="1", connections=7),),
         replies=Replies(replies=10, missing=5, size=1000, hits=7, evicted=1),
-        forward=Forward(cache=AnswerCache(entries=3, failed=1, denials=2, size=500, hits=9, stale=4)),
+        forward=Forward(cache=AnswerCache(entries=3, failed=1, denials=2, size=500, hits=9)),
     )  # fmt: skip
     gone = msgspec.structs.replace(process, alive=False)
     found = shown(Readings(processes=(process, gone), worker_restarts=1))
