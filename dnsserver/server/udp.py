@@ -112,6 +112,8 @@ class UdpServer:
         self._resting: trio.Event | None = None
         self._late = LateQuestions(responder, self.port, domain)
         self._countdown = responder.sampler.countdown()
+        self._dropped_before = _kernel_drops(sock)  # while another process read it
+        self._kernel_dropped = 0
 
     def reconfigure(self) -> None:
         """Use the responder's guard, which may have changed."""
@@ -227,10 +229,19 @@ class UdpServer:
         return self._late.dropped
 
     def kernel_drops(self) -> int:
-        """Return how many packets the kernel dropped because the socket's buffer was full; 0 where it does not say."""
-        so_meminfo, drops_field = 55, 8  # asm-generic/socket.h, linux/sock_diag.h
-        try:
-            info = self.sock.getsockopt(socket.SOL_SOCKET, so_meminfo, 4 * 9)
-        except OSError:
-            return 0
-        return int.from_bytes(info[4 * drops_field : 4 * drops_field + 4], "little") if len(info) >= 36 else 0
+        """Return how many packets the kernel dropped because the buffer was full, since the socket was taken over.
+
+        Once the socket is closed, this is what it was the last time; 0 where the kernel does not say.
+        """
+        self._kernel_dropped = max(self._kernel_dropped, _kernel_drops(self.sock) - self._dropped_before)
+        return self._kernel_dropped
+
+
+def _kernel_drops(sock: socket.socket) -> int:
+    """Return how many packets a socket's full buffer has cost, whoever read it; 0 where the kernel does not say."""
+    so_meminfo, drops_field = 55, 8  # asm-generic/socket.h, linux/sock_diag.h
+    try:
+        info = sock.getsockopt(socket.SOL_SOCKET, so_meminfo, 4 * 9)
+    except OSError:
+        return 0
+    return int.from_bytes(info[4 * drops_field : 4 * drops_field + 4], "little") if len(info) >= 36 else 0

@@ -149,3 +149,22 @@ def test_no_icmp_message_makes_the_kernel_send_fragments() -> None:
     ip_mtu_discover, ip_pmtudisc_omit = 10, 5  # linux/in.h
     with bind(HOST, 0) as sock:
         assert sock.getsockopt(socket.IPPROTO_IP, ip_mtu_discover) == ip_pmtudisc_omit
+
+
+async def test_what_a_socket_had_lost_before_it_was_taken_over_is_not_counted_again() -> None:
+    parts = Parts()
+    with bind(HOST, 0) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        first = UdpServer(sock, parts.responder)
+        client.connect(sock.getsockname())
+        for number in range(200):
+            client.send(query("web.shop", number))
+        before = first.kernel_drops()
+        assert before > 0
+        with sock.dup() as handed:  # as a worker has it
+            second = UdpServer(handed, parts.responder)
+            assert second.kernel_drops() == 0
+            for number in range(20):  # the buffer is still full
+                client.send(query("web.shop", number))
+            assert (first.kernel_drops(), second.kernel_drops()) == (before + 20, 20)
+        assert second.kernel_drops() == 20, "the count stays when the socket is closed"
