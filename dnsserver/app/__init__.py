@@ -3,12 +3,12 @@
 `dns_service` connects what one process needs to answer. `server` is the first process, with `sync`, which follows the
 cluster, and with admin HTTP. `workers` and `worker` are the two ends of further processes, and `worker_protocol` is the
 pipe between them. `settings` turns the configuration into what each part takes, and `reload` follows its files.
-`metrics_collector` collects the numbers of all parts. `clock` is the clock of a process. `local_data` has the answers
-that do not come from the cluster, with the `rules`. `listeners` are the sockets. `alteration` says which cached answers
-a change affects. On a node, `takeover` hands sockets over from one server to the next, and `node_guardian` reads the
-report of the guardian. `preflight` finds what is wrong with a configuration before anything starts, and `rehearsal`
-what would be found later. The commands `import-corefile` and `compare` are `corefile` and `compare`; `admin_client`
-asks a running server.
+`metrics_collector` collects the numbers of all parts, `listener_counts` those of an address. `clock` is the clock of a
+process. `local_data` has the answers that do not come from the cluster, with the `rules`. `listeners` are the sockets.
+`alteration` says which cached answers a change affects. On a node, `takeover` hands sockets over from one server to the
+next, and `node_guardian` reads the report of the guardian. `preflight` finds what is wrong with a configuration before
+anything starts, and `rehearsal` what would be found later. The commands `import-corefile` and `compare` are `corefile`
+and `compare`; `admin_client` asks a running server.
 Must not know how any part does its work.
 """
 

@@ -15,7 +15,8 @@ from functools import partial
 
 import trio
 
-from dnsserver.app import listening
+from dnsserver import metrics
+from dnsserver.app import listener_counts, listening
 from dnsserver.config import Address
 from dnsserver.faults import Faults
 from dnsserver.resolver.reply_cache import ReplyCache
@@ -87,6 +88,7 @@ class Listeners:
         self._processes = 1
         self._nursery: trio.Nursery | None = None
         self.all: list[Listener] = []
+        self.ended: metrics.Process | None = None  # what those have counted that are closed: counters do not go back
 
     def present(self) -> list[Listener]:
         """Return the listeners whose addresses are in force."""
@@ -328,6 +330,9 @@ class Listeners:
             self.all.remove(listener)
             for table in (listener.udp.table, listener.tcp.table):
                 self._replies.remove_table(table)
+            label = metrics.server_label(listener.address.host, listener.address.port)
+            ended = listener_counts.ended(label, listener.udp, listener.tcp)
+            self.ended = ended if self.ended is None else metrics.added(self.ended, ended)
 
     def _leave(self, listener: Listener) -> None:
         listener.leaving = trio.CancelScope()
@@ -352,6 +357,7 @@ class Listeners:
         _have_each(listener.sockets(), take_no_more)
         _have_each(listener.sockets(), steering.detach)  # so that the kernel picks those that come to the same address
         await _emptied([listener], LINGER)
+        listener.udp.statistics()  # reads what the kernel has counted of the sockets, the last time before they close
         listener.scope.cancel()
 
 

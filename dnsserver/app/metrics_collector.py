@@ -1,19 +1,16 @@
 """Collects the numbers of all parts when a client asks for the metrics."""
 
-from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import trio
 
 from dnsserver import log, metrics
-from dnsserver.app import ceiling
+from dnsserver.app import ceiling, listener_counts
 from dnsserver.app.dns_service import DnsService
 from dnsserver.app.process_usage import usage
 from dnsserver.config import Config
 from dnsserver.metrics import LAG, Histogram, NamespaceLabels, Readings, server_label
-from dnsserver.resolver import tally
-from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.model import Kind
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:  # a worker needs neither, and what they import takes memory
     from dnsserver.app.sync import Sync
     from dnsserver.app.workers import Workers
 
-_TEXTS = {tally.MISSING: metrics.MISSING, tally.OTHER: metrics.OTHER}
 _LAG_EVERY = 0.25  # seconds between two measurements of the event loop's lag
 
 
@@ -161,16 +157,18 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
     traffic, udp, tcp = [], [], []
     for address, listener in dns.udp:
         label = server_label(address.host, address.port)
-        traffic.append(_traffic(label, listener.table))
+        traffic.append(listener_counts.traffic(label, listener.table))
         udp.append(listener.statistics(label))
     for address, server in dns.tcp:
         label = server_label(address.host, address.port)
-        traffic.append(_traffic(label, server.table))
+        traffic.append(listener_counts.traffic(label, server.table))
         tcp.append(server.statistics(label))
+    for table in dns.replies.tables:
+        table.namespaces.keep_only(dns.cluster.index.namespaces)
     guard = dns.responder.guard
-    return metrics.Process(
+    found = metrics.Process(
         asked=dns.asked(),
-        namespaces=_namespaces(dns),
+        namespaces=listener_counts.namespaces(dns.replies.tables),
         traffic=tuple(traffic),
         udp=tuple(udp),
         tcp=tuple(tcp),
@@ -185,36 +183,5 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         left_out=dns.cluster.left_out,
         usage=usage(),
     )
-
-
-def _namespaces(dns: DnsService) -> dict[str, metrics.Namespace]:
-    """Return the counts of questions by namespace, of all reply tables together."""
-    questions: Counter[bytes] = Counter()
-    failures: dict[bytes, Counter[int]] = {}
-    for table in dns.replies.tables:
-        found = table.namespaces
-        found.keep_only(dns.cluster.index.namespaces)
-        questions.update(found.questions)
-        for (name, rcode), count in found.failures.items():
-            failures.setdefault(name, Counter())[rcode] += count
-    return {
-        _TEXTS.get(name) or name.decode("ascii", "replace"): metrics.Namespace(
-            questions=count, failures=dict(failures.get(name, {}))
-        )
-        for name, count in questions.items()
-    }
-
-
-def _traffic(label: str, table: ReplyTable) -> metrics.Traffic:
-    sent = table.sent()
-    return metrics.Traffic(
-        server=label,
-        protocol=table.protocol,
-        family=table.family,
-        replies=dict(sent.replies),
-        from_cache=dict(sent.from_cache),
-        durations=table.durations,
-        requests=sent.requests,
-        responses=sent.responses,
-        do=sent.do,
-    )
+    ended = dns.listeners.ended
+    return found if ended is None else metrics.added(found, ended)

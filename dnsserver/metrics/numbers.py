@@ -346,12 +346,12 @@ def _added(one: Any, other: Any) -> Any:
         case dict():
             return other | {key: _added(value, other[key]) if key in other else value for key, value in one.items()}
         case tuple():  # of parts that are called alike in every process
-            parts = {_name(part): part for part in one}
-            for part in other:
-                mine = parts.get(_name(part))
-                parts[_name(part)] = part if mine is None else _added(mine, part)
+            parts: dict[Any, Any] = {}
+            for part in (*one, *other):
+                name = _name(part)
+                parts[name] = _added(parts[name], part) if name in parts else part
             return tuple(parts.values())
-        case Numbers():
+        case Numbers() if other is not None:
             fields = one.__struct_fields__
             return type(one)(**{field: _added(getattr(one, field), getattr(other, field)) for field in fields})
         case _:

@@ -137,6 +137,13 @@ def test_processes_that_are_gone_count_on_as_one(one: metrics.Process, other: me
     assert _totals(one, other) == _totals(metrics.added(one, other))
 
 
+def test_an_address_that_is_there_twice_counts_twice() -> None:
+    """As in a worker that opens it anew while its old sockets are being closed."""
+    twice = tuple(metrics.UdpListener(server="dns://:53", family="1", received=count) for count in (1, 2))
+    (found,) = metrics.added(metrics.Process(udp=twice), metrics.Process()).udp
+    assert found.received == 3
+
+
 def _totals(*processes: metrics.Process) -> dict[object, Any]:
     """Every count, as it is exposed."""
     readings = metrics.Readings(processes=processes)
