@@ -162,7 +162,10 @@ _ALSO = {"DnsserverNotReady": {"DnsserverGone"}, "DnsserverUpstreamsDown": {"Dns
 
 
 # Other ways to make an alert fire.
-ALSO_FIRES = [("DnsserverBadObjects", Fires({"dnsserver_object_files_broken": "1x120"}))]
+ALSO_FIRES = [
+    ("DnsserverBadObjects", Fires({"dnsserver_object_files_broken": "1x120"})),
+    ("DnsserverBadObjects", Fires({'dnsserver_bad_objects_total{kind="services"}': "_x10 1x110"}, 15)),  # first list
+]
 
 # A server that is well, and asked a lot; some names do not exist, and one upstream is down for a moment.
 WELL = {
@@ -189,6 +192,7 @@ WELL = {
     'dnsserver_last_heard_age_seconds{kind="services"}': "60x120",
     "dnsserver_zone_stale": "0x120",
     "dnsserver_object_files_broken": "0x120",
+    'dnsserver_bad_objects_total{kind="services"}': "0x120",
     "dnsserver_snapshot_serving": "1x5 0x115",
     "dnsserver_snapshot_age_seconds": "0+60x60 0+60x60",
     'dnsserver_resyncs_total{kind="services", reason="gone"}': "0x20 1x100",
@@ -254,6 +258,13 @@ def test_an_alert_fires_alone(name: str, fires: Fires, tmp_path: Path) -> None:
     expected = {name} | _ALSO.get(name, set()) | ({"DnsserverNotReady"} if name == "DnsserverGone" else set())
     series = well | fires.series
     assert not promtool(tmp_path, [firing(series, expected, fires.minutes)])
+
+
+@needs_promtool
+def test_an_object_that_was_bad_from_the_first_on_is_told_of_for_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    series = {"dnsserver_ready": "1x120", 'dnsserver_bad_objects_total{kind="services"}': "1x120"}
+    told, over = firing(series, {"DnsserverBadObjects"}, 1, 14), firing(series, (), 16, 60)
+    assert not promtool(tmp_path, [told, over])
 
 
 @needs_promtool
