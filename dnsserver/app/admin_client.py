@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from dnsserver.config import Address, Config
+from dnsserver.wire.message import FormatError
+from dnsserver.wire.name import from_text
 
 Value = TypeVar("Value")
 
@@ -65,8 +67,12 @@ class AdminClient:
 
     def get_value(self, path: str, query: Mapping[str, str] | None, type_: type[Value]) -> Value:
         """Return what the JSON of a page says. Raises AdminError."""
+        return self.value_of(path, self.get(path, query), type_)
+
+    def value_of(self, path: str, text: bytes | str, type_: type[Value]) -> Value:
+        """Return what the JSON says that came from a page, or one of its lines. Raises AdminError."""
         try:
-            return msgspec.json.decode(self.get(path, query), type=type_)
+            return msgspec.json.decode(text, type=type_)
         except msgspec.DecodeError as error:
             raise AdminError(f"{self.shown}{path} returned something unexpected ({error}): {_OTHER}") from error
 
@@ -191,6 +197,11 @@ def _parsed(text: str) -> tuple[tuple[str, ...], int]:
             host = ""
     elif not _HOST.fullmatch(host):
         host = ""
+    else:
+        try:
+            from_text(host)
+        except FormatError as error:
+            raise AdminError(f'--server: found "{text}": {error}') from error
     if not (host and colon and digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= 0xFFFF):
         raise AdminError(f'--server: found "{text}", expected HOST:PORT, as in "127.0.0.1:8053" or "[::1]:8053"')
     return (host,), int(digits)

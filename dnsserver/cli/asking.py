@@ -32,6 +32,26 @@ def _at_hand(command: Any) -> Any:
     return command
 
 
+def _is_at_hand(given: dict[str, Any], server: str | None, token_file: Path | None) -> bool:
+    """Tell whether objects at hand are meant, and not a running server. Raises UsageError for a flag without effect."""
+    sources = [f"--{key}" for key in ("objects", "kubeconfig") if given[key] is not None]
+    if sources:
+        for flag, value in (("--server", server), ("--token-file", token_file)):
+            if value is not None:
+                raise click.UsageError(
+                    f"found {flag} and {sources[0]}, expected one of them: objects at hand take the place of a running"
+                    " server"
+                )
+        return True
+    for key in ("context", "domain", "upstream"):
+        if given[key] not in {None, ()}:
+            raise click.UsageError(
+                f"found --{key} without --objects or --kubeconfig, expected one of these as well: a running server"
+                " answers by its own configuration"
+            )
+    return False
+
+
 @click.command()
 @click.argument("name")
 @click.option("--type", "type_", metavar="TYPE", default="", help="A type of records.  [default: A and AAAA]")
@@ -64,6 +84,7 @@ def explain(
     It asks a running server. In a cluster, run it in a pod of the server:
     kubectl -n NAMESPACE exec POD -- dnsserver explain NAME
     """
+    at_hand = _is_at_hand(given, server, token_file)
     wanted = {"name": name, "type": type_, "pod": pod, "namespace": namespace}
     if resolv_conf is not None:
         try:
@@ -71,7 +92,7 @@ def explain(
         except OSError as error:
             raise click.UsageError(f"{resolv_conf}: {(error.strerror or str(error)).lower()}") from error
     report = importlib.import_module("dnsserver.explain.report")
-    if any(given[key] for key in ("objects", "kubeconfig")):
+    if at_hand:
         found = _explained(wanted, config, given)
     else:
         asked = {key: value for key, value in wanted.items() if value or key in {"name", "resolv_conf"}}
@@ -119,7 +140,7 @@ def dump(
     """
     admin = importlib.import_module("dnsserver.app.admin_client")
     module = importlib.import_module("dnsserver.app.dump")
-    if any(given[key] for key in ("objects", "kubeconfig")):
+    if _is_at_hand(given, server, token_file):
         loaded = load(config, given)
         importlib.import_module("dnsserver.log").configure_logging("error", loaded.config.log.format)
         found = module.run(loaded.config, name, reverse=reverse)

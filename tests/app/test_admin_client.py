@@ -213,6 +213,20 @@ def test_a_server_that_is_named(server: str, shown: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "text"),
+    [
+        ("a..b:8053", "the label in front of a dot has 0 octets, expected 1 to 63"),
+        (f"dns.{'x' * 64}:8053", f'the label "{"x" * 64}" has 64 octets, expected 1 to 63'),
+        (f"{'x.' * 127}xx:8053", "name has 258 octets, expected at most 255"),
+    ],
+)
+def test_a_server_whose_name_cannot_be_one(server: str, text: str) -> None:
+    with pytest.raises(AdminError) as caught:
+        client_of(Config(), server, None)
+    assert str(caught.value) == f'--server: found "{server}": {text}'
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         (None, "cannot read the token: no such file or directory"),

@@ -29,6 +29,7 @@ FILES = {
 }
 COMPARE = ("compare", "--objects", DEMO, "--with", "127.0.0.1:1", "--server", "127.0.0.1:1")
 EXPLAIN = ("explain", "web.shop", "--objects", DEMO)
+SERVED = (("top", "--once"), ("tail",), ("changes",), ("dump",), ("explain", "web.shop"))
 
 WRONG = [
     (("bogus",), "No such command"),
@@ -71,6 +72,8 @@ WRONG = [
     (("top", "--token-file", "none", "--server", "127.0.0.1:1"), "none: cannot read the token"),
     (("tail", "--server", "127.0.0.1:1", "--class", "foo"), "--class"),
     (("tail", "--server", "::1:1"), "--server: found"),
+    *(((*words, "--server", "a..b:8053"), "has 0 octets") for words in SERVED),
+    *(((*words, "--server", f"{'x' * 64}:8053"), "has 64 octets, expected 1 to 63") for words in SERVED),
     (("dump", "--objects", "bad.yaml"), "line 1: not YAML"),
     (("dump", "--objects", "none"), "no such file or folder"),
     (("dump", "a..b", "--objects", DEMO), "NAME: "),
@@ -91,6 +94,14 @@ WRONG = [
     ((*EXPLAIN, "--resolv-conf", "none"), "none: no such file"),
     ((*EXPLAIN, "--domain", "a b"), "--domain: found"),
     ((*EXPLAIN, "--upstream", "a b"), "--upstream: found"),
+    ((*EXPLAIN, "--server", "127.0.0.1:1"), "found --server and --objects, expected one of them"),
+    ((*EXPLAIN, "--token-file", "plain"), "found --token-file and --objects, expected one of them"),
+    (("dump", "--kubeconfig", "none", "--server", "127.0.0.1:1"), "found --server and --kubeconfig, expected one"),
+    (("explain", "web.shop", "--upstream", "9.9.9.9"), "found --upstream without --objects or --kubeconfig"),
+    (("explain", "web.shop", "--domain", "k8s.example"), "found --domain without --objects or --kubeconfig"),
+    (("explain", "web.shop", "--context", "it"), "found --context without --objects or --kubeconfig"),
+    (("dump", "--domain", "k8s.example", "--server", "127.0.0.1:1"), "found --domain without --objects or"),
+    (("dump", "--objects", ""), "--objects: "),
     (("guard-node", "foo"), "foo"),
     (("guard-node", "127.0.0.1"), "each pod's own"),
     (("guard-node", "169.254.20.10", "--metrics", "foo"), "--metrics"),
