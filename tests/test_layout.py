@@ -15,7 +15,6 @@ LONGEST = 400  # lines
 SEEN_IN = {
     "app/test_ending.py": ["signals"],
     "app/test_import_corefile.py": ["app.corefile", "cli.migrating"],
-    "app/test_tail.py": ["cli.tailing"],
     "app/test_workers.py": ["app.worker"],
     "config/corefile/test_importer.py": ["config.corefile.*"],
     "e2e/test_compare.py": ["app.compare"],

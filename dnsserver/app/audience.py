@@ -92,7 +92,7 @@ class Audience:
         filters = [each.filter for each in who]
         observer = self._observer
         observer.everything = any(wanted.wants_successes for wanted in filters)
-        observer.slow = min(SLOW, *(wanted.slow for wanted in filters if "slow" in wanted.classes), NEVER)
+        observer.slow = min([SLOW, *(wanted.slow_from for wanted in filters)])
         self._digest.every = _OFTEN if who else EVERY
         consumers = [consumer for consumer in self._digest.consumers if consumer != self._take]
         self._digest.consumers[:] = [*consumers, self._take] if who else consumers

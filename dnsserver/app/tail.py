@@ -7,7 +7,7 @@ lines come back with their reports. If a stream is not read, it takes no more me
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import trio
@@ -29,6 +29,15 @@ _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _NDJSON = "application/x-ndjson"
 
 
+class Wanted(QueryLog, frozen=True):
+    """What a stream has: the keys of the log of queries, and for how many seconds its answers had to take at the least.
+
+    Beside other classes, "slow" adds questions to theirs; `took` leaves out those of any class.
+    """
+
+    took: Annotated[float, msgspec.Meta(ge=0, le=60, description="a number of seconds from 0 to 60")] = 0.0
+
+
 class Tails:
     """The streams of one server. `tell` passes a frame on to all other processes that answer."""
 
@@ -41,7 +50,10 @@ class Tails:
 
     def routes(self) -> dict[str, Route]:
         """Return the routes of admin HTTP."""
-        text = "questions as they are answered, with the keys of [[query_log]], as in ?classes=denial,error&sample=10"
+        text = (
+            "questions as they are answered, with the keys of [[query_log]], as in ?classes=denial,error&sample=10,"
+            " and &took=0.2 for those that took so many seconds or more"
+        )
         return {"/tail": Route("GET", self._begin, text)}
 
     def under_way(self) -> Iterable[Follow]:
@@ -62,7 +74,8 @@ class Tails:
             table = _wanted(request.query)
         except ConfigError as error:
             return Response(f"{error}\n", 400)
-        return Response(self._stream(filter_of(table), table.sample), type=_NDJSON, endless=True)
+        of = msgspec.structs.replace(filter_of(table), took=table.took)
+        return Response(self._stream(of, table.sample), type=_NDJSON, endless=True)
 
     async def _stream(self, of: Filter, sample: int) -> AsyncGenerator[bytes, None]:
         """Yield pieces of several lines of JSON: the replies, and how many were left out since the last piece."""
@@ -94,15 +107,15 @@ def _line(**fields: Any) -> bytes:
     return msgspec.json.encode(fields) + b"\n"
 
 
-def _wanted(query: dict[str, str]) -> QueryLog:
+def _wanted(query: dict[str, str]) -> Wanted:
     """Return what a query asks for, as in the configuration; but if it names no class, all classes are wanted.
 
-    Raises ConfigError.
+    With `slow` and no class it is the class of that name. Raises ConfigError.
     """
     data: dict[str, Any] = {"classes": ["slow" if "slow" in query else "all"]}
     for key, text in query.items():
         data[key] = text.split(",") if key in _LISTS else _number(text)
-    return table_of(QueryLog, data, Path("/tail"))
+    return table_of(Wanted, data, Path("/tail"))
 
 
 def _number(text: str) -> float | str:

@@ -21,11 +21,13 @@ _Prefix = tuple[int, int, int]  # octets of an address, bits behind the prefix, 
 class Filter(msgspec.Struct, frozen=True):
     """What is wanted. A question has to be of one of the classes, and fit all else that is set.
 
-    `slow` is in seconds, for the class of that name. `below` are domains in wire form and lower case.
+    `slow` is in seconds, for the class of that name. `took` is how many seconds an answer of any class had to take
+    at the least. `below` are domains in wire form and lower case.
     """
 
     classes: frozenset[Class]
     slow: float = NEVER
+    took: float = 0.0
     clients: tuple[_Prefix, ...] = ()
     below: tuple[bytes, ...] = ()
     types: frozenset[int] = frozenset()
@@ -34,16 +36,23 @@ class Filter(msgspec.Struct, frozen=True):
     @property
     def wants_successes(self) -> bool:
         """Whether replies are wanted that are no failure, however fast they were."""
-        return bool(self.classes & {"all", "success"})
+        return not self.took and bool(self.classes & {"all", "success"})
+
+    @property
+    def slow_from(self) -> float:
+        """From how many seconds on replies are wanted that are no failure, where not all of them are."""
+        if self.took and self.classes & {"all", "success"}:
+            return self.took
+        return max(self.slow, self.took) if "slow" in self.classes else NEVER
 
     @property
     def is_selective(self) -> bool:
         """Whether more is asked for than a class."""
-        return bool(self.clients or self.below or self.types or self.rcodes)
+        return bool(self.took or self.clients or self.below or self.types or self.rcodes)
 
     def wants(self, seen: Observed) -> bool:
         """Tell whether a question is wanted."""
-        if not self._wants_class(seen):
+        if seen.seconds < self.took or not self._wants_class(seen):
             return False
         if (self.types and seen.type not in self.types) or (self.rcodes and seen.rcode not in self.rcodes):
             return False
@@ -52,7 +61,12 @@ class Filter(msgspec.Struct, frozen=True):
         return not self.clients or self._is_client(seen.client)
 
     def may_want(self, key: bytes, rcode: int, *, records: bool) -> bool:
-        """Tell whether a kept reply can be wanted, when it is sent: `key` are its question's octets, less the ID."""
+        """Tell whether a kept reply can be wanted, when it is sent: `key` are its question's octets, less the ID.
+
+        It is sent at once, so whoever wants what took long does not want it.
+        """
+        if self.took:
+            return False
         denial = rcode == m.NXDOMAIN or not (rcode or records)
         wanted: Class = "denial" if denial else "error" if rcode else "success"
         if not self.classes & {"all", wanted} or (self.rcodes and rcode not in self.rcodes):

@@ -124,6 +124,26 @@ async def test_a_follower_sees_what_it_wants_while_it_is_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("of", "everything", "slow"),
+    [
+        (Filter(frozenset(("all",))), True, SLOW),
+        (Filter(frozenset(("all",)), took=0.02), False, 0.02),
+        (Filter(frozenset(("error", "success")), took=0.02), False, 0.02),
+        (Filter(frozenset(("error",)), took=0.02), False, SLOW),
+        (Filter(frozenset(("slow",)), slow=0.05), False, 0.05),
+        (Filter(frozenset(("slow",)), slow=0.02, took=0.05), False, 0.05),
+        (Filter(frozenset(("all",)), took=0.5), False, SLOW),
+    ],
+)
+def test_of_successes_those_are_noted_that_took_as_long_as_somebody_wants(
+    of: Filter, everything: bool, slow: float
+) -> None:
+    looking = Looking()
+    looking.audience.join(Followed(of))
+    assert (looking.observer.everything, looking.observer.slow) == (everything, slow)
+
+
+@pytest.mark.parametrize(
     ("table", "room"),
     [
         (QueryLog(), ROOM),

@@ -98,6 +98,11 @@ async def test_two_followers_see_what_they_want_also_from_the_cache(tmp_path: Pa
             await trio.sleep(0.1)
             await ask(port, NONE, WEB)
             assert len(await one.wait(1)) == 1
+        async with following(admin, "took=0.5") as none, following(admin, "classes=denial&took=0") as one:
+            await trio.sleep(0.1)
+            await ask(port, NONE, WEB)
+            assert len(await one.wait(1)) == 1
+            assert none.of("query") == []
     assert not run.tracebacks
 
 
@@ -120,6 +125,7 @@ async def test_what_is_asked_for_wrongly_is_told(tmp_path: Path) -> None:
             ("clients=10.0.0.1/8", "clients[0]"),
             ("sample=0", "sample: found 0, expected a whole number from 1"),
             ("slow=fast", 'slow: found "fast", expected a number of seconds'),
+            ("took=61", "took: found 61, expected a number of seconds from 0 to 60"),
             ("nmae=x", "nmae"),
             ("rcodes=NX", "rcodes[0]"),
         ):

@@ -53,6 +53,9 @@ FITS = [
     (Filter(**EVERY, clients=prefixes([ip_network("fd00::/8"), ip_network("10.244.1.7/32")])), {}),
     (Filter(**EVERY, clients=prefixes([ip_network("fd00::/8")])), {"client": b"\xfd" + bytes(15)}),
     (Filter(**EVERY, clients=prefixes([ip_network("::/0")])), {"client": bytes(16)}),
+    (Filter(**EVERY, took=0.2), {"seconds": 0.2}),
+    (Filter(frozenset(("error", "success")), took=0.2), {"seconds": 0.3}),
+    (Filter(frozenset(("error", "slow")), slow=0.2, took=0.2), {"seconds": 0.2}),
 ]
 FAILS = [
     (Filter(**EVERY, below=(from_text("op.svc.cluster.local"),)), {}),  # no label ends there
@@ -63,6 +66,10 @@ FAILS = [
     (Filter(**EVERY, clients=prefixes([ip_network("10.245.0.0/16")])), {}),
     (Filter(**EVERY, clients=prefixes([ip_network("0.0.0.0/0")])), {"client": bytes(16)}),
     (Filter(frozenset(("error",)), types=frozenset((m.A,))), {}),
+    (Filter(**EVERY, took=0.2), {"seconds": 0.19}),
+    (Filter(frozenset(("error",)), took=0.2), {"seconds": 0.5}),
+    (Filter(frozenset(("error",)), took=0.2), {"seconds": 0.0001, "rcode": m.SERVFAIL, "records": False}),
+    (Filter(frozenset(("slow",)), slow=0.5, took=0.2), {"seconds": 0.3}),
 ]
 
 
@@ -81,8 +88,9 @@ def test_what_is_wanted_when_it_is_seen_is_followed_when_it_is_kept(
     query = dns.message.make_query(name, type_, use_edns=0)
     one = seen(name=from_text(name), type=int(query.question[0].rdtype), rcode=rcode, records=records)
     filters = [
-        Filter(frozenset((wanted,)), slow=9.0, below=below, types=types, rcodes=rcodes)
+        Filter(frozenset((wanted,)), slow=9.0, took=took, below=below, types=types, rcodes=rcodes)
         for wanted in CLASSES
+        for took in (0.0, 0.2)
         for below in ((), (from_text("cluster.local"),))
         for types in (frozenset[int](), frozenset((m.A,)))
         for rcodes in (frozenset[int](), frozenset((m.NXDOMAIN,)))
