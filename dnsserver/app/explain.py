@@ -94,31 +94,36 @@ def _no_namespace(parts: Parts, namespace: str) -> str:
 async def _node(parts: Parts) -> Node:
     """Return what is known of the nodes: this pod has the resolv.conf of its node, unless that names the cluster."""
     config = parts.config
-    own = tuple(_own_addresses(parts))
+    service = _service_addresses(parts)
+    own = (*service, *_own_addresses(config))
     search = tuple(str(domain) for domain in config.search.node_domains)
+    unknown = Node(search=search, own=own, service=service)
     if config.objects is not None or not await trio.Path(_ACCOUNT).exists():
-        return Node(search=search, own=own)
+        return unknown
     try:
         text = await trio.Path(_RESOLV_CONF).read_text("utf-8", "replace")
     except OSError:
-        return Node(search=search, own=own)
+        return unknown
     found = of_resolv_conf(text, "")
     if _is_the_clusters(found, str(config.domain), own):
-        return Node(search=search, own=own)
-    return Node(found.nameservers, found.search, found.options, is_known=True, own=own)
+        return unknown
+    return Node(found.nameservers, found.search, found.options, is_known=True, own=own, service=service)
 
 
 def _is_the_clusters(client: Client, domain: str, own: tuple[str, ...]) -> bool:
     return f"svc.{domain}" in client.search or any(address in own for address in client.nameservers)
 
 
-def _own_addresses(parts: Parts) -> Iterator[str]:
-    """Yield the addresses that clients ask: those of the Service, and the specific ones at which the server listens."""
+def _service_addresses(parts: Parts) -> tuple[str, ...]:
+    """Return the addresses of the Service through which clients reach the server; none if it is not known."""
     name = parts.config.service
     entry = parts.cluster.index.entry((name.namespace.encode(), name.name.encode()))
-    if entry is not None and entry.service is not None:
-        yield from map(shown_address, entry.service.addresses)
-    yield from (address.host for address in parts.config.listen if address.host not in {"0.0.0.0", "::"})
+    return () if entry is None or entry.service is None else tuple(map(shown_address, entry.service.addresses))
+
+
+def _own_addresses(config: Config) -> Iterator[str]:
+    """Yield the specific addresses at which the server listens, which are there for clients to ask."""
+    return (address.host for address in config.listen if address.host not in {"0.0.0.0", "::"})
 
 
 async def _read_pod(parts: Parts, namespace: str, name: str) -> PodDns:

@@ -30,13 +30,17 @@ Here = Literal["yes", "no", "unknown"]
 
 
 class Node(msgspec.Struct, frozen=True):
-    """What is known of the nodes' own resolv.conf, and of this server: `own` are the addresses that clients ask."""
+    """What is known of the nodes' own resolv.conf, and of this server: `own` are the addresses that clients ask.
+
+    Of these, `service` are its Service's, which kubelets write into the resolv.conf of pods (`clusterDNS`).
+    """
 
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     is_known: bool = False
     own: tuple[str, ...] = ()
+    service: tuple[str, ...] = ()
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -150,7 +154,7 @@ def of_pod(pod: PodDns, domain: str, node: Node, who: str = "") -> Client:
             notes += _of_the_node(node)
         case _:
             # What a server has on loopback is its own machine's: in a pod, loopback is the pod.
-            nameservers = tuple(address for address in node.own if not _is_loopback(address))
+            nameservers = tuple(address for address in node.service or node.own if not _is_loopback(address))
             options = ("ndots:5",)
             search = (f"{pod.namespace}.svc.{domain}", f"svc.{domain}", domain, *node.search)
     nameservers = _each_once((*nameservers, *pod.nameservers))

@@ -222,11 +222,11 @@ async def test_a_pod_that_may_not_be_read_of_no_namespace(tmp_path: Path, api: A
             await explainer_of(server, server.place, trio.current_time).explain(Wanted("web", pod="nosuch/plain"))
 
 
-def alone(folder: Path, things: list[dict[str, Any]], wanted: Wanted) -> Explanation:
-    """Explain by files, in a process of its own."""
+def alone(folder: Path, things: list[dict[str, Any]], wanted: Wanted, text: str = "") -> Explanation:
+    """Explain by files, in a process of its own, with more of a configuration."""
     objects = write_objects(folder, things)
     file = folder / "c.toml"
-    file.write_text(f'objects = "{objects}"\nupstreams = []\n')
+    file.write_text(f'objects = "{objects}"\nupstreams = []\n{text}')
     return run(read(file, dict[str, Override]()), wanted)
 
 
@@ -252,6 +252,23 @@ THINGS = [
 def test_by_files(tmp_path: Path, wanted: Wanted, resolves: bool) -> None:
     found = alone(tmp_path, THINGS, wanted)
     assert found.resolves is resolves, found.verdict
+
+
+@pytest.mark.parametrize(
+    ("things", "nameservers"),
+    [
+        (THINGS, ("10.96.0.10", "8.8.8.8", "1.1.1.1")),
+        (THINGS[:2], ("169.254.20.10", "10.96.0.10", "8.8.8.8")),  # without the Service
+    ],
+)
+def test_a_pod_of_a_node_with_a_server_of_its_own(
+    tmp_path: Path, things: list[dict[str, Any]], nameservers: tuple[str, ...]
+) -> None:
+    pod = made("Pod", "more", {"dnsConfig": {"nameservers": ["8.8.8.8", "1.1.1.1"]}})
+    listen = 'listen = ["169.254.20.10:53", "10.96.0.10:53"]\n'
+    found = alone(tmp_path, [*things, pod], Wanted("web", pod="shop/more"), listen)
+    assert (found.client.nameservers, found.client.here) == (nameservers, "yes")
+    assert any("left out" in note for note in found.client.notes) is (nameservers[0] != "10.96.0.10")
 
 
 def test_by_files_of_yaml(tmp_path: Path) -> None:

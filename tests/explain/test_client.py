@@ -150,6 +150,29 @@ def test_a_pod(
     assert (client.nameservers, client.search, client.options, client.here) == (nameservers, search, options, here)
 
 
+BOTH = ("10.96.0.10", "fd00::a")
+
+
+@pytest.mark.parametrize(
+    ("service", "given", "expected"),
+    [
+        (OWN, (), OWN),
+        (OWN, ("8.8.8.8", "1.1.1.1"), (*OWN, "8.8.8.8", "1.1.1.1")),
+        (BOTH, (), BOTH),
+        ((), (), ("169.254.20.10", *OWN)),
+    ],
+)
+def test_a_pod_asks_the_service_and_not_what_else_a_server_of_its_node_has(
+    service: tuple[str, ...], given: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    """As with `manifests/node-local`, where the server listens at the Service's addresses and at some of the link."""
+    listen = ("169.254.20.10", *OWN) if len(service) < 2 else ("169.254.20.10", "fd00:20::10", *BOTH)
+    node = Node(own=(*service, *listen), service=service)
+    client = of_pod(pod(nameservers=given), DOMAIN, node)
+    assert (client.nameservers, client.notes) == (expected, ())
+    assert of_resolv_conf("nameserver 169.254.20.10", "x", node.own).here == "yes"
+
+
 @pytest.mark.parametrize(
     ("spec", "node", "note"),
     [
