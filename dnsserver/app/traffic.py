@@ -68,6 +68,7 @@ class TrafficCounter:
     async def count(self) -> None:
         """Count what there is to count now."""
         now = trio.current_time()
+        self._who.begin(now, sampling=self._sampling)
         if now >= self._due:
             self._due = now + EVERY
             self._upstreams.record(self._counted(), now)
@@ -84,6 +85,11 @@ class TrafficCounter:
             for seen in gathered.seen[start : start + _SLICE]:
                 self._who.observed(seen, now)
             await trio.lowlevel.checkpoint()
+
+    @property
+    def _sampling(self) -> bool:
+        """Whether packets are looked at."""
+        return bool(self._dns.responder.sampler.every)
 
     # ---- what is said of it
 
@@ -109,7 +115,7 @@ class TrafficCounter:
         return report.Top(
             server=self._state(),
             window=minutes,
-            counting=bool(self._dns.responder.sampler.every),
+            counting=self._sampling,
             one_in=max(self._every.values(), default=1),
             slow_from=SLOW,
             **found,

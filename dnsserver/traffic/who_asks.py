@@ -34,6 +34,16 @@ class WhoAsks:
         self.slow = Window()
         self.recent = recent.RecentPackets()
         self.failures = Failures()
+        self._sampling: bool | None = None  # None before anything is counted
+
+    def begin(self, now: float, *, sampling: bool) -> None:
+        """Record whether packets are sampled from now on. The first call is when the counting of replies begins."""
+        if self._sampling is None:
+            self.slow.begin(now)
+        if sampling and not self._sampling:
+            for window in (self.clients, self.names, self.domains, self.missing):
+                window.begin(now)
+        self._sampling = sampling
 
     def sampled(self, samples: Iterable[Sample], now: float) -> None:
         """Count packets that were sampled."""

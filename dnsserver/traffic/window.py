@@ -1,7 +1,7 @@
 """What was seen in the last minutes: a summary for each ten seconds of the last one, and for each minute before.
 
 A window of 1, 5 or 15 minutes is the sum of the panes that overlap it. So it is up to one pane longer than its name
-says. Its length in seconds is shown with it.
+says, and shorter only if counting began later. Its length in seconds is shown with it, times without a key included.
 """
 
 from collections import deque
@@ -13,6 +13,7 @@ from dnsserver.traffic.summary import KEY, MOST, Heavy, Summary
 
 WINDOWS: Final = (1, 5, 15)  # minutes
 PANE: Final = 10  # seconds
+NEVER: Final = float("inf")
 _PANES: Final = 6  # in a minute
 _FINE: Final = _PANES + 1  # panes of ten seconds, the present one included
 _MINUTES: Final = WINDOWS[-1] + 1  # panes of a minute
@@ -46,10 +47,10 @@ class Top(msgspec.Struct, frozen=True):
 class _Pane:
     __slots__ = ("end", "number", "start", "summary")
 
-    def __init__(self, number: int, start: float) -> None:
+    def __init__(self, number: int, start: float, end: float) -> None:
         self.number = number
         self.start = start
-        self.end = start + PANE
+        self.end = end
         self.summary = Summary()
 
 
@@ -57,9 +58,14 @@ class Window:
     """Counts keys, and shows the heaviest of the last minutes; `now` never goes back."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
+        """Begin with nothing seen; counting begins with `begin`, or else with the first key."""
+        self._began = NEVER
         self._fine: deque[_Pane] = deque()
         self._minutes: deque[_Pane] = deque()
+
+    def begin(self, now: float) -> None:
+        """Record that keys are counted from now on; what was counted before stays."""
+        self._began = now
 
     def add(self, key: bytes, now: float, weight: int = 1, peak: float = 0.0) -> None:
         """Count a key, as often as its weight says, with a value of which the largest one is remembered."""
@@ -71,7 +77,8 @@ class Window:
         fine = self._fine
         if not fine or fine[-1].number < number:
             self._forget(now)
-            fine.append(_Pane(number, number * PANE))
+            self._began = min(self._began, now)
+            fine.append(_Pane(number, max(number * PANE, self._began), (number + 1) * PANE))
         return fine[-1].summary
 
     def top(self, minutes: int, limit: int, now: float) -> Top:
@@ -82,7 +89,8 @@ class Window:
         whole = Summary(len(panes) * 2 * MOST + 1)  # nothing is given up
         for pane in panes:
             whole.merge(pane.summary)
-        start = min((pane.start for pane in panes), default=now)
+        # Time without a key has no pane, and is a part of the window as well.
+        start = min([now, max(begin, self._began), *(pane.start for pane in panes)])
         more = max(0.0, whole.squares / whole.total - 1) if whole.total else 0.0
         found = [heavy for heavy, _ in zip(whole.heaviest(), range(limit), strict=False)]
         return Top(now - start, whole.total, whole.slack, tuple(shown(heavy, more, whole.total) for heavy in found))
@@ -96,7 +104,7 @@ class Window:
             pane.summary.settle()
             number = pane.number // _PANES
             if not minutes or minutes[-1].number < number:
-                minutes.append(_Pane(number, pane.start))
+                minutes.append(_Pane(number, pane.start, pane.end))
             minutes[-1].end = pane.end
             minutes[-1].summary.merge(pane.summary)
             minutes[-1].summary.settle()

@@ -243,6 +243,20 @@ async def test_what_a_worker_has_gathered_counts_as_well(tmp_path: Path) -> None
     assert (top.one_in, top.server.processes, failures.unrecorded) == (5, 2, 7)
 
 
+async def test_time_in_which_nobody_asks_is_counted(tmp_path: Path) -> None:
+    async with asked(tmp_path, upstreams=()) as run:
+        await run.ask("web.shop.svc.cluster.local", times=3)
+        await run.count()
+        top = await run.top(window="15")
+        run.server.dns.responder.sampler.switch(on=False)
+        without = await run.top()
+    assert top.clients is not None
+    assert top.slow is not None
+    assert (top.clients.total, top.slow.total) == (3, 0)
+    assert top.slow.seconds >= top.clients.seconds > 0
+    assert (top.counting, without.counting) == (True, False)
+
+
 async def test_sampling_can_be_switched_off_and_on_while_it_runs(tmp_path: Path) -> None:
     async with reloading(tmp_path, "[top]\nsample = false\n") as server:
         sampler = server.server.dns.responder.sampler

@@ -96,6 +96,16 @@ def test_a_failure_has_what_there_is_to_say_of_it() -> None:
     assert (failure.seconds, failure.first, failure.last) == (2.0, 1e9 + 1, 1e9 + 4)
 
 
+def test_lists_of_samples_begin_with_the_sampling_and_others_with_the_counting() -> None:
+    who = WhoAsks()
+    for now, sampling in ((1.0, False), (3.0, True), (5.0, True), (7.0, False)):
+        who.begin(now, sampling=sampling)
+    began = {
+        what: 10.0 - getattr(who, what).top(1, 1, 10.0).seconds for what in ("clients", "names", "domains", "slow")
+    }
+    assert began == {"clients": 3.0, "names": 3.0, "domains": 3.0, "slow": 1.0}
+
+
 def test_the_longest_wait_is_told_of_a_slow_name() -> None:
     who = WhoAsks()
     for seconds in (0.2, 0.9, 0.3):

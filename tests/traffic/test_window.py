@@ -38,6 +38,31 @@ def test_what_was_seen_a_while_ago_is_in_the_windows_that_reach_that_far(
     assert {minutes for minutes in WINDOWS if window.top(minutes, 5, begin + age).items} == seen
 
 
+@pytest.mark.parametrize("minutes", WINDOWS)
+@pytest.mark.parametrize("phase", [0.0, 7.0, 31.0, 59.9])
+def test_time_in_which_nobody_asked_is_a_part_of_the_window(minutes: int, phase: float) -> None:
+    window, begin = Window(), 6000 + phase
+    window.begin(begin - 2000)
+    assert window.top(minutes, 1, begin).seconds == 60 * minutes
+    for number in range(300):
+        window.add(b"burst", begin + number / 150)
+    for age in (4.0, 40.0):
+        top = window.top(minutes, 1, begin + age)
+        assert (top.seconds, top.total) == (60 * minutes, 300)
+
+
+@pytest.mark.parametrize("minutes", WINDOWS)
+def test_a_window_does_not_begin_before_counting_did(minutes: int) -> None:
+    window = Window()
+    window.begin(6003.0)
+    assert window.top(minutes, 1, 6005.0).seconds == 2.0
+    window.add(b"late", 6041.0)
+    assert window.top(minutes, 1, 6045.0).seconds == 42.0
+    window.begin(6048.0)  # again, after a pause: it begins with the first pane that has a key
+    assert window.top(minutes, 1, 6050.0).seconds == 10.0
+    assert window.top(minutes, 1, 6048.0 + 3600).seconds == 60 * minutes
+
+
 def test_what_others_are_counted_meanwhile_does_not_matter() -> None:
     window = Window()
     for second in range(900):
