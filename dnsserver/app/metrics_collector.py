@@ -152,8 +152,11 @@ async def settle(dns: DnsService) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def process(dns: DnsService, lag: Lag) -> metrics.Process:
-    """Return what one process that answers has counted, as of the last time that it was settled."""
+def process(dns: DnsService, lag: Lag, number: int = 0) -> metrics.Process:
+    """Return what one process that answers has counted, as of the last time that it was settled.
+
+    `number` is a worker's, 0 for the first process.
+    """
     traffic, udp, tcp = [], [], []
     for address, listener in dns.udp:
         label = server_label(address.host, address.port)
@@ -167,6 +170,7 @@ def process(dns: DnsService, lag: Lag) -> metrics.Process:
         table.namespaces.keep_only(dns.cluster.index.namespaces)
     guard = dns.responder.guard
     found = metrics.Process(
+        number=number,
         asked=dns.asked(),
         namespaces=listener_counts.namespaces(dns.replies.tables),
         traffic=tuple(traffic),

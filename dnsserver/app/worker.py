@@ -181,7 +181,7 @@ class Worker:
         if not self._listening:
             return worker_protocol.Beat()
         try:
-            return worker_protocol.Counts(process(self.dns, self._lag), self._settled)
+            return worker_protocol.Counts(process(self.dns, self._lag, self._number), self._settled)
         except Exception as error:
             self._faults.took("metrics", error)
             return worker_protocol.Beat()

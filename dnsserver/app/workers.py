@@ -137,8 +137,9 @@ class Workers:
                 await self._news.wait()
 
     def processes(self) -> tuple[metrics.Process, ...]:
-        """Return the counts of the workers, including ended ones: counters do not go back."""
-        found = (*(worker.counts for worker in self._fed), self._ended)
+        """Return the counts of the workers by their numbers, and of ended ones: counters do not go back."""
+        fed = sorted(self._fed, key=lambda worker: worker.number)
+        found = (*(worker.counts for worker in fed), self._ended)
         return tuple(process for process in found if process is not None)
 
     def flush(self, name: bytes, below: bool) -> None:
@@ -328,6 +329,7 @@ def _without_gauges(counts: metrics.Process) -> metrics.Process:
     cache = replace(forward.cache, entries=0, failed=0, denials=0, size=0)
     return replace(
         counts,
+        number=None,
         alive=False,
         udp=tuple(replace(sock, heavy=0) for sock in counts.udp),
         tcp=tuple(replace(listener, connections=0, heavy=0) for listener in counts.tcp),

@@ -179,10 +179,12 @@ class Process(Numbers, frozen=True):
     """All that one process that answers knows; `limited` counts queries above a limit, by its name,
     `faults` what went wrong inside, by the place, `left_out` records whose names would have passed 255 octets.
 
-    `asked` grows with everything that clients send. `namespaces` are by name, those that exist, `MISSING` and `OTHER`.
-    One that is not `alive` any more counts on, since counters must not go back.
+    `number` is a worker's, as the log has it, 0 for the first process, None for those that have ended. `panics` are the
+    `faults` that a question met. `asked` grows with everything that clients send. `namespaces` are by name, those that
+    exist, `MISSING` and `OTHER`. One that is not `alive` any more counts on, since counters must not go back.
     """
 
+    number: int | None = 0
     alive: bool = True
     asked: int = 0
     namespaces: dict[str, Namespace] = {}

@@ -66,8 +66,12 @@ class CacheStatus(msgspec.Struct, frozen=True):
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
-    """One process that answers; memory in octets, processor time and age in seconds, None where it does not say."""
+    """One process that answers; memory in octets, processor time and age in seconds, None where it does not say.
 
+    `number` is a worker's, as the log has it, 0 for the first process, None for those that have ended.
+    """
+
+    number: int | None
     alive: bool
     answers: int
     memory: int | None
@@ -297,12 +301,13 @@ def _process(process: metrics.Process, wall: float) -> ProcessStatus:
     lag = process.loop_lag
     waits = sum(lag.counts)
     return ProcessStatus(
+        number=process.number,
         alive=process.alive,
         answers=sum(count for traffic in process.traffic for count in traffic.replies.values()),
         memory=usage.resident_memory if usage is not None and known else None,
         cpu=round(usage.cpu, 2) if usage is not None else None,
         age=round(wall - usage.started, 1) if usage is not None and known else None,
-        faults=process.panics + sum(process.faults.values()),
+        faults=sum(process.faults.values()),  # `panics` are among them
         lag=round(lag.sum / waits, 6) if waits else None,
     )
 

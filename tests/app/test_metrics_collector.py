@@ -2,13 +2,16 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import dns.message
 import pytest
 import trio
+from trio.testing import memory_stream_one_way_pair
 
+from dnsserver import metrics
+from dnsserver.app import worker_protocol, workers
 from dnsserver.app.server import Server
 from dnsserver.config import Address, Config
 from dnsserver.config.model import Kubernetes
@@ -152,3 +155,37 @@ async def test_an_expired_answer_counts_once_for_each_client_that_gets_it(tmp_pa
             forwarder.start(ask("www.example.com"), None, trio.current_time())
             await trio.sleep(5)
             assert (await stale(), forwarder.statistics().in_flight) == (3, 0), "a prefetch is for no client"
+
+
+class Reports:
+    """A worker that reports its number once."""
+
+    def __init__(self, module: str, descriptors: Collection[int]) -> None:
+        del module, descriptors
+        self.down, self._reads = memory_stream_one_way_pair()
+        self._says, self.up = memory_stream_one_way_pair()
+
+    async def wait(self) -> int:
+        async with contextlib.aclosing(worker_protocol.frames(self._reads)) as frames:
+            async for first in frames:
+                assert isinstance(first, worker_protocol.Settings)
+                counts = worker_protocol.Counts(metrics.Process(number=first.number))
+                await self._says.send_all(worker_protocol.encode(counts))
+                await trio.sleep_forever()
+        raise AssertionError
+
+    async def end(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_processes_come_by_their_numbers(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "Child", Reports)
+    server = Server(running_config(objects=Path("not-there"), workers=12))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.workers.run)
+        await trio.sleep(1)
+        processes = await server.collector.processes()
+        nursery.cancel_scope.cancel()
+    assert [process.number for process in processes] == list(range(12))

@@ -296,7 +296,7 @@ async def test_an_address_that_comes_while_a_worker_starts_is_shared_with_the_fi
         tcp.listen()
         reload = worker_protocol.Reload(every, {}, ())
         async with (
-            worker(worker_protocol.Settings(one, SETTINGS.secret, {}), reload) as child,
+            worker(worker_protocol.Settings(one, SETTINGS.secret, {}, number=3), reload) as child,
             aclosing(worker_protocol.frames(child.up)) as frames,
         ):
             await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Beat))
@@ -304,6 +304,7 @@ async def test_an_address_that_comes_while_a_worker_starts_is_shared_with_the_fi
             counts = await wait_frame(frames, lambda frame: isinstance(frame, worker_protocol.Counts))
             assert isinstance(counts, worker_protocol.Counts)
             assert [listener.server for listener in counts.process.udp] == [f"dns://:{port}"]
+            assert counts.process.number == 3
 
 
 @pytest.mark.slow

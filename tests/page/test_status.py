@@ -145,16 +145,17 @@ def test_processes_and_what_they_hold() -> None:
         virtual_memory=1, resident_memory=42 << 20, started=WALL - 100.0, cpu=1.234, open_files=1, max_files=1
     )
     process = Process(
-        usage=usage, panics=1, faults={"page": 2}, limited={"rate": 3},
+        usage=usage, panics=1, faults={"question": 1, "page": 2}, limited={"rate": 3},
         traffic=(Traffic(server="a", protocol="udp", family="1", replies={(1, 0, "stale"): 4, (1, 0, "found"): 7}),),
         udp=(UdpListener(server="a", family="1", kernel_drops=1, late_drops=2, unsent=4, lane_drops=100),),
         tcp=(TcpListener(server="a", family="1", connections=7),),
         replies=Replies(replies=10, missing=5, size=1000, hits=7, evicted=1),
         forward=Forward(cache=AnswerCache(entries=3, failed=1, denials=2, size=500, hits=9)),
     )  # fmt: skip
-    gone = msgspec.structs.replace(process, alive=False)
+    gone = msgspec.structs.replace(process, number=None, alive=False)
     found = shown(Readings(processes=(process, gone), worker_restarts=1))
     first, ended = found.processes
+    assert (first.number, ended.number) == (0, None)
     assert (first.memory, first.cpu, first.age, first.faults, first.lag) == (42 << 20, 1.23, 100.0, 3, None)
     assert (ended.alive, ended.memory, ended.age) == (False, None, None)
     assert (found.age, found.drops, found.connections, found.limited, found.restarts) == (100.0, 14, 14, 6, 1)

@@ -153,10 +153,10 @@ function showCaches(status) {
 }
 
 function showProcesses(status) {
-  const rows = status.processes.map((one, index) => ({
-    key: index,
+  const rows = status.processes.map((one) => ({
+    key: one.number ?? "ended",
     cells: [
-      one.alive ? (index ? `worker ${index}` : "first") : "ended ones", count(one.answers), octets(one.memory),
+      one.number === null ? "ended ones" : one.number ? `worker ${one.number}` : "first", count(one.answers), octets(one.memory),
       one.age && one.cpu !== null ? percent(one.cpu, one.age) : "–", latency(one.lag), { text: count(one.faults), tone: one.faults ? "warn" : "" },
     ],
   }));
