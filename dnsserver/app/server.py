@@ -122,6 +122,7 @@ class Server:
         self._admin_scope = trio.CancelScope()
         self._admin_closed = trio.Event()
         self._admin_closed.set()
+        self._has_admin = False  # as before a takeover, and after one
         self._nursery: trio.Nursery | None = None
         self.draining = False
         self._drained = False
@@ -170,7 +171,7 @@ class Server:
         *,
         task_status: trio.TaskStatus[tuple[str, int] | None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        self._admin_closed = trio.Event()
+        self._admin_closed, self._has_admin = trio.Event(), True
         try:
             with trio.CancelScope() as self._admin_scope:
                 await self.dns.faults.keep_started("admin", self.admin.run, sock, task_status=task_status)
@@ -178,16 +179,19 @@ class Server:
             self._admin_closed.set()
 
     async def _close_admin(self) -> None:
-        """Close admin HTTP; its address is free for another one then."""
+        """Close admin HTTP; its address is free for another one then, but where a request hangs on a file."""
         self._admin_scope.cancel()
-        await self._admin_closed.wait()
+        with trio.move_on_after(_FAREWELL):
+            await self._admin_closed.wait()
 
     def _bind_admin(self, address: Address) -> socket.socket | None:
         """Return what listens on another address for admin HTTP; None if ours is in its way. Raises ListenError."""
+        ours = self.config.admin
         try:
             return bind(address.host, address.port)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE and address.port == self.config.admin.port:
+            meet = address.port == ours.port and {address.host, ours.host} & {"0.0.0.0", "::"}
+            if meet and error.errno == errno.EADDRINUSE:
                 return None
             raise ListenError(f"cannot listen on {address}: {(error.strerror or str(error)).lower()}") from error
 
@@ -198,7 +202,8 @@ class Server:
         Raises LocalDataError, ListenError, or OSError, without any effect.
         """
         config = wanted.config
-        sock = self._bind_admin(config.admin) if config.admin != self.config.admin else None
+        moves = self._has_admin and config.admin != self.config.admin
+        sock = self._bind_admin(config.admin) if moves else None
         try:
             prepared = await self.dns.prepare(wanted, texts)
         except BaseException:
@@ -207,7 +212,7 @@ class Server:
             raise
         began = time.perf_counter()
         dropped = self.dns.apply(prepared)
-        before, self.config = self.config, config
+        self.config = config
         self.sync.reconfigure(wanted)
         for file in authorities:
             self.dns.forwarder.authorities_changed(file)
@@ -217,10 +222,12 @@ class Server:
         if "log" in wanted.parts:
             configure_logging(config.log.level, config.log.format)
         seconds = time.perf_counter() - began
-        if config.admin != before.admin and self._nursery is not None:
+        if moves and self._nursery is not None:
             await self._close_admin()
             self.admin = self._make_admin()
             self._nursery.start_soon(self._run_admin, sock)
+        elif not self._has_admin:
+            self.admin = self._make_admin()
         elif "admin" in wanted.parts:
             self.admin.let_in(config.admin_token)
         return Applied(dropped, sum(len(table.held()) for table in self.dns.replies.tables), seconds)
@@ -267,6 +274,7 @@ class Server:
 
     async def _release(self) -> None:
         """Release the address of admin HTTP, which the next server uses from now on."""
+        self._has_admin = False
         await self._close_admin()
 
     def _rest(self, does: bool) -> None:

@@ -196,9 +196,7 @@ class Sync:
         """Wait until every kind is there, and listed by the API, or `most` seconds if there is a snapshot to serve."""
         await self.wait_synced()
         with trio.move_on_after(most):
-            while not all(  # noqa: ASYNC110 - each one tells the zone
-                each.statistics().synced or each.kind in self._cluster.denied for each in self.reflectors
-            ):
+            while not self._are_listed():  # noqa: ASYNC110 - each one tells the zone
                 await trio.sleep(_LISTED_LOOK)
 
     async def run(self) -> None:
@@ -256,7 +254,11 @@ class Sync:
     async def _keep_snapshot(self, snapshot: ZoneSnapshot) -> None:
         """Save the zone from time to time, once it is the source's."""
         await self._fresh.wait()
-        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions)
+        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed)
+
+    def _are_listed(self) -> bool:
+        """Tell whether all that the API has to say was listed, by the present choice."""
+        return all(each.statistics().synced or each.kind in self._cluster.denied for each in self.reflectors)
 
     def _versions(self) -> dict[Kind, tuple[str, ...]]:
         """Return the resourceVersions of the kinds that are there; files have none."""

@@ -33,6 +33,7 @@ class ZoneSnapshot:
         self.whose = whose
         self._interval = interval
         self._wake = trio.Event()  # by `reconfigure`
+        self._saved_changes = -1
         self.copied: set[Kind] = set()
         self._saved: float | None = None  # trio time, which goes on evenly where somebody sets the system's clock
         self._saves = self._failures = self._size = 0
@@ -43,7 +44,9 @@ class ZoneSnapshot:
         self._interval = config.kubernetes.snapshot_interval
         self._wake.set()
         self._wake = trio.Event()
-        self.whose = _identity(config)
+        whose = _identity(config)
+        if whose != self.whose:
+            self.whose, self._saved_changes = whose, -1
 
     @property
     def serving(self) -> bool:
@@ -75,19 +78,24 @@ class ZoneSnapshot:
         except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
             log.error("snapshot of the zone cannot be read", error=str(error))  # noqa: TRY400 - the text says it all
 
-    async def keep(self, index: Index, changes: Callable[[], int], versions: Versions) -> None:
+    async def keep(
+        self, index: Index, changes: Callable[[], int], versions: Versions, is_whole: Callable[[], bool]
+    ) -> None:
         """Save the zone when it has changed, until cancelled; nothing that goes wrong ends the server.
 
-        `versions` gives the resourceVersions of the kinds to save.
+        `versions` gives the resourceVersions of the kinds to save. The zone `is_whole` where it has all that the
+        configuration chooses, and no more: not before that is listed after a change of it.
         """
-        saved_changes = -1
+        self._saved_changes = -1
         while True:
-            if changes() != saved_changes or self.age() > _REFRESH:
-                before = changes()
-                if await self._save(index, versions()):
-                    saved_changes = before
-            with trio.move_on_after(self._interval):
-                await self._wake.wait()
+            if is_whole() and (changes() != self._saved_changes or self.age() > _REFRESH):
+                before, whose = changes(), self.whose
+                if await self._save(index, versions()) and whose == self.whose:
+                    self._saved_changes = before
+            began = trio.current_time()
+            while (left := began + self._interval - trio.current_time()) > 0:
+                with trio.move_on_after(left):
+                    await self._wake.wait()
 
     async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
         began, header = trio.current_time(), Header(self.whose, time.time(), versions)

@@ -128,13 +128,13 @@ class Chain:
         for _ in range(m.MAX_CHAIN):
             if (name := found.follow) is None:
                 return found
-            found = _noted(found, name)
             if any(rrset.name == name for rrset in found.answer):
-                missing = self._first(name, m.SOA) or found  # the SOA, as all of it are aliases
-                return msgspec.structs.replace(found, authority=missing.authority, reason=CNAME_LOOP, follow=None)
+                soa = (self._first(name, m.SOA) or found).authority  # it has none itself, as it is an alias
+                return msgspec.structs.replace(_noted(found, name), authority=soa, reason=CNAME_LOOP, follow=None)
             rest = self._first(name, qtype)
             if rest is None:
-                return found
+                return _noted(found, name)
+            rest = _noted(rest, name)
             found = msgspec.structs.replace(
                 rest,
                 answer=(*found.answer, *rest.answer),

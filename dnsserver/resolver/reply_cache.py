@@ -377,7 +377,7 @@ class ReplyCache:
         for table in self.tables:
             found: Iterable[Reply] = table.held()
             if labels:
-                found = dict.fromkeys(reply for label in labels for reply in found if _has_label(reply, label))
+                found = [reply for reply in found if _has_one(reply, labels)]
             for reply in [reply for reply in found if is_altered(reply)]:
                 self._dropped += 1
                 self._forget(reply)
@@ -479,6 +479,7 @@ class ReplyCache:
                         del self._services[dependency[0]]
 
 
-def _has_label(reply: Reply, label: bytes) -> bool:
-    """Tell whether a lower-case label is in a reply, or in a name that it depends on."""
-    return label in reply.wire.lower() or any(label in name for name in names_of(reply.depends))
+def _has_one(reply: Reply, labels: Collection[bytes]) -> bool:
+    """Tell whether one of these lower-case labels is in a reply, or in a name that it depends on."""
+    octets = reply.wire.lower() + b"".join(names_of(reply.depends))
+    return any(label in octets for label in labels)

@@ -211,6 +211,8 @@ class Connection:
             except OSError:
                 self.is_gone = True
                 return 0
+            if self._in and not self._has_room():
+                self._partial_since = now  # nothing more of a message was read until now
             del self._out[:sent]
             self._owed -= sent
             if self._owed <= 0:  # what was there at the last deadline is gone; the rest has as long

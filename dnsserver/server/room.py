@@ -46,6 +46,7 @@ class Room:
         self._tenants: OrderedDict[Tenant, None] = OrderedDict()  # heard of longest ago first
         self.heard: Callable[[Tenant], None] = self._tenants.move_to_end  # something came from a connection or went out
         self._hosts: Counter[bytes] = Counter()
+        self._sources: Counter[bytes] = Counter()  # the same by `source_of`
         self._held: dict[Tenant, int] = {}
         self._expected: dict[Tenant, int] = {}
         self.held = 0
@@ -92,15 +93,17 @@ class Room:
         """Record a new connection."""
         self._tenants[tenant] = None
         self._hosts[tenant.peer] += 1
+        self._sources[source_of(tenant.peer)] += 1
 
     def leave(self, tenant: Tenant) -> None:
         """Record that a connection is closed."""
         if tenant not in self._tenants:
             return
         del self._tenants[tenant]
-        self._hosts[tenant.peer] -= 1
-        if not self._hosts[tenant.peer]:
-            del self._hosts[tenant.peer]
+        for counts, client in ((self._hosts, tenant.peer), (self._sources, source_of(tenant.peer))):
+            counts[client] -= 1
+            if not counts[client]:
+                del counts[client]
         self.held -= self._held.pop(tenant, 0)
         self.expected -= self._expected.pop(tenant, 0)
 
@@ -127,15 +130,15 @@ class Room:
 
         Where no address has so many, it is looked who has many addresses.
         """
-        for who in (bytes, source_of):
-            clients: Counter[bytes] = Counter()
-            for host, count in self._hosts.items():
-                clients[who(host)] += count
-            most, count = clients.most_common(1)[0]
-            if count >= clients[who(newcomer)] + 2:
-                next(tenant for tenant in self._tenants if who(tenant.peer) == most).give_way()
-                return True
-        return False
+        most, count = self._hosts.most_common(1)[0]
+        if count >= self._hosts[newcomer] + 2:
+            next(tenant for tenant in self._tenants if tenant.peer == most).give_way()
+            return True
+        most, count = self._sources.most_common(1)[0]
+        if count < self._sources[source_of(newcomer)] + 2:
+            return False
+        next(tenant for tenant in self._tenants if source_of(tenant.peer) == most).give_way()
+        return True
 
     # ---- octets
 

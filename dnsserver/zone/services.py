@@ -230,14 +230,17 @@ def _matching(ports: Iterable[PortView], port: Pair) -> tuple[PortView, ...]:
     )
 
 
-def _only(label: bytes, slices: Iterable[SliceView]) -> list[SliceView]:
+def _only(label: bytes, slices: Sequence[SliceView]) -> list[SliceView]:
     """Return the slices with only the endpoints that have this label.
 
     The label is read once, in place of writing each address as one: of 5,000 endpoints that takes 0.1 ms for 2.
     """
     address = reverse.undashed(label)
     if address is not None and reverse.dashed(address) != label:
-        address = None
+        address = None  # another way to write it
+    if b"." in label:  # an IPv6 address that ends like an IPv4 one: there is hardly ever one
+        plain = [part for part in slices if not part.fqdn]
+        address = next((a for part in plain for a in part.addresses if reverse.dashed(a) == label), None)
     found = []
     for part in slices:
         may_be_unnamed = address is not None and not part.fqdn and (None in part.names or not part.names)

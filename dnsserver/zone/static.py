@@ -100,7 +100,7 @@ class StaticZone:
             if name in chain:
                 return self._without(m.NOERROR, chain, CNAME_LOOP)
             if not names.is_below(name, self.origin):
-                return Answer(answer=tuple(chain.values()), follow=name)
+                return Answer(answer=tuple(chain.values()), authority=self._negative, follow=name)
         return self._without(m.NXDOMAIN, chain, _NAME_MISSING)
 
     def _node(self, name: bytes) -> dict[int, RRset] | None:

@@ -5,6 +5,7 @@ Over 400 lines: each part of a server in turn, all of them followed in the same 
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -443,6 +444,10 @@ async def test_admin_http_stays_open_with_another_token_and_moves_to_another_hos
                 else:
                     break
         assert not server.has_said("admin HTTP cannot listen")
+        with socket.create_server(("127.0.0.9", port)):  # of another program: ours is not in the way
+            server.file.write_text(usual.replace("0.0.0.0", "127.0.0.9"))
+            await server.wait_says(REFUSED)
+            assert await status(HOST, "/dump", "the-secret-one") == b"200"
 
 
 async def test_what_is_written_although_a_flag_goes_before_it_is_told(tmp_path: Path) -> None:

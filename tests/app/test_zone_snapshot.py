@@ -111,7 +111,7 @@ def versions() -> dict[Kind, tuple[str, ...]]:
 
 async def keeping(loaded: ZoneSnapshot, index: Index, until: Callable[[], object], changes: Callable[[], int]) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loaded.keep, index, changes, versions)
+        nursery.start_soon(loaded.keep, index, changes, versions, lambda: True)
         await wait_for(until)
         nursery.cancel_scope.cancel()
 
@@ -160,12 +160,34 @@ async def test_another_interval_is_gone_by_at_once(tmp_path: Path) -> None:
     assert loaded is not None
     index, changes = shop(), 1
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loaded.keep, index, lambda: changes, versions)
+        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: True)
         await wait_for(lambda: loaded.statistics().saves == 1)
         changes = 2
         loaded.reconfigure(msgspec.structs.replace(config, kubernetes=Kubernetes(snapshot_interval=0.01)))
         await wait_for(lambda: loaded.statistics().saves == 2)
         nursery.cancel_scope.cancel()
+
+
+async def test_what_another_choice_has_listed_is_saved_as_its_own_and_nothing_before(tmp_path: Path) -> None:
+    config = Config(state=tmp_path, kubernetes=Kubernetes(snapshot_interval=0.01))
+    loaded = snapshot_of(config)
+    assert loaded is not None
+    index, changes, is_whole = shop(), 1, True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: is_whole)
+        await wait_for(lambda: loaded.statistics().saves == 1)
+        first, is_whole, changes = loaded.whose, False, 2
+        loaded.reconfigure(
+            msgspec.structs.replace(config, kubernetes=Kubernetes(snapshot_interval=0.01, namespaces=("shop",)))
+        )
+        await trio.sleep(0.1)
+        assert loaded.statistics().saves == 1
+        assert await snapshot.find(tmp_path, first) is not None
+        is_whole = True  # whether or not the list has changed anything
+        await wait_for(lambda: loaded.statistics().saves == 2)
+        nursery.cancel_scope.cancel()
+    assert await snapshot.find(tmp_path, first) is None
+    assert await snapshot.find(tmp_path, loaded.whose) is not None
 
 
 @pytest.mark.parametrize("step", [366 * 86_400, -366 * 86_400, -3600], ids=str)
@@ -185,7 +207,7 @@ async def test_a_clock_that_is_set_alters_no_age(
     assert max(ages) < 10
     saves, looks = kept.statistics().saves, itertools.count(1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(kept.keep, shop(), lambda: bool(next(looks)), versions)
+        nursery.start_soon(kept.keep, shop(), lambda: bool(next(looks)), versions, lambda: True)
         await wait_for(lambda: next(looks) > 50)
         assert kept.statistics().saves == saves + 1, "as it begins"
         mock_clock.jump(3600)

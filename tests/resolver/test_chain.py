@@ -25,6 +25,7 @@ far 300 IN CNAME www.example.com.
 far2 300 IN CNAME far
 one 300 IN CNAME two.other.example.
 around 300 IN CNAME around.shop.svc.cluster.local.
+circle 300 IN CNAME circle.other.example.
 *.apps 300 IN CNAME web.shop.svc.cluster.local.
 own.apps 300 IN A 192.0.2.2
 *.out 300 IN CNAME far
@@ -33,6 +34,7 @@ OTHER = """\
 $ORIGIN other.example.
 @ 300 IN SOA ns hostmaster 1 7200 1800 86400 60
 two 300 IN CNAME web.corp.example.
+circle 300 IN CNAME circle.corp.example.
 """
 REVERSE = """\
 $ORIGIN 10.in-addr.arpa.
@@ -125,7 +127,10 @@ def test_what_is_known_here_is_answered_here(name: str, rcode: str, records: lis
 
 
 def test_what_a_wildcard_leads_to_hangs_on_the_cluster() -> None:
-    assert hangs_on(ask(chain(), "x.apps.corp.example")) == (((b"shop", b"web"),), [WEB])
+    answer = ask(chain(), "x.apps.corp.example")
+    assert hangs_on(answer) == (((b"shop", b"web"),), [WEB])
+    assert answer.depends is not None
+    assert answer.depends[0] == (b"shop", b"web"), "it counts for the namespace"
     outside = ask(chain(), "x.out.corp.example")
     assert said(outside)[1] == ["x.out.corp.example. far.corp.example.", "far.corp.example. www.example.com."]
     assert follow(outside) == "www.example.com."
@@ -146,9 +151,16 @@ def test_an_alias_that_leaves_through_a_zone_file() -> None:
     assert hangs_on(answer) == (((b"shop", b"outward"),), ["far2.corp.example.", "www.example.com."])
 
 
-def test_aliases_of_two_zones_that_point_at_each_other_end() -> None:
-    answer = ask(chain(), "around.shop.svc.cluster.local")
-    one, other = "around.shop.svc.cluster.local.", "around.corp.example."
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("around.shop.svc.cluster.local.", "around.corp.example."),
+        ("around.corp.example.", "around.shop.svc.cluster.local."),
+        ("circle.corp.example.", "circle.other.example."),
+    ],
+)
+def test_aliases_of_two_zones_that_point_at_each_other_end(one: str, other: str) -> None:
+    answer = ask(chain(), one)
     assert said(answer) == ("NOERROR", [f"{one} {other}", f"{other} {one}"])
     assert answer.reason.code == "cname-loop"
     assert answer.reason.ede is not None
