@@ -472,9 +472,9 @@ def test_an_endpoint_without_a_hostname_has_its_address_as_a_name_in_one_way_onl
     for label, qtype in found.items():
         assert ask(cluster, f"{label}.db.shop.svc", qtype).rcode == "NOERROR", label
     dotted = b"\x09--1.2.3.4" + names.from_text("db.shop.svc.cluster.local")  # what its SRV record leads to
-    found = cluster.answer(dotted, 28)
-    assert found is not None
-    assert [rrset.name for rrset in found.answer] == [dotted]
+    aaaa = cluster.answer(dotted, 28)
+    assert aaaa is not None
+    assert [rrset.name for rrset in aaaa.answer] == [dotted]
     missing = ("10-1-0-3", "010-1-0-1", "10-1-0-9", "db-4", "fd00--", "fd00-0--1-0-0-2", "FD00--9", "--1", "x")
     for label in missing:
         assert ask(cluster, f"{label}.db.shop.svc").rcode == "NXDOMAIN", label
