@@ -3,7 +3,7 @@
 import socket
 from ipaddress import ip_address
 
-_LINK_LOCAL = b"\xfe\x80"  # fe80::/64
+LINK_LOCAL = b"\xfe\x80"  # how link-local addresses begin (RFC 4291 section 2.5.6)
 
 
 def source_of(client: bytes) -> bytes:
@@ -12,7 +12,7 @@ def source_of(client: bytes) -> bytes:
     Who has one IPv6 address has the whole /64, and could ask from a new one each time; but link-local addresses of all
     hosts are in one.
     """
-    return client[:8] if len(client) == 16 and not client.startswith(_LINK_LOCAL) else client
+    return client[:8] if len(client) == 16 and not client.startswith(LINK_LOCAL) else client
 
 
 def shown_address(packed: bytes) -> str:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Hashable
 from typing import Any
 
+from dnsserver.clients import LINK_LOCAL
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.guard import Guard
 from dnsserver.server.mmsg import CONTROL_AT, HEAD, PEER, SLOT, Messages, Outbox, packet_buffer
@@ -21,9 +22,7 @@ from dnsserver.server.udp_port import BATCH, PACKET, Miss, PortStatistics, Scree
 from dnsserver.zone.record import Reason
 
 _MSG_TRUNC = 0x20
-_LINK_LOCAL = int.from_bytes(
-    b"\xfe\x80", sys.byteorder
-)  # fe80::/64, of all that is kept for it (RFC 4291 section 2.5.6)
+_LINK_LOCAL = int.from_bytes(LINK_LOCAL, sys.byteorder)
 
 
 class BatchPort:
@@ -149,7 +148,7 @@ class BatchPort:
 
     def _is_useless(self, i: int) -> bool:
         """Tell whether a packet gets no reply: it was cut, or nobody listens where it comes from."""
-        # What is shorter than the room was not cut.
+        # What is shorter than the room was not cut. `_miss` has it written out, as each question comes by there.
         return not self._sources[i] or (self._lengths[i] >= PACKET and self._in_words[i * 8 + 6] & _MSG_TRUNC > 0)
 
     def _turn_away(self, guard: Guard, count: int, now: float) -> None:

@@ -155,11 +155,9 @@ class Connection:
         """Return when it is to be closed if nothing changes."""
         if self._out or (self._held and not self._waiting):
             return self._write_by
-        if self._held:
-            return _NEVER
-        if self._in and (not self._waiting or self._has_room()):
+        if self._in and not self._held and (not self._waiting or self._has_room()):
             return self._partial_since + self._limits.partial * self._room.patience
-        if self._waiting:  # it waits for us, not we for it; nothing more of a message is read while there is no room
+        if self._held or self._waiting:  # it waits for us; nothing is read while there is no room
             return _NEVER
         return self._heard + self.idle_timeout
 
@@ -288,11 +286,9 @@ class Connection:
 
     def _has_room(self) -> bool:
         """Tell whether one more question may be answered; questions under way count as if their answers were here."""
-        limits = self._limits
-        waiting = self._waiting
+        limits, waiting, expected = self._limits, self._waiting, self._expected
         if waiting >= limits.in_flight or len(self._out) > limits.backlog:
             return False
-        expected = self._expected
         if not waiting or len(self._out) + (waiting + 1) * expected <= limits.backlog:
             return True
         return expected == LARGEST and self._room.may_expect(expected)

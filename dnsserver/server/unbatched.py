@@ -7,12 +7,12 @@ import socket
 from collections.abc import Hashable
 from typing import Any
 
+from dnsserver.clients import LINK_LOCAL
 from dnsserver.resolver.reply_cache import ReplyTable
 from dnsserver.server.guard import Guard
 from dnsserver.server.udp_port import BATCH, PACKET, Miss, PortStatistics, Screen, ask_for_destination, is_wildcard
 
 _CONTROL = 64  # octets, which hold one in_pktinfo or in6_pktinfo with its header
-_LINK_LOCAL = b"\xfe\x80"  # fe80::/64
 _INTERNET = {socket.IPPROTO_IP, socket.IPPROTO_IPV6}
 
 
@@ -149,4 +149,4 @@ def _source(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
     """
     if level == socket.IPPROTO_IP:
         return level, kind, bytes(4) + data[4:]
-    return level, kind, data if data.startswith(_LINK_LOCAL) else data[:16] + bytes(4)
+    return level, kind, data if data.startswith(LINK_LOCAL) else data[:16] + bytes(4)
