@@ -196,7 +196,10 @@ class Hosts:
     def _count_above(self, name: bytes, *, is_new: bool) -> None:
         """Update the names above a name that is new or gone: how many names each of them has below it."""
         for zone in self.authoritative_below:
-            self._above.update(dict.fromkeys(_between(name, zone), 1 if is_new else -1))
+            for above in _between(name, zone):
+                self._above[above] += 1 if is_new else -1
+                if not self._above[above]:
+                    del self._above[above]  # labels of a generated file may be others each time
 
     def _value(self, name: bytes) -> frozenset[bytes] | bool:
         """Return all that answers for a name depend on: its addresses or names, or else whether names are below it."""

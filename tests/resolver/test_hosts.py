@@ -158,6 +158,20 @@ def test_what_stands_above_a_name_or_a_reverse_name_exists(name: str, rcode: int
     assert answer.rcode == rcode
 
 
+def test_labels_that_are_others_each_time_leave_nothing_behind() -> None:
+    hosts = Hosts(authoritative_below=(from_text("lab.example"),))
+    hosts.load("")
+    held = 0
+    tracemalloc.start()
+    for turn in range(100):
+        hosts.replace("".join(f"192.0.2.1 a.run-{turn}-{n}.lab.example\n" for n in range(50)))
+        if turn == 10:
+            held = tracemalloc.get_traced_memory()[0]
+    grown = tracemalloc.get_traced_memory()[0] - held
+    tracemalloc.stop()
+    assert grown < 64 * 1024
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_lines_cost_their_memory_and_a_change_of_one_costs_one() -> None:
     text = "".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255} host{n}.lab.example\n" for n in range(100_000))
