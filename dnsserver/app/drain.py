@@ -13,6 +13,7 @@ import trio
 
 QUIET = 3.0  # seconds without a question after which nobody asks any more: a busy node asks several times a second
 UNDER_WAY = 2.0  # seconds at most for what is still asked of the upstreams when the drain is over
+_LONGEST = 5.0  # at most where their deadline is longer: the node waits for the end
 _LOOK = 0.25
 
 
@@ -46,8 +47,13 @@ async def wait_drained(drain: Drain, asked: Callable[[], int]) -> None:
         await trio.sleep(_LOOK)
 
 
-async def wait_answered(under_way: Callable[[], int]) -> None:
-    """Wait until no question waits for the upstreams, for at most `UNDER_WAY` seconds."""
-    with trio.move_on_after(UNDER_WAY):
+def time_under_way(deadline: float) -> float:
+    """Return the seconds that questions to upstreams get when the drain is over, by the longest deadline of these."""
+    return max(UNDER_WAY, min(deadline, _LONGEST))
+
+
+async def wait_answered(under_way: Callable[[], int], most: float) -> None:
+    """Wait until no question waits for the upstreams, for at most so many seconds."""
+    with trio.move_on_after(most):
         while under_way():  # noqa: ASYNC110 - likewise
             await trio.sleep(_LOOK / 5)

@@ -16,7 +16,7 @@ import trio
 from dnsserver.app.admin_pages import AdminPages
 from dnsserver.app.clock import SystemClock, now
 from dnsserver.app.dns_service import DnsService, StartError
-from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
+from dnsserver.app.drain import Drain, time_under_way, wait_answered, wait_drained
 from dnsserver.app.gc_tuning import collect_seldom, spare_zone
 from dnsserver.app.heap import give_back
 from dnsserver.app.listening import ListenError
@@ -290,7 +290,8 @@ class Server:
         A server that was never ready has no clients that have to know of the end first.
         """
         first = await anext(signals)
-        most = self.config.drain if self._serves else UNDER_WAY if self._handed_over else 0.0
+        under_way = time_under_way(self.dns.forwarder.longest_deadline)
+        most = self.config.drain if self._serves else under_way if self._handed_over else 0.0
         # A person waits for the end, or the nodes have to hear of it first.
         least = 0.0 if first == signal.SIGINT else min(most, self.config.drain_min)
         hint = "press Ctrl-C again to end it at once" if first == signal.SIGINT else "SIGKILL ends it at once"
@@ -298,12 +299,13 @@ class Server:
         self.draining = True
         if self._offer is not None and not self._offer.is_taken:
             self.dns.listeners.give_way()
-        self._end_within(most + UNDER_WAY + _FAREWELL)
+        self._end_within(most + under_way + _FAREWELL)
         self.dns.leave()
         self.workers.leave()
         self.admin.end_streams()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drain, Drain(trio.current_time(), least, most), nursery.cancel_scope)
+            drain = Drain(trio.current_time(), least, most)
+            nursery.start_soon(self._drain, drain, under_way, nursery.cancel_scope)
             async for number in signals:
                 if number == signal.SIGINT:
                     self._status = INTERRUPTED
@@ -314,12 +316,12 @@ class Server:
             await self.dns.listeners.take_last()
         scope.cancel()
 
-    async def _drain(self, drain: Drain, scope: trio.CancelScope) -> None:
-        """Wait for the end of the drain, and then for the open questions to upstreams."""
+    async def _drain(self, drain: Drain, under_way: float, scope: trio.CancelScope) -> None:
+        """Wait for the end of the drain, and then, so many seconds, for the open questions to upstreams."""
         await wait_drained(drain, self._asked)
         self._drained = True
         if drain.most:
-            await wait_answered(self._under_way)
+            await wait_answered(self._under_way, under_way)
         scope.cancel()
 
     def _asked(self) -> int:

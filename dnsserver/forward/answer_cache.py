@@ -251,7 +251,7 @@ class AnswerCache:
         self.failures.sweep(then)
 
     def forget_failures(self) -> None:
-        """Forget every failure: an upstream is back."""
+        """Forget every failure: an upstream is back, or new."""
         self.failures.clear()
 
     def flush(self, name: bytes, *, below: bool = False) -> list[Question]:

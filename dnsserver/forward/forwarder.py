@@ -31,7 +31,7 @@ from dnsserver.forward.sources import Followers, Known, look_ahead
 from dnsserver.forward.upstream import Upstream
 from dnsserver.forward.wheel import Wheel
 from dnsserver.pace import next_look
-from dnsserver.wire.message import EMPTY, HINFO, REFUSED, SERVFAIL, FormatError
+from dnsserver.wire.message import EMPTY, HINFO, MAX_CHAIN, REFUSED, SERVFAIL, FormatError
 from dnsserver.wire.name import is_below
 from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
@@ -64,8 +64,8 @@ class Forwarder:
         self._cache_settings = cache
         self._own = tuple(own)
         self._routes = RouteTable(routes, own, entropy)
-        self._followers = Followers(runtime.faults)
         self._cache = AnswerCache(cache)
+        self._followers = Followers(runtime.faults, self._cache.forget_failures)
         self._engine = LookupEngine(self, cache.ttls(), nonces, runtime, self._limits.loop_retry)
         self._lookups, self._means = self._engine.lookups, self._engine.means
         self._shares = self._means.shares
@@ -229,7 +229,7 @@ class Forwarder:
             else:
                 follow = reading.follow
                 if follow is not None and not any(is_below(follow, zone) for zone in self._own):
-                    self._join(lookup, reading, follow, now)
+                    self._follow(lookup, reading, follow, now)
                     return
                 reason = o.FORWARDED if not reading.errors else with_errors(o.FORWARDED, reading.errors)
                 outcome = Outcome(
@@ -258,43 +258,63 @@ class Forwarder:
             failed = self._cache.fail(question, reason, now, began)
         return self._cache.stale(question, now, self._cache_settings.failure_ttl, why=reason) or failed
 
-    def _join(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
+    def _follow(self, lookup: Lookup, reading: Reading, follow: bytes, now: float) -> None:
         """Ask another route for the rest of a chain, as the upstreams of the first route may not answer all of it."""
-        question = lookup.question
-        at = now + lookup.route.settings.deadline
-        join = Join(question, lookup.close(), reading, now)
-        self._joins[question] = join
+        question, at = lookup.question, lookup.deadline
+        rest = Question(follow, question.type, question.do, question.cd)
+        waiting = lookup.close()
+        before = max((waiter.aliases for waiter in waiting if isinstance(waiter, OwnQuestion)), default=0)
+        is_circle = self._last_of(rest) == question
+        self._joins[question] = join = Join(question, waiting, reading, rest, before, now)
         join.bucket = self._joins_due.add(join, at)
         self.hurry(at)
-        rest = Question(follow, question.type, question.do, question.cd)
-        known = self.answer_now(rest, now)
-        if known is None:
-            self.start(rest, OwnQuestion(partial(self._joined, join)), now)
-        else:
+        aliases = before + reading.aliases
+        if is_circle or aliases > MAX_CHAIN:
+            self._unjoined(join, o.CHAIN_TOO_LONG, now)
+        elif (known := self.answer_now(rest, now)) is not None:
             self._joined(join, known)
+        else:
+            self.start(rest, OwnQuestion(partial(self._joined, join), aliases), now)
+
+    def _last_of(self, question: Question) -> Question:
+        """Return what a question waits for in the end: itself, or the rest of the last chain on the way."""
+        while (join := self._joins.get(question)) is not None:  # no chain waits for itself: `_follow` sees to that
+            question = join.rest
+        return question
 
     def _joined(self, join: Join, rest: Outcome) -> None:
         """Deliver a chain whose rest is known now."""
         if self._joins.get(join.question) is not join:  # it took too long
             return
-        question, now = join.question, join.read_at
-        if rest.rcode == SERVFAIL:
-            outcome = self._cache.stale(question, now, self._cache_settings.failure_ttl, why=rest.reason) or rest
-        else:
-            try:
-                outcome = join.outcome(rest)
-            except FormatError:
-                outcome = Outcome(SERVFAIL, EMPTY, False, o.UPSTREAM_FORMAT, now, now)
-            else:
-                self._cache.put(question, outcome)
+        try:
+            outcome = rest if rest.rcode == SERVFAIL else join.outcome(rest)
+        except FormatError:
+            self._unjoined(join, o.UPSTREAM_FORMAT, self._clock())
+            return
+        if outcome.rcode == SERVFAIL:
+            self._unjoined(join, outcome.reason, self._clock())
+            return
+        if rest.reason.code != o.STALE.code:  # that says nothing new of the whole
+            self._cache.put(join.question, outcome)
         self._deliveries.give(self._close(join), outcome)
+
+    def _unjoined(self, join: Join, reason: Reason, now: float, began: float | None = None) -> None:
+        """Deliver that a chain has no end; `began` is as for a failure."""
+        if join.before and reason.code == o.CHAIN_TOO_LONG.code:  # asked for by itself it may be short enough
+            failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
+        else:
+            failed = self._failure(join.question, reason, now, join.read_at if began is None else began)
+        self._deliveries.give(self._close(join), failed)
 
     def _end_joins(self, now: float) -> None:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.question) is join:
-                failed = self._failure(join.question, o.CHAIN_TOO_SLOW, now, join.read_at)
-                self._deliveries.give(self._close(join), failed)
+                rest = self._lookups.get(self._last_of(join.rest))
+                if rest is None:
+                    self._unjoined(join, o.CHAIN_TOO_SLOW, now)
+                else:
+                    self._unjoined(join, rest.verdict(now), now, rest.counts_from(now))
 
     def overdue(self, lookup: Lookup, now: float) -> None:
         """Give those who wait a stale answer; the question stays under way for the cache's sake."""
@@ -368,6 +388,11 @@ class Forwarder:
         """Record that a file of certificate authorities says something else now."""
         self._engine.streams.authorities_changed(file)
 
+    @property
+    def longest_deadline(self) -> float:
+        """Return the seconds that a question may take, on the route where it is most."""
+        return self._routes.longest_deadline()
+
     # ---- tasks
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -411,7 +436,7 @@ class Forwarder:
             self._probes.send_due_probes(upstreams, now)
             self._engine.udp.sweep(now)
             self._engine.streams.sweep(upstreams)
-            self._cache.sweep(now - self._routes.longest_deadline())
+            self._cache.sweep(now - self.longest_deadline)
             self._probes.forget_others(upstreams)
             well = all(upstream.health.up and not upstream.looping for upstream in upstreams)
             await trio.sleep_until(next_look(_TICK if well else _TICK_DEGRADED))

@@ -48,7 +48,7 @@ from dnsserver.wire.upstream_reply import Reading
 from dnsserver.zone.record import Reason
 
 NEVER = float("inf")
-_MOST_ATTEMPTS = 6
+_FEW = 6  # upstreams; so many queries, or one to each
 _MOST_EACH = 3  # queries of a question to one upstream (RFC 9520 section 3.1: for each transport)
 
 
@@ -279,7 +279,7 @@ class Lookup(msgspec.Struct, gc=False, eq=False):
 
     @property
     def _most_tries(self) -> int:
-        return min(_MOST_ATTEMPTS, _MOST_EACH * len(self.order))
+        return min(max(_FEW, len(self.order)), _MOST_EACH * len(self.order))
 
     def _next(self, now: float) -> bool:
         """Ask the next upstream to which a query can be sent; False if there is none, and no query is under way."""

@@ -63,9 +63,13 @@ class Waiter(Protocol):
 
 
 class OwnQuestion(msgspec.Struct, gc=False, eq=False):
-    """A question of this server itself, which `on_outcome` waits for."""
+    """A question of this server itself, which `on_outcome` waits for.
+
+    It may be for the rest of a chain, which has so many `aliases` already.
+    """
 
     on_outcome: Callable[[Outcome], None]
+    aliases: int = 0
 
     def deliver(self, outcome: Outcome) -> None:
         """Take the outcome."""

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import trio
@@ -84,22 +84,28 @@ def apply_known(route: Route, known: Known, others: Sequence[Upstream] = ()) -> 
 async def follow_upstreams(
     route: Route,
     limits: Limits,
+    on_new: Callable[[], None],
     known: Known | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Keep the route's upstreams as their source has them; started when what needs no look-up is in place.
 
-    `known` has been applied to the route already.
+    `known` has been applied to the route already. `on_new` is called when there is an upstream that was not there.
     """
     if route.settings.resolv_conf is not None:
-        await _follow_file(route, route.settings.resolv_conf, limits, known, task_status)
+        await _follow_file(route, route.settings.resolv_conf, limits, on_new, known, task_status)
     else:
-        await _follow_names(route, limits, known or Known(), task_status)
+        await _follow_names(route, limits, on_new, known or Known(), task_status)
 
 
 async def _follow_file(
-    route: Route, path: str, limits: Limits, known: Known | None, task_status: trio.TaskStatus[None]
+    route: Route,
+    path: str,
+    limits: Limits,
+    on_new: Callable[[], None],
+    known: Known | None,
+    task_status: trio.TaskStatus[None],
 ) -> None:
     file = None if known is None else known.files.get(path)
     if file is None:
@@ -110,11 +116,13 @@ async def _follow_file(
     while True:
         await trio.sleep_until(next_look(limits.file_interval))
         before, stamp = stamp, await _stamp(path)
-        if stamp != before:
-            _use_file(route, path, await _read(path))
+        if stamp != before and _use_file(route, path, await _read(path)):
+            on_new()
 
 
-async def _follow_names(route: Route, limits: Limits, known: Known, task_status: trio.TaskStatus[None]) -> None:
+async def _follow_names(
+    route: Route, limits: Limits, on_new: Callable[[], None], known: Known, task_status: trio.TaskStatus[None]
+) -> None:
     specs = route.settings.upstreams
     hosts = {spec.host: spec for spec in specs if not _is_address(spec.host)}
     found = {host: known.hosts[host] for host in hosts if host in known.hosts}
@@ -129,7 +137,8 @@ async def _follow_names(route: Route, limits: Limits, known: Known, task_status:
             await _look_up(spec, found, troubles)
             if route.settings.upstreams != specs:  # a reload came just before this task was to be cancelled
                 return
-            _apply(route, specs, found, troubles)
+            if _apply(route, specs, found, troubles):
+                on_new()
         if any(host not in found for host in hosts):
             await trio.sleep(min(pause, limits.resolve_interval))
             pause *= 2
@@ -144,15 +153,18 @@ def _apply(
     known: Mapping[str, tuple[str, ...]],
     troubles: Mapping[str, str],
     others: Sequence[Upstream] = (),
-) -> None:
-    """Update the route's upstreams; an upstream that stays keeps everything that was learnt about it."""
+) -> bool:
+    """Update the route's upstreams, and tell whether one of them is new.
+
+    An upstream that stays keeps everything that was learnt about it.
+    """
     route.trouble = "; ".join(f"upstream {host}: {trouble}" for host, trouble in troubles.items())
     present = {(upstream.spec, upstream.address[0]): upstream for upstream in route.upstreams}
     wanted = [
         (spec, a) for spec in specs for a in ((spec.host,) if _is_address(spec.host) else known.get(spec.host, ()))
     ]
     if wanted == list(present):
-        return
+        return False
     settings = route.settings
     upstreams = []
     for spec, address in wanted:
@@ -162,6 +174,7 @@ def _apply(
             upstream.learn_from((*route.upstreams, *others))
         upstreams.append(upstream)
     route.replace(upstreams)
+    return any(each not in present for each in wanted)
 
 
 def _is_address(host: str) -> bool:
@@ -216,21 +229,25 @@ async def _read(path: str) -> FileFound:
     return FileFound(stamp, found)
 
 
-def _use_file(route: Route, path: str, file: FileFound, others: Sequence[Upstream] = ()) -> None:
-    """Take the upstreams from a file; if it cannot be read or names none, the earlier upstreams stay."""
+def _use_file(route: Route, path: str, file: FileFound, others: Sequence[Upstream] = ()) -> bool:
+    """Take the upstreams from a file, and tell whether one of them is new.
+
+    If it cannot be read or names none, the earlier upstreams stay.
+    """
     found = file.found
     if found is None:
         _note_trouble(route, path, file.trouble, ())
-        return
+        return False
     if not found.nameservers:
         _note_trouble(route, path, "has no line with a nameserver and its address", found.not_understood)
-        return
-    _apply(route, found.nameservers, {}, {}, others)
+        return False
+    has_new = _apply(route, found.nameservers, {}, {}, others)
     log.info("upstreams read", file=path, upstreams=[upstream.name for upstream in route.upstreams])
     if found.not_understood:
         log.warning("lines of a file of upstreams skipped", file=path, lines=list(found.not_understood[:_SHOWN]))
     if found.not_followed:
         log.info("options of a file of upstreams not followed", file=path, options=list(found.not_followed))
+    return has_new
 
 
 def _note_trouble(route: Route, path: str, why: str, odd: tuple[str, ...]) -> None:
@@ -251,9 +268,10 @@ def _text(path: str) -> str:
 class Followers:
     """The tasks that keep each route's upstreams as their source has them."""
 
-    def __init__(self, faults: Faults) -> None:
-        """Follow nothing yet."""
+    def __init__(self, faults: Faults, on_new: Callable[[], None]) -> None:
+        """Follow nothing yet; `on_new` is called when a source has an upstream that it had not."""
         self._faults = faults
+        self._on_new = on_new
         self._nursery: trio.Nursery | None = None
         self._scopes: dict[Route, tuple[object, trio.CancelScope]] = {}
 
@@ -294,7 +312,7 @@ class Followers:
         _, scope = self._scopes.setdefault(route, (_source(route, limits), trio.CancelScope()))
         with scope:
             await self._faults.keep_started(
-                "upstream-source", follow_upstreams, route, limits, known, task_status=task_status
+                "upstream-source", follow_upstreams, route, limits, self._on_new, known, task_status=task_status
             )
 
 

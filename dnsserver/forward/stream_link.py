@@ -6,7 +6,7 @@ Sessions are resumed.
 
 import os
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -36,13 +36,22 @@ class OpenError(Exception):
         self.reason = reason
 
 
+class Authorities(NamedTuple):
+    """What certificates are checked against, as read from files that were so old then."""
+
+    context: ssl.SSLContext
+    stamps: tuple[tuple[int, int, int], ...]
+
+
 class Opener:
     """Opens connections to one upstream, the next one faster than the first."""
 
     def __init__(self, upstream: Upstream) -> None:
         """Open nothing yet."""
         self._upstream = upstream
-        self._tls: ssl.SSLContext | None = None
+        self._authorities: Authorities | None = None
+        self._is_doubted = True
+        self._reading = trio.Lock()
         self._session: Any = None
 
     async def open(self) -> Stream:
@@ -87,25 +96,29 @@ class Opener:
 
     async def _secure(self, stream: trio.SocketStream) -> Stream:
         try:
-            secure = self._wrap(stream)
+            secure = trio.SSLStream(stream, await self._tls(), server_hostname=self._name, https_compatible=True)
+            if self._session is not None:
+                secure.session = self._session
             await secure.do_handshake()
         except (OSError, trio.BrokenResourceError, ValueError) as error:
             await trio.aclose_forcefully(stream)
-            self.forget_authorities()  # they may have come right
+            self.doubt_authorities()  # they may have come right
             raise OpenError(self._reason(self._tls_trouble(error))) from error
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
         return secure
 
-    def _wrap(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._upstream.spec.authorities)
-            self._tls.set_alpn_protocols(["dot"])
-        secure = trio.SSLStream(stream, self._tls, server_hostname=self._name, https_compatible=True)
-        if self._session is not None:
-            secure.session = self._session
-        return secure
+    async def _tls(self) -> ssl.SSLContext:
+        """Return what certificates are checked against; raises OSError or SSLError where there is nothing."""
+        async with self._reading:
+            if self._authorities is None or self._is_doubted:
+                known, self._authorities = self._authorities, None
+                # That takes 20 ms with the authorities of a system: not on the event loop.
+                file = self._upstream.spec.authorities
+                self._authorities = await trio.to_thread.run_sync(_read_authorities, file, known)
+                self._is_doubted = False
+            return self._authorities.context
 
     @property
     def _name(self) -> str:
@@ -113,13 +126,14 @@ class Opener:
         spec = self._upstream.spec
         return spec.server_name or spec.host.partition("%")[0]
 
-    def forget_authorities(self) -> None:
-        """Have the next connection read the authorities again, and check the certificate against them."""
-        self._tls = self._session = None
+    def doubt_authorities(self) -> None:
+        """Have the next connection read files of authorities that have changed, and show the certificate again."""
+        self._is_doubted, self._session = True, None
 
     def keep_session(self, stream: Stream) -> None:
         """Keep what makes the next handshake short; TLS 1.3 sends it after the handshake."""
-        if isinstance(stream, trio.SSLStream):
+        known = self._authorities
+        if isinstance(stream, trio.SSLStream) and known is not None and stream.context is known.context:
             self._session = stream.session
 
     def _reason(self, why: str, like: Reason = o.UPSTREAM_UNREACHABLE) -> Reason:
@@ -145,13 +159,36 @@ class Opener:
                 return "it closed the connection in the TLS handshake"
             case ssl.SSLError(reason=reason) if reason in _NO_TLS:
                 return "it does not speak TLS on this port"
-            case ssl.SSLError() if self._tls is None and authorities:
+            case ssl.SSLError() if self._authorities is None and authorities:
                 return f"the file of authorities {authorities} has no certificate that can be read"
             case ssl.SSLError():
                 return f"TLS failed: {cause.reason or cause}"
-            case OSError() if self._tls is None and authorities:
+            case OSError() if self._authorities is None and authorities:
                 return f"the file of authorities {authorities} cannot be read: {_errno_text(cause)}"
         return f"TLS failed: {cause}"
+
+
+def _read_authorities(file: str | None, known: Authorities | None) -> Authorities:
+    """Return the authorities of a file, or those of the system; the `known` ones if their files are as they were.
+
+    Raises OSError or SSLError.
+    """
+    system = ssl.get_default_verify_paths()
+    stamps = tuple(_stamp(path) for path in ((system.cafile, system.capath) if file is None else (file,)))
+    if known is not None and known.stamps == stamps:
+        return known
+    context = ssl.create_default_context(cafile=file)
+    context.set_alpn_protocols(["dot"])
+    return Authorities(context, stamps)
+
+
+def _stamp(path: str | None) -> tuple[int, int, int]:
+    """Return what is another value when a file or folder, which need not be there, has changed."""
+    try:
+        status = os.stat(path or "")  # noqa: PTH116 - a Path of "" is the working directory
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _errno_text(error: OSError) -> str:

@@ -101,7 +101,7 @@ class StreamTransport:
         """Have upstreams whose authorities are in this file show their certificates again, on new connections."""
         for upstream, pool in self._pools.items():
             if upstream.spec.authorities == file:
-                pool.opener.forget_authorities()
+                pool.opener.doubt_authorities()
                 self.drop(upstream)
 
     def drop(self, upstream: Upstream) -> None:

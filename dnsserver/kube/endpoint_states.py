@@ -33,10 +33,15 @@ class _Conditions(msgspec.Struct):
 
     @property
     def state(self) -> str:
-        """An endpoint counts as ready and as serving where its slice does not say otherwise (discovery.k8s.io/v1)."""
+        """An endpoint counts as ready and as serving where its slice does not say otherwise (discovery.k8s.io/v1).
+
+        One that ends and is ready, as a Service may publish addresses that are not, is in answers: it is "ready".
+        """
+        if self.ready is not False:
+            return "ready"
         if self.terminating:
             return "ending" if self.serving is False else "ending, still serving"
-        return "not ready" if self.ready is False else "ready"
+        return "not ready"
 
 
 class _Target(msgspec.Struct):

@@ -152,7 +152,7 @@ def _look_at_service(parsed: dict[Any, Any]) -> Iterator[Flaw]:
         target = spec.get("externalName")
         if not target:
             yield Flaw(("spec", "externalName"), "is missing: an ExternalName Service needs it")
-        elif isinstance(target, str) and pack(target) is not None:
+        elif isinstance(target, str) and pack(target.removesuffix(".")) is not None:
             yield Flaw(("spec", "externalName"), f"{_shown(target)} is an address: expected a DNS name")
         elif isinstance(target, str) and not _is_name(target):
             yield Flaw(("spec", "externalName"), f"{_shown(target)} is not a DNS name")
@@ -178,9 +178,12 @@ def _look_at_slice(parsed: dict[Any, Any]) -> Iterator[Flaw]:
                 what = _ADDRESS_TYPES.get(str(kind), "IP address")
                 yield Flaw(("endpoints", number, "addresses", at), f"{_shown(text)} is not a valid {what}")
     labels = _dict(_dict(parsed.get("metadata")).get("labels"))
-    if not labels.get("kubernetes.io/service-name"):
-        path: Path = ("metadata", "labels")
+    path: Path = ("metadata", "labels")
+    service = labels.get("kubernetes.io/service-name")
+    if not service:
         yield Flaw(path, "kubernetes.io/service-name is missing: the slice belongs to no Service")
+    elif isinstance(service, str) and not _LABEL.fullmatch(service):
+        yield Flaw((*path, "kubernetes.io/service-name"), f"{_shown(service)} is not the name of a Service")
     yield from _look_at_ports(("ports",), parsed.get("ports"))
 
 

@@ -125,7 +125,7 @@ class Chain:
 
     def _followed(self, found: Answer, qtype: int) -> Answer:
         """Go on at the target of a CNAME, as long as this server answers for the target."""
-        for _ in range(m.MAX_CHAIN):
+        for _ in range(m.MAX_CHAIN + 1):  # the last time it has its end, or is too long
             if (name := found.follow) is None:
                 return found
             if any(rrset.name == name for rrset in found.answer):

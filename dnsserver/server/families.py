@@ -32,7 +32,7 @@ class WithoutIPv6:
         if not _is_hidden(question):
             return self._outside.answer_now(question, now)
         known = self._outside.answer_now(Question(question.name, m.A), now)
-        return None if known is None else _hidden(question.name, known)
+        return None if known is None else _hidden(question.name, known, now)
 
     def start(self, question: Question, waiter: Waiter, now: float, packet: bytes = b"") -> None:
         """Have `waiter` get the outcome once, later."""
@@ -56,7 +56,7 @@ class _Hidden(msgspec.Struct, gc=False, eq=False):
     name: bytes
 
     def deliver(self, outcome: Outcome) -> None:
-        self.waiter.deliver(_hidden(self.name, outcome))
+        self.waiter.deliver(_hidden(self.name, outcome, outcome.stored))
 
     def asker(self) -> Asker:
         return self.waiter.asker()
@@ -65,11 +65,14 @@ class _Hidden(msgspec.Struct, gc=False, eq=False):
         self.waiter.give_up()
 
 
-def _hidden(name: bytes, outcome: Outcome) -> Outcome:
-    """Return the outcome for the AAAA of a name that follows from the outcome for its A."""
+def _hidden(name: bytes, outcome: Outcome, now: float) -> Outcome:
+    """Return the outcome for the AAAA of a name that follows from the outcome for its A.
+
+    It lasts as long as its SOA, whose TTL is a part of the time that the A has left, and is then made anew.
+    """
     if outcome.rcode != m.NOERROR or outcome.follow is not None:
         return outcome
-    answer = rrsets(outcome.body, name)[0]
+    answer = rrsets(outcome.body_at(now), name)[0]
     if all(rrset.type != m.A for rrset in answer):
         return outcome
     aliases = [rrset for rrset in answer if rrset.type == m.CNAME]
@@ -80,4 +83,4 @@ def _hidden(name: bytes, outcome: Outcome) -> Outcome:
     reason = outcome.reason
     if reason.ede is None:
         reason = msgspec.structs.replace(_NO_IPV6, also=reason.also)
-    return Outcome(outcome.rcode, body, False, reason, outcome.stored, outcome.expires)
+    return Outcome(outcome.rcode, body, False, reason, now, min(outcome.expires, now + ttl))

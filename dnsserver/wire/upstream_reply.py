@@ -71,8 +71,8 @@ class TTLLimits(msgspec.Struct, frozen=True, gc=False):
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a reply says. `ttl` is how many seconds it may be kept, 0 for not at all.
 
-    `follow` is the name at which the chain leaves the scope; the records behind it were dropped. `errors` are the
-    extended errors that it tells, whatever it says.
+    `follow` is the name at which the chain leaves the scope, after so many `aliases`; the records behind it were
+    dropped. `errors` are the extended errors that it tells, whatever it says.
     """
 
     verdict: Verdict
@@ -82,6 +82,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     ad: bool = False
     follow: bytes | None = None
     errors: tuple[ExtendedError, ...] = ()
+    aliases: int = 0
 
 
 def read(reply: bytes, name: bytes, type_: int, do: bool, scope: Scope, limits: TTLLimits) -> Reading:
@@ -264,14 +265,15 @@ class _Selection:
             return Reading(Verdict.CHAIN_TOO_LONG, rcode)
         chain, last, final, follow = picked
         ad = bool(self._reply[3] & 0x20)
+        aliases = sum(record.type == CNAME for record in chain)
         if final or follow is not None:
             body, ttl = self._body(chain, self._proofs(chain, None), limits)
-            return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, follow)
+            return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, follow, aliases=aliases)
         soas = (r for r in self._authority if r.type == m.SOA and r.cls == CLASS_IN and is_below(last, r.owner))
         soa = next(soas, None)
         if soa is None and rcode == NOERROR and not self._scope.is_home(last):
             body, ttl = self._body(chain, [], limits)  # trusted, but they know no more than that
-            return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, last)
+            return Reading(Verdict.GOOD, NOERROR, body, ttl, ad, last, aliases=aliases)
         if soa is None:
             # Neither data nor proof of its absence: not to be kept (RFC 2308 section 5).
             referral = any(record.type == m.NS for record in self._authority) and not self._reply[3] & 0x80

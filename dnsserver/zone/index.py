@@ -223,7 +223,7 @@ class Index:
             self._replace_service(entry, view)
 
     def put_slice(self, obj: model.EndpointSlice) -> None:
-        """Record the present state of an EndpointSlice; one without the service's label names nothing."""
+        """Record the present state of an EndpointSlice; one whose label is no Service's name names nothing."""
         metadata = obj.metadata
         namespace, name = _octets(metadata.namespace), _octets(metadata.name)
         service = _octets((metadata.labels or {}).get("kubernetes.io/service-name", ""))
@@ -231,7 +231,7 @@ class Index:
         if before is not None and before.key[1] != service:
             self.remove_slice((namespace, name))
             before = None
-        if not service:
+        if not (0 < len(namespace) <= _MAX_LABEL and 0 < len(service) <= _MAX_LABEL):
             return
         if before is None:
             entry = self.entries.get(namespace, _NO_ENTRIES).get(service) or self._new_entry(namespace, service)

@@ -92,14 +92,14 @@ class ServiceNames:
         """Answer from the ready endpoints of `slices`; if there are none, from the retained endpoints of the entry."""
         depends = entry.keys
         slices = [part for part in slices if part.held] or _retained(entry, None)
-        if port is not None:
-            slices = [part for part in slices if _matching(part.ports, port)]
         if not slices:
-            if port is not None:
-                return self._build.nxdomain(depends, _PORT_UNKNOWN)
             unready = sum(part.unready for part in entry.slices)
             text = f"none of {unready} endpoints is ready" if unready else "the Service has no endpoints"
             return self._build.nxdomain(depends, Reason("no-ready-endpoints", EDE.OTHER, text))
+        if port is not None:
+            slices = [part for part in slices if _matching(part.ports, port)]
+            if not slices:
+                return self._build.nxdomain(depends, _PORT_UNKNOWN)
         with_addresses = [part for part in slices if part.size]
         if not with_addresses:
             # One name has one CNAME (RFC 2181 section 10.1): the least, so that the order of events never shows.
@@ -157,7 +157,7 @@ class ServiceNames:
     def _external(self, name: bytes, text: str, qtype: int, depends: tuple[Key, ...], *, whole: bool) -> Answer:
         if not whole:
             return self._build.nxdomain(depends, _BELOW_EXTERNAL)
-        if pack(text) is not None:
+        if pack(text.removesuffix(".")) is not None:
             shown = f"externalName {text} is an IP address, expected a domain name"
             return self._build.nxdomain(depends, Reason("external-name-is-address", EDE.INVALID_DATA, shown))
         try:
@@ -185,14 +185,14 @@ class ServiceNames:
         while names.is_below(target, self._build.domain):
             if target in seen:
                 return Answer(answer=tuple(chain), authority=(self._build.soa(),), reason=CNAME_LOOP, depends=hangs_on)
-            if len(chain) >= m.MAX_CHAIN:
-                return Answer(m.SERVFAIL, tuple(chain), reason=TOO_MANY_CNAMES, depends=hangs_on)
             seen.add(target)
             step = self._resolve(target, m.CNAME)
             if step is None:
                 break
             hangs_on = joined(hangs_on, step.depends)
             if step.answer and step.answer[0].type == m.CNAME:
+                if len(chain) >= m.MAX_CHAIN:
+                    return Answer(m.SERVFAIL, tuple(chain), reason=TOO_MANY_CNAMES, depends=hangs_on)
                 chain.append(step.answer[0])
                 target = step.answer[0].rdatas[0]
                 continue

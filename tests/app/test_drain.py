@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from dnsserver.app.drain import UNDER_WAY, Drain, wait_answered, wait_drained
+from dnsserver.app.drain import UNDER_WAY, Drain, time_under_way, wait_answered, wait_drained
 from tests.cluster import Thing, endpoint, endpoints, namespace, service
 from tests.messages import d
 from tests.running import HOST, ask_tcp, ask_udp, config, port_of, running, take_messages, write_objects
@@ -48,8 +48,13 @@ async def test_what_is_under_way_is_answered_first(
         return left
 
     began = trio.current_time()
-    await wait_answered(under_way)
+    await wait_answered(under_way, UNDER_WAY)
     assert trio.current_time() - began == pytest.approx(seconds, abs=0.11)
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [(0.5, UNDER_WAY), (2.0, UNDER_WAY), (4.0, 4.0), (60.0, 5.0)])
+def test_questions_under_way_get_their_deadline_within_the_time_of_the_pod(deadline: float, seconds: float) -> None:
+    assert time_under_way(deadline) == seconds
 
 
 DNS = [("dns", "UDP", 53)]

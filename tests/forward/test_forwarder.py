@@ -6,6 +6,7 @@ Over 400 lines, so that the rows stand in their order in one place.
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from itertools import pairwise
 
 import dns.edns
@@ -538,6 +539,16 @@ async def test_row_53_a_fresh_answer_replaces_the_stale_one(clock: LoopbackClock
         server.script, server.script_probes = answers("{} 10 IN A 192.0.2.9"), None
         await pass_time(clock, 15)
         assert shown(asked, await wait_outcome(forward, asked)) == ["www.example.com. 10 IN A 192.0.2.9"]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+async def test_row_46_every_upstream_is_asked_before_a_question_fails(policy: Policy, clock: LoopbackClock) -> None:
+    async with AsyncExitStack() as stack:
+        bad = [await stack.enter_async_context(upstream(answers(rcode=REFUSED))) for _ in range(7)]
+        good = await stack.enter_async_context(upstream())
+        forward = await stack.enter_async_context(forwarder(route(*bad, good, policy=policy)))
+        for number in range(20):
+            assert (await wait_outcome(forward, ask(f"n{number}.example.com"))).rcode == NOERROR
 
 
 async def test_row_55_a_long_chain_is_cut(clock: LoopbackClock) -> None:

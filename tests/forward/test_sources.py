@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from dnsserver.forward.settings import Limits, UpstreamSpec
+from dnsserver.forward.settings import CacheSettings, Limits, UpstreamSpec
 from dnsserver.forward.upstream import Upstream
 from dnsserver.wire.message import EDE, NOERROR, REFUSED, SERVFAIL
 from dnsserver.wire.name import ROOT
@@ -178,6 +178,22 @@ async def test_a_hostname_that_does_not_resolve_is_told_and_comes_right(clock: L
             resolver.known.clear()
             await trio.sleep(60)
             assert (await wait_outcome(forward, ask("w2.example.com"))).rcode == NOERROR
+
+
+async def test_what_failed_before_is_asked_of_a_new_address_at_once(clock: LoopbackClock) -> None:
+    resolver = Resolver()
+    resolver.known["dns.corp.example"] = "127.0.0.2"  # where nobody listens
+    trio.socket.set_custom_hostname_resolver(resolver)
+    cache = CacheSettings(failure_ttl=300, failure_cap=300)
+    async with upstream() as server:
+        spec = UpstreamSpec("dns.corp.example", server.port)
+        async with forwarder(route(spec), cache=cache, limits=LIMITS) as forward:
+            await trio.sleep(1)
+            for _ in range(2):
+                assert (await wait_outcome(forward, ask("www.example.com"))).rcode == SERVFAIL
+            resolver.known["dns.corp.example"] = HOST
+            await trio.sleep(31)
+            assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
 
 
 async def test_one_hostname_that_does_not_resolve_is_not_missed_where_others_do(clock: LoopbackClock) -> None:

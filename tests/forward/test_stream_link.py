@@ -3,9 +3,11 @@
 import datetime as dt
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -127,6 +129,30 @@ async def test_what_comes_right_is_used_without_a_restart(folder: Path, clock: L
             assert (await wait_outcome(forward, ask("b.example.com"))).rcode == SERVFAIL
             AUTHORITY.cert_pem.write_to_path(file)
             assert (await wait_outcome(forward, ask("c.example.com"))).rcode == NOERROR
+
+
+async def test_authorities_are_read_off_the_event_loop_and_again_only_when_they_changed(
+    folder: Path, clock: LoopbackClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    read = ssl.create_default_context
+
+    def counted(*args: Any, **more: Any) -> ssl.SSLContext:
+        threads.append(threading.current_thread())
+        return read(*args, **more)
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    tls = speaking(STRANGER.issue_cert("dns.example"))
+    async with stream_upstream(answers, tls=tls) as server, AsyncExitStack() as stack:
+        forward = await stack.enter_async_context(forwarder(route(spec(server.port, folder / "ca.pem"))))
+        for number in range(20):
+            assert (await wait_outcome(forward, ask(f"n{number}.example.com"))).rcode == SERVFAIL
+        assert server.connections > 3
+        assert len(threads) == 1
+        assert threads[0] is not threading.main_thread()
+        STRANGER.cert_pem.write_to_path(folder / "ca.pem")
+        assert (await wait_outcome(forward, ask("www.example.com"))).rcode == NOERROR
+        assert len(threads) == 2
 
 
 @asynccontextmanager

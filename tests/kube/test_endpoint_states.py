@@ -16,6 +16,8 @@ from tests.cluster import endpoints
         ({}, "ready"),
         ({"ready": None}, "ready"),
         ({"ready": True, "serving": True, "terminating": False}, "ready"),
+        ({"ready": True, "serving": False, "terminating": True}, "ready"),  # the Service publishes what is not ready
+        ({"terminating": True}, "ready"),
         ({"ready": False}, "not ready"),
         ({"ready": False, "serving": False, "terminating": False}, "not ready"),
         ({"ready": False, "serving": True, "terminating": True}, "ending, still serving"),

@@ -36,6 +36,11 @@ $ORIGIN other.example.
 two 300 IN CNAME web.corp.example.
 circle 300 IN CNAME circle.corp.example.
 """
+# Aliases to and fro between two zones: a.1 leads to the address over as many as there may be, a.0 over one more.
+for step in range(m.MAX_CHAIN + 1):
+    line = f"a.{step} 300 IN CNAME a.{step + 1}.{'corp' if step % 2 else 'other'}.example.\n"
+    ZONE, OTHER = (ZONE, OTHER + line) if step % 2 else (ZONE + line, OTHER)
+OTHER += f"a.{m.MAX_CHAIN + 1} 300 IN A 192.0.2.3\n"
 REVERSE = """\
 $ORIGIN 10.in-addr.arpa.
 @ 300 IN SOA ns.corp.example. hostmaster.corp.example. 1 7200 1800 86400 60
@@ -149,6 +154,13 @@ def test_an_alias_that_leaves_through_a_zone_file() -> None:
     assert follow(answer) == "www.example.com."
     assert answer.aa
     assert hangs_on(answer) == (((b"shop", b"outward"),), ["far2.corp.example.", "www.example.com."])
+
+
+@pytest.mark.parametrize(("name", "rcode"), [("a.1.other.example", "NOERROR"), ("a.0.corp.example", "SERVFAIL")])
+def test_an_answer_has_as_many_aliases_over_zones_as_within_one(name: str, rcode: str) -> None:
+    answer = ask(chain(), name)
+    assert said(answer)[0] == rcode
+    assert (answer.reason.code == "cname-chain-too-long") == (rcode == "SERVFAIL")
 
 
 @pytest.mark.parametrize(

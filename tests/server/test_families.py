@@ -120,6 +120,19 @@ def test_it_lasts_no_longer_than_the_address_that_it_was_read_from(server: Serve
     assert ask(server, WWW) is None
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_can_be_kept_by_others_as_long_as_the_address_lasts(server: Server, *, kept: bool) -> None:
+    assert ask(server, WWW) is None
+    server.outside.answer(V4)
+    with server.outside.remembering():
+        for age in (0, 1, 29, 40, 200, 295):
+            server.now = 1000.0 + age
+            reply = ask(server, WWW if kept else WWW.upper())
+            assert reply is not None
+            (ttl,) = [rrset.ttl for rrset in dns.message.from_wire(reply).authority]
+            assert 1 <= ttl <= min(30, 300 - age)
+
+
 def test_a_stale_address_says_so_of_its_family(server: Server) -> None:
     assert ask(server, WWW, use_edns=0) is None
     server.outside.answer(V4, reason=Reason("stale", m.EDE.STALE_ANSWER))

@@ -3,8 +3,10 @@
 import dns.message
 import pytest
 
+from dnsserver.wire.message import MAX_CHAIN
 from tests.answering import synced
-from tests.cluster import endpoint, endpoints, service
+from tests.cluster import Thing, endpoint, endpoints, namespace, service
+from tests.zone.asking import ask, zone
 
 
 def test_a_name_that_is_none_in_a_slice_of_names_is_left_out() -> None:
@@ -33,3 +35,33 @@ def test_what_an_error_tells_fits_into_the_reply() -> None:
 def test_the_root_is_nobodys_alias(target: str) -> None:
     made = synced(service("alias"), endpoints("alias", target, family="FQDN"))
     assert made.says("alias.shop.svc.cluster.local", "CNAME") == ["NXDOMAIN"]
+
+
+@pytest.mark.parametrize("name", ["db", "_http._tcp.db"])
+@pytest.mark.parametrize(
+    "slices", [(), (endpoints("db", endpoint("10.1.0.1", ready=False), ports=[("http", "TCP", 80)]),)]
+)
+def test_why_a_port_has_no_endpoint_is_that_none_is_ready(name: str, slices: tuple[Thing, ...]) -> None:
+    cluster = zone(namespace("shop"), service("db", ports=[("http", "TCP", 80)]), *slices)
+    found = ask(cluster, f"{name}.shop.svc")
+    assert (found.rcode, found.reason) == ("NXDOMAIN", "no-ready-endpoints")
+
+
+@pytest.mark.parametrize(("aliases", "rcode"), [(MAX_CHAIN, "NOERROR"), (MAX_CHAIN + 1, "SERVFAIL")])
+def test_as_many_aliases_lead_to_a_service_as_an_answer_may_have(aliases: int, rcode: str) -> None:
+    chain = [service(f"e{n}", external=f"e{n + 1}.shop.svc.cluster.local") for n in range(aliases)]
+    found = ask(zone(namespace("shop"), *chain, service(f"e{aliases}", "10.9.0.1")), "e0.shop.svc")
+    assert found.rcode == rcode
+    assert len(found.records) == MAX_CHAIN + (rcode == "NOERROR")
+
+
+@pytest.mark.parametrize("target", ["10.0.0.1", "10.0.0.1.", "fd00::1"])
+def test_an_address_is_no_external_name(target: str) -> None:
+    found = ask(zone(namespace("shop"), service("alias", external=target)), "alias.shop.svc")
+    assert (found.rcode, found.reason) == ("NXDOMAIN", "external-name-is-address")
+
+
+@pytest.mark.parametrize("name", ["x" * 64, "x" * 300])
+def test_a_slice_of_what_can_be_no_service_names_nothing(name: str) -> None:
+    cluster = zone(namespace("shop"), endpoints(name, endpoint("10.1.1.1")), reverse_networks=("10.0.0.0/8",))
+    assert ask(cluster, "1.1.1.10.in-addr.arpa.", "PTR").rcode == "NXDOMAIN"
