@@ -50,7 +50,7 @@ class Opener:
         """Open nothing yet."""
         self._upstream = upstream
         self._authorities: Authorities | None = None
-        self._is_doubted = True
+        self._is_doubted = False
         self._reading = trio.Lock()
         self._session: Any = None
 
@@ -113,11 +113,10 @@ class Opener:
         """Return what certificates are checked against; raises OSError or SSLError where there is nothing."""
         async with self._reading:
             if self._authorities is None or self._is_doubted:
-                known, self._authorities = self._authorities, None
+                known, self._authorities, self._is_doubted = self._authorities, None, False
                 # That takes 20 ms with the authorities of a system: not on the event loop.
                 file = self._upstream.spec.authorities
                 self._authorities = await trio.to_thread.run_sync(_read_authorities, file, known)
-                self._is_doubted = False
             return self._authorities.context
 
     @property
