@@ -108,7 +108,7 @@ PLUGINS: dict[str, Plugin] = {
         },
         once=True,
     ),
-    "header": Plugin("word*", {"query": _FLAGS, "response": _FLAGS}),
+    "header": Plugin("word*", {"query": _FLAGS, "response": _FLAGS}, former=("set", "clear")),
     "dnssec": Plugin("word*", {"key": "file|aws_secretsmanager word+", "cache_capacity": "integer"}, once=True),
     "tls": Plugin(
         "word*",

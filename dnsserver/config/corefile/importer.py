@@ -228,7 +228,9 @@ def _handed_on(context: Context) -> None:
         above = [entry for entry in tables if is_below(domain, entry.values["domain"])]
         there = max(above, key=lambda entry: len(entry.values["domain"]), default=None)
         if there is not None and (site.is_root or there.values["domain"] == domain):
-            if not own or own[0].values["upstreams"] != there.values["upstreams"]:
+            here = [source_of(each) for each in site.block.directives if each.name == "forward"]
+            is_own = any(entry.values["upstreams"] == there.values["upstreams"] for entry in own)
+            if not is_own and there.sources[0] not in here:
                 place = there.sources[0].place()
                 text = f"names below {domain} are asked for at the upstreams of {place}, and not at those of this block"
                 draft.lost(source, "rewrite", text)

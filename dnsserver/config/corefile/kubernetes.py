@@ -39,6 +39,11 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name: nothing is answered for it")
     domains = [zone for zone in zones if not is_reverse(zone) and zone != "."]
+    if not domains and "." in zones:
+        text = f"a Service was NAME.NAMESPACE.svc. there, and is NAME.NAMESPACE.svc.{context.domain} here"
+        draft.lost(source, _WHAT, f"it answers for the root: {text}")
+        _options(context, site, directive)
+        return
     if not domains:
         draft.lost(source, _WHAT, "has only reverse zones, and CoreDNS does not start like that: left out")
         return

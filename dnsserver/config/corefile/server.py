@@ -148,6 +148,8 @@ def header(context: Context, _: Site, directive: Directive) -> None:
     """Import flags of replies that are set by hand."""
     for line in directive.lines:
         source, words = source_of_line(line), [word.lower() for word in line.words]
+        if words[0] in {"set", "clear"}:  # versions before 1.12.4 took such lines, for responses
+            words = ["response", *words]
         if words[:2] == ["response", "set"] and words[2:] == ["ra"]:
             context.draft.default(source, "header", "RA is set in every reply if there are upstreams")
         else:

@@ -172,6 +172,7 @@ TAKEN = [
     block("hosts", "10.0.0.1 a.example", "nonsense", "fallthrough", "no_reverse"),
     block("acl", "Allow net 10.0.0.1 fd00::/8", "block type A AAAA net *", "filter"),
     block("header", "Response Set RA", "query clear rd"),
+    block("header", "set ra", "clear aa rd"),  # up to 1.12.3
     block("timeouts", "read 5", "idle 1m"),
     block("errors", 'consolidate 5m ".*" warning show_first', "stacktrace"),
     block("rewrite stop", "name regex (.*)\\.a {1}.b", "answer name (.*)\\.b {1}.a"),
