@@ -1,9 +1,7 @@
 """Imports plugins about the server itself: where it listens, what it logs, and how it ends."""
 
-import ipaddress
-
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, seconds, source_of, source_of_line, whole
+from dnsserver.config.corefile.site import UNKNOWN, Context, Site, is_address, seconds, source_of, source_of_line, whole
 from dnsserver.config.values import Address
 
 _PORT = 53
@@ -15,19 +13,14 @@ _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 def bind(context: Context, site: Site, directive: Directive) -> None:
     """Import the addresses that a server block listens at."""
     draft, source = context.draft, source_of(directive)
-    excepted = {word for line in directive.lines if line.words[0] == "except" for word in line.words[1:]}
-    good: list[str] = []
+    bound = site.bound
+    ports = " and ".join(map(str, site.ports))
     for text in directive.args:
-        try:
-            ipaddress.ip_address(text)
-        except ValueError:
-            what = (
-                f"{text} is not an address: write those of this interface into listen, or no client is answered there"
-            )
+        if not is_address(text):
+            else_ = "no client is answered there" if bound else f"the server listens at port {ports} of all addresses"
+            what = f"{text} is not an address: write those of this interface into listen, or {else_}"
             draft.lost(source, "bind", what)
-            continue
-        if text not in excepted:
-            good.append(text)
+    good = [text for text in directive.args if text in bound]
     for line in directive.lines:
         if line.words[0] != "except":
             draft.lost(source_of_line(line), f"bind {line.words[0]}", UNKNOWN)

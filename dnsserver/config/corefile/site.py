@@ -1,5 +1,6 @@
 """The context in which a plugin is imported: its server block, the other blocks, and the machine's files."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -35,6 +36,15 @@ class Site(msgspec.Struct):
         """Tell whether a plugin stands in it."""
         return any(directive.name == plugin for directive in self.block.directives)
 
+    @property
+    def bound(self) -> list[str]:
+        """The IP addresses that its `bind` names; none where that names interfaces, or where there is none."""
+        binds = [directive for directive in self.block.directives if directive.name == "bind"]
+        lines = [line for directive in binds for line in directive.lines if line.words[0] == "except"]
+        excepted = {word for line in lines for word in line.words[1:]}
+        words = [word for directive in binds for word in directive.args if word not in excepted]
+        return [word for word in words if is_address(word)]
+
     def within(self, zone: str) -> list[str]:
         """Return which part of a zone this block is asked for: nothing, the zone, or the block's zones below it."""
         if belonging(zone, self.zones):
@@ -49,6 +59,15 @@ class Site(msgspec.Struct):
                 if belonging(zone, names(words)[0] or self.zones):
                     return True
         return False
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Located(NamedTuple):

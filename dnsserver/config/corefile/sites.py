@@ -41,6 +41,7 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], li
     _ports(kept, draft)
     ports = {port for site in kept for port in site.ports}
     for site in aside:
+        _listen(site, kept, draft)
         _lose(site, next(other for other in kept if site.zones[0] in other.zones), ports, draft)
     return sorted(kept, key=lambda site: not site.is_root), aside
 
@@ -125,12 +126,21 @@ def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
     draft.lost(site.source, _WHAT, f"{text}, at every port: clients that asked at port {port} get {get}")
 
 
+def _listen(site: Site, kept: list[Site], draft: Draft) -> None:
+    """Listen at the addresses of a block that is not kept too, where the server has its port at other addresses."""
+    for port in site.ports:
+        there = [other for other in kept if port in other.ports]
+        if site.bound and there and all(other.bound for other in there):
+            addresses = [f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for text in site.bound]
+            draft.extend("listen", addresses, site.source, "bind")
+
+
 def _ports(kept: list[Site], draft: Draft) -> None:
     """Set the addresses at which the server listens, unless `bind` sets them."""
     ports = {port: site for site in reversed(kept) for port in site.ports}
     for port, site in sorted(ports.items()):
-        unbound = [other for other in kept if port in other.ports and not other.has("bind")]
-        if unbound and (set(ports) != {_PORT} or any(other.has("bind") for other in kept)):
+        unbound = [other for other in kept if port in other.ports and not other.bound]
+        if unbound and (set(ports) != {_PORT} or any(other.bound for other in kept)):
             addresses = [f"0.0.0.0:{port}", f"[::]:{port}"]
             draft.extend("listen", addresses, unbound[0].source, _WHAT)
         elif unbound:
