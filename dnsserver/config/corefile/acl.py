@@ -5,7 +5,7 @@ import ipaddress
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive
 from dnsserver.config.corefile.site import NO_NAME, Context, Site, source_of, source_of_line
-from dnsserver.config.corefile.zones import ROOT, belonging, names
+from dnsserver.config.corefile.zones import ROOT, belonging, names, without
 
 _ACL = {"allow": "", "block": "REFUSED", "drop": "DROP", "filter": "NODATA"}
 
@@ -119,7 +119,7 @@ def _allow(context: Context, directive: Directive, source: Source) -> None:
                 draft.lost(sources[-1], "acl", f"{text} is not a network: left out of the rule")
                 continue
             taken = [common for part in rest if (common := _common(part, network)) is not None]
-            rest = [left for part in rest for left in _without(part, network)]
+            rest = [left for part in rest for left in without(part, network)]
             allowed += taken if action == "allow" else []
     if not excess:
         draft.default(source, "acl", "every client may ask")
@@ -140,13 +140,3 @@ def _common(
     if one.version != other.version or not one.overlaps(other):
         return None
     return one if one.prefixlen >= other.prefixlen else other
-
-
-def _without(
-    one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    if one.version != other.version or not one.overlaps(other):
-        return [one]
-    if one.prefixlen >= other.prefixlen:
-        return []
-    return list(one.address_exclude(other))  # type: ignore[arg-type]

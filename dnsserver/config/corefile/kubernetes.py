@@ -1,5 +1,6 @@
 """Imports the plugins `kubernetes` and `autopath`: which cluster the server answers for, and how."""
 
+import ipaddress
 import re
 
 from dnsserver.config import selectors
@@ -7,7 +8,7 @@ from dnsserver.config.corefile.cache import CAPPED, shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import REVERSE, belonging, is_reverse, names, network_of
+from dnsserver.config.corefile.zones import REVERSE, belonging, is_reverse, names, network_of, without
 from dnsserver.config.model import NAMESPACE
 
 _MODES = {"disabled", "insecure", "verified"}
@@ -187,12 +188,22 @@ def _reverse(context: Context, site: Site, directive: Directive, domains: list[s
             )
         else:
             note = "without fallthrough: unknown reverse names get NXDOMAIN"
-            draft.extend("reverse_zones", [network], source_of(directive), _WHAT, note)
+            left = _not_of_others(context, site, zone, network)
+            draft.extend("reverse_zones", left, source_of(directive), _WHAT, note)
     every = [zone for block, each in _every(context) for zone in _reverse_zones(context, block, each)]
     if not set(REVERSE) <= set(every) and directive is _every(context)[0][1]:
         which = "outside of its reverse zones" if every else "no reverse zone"
         text = f"{which}: CoreDNS asked for reverse names of the cluster as for others, here they are answered"
         draft.differs(source_of(directive), _WHAT, text)
+
+
+def _not_of_others(context: Context, site: Site, zone: str, network: str) -> list[str]:
+    """Return the networks of a reverse zone, without those whose names come to another block."""
+    left = [ipaddress.ip_network(network)]
+    for other in context.others(site, [zone]).get("except", []):
+        if (taken := network_of(other)) is not None:
+            left = [part for each in left for part in without(each, ipaddress.ip_network(taken))]
+    return [str(each) for each in sorted(left, key=lambda each: each.network_address.packed)]
 
 
 def autopath(context: Context, _: Site, directive: Directive) -> None:

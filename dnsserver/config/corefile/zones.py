@@ -97,6 +97,17 @@ def network_of(zone: str) -> str | None:
     return None
 
 
+def without(
+    one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the networks that are left of one when another is taken out of it."""
+    if one.version != other.version or not one.overlaps(other):
+        return [one]
+    if one.prefixlen >= other.prefixlen:
+        return []
+    return list(one.address_exclude(other))  # type: ignore[arg-type]
+
+
 def is_below(name: str, zone: str) -> bool:
     """Tell whether a name is a zone or lies below it."""
     return zone in {ROOT, name} or name.endswith(f".{zone}")
