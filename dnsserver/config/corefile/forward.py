@@ -1,22 +1,19 @@
 """Imports the plugin `forward`: which upstreams are asked for outside names. kube-dns's ConfigMap uses parts of it."""
 
-import ipaddress
 from typing import Any
-
-import msgspec
 
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
 from dnsserver.config.corefile.sites import answered_as
+from dnsserver.config.corefile.upstreams import is_here, nameservers, upstream_of
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, is_reverse, names
-from dnsserver.config.values import Upstream
 from dnsserver.wire.name import to_text
 from dnsserver.zone.static import SPECIAL
 
 _WHAT = "forward"
-_PORT = 53
 _ANSWERING = {"acl", "auto", "dns64", "etcd", "file", "hosts", "kubernetes", "rewrite", "secondary", "template"}
+_OF_ALL = {"auto", "file", "kubernetes"}  # of these, what a block that is imported has is there for all names
 _FEW = 3  # zones that are named one by one
 _PARTS = ("svc", "pod", "dns-version")  # all names below a cluster's domain but those of its name server
 _OF_A_DOMAIN = {"in_flight": "max_in_flight"}  # keys that are called otherwise in [[forward]]
@@ -72,13 +69,15 @@ def forward(context: Context, site: Site, directive: Directive) -> None:
         text = f"CoreDNS forwards only the first zone of this network, {zones[0]}; so does this server"
         draft.differs(source, _WHAT, text)
     options = _options(context, directive, is_last=_is_last(site, directive))
-    upstreams = _upstreams(context, directive, options)
     served = left_over(site, directive)
     if not served:
         text = "no name reaches it, because of its server block or an earlier `forward`: left out"
         draft.differs(source, _WHAT, text)
     _also_reverse(draft, [zone for zone in served if is_reverse(zone)], source)
     for zone in served:
+        upstreams = _upstreams(context, directive, options, zone, [site])
+        if upstreams is None:
+            continue
         if zone == ROOT:
             _everything(context, upstreams, options, source)
         elif belonging(zone, [context.domain, *context.seconds]) and site.has_above(zone):
@@ -182,6 +181,9 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
             if entry.values["upstreams"] != upstreams:
                 place = entry.sources[0].place()
                 draft.lost(source, _WHAT, f"{zone} is already forwarded by {place}: these upstreams are not asked")
+            else:
+                entry.sources.append(source)
+                draft.became(source, _WHAT, f"the same [[forward]] for {zone}")
             return
     values: dict[str, Any] = {"domain": zone, "upstreams": upstreams}
     if upstreams:
@@ -190,11 +192,19 @@ def _one_domain(context: Context, zone: str, upstreams: list[str], options: _Opt
     entry.sources += options.sources.values()
 
 
-def _upstreams(context: Context, directive: Directive, options: _Options) -> list[str]:
-    """Return the upstreams in the form of our configuration; those that cannot be asked are reported."""
+def _upstreams(
+    context: Context, directive: Directive, options: _Options, zone: str, seen: list[Site]
+) -> list[str] | None:
+    """Return the upstreams for a zone in the form of our configuration; those that cannot be asked are reported.
+
+    None means that another block which is imported has them all, and says where they go. `seen` are the blocks that the
+    names have come through.
+    """
     draft, source = context.draft, source_of(directive)
     targets = list(directive.args[1:])
-    others = _of_others(context, directive)
+    others = _of_others(context, directive, options, zone, seen)
+    if others is None:
+        return None
     files = [target for target in targets if "/" in target and "://" not in target]
     if files and len(targets) == 1 and options.tcp is None:
         return [context.located(files[0], source, _WHAT)]
@@ -221,76 +231,83 @@ def _upstreams(context: Context, directive: Directive, options: _Options) -> lis
         text = f"{target} stands with others: its current servers are written out, and the file is no longer followed"
         draft.lost(source, _WHAT, text)
         found += [f"tcp://{server}" if options.tcp else server for server in servers]
-    if not found:
+    if not found and not others:
         draft.lost(source, _WHAT, "no upstream is left: names that go there are not answered until you add one")
     return list(dict.fromkeys(found))
 
 
-def _of_others(context: Context, directive: Directive) -> dict[str, list[str]]:
-    """Return the upstreams of the blocks that a block hands its questions to, by the addresses of these blocks.
+def _of_others(
+    context: Context, directive: Directive, options: _Options, zone: str, seen: list[Site]
+) -> dict[str, list[str]] | None:
+    """Return the upstreams of the blocks that a zone's names are handed on to, by the addresses of these blocks.
 
-    That is how CoreDNS asks several upstreams over TLS, as it knows one name of a certificate for each `forward`. There
-    is no server at these ports any more.
+    That is how CoreDNS asks several upstreams over TLS, as it knows one name of a certificate for each `forward`. This
+    server is not asked again: all its blocks are one here, and those that are not imported have no port.
     """
     found: dict[str, list[str]] = {}
     for target in directive.args[1:]:
-        for other in context.aside:
-            there = [each for each in other.block.directives if each.name == _WHAT and each is not directive]
-            if not there or other.view or not _is_here(target, other.ports):
-                continue
-            rest = [each for each in context.aside if each is not other]  # so that a circle comes to an end
-            within = msgspec.structs.replace(context, aside=rest)
-            found[target] = _upstreams(within, there[0], _options(within, there[0], is_last=True))
-            context.draft.take_back(other.source, answered_as(other.zones), "lost")
-            text = f"its upstreams are asked directly, in place of {target}; it has no port of its own any more"
-            context.draft.differs(other.source, "server block", text)
-            answering = sorted({each.name for each in other.block.directives} & _ANSWERING)
-            if answering:
-                text = f"{', '.join(answering)} of it are left out: only its upstreams are asked"
-                context.draft.lost(other.source, "server block", text)
-            break
+        here = [other for other in [*context.aside, *context.sites] if not other.view and is_here(target, other)]
+        other = max((each for each in here if each not in seen), key=lambda each: _closeness(each, zone), default=None)
+        if other is None or not _closeness(other, zone):
+            if any(each in context.sites for each in here):
+                found[target] = []
+                text = f"{target} is this server itself, and it does not ask itself: left out"
+                context.draft.lost(source_of(directive), _WHAT, text)
+            continue
+        there = next((each for each in other.block.directives if _takes(each, zone)), None)
+        is_kept = other in context.sites
+        is_all = len(directive.args) == 2 and zone in other.zones
+        if is_kept and (is_all or (other.has_above(zone) and (there is None or not is_reverse(zone)))):
+            text = f"names below {zone} are answered as {other.source.place()} says, without a question to {target}"
+            context.draft.differs(source_of(directive), _WHAT, text)
+            return None
+        if there is None and not is_kept:
+            continue
+        found[target] = [] if there is None else _of_other(context, there, options, zone, [*seen, other])
+        _say_of_other(context, other, target, zone, bool(found[target]))
     return found
 
 
-def _is_here(target: str, ports: list[int]) -> bool:
-    """Tell whether an upstream is this machine at one of these ports."""
-    text = upstream_of(target)
-    if text is None or "://" in text:
-        return False
-    upstream = Upstream.parse(text)
-    if (upstream.port or _PORT) not in ports:
-        return False
-    try:
-        return ipaddress.ip_address(upstream.host).is_loopback
-    except ValueError:
-        return upstream.host == "localhost"
+def _of_other(context: Context, there: Directive, options: _Options, zone: str, seen: list[Site]) -> list[str]:
+    """Return the upstreams of another block's `forward`; who signs their certificates goes with them."""
+    own = _options(context, there, is_last=_is_last(seen[-1], there))
+    if "authorities" in own.values:
+        options.values.setdefault("authorities", own.values["authorities"])
+        options.sources.setdefault("authorities", own.sources["authorities"])
+    return _upstreams(context, there, own, zone, seen) or []
 
 
-def nameservers(text: str) -> list[str]:
-    """Return the addresses that a file like /etc/resolv.conf lists."""
-    lines = (line.split() for line in text.splitlines())
-    found = (words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
-    return [server for server in (upstream_of(text) for text in found) if server is not None]
-
-
-def upstream_of(target: str, *, tcp: bool = False, server_name: str = "") -> str | None:
-    """Return an upstream as our configuration writes it, None for one that cannot be asked."""
-    scheme, separator, rest = target.rpartition("://")
-    if separator and scheme not in {"dns", "tls"}:
-        return None
-    if scheme == "tls":
-        host, percent, behind = rest.rpartition("%")
-        if percent:  # tls://ADDRESS%NAME:PORT, or :PORT before the sign
-            name, colon, port = behind.partition(":")
-            rest, server_name = f"{host}{colon}{port}", name or server_name
-        text = f"tls://{rest}#{server_name}" if server_name else f"tls://{rest}"
+def _say_of_other(context: Context, other: Site, target: str, zone: str, is_asked: bool) -> None:
+    """Say what becomes of a block that names are handed on to, and what of it is not for these names."""
+    draft, source, what = context.draft, other.source, "server block"
+    asked = "its upstreams are asked directly" if is_asked else "nothing is asked"
+    text = f"{asked}, in place of {target}"
+    left_out = {each.name for each in other.block.directives} & _ANSWERING
+    if other not in context.sites:
+        if not {port for site in context.sites for port in site.ports} & set(other.ports):
+            draft.take_back(source, answered_as(other.zones), "lost")
+            text = f"{text}; it has no port of its own any more"
+    elif context.reaches(other, zone):
+        left_out = set()
     else:
-        text = f"tcp://{rest}" if tcp else rest
-    try:
-        upstream = Upstream.parse(text)
-    except ValueError:
-        return None
-    return None if upstream.transport == "file" else str(upstream)
+        left_out -= _OF_ALL
+        text = f"for names below {zone} {text}"
+    draft.differs(source, what, text)
+    if left_out:
+        names_of_it = ", ".join(sorted(left_out))
+        draft.lost(source, what, f"{names_of_it} of it are left out: only its upstreams are asked")
+
+
+def _closeness(site: Site, zone: str) -> int:
+    """Return how much of a zone's name the block's longest zone above it has, 0 if none is above it."""
+    return max((1 + len(own.strip(ROOT)) for own in site.zones if is_below(zone, own)), default=0)
+
+
+def _takes(directive: Directive, zone: str) -> bool:
+    """Tell whether a directive is a `forward` for a zone."""
+    if directive.name != _WHAT or len(directive.args) < 2 or belonging(zone, _excepted(directive)):
+        return False
+    return belonging(zone, names(directive.args[:1])[0][:1])
 
 
 def _is_last(site: Site, directive: Directive) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dnsserver.config.corefile.draft import Draft, Source
-from dnsserver.config.corefile.forward import upstream_of
+from dnsserver.config.corefile.upstreams import upstream_of
 from dnsserver.config.corefile.zones import zones_of
 
 _KEYS = {"stubDomains", "upstreamNameservers", "federations"}

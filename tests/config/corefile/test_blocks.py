@@ -43,6 +43,8 @@ SIBLINGS = """.:5301 {
  forward . 127.0.0.1:5301 localhost:5302
 }
 """
+BOTH = ["0.0.0.0:53", "[::]:53", "0.0.0.0:1053", "[::]:1053"]
+TO_1053 = " 127.0.0.1:1053\n}\n"
 LEAVING = """a.example {
  rewrite name suffix a.example b.example
  rewrite name regex (x) {1}.c.example
@@ -109,6 +111,32 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
      {"upstreams": ["10.0.0.1", "10.0.0.2"]}),
     (root("forward . 127.0.0.1:5301") + ".:5301 {\n forward . [::1]:5302 10.0.0.1\n}\n"
      ".:5302 {\n forward . 127.0.0.1:5301\n}\n", {"upstreams": ["127.0.0.1:5301", "10.0.0.1"]}),
+    # A block at another port that is imported for names of its own too
+    ("a.example {\n forward ." + TO_1053 + ".:1053 {\n forward . tls://10.0.0.1 {\n  tls_servername b.example\n }\n}",
+     {"listen": BOTH, "upstreams": ["tls://10.0.0.1#b.example"], "forwarding": {"trusted": True},
+      "forward": [{"domain": "a.example", "upstreams": ["tls://10.0.0.1#b.example"], "trusted": True}]}),
+    (root("forward a.example" + TO_1053.rstrip("}\n"), "forward . 192.0.2.1")
+     + "a.example:1053 {\n forward . 10.0.0.1 {\n  policy sequential\n }\n}",
+     {"listen": BOTH, "upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
+      "forward": [{"domain": "a.example", "upstreams": ["10.0.0.1"], "policy": "sequential", "trusted": True}]}),
+    (root("forward b.a.example 127.0.0.1:1053 10.0.0.2", "forward . 192.0.2.1")
+     + "a.example:1053 {\n forward . 10.0.0.1 {\n  tls /ca\n }\n}",
+     {"listen": BOTH, "upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
+      "forward": [{"domain": domain, "upstreams": upstreams, "authorities": "/ca", "trusted": True} for domain, upstreams
+                  in (("b.a.example", ["10.0.0.1", "10.0.0.2"]), ("a.example", ["10.0.0.1"]))]}),
+    (root("forward b.a.example 127.0.0.1:1053", "forward . 192.0.2.1") + "a.example:1053 {\n hosts /h\n}",
+     {"listen": BOTH, "upstreams": ["192.0.2.1"],
+      "forward": [{"domain": domain, "upstreams": []} for domain in ("b.a.example", "a.example")],
+      "hosts": [{"file": "/h", "below": ["a.example"], "authoritative_below": ["a.example"], "reverse": False}]}),
+    (root("forward cluster.local 127.0.0.1:1053", "forward . 192.0.2.1") + ".:1054 {\n errors\n}\n"
+     "cluster.local local:1053 {\n kubernetes cluster.local\n forward . 10.0.0.1\n}",
+     {"listen": BOTH, "domain": "cluster.local", "pods": "disabled", "upstreams": ["192.0.2.1"],
+      "forwarding": {"trusted": True},
+      "forward": [{"domain": "local", "upstreams": ["10.0.0.1"], "trusted": True}]}),
+    (root("forward ." + TO_1053.rstrip("}\n")) + "a.example:1053 {\n forward . 127.0.0.1\n}",
+     {"listen": BOTH, "upstreams": [], "forward": [{"domain": "a.example", "upstreams": []}]}),
+    (root("bind 192.0.2.9", "forward . 127.0.0.1"),  # another server of this machine
+     {"listen": ["192.0.2.9:53"], "upstreams": ["127.0.0.1"]}),
     # The same cluster under two domains, each in a block of its own
     ("a.local {\n kubernetes a.local in-addr.arpa\n}\nb.local {\n kubernetes\n forward . 10.0.0.1\n}",
      {"upstreams": [], "domain": "a.local", "pods": "disabled", "ttl": 5,
