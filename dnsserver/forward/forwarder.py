@@ -264,23 +264,29 @@ class Forwarder:
         rest = Question(follow, question.type, question.do, question.cd)
         waiting = lookup.close()
         before = max((waiter.aliases for waiter in waiting if isinstance(waiter, OwnQuestion)), default=0)
-        is_circle = self._last_of(rest) == question
+        last = self._last_of(rest)
         self._joins[question] = join = Join(question, waiting, reading, rest, before, now)
         join.bucket = self._joins_due.add(join, at)
         self.hurry(at)
         aliases = before + reading.aliases
-        if is_circle or aliases > MAX_CHAIN:
+        if last is None or last == question or aliases > MAX_CHAIN:
             self._unjoined(join, o.CHAIN_TOO_LONG, now)
         elif (known := self.answer_now(rest, now)) is not None:
             self._joined(join, known)
         else:
             self.start(rest, OwnQuestion(partial(self._joined, join), aliases), now)
 
-    def _last_of(self, question: Question) -> Question:
-        """Return what a question waits for in the end: itself, or the rest of the last chain on the way."""
-        while (join := self._joins.get(question)) is not None:  # no chain waits for itself: `_follow` sees to that
+    def _last_of(self, question: Question) -> Question | None:
+        """Return what a question waits for in the end: itself, or the rest of the last chain on the way.
+
+        None if there are more chains on the way than an answer may have aliases.
+        """
+        for _ in range(MAX_CHAIN):
+            join = self._joins.get(question)
+            if join is None:
+                return question
             question = join.rest
-        return question
+        return None
 
     def _joined(self, join: Join, rest: Outcome) -> None:
         """Deliver a chain whose rest is known now."""
@@ -296,21 +302,34 @@ class Forwarder:
             return
         if rest.reason.code != o.STALE.code:  # that says nothing new of the whole
             self._cache.put(join.question, outcome)
-        self._deliveries.give(self._close(join), outcome)
+        self._deliveries.queue(self._close(join), outcome)  # not at once, as others of them are chains too
 
     def _unjoined(self, join: Join, reason: Reason, now: float, began: float | None = None) -> None:
-        """Deliver that a chain has no end; `began` is as for a failure."""
-        if join.before and reason.code == o.CHAIN_TOO_LONG.code:  # asked for by itself it may be short enough
-            failed = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
+        """Deliver that a chain has no end; `began` is as for a failure.
+
+        If it is only too long for who has aliases before it, the others are asked for anew.
+        """
+        question, waiting = join.question, self._close(join)
+        if reason.code == o.CHAIN_TOO_LONG.code and join.before:
+            over = [each for each in waiting if isinstance(each, OwnQuestion) and each.aliases >= join.before]
+            self._deliveries.queue(over, Outcome(SERVFAIL, EMPTY, False, reason, now, now))
+            for waiter in waiting:
+                if waiter not in over:
+                    self.start(question, waiter, now)
+            return
+        if reason.code in o.OLD:
+            known = Outcome(SERVFAIL, EMPTY, False, reason, now, now)
+            failed = self._cache.stale(question, now, self._cache_settings.failure_ttl, why=reason) or known
         else:
-            failed = self._failure(join.question, reason, now, join.read_at if began is None else began)
-        self._deliveries.give(self._close(join), failed)
+            failed = self._failure(question, reason, now, join.read_at if began is None else began)
+        self._deliveries.queue(waiting, failed)
 
     def _end_joins(self, now: float) -> None:
         """End the chains whose rest took too long."""
         for join in self._joins_due.due(now):
             if self._joins.get(join.question) is join:
-                rest = self._lookups.get(self._last_of(join.rest))
+                last = self._last_of(join.rest)
+                rest = None if last is None else self._lookups.get(last)
                 if rest is None:
                     self._unjoined(join, o.CHAIN_TOO_SLOW, now)
                 else:
@@ -374,6 +393,7 @@ class Forwarder:
         anew: list[Lookup | Join] = []
         if is_altered is not None:
             self._cache.drop(is_altered, labels)
+            self._cache.forget_failures()  # the rest of a chain may be one that has other upstreams now
             joins = tuple(self._joins.values())
             anew += [join for join in joins if is_altered(join.question.name, join.head.body.data)]
         for lookup in self._lookups.values():

@@ -45,6 +45,6 @@ class Join(msgspec.Struct, gc=False, eq=False):
         if head.aliases + sum(rrset.type == CNAME for rrset in tail[0]) > MAX_CHAIN:
             return Outcome(SERVFAIL, EMPTY, False, CHAIN_TOO_LONG, now, now)
         body = whole_body(name, (*links, *tail[0]), tail[1])
-        expires = min(now + head.ttl, rest.expires)
+        expires = min(now + head.ttl, rest.expires) if rest.expires > rest.stored else now  # that may not be kept
         reason = with_errors(rest.reason, head.errors)
         return Outcome(rest.rcode, body, head.ad and rest.ad, reason, now, expires, rest.follow, rest.upstream)

@@ -6,6 +6,9 @@ Sessions are resumed.
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import trio
@@ -37,10 +40,10 @@ class OpenError(Exception):
 
 
 class Authorities(NamedTuple):
-    """What certificates are checked against, as read from files that were so old then."""
+    """What certificates are checked against, and what the files were like that it was read from."""
 
     context: ssl.SSLContext
-    stamps: tuple[tuple[int, int, int], ...]
+    stamps: frozenset[tuple[int, ...]]
 
 
 class Opener:
@@ -113,10 +116,14 @@ class Opener:
         """Return what certificates are checked against; raises OSError or SSLError where there is nothing."""
         async with self._reading:
             if self._authorities is None or self._is_doubted:
-                known, self._authorities, self._is_doubted = self._authorities, None, False
+                self._is_doubted = False
                 # That takes 20 ms with the authorities of a system: not on the event loop.
-                file = self._upstream.spec.authorities
-                self._authorities = await trio.to_thread.run_sync(_read_authorities, file, known)
+                file, known = self._upstream.spec.authorities, self._authorities
+                try:
+                    self._authorities = await trio.to_thread.run_sync(_read_authorities, file, known)
+                except Exception:
+                    self._authorities = None
+                    raise
             return self._authorities.context
 
     @property
@@ -131,7 +138,7 @@ class Opener:
 
     def keep_session(self, stream: Stream) -> None:
         """Keep what makes the next handshake short; TLS 1.3 sends it after the handshake."""
-        known = self._authorities
+        known = None if self._is_doubted else self._authorities
         if isinstance(stream, trio.SSLStream) and known is not None and stream.context is known.context:
             self._session = stream.session
 
@@ -173,7 +180,7 @@ def _read_authorities(file: str | None, known: Authorities | None) -> Authoritie
     Raises OSError or SSLError.
     """
     system = ssl.get_default_verify_paths()
-    stamps = tuple(_stamp(path) for path in ((system.cafile, system.capath) if file is None else (file,)))
+    stamps = frozenset(_stamps(*((system.cafile, system.capath) if file is None else (file,))))
     if known is not None and known.stamps == stamps:
         return known
     context = ssl.create_default_context(cafile=file)
@@ -181,13 +188,14 @@ def _read_authorities(file: str | None, known: Authorities | None) -> Authoritie
     return Authorities(context, stamps)
 
 
-def _stamp(path: str | None) -> tuple[int, int, int]:
-    """Return what is another value when a file or folder, which need not be there, has changed."""
-    try:
-        status = os.stat(path or "")  # noqa: PTH116 - a Path of "" is the working directory
-    except OSError:
-        return 0, 0, 0
-    return status.st_mtime_ns, status.st_ino, status.st_size
+def _stamps(*paths: str | None) -> Iterator[tuple[int, ...]]:
+    """Yield what is other values when files have changed, or those in folders; they need not be there."""
+    for path in filter(None, paths):
+        here = Path(path)
+        for each in (here, *(here.iterdir() if here.is_dir() else ())):
+            with suppress(OSError):
+                status = each.stat()
+                yield status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 def _errno_text(error: OSError) -> str:

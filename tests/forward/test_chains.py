@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
+import trio.testing
 
 from dnsserver.forward.forwarder import Forwarder
-from dnsserver.forward.settings import CacheSettings
+from dnsserver.forward.outcome import Outcome
+from dnsserver.forward.settings import CacheSettings, Limits
 from dnsserver.wire.message import MAX_CHAIN, NOERROR, NXDOMAIN, SERVFAIL
 from tests.clock import LoopbackClock
 from tests.forward.scripted import (
@@ -17,6 +21,7 @@ from tests.forward.scripted import (
     Upstream,
     answers,
     ask,
+    begin,
     forwarder,
     route,
     shown,
@@ -154,3 +159,84 @@ async def test_a_rest_that_does_not_exist_is_no_failure(clock: LoopbackClock) ->
             outcome = await wait_outcome(forward, ASKED)
             assert outcome.rcode == NXDOMAIN
         assert len(corp.queries) == 1
+
+
+async def test_a_rest_that_may_not_be_kept_is_not_kept_with_the_whole(clock: LoopbackClock) -> None:
+    async with two_routes(answers(ALIAS), answers("{} 0 IN A 192.0.2.1")) as (forward, corp, other):
+        assert (await wait_outcome(forward, ASKED)).rcode == NOERROR
+        clock.jump(1)
+        corp.script = other.script = answers(rcode=SERVFAIL)
+        assert (await wait_outcome(forward, ASKED)).rcode == SERVFAIL
+
+
+async def test_a_rest_that_failed_before_keeps_the_whole_from_failing_longer(clock: LoopbackClock) -> None:
+    cache = CacheSettings(failure_ttl=10, failure_cap=10)
+    async with two_routes(answers(ALIAS), answers(rcode=SERVFAIL), cache) as (forward, _, other):
+        assert (await wait_outcome(forward, ask("b.other"))).rcode == SERVFAIL
+        clock.jump(9)
+        assert (await wait_outcome(forward, ASKED)).rcode == SERVFAIL
+        other.script = answers(ADDRESS)
+        clock.jump(2)
+        assert (await wait_outcome(forward, ASKED)).rcode == NOERROR
+
+
+async def test_a_long_chain_takes_nobody_along_who_waits_for_its_end(clock: LoopbackClock) -> None:
+    """`www.corp` has two aliases, and `long.corp` has 16 to the name that both wait for, and one more behind it."""
+    names = ["long.corp.", *(f"l{n}.corp." for n in range(MAX_CHAIN - 1)), "b.other."]
+    long = [f"{one} 300 IN CNAME {other}" for one, other in pairwise(names)]
+
+    async def corp(query: Query) -> None:
+        lines = {"long.corp.": long, "www.corp.": ["www.corp. 300 IN CNAME b.other."], "c.corp.": [ADDRESS]}
+        await query.send(query.reply(*(line.format(query.name) for line in lines[query.name.lower()])))
+
+    async def late(query: Query) -> None:
+        await trio.sleep(0.3)
+        await query.send(query.reply(f"{query.name} 300 IN CNAME c.corp."))
+
+    async with two_routes(corp, late) as (forward, _, _):
+        found: dict[str, Outcome] = {}
+        for name in ("www.corp", "long.corp", "b.other"):
+            begin(forward, ask(name), partial(found.__setitem__, name))
+        await trio.sleep(1.5)
+        assert {name: outcome.rcode for name, outcome in found.items()} == {
+            "www.corp": NOERROR,
+            "long.corp": SERVFAIL,
+            "b.other": NOERROR,
+        }
+        assert found["long.corp"].reason.code == "chain-too-long"
+        assert (await wait_outcome(forward, ask("www.corp"))).rcode == NOERROR
+        assert forward.statistics().in_flight == 0
+
+
+async def test_row_55_chains_that_wait_for_each_other_are_as_many_as_an_answer_has_aliases(
+    clock: LoopbackClock,
+) -> None:
+    """They are asked from the end, so that each finds the one behind it under way."""
+    last = 400
+
+    async def late_end(query: Query) -> None:
+        if query.name.lower().startswith(f"h{last}."):
+            await trio.sleep(1)
+        await steps(last)(query)
+
+    async with two_routes(late_end, late_end) as (forward, _, _):
+        found: dict[int, Outcome] = {}
+        for number in range(last, -1, -1):
+            name = f"h{number}.{'corp' if number % 2 == 0 else 'other'}"
+            begin(forward, ask(name), partial(found.__setitem__, number))
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        await trio.sleep(1.5)
+        assert len(found) == last + 1
+        good = {number for number, outcome in found.items() if outcome.rcode == NOERROR}
+        assert good == set(range(last - MAX_CHAIN, last + 1))
+        assert forward.statistics().in_flight == 0
+
+
+async def test_a_reload_lets_a_chain_be_asked_whose_rest_has_other_upstreams_now(clock: LoopbackClock) -> None:
+    cache = CacheSettings(failure_ttl=100, failure_cap=100)
+    async with upstream() as good, two_routes(answers(ALIAS), answers(rcode=SERVFAIL), cache) as (forward, corp, _):
+        assert (await wait_outcome(forward, ASKED)).rcode == SERVFAIL
+        routes = route(corp, domain="corp"), route(good)
+        known = await forward.look_ahead(routes)
+        forward.reconfigure(routes, cache, (), Limits(), known, lambda name, _: name.endswith(b"\x05other\0"))
+        assert (await wait_outcome(forward, ASKED)).rcode == NOERROR
