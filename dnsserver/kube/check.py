@@ -17,14 +17,15 @@ class WatchCursor:
     """Where the watch of one scope stands: the version up to which all is applied, "" before its list is complete.
 
     The version is one of `server`, whose URL this is. It was `last_heard` then, on the event loop's clock, maybe before
-    the present list. It is `denied` by Forbidden or NotFound.
+    the present list. It is `denied` by Forbidden or NotFound, and `in_doubt` from the beginning of a watch until
+    something comes by it.
     """
 
     def __init__(self, scope: Scope, last_heard: float | None = None) -> None:
         self.scope = scope
         self.version = self.server = ""
         self.last_heard = last_heard
-        self.denied = False
+        self.denied = self.in_doubt = False
         self.heard = 0  # events and bookmarks
         self.touched: set[tuple[str, str]] | None = None  # by the watch, since a running check began
 

@@ -223,7 +223,10 @@ class Reflector:
                 await send.send(page)
 
     async def _watch_forever(self, cursor: WatchCursor) -> None:
-        """Watch the changes of a scope from its version on, with any number of streams. Raises Gone."""
+        """Watch the changes of a scope from its version on, with any number of streams.
+
+        Raises Gone and TooLargeVersion, and what has come several times in the place of any event.
+        """
         backoff = Backoff(self._timing, self._rng)
         fruitless = 0
         while True:
@@ -231,8 +234,9 @@ class Reflector:
             error: ApiError | None = None
             ended_early = True
             try:
+                await self._expect_version(cursor)
                 ended_early = await self._read(cursor)
-            except Gone:
+            except (Gone, TooLargeVersion):
                 raise
             except ApiError as caught:
                 error = caught
@@ -241,19 +245,28 @@ class Reflector:
                 backoff.reset()
             if cursor.heard > heard:
                 fruitless = 0
-            elif isinstance(error, Malformed | Refused | TooLargeVersion) or (error is None and lived < 1.0):
-                # The same line again and again; or a version that the server does not take, or has not reached, to
-                # which it answers with an empty stream. Its state may have been restored from a backup: then waiting
-                # for it to reach our version would skip everything it did until then.
+            elif isinstance(error, Malformed | Refused) or (error is None and lived < 1.0):
+                # The same line again and again; a version that the server does not take; or something in between that
+                # lets no stream through.
                 fruitless += 1
                 if fruitless >= _FRUITLESS:
-                    raise error or TooLargeVersion("watches end at once, without an event")
+                    raise error or Disconnected("watches end at once, without an event")
             if error is not None:
                 cursor.denied |= isinstance(error, Forbidden | NotFound)
                 self._note_cut(error)
             elif not ended_early:
                 continue
             await trio.sleep(backoff.next(error))
+
+    async def _expect_version(self, cursor: WatchCursor) -> None:
+        """Where the last watch brought nothing, ask if the server has come to the version. Raises TooLargeVersion.
+
+        Its state may have been restored from a backup. Then it sends nothing until it comes to our version, and no
+        bookmark either; to wait for that would skip what happens until then.
+        """
+        if cursor.in_doubt:
+            await self._client.expect_version(cursor.scope, cursor.version)
+            cursor.in_doubt = False
 
     async def _read(self, cursor: WatchCursor) -> bool:
         """Apply one HTTP stream, from the scope's version on, or from the start if it has no version. Raises ApiError.
@@ -316,6 +329,7 @@ class Reflector:
             cursor.touched.add((who.namespace, who.name))
         cursor.version = who.resource_version or cursor.version
         cursor.heard += 1
+        cursor.in_doubt = False
         cursor.last_heard = now
         if self._progress.state is not State.WATCHING:
             self._recovered(cursor)
@@ -436,6 +450,7 @@ class Reflector:
         """Record that a list or stream is open, although a stream may have brought nothing yet. Raises Gone."""
         if cursor.version:
             self._expect_same_server(cursor)
+            cursor.in_doubt = True
         else:
             cursor.server = self._client.server
         self._outage.works(self._kind)

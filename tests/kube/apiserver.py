@@ -431,9 +431,6 @@ class ApiServer:
             query.get("allowWatchBookmarks") in {"true", "1"},
         )
         await exchange.head(200, {})
-        if version > self.store.version:
-            await exchange.end()
-            return
         if version < self.store.compacted[kind] and not initial:
             await stream.gone(version, self.store.compacted[kind])
             return
@@ -525,7 +522,12 @@ class _WatchStream:
         await self._exchange.end()
 
     async def _send_bookmark(self, store: Store, version: int) -> int:
-        """Send a bookmark of `version`, or of the store's version if no change is left to send; return that version."""
+        """Send a bookmark of `version`, or of the store's version if no change is left to send; return that version.
+
+        From a version of the future on nothing is sent until that is reached, not even at the end of the watch.
+        """
+        if version > store.version:
+            return version
         if next(store.since(self._watch.kind, version), None) is None:
             version = store.version
         await self._send(b"BOOKMARK", self._bookmark(version))

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import trio
 
 from dnsserver.kube.api import METADATA, METADATA_LIST
 from dnsserver.kube.credentials import ApiEndpoint, tls_context
@@ -144,7 +145,11 @@ async def test_a_watch_from_a_version_that_is_gone(cluster: ApiServer) -> None:
 
 
 async def test_a_watch_from_a_version_of_the_future(cluster: ApiServer) -> None:
-    assert await check(cluster, "watch-future-version", "/api/v1/services?watch=1&resourceVersion=999999") == []
+    """It is held open in silence, as every watch until its time is over."""
+    path = "/api/v1/services?watch=1&allowWatchBookmarks=true&resourceVersion=999999&timeoutSeconds=1"
+    began = trio.current_time()
+    assert await check(cluster, "watch-future-version", path) == []
+    assert trio.current_time() - began > 0.9
 
 
 @pytest.mark.parametrize(

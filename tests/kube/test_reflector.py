@@ -216,15 +216,43 @@ async def test_the_servers_time_limit_is_no_failure(server: ApiServer) -> None:
         assert mirror.reflector.statistics().last_error == ""
 
 
-async def test_a_server_restored_from_a_backup(server: ApiServer) -> None:
-    """Its versions are lower than ours: to wait for ours would miss the changes until then."""
-    async with mirroring(filled(server)) as mirror:
+async def is_restored(server: ApiServer, **how: Any) -> None:
+    async with mirroring(filled(server), **how) as mirror:
         await settled(mirror)
         restored = filled(ApiServer(), 4)
         server.store = restored.store
         server.disturb("cut")
         await mirror.wait_equal()
         assert mirror.reflector.statistics().resyncs == {"version-ahead": 1}
+
+
+async def test_a_server_restored_from_a_backup(server: ApiServer) -> None:
+    """Its versions are lower than ours: to wait for ours would miss the changes until then."""
+    await is_restored(server, read_timeout=0.3)
+
+
+async def test_a_server_restored_from_a_backup_whose_watches_end_in_time(server: ApiServer) -> None:
+    await is_restored(server, read_timeout=60, timing=Timing(watch_shortest=1, watch_longest=1, check_interval=0))
+
+
+async def test_a_quiet_watch_with_bookmarks_is_not_asked_about(server: ApiServer) -> None:
+    timing = Timing(watch_shortest=1, watch_longest=1, check_interval=0)
+    async with mirroring(filled(server), timing=timing) as mirror:
+        await settled(mirror)
+        await wait_for(lambda: sum(request.verb == "watch" for request in server.requests) == 3)
+        assert {request.verb for request in server.requests} == {"watch"}
+
+
+async def test_of_a_watch_that_brought_nothing_one_object_is_asked_for(server: ApiServer) -> None:
+    async with mirroring(filled(server), read_timeout=0.2) as mirror:
+        await settled(mirror)
+        await wait_for(lambda: any(request.verb == "list" for request in server.requests))
+        asked = next(request.query for request in server.requests if request.verb == "list")
+        version = str(server.store.version)
+        assert asked == {"limit": "1", "resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+        watches = sum(request.verb == "watch" for request in server.requests)
+        await wait_for(lambda: sum(request.verb == "watch" for request in server.requests) > watches)
+        assert mirror.reflector.statistics().lists == 1
 
 
 async def test_an_event_that_never_can_be_read_leads_to_a_list(server: ApiServer) -> None:
