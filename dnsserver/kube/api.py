@@ -25,7 +25,7 @@ from dnsserver.kube.errors import (
     TooLarge,
     Unauthorized,
     Undecodable,
-    error_of,
+    error_in_watch,
 )
 from dnsserver.kube.pod_dns import PodDns, of_json
 from dnsserver.kube.progress import Received
@@ -201,8 +201,7 @@ class Client:
                             try:
                                 change = line(scope.kind, text)
                                 if change.type == "ERROR" and isinstance(change.object, msgspec.Raw):
-                                    status = _status.decode(change.object)
-                                    raise error_of(status, status.code)
+                                    raise error_in_watch(_status.decode(change.object))
                             except UNREADABLE as error:
                                 raise Malformed(f"a line of a watch of {scope.kind} is not an event: {error}") from None
                             if change.type == "BOOKMARK":

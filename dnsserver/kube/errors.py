@@ -70,6 +70,12 @@ class ServerFailure(ApiError):
     reason = "server-failure"
 
 
+class WatchFailure(ServerFailure):
+    """An ERROR event of any other code within a watch: from the same version on it may come again and again."""
+
+    reason = "watch-failure"
+
+
 class Malformed(ApiError):
     """200, but not the JSON that belongs there."""
 
@@ -120,6 +126,12 @@ class Status(msgspec.Struct):
     reason: str = ""
     code: int = 0
     details: _Details | None = None
+
+
+def error_in_watch(status: Status) -> ApiError:
+    """Return the exception for the Status of an ERROR event."""
+    error = error_of(status, status.code)
+    return WatchFailure(str(error), retry_after=error.retry_after) if type(error) is ServerFailure else error
 
 
 def error_of(status: Status, code: int, retry_after: str = "") -> ApiError:

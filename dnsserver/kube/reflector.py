@@ -39,6 +39,7 @@ from dnsserver.kube.errors import (
     NotFound,
     Refused,
     TooLargeVersion,
+    WatchFailure,
     first_of,
 )
 from dnsserver.kube.outage import Outage
@@ -245,9 +246,10 @@ class Reflector:
                 backoff.reset()
             if cursor.heard > heard:
                 fruitless = 0
-            elif isinstance(error, Malformed | Refused) or (error is None and lived < 1.0):
-                # The same line again and again; a version that the server does not take; or something in between that
-                # lets no stream through.
+            elif isinstance(error, Malformed | Refused | WatchFailure) or (error is None and lived < 1.0):
+                # The same line, or failure, again and again (from a version that is too old for it, etcd sends events
+                # without the last state, and the API server an ERROR of 500); a version that the server does not take;
+                # or something in between that lets no stream through.
                 fruitless += 1
                 if fruitless >= _FRUITLESS:
                     raise error or Disconnected("watches end at once, without an event")

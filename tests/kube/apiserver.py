@@ -187,8 +187,9 @@ class ApiServer:
 
     def disturb(self, command: str, kind: Kind | None = None) -> None:
         """Give a command to all open watches, or to those of `kind`: `end` (as by timeout), `cut` (mid-stream close),
-        `reset`, `silence` (for ever), `half` (half an event, then a normal end), `gone` (ERROR event), `garbage` (a
-        line that is no JSON), `repeat` (the last event again), `bookmark`, `idle-event` (an event of unknown type).
+        `reset`, `silence` (for ever), `half` (half an event, then a normal end), `gone` and `fail` (ERROR events of
+        410 and 500), `garbage` (a line that is no JSON), `repeat` (the last event again), `bookmark`, `idle-event` (an
+        event of unknown type).
         """
         for watch in self.watches:
             if kind is None or watch.kind is kind:
@@ -546,6 +547,10 @@ class _WatchStream:
             await trio.sleep_forever()
         elif command == "gone":
             await self.gone(version, store.version)
+        elif command == "fail":
+            denied = _Denied(500, "InternalError", "etcd event received with PrevKv=nil")
+            await self._send(b"ERROR", denied.body)
+            await self._exchange.end()
         elif command == "garbage":
             await self._exchange.send(b"<html>not an event</html>\n")
             return False

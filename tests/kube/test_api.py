@@ -147,6 +147,7 @@ async def test_an_error_event_in_a_good_stream(server: ApiServer) -> None:
         ("silence", errors.Disconnected),
         ("garbage", errors.Malformed),
         ("gone", errors.Gone),
+        ("fail", errors.WatchFailure),
     ],
 )
 async def test_ends_of_watches(server: ApiServer, command: str, error: type[errors.ApiError]) -> None:

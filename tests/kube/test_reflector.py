@@ -264,6 +264,16 @@ async def test_an_event_that_never_can_be_read_leads_to_a_list(server: ApiServer
         assert mirror.reflector.statistics().resyncs == {"malformed": 1}
 
 
+async def test_a_watch_that_fails_again_and_again_leads_to_a_list(server: ApiServer) -> None:
+    """Such as one from a version of which etcd does not have the state before, which is not told by a 410."""
+    async with mirroring(filled(server)) as mirror:
+        await settled(mirror)
+        while mirror.reflector.statistics().lists == 1:
+            server.disturb("fail")
+            await trio.sleep(0.001)
+        assert mirror.reflector.statistics().resyncs == {"watch-failure": 1}
+
+
 async def test_events_about_objects_never_seen(server: ApiServer) -> None:
     async with mirroring(server, labels="shown=yes") as mirror:
         await wait_for(lambda: mirror.kind in mirror.sink.synced and server.streams(mirror.kind))
