@@ -3,6 +3,7 @@
 Objects leave this module as values of `decode`, or as raw JSON. `reflector` knows what they mean.
 """
 
+import random
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -21,14 +22,16 @@ from dnsserver.kube.errors import (
     Forbidden,
     Malformed,
     NotFound,
+    ServerFailure,
     Status,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Undecodable,
     error_in_watch,
 )
 from dnsserver.kube.pod_dns import PodDns, of_json
-from dnsserver.kube.progress import Received
+from dnsserver.kube.progress import Backoff, Received, Timing
 from dnsserver.kube.request_counts import NO_ANSWER, RequestCounts
 from dnsserver.kube.scope import Scope
 from dnsserver.kube.transport import ApiResponse, Session
@@ -42,6 +45,7 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applica
 LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 MB, and a larger page is asked in parts
 LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
 _MORE = "more of a list"
+_AGAIN = 10  # times in a row that a page is asked for again
 
 
 _status = msgspec.json.Decoder(Status)
@@ -61,6 +65,7 @@ class Client:
     server just restarted sends none until it knows its version), the price of a wrong guess is one resumed request and
     a list of one object, not a whole list.
     Dead peers show sooner, by TCP keep-alive.
+    `timing` has the times after which a page is asked for again.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Client:
         connect_timeout: float = 10.0,
         answer_timeout: float = 30.0,
         user_agent: str = "dnsserver",
+        timing: Timing | None = None,
     ) -> None:
         self._credentials = credentials
         self._page_size = page_size
@@ -84,6 +90,8 @@ class Client:
         self._lock = trio.Lock()
         self._waits: set[answers.Wait] = set()
         self._requests = RequestCounts()
+        self._timing = timing or Timing()
+        self._rng = random.Random()  # noqa: S311  (jitter)
 
     def use(self, *, page_size: int, read_timeout: float) -> None:
         """List by pages of this size, and take a watch for dead after so many seconds, from the next request on."""
@@ -136,7 +144,8 @@ class Client:
         With no version given the server answers from its newest state, never an older one (version "0" could be older,
         and some servers ignore `limit` with it). When a page token has expired, this raises Gone: the token that comes
         with the 410 continues at a newer state, but what happened meanwhile to the objects on the pages already read
-        would never be told, by no later page and by no watch.
+        would never be told, by no later page and by no watch. Where it is the server or the connection that fails, the
+        same page is asked for again; not the first one, without which nothing is lost.
         """
         limit = self._page_size // 2 or 1 if scope.kind is Kind.PODS else self._page_size
         params = {"limit": str(limit)}
@@ -145,10 +154,7 @@ class Client:
         room = bytearray()
         while True:
             try:
-                asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
-                async with self._asked(scope, params, asking, self._answer_timeout) as answer:
-                    with self._waiting_for(_MORE) as wait:
-                        size = await answers.read_into(room, answer, LARGEST_PAGE, received, wait)
+                size = await self._read_page(room, scope, params, received)
             except Undecodable:
                 self._list_encoding = "identity"  # something in between spoils it
                 raise
@@ -166,6 +172,27 @@ class Client:
             if not page.next:
                 return
             params = {"limit": params["limit"], "continue": page.next}
+
+    async def _read_page(self, room: bytearray, scope: Scope, params: dict[str, str], received: Received | None) -> int:
+        """Read a page into `room`, and return how long it is. Raises ApiError.
+
+        A list of 150,000 pods has 600 pages. If each failure began it again, then with a server that turns one request
+        of a hundred away it would never be complete.
+        """
+        began, backoff = trio.current_time(), Backoff(self._timing, self._rng)
+        while True:
+            try:
+                asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
+                async with self._asked(scope, params, asking, self._answer_timeout) as answer:
+                    with self._waiting_for(_MORE) as wait:
+                        return await answers.read_into(room, answer, LARGEST_PAGE, received, wait)
+            except (Disconnected, ServerFailure, TooManyRequests) as error:
+                if "continue" not in params or backoff.failures == _AGAIN:
+                    raise
+                pause = backoff.next(error)
+            with self._waiting_for(_MORE) as wait:
+                wait.since = began
+                await trio.sleep(pause)
 
     async def watch(
         self,

@@ -147,7 +147,12 @@ class Mirror:
         }
         self.credentials = Credentials(self._load, reload_pause=0.0)
         self.client = Client(
-            self.credentials, page_size=page_size, read_timeout=read_timeout, connect_timeout=0.5, answer_timeout=0.5
+            self.credentials,
+            page_size=page_size,
+            read_timeout=read_timeout,
+            connect_timeout=0.5,
+            answer_timeout=0.5,
+            timing=FAST,
         )
         settings = {"timing": FAST, **settings}
         self.reflector = Reflector(self.client, scopes_of(kind, **selectors), self.sink.apply, **settings)
