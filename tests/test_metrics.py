@@ -145,7 +145,7 @@ READINGS = Readings(
     zone=Zone(serial=1_700_000_000, retained=1, changes=5),
     memory_ceiling=200_000_000,
     object_files=ObjectFiles(files=2, broken=1, wrong=("a.yaml: line 1: not YAML",)),
-    zone_snapshot=ZoneSnapshot(last_saved=90.0, saves=2, size=123),
+    zone_snapshot=ZoneSnapshot(as_of=90.0, saves=2, size=123),
     requests=(Request(method="GET", code="200", host="10.96.0.1:443", count=9, durations=histogram(0.3, bounds=REST)),),
     programming={"cluster_ip": histogram(0.5, bounds=PROGRAMMING)},
     programming_live={"cluster_ip": histogram(0.25, bounds=PROGRAMMING)},

@@ -160,12 +160,12 @@ class Sync:
             return None
         age = age_text(self.age())
         if self.serving_snapshot:
-            return Reason("stale", EDE.STALE_ANSWER, f"served from a snapshot saved more than {age} ago")
+            return Reason("stale", EDE.STALE_ANSWER, f"served from a snapshot that was up to date more than {age} ago")
         return Reason("stale", EDE.STALE_ANSWER, f"no word from the Kubernetes API for more than {age}")
 
     def age(self) -> float:
         """Return how old the zone's data may be, in seconds: since the quietest stream was heard, or since the snapshot
-        was saved.
+        was up to date.
 
         It is 0 before the first sync.
         """
@@ -254,7 +254,7 @@ class Sync:
     async def _keep_snapshot(self, snapshot: ZoneSnapshot) -> None:
         """Save the zone from time to time, once it is the source's."""
         await self._fresh.wait()
-        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed)
+        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed, self.age)
 
     def _are_listed(self) -> bool:
         """Tell whether all that the API has to say was listed, by the present choice."""

@@ -19,7 +19,7 @@ from dnsserver.zone.model import Event, Kind, ListDone
 
 log = get_logger("dnsserver")
 
-_REFRESH = 3600.0  # seconds after which an unchanged zone is saved again: a snapshot says how old it is
+_REFRESH = 3600.0  # seconds by which the snapshot of an unchanged zone may be behind: it says how old it is
 
 Versions = Callable[[], dict[Kind, tuple[str, ...]]]
 
@@ -35,7 +35,8 @@ class ZoneSnapshot:
         self._wake = trio.Event()  # by `reconfigure`
         self._saved_changes = -1
         self.copied: set[Kind] = set()
-        self._saved: float | None = None  # trio time, which goes on evenly where somebody sets the system's clock
+        # When what is saved was up to date: trio time, which goes on evenly where somebody sets the system's clock.
+        self._as_of: float | None = None
         self._saves = self._failures = self._size = 0
         self._problem = ""
 
@@ -54,8 +55,8 @@ class ZoneSnapshot:
         return bool(self.copied)
 
     def age(self) -> float:
-        """Return how old the snapshot is, in seconds."""
-        return 0.0 if self._saved is None else trio.current_time() - self._saved
+        """Return for how many seconds its objects may not be up to date any more."""
+        return 0.0 if self._as_of is None else trio.current_time() - self._as_of
 
     def listed(self, kind: Kind) -> None:
         """Note that a kind is as the API has it, or that it is not served any more."""
@@ -72,33 +73,39 @@ class ZoneSnapshot:
         found = await snapshot.find(self._folder, self.whose)
         if found is None:
             return
-        self._saved, self._size = trio.current_time() - max(0.0, time.time() - found.header.saved), found.size
+        self._as_of, self._size = trio.current_time() - max(0.0, time.time() - found.header.saved), found.size
         try:
             await found.give(take)
         except msgspec.MsgspecError as error:  # whole, but not what this version writes; names that need it wait
             log.error("snapshot of the zone cannot be read", error=str(error))  # noqa: TRY400 - the text says it all
 
     async def keep(
-        self, index: Index, changes: Callable[[], int], versions: Versions, is_whole: Callable[[], bool]
+        self,
+        index: Index,
+        changes: Callable[[], int],
+        versions: Versions,
+        is_whole: Callable[[], bool],
+        age: Callable[[], float],
     ) -> None:
         """Save the zone when it has changed, until cancelled; nothing that goes wrong ends the server.
 
         `versions` gives the resourceVersions of the kinds to save. The zone `is_whole` where it has all that the
-        configuration chooses, and no more: not before that is listed after a change of it.
+        configuration chooses, and no more: not before that is listed after a change of it. `age` gives for how many
+        seconds nothing may have been heard of the zone: of so long ago is what is saved, however often it is saved.
         """
         self._saved_changes = -1
         while True:
-            if is_whole() and (changes() != self._saved_changes or self.age() > _REFRESH):
+            if is_whole() and (changes() != self._saved_changes or self.age() - age() > _REFRESH):
                 before, whose = changes(), self.whose
-                if await self._save(index, versions()) and whose == self.whose:
+                if await self._save(index, versions(), age()) and whose == self.whose:
                     self._saved_changes = before
             began = trio.current_time()
             while (left := began + self._interval - trio.current_time()) > 0:
                 with trio.move_on_after(left):
                     await self._wake.wait()
 
-    async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]]) -> bool:
-        began, header = trio.current_time(), Header(self.whose, time.time(), versions)
+    async def _save(self, index: Index, versions: dict[Kind, tuple[str, ...]], age: float) -> bool:
+        as_of, header = trio.current_time() - age, Header(self.whose, time.time() - age, versions)
         try:
             self._size = await snapshot.save(self._folder, header, lambda kind: objects(index, kind))
         except OSError as error:
@@ -110,7 +117,7 @@ class ZoneSnapshot:
             log.exception("snapshot of the zone not saved")
             return False
         self._saves += 1
-        self._saved = began
+        self._as_of = as_of
         if self._problem:
             log.info("snapshot of the zone saved again")
         self._problem = ""
@@ -126,7 +133,7 @@ class ZoneSnapshot:
     def statistics(self) -> metrics.ZoneSnapshot:
         """Return the snapshot in numbers."""
         problem = f"{self._folder}: {self._problem.lower()}" if self._problem else ""
-        return metrics.ZoneSnapshot(self.serving, self._saved, self._saves, self._failures, self._size, problem)
+        return metrics.ZoneSnapshot(self.serving, self._as_of, self._saves, self._failures, self._size, problem)
 
 
 def snapshot_of(config: Config) -> ZoneSnapshot | None:

@@ -55,7 +55,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What is said of a snapshot; `saved` is unix time, `versions` the resourceVersions of each kind that it holds."""
+    """What is said of a snapshot.
+
+    `saved` is the unix time at which what was saved was up to date, `versions` are the resourceVersions of each kind.
+    """
 
     whose: Identity
     saved: float

@@ -258,11 +258,11 @@ class Zone(Numbers, frozen=True):
 class ZoneSnapshot(Numbers, frozen=True):
     """The snapshot in the state folder; `serving` while the zone in force came from it.
 
-    `problem` is why it could not be saved the last time, empty if it could.
+    `as_of` is when it was up to date; `problem` is why it could not be saved the last time, empty if it could.
     """
 
     serving: bool = False
-    last_saved: float | None = None
+    as_of: float | None = None
     saves: int = 0
     failures: int = 0
     size: int = 0

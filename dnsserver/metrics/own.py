@@ -255,9 +255,9 @@ OWN: tuple[Family, ...] = (
            (), lambda s: [((), s.zone.stale)]),
     Family("gauge", "dnsserver_snapshot_serving", "1 while the server serves the snapshot of the state folder.",
            (), lambda s: [((), s.zone_snapshot.serving)] if s.zone_snapshot else []),
-    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the snapshot in the state folder was saved.",
-           (), lambda s: [((), s.now - s.zone_snapshot.last_saved)]
-           if s.zone_snapshot and s.zone_snapshot.last_saved is not None else []),
+    Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the snapshot in the state folder was up to date.",
+           (), lambda s: [((), s.now - s.zone_snapshot.as_of)]
+           if s.zone_snapshot and s.zone_snapshot.as_of is not None else []),
     Family("gauge", "dnsserver_snapshot_bytes", "Size of the snapshot in the state folder.",
            (), lambda s: [((), s.zone_snapshot.size)] if s.zone_snapshot else []),
     Family("counter", "dnsserver_snapshot_saves", "Snapshots of the zone, by result.",

@@ -155,7 +155,7 @@ def status(
         draining=readings.draining,
         stale=readings.zone.stale,
         snapshot=snapshot is not None and snapshot.serving,
-        saved=None if snapshot is None else _age(readings.now, snapshot.last_saved),
+        saved=None if snapshot is None else _age(readings.now, snapshot.as_of),
         save_problem="" if snapshot is None else snapshot.problem,
         age=round(wall - min(started), 1) if started else None,
         kinds=tuple(_kind(kind, readings.now) for kind in readings.kinds),

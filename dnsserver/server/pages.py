@@ -92,11 +92,11 @@ def _ready(readings: Readings, request: Request) -> Response:
 
 
 def _saved(readings: Readings, snapshot: ZoneSnapshot) -> str:
-    """Say when the snapshot was saved, or why not."""
-    if snapshot.last_saved is not None:
+    """Say when the snapshot was up to date, or why there is none."""
+    if snapshot.as_of is not None:
         serving = "its snapshot is being served, " if snapshot.serving else ""
         why = f"; it cannot be saved now: {snapshot.problem}" if snapshot.problem else ""
-        return f"{serving}last saved {readings.now - snapshot.last_saved:.1f} s ago{why}"
+        return f"{serving}up to date {readings.now - snapshot.as_of:.1f} s ago{why}"
     if snapshot.problem:
         return f"nothing saved: {snapshot.problem}"
     return f"nothing saved yet{': the cluster is not read yet' if readings.missing else ''}"

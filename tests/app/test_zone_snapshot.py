@@ -111,7 +111,7 @@ def versions() -> dict[Kind, tuple[str, ...]]:
 
 async def keeping(loaded: ZoneSnapshot, index: Index, until: Callable[[], object], changes: Callable[[], int]) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loaded.keep, index, changes, versions, lambda: True)
+        nursery.start_soon(loaded.keep, index, changes, versions, lambda: True, float)
         await wait_for(until)
         nursery.cancel_scope.cancel()
 
@@ -134,7 +134,7 @@ async def test_what_is_kept_is_loaded_and_serves_until_each_kind_is_listed(tmp_p
     assert 0 <= loaded.age() < 60
     figures = loaded.statistics()
     assert (figures.serving, figures.size) == (True, kept.statistics().size)
-    assert figures.last_saved is not None
+    assert figures.as_of is not None
     loaded.listed(Kind.SERVICES)
     assert loaded.serving
     loaded.listed(Kind.NAMESPACES)
@@ -160,7 +160,7 @@ async def test_another_interval_is_gone_by_at_once(tmp_path: Path) -> None:
     assert loaded is not None
     index, changes = shop(), 1
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: True)
+        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: True, float)
         await wait_for(lambda: loaded.statistics().saves == 1)
         changes = 2
         loaded.reconfigure(msgspec.structs.replace(config, kubernetes=Kubernetes(snapshot_interval=0.01)))
@@ -174,7 +174,7 @@ async def test_what_another_choice_has_listed_is_saved_as_its_own_and_nothing_be
     assert loaded is not None
     index, changes, is_whole = shop(), 1, True
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: is_whole)
+        nursery.start_soon(loaded.keep, index, lambda: changes, versions, lambda: is_whole, float)
         await wait_for(lambda: loaded.statistics().saves == 1)
         first, is_whole, changes = loaded.whose, False, 2
         loaded.reconfigure(
@@ -207,11 +207,42 @@ async def test_a_clock_that_is_set_alters_no_age(
     assert max(ages) < 10
     saves, looks = kept.statistics().saves, itertools.count(1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(kept.keep, shop(), lambda: bool(next(looks)), versions, lambda: True)
+        nursery.start_soon(kept.keep, shop(), lambda: bool(next(looks)), versions, lambda: True, float)
         await wait_for(lambda: next(looks) > 50)
         assert kept.statistics().saves == saves + 1, "as it begins"
         mock_clock.jump(3600)
         await wait_for(lambda: kept.statistics().saves == saves + 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_saving_makes_nothing_younger(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
+    """While the source is not heard, an unchanged zone is not saved, and a changed one as of when it was heard last."""
+    mock_clock.rate = 1.0
+    kept = ZoneSnapshot(tmp_path, OURS, 0.01)
+    heard, changes, looks = trio.current_time(), 1, itertools.count(1)
+
+    def counted() -> int:
+        next(looks)
+        return changes
+
+    def age() -> float:
+        return trio.current_time() - heard
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kept.keep, shop(), counted, versions, lambda: True, age)
+        await wait_for(lambda: kept.statistics().saves == 1)
+        mock_clock.jump(3 * 86_400)
+        await wait_for(lambda: next(looks) > 50)
+        assert kept.statistics().saves == 1
+        changes = 2
+        await wait_for(lambda: kept.statistics().saves == 2)
+        assert kept.age() == pytest.approx(3 * 86_400, abs=10)
+        found = await snapshot.find(tmp_path, OURS)
+        assert found is not None
+        assert time.time() - found.header.saved == pytest.approx(3 * 86_400, abs=10)
+        heard = trio.current_time()
+        await wait_for(lambda: kept.statistics().saves == 3)
+        assert kept.age() < 10
         nursery.cancel_scope.cancel()
 
 

@@ -76,7 +76,7 @@ def test_ages_are_of_now_and_never_negative() -> None:
     found = shown(
         Readings(
             now=100.0, kinds=kinds, zone=Zone(stale=True),
-            zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0, problem="/s: permission denied"),
+            zone_snapshot=ZoneSnapshot(serving=True, as_of=40.0, problem="/s: permission denied"),
             configuration=configuration,
         )
     )  # fmt: skip

@@ -30,7 +30,7 @@ NOT_READY = Readings(
         ),
     ),
     zone=Zone(stale=True),
-    zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0),
+    zone_snapshot=ZoneSnapshot(serving=True, as_of=40.0),
 )  # fmt: skip
 
 WEBSOCKET = (

@@ -76,14 +76,14 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
         (
             Readings(
                 now=100.0, ready=True, kinds=(SAVED,), zone=Zone(stale=True),
-                zone_snapshot=ZoneSnapshot(serving=True, last_saved=40.0),
+                zone_snapshot=ZoneSnapshot(serving=True, as_of=40.0),
             ),
             200,
             [
                 "ready",
                 "services: from the snapshot, 7 objects, connecting to the API server",
                 "answers about the cluster are marked as stale (RFC 8914)",
-                "state folder: its snapshot is being served, last saved 60.0 s ago",
+                "state folder: its snapshot is being served, up to date 60.0 s ago",
             ],
         ),
         *(
@@ -96,11 +96,11 @@ DENIED_PODS = Kind(kind="pods", state="forbidden", rule=PODS, forbidden=True)
                 (ZoneSnapshot(), ("services",), "nothing saved yet: the cluster is not read yet"),
                 (ZoneSnapshot(), (), "nothing saved yet"),
                 (ZoneSnapshot(problem="/s: permission denied"), (), "nothing saved: /s: permission denied"),
-                (ZoneSnapshot(last_saved=95.0), (), "last saved 5.0 s ago"),
+                (ZoneSnapshot(as_of=95.0), (), "up to date 5.0 s ago"),
                 (
-                    ZoneSnapshot(last_saved=40.0, problem="/s: no space left on device"),
+                    ZoneSnapshot(as_of=40.0, problem="/s: no space left on device"),
                     (),
-                    "last saved 60.0 s ago; it cannot be saved now: /s: no space left on device",
+                    "up to date 60.0 s ago; it cannot be saved now: /s: no space left on device",
                 ),
             )
         ),
