@@ -153,7 +153,11 @@ class Listeners:
             if given is not None:
                 self._start(self._adopted(configured, *given))
                 continue
-            beside = listening.open_beside(configured, share=share)
+            try:
+                beside = listening.open_beside(configured, share=share)
+            except listening.NoIPv6Error as error:
+                listening.pass_over(error, others=any(other.host != configured.host for other in addresses))
+                continue
             if beside is None:
                 left.append(configured)
             elif beside[1]:
@@ -251,7 +255,13 @@ class Listeners:
         if meets:
             for listener in self.all:
                 listening.share_ports(listener.udp.sock, listener.tcp.sock)
-        opened = listening.open_each(new, share=self._share or meets, join=self._join or meets, free=self._free)
+        opened = listening.open_each(
+            new,
+            share=self._share or meets,
+            join=self._join or meets,
+            free=self._free,
+            others=len(new) < len(addresses),
+        )
         return [(configured, found) for configured, found in zip(new, opened, strict=True) if found is not None]
 
     def replace(self, addresses: Sequence[Address], opened: Opened) -> None:

@@ -42,6 +42,10 @@ class ListenError(Exception):
         self.address = address
 
 
+class NoIPv6Error(ListenError):
+    """This machine has no IPv6, and so `[::]` is left out where there are other addresses."""
+
+
 def open_all(
     addresses: Iterable[Address], *, share: bool = False, join: bool = False, free: bool = False
 ) -> list[tuple[Address, Sockets]]:
@@ -55,31 +59,40 @@ def open_all(
 
 
 def open_each(
-    addresses: Iterable[Address], *, share: bool = False, join: bool = False, free: bool = False
+    addresses: Iterable[Address],
+    *,
+    share: bool = False,
+    join: bool = False,
+    free: bool = False,
+    others: bool = False,
 ) -> list[tuple[Address, Sockets] | None]:
-    """Return what `open_all` does, with None for an address that was passed over."""
+    """Return what `open_all` does, with None for an address that was passed over; `others` are open already."""
     found: list[tuple[Address, Sockets] | None] = []
     passed_over = None
     for address in addresses:
         try:
             sockets = _open(address, join=join, free=free)
         except _NotBoundError as error:
-            if address.host == "::" and error.cause.errno in _NO_IPV6:
-                passed_over = address
+            problem = _problem(address, error)
+            if isinstance(problem, NoIPv6Error):
+                passed_over = problem
                 found.append(None)
                 continue
             close(opened for opened in found if opened is not None)
-            raise ListenError(_reason(address, error.transport, error.cause), address) from error.cause
+            raise problem from error.cause
         if share:
             share_ports(*sockets)
         found.append((Address(address.host, sockets[0].getsockname()[1]), sockets))
     if passed_over is not None:
-        if not any(found):
-            raise ListenError(
-                f"cannot listen on {passed_over}: this machine has no IPv6, and no other address is given"
-            )
-        log.info("no IPv6 on this machine", address=str(passed_over))
+        pass_over(passed_over, others=others or any(found))
     return found
+
+
+def pass_over(problem: NoIPv6Error, *, others: bool) -> None:
+    """Go on without `[::]`. Raises NoIPv6Error if there are no other addresses."""
+    if not others:
+        raise problem
+    log.info("no IPv6 on this machine", address=str(problem.address))
 
 
 class _NotBoundError(Exception):
@@ -109,13 +122,13 @@ def open_beside(address: Address, *, share: bool = True) -> tuple[tuple[Address,
     """Return sockets of an address that a server of this user may have, and whether they have it alone.
 
     Where they do not, all that is new comes to them, and the other one keeps what it has. None if the address is of
-    another user, or is not to be shared. Raises ListenError for what waiting does not help against.
+    another user, or is not to be shared. Raises ListenError, and NoIPv6Error, for what waiting does not help against.
     """
     try:
         udp, tcp = _open(address, join=False, free=True)
     except _NotBoundError as error:
         if error.cause.errno != errno.EADDRINUSE:
-            raise ListenError(_reason(address, error.transport, error.cause)) from error.cause
+            raise _problem(address, error) from error.cause
         if not share:
             return None
     else:
@@ -143,6 +156,14 @@ def close(opened: Iterable[tuple[Address, Sockets]]) -> None:
     for _, sockets in opened:
         for sock in sockets:
             sock.close()
+
+
+def _problem(address: Address, error: _NotBoundError) -> ListenError:
+    """Return what to raise where an address cannot be bound."""
+    if address.host == "::" and error.cause.errno in _NO_IPV6:
+        text = f"cannot listen on {address}: this machine has no IPv6, and no other address is given"
+        return NoIPv6Error(text, address)
+    return ListenError(_reason(address, error.transport, error.cause), address)
 
 
 def _reason(address: Address, transport: Transport, error: OSError) -> str:

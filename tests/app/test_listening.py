@@ -18,6 +18,7 @@ from dnsserver.app.listening import ListenError, open_all, open_beside
 from dnsserver.config import Address
 from tests import without_ipv6
 from tests.cluster import namespace, service
+from tests.free_port import free_port
 from tests.running import HOST, write_objects
 
 ANY, ANY6 = "0.0.0.0", "::"
@@ -186,12 +187,19 @@ def test_all_of_ipv6_is_passed_over_where_there_is_none(
 # --- as a user starts it
 
 
-def started(folder: Path, *flags: str, before: tuple[str, ...] = (), code: str = "") -> "subprocess.Popen[bytes]":
-    settings = folder / "dnsserver.toml"
-    settings.write_text("drain = 0.0\nupstreams = []\n")
+def write_settings(folder: Path, settings: list[str]) -> Path:
+    path = folder / "dnsserver.toml"
+    path.write_text("\n".join(["drain = 0.0", "upstreams = []", *settings, ""]))
+    return path
+
+
+def started(
+    folder: Path, *flags: str, before: tuple[str, ...] = (), code: str = "", settings: list[str] | None = None
+) -> "subprocess.Popen[bytes]":
+    path = write_settings(folder, settings or [])
     objects = write_objects(folder, [namespace("shop"), service("web", "10.9.0.1")])
     command = [*before, sys.executable, "-c", f"{code}from dnsserver.__main__ import main\nmain()", "serve"]
-    command += ["--config", str(settings), "--objects", str(objects), *flags]
+    command += ["--config", str(path), "--objects", str(objects), *flags]
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
@@ -238,6 +246,26 @@ def test_a_kernel_without_ipv6_is_no_obstacle(tmp_path: Path, workers: str) -> N
     assert said(process, "no IPv6 on this machine")["address"] == "[::]:0"
     (address,) = said(process, "serving")["listen"]
     assert address.startswith(f"{ANY}:")
+    assert ended(process) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not without_ipv6.is_possible(), reason="filters system calls")
+@pytest.mark.parametrize("takes_over", [False, True])
+def test_a_kernel_without_ipv6_is_none_for_a_change_or_a_takeover_either(tmp_path: Path, takes_over: bool) -> None:
+    more = [f'takeover = "{tmp_path / "socket"}"'] if takes_over else []
+    port = free_port()
+    one, two = f'["{ANY}:{port}"]', f'["{ANY}:{port}", "[{ANY6}]:{port}"]'
+    flags, filtered = ("--admin", f"{HOST}:0"), (sys.executable, "-m", "tests.without_ipv6")
+    first, then = (two, one) if takes_over else (one, two)
+    process = started(tmp_path, *flags, before=filtered, settings=[f"listen = {first}", *more])
+    if takes_over:
+        said(process, "no IPv6 on this machine")
+    said(process, "serving")
+    write_settings(tmp_path, [f"listen = {then}", *more])
+    if not takes_over:
+        said(process, "no IPv6 on this machine")
+    assert said(process, "configuration reloaded")["changed"] == ["listen"]
     assert ended(process) == 0
 
 
