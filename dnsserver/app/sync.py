@@ -234,9 +234,11 @@ class Sync:
             self._nursery.start_soon(self._faults.once, "api", self._api.warn_of_policies)
 
     def credentials_changed(self) -> None:
-        """Record that the file of credentials has changed: the next request uses it."""
+        """Record that the file of credentials has changed: it is used from now on, and may lead to another server."""
         if self._api is not None:
             self._api.client.renew_credentials()
+            if self._nursery is not None:
+                self._nursery.start_soon(self._faults.once, "api", self._api.client.use_renewed)
 
     async def _expect_way_in(self, client: "Client") -> None:
         """Wait for credentials, or for the first attempt to fail."""
@@ -257,8 +259,13 @@ class Sync:
         await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed, self.age)
 
     def _are_listed(self) -> bool:
-        """Tell whether all that the API has to say was listed, by the present choice."""
-        return all(each.statistics().synced or each.kind in self._cluster.denied for each in self.reflectors)
+        """Tell whether all was listed, by the present choice and of the server whose zone a snapshot is to be."""
+        snapshot = self.snapshot
+        return all(
+            (each.statistics().synced and (snapshot is None or snapshot.is_of(each.server)))
+            or each.kind in self._cluster.denied
+            for each in self.reflectors
+        )
 
     def _versions(self) -> dict[Kind, tuple[str, ...]]:
         """Return the resourceVersions of the kinds that are there; files have none."""

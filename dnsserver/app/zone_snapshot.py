@@ -27,11 +27,15 @@ Versions = Callable[[], dict[Kind, tuple[str, ...]]]
 class ZoneSnapshot:
     """What there is of a snapshot, and which kinds of the zone in force are still `copied` from it."""
 
-    def __init__(self, folder: Path, whose: Identity, interval: float) -> None:
-        """Keep the snapshot of a zone in `folder`, written at most every `interval` seconds."""
+    def __init__(self, folder: Path, whose: Identity, interval: float, server: str = "") -> None:
+        """Keep the snapshot of a zone in `folder`, written at most every `interval` seconds.
+
+        `server` is the URL of the API server whose zone it is, if that has to be a certain one.
+        """
         self._folder = folder
         self.whose = whose
         self._interval = interval
+        self._server = server
         self._wake = trio.Event()  # by `reconfigure`
         self._saved_changes = -1
         self.copied: set[Kind] = set()
@@ -45,9 +49,14 @@ class ZoneSnapshot:
         self._interval = config.kubernetes.snapshot_interval
         self._wake.set()
         self._wake = trio.Event()
-        whose = _identity(config)
+        self._server = _server(config)
+        whose = _identity(config, self._server)
         if whose != self.whose:
             self.whose, self._saved_changes = whose, -1
+
+    def is_of(self, server: str) -> bool:
+        """Tell whether what the API server at a URL has is what the snapshot is to have."""
+        return self._server.rstrip("/") in {"", server.rstrip("/")}
 
     @property
     def serving(self) -> bool:
@@ -140,14 +149,24 @@ def snapshot_of(config: Config) -> ZoneSnapshot | None:
     """Return what keeps the snapshot, if the configuration names a folder for it."""
     if config.state is None:
         return None
-    return ZoneSnapshot(config.state, _identity(config), config.kubernetes.snapshot_interval)
+    server = _server(config)
+    return ZoneSnapshot(config.state, _identity(config, server), config.kubernetes.snapshot_interval, server)
 
 
-def _identity(config: Config) -> Identity:
-    return Identity(str(config.domain), _source(config))
+def _identity(config: Config, server: str) -> Identity:
+    return Identity(str(config.domain), _source(config, server))
 
 
-def _source(config: Config) -> str:
+def _server(config: Config) -> str:
+    """Return the URL of the API server that the kubeconfig names; empty if there is none, or it cannot be read now."""
+    if config.objects is not None or config.kubeconfig is None:
+        return ""
+    from dnsserver.kube.kubeconfig import server_of  # noqa: PLC0415 - 50 ms: YAML; only who has a kubeconfig
+
+    return server_of(str(config.kubeconfig.absolute()), config.context or "")
+
+
+def _source(config: Config, server: str) -> str:
     """Return the source of the objects and how they are chosen: a snapshot is used only if both are the same.
 
     A kubeconfig names its server; one that cannot be read now may have named any server. In a cluster, the folder
@@ -157,11 +176,8 @@ def _source(config: Config) -> str:
     if config.objects is not None:
         source = f"objects in {config.objects.absolute()}"
     elif config.kubeconfig is not None:
-        from dnsserver.kube.kubeconfig import server_of  # noqa: PLC0415 - 50 ms: YAML; only who has a kubeconfig
-
         path = config.kubeconfig.absolute()
-        server = server_of(str(path), config.context or "") or ANY
-        source = " ".join(filter(None, ("kubeconfig", str(path), server, config.context)))
+        source = " ".join(filter(None, ("kubeconfig", str(path), server or ANY, config.context)))
     else:
         source = f"the cluster at {os.environ.get('KUBERNETES_SERVICE_HOST', 'an unknown address')}"
     chosen = {

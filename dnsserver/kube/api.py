@@ -106,6 +106,14 @@ class Client:
         """Load the client's credentials and trusted authorities again before the next request."""
         self._credentials.look_again()
 
+    async def use_renewed(self) -> None:
+        """Load them now, and end the connections that were made with other ones, perhaps to another server."""
+        with self._waiting_for("credentials"):
+            try:
+                await self._session_for(await self._credentials.current())
+            except (CredentialsError, ssl.SSLError, OSError, ValueError):
+                return  # said by whoever asks next, and tried again
+
     async def aclose(self) -> None:
         """End all connections; running lists and watches end with Disconnected."""
         if self._session is not None:

@@ -120,6 +120,7 @@ class Credentials:
         self._loaded = -float("inf")
         self._due = float("inf")
         self._invalidated = False
+        self._looks = 0  # how often `look_again` was called
         self._lock = trio.Lock()
         self._log = get_logger("dnsserver.kube")
 
@@ -129,7 +130,7 @@ class Credentials:
         Raises CredentialsError when there never was any; later failures keep the last one, which may still be good.
         """
         async with self._lock:
-            endpoint = self._endpoint
+            endpoint, looks = self._endpoint, self._looks
             age = trio.current_time() - self._loaded
             if endpoint is None:
                 if self._failure is not None and age < self._reload_pause:
@@ -144,8 +145,10 @@ class Credentials:
                 if not due or age < self._reload_pause:
                     return endpoint
                 endpoint = await self._renewed(endpoint, self._load)
-            self._endpoint, self._loaded, self._invalidated = endpoint, trio.current_time(), False
-            self._due = self._loaded + self._lifetime(endpoint)
+            self._endpoint, now = endpoint, trio.current_time()
+            if looks == self._looks:  # else what has changed meanwhile may not be in it
+                self._loaded, self._invalidated = now, False
+            self._due = now + self._lifetime(endpoint)
             return endpoint
 
     def _lifetime(self, endpoint: ApiEndpoint) -> float:
@@ -160,8 +163,9 @@ class Credentials:
         return left if left > -EARLY else REREAD
 
     def look_again(self) -> None:
-        """Have the next `current` look again, whatever it is known to be good for."""
-        self._invalidated = True
+        """Have the next `current` look again at once, whatever it is known to be good for."""
+        self._looks += 1
+        self._loaded, self._invalidated = -float("inf"), True
 
     def invalidate(self, endpoint: ApiEndpoint) -> None:
         """Record that the server did not accept it (401), or was not accepted (TLS): the next `current` looks again."""

@@ -102,6 +102,7 @@ class Reflector:
         self._backoff = Backoff(self._timing, self._rng)
         self._cursors: list[WatchCursor] = []
         self._unlisted: set[Scope] = set()
+        self._server = ""
         self._started = False  # ListStarted is out for the present list
         self._in_part = False  # the present list ended without the scopes that may not be read
         self._retimed = trio.Event()  # by `use`
@@ -117,6 +118,11 @@ class Reflector:
     def kind(self) -> Kind:
         """Return the kind that it keeps."""
         return self._kind
+
+    @property
+    def server(self) -> str:
+        """Return the URL of the API server whose objects were listed last; empty before."""
+        return self._server
 
     def versions(self) -> tuple[str, ...]:
         """Return the resourceVersion up to which each scope has been applied; "" where it is not listed yet."""
@@ -402,6 +408,7 @@ class Reflector:
         self._in_part = bool(self._unlisted)
         self._list_begins()
         self._apply(ListDone(self._kind, tuple(scope.about for scope in self._unlisted)))
+        self._server = self._client.server
         self._progress.listed(trio.current_time())
         self._backoff.reset()
 

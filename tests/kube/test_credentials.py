@@ -218,6 +218,26 @@ async def test_the_token_file_is_read_again(
     assert await held.current() is third, "what is not in use any more cannot be distrusted"
 
 
+async def test_a_change_while_they_are_loaded_is_looked_at_as_well() -> None:
+    """At once, and not after the pause between two loads."""
+    servers = iter(("https://one", "https://one", "https://two"))
+    changed = False
+
+    async def load() -> ApiEndpoint:
+        nonlocal changed
+        found = ApiEndpoint(next(servers))
+        if found.server == "https://one" and held.server and not changed:
+            changed = True
+            held.look_again()
+        await trio.lowlevel.checkpoint()
+        return found
+
+    held = Credentials(load)
+    await held.current()
+    held.look_again()
+    assert [(await held.current()).server for _ in range(3)] == ["https://one", "https://two", "https://two"]
+
+
 async def test_what_expires_is_renewed_before(mock_clock: trio.testing.MockClock) -> None:
     made: list[ApiEndpoint] = []
     failing = False
