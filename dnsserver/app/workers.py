@@ -24,7 +24,8 @@ log = get_logger("dnsserver.workers")
 _YIELD_EVERY = 200  # objects sent to a new worker between two turns of the event loop, about 2 ms
 _PIECE = 64 * 1024  # octets sent in one go: what a pipe takes
 _AHEAD = 1024 * 1024  # octets that may wait before no more of the zone is sent
-_BACKLOG = 64 * 1024 * 1024  # octets of events that a worker may be behind before it is given up
+# Octets of events that a worker may be behind before it is given up; a configuration comes on top, however large it is.
+_BACKLOG = 64 * 1024 * 1024
 _TICK = 0.5  # seconds between two looks at a worker
 _SETTLE_WITHIN = 0.5  # seconds, where counting 100,000 replies takes 0.1
 # Clients of a worker that hangs get no answer until it is gone, and resolvers ask again after 5 s (resolv.conf(5),
@@ -57,13 +58,17 @@ class FedWorker:
         self._wake = trio.Event()
         self._moved = trio.Event()
         self._full = False
+        self._allowed = _BACKLOG
 
     def send(self, frame: worker_protocol.Frame) -> None:
         """Send a frame after those before it."""
-        if len(self._waiting) > _BACKLOG:
+        if len(self._waiting) > self._allowed:
             self._full = True
         else:
-            self._waiting += worker_protocol.encode(frame)
+            octets = worker_protocol.encode(frame)
+            self._waiting += octets
+            if isinstance(frame, worker_protocol.Settings | worker_protocol.Reload):
+                self._allowed += len(octets)
         self._wake.set()
 
     async def wait_room(self) -> None:
@@ -79,6 +84,7 @@ class FedWorker:
             while self._waiting and not self._full:
                 piece = bytes(self._waiting[:_PIECE])
                 del self._waiting[:_PIECE]
+                self._allowed = max(_BACKLOG, self._allowed - len(piece))
                 self.owed = True
                 await down.send_all(piece)
                 self.owed = False

@@ -25,6 +25,66 @@ from tests.logs import capture_logs
 from tests.running import config
 
 
+class _Pipe(trio.abc.SendStream):
+    """Takes everything, and counts it."""
+
+    def __init__(self) -> None:
+        self.octets = 0
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint()
+        self.octets += len(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+BACKLOG = 64 << 20  # octets that a worker may be behind
+HOSTS = {"/etc/hosts": "x" * (BACKLOG + 1)}
+STALE = worker_protocol.Stale(None)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [worker_protocol.Settings(config(), b"s", HOSTS), worker_protocol.Reload(config(), HOSTS, ())],
+    ids=["settings", "reload"],
+)
+async def test_a_configuration_larger_than_the_backlog_reaches_a_worker(large: Any) -> None:
+    """What follows it is sent as well, until the worker is as far behind as without it."""
+    worker, pipe = FedWorker(1, PATIENCE), _Pipe()
+    size = len(worker_protocol.encode(large)) + 2 * len(worker_protocol.encode(STALE))
+    for frame in (STALE, large, STALE):
+        worker.send(frame)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.write, pipe)
+        with trio.fail_after(60):
+            while pipe.octets < size:
+                await trio.lowlevel.checkpoint()
+        assert pipe.octets == size
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_worker_that_is_too_far_behind_is_given_up(before: bool) -> None:
+    """However large the configuration was that it has read before."""
+    worker, pipe = FedWorker(1, PATIENCE), _Pipe()
+    async with trio.open_nursery() as nursery:
+        if before:
+            worker.send(worker_protocol.Settings(config(), b"s", HOSTS))
+            nursery.start_soon(worker.write, pipe)
+            with trio.fail_after(60):
+                while pipe.octets < BACKLOG:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    for _ in range(3):
+        worker.send(worker_protocol.ProbeSeen(b"x" * (BACKLOG // 2 + 1)))
+    with trio.fail_after(60):
+        await worker.write(_Pipe())
+
+
 def _silent_for(clock: LoopbackClock, act: Callable[[Any], Awaitable[None]], *, answers: bool = True) -> float | None:
     """How long it takes until a worker counts as hanging, in virtual seconds; None for not within an hour."""
 
