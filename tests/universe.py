@@ -11,7 +11,7 @@ import dns.reversename
 from hypothesis import strategies as st
 
 from dnsserver.zone.cluster import Cluster
-from dnsserver.zone.model import KINDS, Denied, Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.zone.model import KINDS, Denied, Event, Kind, ListDone, ListDropped, ListStarted, Object, Put, Remove
 from tests.cluster import decoded, endpoint, endpoints, namespace, pod, service
 
 Key = tuple[Kind, str, str]
@@ -97,7 +97,7 @@ BASE = (
 objects = _things.map(decoded)
 puts = objects.map(Put)
 removes = _kinds.flatmap(lambda kind: _names[kind].map(lambda own: Remove(kind, *own)))
-lists = st.one_of(_kinds.map(ListStarted), _kinds.map(ListDone))
+lists = st.one_of(_kinds.map(ListStarted), _kinds.map(ListDone), _kinds.map(ListDropped))
 events: st.SearchStrategy[Event] = st.one_of(puts, puts, puts, removes, lists)
 with_denied: st.SearchStrategy[Event] = st.one_of(events, events, events, _kinds.map(Denied))
 
@@ -136,6 +136,8 @@ class Truth:
                     self.objects.pop(key, None)
                 self.synced.add(kind)
                 self.denied.discard(kind)
+            case ListDropped(kind=kind):
+                self._unseen.pop(kind, None)
             case Denied(kind=kind):
                 self.denied |= {kind} & {Kind.PODS}
 

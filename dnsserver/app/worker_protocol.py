@@ -151,6 +151,7 @@ _TYPES: dict[bytes, type[Any]] = {
     b"r": model.Remove,
     b"l": model.ListStarted,
     b"d": model.ListDone,
+    b"z": model.ListDropped,
     b"x": model.Denied,
     b"c": Settings,
     b"w": Reload,

@@ -16,7 +16,7 @@ from dnsserver.config import Config
 from dnsserver.logger import get_logger
 from dnsserver.traffic.gathered import Gathered
 from dnsserver.zone.dump import objects
-from dnsserver.zone.model import Denied, Event, Kind, ListDone, ListStarted, Put
+from dnsserver.zone.model import Denied, Event, Kind, ListDone, ListDropped, ListStarted, Put
 from dnsserver.zone.record import Reason
 
 log = get_logger("dnsserver.workers")
@@ -178,7 +178,7 @@ class Workers:
             worker.send(worker_protocol.ProbeSeen(name))
 
     def _pass_on(self, event: Event) -> None:
-        if isinstance(event, ListStarted):
+        if isinstance(event, ListStarted | ListDropped):
             return  # all that its end drops is sent by name
         for worker in self._fed:
             if not isinstance(event, ListDone) or event.kind in worker.complete:

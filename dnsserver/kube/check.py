@@ -10,7 +10,7 @@ from dnsserver.kube.api import Client
 from dnsserver.kube.decode import BadObject
 from dnsserver.kube.progress import Received, TimeSlice
 from dnsserver.kube.scope import Scope
-from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Object, Put
+from dnsserver.zone.model import Event, Kind, ListDone, ListDropped, ListStarted, Object, Put
 
 
 class WatchCursor:
@@ -51,7 +51,7 @@ async def check(
     touched meanwhile, and it mends what the zone did wrong as well as what the watch missed.
     """
     apply(ListStarted(kind))
-    repairs, time_slice = 0, TimeSlice()
+    repairs, time_slice, is_done = 0, TimeSlice(), False
     try:
         for cursor in cursors:
             # In the same step as the version is read: what is touched from here on is newer than the list.
@@ -69,7 +69,10 @@ async def check(
                         if time_slice.over:
                             await time_slice.pause()
                     await trio.sleep(page_pause)
+        is_done = True
         return repairs + apply(ListDone(kind))
     finally:
+        if not is_done:  # else what the watch brings from now on would count as shown by this list
+            apply(ListDropped(kind))
         for cursor in cursors:
             cursor.touched = None

@@ -113,12 +113,9 @@ class Cluster:
             case model.ListStarted(kind=kind):
                 self._listings[kind] = Listing(self.index, kind)
             case model.ListDone(kind=kind, kept=kept):
-                for own in self.unseen(kind, kept):
-                    self._remove(kind, own)
+                self._end_list(kind, kept)
+            case model.ListDropped(kind=kind):
                 self._listings.pop(kind, None)
-                self._synced.add(kind)
-                self._denied.discard(kind)
-                self._note_known()
             case model.Denied(kind=kind):
                 if kind in _OPTIONAL:
                     if kind in self._synced:
@@ -157,6 +154,15 @@ class Cluster:
         for entry, endpoint, ports, last in released if self._grace else ():
             entry.retain(endpoint, (now + self._grace, ports, last))
             self.retained.append((now + self._grace, entry, endpoint))
+
+    def _end_list(self, kind: Kind, kept: Collection[str]) -> None:
+        """Drop what the list of a kind has not shown; the kind is known from now on."""
+        for own in self.unseen(kind, kept):
+            self._remove(kind, own)
+        self._listings.pop(kind, None)
+        self._synced.add(kind)
+        self._denied.discard(kind)
+        self._note_known()
 
     def _mark_seen(self, obj: model.Object) -> bool:
         """Note that the list of its kind has shown an object, and tell whether there is such a list now."""

@@ -160,6 +160,12 @@ class ListDone(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[str, ...] = ()
 
 
+class ListDropped(msgspec.Struct, frozen=True, gc=False):
+    """The list is given up before its end: what it has not shown stays."""
+
+    kind: Kind
+
+
 class Denied(msgspec.Struct, frozen=True, gc=False):
     """A kind cannot be had (403, or the API lacks it): names of pods fail without it, and no others wait for pods.
 
@@ -170,4 +176,4 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     kind: Kind
 
 
-Event = Put | Remove | ListStarted | ListDone | Denied
+Event = Put | Remove | ListStarted | ListDone | ListDropped | Denied

@@ -12,7 +12,7 @@ from dnsserver.kube.credentials import ApiEndpoint, Credentials
 from dnsserver.kube.progress import Timing
 from dnsserver.kube.reflector import Reflector
 from dnsserver.kube.scope import scopes_of
-from dnsserver.zone.model import KINDS, Event, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.zone.model import KINDS, Event, Kind, ListDone, ListDropped, ListStarted, Object, Put, Remove
 from tests.kube.apiserver import ApiServer, Fault
 from tests.kube.apistore import Store
 
@@ -79,6 +79,8 @@ class Sink:
             self._drop((event.kind, event.namespace, event.name))
         elif isinstance(event, ListStarted):
             self._unseen[event.kind] = {key for key in self.objects if key[0] is event.kind}
+        elif isinstance(event, ListDropped):
+            self._unseen.pop(event.kind, None)
         else:
             kept = event.kept if isinstance(event, ListDone) else ()
             for key in self._unseen.pop(event.kind):

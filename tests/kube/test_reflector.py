@@ -19,7 +19,7 @@ from dnsserver.kube.decode import from_json
 from dnsserver.kube.errors import ApiError
 from dnsserver.kube.progress import State, Timing
 from dnsserver.kube.scope import scopes_of
-from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListStarted, Object, Put, Remove
+from dnsserver.zone.model import EndpointSlice, Kind, ListDone, ListDropped, ListStarted, Object, Put, Remove
 from tests.kube import generated
 from tests.kube.apiserver import ApiServer, Fault, serving
 from tests.kube.generated import Size, fill
@@ -744,6 +744,7 @@ async def test_a_check_at_a_version_that_is_gone_is_put_off(server: ApiServer) -
         server.put(Kind.PODS, thing("other"))
         server.compact()
         await wait_for(lambda: mirror.reflector.statistics().checks_failed)
+        assert mirror.sink.count(ListDropped) == mirror.reflector.statistics().checks_failed
         server.disturb("bookmark")
         checks = mirror.reflector.statistics().checks
         await wait_for(lambda: mirror.reflector.statistics().checks > checks)

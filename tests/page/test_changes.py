@@ -5,7 +5,7 @@ import pytest
 from dnsserver.page.changes import MOST, ChangeList, changes
 from dnsserver.zone.cluster import Cluster
 from dnsserver.zone.journal import TOGETHER, Journal
-from dnsserver.zone.model import Event, Kind, ListDone, ListStarted, Put, Remove
+from dnsserver.zone.model import Event, Kind, ListDone, ListDropped, ListStarted, Put, Remove
 from tests.cluster import Thing, decoded, endpoint, endpoints, listed, namespace, service
 
 SHOP = [
@@ -100,6 +100,10 @@ WORDS: dict[str, tuple[list[Event | float], tuple[str, ...], bool]] = {
     "deleted during an outage": (
         [ListStarted(Kind.SERVICES), put(SHOP[3]), put(SHOP[5]), ListDone(Kind.SERVICES)],
         ("deleted: it was ClusterIP 10.9.0.1, 2 ready addresses", LISTED), True,
+    ),
+    "after a check that was put off": (
+        [ListStarted(Kind.SERVICES), ListDropped(Kind.SERVICES), put(service("api", "10.9.0.7"))],
+        ("created: ClusterIP 10.9.0.7, 0 ready addresses",), False,
     ),
     "no Service": (
         [put(endpoints("lost", "10.0.3.1"))], ("there is no Service of that name", "ready addresses 0 → 1"), False,
