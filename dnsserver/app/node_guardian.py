@@ -28,6 +28,8 @@ class NodeGuardian:
         if report is None:
             return ("the guardian of this node has not reported",)
         age = self._now() - report.at
+        if age < 0:  # the clock begins with the machine
+            return ("the guardian of this node has not reported since the machine started",)
         if age > FRESH:
             return (f"the guardian of this node reported last {age:.0f} s ago",)
         missing = [f"this node does not have {address}" for address, there in report.addresses.items() if not there]

@@ -28,6 +28,7 @@ WELL = Report(
         (WELL, 100.0, []),
         (WELL, 100.0 + FRESH, []),
         (WELL, 130.0, ["the guardian of this node reported last 30 s ago"]),
+        (WELL, 60.0, ["the guardian of this node has not reported since the machine started"]),
         (
             WELL._replace(
                 addresses={"169.254.20.10": True, "10.96.0.10": False}, problems=("10.96.0.10 is on kube-ipvs0",)
