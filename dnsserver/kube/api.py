@@ -324,8 +324,12 @@ class Client:
             wait.what = "credentials"
             try:
                 endpoint = await self._credentials.current()
+            except (CredentialsError, OSError, ValueError) as error:
+                raise Unauthorized(f"no usable credentials: {error}") from error
+            try:
                 session = await self._session_for(endpoint)
-            except (CredentialsError, ssl.SSLError, OSError, ValueError) as error:
+            except (ssl.SSLError, OSError, ValueError) as error:  # certificates or a key that OpenSSL does not take
+                self._credentials.invalidate(endpoint)
                 raise Unauthorized(f"no usable credentials: {error}") from error
             headers = {**self._headers, **asking}
             if endpoint.authorization:

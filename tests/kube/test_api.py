@@ -155,6 +155,19 @@ async def test_credentials_that_cannot_be_used(server: ApiServer) -> None:
             await pages(client)
 
 
+async def test_credentials_that_cannot_be_used_are_loaded_again(server: ApiServer) -> None:
+    authorities = iter(("no certificate", server.ca))
+
+    async def load() -> ApiEndpoint:
+        return ApiEndpoint(server.url, f"Bearer {server.token}", next(authorities))
+
+    client = Client(Credentials(load, reload_pause=0.0))
+    with pytest.raises(errors.Unauthorized, match="no usable credentials"):
+        await pages(client)
+    await pages(client)
+    await client.aclose()
+
+
 async def test_a_cancelled_watch_leaves_nothing_open(server: ApiServer) -> None:
     async with client_of(server) as client:
         with trio.move_on_after(0.05):
