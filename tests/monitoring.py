@@ -72,12 +72,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Failures by namespace of the name",
             "reqps",
-            {_top("dnsserver_namespace_failures_total", "namespace", "rcode"): "{{namespace}} {{rcode}}"},
+            {_top("dnsserver_namespace_failures_total", "asked_namespace", "rcode"): "{{asked_namespace}} {{rcode}}"},
         ),
         Panel(
             "Questions by namespace of the name",
             "reqps",
-            {_top("dnsserver_namespace_questions_total", "namespace"): "{{namespace}}"},
+            {_top("dnsserver_namespace_questions_total", "asked_namespace"): "{{asked_namespace}}"},
         ),
     ),
     "Is an upstream sick?": (

@@ -395,9 +395,9 @@ def test_replies_are_counted_by_rcode_and_plugin(seen: Seen) -> None:
 
 def test_namespaces_are_counted(seen: Seen) -> None:
     inside = seen.sent(lambda asked: asked.name.endswith(_ZONE))
-    assert seen.total("dnsserver_namespace_questions_total", namespace="shop") == inside
+    assert seen.total("dnsserver_namespace_questions_total", asked_namespace="shop") == inside
     failed = seen.sent(lambda asked: asked.name.startswith("nobody"))
-    assert seen.total("dnsserver_namespace_failures_total", namespace="shop") == failed
+    assert seen.total("dnsserver_namespace_failures_total", asked_namespace="shop") == failed
     assert seen.total("dnsserver_namespace_failures_total", rcode="NXDOMAIN") == failed
 
 

@@ -40,6 +40,12 @@ def test_an_expression_asks_for_samples_and_labels_that_there_are(what: str) -> 
     assert set(re.findall(r"(\w+)(?:=~|!=|=)\"", expression)) <= known
 
 
+def test_no_label_is_called_like_one_that_prometheus_gives() -> None:
+    # It would become `exported_...`, so that an expression would find the server's namespace in place of the asked one.
+    given = SCRAPED | {"container", "endpoint"}  # the last two by the operator, of a PodMonitor
+    assert {name for name, labels in LABELS.items() if labels & given} == set()
+
+
 def test_the_dashboard_is_the_one_of_the_table() -> None:
     assert DASHBOARD.read_text() == text()
     panels = dashboard()["panels"]
@@ -117,8 +123,8 @@ FIRES: dict[str, Fires] = {
     "DnsserverSlow": Fires(_SLOW),
     "DnsserverNamespaceFails": Fires(
         {
-            'dnsserver_namespace_questions_total{namespace="shop"}': _UP,
-            'dnsserver_namespace_failures_total{namespace="shop", rcode="SERVFAIL"}': "0+300x120",
+            'dnsserver_namespace_questions_total{asked_namespace="shop"}': _UP,
+            'dnsserver_namespace_failures_total{asked_namespace="shop", rcode="SERVFAIL"}': "0+300x120",
         },
         40,
     ),
@@ -175,8 +181,8 @@ WELL = {
     'dnsserver_answers_total{rcode="NOERROR", reason="found"}': _UP,
     'dnsserver_answers_total{rcode="NXDOMAIN", reason="service-missing"}': _UP,
     'dnsserver_answers_total{rcode="SERVFAIL", reason="upstream-timeout"}': "0+6x120",
-    'dnsserver_namespace_questions_total{namespace="shop"}': _UP,
-    'dnsserver_namespace_failures_total{namespace="shop", rcode="NXDOMAIN"}': _UP,
+    'dnsserver_namespace_questions_total{asked_namespace="shop"}': _UP,
+    'dnsserver_namespace_failures_total{asked_namespace="shop", rcode="NXDOMAIN"}': _UP,
     'coredns_dns_request_duration_seconds_bucket{le="0.256"}': _UP,
     'coredns_dns_request_duration_seconds_bucket{le="+Inf"}': "0+601x120",
     'dnsserver_upstream_up{to="a", domain="."}': "1x20 0x1 1x99",
@@ -212,7 +218,7 @@ WELL = {
 
 def named(series: dict[str, str]) -> list[dict[str, str]]:
     """Give all of them the labels of one server."""
-    server = 'instance="10.0.0.1:9153", job="dns", pod="dnsserver-0"'
+    server = 'instance="10.0.0.1:9153", job="dns", namespace="kube-system", pod="dnsserver-0"'
     found = []
     for name, values in series.items():
         metric, _, labels = name.removesuffix("}").partition("{")

@@ -80,12 +80,12 @@ OWN: tuple[Family, ...] = (
            ("reason", "rcode"), _answers),
     Family("counter", "dnsserver_namespace_questions",
            "Questions for names in a namespace; one label for all that do not exist, and one for all above 200.",
-           ("namespace",), lambda s: (((name,), counts.questions) for name, counts in s.namespaces.items())),
+           ("asked_namespace",), lambda s: (((name,), counts.questions) for name, counts in s.namespaces.items())),
     Family("counter", "dnsserver_namespace_failures",
            "Questions for names in a namespace whose response code is not NOERROR.",
-           ("namespace", "rcode"), lambda s: (((name, m.RCODE_NAMES.get(rcode, "other")), count)
-                                              for name, counts in s.namespaces.items()
-                                              for rcode, count in counts.failures.items())),
+           ("asked_namespace", "rcode"), lambda s: (((name, m.RCODE_NAMES.get(rcode, "other")), count)
+                                                    for name, counts in s.namespaces.items()
+                                                    for rcode, count in counts.failures.items())),
     Family("counter", "dnsserver_limited",
            "Queries above a limit of [clients], by limit; a limit that ends in -watched was only counted.",
            ("limit",), lambda s: (((limit,), n) for process in s.processes for limit, n in process.limited.items())),
