@@ -346,6 +346,27 @@ def test_every_family_is_valid_and_unique() -> None:
             assert isinstance(sample, Histogram) == (family.type == "histogram"), family.name
 
 
+def test_upstreams_are_as_the_processes_that_answer_have_them() -> None:
+    def process(*upstreams: Upstream, alive: bool = True) -> Process:
+        return Process(alive=alive, forward=Forward(upstreams=upstreams))
+
+    first = process(Upstream("a", replies=1, bad={"id": 1}, rtt=0.02, p95=0.04), Upstream("b", up=False))
+    second = process(Upstream("a", replies=2, up=False, mixed_case=False))  # it has not asked anything yet
+    ended = process(
+        Upstream("a", replies=4, up=False), Upstream("gone", replies=8, up=False, bad={"id": 8}), alive=False
+    )
+    families = scraped(Readings(processes=(first, second, ended)))
+    assert value(families, "dnsserver_upstream_up", to="a") == 0.5
+    assert value(families, "dnsserver_upstream_up", to="b") == 0
+    assert value(families, "dnsserver_upstream_mixed_case", to="a") == 0.5
+    assert value(families, "dnsserver_upstream_rtt_seconds", to="a") == pytest.approx(0.02)
+    assert value(families, "dnsserver_upstream_p95_seconds", to="a") == pytest.approx(0.04)
+    assert value(families, "dnsserver_upstream_rtt_seconds", to="b") == 0
+    assert value(families, "dnsserver_upstream_replies_total", to="a") == 1 + 2 + 4
+    named = [sample.labels.get("to") for family in families.values() for sample in family.samples]
+    assert "gone" not in named  # neither its state, nor the part of its counts that is left
+
+
 def test_every_family_shows_up() -> None:
     families = scraped(READINGS)
     assert {family.name for family in FAMILIES} - families.keys() == {"dnsserver_last_check_age_seconds"}

@@ -39,5 +39,15 @@ def traffic(s: Readings) -> Iterator[Traffic]:
 
 
 def upstreams(s: Readings) -> Iterator[Upstream]:
-    """Yield the upstreams of all processes."""
-    return (upstream for process in s.processes for upstream in process.forward.upstreams)
+    """Yield what all processes, ended ones included, counted of the upstreams that there are now.
+
+    Of an upstream that is gone, only the ended ones still have counts: its counters would go back to these.
+    """
+    present = {(upstream.name, upstream.domain) for upstream in upstreams_now(s)}
+    every = (upstream for process in s.processes for upstream in process.forward.upstreams)
+    return (upstream for upstream in every if (upstream.name, upstream.domain) in present)
+
+
+def upstreams_now(s: Readings) -> Iterator[Upstream]:
+    """Yield the upstreams of the processes that answer."""
+    return (upstream for process in s.processes if process.alive for upstream in process.forward.upstreams)

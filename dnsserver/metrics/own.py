@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from dnsserver.metrics.family import Family, Sample, alive, by_process, traffic, upstreams
+from dnsserver.metrics.family import Family, Sample, alive, by_process, traffic, upstreams, upstreams_now
 from dnsserver.metrics.numbers import Configuration, Kind, Readings, TcpListener, UdpListener, Upstream
 from dnsserver.wire import message as m
 from dnsserver.wire.name import to_text
@@ -42,14 +42,31 @@ def _answers(s: Readings) -> Iterator[Sample]:
 
 
 def _upstream(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
-    return lambda s: (((upstream.name, to_text(upstream.domain)), read(upstream)) for upstream in upstreams(s))
+    return lambda s: ((_to(upstream), read(upstream)) for upstream in upstreams(s))
+
+
+def _upstream_share(read: Callable[[Upstream], bool]) -> Callable[[Readings], Iterator[Sample]]:
+    """Return for which share of the processes that have the upstream it is so."""
+    return lambda s: ((to, sum(values) / len(values)) for to, values in _by_upstream(s, read).items())
 
 
 def _upstream_mean(read: Callable[[Upstream], float]) -> Callable[[Readings], Iterator[Sample]]:
-    """Return each worker's share of the mean, as the values of all workers are added up later."""
+    """Return the mean of the processes that have measured it, 0 where none has."""
     return lambda s: (
-        ((upstream.name, to_text(upstream.domain)), read(upstream) / max(1, alive(s))) for upstream in upstreams(s)
+        (to, sum(values) / max(1, sum(value > 0 for value in values))) for to, values in _by_upstream(s, read).items()
     )
+
+
+def _by_upstream(s: Readings, read: Callable[[Upstream], float]) -> dict[tuple[str, str], list[float]]:
+    """Return what the processes that answer say of each upstream."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for upstream in upstreams_now(s):
+        found.setdefault(_to(upstream), []).append(read(upstream))
+    return found
+
+
+def _to(upstream: Upstream) -> tuple[str, str]:
+    return upstream.name, to_text(upstream.domain)
 
 
 def _kind(read: Callable[[Kind], float]) -> Callable[[Readings], Iterator[Sample]]:
@@ -183,12 +200,12 @@ OWN: tuple[Family, ...] = (
     Family("counter", "dnsserver_forward_loops", "Probes of this server that came back from an upstream.",
            (), by_process(lambda process: process.forward.loops)),
     Family("gauge", "dnsserver_upstream_up", "Share of the workers for which the upstream works.",
-           _TO, _upstream_mean(lambda upstream: upstream.up)),
+           _TO, _upstream_share(lambda upstream: upstream.up)),
     Family("gauge", "dnsserver_upstream_looping",
            "Share of the workers that do not ask the upstream, because it forwards back here.",
-           _TO, _upstream_mean(lambda upstream: upstream.looping)),
+           _TO, _upstream_share(lambda upstream: upstream.looping)),
     Family("gauge", "dnsserver_upstream_mixed_case", "Share of the workers that ask the upstream in random case.",
-           _TO, _upstream_mean(lambda upstream: upstream.mixed_case)),
+           _TO, _upstream_share(lambda upstream: upstream.mixed_case)),
     Family("gauge", "dnsserver_upstream_rtt_seconds", "Smoothed time that the upstream takes to answer.",
            _TO, _upstream_mean(lambda upstream: upstream.rtt)),
     Family("gauge", "dnsserver_upstream_p95_seconds", "Time in which the upstream answers 95 % of the questions.",
@@ -204,7 +221,7 @@ OWN: tuple[Family, ...] = (
            "Queries to which the upstream sent no reply in time; probes are not among them.",
            _TO, _upstream(lambda upstream: upstream.timeouts - upstream.probe_failures)),
     Family("counter", "dnsserver_upstream_bad_replies", "Replies of the upstream that were not used, by problem.",
-           (*_TO, "problem"), lambda s: (((upstream.name, to_text(upstream.domain), problem), count)
+           (*_TO, "problem"), lambda s: (((*_to(upstream), problem), count)
                                          for upstream in upstreams(s) for problem, count in upstream.bad.items())),
     # --- The zone and the API
     Family("gauge", "dnsserver_ready", "1 once the server has everything that answers need.",
