@@ -109,9 +109,9 @@ def _head(view: View) -> Text:
 
 
 def _data(state: ServerState) -> str:
-    if state.data_age is None:
-        return ""
-    return f"   data {state.data_age:.0f} s old{', answers are marked as stale' if state.stale else ''}"
+    age = [] if state.data_age is None else [f"data {state.data_age:.0f} s old"]
+    said = ", ".join([*age, *(["answers are marked as stale"] if state.stale else [])])
+    return f"   {said}" if said else ""
 
 
 def _rate(top: Top) -> str:

@@ -95,10 +95,10 @@ def _of_answer(answer: Answered, sources: tuple[Source, ...]) -> Iterator[str]:
         yield f"    and {len(answer.records) - _RECORDS} more"
     for source in sources:
         yield f"  from {_of_source(source)}"
-    if answer.found:
-        return
-    text = why_not(answer)
-    yield f"  why: {answer.reason}{f': {text}' if text else ''}"
+    text = ""
+    if not answer.found:
+        text = why_not(answer)
+        yield f"  why: {answer.reason}{f': {text}' if text else ''}"
     for error in answer.errors:
         more = f": {error.text}" if error.text not in {"", text} else ""
         yield f"  EDE {error.code} ({error.name or 'not known here'}){more}"

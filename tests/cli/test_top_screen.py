@@ -90,6 +90,7 @@ def test_everything_stands_in_plain_text() -> None:
 replaced = msgspec.structs.replace
 RATE = " 1,500.0 questions a second"
 STALE = replaced(STATE, stale=True, data_age=4000.0)
+UNHEARD = replaced(STATE, stale=True, data_age=None)  # what is served is a snapshot
 UNREADY = replaced(STATE, ready=False, verdict="not ready, not read yet: services", data_age=None, processes=3)
 
 
@@ -99,6 +100,7 @@ UNREADY = replaced(STATE, ready=False, verdict="not ready, not read yet: service
         (replaced(TOP, server=UNREADY), "dnsserver 1.2 at h:1 not ready, not read yet: services" + RATE),
         (replaced(TOP, server=UNREADY), "The last minute one packet in 40 is looked at now, 3 processes"),
         (replaced(TOP, server=STALE), "dnsserver 1.2 at h:1 ready data 4000 s old, answers are marked as stale" + RATE),
+        (replaced(TOP, server=UNHEARD), "dnsserver 1.2 at h:1 ready answers are marked as stale" + RATE),
         (replaced(TOP, window=15, one_in=1), "The last 15 minutes all packets are looked at now"),
         (replaced(TOP, window=5, one_in=12_345), "The last 5 minutes one packet in 12,345 is looked at now"),
         (replaced(TOP, counting=False), "The last minute packets are not sampled ([top] sample)"),

@@ -34,6 +34,9 @@ VIEWS = [
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 HOSTILE_NAME = rb"\060script\062window.hacked=1\060\047script\062.shop.svc.cluster.local".decode()
 HOSTILE_SHOWN = r"<script>window.hacked=1</script>.shop.svc.cluster.local."
+STALE = (
+    "[{code: 0, name: 'Other', text: 'b'}, {code: 3, name: 'Stale Answer', text: 'c'}, {code: 99, name: '', text: ''}]"
+)
 SECRET = "a-secret-token"
 # A name that leads to this machine, as in DNS rebinding, and as for a browser elsewhere: nobody is let in by it.
 ELSEWHERE = "dns.test"
@@ -314,14 +317,22 @@ def test_a_person_without_a_mouse_has_a_name_explained(shown: Tab) -> None:
     ("shown_by", "text"),
     [
         (
-            "outcome({records: [{type: 'CNAME', data: 'a.example.'}], reason: 'b', text: 'c', advice: 'Do.'})",
-            "CNAME a.example.; b: c. Do.",
+            "outcome({records: [{type: 'CNAME', data: 'a.'}], errors: [], reason: 'b', text: 'c', advice: 'Do.'})",
+            "CNAME a.; b: c. Do.",
         ),
         (
-            "outcome({records: [], reason: 'servfail', text: 'of mail.example.', advice: ''})",
+            "outcome({records: [], errors: [], reason: 'servfail', text: 'of mail.example.', advice: ''})",
             "servfail: of mail.example.",
         ),
-        ("outcome({records: [], reason: 'servfail', meaning: 'b', advice: ''})", "servfail: b."),
+        ("outcome({records: [], errors: [], reason: 'servfail', meaning: 'b', advice: ''})", "servfail: b."),
+        (
+            f"outcome({{found: true, records: [{{type: 'A', data: '10.0.0.1'}}], text: '', errors: {STALE}}})",
+            "A 10.0.0.1; EDE 0 (Other): b; EDE 3 (Stale Answer): c; EDE 99 (not known here)",
+        ),
+        (
+            f"outcome({{records: [], reason: 'a', text: 'b', advice: 'Do.', errors: {STALE}}})",
+            "a: b. EDE 3 (Stale Answer): c. EDE 99 (not known here). Do.",
+        ),
         ("sentence('name: a\\ntype: b\\n')", "Name: a; type: b."),
         ("sentence('the name is b.')", "The name is b."),
     ],

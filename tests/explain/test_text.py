@@ -118,6 +118,23 @@ def test_a_name_that_does_not_resolve() -> None:
     assert "  from asked now (after 12.3 ms)" in shown
 
 
+def test_what_clients_are_told_besides_records_is_shown_too() -> None:
+    stale = ToldError(3, "Stale Answer", "no word from the Kubernetes API for more than 5 min")
+    answer = msgspec.structs.replace(OK, records=OK.records[:1], errors=(stale, ToldError(22, "", "")))
+    ways = (Way("glibc", asked(answer), "found"),)
+    found = Explanation("web", ("A",), CLIENT, 5, ways, (answer,), (), (), None, True, "it resolves")
+    shown = list(lines(found))
+    assert shown[shown.index("web.svc.c. A: NOERROR") :] == [
+        "web.svc.c. A: NOERROR",
+        "    web.svc.c. 5 A 10.0.0.0",
+        "  from Service shop/web",
+        "  EDE 3 (Stale Answer): no word from the Kubernetes API for more than 5 min",
+        "  EDE 22 (not known here)",
+        "",
+        "it resolves",
+    ]
+
+
 def test_a_name_of_the_clients_own_hosts_file() -> None:
     client = Client("a pod", hosts=(("DB", "192.0.2.7"),))
     ways = (Way("glibc", asked(MISSING), "not-found"),)

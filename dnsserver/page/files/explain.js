@@ -78,12 +78,14 @@ function together(rows, alike) {
   return found;
 }
 
-/** The records of an answer, or why there are none and what to do. */
+/** The records of an answer, or why there are none and what to do; and what else clients are told of it. */
 function outcome(one) {
   const records = one.records.map((record) => `${record.type} ${record.data}`);
   const shown = records.slice(0, 8).join(", ") + (records.length > 8 ? ` and ${records.length - 8} more` : "");
-  if (one.found) return shown;
-  return [shown && `${shown};`, ended(`${one.reason}: ${one.text || one.meaning}`), quoted(one.advice)].filter((text) => text).join(" ");
+  const told = one.errors.filter((error) => !error.text || error.text !== one.text)
+    .map((error) => `EDE ${error.code} (${error.name || "not known here"})${error.text && `: ${error.text}`}`);
+  if (one.found) return [shown, ...told].join("; ");
+  return [shown && `${shown};`, ended(`${one.reason}: ${one.text || one.meaning}`), ...told.map(ended), quoted(one.advice)].filter((text) => text).join(" ");
 }
 
 /** Text with commands in quotation marks, where the terminal has backticks. */
