@@ -67,17 +67,31 @@ def _of_name(cluster: Cluster, wanted: str) -> Iterator[RRset]:
         return
     domain = cluster.domain
     for whole in (name, name[:-1] + domain, name[:-1] + b"\x03svc" + domain):
-        left = labels_below(whole, domain) if whole != ROOT and len(whole) <= 255 else None
-        if not left or left[-1] not in {b"svc", b"pod"} or len(left) < 2:
+        left = labels_below(whole, domain) if name != ROOT and len(whole) <= 255 else None
+        # Names of the zone itself have to be whole: ns.dns is the Service ns of the namespace dns.
+        if left is None or (whole is not name and left[-1] not in {b"svc", b"pod"}):
             continue
-        if left[-1] == b"pod":
-            found = rrsets.of_pods(cluster, left[-2])
-        elif len(left) == 2:
-            found = rrsets.of_services(cluster, left[-2])
-        else:
-            found = rrsets.of_service(cluster, (left[-2], left[-3]))
-        yield from (rrset for rrset in found if is_below(rrset.name, whole))
+        yield from (rrset for rrset in _about(cluster, left) if is_below(rrset.name, whole))
         return
+
+
+def _about(cluster: Cluster, left: list[bytes]) -> Iterator[RRset]:
+    """Yield records that have among them all at and below a name with these labels in front of the domain."""
+    match left:
+        case []:
+            yield from _all(cluster)
+        case [b"svc"]:
+            yield from rrsets.of_services(cluster)
+        case [b"pod"]:
+            yield from rrsets.of_pods(cluster)
+        case [namespace, b"svc"]:
+            yield from rrsets.of_services(cluster, namespace)
+        case [*_, service, namespace, b"svc"]:
+            yield from rrsets.of_service(cluster, (namespace, service))
+        case [*_, namespace, b"pod"]:
+            yield from rrsets.of_pods(cluster, namespace)
+        case _:
+            yield from rrsets.of_apex(cluster)
 
 
 def run(config: Config, wanted: str, *, reverse: bool) -> Iterator[str]:

@@ -84,6 +84,7 @@ def shop() -> Cluster:
 WEB = [f"web.{SHOP} 5 IN A 10.9.0.1", f"web.{SHOP} 5 IN SRV 0 100 80 web.{SHOP}"]
 PORT = [f"_http._tcp.web.{SHOP} 5 IN A 10.9.0.1", f"_http._tcp.web.{SHOP} 5 IN SRV 0 100 80 web.{SHOP}"]
 DB = [f"db.{SHOP} 5 IN A 10.1.0.1", f"db-0.db.{SHOP} 5 IN A 10.1.0.1"]
+OTHER_WEB = ["web.other.svc.cluster.local. 5 IN A 10.9.0.3"]
 POD = ["10-1-0-9.shop.pod.cluster.local. 5 IN A 10.1.0.9"]
 
 
@@ -106,6 +107,10 @@ POD = ["10-1-0-9.shop.pod.cluster.local. 5 IN A 10.1.0.9"]
         ("1.0.9.10.in-addr.arpa", [f"1.0.9.10.in-addr.arpa. 5 IN PTR web.{SHOP}"]),
         ("none", ["; there are no records of none: it is neither a namespace nor a name in one"]),
         ("web.none", ["; there are no records of web.none: it is neither a namespace nor a name in one"]),
+        ("svc.cluster.local", [*OTHER_WEB, *DB, *WEB, *PORT]),
+        ("svc", [*OTHER_WEB, *DB, *WEB, *PORT]),
+        ("pod.cluster.local", POD),
+        ("x.cluster.local", None),
         ("x" * 60 + ".shop", None),
         (".", None),
     ],
@@ -116,6 +121,22 @@ def test_what_is_wanted(shop: Cluster, wanted: str, expected: list[str] | None) 
         assert [line.partition(":")[0] for line in found] == [f"; there are no records of {wanted}"]
     else:
         assert found == expected
+
+
+def test_each_line_is_printed_for_its_own_name_and_for_the_domain(shop: Cluster) -> None:
+    shop.apply(Put(decoded(service("kube-dns", "10.9.0.10", namespace="kube-system"))), 0, 0)
+    shop.apply(Put(decoded(namespace("kube-system"))), 0, 0)
+    lines = list(lines_of(shop))
+    assert list(lines_of(shop, "cluster.local")) == lines
+    assert list(lines_of(shop, "dns.cluster.local")) == ["ns.dns.cluster.local. 5 IN A 10.9.0.10"]
+    for line in lines:
+        assert line in lines_of(shop, line.split()[0])
+
+
+def test_short_names_are_those_of_services(shop: Cluster) -> None:
+    for thing in (namespace("dns"), service("ns", "10.9.0.4", namespace="dns")):
+        shop.apply(Put(decoded(thing)), 0, 0)
+    assert list(lines_of(shop, "ns.dns")) == ["ns.dns.svc.cluster.local. 5 IN A 10.9.0.4"]
 
 
 def test_what_cannot_be_printed(shop: Cluster) -> None:
