@@ -239,9 +239,8 @@ def verdict(
     """Return whether the name resolves for this client, and the sentence that says so; `why` is what tells most."""
     by_place = {(each.name, each.type): each for each in questions}
     found = [way for way in ways if way.found]
-    for owner, address in client.hosts:
-        if owner.lower() == name.lower().removesuffix("."):
-            return True, f"{name} resolves to {address}: the client's own /etc/hosts has it, and no question is asked"
+    if own := _of_hosts(name, client, {each.type for each in questions}):
+        return True, f"{name} resolves to {own}: the client's own /etc/hosts has it, and no question is asked"
     if len(found) == len(ways):
         last = ways[0].asks[-1]
         return True, f"{name} resolves{_as(name, last.name)} to {_records(by_place, last)}"
@@ -258,6 +257,15 @@ def verdict(
         )
     hint = f". Did you mean {nearest[0]}?" if nearest else ""
     return False, f"{name} does not resolve{because}{hint}"
+
+
+def _of_hosts(name: str, client: Client, types: set[str]) -> str:
+    """Return the addresses that the client's /etc/hosts has for these types.
+
+    One is enough where both families are wanted: resolvers ask nothing then. For other types they do not look there.
+    """
+    found = (address for owner, address in client.hosts if owner.lower() == name.lower().removesuffix("."))
+    return ", ".join(address for address in found if ("AAAA" if ":" in address else "A") in types)
 
 
 def _alias(answer: Answered) -> str:

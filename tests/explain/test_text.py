@@ -144,6 +144,29 @@ def test_a_name_of_the_clients_own_hosts_file() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("types", "hosts", "told"),
+    [
+        (("A", "AAAA"), ("192.0.2.7",), "192.0.2.7"),
+        (("A", "AAAA"), ("2001:db8::7",), "2001:db8::7"),
+        (("A", "AAAA"), ("192.0.2.7", "2001:db8::7"), "192.0.2.7, 2001:db8::7"),
+        (("AAAA",), ("192.0.2.7", "2001:db8::7"), "2001:db8::7"),
+        (("AAAA",), ("192.0.2.7",), None),
+        (("A",), ("2001:db8::7",), None),
+        (("MX",), ("192.0.2.7", "2001:db8::7"), None),
+        (("SRV",), ("192.0.2.7",), None),
+    ],
+)
+def test_a_hosts_file_has_addresses_and_nothing_else(
+    types: tuple[str, ...], hosts: tuple[str, ...], told: str | None
+) -> None:
+    client = Client("a pod", hosts=tuple(("db", address) for address in hosts))
+    questions = tuple(msgspec.structs.replace(MISSING, type=type_) for type_ in types)
+    resolves, sentence = verdict("db", client, (Way("glibc", asked(*questions), "not-found"),), questions)
+    assert resolves == (told is not None)
+    assert sentence.startswith(f"db resolves to {told}: " if told else "db does not resolve")
+
+
 def test_what_an_upstream_says_in_words() -> None:
     said = Answered("x.", "AAAA", "NXDOMAIN", reason="forwarded")
     assert why_not(said) == "the upstream says that there is no such name"
