@@ -158,8 +158,9 @@ def _reverse(qtype: int, ours: Said, theirs: Said, known: Known) -> int | None:
     if qtype != m.PTR:
         return 3 if ours.rcode == m.NOERROR and not ours.answer and theirs.rcode == m.NXDOMAIN else None
     targets = [record.rdata for record in theirs.answer - ours.answer if record.type == m.PTR]
-    ours_is_outside = not ours.flags & _AA  # what upstreams say of an address that no Service has
-    if targets and ours_is_outside and not any(target in known.names for target in targets):
+    # Of an address that no Service has, it is said by upstreams, or by this server in its `reverse_zones`.
+    ours_has_none = ours.rcode == m.NXDOMAIN or not ours.flags & _AA
+    if targets and ours_has_none and not any(target in known.names for target in targets):
         return 14
     return None
 

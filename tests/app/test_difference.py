@@ -80,6 +80,15 @@ def test_differences_by_number(
     assert number in {0, None} or number in CORRECTIONS
 
 
+def test_an_address_of_no_service_is_correction_14_in_reverse_zones_too() -> None:
+    asked = "9.0.0.10.in-addr.arpa PTR"
+    none = said(asked, rcode="NXDOMAIN")  # with AA: the zone is this server's own
+    gone, web = (said(asked, f"9.0.0.10.in-addr.arpa. PTR {name}.") for name in (f"gone.{WEB}", WEB))
+    assert correction(question(asked), none, gone, KNOWN) == 14
+    assert correction(question(asked), none, web, KNOWN) is None
+    assert correction(question(asked), web, gone, KNOWN) is None
+
+
 def test_flags_alone_are_correction_12() -> None:
     asked = "www.example.org A"
     record = "www.example.org. A 192.0.2.1"
