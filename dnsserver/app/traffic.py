@@ -161,16 +161,21 @@ class TrafficCounter:
         return report.Listing(top.seconds, top.total, top.slack, tuple(rows))
 
     def _list_upstreams(self, minutes: int, limit: int, now: float) -> report.Listing[report.UpstreamState]:
-        """Return the state of the upstreams in this process, and the questions of all processes to them."""
-        own = {upstream.name: upstream for upstream in self._dns.forwarder.statistics().upstreams}
+        """Return the state of the upstreams in this process, and the questions of all processes to them.
+
+        One that serves several domains is as it is for the domain for which it is worst, and its times are the longest.
+        """
+        own: dict[str, list[metrics.Upstream]] = {}
+        for upstream in self._dns.forwarder.statistics().upstreams:
+            own.setdefault(upstream.name, []).append(upstream)
         seconds, windows = self._upstreams.window(self._counted(), minutes, now)
         rows = [
             report.UpstreamState(
                 name=each.name,
-                up=own[each.name].up,
-                looping=own[each.name].looping,
-                rtt=own[each.name].rtt,
-                p95=own[each.name].p95,
+                up=all(one.up for one in own[each.name]),
+                looping=any(one.looping for one in own[each.name]),
+                rtt=max(one.rtt for one in own[each.name]),
+                p95=max(one.p95 for one in own[each.name]),
                 queries=each.queries,
                 replies=each.replies,
                 causes=each.causes,

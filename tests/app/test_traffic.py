@@ -15,6 +15,7 @@ import trio
 from dnsserver.app.server import Server
 from dnsserver.app.traffic import LISTS
 from dnsserver.app.traffic_pages import traffic_routes
+from dnsserver.config import Domain
 from dnsserver.config import model as configured
 from dnsserver.server.admin import Admin, Request, Response
 from dnsserver.traffic.gathered import Gathered
@@ -126,6 +127,25 @@ async def test_every_list_has_what_was_asked(tmp_path: Path) -> None:
     assert (row.up, row.looping, row.queries >= 4) == (True, False, True)
     assert row.causes["SERVFAIL"] >= 1
     assert (top.server.ready, top.server.verdict, top.server.stale, top.server.processes) == (True, "ready", False, 1)
+
+
+@pytest.mark.parametrize("silent", ["a.example", "a.corp.test"])
+async def test_an_upstream_of_two_domains_is_one_row_with_what_is_known_of_both(silent: str, tmp_path: Path) -> None:
+    async def of_one_domain(query: Query) -> None:
+        if query.name.lower().endswith("corp.test.") != (silent == "a.corp.test"):
+            await query.send(query.reply(f"{query.name} 300 IN A 192.0.2.1"))
+
+    async with upstream(of_one_domain) as there:
+        there.script_probes = of_one_domain
+        both = upstream_at(there.port)
+        forward = (configured.Forward(Domain.parse("corp.test"), both),)
+        async with asked(tmp_path, upstreams=both, forward=forward) as run:
+            await run.ask("a.example")
+            await run.ask("a.corp.test")
+            top = await run.top()
+    assert top.upstreams is not None
+    (row,) = top.upstreams.items
+    assert (row.up, row.looping, row.rtt > 0, row.p95 > 0) == (False, False, True, True)
 
 
 async def test_a_client_leads_to_its_names_and_a_name_to_its_clients(tmp_path: Path) -> None:
