@@ -372,6 +372,12 @@ def test_every_family_shows_up() -> None:
     assert {family.name for family in FAMILIES} - families.keys() == {"dnsserver_last_check_age_seconds"}
 
 
+@pytest.mark.parametrize(("problem", "failed"), [("", 0), ("/state: no space left on device", 1)])
+def test_a_snapshot_that_cannot_be_saved_is_told(problem: str, failed: int) -> None:
+    families = scraped(Readings(zone_snapshot=ZoneSnapshot(problem=problem)))
+    assert value(families, "dnsserver_snapshot_save_failed") == failed
+
+
 def test_a_server_that_has_nothing_to_tell_yet_can_be_scraped() -> None:
     families = scraped(Readings())
     assert value(families, "dnsserver_ready") == 0

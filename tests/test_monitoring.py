@@ -146,7 +146,7 @@ FIRES: dict[str, Fires] = {
     "DnsserverDataOld": Fires({'dnsserver_last_heard_age_seconds{kind="services"}': "0+60x120"}),
     "DnsserverDataStale": Fires({"dnsserver_zone_stale": "1x120"}),
     "DnsserverSnapshotServing": Fires({"dnsserver_snapshot_serving": "1x120"}),
-    "DnsserverSnapshotOld": Fires({"dnsserver_snapshot_age_seconds": "8000+60x120"}),
+    "DnsserverSnapshotOld": Fires({"dnsserver_snapshot_save_failed": "1x120"}),
     "DnsserverRelists": Fires({'dnsserver_resyncs_total{kind="pods", reason="gone"}': "0+1x120"}, 60),
     "DnsserverBadObjects": Fires({'dnsserver_bad_objects_total{kind="services"}': "0x10 1x110"}, 15),
     "DnsserverConfigRefused": Fires({"dnsserver_config_current": "0x120"}),
@@ -200,7 +200,8 @@ WELL = {
     "dnsserver_object_files_broken": "0x120",
     'dnsserver_bad_objects_total{kind="services"}': "0x120",
     "dnsserver_snapshot_serving": "1x5 0x115",
-    "dnsserver_snapshot_age_seconds": "0+60x60 0+60x60",
+    "dnsserver_snapshot_age_seconds": "0+60x60 0+600x60",  # with an interval of hours
+    "dnsserver_snapshot_save_failed": "0x20 1x5 0x95",
     'dnsserver_resyncs_total{kind="services", reason="gone"}': "0x20 1x100",
     "dnsserver_config_current": "1x120",
     "dnsserver_config_keys_needing_restart": "0x120",

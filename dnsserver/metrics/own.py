@@ -275,6 +275,8 @@ OWN: tuple[Family, ...] = (
     Family("gauge", "dnsserver_snapshot_age_seconds", "Time since the snapshot in the state folder was up to date.",
            (), lambda s: [((), s.now - s.zone_snapshot.as_of)]
            if s.zone_snapshot and s.zone_snapshot.as_of is not None else []),
+    Family("gauge", "dnsserver_snapshot_save_failed", "1 while the last try to save the snapshot has failed.",
+           (), lambda s: [((), bool(s.zone_snapshot.problem))] if s.zone_snapshot else []),
     Family("gauge", "dnsserver_snapshot_bytes", "Size of the snapshot in the state folder.",
            (), lambda s: [((), s.zone_snapshot.size)] if s.zone_snapshot else []),
     Family("counter", "dnsserver_snapshot_saves", "Snapshots of the zone, by result.",
