@@ -343,6 +343,24 @@ def test_sentences_end_with_one_dot(shown: Tab, shown_by: str, text: str) -> Non
     assert shown.page.evaluate(f"(() => {{ {parts}\n return {shown_by}; }})()") == text
 
 
+def test_rows_with_one_key_stay_as_many_as_they_are(shown: Tab) -> None:
+    script = (FOLDER / "dnsserver/page/files/dom.js").read_text("utf-8")
+    rows = [{"key": key, "cells": [key, number]} for number, key in enumerate("abacab")]
+    found = shown.page.evaluate(
+        f"""(rows) => {{ {script}
+        const place = document.createElement("div");
+        const show = (some) => {{
+          showTable(place, "Rows", [{{title: "Key"}}, {{title: "Number"}}], some, "none");
+          return [...place.querySelectorAll("tbody tr")].map((row) => row.textContent);
+        }};
+        return [show(rows), show(rows), show(rows), show(rows.slice(2)), show(rows)];
+        }}""",
+        rows,
+    )
+    texts = [f"{key}{number}" for number, key in enumerate("abacab")]
+    assert found == [texts, texts, texts, texts[2:], texts]
+
+
 def test_both_mistakes_of_a_question_are_told(shown: Tab) -> None:
     shown.page.get_by_role("link", name="Explain").click()
     shown.page.get_by_label("Name", exact=True).fill("a..b")

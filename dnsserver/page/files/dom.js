@@ -57,7 +57,7 @@ function showTable(place, caption, columns, rows, empty) {
     row.cells.forEach((cell, column) => showCell(shown.children[column], cell));
     if (body.children[index] !== shown) body.insertBefore(shown, body.children[index] ?? null);
   });
-  for (const gone of present.values()) gone.remove();
+  while (body.children.length > rows.length) body.lastElementChild.remove(); // also of rows with one key, as some have
   if (focused !== null && focused.isConnected && document.activeElement !== focused) focused.focus();
 }
 
