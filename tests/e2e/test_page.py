@@ -17,7 +17,7 @@ from tests.e2e.process import FOLDER, Program, Served, served
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.lock)")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.e2e.browser import CHROMIUM, PATIENCE, Tab, chromium, tab
 
@@ -341,6 +341,32 @@ def test_sentences_end_with_one_dot(shown: Tab, shown_by: str, text: str) -> Non
     files = (FOLDER / "dnsserver/page/files" / name for name in ("overview.js", "explain.js"))
     parts = "\n".join(file.read_text("utf-8") for file in files)
     assert shown.page.evaluate(f"(() => {{ {parts}\n return {shown_by}; }})()") == text
+
+
+@pytest.mark.parametrize(
+    ("state", "note"),
+    [
+        ({"stale": True}, "marked as stale: nothing has come from the API server for too long."),
+        ({"stale": True, "snapshot": True, "saved": 7200}, "snapshot, saved 2 h 0 min ago, and are marked as stale."),
+    ],
+)
+def test_why_answers_are_marked_as_stale_is_told_once(shown: Tab, state: dict[str, object], note: str) -> None:
+    def changed(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | state)
+
+    shown.page.route("**/status", changed)
+    shown.shows(note, "#state-notes li")
+    assert shown.page.locator("#state-notes li").filter(has_text="Answers about the cluster").count() == 1
+    shown.page.unroute_all(behavior="wait")
+
+
+def test_a_duration_has_no_sixty_minutes(shown: Tab) -> None:
+    script = (FOLDER / "dnsserver/page/files/format.js").read_text("utf-8")
+    durations = [0.04, 59.6, 89.4, 90, 5399, 5400, 7170, 10_799, 172_799, 176_400]
+    assert shown.page.evaluate(f"(all) => {{ {script}\n return all.map(duration); }}", durations) == [
+        "0 s", "60 s", "89 s", "2 min", "90 min", "1 h 30 min", "2 h 0 min", "3 h 0 min", "2 d 0 h", "2 d 1 h"
+    ]  # fmt: skip
 
 
 def test_rows_with_one_key_stay_as_many_as_they_are(shown: Tab) -> None:

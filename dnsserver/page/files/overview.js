@@ -47,8 +47,8 @@ const ended = (text) => (text.endsWith(".") ? text : `${text}.`);
 /** Say what is not as it should be. */
 function showNotes(status) {
   const notes = [];
-  if (status.stale) notes.push("Answers about the cluster are marked as stale: nothing has come from the API server for too long.");
-  if (status.snapshot) notes.push(`Answers about the cluster come from the snapshot, up to date ${ago(status.saved)}.`);
+  if (status.snapshot) notes.push(`Answers about the cluster come from the snapshot, up to date ${ago(status.saved)}, and are marked as stale.`);
+  else if (status.stale) notes.push("Answers about the cluster are marked as stale: nothing has come from the API server for too long.");
   if (status.save_problem) notes.push(`The snapshot of the zone cannot be saved: ${status.save_problem}`);
   for (const kind of status.kinds) {
     if (kind.last_error) notes.push(`${kind.kind}: ${kind.last_error}`);
