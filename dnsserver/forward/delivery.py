@@ -68,5 +68,6 @@ class Deliveries:
             for _ in range(min(len(queue), max(SLICE, min(round(self._mean), _MOST), len(queue) // _PART))):
                 waiter, outcome = queue.popleft()
                 self.give((waiter,), outcome)
+            del waiter, outcome  # or the last one would stay here until the next comes
             self._on_batch_end()
             await trio.lowlevel.checkpoint()

@@ -227,10 +227,11 @@ def _handed_on(context: Context) -> None:
         own = [entry for entry in tables if entry.values["domain"] in site.zones]
         above = [entry for entry in tables if is_below(domain, entry.values["domain"])]
         there = max(above, key=lambda entry: len(entry.values["domain"]), default=None)
+        within = {source_of(directive) for directive in site.block.directives}
+        if there is not None and not within.isdisjoint(there.sources):
+            continue  # to where CoreDNS asks for it as well
         if there is not None and (site.is_root or there.values["domain"] == domain):
-            here = [source_of(each) for each in site.block.directives if each.name == "forward"]
-            is_own = any(entry.values["upstreams"] == there.values["upstreams"] for entry in own)
-            if not is_own and there.sources[0] not in here:
+            if not own or own[0].values["upstreams"] != there.values["upstreams"]:
                 place = there.sources[0].place()
                 text = f"names below {domain} are asked for at the upstreams of {place}, and not at those of this block"
                 draft.lost(source, "rewrite", text)

@@ -8,7 +8,7 @@ from dnsserver.config.corefile.cache import CAPPED, shown_ttl
 from dnsserver.config.corefile.draft import Source
 from dnsserver.config.corefile.parser import Directive, Line
 from dnsserver.config.corefile.site import UNKNOWN, Context, Site, source_of, source_of_line, whole
-from dnsserver.config.corefile.zones import REVERSE, belonging, is_reverse, names, network_of, without
+from dnsserver.config.corefile.zones import REVERSE, ROOT, belonging, is_reverse, names, network_of, without
 from dnsserver.config.model import NAMESPACE
 
 _MODES = {"disabled", "insecure", "verified"}
@@ -39,11 +39,12 @@ def kubernetes(context: Context, site: Site, directive: Directive) -> None:
     zones, wrong = names(directive.args) if directive.args else (list(site.zones), [])
     for text in wrong:
         draft.lost(source, _WHAT, f"{text} is not a zone name: nothing is answered for it")
-    domains = [zone for zone in zones if not is_reverse(zone) and zone != "."]
-    if not domains and "." in zones:
-        text = f"a Service was NAME.NAMESPACE.svc. there, and is NAME.NAMESPACE.svc.{context.domain} here"
-        draft.lost(source, _WHAT, f"it answers for the root: {text}")
+    domains = [zone for zone in zones if not is_reverse(zone) and zone != ROOT]
+    if not domains and ROOT in zones and "domain" not in draft.settings:
+        text = "it has no domain: CoreDNS answers names such as kubernetes.default.svc for it, which do not exist here"
+        draft.lost(source, _WHAT, f"{text}; names of {context.domain} are answered, and other names are asked for")
         _options(context, site, directive)
+        _reverse(context, site, directive, domains)
         return
     if not domains:
         draft.lost(source, _WHAT, "has only reverse zones, and CoreDNS does not start like that: left out")
@@ -188,22 +189,24 @@ def _reverse(context: Context, site: Site, directive: Directive, domains: list[s
             )
         else:
             note = "without fallthrough: unknown reverse names get NXDOMAIN"
-            left = _not_of_others(context, site, zone, network)
-            draft.extend("reverse_zones", left, source_of(directive), _WHAT, note)
+            left = _of_no_other(context, site, zone, network)
+            if left:
+                draft.extend("reverse_zones", left, source_of(directive), _WHAT, note)
     every = [zone for block, each in _every(context) for zone in _reverse_zones(context, block, each)]
-    if not set(REVERSE) <= set(every) and directive is _every(context)[0][1]:
+    if domains and not set(REVERSE) <= set(every) and directive is _every(context)[0][1]:
         which = "outside of its reverse zones" if every else "no reverse zone"
         text = f"{which}: CoreDNS asked for reverse names of the cluster as for others, here they are answered"
         draft.differs(source_of(directive), _WHAT, text)
 
 
-def _not_of_others(context: Context, site: Site, zone: str, network: str) -> list[str]:
-    """Return the networks of a reverse zone, without those whose names come to another block."""
-    left = [ipaddress.ip_network(network)]
+def _of_no_other(context: Context, site: Site, zone: str, network: str) -> list[str]:
+    """Return the parts of a reverse zone's network whose names come to its block, and not to one for a longer zone."""
+    rest = [ipaddress.ip_network(network)]
     for other in context.others(site, [zone]).get("except", []):
-        if (taken := network_of(other)) is not None:
-            left = [part for each in left for part in without(each, ipaddress.ip_network(taken))]
-    return [str(each) for each in sorted(left, key=lambda each: each.network_address.packed)]
+        taken = network_of(other)
+        if taken is not None:
+            rest = [left for part in rest for left in without(part, ipaddress.ip_network(taken))]
+    return [str(part) for part in sorted(rest, key=lambda part: int(part.network_address))]
 
 
 def autopath(context: Context, _: Site, directive: Directive) -> None:

@@ -1,10 +1,17 @@
 """Imports plugins about the server itself: where it listens, what it logs, and how it ends."""
 
 from dnsserver.config.corefile.parser import Directive
-from dnsserver.config.corefile.site import UNKNOWN, Context, Site, is_address, seconds, source_of, source_of_line, whole
-from dnsserver.config.values import Address
+from dnsserver.config.corefile.site import (
+    UNKNOWN,
+    Context,
+    Site,
+    is_address,
+    seconds,
+    source_of,
+    source_of_line,
+    whole,
+)
 
-_PORT = 53
 _ADMIN = "all HTTP is served at one address, `admin`, by default [::]:8053"
 _DRAIN_MIN, _DRAIN = 10.0, 25.0
 _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
@@ -13,26 +20,25 @@ _NOBODY = ("0.in-addr.arpa", "127.in-addr.arpa", "255.in-addr.arpa")
 def bind(context: Context, site: Site, directive: Directive) -> None:
     """Import the addresses that a server block listens at."""
     draft, source = context.draft, source_of(directive)
-    bound = site.bound
-    ports = " and ".join(map(str, site.ports))
     for text in directive.args:
-        if not is_address(text):
-            else_ = "no client is answered there" if bound else f"the server listens at port {ports} of all addresses"
-            what = f"{text} is not an address: write those of this interface into listen, or {else_}"
-            draft.lost(source, "bind", what)
-    good = [text for text in directive.args if text in bound]
+        if is_address(text):
+            continue
+        what = f"write those of {text} into listen, or no client is answered there"
+        if site.ports and not site.bound:
+            ports = ", ".join(map(str, site.ports))
+            what = f"the server listens at port {ports} of all addresses; write those of {text} into listen"
+        draft.lost(source, "bind", f"{text} is not an address to listen at: {what}")
     for line in directive.lines:
         if line.words[0] != "except":
             draft.lost(source_of_line(line), f"bind {line.words[0]}", UNKNOWN)
-    listen = [f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for port in site.ports for text in good]
-    addresses = []
-    for text in listen:
-        try:
-            addresses.append(str(Address.parse(text)))
-        except ValueError:
-            draft.lost(source, "bind", f"the server cannot listen at {text}: no client is answered there")
-    if addresses:
-        draft.extend("listen", addresses, source, "bind")
+    everywhere = [other for other in [*context.sites, *context.aside] if not other.bound]
+    wide = [port for port in site.ports if any(port in other.ports for other in everywhere)]
+    narrow = [port for port in site.ports if port not in wide]
+    if site.bound and narrow:
+        draft.extend("listen", site.listen(narrow), source, "bind")
+    if site.bound and wide:
+        text = "the server listens there at all addresses, for another block, and answers all names at each"
+        draft.differs(source, "bind", f"port {', '.join(map(str, wide))}: {text}")
 
 
 def health(context: Context, _: Site, directive: Directive) -> None:
@@ -141,7 +147,7 @@ def header(context: Context, _: Site, directive: Directive) -> None:
     """Import flags of replies that are set by hand."""
     for line in directive.lines:
         source, words = source_of_line(line), [word.lower() for word in line.words]
-        if words[0] in {"set", "clear"}:  # versions before 1.12.4 took such lines, for responses
+        if words[0] in {"set", "clear"}:  # as up to CoreDNS 1.12.3
             words = ["response", *words]
         if words[:2] == ["response", "set"] and words[2:] == ["ra"]:
             context.draft.default(source, "header", "RA is set in every reply if there are upstreams")

@@ -1,8 +1,7 @@
 """The context in which a plugin is imported: its server block, the other blocks, and the machine's files."""
 
-import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from dnsserver.config.corefile.draft import Draft, Source
 from dnsserver.config.corefile.parser import Directive, Line, ServerBlock
 from dnsserver.config.corefile.zones import ROOT, belonging, is_below, names
+from dnsserver.config.values import Address
 
 NO_NAME = "no name reaches it, because of its server block or another one: left out"
 UNKNOWN = "is not an option that this importer knows, or not with these words: left out"
@@ -38,12 +38,13 @@ class Site(msgspec.Struct):
 
     @property
     def bound(self) -> list[str]:
-        """The IP addresses that its `bind` names; none where that names interfaces, or where there is none."""
-        binds = [directive for directive in self.block.directives if directive.name == "bind"]
-        lines = [line for directive in binds for line in directive.lines if line.words[0] == "except"]
-        excepted = {word for line in lines for word in line.words[1:]}
-        words = [word for directive in binds for word in directive.args if word not in excepted]
-        return [word for word in words if is_address(word)]
+        """The addresses that `bind` names; none if it listens at all, or at those of an interface."""
+        return [word for each in self.block.directives if each.name == "bind" for word in addresses_of(each)]
+
+    def listen(self, ports: Iterable[int]) -> list[str]:
+        """Return where it listens at these ports, in the form of our configuration; all addresses if none is bound."""
+        hosts = self.bound or ["0.0.0.0", "::"]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for port in ports for host in hosts]
 
     def within(self, zone: str) -> list[str]:
         """Return which part of a zone this block is asked for: nothing, the zone, or the block's zones below it."""
@@ -59,15 +60,6 @@ class Site(msgspec.Struct):
                 if belonging(zone, names(words)[0] or self.zones):
                     return True
         return False
-
-
-def is_address(text: str) -> bool:
-    """Tell whether a text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Located(NamedTuple):
@@ -140,6 +132,21 @@ class Context(msgspec.Struct):
                 source, what, f"{found.path} does not exist on this machine: it has to exist where the server runs"
             )
         return found.path
+
+
+def addresses_of(bind: Directive) -> list[str]:
+    """Return the addresses of a `bind` that the server can listen at, without what it excepts."""
+    excepted = {word for line in bind.lines if line.words[0] == "except" for word in line.words[1:]}
+    return [word for word in bind.args if word not in excepted and is_address(word)]
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a word of `bind` is an address that the server can listen at, and no interface."""
+    try:
+        Address.parse(f"[{text}]:53" if ":" in text else f"{text}:53")
+    except ValueError:
+        return False
+    return True
 
 
 def source_of(directive: Directive) -> Source:

@@ -38,10 +38,9 @@ def sites(blocks: tuple[ServerBlock, ...], draft: Draft) -> tuple[list[Site], li
         if site.zones:
             kept.append(site)
         aside.append(msgspec.structs.replace(site, zones=twice))
-    _ports(kept, draft)
+    _ports(kept, aside, draft)
     ports = {port for site in kept for port in site.ports}
     for site in aside:
-        _listen(site, kept, draft)
         _lose(site, next(other for other in kept if site.zones[0] in other.zones), ports, draft)
     return sorted(kept, key=lambda site: not site.is_root), aside
 
@@ -126,25 +125,23 @@ def _lose(site: Site, other: Site, ports: set[int], draft: Draft) -> None:
     draft.lost(site.source, _WHAT, f"{text}, at every port: clients that asked at port {port} get {get}")
 
 
-def _listen(site: Site, kept: list[Site], draft: Draft) -> None:
-    """Listen at the addresses of a block that is not kept too, where the server has its port at other addresses."""
-    for port in site.ports:
-        there = [other for other in kept if port in other.ports]
-        if site.bound and there and all(other.bound for other in there):
-            addresses = [f"[{text}]:{port}" if ":" in text else f"{text}:{port}" for text in site.bound]
-            draft.extend("listen", addresses, site.source, "bind")
+def _ports(kept: list[Site], aside: list[Site], draft: Draft) -> None:
+    """Set the addresses at which the server listens, unless `bind` of a block that is kept sets them.
 
-
-def _ports(kept: list[Site], draft: Draft) -> None:
-    """Set the addresses at which the server listens, unless `bind` sets them."""
+    Where clients of a block aside are answered as well, at the same ports, the server listens for them too.
+    """
     ports = {port: site for site in reversed(kept) for port in site.ports}
+    everywhere = [*kept, *aside]
+    is_bound = any(site.bound for site in everywhere if not set(ports).isdisjoint(site.ports))
     for port, site in sorted(ports.items()):
-        unbound = [other for other in kept if port in other.ports and not other.bound]
-        if unbound and (set(ports) != {_PORT} or any(other.bound for other in kept)):
-            addresses = [f"0.0.0.0:{port}", f"[::]:{port}"]
-            draft.extend("listen", addresses, unbound[0].source, _WHAT)
+        unbound = [other for other in everywhere if port in other.ports and not other.bound]
+        if unbound and (set(ports) != {_PORT} or is_bound):
+            draft.extend("listen", unbound[0].listen([port]), unbound[0].source, _WHAT)
         elif unbound:
             draft.default(site.source, _WHAT, "the server listens at port 53 of all addresses, IPv4 and IPv6")
+        for other in aside:
+            if port in other.ports and other.bound and not unbound:
+                draft.extend("listen", other.listen([port]), other.source, _WHAT)
     if len(ports) > 1:
         text = f"every name is answered at each of the ports {', '.join(map(str, sorted(ports)))}"
         draft.differs(kept[0].source, _WHAT, text)

@@ -6,6 +6,7 @@ from dnsserver.config.corefile.site import Site
 from dnsserver.config.values import Upstream
 
 _PORT = 53
+_USUAL = ("127.0.0.1", "::1")
 
 
 def nameservers(text: str) -> list[str]:
@@ -41,14 +42,16 @@ def is_here(target: str, site: Site) -> bool:
     if text is None or "://" in text:
         return False
     upstream = Upstream.parse(text)
-    if (upstream.port or _PORT) not in site.ports:
+    port = upstream.port or _PORT
+    if port not in site.ports:
         return False
-    hosts = ("127.0.0.1", "::1") if upstream.host == "localhost" else (upstream.host,)
+    hosts = _USUAL if upstream.host == "localhost" else (upstream.host,)
     try:
         addresses = [ipaddress.ip_address(host) for host in hosts]
     except ValueError:
         return False
     bound = [ipaddress.ip_address(text) for text in site.bound]
     if not bound or any(address.is_unspecified for address in bound):
-        return any(address.is_loopback for address in addresses)
+        # At port 53 another server may have an address of its own in 127.0.0.0/8, as systemd-resolved has.
+        return any(str(address) in _USUAL or (address.is_loopback and port != _PORT) for address in addresses)
     return any(address in bound for address in addresses)

@@ -100,7 +100,7 @@ def network_of(zone: str) -> str | None:
 def without(
     one: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
 ) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Return the networks that are left of one when another is taken out of it."""
+    """Return what is left of a network without another one."""
     if one.version != other.version or not one.overlaps(other):
         return [one]
     if one.prefixlen >= other.prefixlen:

@@ -122,8 +122,8 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
     (root("forward b.a.example 127.0.0.1:1053 10.0.0.2", "forward . 192.0.2.1")
      + "a.example:1053 {\n forward . 10.0.0.1 {\n  tls /ca\n }\n}",
      {"listen": BOTH, "upstreams": ["192.0.2.1"], "forwarding": {"trusted": True},
-      "forward": [{"domain": domain, "upstreams": upstreams, "authorities": "/ca", "trusted": True} for domain, upstreams
-                  in (("b.a.example", ["10.0.0.1", "10.0.0.2"]), ("a.example", ["10.0.0.1"]))]}),
+      "forward": [{"domain": domain, "upstreams": upstreams, "authorities": "/ca", "trusted": True}
+                  for domain, upstreams in (("b.a.example", ["10.0.0.1", "10.0.0.2"]), ("a.example", ["10.0.0.1"]))]}),
     (root("forward b.a.example 127.0.0.1:1053", "forward . 192.0.2.1") + "a.example:1053 {\n hosts /h\n}",
      {"listen": BOTH, "upstreams": ["192.0.2.1"],
       "forward": [{"domain": domain, "upstreams": []} for domain in ("b.a.example", "a.example")],
@@ -137,6 +137,26 @@ TOGETHER: list[tuple[str, dict[str, Any]]] = [
      {"listen": BOTH, "upstreams": [], "forward": [{"domain": "a.example", "upstreams": []}]}),
     (root("bind 192.0.2.9", "forward . 127.0.0.1"),  # another server of this machine
      {"listen": ["192.0.2.9:53"], "upstreams": ["127.0.0.1"]}),
+    # A reverse zone within one of the cluster's
+    ("cluster.local 10.in-addr.arpa {\n kubernetes\n}\n64.10.in-addr.arpa {\n forward . 10.0.0.1\n}\n",
+     {"upstreams": [], "domain": "cluster.local", "pods": "disabled",
+      "reverse_zones": ["10.0.0.0/10", "10.65.0.0/16", "10.66.0.0/15", "10.68.0.0/14", "10.72.0.0/13", "10.80.0.0/12",
+                        "10.96.0.0/11", "10.128.0.0/9"],
+      "forward": [{"domain": "64.10.in-addr.arpa", "upstreams": ["10.0.0.1"], "trusted": True}]}),
+    # A cluster without a domain
+    (root("kubernetes {\n pods verified\n ttl 30\n}"), {"upstreams": [], "pods": "verified", "ttl": 30}),
+    (root("forward . 127.0.0.53"), {"upstreams": ["127.0.0.53"]}),
+    # Where blocks listen that name an interface, or differ in where they listen
+    (".:5353 {\n bind lo\n}", {"upstreams": [], "listen": ["0.0.0.0:5353", "[::]:5353"]}),
+    (root("bind lo"), {"upstreams": []}),
+    (root("errors") + "a.example:1053 {\n bind lo\n}",
+     {"listen": BOTH, "upstreams": [], "forward": [{"domain": "a.example", "upstreams": []}]}),
+    (root("bind 10.0.0.1", "forward . 192.0.2.1") + root("bind 192.0.2.9 eth0", "forward . 192.0.2.2"),
+     {"listen": ["192.0.2.9:53", "10.0.0.1:53"], "upstreams": ["192.0.2.1"]}),
+    (root("bind 10.0.0.1") + "a.example:53 a.example:54 {\n bind lo\n}",
+     {"listen": ["0.0.0.0:53", "[::]:53", "0.0.0.0:54", "[::]:54"], "upstreams": [],
+      "forward": [{"domain": "a.example", "upstreams": []}]}),
+    (root("bind 10.0.0.1") + ".:5353 {\n bind 10.0.0.2\n}", {"listen": ["10.0.0.1:53"], "upstreams": []}),
     # The same cluster under two domains, each in a block of its own
     ("a.local {\n kubernetes a.local in-addr.arpa\n}\nb.local {\n kubernetes\n forward . 10.0.0.1\n}",
      {"upstreams": [], "domain": "a.local", "pods": "disabled", "ttl": 5,

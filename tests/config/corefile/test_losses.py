@@ -60,10 +60,16 @@ SAID: list[tuple[tuple[str, ...], str, str]] = [
     (("forward . 127.0.0.1:5301", "}", ".:5301 {", "hosts /h", "forward . 10.0.0.2"), "lost", "hosts of it are left"),
     (("forward . 127.0.0.1:5301", "}", ".:5301 {", "forward . 10.0.0.2"), "differs",
      "its upstreams are asked directly, in place of 127.0.0.1:5301"),
+    (("bind eth0",), "lost", "the server listens at port 53 of all addresses; write those of eth0 into listen"),
+    (("bind fe80::1%eth0",), "lost", "the server listens at port 53 of all addresses; write those of fe80::1%eth0"),
+    (("bind eth0 10.0.0.1",), "lost", "write those of eth0 into listen, or no client is answered there"),
     (("forward . 127.0.0.1",), "lost", "127.0.0.1 is this server itself, and it does not ask itself"),
     (("forward b.example 127.0.0.1:54", "}", "b.example:54 {", "hosts /h"), "differs",
      "names below b.example are answered as Corefile:4 says, without a question to 127.0.0.1:54"),
     (("hosts /h", "forward . 10.0.0.1", "}", "b.example:54 {", "forward . 127.0.0.1"), "lost", "hosts of it are left"),
+    (("header {", " set ra", "}"), "default", "RA is set in every reply if there are upstreams"),
+    (("header {", " Clear AA", "}"), "lost", "clients that need `response clear aa` see another flag"),
+    (("kubernetes",), "lost", "it has no domain: CoreDNS answers names such as kubernetes.default.svc for it"),
     (("hosts /h a..b",), "lost", "a..b is not a zone name"),
     (("hosts /dev/null",), "differs", "/dev/null has no names: left out"),
     (("proxy . 10.0.0.1",), "differs", "proxy, which CoreDNS no longer has, is imported like forward"),
@@ -135,6 +141,17 @@ def test_a_mistake_of_a_file_is_said_once_for_all_its_zones() -> None:
     (line,) = [line for line in found if "/z:" in line]
     assert "/z:2: c.z0.example. DNAME is not followed" in line
     assert "for z0.example, and perhaps for 19 more zones" in line
+
+
+NO_LOSS = [
+    # Names that a rewrite leads to have the upstreams that the same block says
+    ("rewrite name suffix .b.example .c.example answer auto", "forward c.example 10.0.0.5", "forward . 10.0.0.1"),
+]
+
+
+@pytest.mark.parametrize("lines", NO_LOSS)
+def test_what_is_no_loss(lines: tuple[str, ...]) -> None:
+    assert said(imported(root(*lines)), "lost") == []
 
 
 @pytest.mark.parametrize(("lines", "kind", "text"), SAID, ids=[f"{row[0][-1].strip()} {row[2]}" for row in SAID])
