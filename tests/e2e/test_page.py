@@ -347,7 +347,7 @@ def test_sentences_end_with_one_dot(shown: Tab, shown_by: str, text: str) -> Non
     ("state", "note"),
     [
         ({"stale": True}, "marked as stale: nothing has come from the API server for too long."),
-        ({"stale": True, "snapshot": True, "saved": 7200}, "snapshot, up to date 2 h 0 min ago, and are marked as stale."),
+        ({"stale": True, "snapshot": True, "saved": 7200}, "up to date 2 h 0 min ago, and are marked as stale."),
     ],
 )
 def test_why_answers_are_marked_as_stale_is_told_once(shown: Tab, state: dict[str, object], note: str) -> None:
