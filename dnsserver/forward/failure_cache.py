@@ -8,7 +8,7 @@ from itertools import islice
 
 import msgspec
 
-from dnsserver.forward.outcome import CACHED_FAILURE, Outcome, Question
+from dnsserver.forward.outcome import Outcome, Question
 from dnsserver.wire.message import EDE, EMPTY, SERVFAIL
 from dnsserver.zone.record import Reason
 
@@ -34,7 +34,7 @@ class _Failure(msgspec.Struct, gc=False, eq=False):
 
     def outcome(self) -> Outcome:
         """Return it as it is given out."""
-        reason = Reason(CACHED_FAILURE, EDE.CACHED_ERROR, self.reason.text, self.reason.also)
+        reason = Reason("failure-cached", EDE.CACHED_ERROR, self.reason.text, self.reason.also)
         return Outcome(SERVFAIL, EMPTY, False, reason, self.expires - self.lasts, self.expires)
 
 

@@ -113,8 +113,7 @@ OVERLOAD = Reason("forward-overload", EDE.OTHER, "too many questions wait for th
 DOMAIN_SHARE = Reason("forward-domain-share", EDE.OTHER, "too many questions below one domain wait for the upstreams")
 CLIENT_SHARE = Reason("forward-client-share", EDE.OTHER, "too many questions of your address wait for the upstreams")
 FULL = frozenset((OVERLOAD.code, DOMAIN_SHARE.code, CLIENT_SHARE.code))  # these say nothing about the name
-CACHED_FAILURE = "failure-cached"  # the code of a failure that is given out again
 # Nobody is asked then.
 UNASKED = frozenset((NO_UPSTREAMS.code, "upstreams-unknown", "loop"))
-OLD = UNASKED | {CACHED_FAILURE, BUG.code}  # those of the rest of a chain that say nothing new of the whole
+OLD = UNASKED | {"failure-cached", BUG.code}  # those of the rest of a chain that say nothing new of the whole
 LOOP = Reason("loop", EDE.OTHER, "the question came back, so it forwards to this server")

@@ -96,12 +96,12 @@ def test_what_cannot_be_imported_ends_with_2(tmp_path: Path, files: dict[str, st
 
 
 IMPORTED: list[tuple[dict[str, str], dict[str, Any]]] = [
-    ({"Corefile": ". {\n import part\n forward . ::1\n}", "part": "cache 7"}, {"ttl_cap": 7, "negative_cap": 7}),
-    ({"Corefile": ". {\n import sub/*.override\n forward . ::1\n}", "sub/b.override": "cache 9",
+    ({"Corefile": ". {\n import part\n forward . 192.0.2.1\n}", "part": "cache 7"}, {"ttl_cap": 7, "negative_cap": 7}),
+    ({"Corefile": ". {\n import sub/*.override\n forward . 192.0.2.1\n}", "sub/b.override": "cache 9",
       "sub/a.override": "errors"}, {"ttl_cap": 9, "negative_cap": 9}),
     # A file that is imported imports by its own folder.
-    ({"Corefile": "import sub/blocks", "sub/blocks": ". {\n import inner\n forward . ::1\n}", "sub/inner": "cache 8"},
-     {"ttl_cap": 8, "negative_cap": 8}),
+    ({"Corefile": "import sub/blocks", "sub/blocks": ". {\n import inner\n forward . 192.0.2.1\n}",
+      "sub/inner": "cache 8"}, {"ttl_cap": 8, "negative_cap": 8}),
 ]  # fmt: skip
 
 
