@@ -256,7 +256,15 @@ class Sync:
     async def _keep_snapshot(self, snapshot: ZoneSnapshot) -> None:
         """Save the zone from time to time, once it is the source's."""
         await self._fresh.wait()
-        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed, self.age)
+        await snapshot.keep(self._cluster.index, lambda: self.changes, self._versions, self._are_listed, self._silence)
+
+    def _silence(self) -> float:
+        """Return for how many seconds nothing at all was heard of the API server; 0 for files.
+
+        What may not be read any more does not make a snapshot of all the rest old.
+        """
+        words = [word for each in self.reflectors if (word := each.last_word()) is not None]
+        return trio.current_time() - max(words) if words else 0.0
 
     def _are_listed(self) -> bool:
         """Tell whether all was listed, by the present choice and of the server whose zone a snapshot is to be."""

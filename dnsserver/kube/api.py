@@ -20,6 +20,7 @@ from dnsserver.kube.endpoint_states import SERVICE_LABEL, EndpointState, of_list
 from dnsserver.kube.errors import (
     Disconnected,
     Forbidden,
+    Gone,
     Malformed,
     NotFound,
     ServerFailure,
@@ -46,6 +47,7 @@ LARGEST_PAGE = 64 << 20  # octets; 500 EndpointSlices of 100 endpoints have 13 M
 LONGEST_LINE = 16 << 20  # octets; etcd keeps objects of up to 1.5 MB, which is as much JSON or twice that
 _MORE = "more of a list"
 _AGAIN = 10  # times in a row that a page is asked for again
+_AGAIN_FOR = 120.0  # seconds at most: etcd keeps what a page's token is for as little as five minutes
 
 
 _status = msgspec.json.Decoder(Status)
@@ -187,7 +189,7 @@ class Client:
         A list of 150,000 pods has 600 pages. If each failure began it again, then with a server that turns one request
         of a hundred away it would never be complete.
         """
-        began, backoff = trio.current_time(), Backoff(self._timing, self._rng)
+        began, backoff, server = trio.current_time(), Backoff(self._timing, self._rng), self.server
         while True:
             try:
                 asking = {"accept": METADATA_LIST, "accept-encoding": self._list_encoding}
@@ -195,12 +197,15 @@ class Client:
                     with self._waiting_for(_MORE) as wait:
                         return await answers.read_into(room, answer, LARGEST_PAGE, received, wait)
             except (Disconnected, ServerFailure, TooManyRequests) as error:
-                if "continue" not in params or backoff.failures == _AGAIN:
-                    raise
                 pause = backoff.next(error)
+                is_late = trio.current_time() - began + pause > _AGAIN_FOR
+                if "continue" not in params or backoff.failures > _AGAIN or is_late:
+                    raise
             with self._waiting_for(_MORE) as wait:
                 wait.since = began
                 await trio.sleep(pause)
+            if self.server != server:  # to which the token says nothing
+                raise Gone(f"the API server was {server}, and is {self.server} now")
 
     async def watch(
         self,

@@ -145,6 +145,9 @@ class Credentials:
                 if not due or age < self._reload_pause:
                     return endpoint
                 endpoint = await self._renewed(endpoint, self._load)
+                if self._reported and self._invalidated:  # it failed, and is tried again after a pause
+                    self._loaded = trio.current_time()
+                    return endpoint
             self._endpoint, now = endpoint, trio.current_time()
             if looks == self._looks:  # else what has changed meanwhile may not be in it
                 self._loaded, self._invalidated = now, False

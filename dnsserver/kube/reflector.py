@@ -103,6 +103,7 @@ class Reflector:
         self._cursors: list[WatchCursor] = []
         self._unlisted: set[Scope] = set()
         self._server = ""
+        self._is_fruitless = False  # lists are complete, and watches bring nothing: the pauses between lists grow
         self._started = False  # ListStarted is out for the present list
         self._in_part = False  # the present list ended without the scopes that may not be read
         self._retimed = trio.Event()  # by `use`
@@ -123,6 +124,10 @@ class Reflector:
     def server(self) -> str:
         """Return the URL of the API server whose objects were listed last; empty before."""
         return self._server
+
+    def last_word(self) -> float | None:
+        """Return when anything was heard of any scope; None before."""
+        return max((cursor.last_heard for cursor in self._cursors if cursor.last_heard is not None), default=None)
 
     def versions(self) -> tuple[str, ...]:
         """Return the resourceVersion up to which each scope has been applied; "" where it is not listed yet."""
@@ -250,6 +255,7 @@ class Reflector:
             lived = trio.current_time() - began
             if cursor.heard > heard or lived >= _LONG_ENOUGH:
                 backoff.reset()
+                self._is_fruitless = False
             if cursor.heard > heard:
                 fruitless = 0
             elif isinstance(error, Malformed | Refused | WatchFailure) or (error is None and lived < 1.0):
@@ -258,6 +264,7 @@ class Reflector:
                 # or something in between that lets no stream through.
                 fruitless += 1
                 if fruitless >= _FRUITLESS:
+                    self._is_fruitless = True
                     raise error or Disconnected("watches end at once, without an event")
             if error is not None:
                 cursor.denied |= isinstance(error, Forbidden | NotFound)
@@ -410,7 +417,8 @@ class Reflector:
         self._apply(ListDone(self._kind, tuple(scope.about for scope in self._unlisted)))
         self._server = self._client.server
         self._progress.listed(trio.current_time())
-        self._backoff.reset()
+        if not self._is_fruitless:
+            self._backoff.reset()
 
     async def _check_forever(self) -> None:
         done = True

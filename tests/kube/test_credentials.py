@@ -238,6 +238,25 @@ async def test_a_change_while_they_are_loaded_is_looked_at_as_well() -> None:
     assert [(await held.current()).server for _ in range(3)] == ["https://one", "https://two", "https://two"]
 
 
+async def test_a_change_that_could_not_be_loaded_is_tried_again(mock_clock: trio.testing.MockClock) -> None:
+    server, failing = "https://one", False
+
+    async def load() -> ApiEndpoint:
+        if failing:
+            raise CredentialsError("the plugin is broken")
+        return ApiEndpoint(server)
+
+    held = Credentials(load)
+    await held.current()
+    server, failing = "https://two", True
+    held.look_again()
+    assert (await held.current()).server == "https://one"
+    failing = False
+    assert (await held.current()).server == "https://one", "not before a pause"
+    mock_clock.jump(credentials.RELOAD_PAUSE)
+    assert (await held.current()).server == "https://two"
+
+
 async def test_what_expires_is_renewed_before(mock_clock: trio.testing.MockClock) -> None:
     made: list[ApiEndpoint] = []
     failing = False

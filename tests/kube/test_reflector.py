@@ -274,6 +274,20 @@ async def test_a_watch_that_fails_again_and_again_leads_to_a_list(server: ApiSer
         assert mirror.reflector.statistics().resyncs == {"watch-failure": 1}
 
 
+async def test_lists_after_watches_that_bring_nothing_become_rare(server: ApiServer) -> None:
+    timing = Timing(backoff_first=0.002, backoff_max=0.3, check_interval=0)
+    async with mirroring(filled(server), timing=timing) as mirror:
+        await settled(mirror)
+        began = trio.current_time()
+        while mirror.reflector.statistics().lists < 8:
+            server.disturb("fail")
+            await trio.sleep(0.001)
+        # The pauses grow from list to list: seven of them take a second, half of it with luck.
+        assert trio.current_time() - began > 0.5
+        server.put(Kind.SERVICES, thing("new"))
+        await settled(mirror)
+
+
 async def test_events_about_objects_never_seen(server: ApiServer) -> None:
     async with mirroring(server, labels="shown=yes") as mirror:
         await wait_for(lambda: mirror.kind in mirror.sink.synced and server.streams(mirror.kind))
