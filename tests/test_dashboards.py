@@ -55,6 +55,7 @@ NOT_HERE = {
     "dnsserver_object_files_broken",
     "dnsserver_programming_duration_seconds_bucket",
     "dnsserver_resyncs_total",
+    "dnsserver_snapshot_age_seconds",
     "dnsserver_snapshot_save_failed",
     "dnsserver_snapshot_serving",
 }
