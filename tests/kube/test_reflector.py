@@ -255,23 +255,17 @@ async def test_of_a_watch_that_brought_nothing_one_object_is_asked_for(server: A
         assert mirror.reflector.statistics().lists == 1
 
 
-async def test_an_event_that_never_can_be_read_leads_to_a_list(server: ApiServer) -> None:
+@pytest.mark.parametrize(("what", "reason"), [("garbage", "malformed"), ("fail", "watch-failure")])
+async def test_what_comes_again_and_again_in_place_of_events_leads_to_a_list(
+    server: ApiServer, what: str, reason: str
+) -> None:
+    """An event that never can be read, or an ERROR of 500, as from a version of which etcd lacks the state before."""
     async with mirroring(filled(server)) as mirror:
         await settled(mirror)
         while mirror.reflector.statistics().lists == 1:
-            server.disturb("garbage")
+            server.disturb(what)
             await trio.sleep(0.001)
-        assert mirror.reflector.statistics().resyncs == {"malformed": 1}
-
-
-async def test_a_watch_that_fails_again_and_again_leads_to_a_list(server: ApiServer) -> None:
-    """Such as one from a version of which etcd does not have the state before, which is not told by a 410."""
-    async with mirroring(filled(server)) as mirror:
-        await settled(mirror)
-        while mirror.reflector.statistics().lists == 1:
-            server.disturb("fail")
-            await trio.sleep(0.001)
-        assert mirror.reflector.statistics().resyncs == {"watch-failure": 1}
+        assert mirror.reflector.statistics().resyncs == {reason: 1}
 
 
 async def test_lists_after_watches_that_bring_nothing_become_rare(server: ApiServer) -> None:
